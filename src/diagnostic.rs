@@ -1,0 +1,189 @@
+//! What is wrong in a text that a person wrote, as data.
+//!
+//! A [`Diagnostic`] points into one or more [`Source`]s. It is never printed here: `render::diagnostic` draws carets, and
+//! the same value can become JSON or a CI annotation.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A text that a person wrote: a manifest, a query on the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    name: String,
+    text: String,
+}
+
+impl Source {
+    /// Keeps `text` under the name that messages show, a path as the user gave it or something like `<query>`.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into() })
+    }
+
+    /// Returns the name that messages show.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the whole text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns line and column of a byte offset, both counted from 1, columns in characters.
+    ///
+    /// An offset past the end, or inside a character, is taken as the nearest place before it.
+    pub fn position(&self, offset: usize) -> Position {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let before = &self.text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Position {
+            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// A place in a text, for people: both numbers count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+/// A range of bytes in a [`Source`]; `start <= end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl Span {
+    /// Spans from `start` up to, and without, `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        debug_assert!(start <= end, "a span runs forward");
+        Self { start, end }
+    }
+
+    /// Spans all from the start of `self` to the end of `last`.
+    pub fn to(self, last: Span) -> Self {
+        Self { start: self.start.min(last.start), end: self.end.max(last.end) }
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing can go on from here.
+    Error,
+    /// Allowed, and probably not what was meant.
+    Warning,
+}
+
+/// A remark on one place in one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The text that is pointed into.
+    pub source: Arc<Source>,
+    /// Where.
+    pub span: Span,
+    /// What to say beside the caret; empty for the caret alone.
+    pub text: String,
+}
+
+/// One thing that is wrong, where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong: a lower-case fragment without a full stop.
+    pub message: String,
+    /// Where: the first label is the place itself, the others are what it clashes with. Empty when a whole file or the
+    /// whole fleet is meant.
+    pub labels: Vec<Label>,
+    /// What to do about it, a sentence each, without a full stop.
+    pub help: Vec<String>,
+}
+
+impl Diagnostic {
+    /// Makes an error without a place yet.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, message: message.into(), labels: Vec::new(), help: Vec::new() }
+    }
+
+    /// Makes a warning without a place yet.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(message) }
+    }
+
+    /// Adds a place; the first one added is where the thing is wrong.
+    #[must_use]
+    pub fn at(mut self, source: &Arc<Source>, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { source: Arc::clone(source), span, text: text.into() });
+        self
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Says whether this one stops everything.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// `name:line:column: message`, for logs and tests; people get `render::diagnostic`.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(label) = self.labels.first() {
+            let Position { line, column } = label.source.position(label.span.start);
+            write!(f, "{}:{line}:{column}: ", label.source.name())?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Returns the name among `known` that `written` was probably meant to be, if one is near enough to be worth a hint.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (written.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()), name))
+        .filter(|&(distance, _)| distance <= allowed)
+        .min_by_key(|&(distance, name)| (distance, name))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        let source = Source::new("a.yaml", "é: 1\nb: ü\n");
+        assert_eq!(source.position(0), Position { line: 1, column: 1 });
+        assert_eq!(source.position(2), Position { line: 1, column: 2 });
+        assert_eq!(source.position(1), Position { line: 1, column: 1 }, "inside é");
+        assert_eq!(source.position(6), Position { line: 2, column: 1 });
+        assert_eq!(source.position(999), Position { line: 3, column: 1 });
+    }
+
+    #[test]
+    fn nearest_finds_typos_and_not_strangers() {
+        let known = ["devices", "defaults", "groups"];
+        assert_eq!(nearest("device", known), Some("devices"));
+        assert_eq!(nearest("dveices", known), Some("devices"));
+        assert_eq!(nearest("Groups", known), Some("groups"));
+        assert_eq!(nearest("selectors", known), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! IoT Hub's query language: text in, rows out.
