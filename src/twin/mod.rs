@@ -1,0 +1,19 @@
+//! IoT Hub's nouns: ids, twins, etags, paths, merge patches, and the limits that the hub sets them.
+//!
+//! No I/O, no clock, no knowledge of YAML or HTTP. Each invariant of the service has one module here that owns it: how an
+//! etag is quoted ([`etag`]), that null in a patch deletes ([`patch`]), which values are equal ([`value`]), what is too long
+//! ([`limits`]). Read [`Twin`] first, then [`MergePatch`].
+
+pub mod document;
+pub mod etag;
+pub mod id;
+pub mod limits;
+pub mod patch;
+pub mod path;
+pub mod value;
+
+pub use document::{Desired, Lookup, Object, Reported, Section, Tags, Twin};
+pub use etag::{ETag, IfMatch};
+pub use id::{DeviceId, HubHost, IdError, ModuleId, TwinId};
+pub use patch::MergePatch;
+pub use path::TwinPath;

@@ -1,0 +1,202 @@
+//! Connection strings: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
+
+use std::fmt;
+
+use super::Secret;
+use super::sas::Key;
+use crate::twin::{DeviceId, HubHost, IdError, ModuleId};
+
+/// What a connection string says. A service's names a policy, a device's names the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionString {
+    /// The hub.
+    pub host: HubHost,
+    /// The shared access policy, in a service's.
+    pub policy: Option<String>,
+    /// The device, in a device's.
+    pub device: Option<DeviceId>,
+    /// The module, in a module's.
+    pub module: Option<ModuleId>,
+    /// The policy's or the device's key.
+    pub key: Key,
+}
+
+/// Why a text is not a connection string. No message holds the key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionStringError {
+    /// A part without `=`.
+    #[error("part {number} of the connection string is not NAME=VALUE")]
+    Part {
+        /// Counted from 1.
+        number: usize,
+    },
+    /// A name that connection strings do not have.
+    #[error("the connection string has `{}`, which is not one of its names", name.escape_debug())]
+    Unknown {
+        /// As written, cut where it could be part of a key.
+        name: String,
+    },
+    /// A name that is there twice.
+    #[error("the connection string has `{name}` twice")]
+    Twice {
+        /// Which.
+        name: &'static str,
+    },
+    /// A name that must be there.
+    #[error("the connection string has no `{name}`")]
+    Missing {
+        /// Which.
+        name: &'static str,
+    },
+    /// Neither a policy nor a device.
+    #[error("the connection string names neither a `SharedAccessKeyName` nor a `DeviceId`")]
+    Nobody,
+    /// A signature in place of a key.
+    #[error("the connection string has a `SharedAccessSignature`, which ends; a `SharedAccessKey` is needed")]
+    Signature,
+    /// A value that is not what its name says.
+    #[error("`{name}` of the connection string: {source}")]
+    Id {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: IdError,
+    },
+    /// A policy's name that cannot be one.
+    #[error("`SharedAccessKeyName` of the connection string holds a character that policies' names do not have")]
+    Policy,
+    /// A key that is not base64.
+    #[error("`SharedAccessKey` of the connection string is not base64")]
+    Key,
+}
+
+const NAMES: [&str; 7] = [
+    "HostName",
+    "SharedAccessKeyName",
+    "SharedAccessKey",
+    "DeviceId",
+    "ModuleId",
+    "SharedAccessSignature",
+    "GatewayHostName",
+];
+
+impl ConnectionString {
+    /// Reads one. Names are case-sensitive, as the Python and Node SDKs have it; white space around the whole is dropped.
+    pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
+        use ConnectionStringError as E;
+        let mut values: [Option<&str>; NAMES.len()] = [None; NAMES.len()];
+        for (index, part) in text.trim().trim_end_matches(';').split(';').enumerate() {
+            // Keys end in `=`, so the first one separates.
+            let (name, value) = part.split_once('=').ok_or(E::Part { number: index + 1 })?;
+            let Some(known) = NAMES.iter().position(|known| *known == name) else {
+                return Err(E::Unknown { name: name.chars().take(24).collect() });
+            };
+            if values[known].replace(value).is_some() {
+                return Err(E::Twice { name: NAMES[known] });
+            }
+        }
+        let [host, policy, key, device, module, signature, _gateway] = values.map(|v| v.filter(|v| !v.is_empty()));
+        let host = host.ok_or(E::Missing { name: "HostName" })?;
+        let host = host.parse().map_err(|source| E::Id { name: "HostName", source })?;
+        let device = device.map(str::parse).transpose().map_err(|source| E::Id { name: "DeviceId", source })?;
+        let module = module.map(str::parse).transpose().map_err(|source| E::Id { name: "ModuleId", source })?;
+        if policy.is_none() && device.is_none() {
+            return Err(E::Nobody);
+        }
+        if policy.is_some_and(|p| !p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-@.".contains(&b))) {
+            return Err(E::Policy);
+        }
+        let key = match key {
+            Some(key) => Key::from_base64(key).map_err(|_| E::Key)?,
+            None if signature.is_some() => return Err(E::Signature),
+            None => return Err(E::Missing { name: "SharedAccessKey" }),
+        };
+        Ok(Self { host, policy: policy.map(str::to_owned), device, module, key })
+    }
+
+    /// Writes it out with its key: for the user who asked for it, and for nobody else.
+    pub fn expose(&self) -> Secret {
+        Secret::new(format!("{self}{}", self.key.to_base64().expose()))
+    }
+}
+
+/// All but the key: ends in `SharedAccessKey=`.
+impl fmt::Display for ConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HostName={};", self.host)?;
+        if let Some(device) = &self.device {
+            write!(f, "DeviceId={device};")?;
+        }
+        if let Some(module) = &self.module {
+            write!(f, "ModuleId={module};")?;
+        }
+        if let Some(policy) = &self.policy {
+            write!(f, "SharedAccessKeyName={policy};")?;
+        }
+        f.write_str("SharedAccessKey=")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written() {
+        for text in [
+            "HostName=hub.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+            "HostName=localhost:8443;DeviceId=a=b;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+            "HostName=localhost;DeviceId=gw;ModuleId=telemetry;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+        ] {
+            let read = ConnectionString::parse(text).expect(text);
+            assert_eq!(read.expose().expose(), text);
+            assert!(!format!("{read:?}{read}").contains("AAEC"), "no key in Debug or Display");
+        }
+    }
+
+    #[test]
+    fn what_is_none() {
+        let key = "SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==";
+        for (text, message) in [
+            (String::new(), "part 1 of the connection string is not NAME=VALUE"),
+            (format!("HostName=a;b;{key}"), "part 2 of the connection string is not NAME=VALUE"),
+            (
+                format!("hostname=a;SharedAccessKeyName=b;{key}"),
+                "the connection string has `hostname`, which is not one of its names",
+            ),
+            (format!("HostName=a;HostName=b;{key}"), "the connection string has `HostName` twice"),
+            (format!("SharedAccessKeyName=b;{key}"), "the connection string has no `HostName`"),
+            (
+                format!("HostName=a;{key}"),
+                "the connection string names neither a `SharedAccessKeyName` nor a `DeviceId`",
+            ),
+            ("HostName=a;SharedAccessKeyName=b".to_owned(), "the connection string has no `SharedAccessKey`"),
+            (
+                "HostName=a;SharedAccessKeyName=b;SharedAccessKey=%".to_owned(),
+                "`SharedAccessKey` of the connection string is not base64",
+            ),
+            (
+                "HostName=a;SharedAccessKeyName=b;SharedAccessSignature=x".to_owned(),
+                "the connection string has a `SharedAccessSignature`, which ends; a `SharedAccessKey` is needed",
+            ),
+            (
+                format!("HostName=https://a;SharedAccessKeyName=b;{key}"),
+                "`HostName` of the connection string: `https://a` is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net",
+            ),
+            (
+                format!("HostName=a;SharedAccessKeyName=b c;{key}"),
+                "`SharedAccessKeyName` of the connection string holds a character that policies' names do not have",
+            ),
+        ] {
+            assert_eq!(ConnectionString::parse(&text).expect_err(&text).to_string(), message);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_never_panics(text in "(HostName|DeviceId|SharedAccessKey|=|;|[a-zA-Z0-9.]|.){0,12}") {
+            let _ = ConnectionString::parse(&text);
+        }
+    }
+}
