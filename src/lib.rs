@@ -1,5 +1,20 @@
-//! placeholder
+//! Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
+//!
+//! Data flows one way: manifest → declarations → plan → apply → report. Modules stand in reading order; one may use those
+//! above it and none below.
+
 pub mod diagnostic;
-pub mod query;
+pub mod digest;
 pub mod twin;
+// (kept apart: the order is the reading order)
+pub mod query;
 pub mod wire;
+
+pub mod check;
+pub mod manifest;
+
+pub mod plan;
+
+pub mod client;
+
+pub mod apply;

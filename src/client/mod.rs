@@ -1,0 +1,5 @@
+//! The one HTTP client.
+
+pub mod error;
+
+pub use error::Error;

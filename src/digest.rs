@@ -1,0 +1,87 @@
+//! SHA-256 over canonical text: what makes a plan or a manifest the one that was reviewed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A digest, `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl Digest {
+    /// Returns the whole text, prefix and all.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first twelve hexadecimal digits, for people.
+    pub fn short(&self) -> &str {
+        let hex = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
+        &hex[..hex.len().min(12)]
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A digest in the making: fed piece by piece, so that nothing need be held whole.
+#[derive(Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Starts a digest.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one piece. Pieces are kept apart: `ab`, `c` differs from `a`, `bc`.
+    pub fn piece(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of all pieces.
+    pub fn finish(self) -> Digest {
+        use fmt::Write;
+        let mut text = String::from("sha256:");
+        for byte in self.0.finalize() {
+            write!(text, "{byte:02x}").expect("a string takes all that is written to it");
+        }
+        Digest(text)
+    }
+}
+
+/// Returns the first 16 bits of SHA-256 over a text.
+pub fn short_hash(text: &str) -> u16 {
+    let hash = Sha256::digest(text.as_bytes());
+    u16::from_be_bytes([hash[0], hash[1]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_kept_apart() {
+        let digest = |pieces: &[&str]| {
+            let mut hasher = Hasher::new();
+            pieces.iter().for_each(|piece| hasher.piece(piece));
+            hasher.finish()
+        };
+        assert_eq!(digest(&["ab", "c"]), digest(&["ab", "c"]));
+        assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+        assert_eq!(digest(&[]).short(), "e3b0c44298fc", "SHA-256 of nothing");
+    }
+}

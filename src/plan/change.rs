@@ -1,0 +1,110 @@
+//! What a plan changes, path by path, and what stands in its way.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::manifest::{FleetName, Origin};
+use crate::twin::TwinPath;
+
+/// How a change came about: the rows of the ownership table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Declared, and neither recorded nor live: set.
+    New,
+    /// Declared and live as declared, but not recorded: only the record is written.
+    Adopt,
+    /// Declared, live otherwise, not recorded: set.
+    Overwrite,
+    /// The manifest changed, the twin did not: set.
+    Edit,
+    /// The twin changed, the manifest did not: set back.
+    Drift,
+    /// Both changed, to different values: set.
+    EditOverDrift,
+    /// No longer declared, live as it was applied: deleted.
+    Removed,
+    /// No longer declared, and changed since it was applied: deleted.
+    RemovedOverDrift,
+}
+
+impl Verdict {
+    /// Returns the words that people read.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Adopt => "adopt",
+            Self::Overwrite => "overwrite",
+            Self::Edit => "edit",
+            Self::Drift => "drift",
+            Self::EditOverDrift => "edit over drift",
+            Self::Removed => "removed",
+            Self::RemovedOverDrift => "removed over drift",
+        }
+    }
+
+    /// Says whether the value itself changes, and not only the record of who owns it.
+    pub fn touches_value(self) -> bool {
+        self != Self::Adopt
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+/// One path of one twin: what it is and what it will be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Where.
+    pub path: TwinPath,
+    /// How it came about.
+    pub verdict: Verdict,
+    /// What is there; `None` for nothing. An object when it is to be replaced whole.
+    pub before: Option<Value>,
+    /// What will be there; `None` for nothing.
+    pub after: Option<Value>,
+    /// The manifest's line; `None` for what is no longer declared.
+    pub origin: Option<Origin>,
+}
+
+/// Why a twin must not be changed as declared. Nothing is sent to such a twin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another fleet's record owns the path, or one over or under it.
+    OwnedByOther {
+        /// What this fleet declares.
+        path: TwinPath,
+        /// What the other one owns.
+        owned: TwinPath,
+        /// Who that is.
+        fleet: FleetName,
+        /// The Git revision that it was applied at; may be empty.
+        revision: String,
+        /// The manifest's line.
+        origin: Option<Origin>,
+    },
+    /// A scalar or an absence is declared where the hub has an object with leaves that nobody here owns.
+    WouldDestroy {
+        /// What is declared.
+        path: TwinPath,
+        /// The leaves that would go.
+        leaves: Vec<TwinPath>,
+        /// The manifest's line.
+        origin: Option<Origin>,
+    },
+    /// This fleet's record in the twin cannot be read, or a newer twinctl wrote it.
+    Record {
+        /// Why.
+        problem: String,
+    },
+    /// The twin would outgrow the hub's limits, the record included.
+    Limit {
+        /// What would, as a sentence.
+        problem: String,
+    },
+}
