@@ -101,3 +101,42 @@ pub enum Comparison {
     /// `>=`
     AtLeast,
 }
+
+/// What a check came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckResult {
+    /// The check's name.
+    pub name: String,
+    /// What was asked.
+    pub query: String,
+    /// What it means when it does not hold.
+    pub severity: Severity,
+    /// Whether it holds.
+    pub status: CheckStatus,
+    /// How many times it was asked.
+    pub attempts: u32,
+    /// How long it took until it held, or was given up.
+    pub waited: Duration,
+}
+
+/// Whether a check holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CheckStatus {
+    /// It does.
+    Held,
+    /// It does not.
+    Failed(Difference),
+    /// It could not be asked: an error and its causes, a line.
+    Errored(String),
+}
+
+/// What is different from what was expected, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// In a line, as in `expected no row, found 3`.
+    pub summary: String,
+    /// Row by row, a line each.
+    pub details: Vec<String>,
+    /// The devices concerned, where the rows name them.
+    pub devices: Vec<String>,
+}

@@ -268,7 +268,7 @@ mod tests {
             (json!({"a": u64::MAX}), format!("a: 18446744073709551615 {range}")),
             (json!({"a": [1, null]}), "a/1: null inside an array, which the hub does not store".to_owned()),
             (json!({"a": [{"b": null}]}), "a/0/b: null inside an array, which the hub does not store".to_owned()),
-            (nested(11), format!("{}: nested deeper than the 10 levels that the hub takes", vec!["n"; 11].join("/"))),
+            (nested(11), format!("{}: nested deeper than the 10 levels that the hub takes", ["n"; 11].join("/"))),
         ] {
             assert_eq!(violations(bad), [message]);
         }
