@@ -186,7 +186,7 @@ mod tests {
         let devices = devices(3);
         let mut read = 0;
         let rows = query.rows(devices.iter().inspect(|_| read += 1));
-        assert_eq!((rows.len(), read), (1, 2));
+        assert_eq!((rows.len(), read), (1, 1));
     }
 
     /// Evaluates a condition that reads `tags.t`, `tags.f`, `tags.n` (null), `tags.o` (an object) and `tags.u` (missing).
