@@ -1,5 +1,6 @@
 //! placeholder
 pub mod diagnostic;
+pub mod hub;
 pub mod query;
 pub mod twin;
 pub mod wire;
