@@ -8,6 +8,7 @@ pub mod digest;
 pub mod twin;
 // (kept apart: the order is the reading order)
 pub mod query;
+pub mod rate;
 pub mod wire;
 
 pub mod check;
@@ -18,3 +19,5 @@ pub mod plan;
 pub mod client;
 
 pub mod apply;
+
+pub mod hub;
