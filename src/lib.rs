@@ -16,5 +16,6 @@ pub mod manifest;
 pub mod plan;
 
 pub mod client;
+pub mod verify;
 
 pub mod apply;
