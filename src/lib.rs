@@ -19,3 +19,5 @@ pub mod client;
 pub mod verify;
 
 pub mod apply;
+
+pub mod hub;
