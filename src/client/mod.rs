@@ -10,7 +10,7 @@ pub mod pages;
 pub mod retry;
 mod send;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What the client does about a hub that misbehaves, and what a user reads then.
 
+pub(crate) mod hub;
 mod server;
 
 use std::error::Error as _;
