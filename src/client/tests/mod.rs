@@ -1,7 +1,7 @@
 //! What the client does about a hub that misbehaves, and what a user reads then.
 
 pub(crate) mod hub;
-mod server;
+pub(crate) mod server;
 
 use std::error::Error as _;
 use std::fmt::Write;
