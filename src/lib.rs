@@ -19,3 +19,5 @@ pub mod plan;
 pub mod client;
 
 pub mod apply;
+
+pub mod hub;
