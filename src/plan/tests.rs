@@ -1,6 +1,7 @@
 //! What twins, declarations and plans look like in the tests of this folder, and the tests of the folder as a whole.
 
 mod laws;
+mod plan_file;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
