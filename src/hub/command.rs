@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::device::Device;
+use super::modules::{Module, ModuleCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceBody;
@@ -69,6 +70,8 @@ pub enum Command {
         /// Ids, or texts that are none.
         ids: Vec<String>,
     },
+    /// Something about module identities.
+    Module(ModuleCommand),
 }
 
 impl Command {
@@ -76,6 +79,7 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
+            Self::Module(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -112,6 +116,10 @@ pub enum Reply {
     Device(Arc<Device>),
     /// The devices, in order of creation.
     Devices(Vec<Arc<Device>>),
+    /// The module, with its twin, as it is now.
+    Module(Arc<Module>),
+    /// The modules, in order of creation.
+    Modules(Vec<Arc<Module>>),
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -152,13 +160,20 @@ pub struct Outcome {
     pub seen: u64,
 }
 
-/// One change, in the order of its revision.
+/// What one command changed, in the order of its revision. On disk all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Counts the changes since the hub was started, from 1.
     pub revision: u64,
-    /// Which device, by its [`Device::sequence`].
-    pub sequence: u64,
-    /// The device as it is now; nothing when it is gone.
-    pub device: Option<Arc<Device>>,
+    /// What is now as it was not before.
+    pub records: Vec<Record>,
+}
+
+/// One thing that changed, as it is now; nothing when it is gone.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A device, by its [`Device::sequence`].
+    Device(u64, Option<Arc<Device>>),
+    /// A module, by its [`Module::sequence`].
+    Module(u64, Option<Arc<Module>>),
 }

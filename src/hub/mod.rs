@@ -24,14 +24,17 @@
 //! - Arrays count as a level of depth, and their items' bytes towards a section's size.
 //! - Twins are answered with a quoted `ETag` header.
 //! - Members that are not set (`statusReason`, `deviceScope`, `parentScopes`) are left out; `modelId` is the empty text.
-//! - Module twins are not there yet: `DeviceNotFound`.
+//! - Module twins have the members of device twins; their `status` is always `enabled`, whatever their device's.
 //!
 //! Identities:
 //! - A delete without `If-Match` is `PreconditionFailed` even when there is no such device.
 //! - A body without `status` means `enabled`; one whose `deviceId` is not the path's is `ArgumentInvalid`.
 //! - Without `authentication.type`, thumbprints mean `selfSigned`, and anything else `sas`. A thumbprint has 40 or 64
 //!   hexadecimal digits.
-//! - Lists are in order of creation. Module identities are not there yet.
+//! - Lists are in order of creation.
+//! - Any operation on the module identities of a device that is missing or disabled is 401 `IotHubUnauthorizedAccess`, whatever
+//!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
+//!   module is `TooManyModulesOnDevice` (413).
 //!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
@@ -41,7 +44,7 @@
 //!   the query that it was given for.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
-//! - `devices.modules` and `devices.jobs` have no rows yet.
+//! - `devices.jobs` has no rows yet.
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
@@ -64,6 +67,7 @@ pub mod device;
 mod folder;
 mod identity;
 mod live;
+pub mod modules;
 pub mod offline;
 mod request_log;
 pub mod server;
@@ -133,13 +137,15 @@ pub enum HubStartError {
         /// The one that is known.
         known: u64,
     },
-    /// A device in the database that is not what this program writes.
-    #[error("reading device {sequence} of the hub's store {}", path.display())]
+    /// A device, or something else, in the database that is not what this program writes.
+    #[error("reading {what} {key} of the hub's store {}", path.display())]
     Record {
         /// The store's file.
         path: PathBuf,
-        /// The device's place in the order of creation.
-        sequence: u64,
+        /// What it is.
+        what: &'static str,
+        /// Its place in the order of creation.
+        key: u64,
         /// Why.
         #[source]
         source: serde_json::Error,

@@ -15,7 +15,7 @@ use super::refusal::bad_json;
 use super::{Context, text_of};
 use crate::hub::access::Right;
 use crate::hub::command::Refusal;
-use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
@@ -71,6 +71,11 @@ impl<R> Call<R> {
     /// Returns the device that the path's second segment names.
     pub(super) fn device(&self) -> Result<DeviceId, Refusal> {
         self.segment(1)?.parse().map_err(invalid)
+    }
+
+    /// Returns the device that the path's second segment names, and the module that its fourth names.
+    pub(super) fn module(&self) -> Result<(DeviceId, ModuleId), Refusal> {
+        Ok((self.device()?, self.segment(3)?.parse().map_err(invalid)?))
     }
 
     /// Returns the twin that the path names, a device's or a module's.

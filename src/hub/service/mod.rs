@@ -5,6 +5,7 @@
 
 mod call;
 mod devices;
+mod modules;
 mod query;
 mod refusal;
 mod statistics;
@@ -27,6 +28,7 @@ use super::command::Refusal;
 use super::device::Document;
 use super::live::Live;
 use super::request_log::{RequestObserver, RequestRecord};
+use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
@@ -73,7 +75,13 @@ impl Service {
         let refusal = response.extensions_mut().remove::<Refusal>();
         if let Some(Refusal { code, text }) = refusal {
             let tracking_id = wire::error::tracking_id(&request_id, self.context.live.now());
-            let body = wire::error::encode_body(code, &text, &tracking_id);
+            let body = match code {
+                ErrorCode::ModuleNotFound | ErrorCode::ModuleAlreadyExistsOnDevice => {
+                    let now = timestamp(self.context.live.now());
+                    wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
+                }
+                _ => wire::error::encode_body(code, &text, &tracking_id),
+            };
             *response.body_mut() = Body::from(body.to_string());
             let headers = response.headers_mut();
             // The router counted the empty body.
@@ -108,6 +116,11 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/devices"), get(devices::list))
             .route(&path("/devices/{device}"), device())
+            .route(&path("/devices/{device}/modules"), get(modules::list))
+            .route(
+                &path("/devices/{device}/modules/{module}"),
+                get(modules::get).put(modules::put).delete(modules::delete),
+            )
             // A device may be called so as well.
             .route(&path("/devices/query"), device().merge(post(query::post)))
             .route(&path("/statistics/devices"), get(statistics::devices))
@@ -145,6 +158,26 @@ fn json(text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(text.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
     response
+}
+
+/// Answers with nothing but that it is done.
+fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Makes an array of texts that are JSON.
+fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text.push(']');
+    text
 }
 
 /// Returns a random id in the form of a UUID.

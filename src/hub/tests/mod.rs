@@ -4,6 +4,7 @@ mod access;
 mod contract;
 mod durability;
 mod machine;
+mod modules;
 mod queries;
 mod robustness;
 
