@@ -6,6 +6,7 @@ use super::device::Device;
 use super::modules::{Module, ModuleCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::bulk::{BulkEntry, BulkResult};
 use crate::wire::registry::DeviceBody;
 use crate::wire::twins::TwinBody;
 
@@ -70,6 +71,11 @@ pub enum Command {
         /// Ids, or texts that are none.
         ids: Vec<String>,
     },
+    /// Many identities and twins, each by itself.
+    Bulk {
+        /// What is to be done, each with what the hub makes keys and numbers of.
+        entries: Vec<(BulkEntry, Entropy)>,
+    },
     /// Something about module identities.
     Module(ModuleCommand),
 }
@@ -79,6 +85,7 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
+            Self::Bulk { .. } => true,
             Self::Module(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
@@ -120,6 +127,8 @@ pub enum Reply {
     Module(Arc<Module>),
     /// The modules, in order of creation.
     Modules(Vec<Arc<Module>>),
+    /// What became of many.
+    Bulk(BulkResult),
     /// It is gone.
     Deleted,
     /// How many there are.

@@ -36,6 +36,14 @@
 //!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
 //!   module is `TooManyModulesOnDevice` (413).
 //!
+//! Bulk (`POST /devices`):
+//! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
+//!   whole request. An id that is none fails its entry alone.
+//! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
+//! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
+//!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
+//! - `properties.reported` and `$metadata` are passed over.
+//!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
@@ -61,6 +69,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod bulk;
 mod ca;
 pub mod command;
 pub mod device;

@@ -21,7 +21,7 @@ use crate::wire::twins::TwinBody;
 pub struct Hub {
     sequences: HashMap<DeviceId, u64>,
     devices: BTreeMap<u64, Arc<Device>>,
-    modules: Modules,
+    pub(super) modules: Modules,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
@@ -30,7 +30,7 @@ pub struct Hub {
 }
 
 /// What a command comes to: the answer, and what is different after it.
-type Decision = (Reply, Option<Record>);
+pub(super) type Decision = (Reply, Option<Record>);
 
 impl Hub {
     /// Takes up where a store left off.
@@ -58,7 +58,10 @@ impl Hub {
 
     /// Does what a command asks as a part of the revision to come, and adds what changed to `records`.
     fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
-        let (reply, record) = self.decide(command, now)?;
+        let (reply, record) = match command {
+            Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            command => self.decide(command, now)?,
+        };
         if let Some(record) = record {
             self.write(record, records);
         }
@@ -87,7 +90,7 @@ impl Hub {
         }
     }
 
-    fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
+    pub(super) fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
         match command {
             Command::GetTwin { id } => match id.module {
                 None => Ok((Reply::Device(self.device(&id.device)?.clone()), None)),
@@ -136,19 +139,22 @@ impl Hub {
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
             }
-            Command::Module(command) => self.decide_module(command, now),
+            Command::Module(command) => {
+                if let Some((device, _)) = command.subject() {
+                    self.check_open_to_modules(device)?;
+                }
+                self.decide_module(command, now)
+            }
+            Command::Bulk { .. } => unreachable!("done step by step"),
         }
     }
 
-    fn decide_module(&self, command: ModuleCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
+    pub(super) fn decide_module(&self, command: ModuleCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
         match command {
             ModuleCommand::Get { device, module } => Ok((Reply::Module(self.module(&device, &module)?.clone()), None)),
-            ModuleCommand::List { device } => {
-                self.device_with_modules(&device)?;
-                Ok((Reply::Modules(self.modules.of(&device)), None))
-            }
+            ModuleCommand::List { device } => Ok((Reply::Modules(self.modules.of(&device)), None)),
             ModuleCommand::Put { device, module, body, if_match: IfMatch::Absent, entropy } => {
-                self.device_with_modules(&device)?;
+                self.device(&device)?;
                 if self.modules.get(&device, &module).is_some() {
                     let text = format!("a module with ID '{module}' is already registered on the device '{device}'");
                     return Err(Refusal::new(ErrorCode::ModuleAlreadyExistsOnDevice, text));
@@ -213,7 +219,7 @@ impl Hub {
         })
     }
 
-    fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
+    pub(super) fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
         self.devices.get(self.sequences.get(id)?)
     }
 
@@ -228,14 +234,14 @@ impl Hub {
     }
 
     fn module(&self, device: &DeviceId, module: &ModuleId) -> Result<&Arc<Module>, Refusal> {
-        self.device_with_modules(device)?;
+        self.device(device)?;
         let missing = || Refusal::new(ErrorCode::ModuleNotFound, format!("module {module} not registered on {device}"));
         self.modules.get(device, module).ok_or_else(missing)
     }
 
     /// The service looks a module's identity up with its device's rights, and so answers with 401 where that one is missing
     /// or disabled.
-    fn device_with_modules(&self, id: &DeviceId) -> Result<(), Refusal> {
+    fn check_open_to_modules(&self, id: &DeviceId) -> Result<(), Refusal> {
         match self.find(id) {
             Some(device) if device.status == DeviceStatus::Enabled => Ok(()),
             Some(_) => Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, format!("the device {id} is disabled"))),
@@ -244,7 +250,7 @@ impl Hub {
     }
 
     /// Makes a change that was decided on, with all that follows from it.
-    fn write(&mut self, record: Record, records: &mut Vec<Record>) {
+    pub(super) fn write(&mut self, record: Record, records: &mut Vec<Record>) {
         if let Record::Device(sequence, None) = &record
             && let Some(device) = self.devices.get(sequence)
         {
@@ -303,7 +309,8 @@ impl Subject {
                 Some((device, module)) => Self::Twin(TwinId { device: device.clone(), module: module.cloned() }),
                 None => Self::Many,
             },
-            Command::ListDevices { .. }
+            Command::Bulk { .. }
+            | Command::ListDevices { .. }
             | Command::CountDevices
             | Command::ScanDevices { .. }
             | Command::FindDevices { .. } => Self::Many,

@@ -3,6 +3,7 @@
 //! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
 //! must have (version, right) in [`call`], and the rest by the resources.
 
+mod bulk;
 mod call;
 mod devices;
 mod modules;
@@ -33,6 +34,9 @@ use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
+
+/// Both names under which a refusal's code is sent.
+const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
 
 /// What the resources work with.
 pub(super) struct Context {
@@ -87,13 +91,12 @@ impl Service {
             // The router counted the empty body.
             headers.remove(header::CONTENT_LENGTH);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
-            for name in [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK] {
-                if let Ok(name) = name.parse::<header::HeaderName>() {
-                    headers.insert(name, HeaderValue::from_static(code.name()));
-                }
+            for name in ERROR_CODE_HEADERS {
+                headers.insert(name, HeaderValue::from_static(code.name()));
             }
-            record.error_code = Some(code.name().to_owned());
         }
+        record.error_code =
+            response.headers().get(ERROR_CODE_HEADER).and_then(|code| Some(code.to_str().ok()?.to_owned()));
         if let Ok(request_id) = HeaderValue::try_from(request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
         }
@@ -114,7 +117,7 @@ fn router() -> Router<Arc<Context>> {
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
-            .route(&path("/devices"), get(devices::list))
+            .route(&path("/devices"), get(devices::list).post(bulk::post))
             .route(&path("/devices/{device}"), device())
             .route(&path("/devices/{device}/modules"), get(modules::list))
             .route(

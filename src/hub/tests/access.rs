@@ -12,6 +12,7 @@ async fn each_policy_has_its_rights() {
     hub.create("d").await;
     let body = json!({}).to_string();
     let query = json!({"query": "SELECT * FROM devices"}).to_string();
+    let bulk = json!([]).to_string();
     // Which of iothubowner, service, device, registryRead, registryReadWrite may.
     for (method, path, body, allowed) in [
         ("GET", "/twins/d", None, "ys---"),
@@ -27,6 +28,7 @@ async fn each_policy_has_its_rights() {
         ("GET", "/twins/d/modules/m", None, "ys---"),
         ("DELETE", "/devices/d/modules/m", None, "y---w"),
         ("DELETE", "/devices/d", None, "y---w"),
+        ("POST", "/devices", Some(&bulk), "y---w"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {

@@ -12,6 +12,7 @@ use crate::hub::modules::ModuleCommand;
 use crate::hub::{HubOptions, OfflineHub, start};
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::bulk::BulkEntry;
 use crate::wire::registry::DeviceBody;
 use crate::wire::twins::TwinBody;
 
@@ -202,6 +203,7 @@ enum Step {
     Write { device: u8, module: Option<u8>, replace: bool, value: u8 },
     Put { device: u8, update: bool, disabled: bool },
     Delete { device: u8 },
+    Bulk { device: u8, mode: u8, value: u8 },
     PutModule { device: u8, module: u8, update: bool },
     DeleteModule { device: u8, module: u8 },
     Reopen,
@@ -218,6 +220,7 @@ mod laws {
                 .prop_map(|(device, module, replace, value)| Step::Write { device, module, replace, value }),
             3 => (0..3u8, 0..2u8, any::<bool>())
                 .prop_map(|(device, module, update)| Step::PutModule { device, module, update }),
+            2 => (0..3u8, 0..9u8, 0..4u8).prop_map(|(device, mode, value)| Step::Bulk { device, mode, value }),
             1 => (0..3u8, 0..2u8).prop_map(|(device, module)| Step::DeleteModule { device, module }),
             3 => (0..3u8, any::<bool>(), any::<bool>())
                 .prop_map(|(device, update, disabled)| Step::Put { device, update, disabled }),
@@ -257,6 +260,26 @@ mod laws {
                 if_match: if *update { IfMatch::Any } else { IfMatch::Absent },
                 entropy: Entropy([seed; 80]),
             }),
+            Step::Bulk { device: n, mode, value } => {
+                let modes = [
+                    "create",
+                    "update",
+                    "updateIfMatchETag",
+                    "delete",
+                    "deleteIfMatchETag",
+                    "updateTwin",
+                    "updateTwinIfMatchETag",
+                    "createOrUpdate",
+                    "createOrUpdateIfMatchETag",
+                ];
+                let mode = modes[usize::from(*mode)];
+                let body = json!([
+                    {"id": format!("d{n}"), "importMode": mode, "tags": {"t": value}},
+                    {"id": format!("d{n}"), "moduleId": "m0", "importMode": mode, "twinETag": "AAAAAAAAAAE=", "tags": {"t": value}},
+                ]);
+                let entries: Vec<BulkEntry> = serde_json::from_value(body).expect("entries");
+                Command::Bulk { entries: entries.into_iter().map(|entry| (entry, Entropy([seed; 80]))).collect() }
+            }
             Step::DeleteModule { device: n, module: m } => {
                 Command::Module(ModuleCommand::Delete { device: device(n), module: module(m), if_match: IfMatch::Any })
             }

@@ -1,6 +1,7 @@
 //! The hub over real HTTPS, as a client meets it.
 
 mod access;
+mod bulk;
 mod contract;
 mod durability;
 mod machine;
