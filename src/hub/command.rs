@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::Device;
 use super::modules::{Module, ModuleCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
@@ -78,6 +79,8 @@ pub enum Command {
     },
     /// Something about module identities.
     Module(ModuleCommand),
+    /// Something about automatic device configurations.
+    Configuration(ConfigurationCommand),
 }
 
 impl Command {
@@ -87,6 +90,7 @@ impl Command {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
             Self::Bulk { .. } => true,
             Self::Module(command) => command.writes(),
+            Self::Configuration(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -129,6 +133,15 @@ pub enum Reply {
     Modules(Vec<Arc<Module>>),
     /// What became of many.
     Bulk(BulkResult),
+    /// The configuration as it is now.
+    Configuration(Arc<Configuration>),
+    /// The configurations, in order of creation.
+    Configurations(Vec<Arc<Configuration>>),
+    /// The evaluation of configurations is one step further.
+    Evaluated {
+        /// All twins have been seen.
+        done: bool,
+    },
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -185,4 +198,17 @@ pub enum Record {
     Device(u64, Option<Arc<Device>>),
     /// A module, by its [`Module::sequence`].
     Module(u64, Option<Arc<Module>>),
+    /// A configuration, by its [`Configuration::sequence`].
+    Configuration(u64, Option<Arc<Configuration>>),
+}
+
+impl Record {
+    /// Returns the twin of a device or module that is there.
+    pub(super) fn twin(&self) -> Option<&str> {
+        match self {
+            Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
+            Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
+            Self::Configuration(..) => None,
+        }
+    }
 }

@@ -44,6 +44,20 @@
 //!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
 //! - `properties.reported` and `$metadata` are passed over.
 //!
+//! Configurations:
+//! - A target condition that is empty or left out targets nobody. Besides `deviceId`, `moduleId`, `tags` and
+//!   `properties.reported` it may name nothing. Conditions on modules go with `moduleContent`, all others with the rest.
+//! - Of two configurations that write one path, or one through the other's, the higher priority wins, and of equal ones the
+//!   younger. The others' remaining paths are written all the same. A configuration that lost a path, or that a twin has no room
+//!   for, has the status `Targeted` there, and else `Applied`.
+//! - A value is put in the place of what is there, keys that it does not name included. What is there already is not written.
+//! - Statuses move neither etag nor version, and are left out where there are none. When a twin leaves the target, or the
+//!   configuration goes, what was written stays.
+//! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
+//! - `modulesContent` is kept and its targets counted; nothing carries it out.
+//! - Evaluations are a second after a change and five minutes after the last one.
+//! - An update passes `content` and `schemaVersion` over; labels, condition, priority and metrics that it leaves out are as new.
+//!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
@@ -56,6 +70,7 @@
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
+//! - Configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
 //! - Entra tokens are refused with 401.
 //!
@@ -69,9 +84,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod background;
 mod bulk;
 mod ca;
 pub mod command;
+pub mod configurations;
 pub mod device;
 mod folder;
 mod identity;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use super::command::{Change, Command, Outcome, Record, Refusal, Reply, TwinWrite};
+use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
@@ -22,6 +23,7 @@ pub struct Hub {
     sequences: HashMap<DeviceId, u64>,
     devices: BTreeMap<u64, Arc<Device>>,
     pub(super) modules: Modules,
+    pub(super) configurations: Configurations,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
@@ -37,6 +39,8 @@ impl Hub {
     pub fn restore(kept: impl IntoIterator<Item = Record>, last_sequence: u64) -> Self {
         let mut hub = Self { last_sequence, ..Self::default() };
         for record in kept {
+            // Twins whose configurations went while nobody evaluated; to look twice does no harm.
+            hub.configurations.leftovers |= record.twin().is_some_and(|twin| twin.contains("\"configurations\":{"));
             hub.keep(record);
         }
         hub
@@ -60,6 +64,9 @@ impl Hub {
     fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
         let (reply, record) = match command {
             Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
+                return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
+            }
             command => self.decide(command, now)?,
         };
         if let Some(record) = record {
@@ -79,6 +86,8 @@ impl Hub {
                 modules.iter().map(|module| module.revision).fold(self.removal, u64::max)
             }
             (Ok(Reply::Counts { .. }), _) => self.revision,
+            (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
+            (_, Subject::Configurations) => self.configurations.latest,
             (Ok(Reply::Device(device)), _) => device.revision,
             (Ok(Reply::Module(module)), _) => module.revision,
             (_, Subject::Twin(id)) => {
@@ -129,8 +138,7 @@ impl Hub {
             }
             Command::CountDevices => Ok((Reply::Counts { total: self.devices.len(), enabled: self.enabled }, None)),
             Command::ScanDevices { after, limit } => {
-                let next = self.devices.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                Ok((Reply::Devices(next.take(limit).map(|(_, device)| device.clone()).collect()), None))
+                Ok((Reply::Devices(self.devices_after(after).take(limit).cloned().collect()), None))
             }
             Command::FindDevices { ids } => {
                 let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
@@ -144,6 +152,9 @@ impl Hub {
                     self.check_open_to_modules(device)?;
                 }
                 self.decide_module(command, now)
+            }
+            Command::Configuration(command) => {
+                self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
             Command::Bulk { .. } => unreachable!("done step by step"),
         }
@@ -219,6 +230,17 @@ impl Hub {
         })
     }
 
+    /// Returns the revision of the change to come.
+    pub(super) fn next_revision(&self) -> u64 {
+        self.revision + 1
+    }
+
+    /// Returns the devices after one, in order of creation.
+    pub(super) fn devices_after(&self, after: u64) -> impl Iterator<Item = &Arc<Device>> {
+        let next = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        self.devices.range(next).map(|(_, device)| device)
+    }
+
     pub(super) fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
         self.devices.get(self.sequences.get(id)?)
     }
@@ -286,6 +308,11 @@ impl Hub {
                 self.modules.put(module);
             }
             Record::Module(sequence, None) => self.modules.remove(sequence),
+            Record::Configuration(sequence, Some(configuration)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.configurations.put(configuration);
+            }
+            Record::Configuration(sequence, None) => self.configurations.remove(sequence, self.next_revision()),
         }
     }
 }
@@ -294,6 +321,8 @@ impl Hub {
 enum Subject {
     /// One device or module.
     Twin(TwinId),
+    /// Configurations, and which there are.
+    Configurations,
     /// More than can be told.
     Many,
 }
@@ -309,6 +338,7 @@ impl Subject {
                 Some((device, module)) => Self::Twin(TwinId { device: device.clone(), module: module.cloned() }),
                 None => Self::Many,
             },
+            Command::Configuration(_) => Self::Configurations,
             Command::Bulk { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices

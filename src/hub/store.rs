@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::HubStartError;
 use super::command::{Change, Record};
+use super::configurations::Configuration;
 use super::device::Device;
 use super::folder::Folder;
 use super::modules::Module;
@@ -28,6 +29,8 @@ const FILE: &str = "hub.redb";
 const DEVICES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("devices");
 /// A module by its place in the order of creation.
 const MODULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("modules");
+/// A configuration by its place in the order of creation.
+const CONFIGURATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("configurations");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
@@ -121,15 +124,17 @@ impl Store {
 enum Table {
     Devices,
     Modules,
+    Configurations,
 }
 
 impl Table {
-    const ALL: [Self; 2] = [Self::Devices, Self::Modules];
+    const ALL: [Self; 3] = [Self::Devices, Self::Modules, Self::Configurations];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         match self {
             Self::Devices => DEVICES,
             Self::Modules => MODULES,
+            Self::Configurations => CONFIGURATIONS,
         }
     }
 
@@ -138,6 +143,7 @@ impl Table {
         match self {
             Self::Devices => "device",
             Self::Modules => "module",
+            Self::Configurations => "configuration",
         }
     }
 
@@ -145,6 +151,7 @@ impl Table {
         match record {
             Record::Device(sequence, _) => (Self::Devices, *sequence),
             Record::Module(sequence, _) => (Self::Modules, *sequence),
+            Record::Configuration(sequence, _) => (Self::Configurations, *sequence),
         }
     }
 
@@ -152,6 +159,7 @@ impl Table {
         Ok(match self {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
+            Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
         })
     }
 }
@@ -161,6 +169,7 @@ fn encode(record: &Record) -> Option<Vec<u8>> {
     match record {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
+        Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
     }
 }
 

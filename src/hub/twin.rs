@@ -43,6 +43,9 @@ pub(super) struct TwinDocument {
     tags: Object,
     properties: Properties,
     capabilities: Capabilities,
+    /// The status of each configuration that targets the twin.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    configurations: Object,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,6 +102,7 @@ impl TwinDocument {
                 reported: section(json!({ LAST_UPDATED: now })),
             },
             capabilities: Capabilities::default(),
+            configurations: Object::new(),
             device_scope: None,
             parent_scopes: None,
         }
@@ -127,6 +131,12 @@ impl TwinDocument {
         self.device_etag = identity.etag.clone();
         self.authentication_type = identity.authentication.kind;
         self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
+    }
+
+    /// Says which configurations target the twin, which moves neither etag nor version. Says whether that is news.
+    pub(super) fn set_configurations(&mut self, statuses: Object) -> bool {
+        let before = std::mem::replace(&mut self.configurations, statuses);
+        before != self.configurations
     }
 
     /// Writes to tags and desired properties. Says whether anything was written: a body that names no section writes nothing.

@@ -5,6 +5,7 @@
 //! embedded hub, hold it to the real service.
 
 pub mod bulk;
+pub mod configurations;
 pub mod connection_string;
 pub mod error;
 pub mod modules;

@@ -38,7 +38,7 @@ macro_rules! needs {
     };
 }
 
-needs! { RegistryRead RegistryWrite ServiceConnect }
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations }
 
 /// A request that may be done: its version is served and its token has the right `R`.
 pub(super) struct Call<R> {
@@ -86,6 +86,11 @@ impl<R> Call<R> {
             module => Some(module.parse().map_err(invalid)?),
         };
         Ok(TwinId { device, module })
+    }
+
+    /// Returns the path's second segment, decoded: the id of something that has no type of its own.
+    pub(super) fn second_segment(&self) -> Result<String, Refusal> {
+        self.segment(1)
     }
 
     /// Returns the condition that the request sets.

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod call;
+mod configurations;
 mod devices;
 mod modules;
 mod query;
@@ -114,6 +115,7 @@ fn router() -> Router<Arc<Context>> {
     for slash in ["", "/"] {
         let path = |path: &str| format!("{path}{slash}");
         let device = || get(devices::get).put(devices::put).delete(devices::delete);
+        let configuration = || get(configurations::get).put(configurations::put).delete(configurations::delete);
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
@@ -126,6 +128,10 @@ fn router() -> Router<Arc<Context>> {
             )
             // A device may be called so as well.
             .route(&path("/devices/query"), device().merge(post(query::post)))
+            .route(&path("/configurations"), get(configurations::list))
+            .route(&path("/configurations/{id}"), configuration())
+            // No configuration can be called so.
+            .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
             .route(&path("/statistics/devices"), get(statistics::devices))
             .route(&path("/statistics/service"), get(statistics::service));
     }
@@ -149,7 +155,10 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a 
 
 /// Answers with a document and its etag, between quotes as the header wants it.
 fn document(document: &Document, etag: &ETag) -> Response {
-    let mut response = json(Bytes::from_owner(document.clone()));
+    with_etag(json(Bytes::from_owner(document.clone())), etag)
+}
+
+fn with_etag(mut response: Response, etag: &ETag) -> Response {
     if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
         response.headers_mut().insert(header::ETAG, etag);
     }

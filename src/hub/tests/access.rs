@@ -29,6 +29,11 @@ async fn each_policy_has_its_rights() {
         ("DELETE", "/devices/d/modules/m", None, "y---w"),
         ("DELETE", "/devices/d", None, "y---w"),
         ("POST", "/devices", Some(&bulk), "y---w"),
+        ("GET", "/configurations", None, "y----"),
+        ("GET", "/configurations/c", None, "y----"),
+        ("PUT", "/configurations/c", Some(&body), "y----"),
+        ("DELETE", "/configurations/c", None, "y----"),
+        ("POST", "/configurations/testQueries", Some(&body), "y----"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::{Sandbox, clock};
 use crate::hub::command::{Command, Entropy, Reply, TwinWrite};
+use crate::hub::configurations::ConfigurationCommand;
 use crate::hub::modules::ModuleCommand;
 use crate::hub::{HubOptions, OfflineHub, start};
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
@@ -203,6 +204,9 @@ enum Step {
     Write { device: u8, module: Option<u8>, replace: bool, value: u8 },
     Put { device: u8, update: bool, disabled: bool },
     Delete { device: u8 },
+    PutConfiguration { id: u8, value: u8, update: bool },
+    DeleteConfiguration { id: u8 },
+    Evaluate,
     Bulk { device: u8, mode: u8, value: u8 },
     PutModule { device: u8, module: u8, update: bool },
     DeleteModule { device: u8, module: u8 },
@@ -220,6 +224,10 @@ mod laws {
                 .prop_map(|(device, module, replace, value)| Step::Write { device, module, replace, value }),
             3 => (0..3u8, 0..2u8, any::<bool>())
                 .prop_map(|(device, module, update)| Step::PutModule { device, module, update }),
+            2 => (0..2u8, 1..4u8, any::<bool>())
+                .prop_map(|(id, value, update)| Step::PutConfiguration { id, value, update }),
+            1 => (0..2u8).prop_map(|id| Step::DeleteConfiguration { id }),
+            2 => Just(Step::Evaluate),
             2 => (0..3u8, 0..9u8, 0..4u8).prop_map(|(device, mode, value)| Step::Bulk { device, mode, value }),
             1 => (0..3u8, 0..2u8).prop_map(|(device, module)| Step::DeleteModule { device, module }),
             3 => (0..3u8, any::<bool>(), any::<bool>())
@@ -260,6 +268,23 @@ mod laws {
                 if_match: if *update { IfMatch::Any } else { IfMatch::Absent },
                 entropy: Entropy([seed; 80]),
             }),
+            Step::PutConfiguration { id, value, update } => {
+                let body = json!({
+                    "content": {"deviceContent": {"properties.desired.o.d": value}},
+                    "targetCondition": format!("tags.t >= {value}"),
+                    "priority": value,
+                });
+                Command::Configuration(ConfigurationCommand::Put {
+                    id: format!("c{id}"),
+                    body: Box::new(serde_json::from_value(body).expect("a body")),
+                    if_match: if *update { IfMatch::Any } else { IfMatch::Absent },
+                    limit: 9,
+                })
+            }
+            Step::DeleteConfiguration { id } => {
+                Command::Configuration(ConfigurationCommand::Delete { id: format!("c{id}"), if_match: IfMatch::Any })
+            }
+            Step::Evaluate => Command::Configuration(ConfigurationCommand::Evaluate { limit: 99 }),
             Step::Bulk { device: n, mode, value } => {
                 let modes = [
                     "create",
@@ -301,6 +326,14 @@ mod laws {
             ),
             other => panic!("{other:?}"),
         }
+        match hub.handle(Command::Configuration(ConfigurationCommand::List)).expect("configurations") {
+            Reply::Configurations(all_of) => {
+                all.extend(
+                    all_of.iter().map(|it| format!("{} {}", it.sequence, serde_json::to_string(it).expect("JSON"))),
+                );
+            }
+            other => panic!("{other:?}"),
+        }
         match hub.handle(Command::CountDevices).expect("counts") {
             Reply::Counts { total, enabled } => all.push(format!("{total} {enabled}")),
             other => panic!("{other:?}"),
@@ -320,6 +353,12 @@ mod laws {
             let mut unbroken = OfflineHub::open(other.path(), clock()).expect("a hub");
             for (seed, step) in (0..).zip(&steps) {
                 match command(step, seed) {
+                    // An evaluation under way is not kept, so here it is always a whole one.
+                    Some(command @ Command::Configuration(ConfigurationCommand::Evaluate { .. })) => {
+                        for hub in [&mut hub, &mut unbroken] {
+                            while matches!(hub.handle(command.clone()), Ok(Reply::Evaluated { done: false })) {}
+                        }
+                    }
                     Some(command) => {
                         let expected = unbroken.handle(command.clone()).map(|_| ());
                         prop_assert_eq!(hub.handle(command).map(|_| ()), expected);

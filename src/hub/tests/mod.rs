@@ -2,6 +2,7 @@
 
 mod access;
 mod bulk;
+mod configurations;
 mod contract;
 mod durability;
 mod machine;
