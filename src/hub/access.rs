@@ -22,6 +22,8 @@ pub(super) enum Right {
     DeviceConnect,
     /// Automatic device configurations: RegistryRead, RegistryWrite and ServiceConnect together.
     Configurations,
+    /// Scheduled jobs: the same.
+    Jobs,
 }
 
 impl Right {
@@ -31,16 +33,16 @@ impl Right {
             Self::RegistryWrite => "RegistryWrite",
             Self::ServiceConnect => "ServiceConnect",
             Self::DeviceConnect => "DeviceConnect",
-            Self::Configurations => "RegistryRead, RegistryWrite and ServiceConnect",
+            Self::Configurations | Self::Jobs => "RegistryRead, RegistryWrite and ServiceConnect",
         }
     }
 }
 
 /// The default policies with their rights.
 const POLICIES: [(&str, &[Right]); 5] = {
-    use Right::{Configurations, DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
+    use Right::{Configurations, DeviceConnect, Jobs, RegistryRead, RegistryWrite, ServiceConnect};
     [
-        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, Configurations]),
+        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, Configurations, Jobs]),
         ("service", &[ServiceConnect]),
         ("device", &[DeviceConnect]),
         ("registryRead", &[RegistryRead]),

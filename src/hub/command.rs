@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::Device;
+use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use super::modules::{Module, ModuleCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
@@ -81,6 +82,8 @@ pub enum Command {
     Module(ModuleCommand),
     /// Something about automatic device configurations.
     Configuration(ConfigurationCommand),
+    /// Something about scheduled jobs.
+    Job(JobCommand),
 }
 
 impl Command {
@@ -91,6 +94,7 @@ impl Command {
             Self::Bulk { .. } => true,
             Self::Module(command) => command.writes(),
             Self::Configuration(command) => command.writes(),
+            Self::Job(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -142,6 +146,14 @@ pub enum Reply {
         /// All twins have been seen.
         done: bool,
     },
+    /// The job as it is now, if there is one.
+    Job(Option<Arc<Job>>),
+    /// The jobs, in order of creation.
+    Jobs(Vec<Arc<Job>>),
+    /// The outcomes of jobs on devices, in order of creation.
+    DeviceJobs(Vec<Arc<DeviceJob>>),
+    /// The jobs are a step further.
+    Ran(JobStep),
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -200,6 +212,10 @@ pub enum Record {
     Module(u64, Option<Arc<Module>>),
     /// A configuration, by its [`Configuration::sequence`].
     Configuration(u64, Option<Arc<Configuration>>),
+    /// A job, by its [`Job::sequence`].
+    Job(u64, Option<Arc<Job>>),
+    /// A job's outcome on a device, by its [`DeviceJob::sequence`].
+    DeviceJob(u64, Option<Arc<DeviceJob>>),
 }
 
 impl Record {
@@ -208,7 +224,7 @@ impl Record {
         match self {
             Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
             Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
-            Self::Configuration(..) => None,
+            Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) => None,
         }
     }
 }

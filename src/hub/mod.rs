@@ -58,6 +58,18 @@
 //! - Evaluations are a second after a change and five minutes after the last one.
 //! - An update passes `content` and `schemaVersion` over; labels, condition, priority and metrics that it leaves out are as new.
 //!
+//! Jobs (`/jobs/v2`):
+//! - A job is `queued` when it is made, `scheduled` while its time is to come, and then `running`. `*` as its condition is all
+//!   devices, none is `ArgumentNull`, one of more than 8,192 bytes 412; one that is wrong fails the job when it begins.
+//! - An `updateTwin` whose etag is not `*` is `PreconditionFailed`. A type that is none is `GenericBadRequest`.
+//! - A job works on the devices that its condition finds among those that there are when it begins. A device waits as
+//!   `scheduled`.
+//! - One that takes longer than `maxExecutionTimeInSeconds` (an hour when left out) ends as `failed`; what waited still fails
+//!   with `GenericTimeout`.
+//! - After a restart a job goes on where it was; a method that was under way is failed with `ServerError` and not called again.
+//! - One job may wait or run at a time, as on S1. Jobs are forgotten thirty days after their end, and their ids free again.
+//! - A query for a type or status that is none finds nothing.
+//!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
@@ -66,11 +78,10 @@
 //!   the query that it was given for.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
-//! - `devices.jobs` has no rows yet.
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
-//! - Configurations need RegistryRead, RegistryWrite and ServiceConnect together.
+//! - Jobs and configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
 //! - Entra tokens are refused with 401.
 //!
@@ -92,6 +103,7 @@ pub mod configurations;
 pub mod device;
 mod folder;
 mod identity;
+pub mod jobs;
 mod live;
 pub mod modules;
 pub mod offline;

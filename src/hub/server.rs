@@ -55,6 +55,8 @@ pub struct HubOptions {
     pub request_log: Option<PathBuf>,
     /// How often configurations are evaluated; the service does so about every five minutes, and shortly after one is made.
     pub evaluate_configurations: Duration,
+    /// Jobs that may wait or run at once: 1 on Free and S1, 5 on S2, 10 on S3.
+    pub active_jobs: usize,
 }
 
 impl HubOptions {
@@ -67,19 +69,22 @@ impl HubOptions {
             request_observer: None,
             request_log: None,
             evaluate_configurations: EVALUATE_CONFIGURATIONS,
+            active_jobs: 1,
         }
     }
 }
 
 impl std::fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { data, https, host_name, request_observer: _, request_log, evaluate_configurations } = self;
+        let Self { data, https, host_name, request_observer: _, request_log, evaluate_configurations, active_jobs } =
+            self;
         f.debug_struct("HubOptions")
             .field("data", data)
             .field("https", https)
             .field("host_name", host_name)
             .field("request_log", request_log)
             .field("evaluate_configurations", evaluate_configurations)
+            .field("active_jobs", active_jobs)
             .finish_non_exhaustive()
     }
 }
@@ -156,7 +161,8 @@ impl RunningHub {
 ///
 /// When the data folder is not usable or in use, or the address cannot be listened on.
 pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubStartError> {
-    let HubOptions { data, https, host_name, request_observer, request_log, evaluate_configurations } = options;
+    let HubOptions { data, https, host_name, request_observer, request_log, evaluate_configurations, active_jobs } =
+        options;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
     let folder = Folder::open(&data)?;
     folder.announce(None)?;
@@ -184,7 +190,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub, committer, clock));
     let background = Background::start(&live, Rhythm { evaluate_configurations });
-    let service = Service::new(live, access, observers);
+    let service = Service::new(live, access, active_jobs, observers);
 
     let (shutdown, stopping) = watch::channel(false);
     let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, background, stopping));

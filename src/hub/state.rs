@@ -9,6 +9,7 @@ use super::command::{Change, Command, Outcome, Record, Refusal, Reply, TwinWrite
 use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
+use super::jobs::{JobCommand, JobStep, Jobs};
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
 use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
@@ -24,6 +25,7 @@ pub struct Hub {
     devices: BTreeMap<u64, Arc<Device>>,
     pub(super) modules: Modules,
     pub(super) configurations: Configurations,
+    pub(super) jobs: Jobs,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
@@ -64,6 +66,11 @@ impl Hub {
     fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
         let (reply, record) = match command {
             Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            Command::Job(JobCommand::Run { limit }) => return Ok(Reply::Ran(self.run_jobs(limit, now, records))),
+            Command::Job(JobCommand::Finish { device_job, outcome }) => {
+                self.finish_method(device_job, outcome, now, records);
+                return Ok(Reply::Ran(JobStep::default()));
+            }
             Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
                 return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
             }
@@ -88,6 +95,7 @@ impl Hub {
             (Ok(Reply::Counts { .. }), _) => self.revision,
             (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
             (_, Subject::Configurations) => self.configurations.latest,
+            (_, Subject::Jobs) => self.jobs.latest,
             (Ok(Reply::Device(device)), _) => device.revision,
             (Ok(Reply::Module(module)), _) => module.revision,
             (_, Subject::Twin(id)) => {
@@ -156,6 +164,7 @@ impl Hub {
             Command::Configuration(command) => {
                 self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
+            Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
             Command::Bulk { .. } => unreachable!("done step by step"),
         }
     }
@@ -235,6 +244,11 @@ impl Hub {
         self.revision + 1
     }
 
+    /// Returns the last place in the order of creation that was given.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     /// Returns the devices after one, in order of creation.
     pub(super) fn devices_after(&self, after: u64) -> impl Iterator<Item = &Arc<Device>> {
         let next = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
@@ -312,6 +326,16 @@ impl Hub {
                 self.last_sequence = self.last_sequence.max(sequence);
                 self.configurations.put(configuration);
             }
+            Record::Job(sequence, Some(job)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put(job);
+            }
+            Record::Job(sequence, None) => self.jobs.remove(sequence, self.next_revision()),
+            Record::DeviceJob(sequence, Some(it)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put_device_job(it);
+            }
+            Record::DeviceJob(sequence, None) => self.jobs.remove_device_job(sequence, self.next_revision()),
             Record::Configuration(sequence, None) => self.configurations.remove(sequence, self.next_revision()),
         }
     }
@@ -323,6 +347,8 @@ enum Subject {
     Twin(TwinId),
     /// Configurations, and which there are.
     Configurations,
+    /// Jobs, and which there are.
+    Jobs,
     /// More than can be told.
     Many,
 }
@@ -339,6 +365,7 @@ impl Subject {
                 None => Self::Many,
             },
             Command::Configuration(_) => Self::Configurations,
+            Command::Job(_) => Self::Jobs,
             Command::Bulk { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices

@@ -21,6 +21,7 @@ use super::command::{Change, Record};
 use super::configurations::Configuration;
 use super::device::Device;
 use super::folder::Folder;
+use super::jobs::{DeviceJob, Job};
 use super::modules::Module;
 use super::state::Hub;
 
@@ -31,6 +32,10 @@ const DEVICES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("devices")
 const MODULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("modules");
 /// A configuration by its place in the order of creation.
 const CONFIGURATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("configurations");
+/// A job by its place in the order of creation.
+const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
+/// A job's outcome on a device by its place in the order of creation.
+const DEVICE_JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("device jobs");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
@@ -125,16 +130,20 @@ enum Table {
     Devices,
     Modules,
     Configurations,
+    Jobs,
+    DeviceJobs,
 }
 
 impl Table {
-    const ALL: [Self; 3] = [Self::Devices, Self::Modules, Self::Configurations];
+    const ALL: [Self; 5] = [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         match self {
             Self::Devices => DEVICES,
             Self::Modules => MODULES,
             Self::Configurations => CONFIGURATIONS,
+            Self::Jobs => JOBS,
+            Self::DeviceJobs => DEVICE_JOBS,
         }
     }
 
@@ -144,6 +153,8 @@ impl Table {
             Self::Devices => "device",
             Self::Modules => "module",
             Self::Configurations => "configuration",
+            Self::Jobs => "job",
+            Self::DeviceJobs => "device job",
         }
     }
 
@@ -152,6 +163,8 @@ impl Table {
             Record::Device(sequence, _) => (Self::Devices, *sequence),
             Record::Module(sequence, _) => (Self::Modules, *sequence),
             Record::Configuration(sequence, _) => (Self::Configurations, *sequence),
+            Record::Job(sequence, _) => (Self::Jobs, *sequence),
+            Record::DeviceJob(sequence, _) => (Self::DeviceJobs, *sequence),
         }
     }
 
@@ -159,6 +172,8 @@ impl Table {
         Ok(match self {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
+            Self::Jobs => Record::Job(key, Some(Arc::new(Job::from_record(key, bytes)?))),
+            Self::DeviceJobs => Record::DeviceJob(key, Some(Arc::new(DeviceJob::from_record(key, bytes)?))),
             Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
         })
     }
@@ -169,6 +184,8 @@ fn encode(record: &Record) -> Option<Vec<u8>> {
     match record {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
+        Record::Job(_, job) => job.as_ref().map(|job| job.to_record()),
+        Record::DeviceJob(_, it) => it.as_ref().map(|it| it.document.as_str().as_bytes().to_vec()),
         Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
     }
 }

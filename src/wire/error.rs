@@ -115,6 +115,8 @@ codes! {
     ThrottlingBacklogTimeout 429003 429,
     /// As many jobs are waiting and running as may.
     ThrottlingMaxActiveJobCountExceeded 0 429,
+    /// It took too long.
+    GenericTimeout 0 500,
     /// The service failed; try again.
     ServerError 500001 500,
     /// The service is not there; try again.

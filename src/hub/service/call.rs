@@ -38,7 +38,7 @@ macro_rules! needs {
     };
 }
 
-needs! { RegistryRead RegistryWrite ServiceConnect Configurations }
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations Jobs }
 
 /// A request that may be done: its version is served and its token has the right `R`.
 pub(super) struct Call<R> {
@@ -91,6 +91,11 @@ impl<R> Call<R> {
     /// Returns the path's second segment, decoded: the id of something that has no type of its own.
     pub(super) fn second_segment(&self) -> Result<String, Refusal> {
         self.segment(1)
+    }
+
+    /// Returns the path's third segment, decoded: a job's id.
+    pub(super) fn third_segment(&self) -> Result<String, Refusal> {
+        self.segment(2)
     }
 
     /// Returns the condition that the request sets.

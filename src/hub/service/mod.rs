@@ -7,6 +7,7 @@ mod bulk;
 mod call;
 mod configurations;
 mod devices;
+mod jobs;
 mod modules;
 mod query;
 mod refusal;
@@ -43,6 +44,8 @@ const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK
 pub(super) struct Context {
     live: Arc<Live>,
     access: Access,
+    /// Jobs that may wait or run at once.
+    active_jobs: usize,
 }
 
 /// The service API of one hub.
@@ -54,8 +57,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(live: Arc<Live>, access: Access, observers: Vec<RequestObserver>) -> Self {
-        let context = Arc::new(Context { live, access });
+    pub(super) fn new(live: Arc<Live>, access: Access, active_jobs: usize, observers: Vec<RequestObserver>) -> Self {
+        let context = Arc::new(Context { live, access, active_jobs });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
     }
@@ -132,6 +135,10 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/configurations/{id}"), configuration())
             // No configuration can be called so.
             .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
+            .route(&path("/jobs/v2/{id}"), get(jobs::get).put(jobs::put))
+            // A job may be called so as well; to look at it, one queries.
+            .route(&path("/jobs/v2/query"), get(jobs::list).put(jobs::put))
+            .route(&path("/jobs/v2/{id}/cancel"), post(jobs::cancel))
             .route(&path("/statistics/devices"), get(statistics::devices))
             .route(&path("/statistics/service"), get(statistics::service));
     }

@@ -34,6 +34,10 @@ async fn each_policy_has_its_rights() {
         ("PUT", "/configurations/c", Some(&body), "y----"),
         ("DELETE", "/configurations/c", None, "y----"),
         ("POST", "/configurations/testQueries", Some(&body), "y----"),
+        ("PUT", "/jobs/v2/j", Some(&body), "y----"),
+        ("GET", "/jobs/v2/j", None, "y----"),
+        ("POST", "/jobs/v2/j/cancel", None, "y----"),
+        ("GET", "/jobs/v2/query", None, "y----"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {

@@ -5,6 +5,7 @@ mod bulk;
 mod configurations;
 mod contract;
 mod durability;
+mod jobs;
 mod machine;
 mod modules;
 mod queries;
