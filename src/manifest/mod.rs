@@ -23,6 +23,8 @@ mod vars;
 mod yaml;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -85,8 +87,9 @@ fn resolve_files(
             None => complete = false,
         }
     }
+    let bytes = files.iter().map(|file| file.source.text().len()).sum();
     let vars = vars::collect(&mut documents, environment, &mut found);
-    let mut interpolation = Interpolation::new(environment, Some(&vars));
+    let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
     for (file, mut document) in documents {
         interpolation.resolve(file, &mut document, &mut found);
