@@ -18,3 +18,5 @@ pub mod plan;
 pub mod client;
 
 pub mod apply;
+
+pub mod render;
