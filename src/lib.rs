@@ -8,6 +8,7 @@ pub mod digest;
 pub mod twin;
 // (kept apart: the order is the reading order)
 pub mod query;
+pub mod rate;
 pub mod wire;
 
 pub mod check;
