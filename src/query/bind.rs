@@ -85,6 +85,13 @@ pub(super) enum Condition {
     Or(Vec<Condition>),
 }
 
+/// Two queries are equal when they are written the same and read the same; all else follows from that.
+impl PartialEq for BoundQuery {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.collection == other.collection
+    }
+}
+
 impl BoundQuery {
     /// Returns the query, or the condition alone, as it was given.
     pub fn text(&self) -> &str {
