@@ -9,6 +9,8 @@ pub mod escape;
 pub mod json;
 pub mod junit;
 pub mod number;
+pub mod progress;
+pub mod report;
 pub mod style;
 pub mod table;
 pub mod value;

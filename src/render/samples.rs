@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
+use crate::apply::{ApplyReport, MovedPath};
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
+use crate::manifest::{Layer, Origin};
 
 /// Compares with `snapshots/<name>.snap`.
 pub(crate) fn snapshot(name: &str, text: &str) {
@@ -80,4 +84,52 @@ pub(crate) fn check_results() -> Vec<CheckResult> {
             30_000,
         ),
     ]
+}
+
+/// A run in which everything happened.
+pub(crate) fn apply_report() -> ApplyReport {
+    let moved = |path: &str, seen, found, planned, written_at: Option<&str>| MovedPath {
+        path: path.parse().expect("a path"),
+        seen,
+        found,
+        planned,
+        written_at: written_at.map(str::to_owned),
+        origin: Some(origin(14)),
+    };
+    let id = |text: &str| text.parse().expect("an id");
+    ApplyReport {
+        written: 9980,
+        rebased: 12,
+        registered: 3,
+        converged: 3,
+        conflicts: vec![
+            (
+                id("thermostat-004"),
+                vec![
+                    moved(
+                        "desired.power_level",
+                        Some(json!(1)),
+                        Some(json!(5)),
+                        Some(json!(2)),
+                        Some("2026-11-24T10:00:00Z"),
+                    ),
+                    moved("tags.note", None, Some(json!("by hand \u{1b}[2J")), Some(json!("by git")), None),
+                ],
+            ),
+            (id("gateway-01/telemetry"), vec![moved("desired.batch", Some(json!(50)), None, None, None)]),
+        ],
+        failed: vec![(
+            id("press-007"),
+            "PATCH https://hub/twins/press-007: the answer did not come: timed out".to_owned(),
+        )],
+        not_attempted: Vec::new(),
+        retries: 1204,
+        interrupted: false,
+        halted: None,
+    }
+}
+
+/// A line of `fleet.yaml`.
+pub(crate) fn origin(line: u32) -> Origin {
+    Origin { file: "fleet.yaml".into(), line, layer: Layer::Group("redmond43".into()) }
 }

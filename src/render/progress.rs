@@ -1,0 +1,136 @@
+//! How far it is: a bar on a terminal, a plain line now and then anywhere else.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::number::grouped;
+use super::style::Palette;
+use super::{escape, number};
+
+/// How long a plain log stays silent.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Shows how far something is that takes long.
+pub struct Progress {
+    doing: &'static str,
+    done: usize,
+    total: Option<usize>,
+    note: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Bar(ProgressBar),
+    Lines { begun: Instant, last: Instant },
+}
+
+impl Progress {
+    /// Starts to show what is being done (`reading twins`); `on_terminal` when stderr is one.
+    pub fn start(doing: &'static str, total: Option<usize>, on_terminal: bool, palette: Palette) -> Self {
+        let kind = if on_terminal {
+            let bar =
+                ProgressBar::with_draw_target(total.map(|total| total as u64), ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(bar_style(total.is_some(), palette));
+            bar.set_message(doing);
+            bar.enable_steady_tick(Duration::from_millis(120));
+            Kind::Bar(bar)
+        } else {
+            let now = Instant::now();
+            Kind::Lines { begun: now, last: now }
+        };
+        Self { doing, done: 0, total, note: String::new(), kind }
+    }
+
+    /// Says that so many are done in all; writes to `err` when a plain line is due.
+    pub fn done(&mut self, done: usize, err: &mut dyn Write) {
+        self.done = done;
+        match &mut self.kind {
+            Kind::Bar(bar) => bar.set_position(done as u64),
+            Kind::Lines { begun, last } => {
+                let now = Instant::now();
+                if now.duration_since(*last) >= QUIET {
+                    *last = now;
+                    let line = line(self.doing, done, self.total, &self.note, now.duration_since(*begun));
+                    // Progress that cannot be shown is no reason to stop.
+                    _ = writeln!(err, "{line}");
+                }
+            }
+        }
+    }
+
+    /// Adds one to what is done.
+    pub fn step(&mut self, err: &mut dyn Write) {
+        self.done(self.done + 1, err);
+    }
+
+    /// Says something beside the count, such as what is waited for.
+    pub fn note(&mut self, note: &str) {
+        self.note = escape::line(note).into_owned();
+        if let Kind::Bar(bar) = &self.kind {
+            bar.set_message(format!("{}  {}", self.doing, self.note));
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Kind::Bar(bar) = &self.kind {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar_style(bounded: bool, palette: Palette) -> ProgressStyle {
+    let template = match (bounded, palette.is_coloured()) {
+        (true, true) => "{bar:24.cyan/dim} {human_pos}/{human_len} {wide_msg} {eta:.dim}",
+        (true, false) => "{bar:24} {human_pos}/{human_len} {wide_msg} {eta}",
+        (false, true) => "{spinner:.cyan} {human_pos} {wide_msg} {elapsed:.dim}",
+        (false, false) => "{spinner} {human_pos} {wide_msg} {elapsed}",
+    };
+    ProgressStyle::with_template(template).expect("the templates above are well-formed").progress_chars("━╸─")
+}
+
+/// `reading twins: 12,000 of 100,000 after 15 s`
+fn line(doing: &str, done: usize, total: Option<usize>, note: &str, after: Duration) -> String {
+    let of = total.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
+    let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+    format!("{doing}: {}{of} after {}{note}", grouped(done), number::duration(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines() {
+        assert_eq!(
+            line("reading twins", 12_000, Some(100_000), "", Duration::from_secs(15)),
+            "reading twins: 12,000 of 100,000 after 15 s"
+        );
+        assert_eq!(
+            line("writing twins", 7, None, "the hub asks for patience", Duration::from_secs(75)),
+            "writing twins: 7 after 1 min 15 s (the hub asks for patience)"
+        );
+    }
+
+    #[test]
+    fn what_is_over_soon_says_nothing() {
+        let mut err = Vec::new();
+        let mut progress = Progress::start("reading twins", Some(3), false, Palette::PLAIN);
+        for _ in 0..3 {
+            progress.step(&mut err);
+        }
+        progress.finish();
+        assert_eq!(err, b"");
+    }
+
+    #[test]
+    fn bars_have_templates() {
+        for bounded in [true, false] {
+            for coloured in [true, false] {
+                _ = bar_style(bounded, Palette::new(coloured));
+            }
+        }
+    }
+}
