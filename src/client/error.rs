@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::retry::Trouble;
 use crate::twin::HubHost;
-use crate::wire::{ErrorCode, HubError};
+use crate::wire::{self, ErrorCode, HubError};
 
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,17 +275,18 @@ impl Error {
                 if *seconds > 0 { "ahead of" } else { "behind" }
             )),
             Self::Unauthorized { request, .. } => {
-                let (doing, right, policies) = match (request.method, request.path.starts_with("/devices/query")) {
-                    ("GET", _) if request.path.starts_with("/devices") => {
-                        ("reading device identities", "RegistryRead", "registryRead, registryReadWrite or iothubowner")
-                    }
-                    (_, false) if request.path.starts_with("/devices") => {
-                        ("writing device identities", "RegistryWrite", "registryReadWrite or iothubowner")
-                    }
-                    _ => ("reading and writing twins", "ServiceConnect", "service or iothubowner"),
+                let is_registry = request.path.starts_with("/devices") && request.path != wire::query::PATH;
+                let (doing, right, policies) = match (is_registry, request.method) {
+                    (false, _) => ("reading and writing twins", "ServiceConnect", "`service` and `iothubowner`"),
+                    (true, "GET") => (
+                        "reading device identities",
+                        "RegistryRead",
+                        "`registryRead`, `registryReadWrite` and `iothubowner`",
+                    ),
+                    (true, _) => ("creating devices", "RegistryWrite", "`registryReadWrite` and `iothubowner`"),
                 };
                 Some(format!(
-                    "look at the key; and {doing} needs a policy with {right}, as {policies} is one, at least by default"
+                    "look at the key, and at the policy's rights: {doing} needs {right}, which {policies} have by default"
                 ))
             }
             Self::Throttled { .. } => Some("try again later, or with a smaller --concurrency".to_owned()),

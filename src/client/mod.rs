@@ -245,7 +245,8 @@ fn says_absent(error: &Error) -> bool {
 }
 
 fn twin(answer: &Answer, id: &TwinId) -> Result<Twin, Error> {
-    let twin = decode_twin(answer.json()?).map_err(|error| answer.nonsense(error.to_string()))?;
+    let twin = decode_twin(answer.json()?)
+        .map_err(|error| answer.nonsense(error.to_string().replacen("the answer is", "it is", 1)))?;
     if twin.id == *id { Ok(twin) } else { Err(answer.nonsense(format!("it is the twin of {}", twin.id))) }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Error;
+
 /// Trouble that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -45,6 +47,12 @@ impl Default for Backoff {
 const SPREAD: Duration = Duration::from_secs(2);
 
 impl Backoff {
+    /// Returns how long to wait before trying again after `error`, or nothing when it is of no use or time to give up; the
+    /// rest is as in [`Self::wait`].
+    pub fn delay(&self, error: &Error, failures: u32, elapsed: Duration, random: f64) -> Option<Duration> {
+        self.wait(error.trouble()?, failures, elapsed, random)
+    }
+
     /// Returns how long to wait before trying again, or nothing when it is time to give up.
     ///
     /// `failures` counts the attempts before the one that has just failed, `elapsed` is the time since the first began, and

@@ -132,10 +132,7 @@ impl Transport {
                 Err(error) => error,
             };
             let hopeless = matches!(error, Error::Unreachable { .. }) && !self.answered.load(Ordering::Relaxed);
-            let wait = error
-                .trouble()
-                .filter(|_| !hopeless)
-                .and_then(|trouble| self.backoff.wait(trouble, failures, started.elapsed(), random_fraction()));
+            let wait = self.backoff.delay(&error, failures, started.elapsed(), random_fraction()).filter(|_| !hopeless);
             let Some(wait) = wait else { return Err(error) };
             if let Some(on_retry) = &self.on_retry {
                 on_retry(&error, wait);

@@ -277,7 +277,7 @@ impl Binder<'_> {
         }
         let items = match &query.select {
             Select::All(span) => {
-                if !query.group_by.is_empty() {
+                if !query.group_by.is_empty() && self.collection != Collection::Jobs {
                     self.error(
                         QueryErrorKind::NotAllowedHere,
                         *span,

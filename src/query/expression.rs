@@ -173,9 +173,13 @@ impl Parser<'_> {
             None => {
                 let help = match self.peek() {
                     Token::OpenBracket | Token::Bracketed(_) => Some("arrays are not nested".to_owned()),
+                    Token::Word(_) if *self.peek_at(1) == Token::Dot => {
+                        Some("an array holds constants only".to_owned())
+                    }
                     Token::Word(word) if !lexer::is_keyword(word) => {
                         Some(format!("an array holds constants only; a text is written `'{word}'`"))
                     }
+                    Token::CloseBracket | Token::Close => Some("leave out the last `,`".to_owned()),
                     _ => None,
                 };
                 Err(self.expected_or("a constant", help))
@@ -268,7 +272,7 @@ impl Parser<'_> {
             }
             Token::Word(word) if !lexer::is_keyword(word) && *self.peek_at(1) == Token::Open => self.call(word),
             Token::Word(word) if lexer::is_keyword(word) && !self.is_keyword_used_as_name() => {
-                Err(self.expected(VALUE))
+                Err(if self.is_keyword("SELECT") { self.subquery() } else { self.expected(VALUE) })
             }
             Token::Word(_) | Token::Bracketed(_) => {
                 let path = self.path(VALUE)?;

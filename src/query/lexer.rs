@@ -141,7 +141,7 @@ impl<'t> Lexer<'t> {
             let minus = trimmed.starts_with("--");
             let error = self.error(span, "a query has no comments");
             error.label = "a comment begins here".into();
-            if minus {
+            if minus && trimmed[2..].starts_with(continues_name) {
                 error.help.push("to subtract a negative number, write `- -1` with a space".into());
             }
             self.at += length;
@@ -196,16 +196,14 @@ impl<'t> Lexer<'t> {
             '|' => self.meant(1, "OR", Token::Word("OR")),
             ';' => self.semicolon(),
             '\'' | '"' => self.quoted(first),
-            '‘' | '’' | '“' | '”' | '`' => {
-                self.foreign(first, "texts stand in straight quotes, `'…'` or `\"…\"`");
-            }
+            '‘' | '’' | '“' | '”' | '„' | '`' => self.foreign_quotes(first),
             '0'..='9' => self.number(),
             _ if begins_name(first) => {
                 let length = rest.find(|c| !continues_name(c)).unwrap_or(rest.len());
                 self.push(Token::Word(&rest[..length]), length);
             }
             '@' | '?' | ':' => self.foreign(first, "a query takes no parameters: write the value itself"),
-            '{' | '}' => self.foreign(first, "objects cannot be written in a query"),
+            '{' => self.object(),
             _ => self.foreign(first, ""),
         }
     }
@@ -226,6 +224,29 @@ impl<'t> Lexer<'t> {
             error.help.push(help.into());
         }
         self.push(Token::Bad, c.len_utf8());
+    }
+
+    /// Quotes as word processors and other shells make them.
+    fn foreign_quotes(&mut self, opening: char) {
+        let closing: &[char] = match opening {
+            '‘' | '’' => &['’', '‘'],
+            '`' => &['`'],
+            _ => &['”', '“'],
+        };
+        let inside = &self.rest()[opening.len_utf8()..];
+        let Some((text, rest)) = inside.split_once(closing) else {
+            return self.foreign(opening, "texts stand in straight quotes, `'…'` or `\"…\"`");
+        };
+        let length = self.rest().len() - rest.len();
+        let error = self.error(Span::new(self.at, self.at + length), "these are not the quotes of a query");
+        error.help.push(format!("write `'{text}'` for a text"));
+        self.push(Token::Text(text.to_owned()), length);
+    }
+
+    fn object(&mut self) {
+        let length = self.rest().find('}').map_or(1, |end| end + 1);
+        self.error(Span::new(self.at, self.at + length), "objects cannot be written in a query");
+        self.push(Token::Bad, length);
     }
 
     fn semicolon(&mut self) {
@@ -329,6 +350,9 @@ impl<'t> Lexer<'t> {
         let error = self.error(Span::new(start, start + 1), "this text is never closed");
         error.label = "opened here".into();
         error.help.push(format!("it ends with `{quote}`; a quote inside a text is written `\\{quote}`"));
+        if rest.ends_with(&format!("\\{quote}")) {
+            error.help.push("a backslash is written `\\\\`".into());
+        }
         self.unclosed = true;
         self.push(Token::Bad, rest.len());
     }

@@ -48,9 +48,9 @@ pub use parser::{MAX_CHARACTERS, parse, parse_condition};
 
 /// Parses and binds a whole query.
 ///
-/// The errors are all that one pass finds, in the order of the text; names are checked only once the text parses.
+/// The errors are all that one pass finds, in the order of the text.
 pub fn compile(text: &str) -> Result<BoundQuery, Vec<QueryError>> {
-    bind(parse(text)?)
+    bind_reading(parser::read(text, |parser| parser.query()))
 }
 
 /// Parses and binds a `WHERE` condition without the word `WHERE`: a selector, a job's `queryCondition`, a configuration's
@@ -58,5 +58,17 @@ pub fn compile(text: &str) -> Result<BoundQuery, Vec<QueryError>> {
 ///
 /// `*`, which some of those places take for "all", is no condition of the language and is refused here.
 pub fn compile_condition(text: &str, collection: Collection) -> Result<BoundQuery, Vec<QueryError>> {
-    bind(parse_condition(text, collection)?)
+    bind_reading(parser::read(text, |parser| parser.lone_condition(collection)))
+}
+
+/// Binds what could be read, so that one pass names both what does not parse and what does not exist.
+fn bind_reading(reading: parser::Reading) -> Result<BoundQuery, Vec<QueryError>> {
+    let parser::Reading { query, mut errors } = reading;
+    match query.map(bind) {
+        Some(Ok(query)) if errors.is_empty() => return Ok(query),
+        Some(Err(more)) => errors.extend(more),
+        _ => {}
+    }
+    errors.sort_by_key(|error| error.span);
+    Err(errors)
 }

@@ -337,13 +337,15 @@ fn unknown_root(collection: Collection, properties: &[Property], names: &[Name])
     if root.text.eq_ignore_ascii_case("devices") {
         return error.help(format!("write `{}.` in front of a property, or nothing", collection.name()));
     }
-    if let Some(near) = nearest(&root.text, known()) {
+    // `property` stands in samples of the documentation itself, and is too far from the plural to be a typo.
+    let singular = root.text.eq_ignore_ascii_case("property").then_some("properties");
+    if let Some(near) = singular.or_else(|| nearest(&root.text, known())) {
         return error.help(format!("did you mean `{near}`?"));
     }
-    if ["desired", "reported"].iter().any(|section| section.eq_ignore_ascii_case(&root.text)) {
-        return error.help(format!("write `properties.{}`", root.text.to_lowercase()));
-    }
     let path = Path { segments: names.to_vec() };
+    if ["desired", "reported"].iter().any(|section| section.eq_ignore_ascii_case(&root.text)) {
+        return error.help(format!("write `properties.{path}`"));
+    }
     error.help(format!("paths are written in full, such as `tags.{path}` or `properties.reported.{path}`"))
 }
 

@@ -15,16 +15,43 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// Parses a whole query.
 pub fn parse(text: &str) -> Result<Query, Vec<QueryError>> {
-    let mut parser = Parser::new(text)?;
-    let query = parser.query();
-    parser.finish(query)
+    read(text, |parser| parser.query()).into_result()
 }
 
 /// Parses a condition without the word `WHERE`; the query it stands for is `SELECT *` over `collection`.
 pub fn parse_condition(text: &str, collection: Collection) -> Result<Query, Vec<QueryError>> {
-    let mut parser = Parser::new(text)?;
-    let query = parser.lone_condition(collection);
-    parser.finish(query)
+    read(text, |parser| parser.lone_condition(collection)).into_result()
+}
+
+/// A tree as far as there is one, and what is wrong with its text in the order of the text.
+///
+/// There can be both: an error that leaves no doubt about what was meant is read as that.
+pub(super) struct Reading {
+    pub(super) query: Option<Query>,
+    pub(super) errors: Vec<QueryError>,
+}
+
+impl Reading {
+    fn into_result(self) -> Result<Query, Vec<QueryError>> {
+        match self.query {
+            Some(query) if self.errors.is_empty() => Ok(query),
+            _ => Err(self.errors),
+        }
+    }
+}
+
+pub(super) fn read(text: &str, production: impl FnOnce(&mut Parser<'_>) -> Parsed<Query>) -> Reading {
+    let mut parser = match Parser::new(text) {
+        Ok(parser) => parser,
+        Err(errors) => return Reading { query: None, errors },
+    };
+    let query = production(&mut parser).ok();
+    let mut errors = parser.errors;
+    if query.is_none() && errors.is_empty() {
+        errors.push(QueryError::new(QueryErrorKind::Syntax, Span::new(0, text.len()), "this is not a query"));
+    }
+    errors.sort_by_key(|error| error.span);
+    Reading { query, errors }
 }
 
 /// Says that an error has been reported already.
@@ -82,19 +109,6 @@ impl<'t> Parser<'t> {
             return Err(lexed.errors);
         }
         Ok(Self { text, tokens: lexed.tokens, at: 0, depth: 0, errors: lexed.errors })
-    }
-
-    /// Hands out the tree, or everything that is wrong in the order of the text.
-    fn finish(mut self, query: Parsed<Query>) -> Result<Query, Vec<QueryError>> {
-        if self.errors.is_empty() {
-            if let Ok(query) = query {
-                return Ok(query);
-            }
-            let end = self.peek_span();
-            self.errors.push(QueryError::new(QueryErrorKind::Syntax, end, "this is not a query"));
-        }
-        self.errors.sort_by_key(|error| error.span);
-        Err(self.errors)
     }
 
     // Looking at tokens.
@@ -215,7 +229,7 @@ impl<'t> Parser<'t> {
 
     // Clauses.
 
-    fn query(&mut self) -> Parsed<Query> {
+    pub(super) fn query(&mut self) -> Parsed<Query> {
         let text = self.text.to_owned();
         let head = self.head();
         if head.is_err() {
@@ -242,7 +256,7 @@ impl<'t> Parser<'t> {
         Ok(Query { text, top, select, from: from?, condition: condition?, group_by: group_by? })
     }
 
-    fn lone_condition(&mut self, collection: Collection) -> Parsed<Query> {
+    pub(super) fn lone_condition(&mut self, collection: Collection) -> Parsed<Query> {
         for (keyword, help) in
             [("WHERE", "leave out the `WHERE`"), ("SELECT", "keep only what would stand after `WHERE`")]
         {
@@ -255,6 +269,10 @@ impl<'t> Parser<'t> {
                 );
                 return Err(self.report(error.help(help)));
             }
+        }
+        if (self.peek(), self.peek_at(1)) == (&Token::Star, &Token::End) {
+            let error = QueryError::new(QueryErrorKind::Syntax, self.peek_span(), "`*` is no condition");
+            return Err(self.report(error.help("leave the condition out to mean all")));
         }
         let condition = self.expression()?;
         if *self.peek() != Token::End {
@@ -315,7 +333,8 @@ impl<'t> Parser<'t> {
         let span = start.to(self.advance());
         if n.is_none() {
             // The list that follows is read all the same.
-            let error = QueryError::new(QueryErrorKind::Syntax, span, "`TOP` takes a positive integer");
+            let error = QueryError::new(QueryErrorKind::Syntax, span, "`TOP` takes a positive integer")
+                .help("without `TOP` there are all rows");
             self.report(error);
         }
         Ok(n)
@@ -428,6 +447,9 @@ impl<'t> Parser<'t> {
             if self.eat(&Token::Close).is_some() {
                 return Ok(Selected::Aggregate(aggregate, None));
             }
+            if self.is_keyword("FROM") || *self.peek() == Token::End {
+                return Err(self.expected("`)`"));
+            }
             let help = "`COUNT()` counts documents; to count those with a path, add `WHERE is_defined(path)`";
             let error = QueryError::new(
                 QueryErrorKind::Arguments,
@@ -447,13 +469,21 @@ impl<'t> Parser<'t> {
             return Err(self.report(error.help(format!("for example `{name}(properties.reported.temperature)`"))));
         }
         let path = self.path("a path")?;
-        self.expect(&Token::Close, "`)` after the path")?;
+        if self.eat(&Token::Close).is_none() {
+            return Err(self.expected_or("`)` after the path", Some(format!("`{name}` takes one path"))));
+        }
         Ok(Selected::Aggregate(aggregate, Some(path)))
     }
 
     fn from(&mut self) -> Parsed<Collection> {
         if !self.eat_keyword("FROM") {
-            return Err(self.expected_or("`FROM`", Some("for example `SELECT * FROM devices`".into())));
+            let typo = matches!(self.peek(), Token::Word(word) if nearest(word, ["FROM"]).is_some());
+            let help = if typo { "write `FROM`" } else { "for example `SELECT * FROM devices`" };
+            let failed = self.expected_or("`FROM`", Some(help.into()));
+            if !typo {
+                return Err(failed);
+            }
+            self.advance();
         }
         match self.peek() {
             Token::Word(word) if !lexer::is_keyword(word) => {}
@@ -465,18 +495,18 @@ impl<'t> Parser<'t> {
         if let Some(collection) = Collection::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(&name)) {
             return Ok(collection);
         }
-        let near = nearest(&name, Collection::ALL.map(Collection::name)).or_else(|| {
-            let prefixed = format!("devices.{name}");
-            nearest(&prefixed, ["devices.modules", "devices.jobs"])
+        let last = path.segments.last().map_or("", |segment| &segment.text);
+        let near = Collection::ALL
+            .into_iter()
+            .find(|known| known.name().rsplit('.').next().is_some_and(|known| nearest(last, [known]).is_some()));
+        let message = format!("there is no collection `{name}`");
+        let error = QueryError::new(QueryErrorKind::UnknownSource, path.span(), message).help(match near {
+            Some(near) => format!("did you mean `{}`?", near.name()),
+            None => "the collections are `devices`, `devices.modules` and `devices.jobs`".into(),
         });
-        let error =
-            QueryError::new(QueryErrorKind::UnknownSource, path.span(), format!("there is no collection `{name}`"))
-                .help(match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "the collections are `devices`, `devices.modules` and `devices.jobs`".into(),
-                });
         self.report(error);
-        Err(Failed)
+        // The other clauses are read as if.
+        Ok(near.unwrap_or(Collection::Devices))
     }
 
     fn after_source(&mut self) -> Failed {
@@ -540,10 +570,24 @@ impl<'t> Parser<'t> {
         self.expected_or(what, help)
     }
 
+    /// Reports a query within the query, at its `(` or its `SELECT`, and passes it.
     pub(super) fn subquery(&mut self) -> Failed {
-        let error =
-            QueryError::new(QueryErrorKind::Syntax, self.peek_span(), "this language has no queries within queries");
-        self.report(error.help("run two queries"))
+        let span = self.peek_span();
+        let error = QueryError::new(QueryErrorKind::Syntax, span, "this language has no queries within queries");
+        let failed = self.report(error.help("run two queries"));
+        let mut open = usize::from(*self.peek() != Token::Open);
+        loop {
+            match self.peek() {
+                Token::Open => open += 1,
+                Token::Close => open -= 1,
+                Token::End => return failed,
+                _ => {}
+            }
+            self.advance();
+            if open == 0 {
+                return failed;
+            }
+        }
     }
 
     // Names.

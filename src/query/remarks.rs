@@ -91,8 +91,9 @@ impl Remarks {
     fn deny(&mut self, expr: &Expr, span: Span) {
         match &expr.kind {
             ExprKind::Path(path) => {
-                let bound = self.resolve(path);
-                if !bound.always && self.collection != Collection::Jobs {
+                let (bound, remark) = names::resolve(self.collection, path);
+                // What is never defined has a remark of its own.
+                if remark.is_none() && !bound.always && self.collection != Collection::Jobs {
                     self.negated.push(Negated { path: bound, name: path.to_string(), span });
                 }
             }
@@ -108,8 +109,11 @@ impl Remarks {
                 rest.iter().for_each(|(_, operand)| self.deny(operand, span));
             }
             ExprKind::Compare(left, _, right) => {
-                self.deny(left, span);
-                self.deny(right, span);
+                let undefined = |side: &Expr| side.kind == ExprKind::Literal(Literal::Undefined);
+                if !undefined(left) && !undefined(right) {
+                    self.deny(left, span);
+                    self.deny(right, span);
+                }
             }
         }
     }
