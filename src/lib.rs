@@ -20,4 +20,8 @@ pub mod client;
 
 pub mod apply;
 
+pub mod hub;
+
 pub mod render;
+
+pub mod cli;

@@ -203,9 +203,8 @@ pub(crate) mod tests {
     /// A context without a world: buffers, these variables alone, a fixed time.
     pub(crate) fn context(variables: &'static [(&'static str, &'static str)]) -> (Context, Buffer, Buffer) {
         let (out, err) = (Buffer::default(), Buffer::default());
-        let find = move |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
+        let find =
+            move |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let context = Context {
             out: Output::new(Box::new(out.clone())),
             err: Output::new(Box::new(err.clone())),

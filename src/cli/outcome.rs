@@ -174,9 +174,9 @@ impl From<client::Error> for CliError {
 impl From<client::SetupError> for CliError {
     fn from(error: client::SetupError) -> Self {
         let hint = match &error {
-            client::SetupError::NotAService => {
-                Some("the policies `service` and `iothubowner` may read and write twins: the portal has them under \"Shared access policies\"")
-            }
+            client::SetupError::NotAService => Some(
+                "the policies `service` and `iothubowner` may read and write twins: the portal has them under \"Shared access policies\"",
+            ),
             client::SetupError::CaFile { .. } => Some("it is a text file with `-----BEGIN CERTIFICATE-----` in it"),
             client::SetupError::Proxy => Some("look at HTTPS_PROXY"),
             client::SetupError::NoRoots { .. } | client::SetupError::Http { .. } => None,
@@ -226,19 +226,18 @@ mod tests {
         ] {
             assert_eq!(Outcome::most_telling(outcomes.iter().copied()), most_telling);
         }
-        assert_eq!([Done, Failed, Changes, Refused, Conflicts, TwinsFailed, ChecksFailed, Interrupted].map(Outcome::code), [
-            0, 1, 2, 3, 4, 5, 6, 130
-        ]);
+        assert_eq!(
+            [Done, Failed, Changes, Refused, Conflicts, TwinsFailed, ChecksFailed, Interrupted].map(Outcome::code),
+            [0, 1, 2, 3, 4, 5, 6, 130]
+        );
     }
 
     #[test]
     fn errors_have_causes_and_hints() {
         let (mut context, _, err) = context(&[]);
-        let error = CliError::doing("reading plan.json", io::Error::other("it is\u{1b}[31m a folder")).hint("give a file");
+        let error =
+            CliError::doing("reading plan.json", io::Error::other("it is\u{1b}[31m a folder")).hint("give a file");
         assert_eq!(error.report(&mut context), Outcome::Failed);
-        assert_eq!(
-            err.text(),
-            "error: reading plan.json\n  caused by: it is\\u001b[31m a folder\nhint: give a file\n"
-        );
+        assert_eq!(err.text(), "error: reading plan.json\n  caused by: it is\\u001b[31m a folder\nhint: give a file\n");
     }
 }

@@ -1,0 +1,110 @@
+//! The hub of a data folder without a listener: for adding and listing devices while no server runs.
+
+use std::path::Path;
+
+use super::access::Policies;
+use super::command::{Command, Refusal, Reply};
+use super::device::Device;
+use super::folder::Folder;
+use super::live;
+use super::state::Hub;
+use super::store::Store;
+use super::{Clock, HubStartError};
+use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::wire::registry::DeviceBody;
+use crate::wire::{ErrorCode, Secret};
+
+/// What a host name in a connection string is when the folder was never served.
+const HOST_NAME: &str = "localhost";
+
+/// A hub whose folder this process holds, and which nobody else can ask.
+pub struct OfflineHub {
+    hub: Hub,
+    store: Store,
+    clock: Clock,
+    host_name: String,
+}
+
+impl OfflineHub {
+    /// Opens the hub of a folder, made when it is missing, with all that a server makes at its first start.
+    ///
+    /// # Errors
+    ///
+    /// [`HubStartError::InUse`] while a server, or anybody else, has it open.
+    pub fn open(data: &Path, clock: Clock) -> Result<Self, HubStartError> {
+        let folder = Folder::open(data)?;
+        folder.announce(None)?;
+        Policies::open(&folder)?;
+        let host_name = folder.last_host_name().unwrap_or_else(|| HOST_NAME.to_owned());
+        let (store, hub) = Store::open(folder)?;
+        Ok(Self { hub, store, clock, host_name })
+    }
+
+    /// Does what a command asks; what it changes is on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What the hub would say no with; `ServiceUnavailable` when the change cannot be written.
+    pub fn handle(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let outcome = self.hub.handle(command, (self.clock)());
+        if let Some(change) = outcome.change {
+            self.store.commit(&[change]).map_err(|failure| {
+                Refusal::new(ErrorCode::ServiceUnavailable, format!("writing to the data folder: {failure}"))
+            })?;
+        }
+        outcome.reply
+    }
+
+    /// Registers a device with keys of the hub's making, and returns its connection string.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceAlreadyExists` when it is there.
+    pub fn add_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
+        let entropy = live::entropy()?;
+        let body = Box::new(DeviceBody::default());
+        self.handle(Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
+        let no_key = || Refusal::new(ErrorCode::ServerError, format!("the new device {id} has no key"));
+        self.connection_string(id)?.ok_or_else(no_key)
+    }
+
+    /// Returns a device's connection string; none for one that has no key.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn connection_string(&mut self, id: &DeviceId) -> Result<Option<Secret>, Refusal> {
+        let Reply::Device(device) = self.handle(Command::GetDevice { id: id.clone() })? else { return Ok(None) };
+        let key = device.identity().authentication.symmetric_key.primary_key;
+        Ok(key.map(|key| Secret::new(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host_name))))
+    }
+
+    /// Returns all devices, in order of creation.
+    ///
+    /// # Errors
+    ///
+    /// None that a hub which opened gives.
+    pub fn devices(&mut self) -> Result<Vec<std::sync::Arc<Device>>, Refusal> {
+        match self.handle(Command::ScanDevices { after: 0, limit: usize::MAX })? {
+            Reply::Devices(devices) => Ok(devices),
+            Reply::Device(_) | Reply::Deleted | Reply::Counts { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the twin as `GET /twins/{id}` answers it, in JSON.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn twin(&mut self, id: &DeviceId) -> Result<String, Refusal> {
+        match self.handle(Command::GetTwin { id: TwinId::device(id.clone()) })? {
+            Reply::Device(device) => Ok(device.twin.as_str().to_owned()),
+            Reply::Devices(_) | Reply::Deleted | Reply::Counts { .. } => Ok(String::new()),
+        }
+    }
+
+    /// Returns the host name that connection strings have: where the folder was last served.
+    pub fn host_name(&self) -> &str {
+        &self.host_name
+    }
+}
