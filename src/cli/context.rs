@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use indicatif::ProgressDrawTarget;
-
 use crate::render::style::Palette;
 
 /// Looks a variable up.
@@ -111,11 +109,11 @@ impl Context {
         out.is_terminal = io::stdout().is_terminal();
         err.is_terminal = io::stderr().is_terminal();
         let columns = environment("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|&columns| columns > 0);
-        for (output, target) in
-            [(&mut out, ProgressDrawTarget::stdout as fn() -> _), (&mut err, ProgressDrawTarget::stderr)]
-        {
-            let terminal = || output.is_terminal.then(|| target().width()).flatten().map(usize::from);
-            output.width = columns.or_else(terminal).unwrap_or(WIDTH);
+        let stdout = terminal_size::terminal_size_of(io::stdout());
+        let stderr = terminal_size::terminal_size_of(io::stderr());
+        for (output, size) in [(&mut out, stdout), (&mut err, stderr)] {
+            let terminal = size.map(|(terminal_size::Width(width), _)| usize::from(width)).filter(|&width| width > 0);
+            output.width = columns.or(terminal).unwrap_or(WIDTH);
         }
         let mut context = Self {
             out,

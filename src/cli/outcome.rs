@@ -9,7 +9,7 @@ use crate::client;
 use crate::diagnostic::Diagnostic;
 use crate::hub::HubStartError;
 use crate::render::{diagnostic, escape};
-use crate::wire::ConnectionStringError;
+use crate::wire::connection_string::ConnectionStringError;
 
 /// How a command ended. The numbers are fixed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
