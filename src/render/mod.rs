@@ -13,6 +13,7 @@ pub mod progress;
 pub mod report;
 pub mod style;
 pub mod table;
+pub mod text;
 pub mod value;
 
 #[cfg(test)]

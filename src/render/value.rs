@@ -8,7 +8,7 @@ use similar::{ChangeTag, TextDiff};
 use super::escape;
 use super::style::Palette;
 
-/// How much of what is the same stays beside what differs.
+/// How much of what is the same stays beside what differs, at least.
 const CONTEXT: usize = 12;
 
 /// Writes a value, or `absent` for nothing.
@@ -43,12 +43,13 @@ pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> 
     }
     let shorten = width(before).max(width(after)) > most;
     let side = |wanted: ChangeTag| {
+        let context = context(&stretches, wanted, most);
         let mut line = String::new();
         let mut left = most;
         let last = stretches.len().saturating_sub(1);
         for (index, (tag, text)) in stretches.iter().enumerate() {
             let text: Cow<'_, str> = match *tag {
-                ChangeTag::Equal if shorten => shorten_equal(text, index == 0, index == last),
+                ChangeTag::Equal if shorten => shorten_equal(text, context, index == 0, index == last),
                 ChangeTag::Equal => Cow::Borrowed(text),
                 tag if tag == wanted => Cow::Borrowed(text),
                 _ => continue,
@@ -69,11 +70,20 @@ pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> 
     (side(ChangeTag::Delete), side(ChangeTag::Insert))
 }
 
+/// How much may stand on either side of a difference, when the rest of the line is shared evenly.
+fn context(stretches: &[(ChangeTag, String)], wanted: ChangeTag, most: usize) -> usize {
+    let of = |tag: ChangeTag| stretches.iter().filter(move |stretch| stretch.0 == tag);
+    let differing: usize = of(wanted).map(|(_, text)| width(text)).sum();
+    // An ellipsis each, and two sides but for the first and the last.
+    let equal = of(ChangeTag::Equal).count().max(1);
+    (most.saturating_sub(differing + equal) / (2 * equal)).max(CONTEXT)
+}
+
 /// Leaves of a stretch that is the same on both sides what stands next to a difference.
-fn shorten_equal(text: &str, first: bool, last: bool) -> Cow<'_, str> {
+fn shorten_equal(text: &str, context: usize, first: bool, last: bool) -> Cow<'_, str> {
     let length = width(text);
-    let head = if first { 0 } else { CONTEXT };
-    let tail = if last { 0 } else { CONTEXT };
+    let head = if first { 0 } else { context };
+    let tail = if last { 0 } else { context };
     if length <= head + tail + 1 {
         return Cow::Borrowed(text);
     }
