@@ -4,6 +4,7 @@
 //! plan as people see it.
 
 pub mod checks;
+pub mod declarations;
 pub mod diagnostic;
 pub mod escape;
 pub mod json;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
-use crate::manifest::{Layer, Origin};
+use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Ownership};
 use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, MergePatch};
 
@@ -290,4 +290,26 @@ pub(crate) fn everything() -> Vec<TwinPlan> {
         (1..=5).map(|n| update(&format!("s-{n}"), vec![change("tags.x", Verdict::Removed, Some(json!(false)), None)])),
     );
     twins
+}
+
+/// Declarations of fleet redmond.
+pub(crate) fn declarations(twins: &[(&str, &[(&str, Option<Value>)])]) -> Declarations {
+    let twins = twins.iter().map(|(id, leaves)| {
+        let mut leaves: Vec<_> = leaves
+            .iter()
+            .map(|(path, value)| Leaf { path: path.parse().expect("a path"), value: value.clone(), origin: origin(14) })
+            .collect();
+        leaves.sort_by(|a, b| a.path.cmp(&b.path));
+        let declaration = Declaration { body: Body { leaves }.into(), origin: origin(3) };
+        (id.parse().expect("an id"), declaration)
+    });
+    Declarations {
+        fleet: "redmond".parse().expect("a name"),
+        hub: None,
+        ownership: Ownership::Record,
+        missing: Missing::Register,
+        checks: Vec::new(),
+        twins: twins.collect(),
+        digest: Hasher::new().finish(),
+    }
 }
