@@ -38,6 +38,25 @@ pub(super) enum Output {
     },
 }
 
+impl Output {
+    /// The keys of a row in the order of the list; nothing for whole documents.
+    fn keys(&self) -> Option<Vec<&str>> {
+        Some(match self {
+            Self::Documents => return None,
+            Self::Rows(columns) => {
+                columns.iter().map(|column| column.alias.as_deref().unwrap_or(column.path.last())).collect()
+            }
+            Self::Groups { by, columns } => columns
+                .iter()
+                .map(|column| match column {
+                    GroupColumn::Value { by: at, alias } => alias.as_deref().unwrap_or(by[*at].last()),
+                    GroupColumn::Aggregate { key, .. } => key,
+                })
+                .collect(),
+        })
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Column {
     pub(super) path: BoundPath,
@@ -108,6 +127,14 @@ impl BoundQuery {
         matches!(self.output, Output::Documents)
     }
 
+    /// Returns the keys of the rows in the order of `SELECT`, which a JSON object does not keep; `None` for `SELECT *`.
+    ///
+    /// A key stands twice if two columns have it. A row lacks the keys of what is undefined, and has a system property's
+    /// name as the document spells it, which may differ in case.
+    pub fn columns(&self) -> Option<Vec<&str>> {
+        self.output.keys()
+    }
+
     /// Says whether rows come only at the end, from all documents together.
     pub fn is_aggregate(&self) -> bool {
         matches!(self.output, Output::Groups { .. })
@@ -153,10 +180,10 @@ impl BoundQuery {
         let mut fold = self.start();
         let mut rows = Vec::new();
         for document in documents {
+            rows.extend(fold.push(document));
             if fold.is_full() {
                 break;
             }
-            rows.extend(fold.push(document));
         }
         rows.extend(fold.finish());
         rows
@@ -368,19 +395,7 @@ impl Binder<'_> {
     }
 
     fn equal_keys(&mut self, items: &[Item], output: &Output) {
-        let keys: Vec<&str> = match output {
-            Output::Documents => return,
-            Output::Rows(columns) => {
-                columns.iter().map(|column| column.alias.as_deref().unwrap_or(column.path.last())).collect()
-            }
-            Output::Groups { by, columns } => columns
-                .iter()
-                .map(|column| match column {
-                    GroupColumn::Value { by: at, alias } => alias.as_deref().unwrap_or(by[*at].last()),
-                    GroupColumn::Aggregate { key, .. } => key,
-                })
-                .collect(),
-        };
+        let Some(keys) = output.keys() else { return };
         // An item that was refused has no column; then the places differ, and the errors come first anyway.
         if keys.len() != items.len() {
             return;
@@ -502,6 +517,16 @@ mod tests {
         check("deviceId NOT IN ['a']", None);
         check("tags.deviceId = 'a'", None);
         assert_eq!(compile("SELECT * FROM devices").expect("a query").device_ids(), None);
+    }
+
+    #[test]
+    fn columns_keep_the_order_of_the_list() {
+        let check = |text: &str, expected: Option<&[&str]>| {
+            assert_eq!(compile(text).expect("a query").columns().as_deref(), expected, "{text}");
+        };
+        check("SELECT * FROM devices", None);
+        check("SELECT TAGS.z, DEVICEID, id, tags.a AS [[a b]] FROM devices", Some(&["z", "deviceId", "id", "a b"]));
+        check("SELECT status, COUNT(), MAX(version) AS v FROM devices GROUP BY status", Some(&["status", "$2", "v"]));
     }
 
     #[test]

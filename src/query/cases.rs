@@ -187,6 +187,18 @@ fn errors_have_kinds() {
 }
 
 #[test]
+fn nothing_is_no_query() {
+    let check = |errors: Result<BoundQuery, Vec<QueryError>>, help: &str| {
+        let errors = errors.expect_err("nothing");
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].kind, QueryErrorKind::Empty);
+        assert_eq!(errors[0].help, [help]);
+    };
+    check(compile(" \n"), "for example `SELECT * FROM devices`");
+    check(compile_condition("", Collection::Devices), "for example `status = 'enabled'`");
+}
+
+#[test]
 fn the_longest_query() {
     let query = |length: usize| {
         let head = "SELECT * FROM devices WHERE tags.x = '";

@@ -154,7 +154,7 @@ fn arithmetic<'a>(
 mod tests {
     use serde_json::json;
 
-    use super::super::compile;
+    use super::super::{Collection, compile, compile_condition};
 
     fn devices(count: usize) -> Vec<serde_json::Value> {
         (0..count).map(|n| json!({ "deviceId": format!("d{n}"), "tags": { "n": n } })).collect()
@@ -186,6 +186,109 @@ mod tests {
         let devices = devices(3);
         let mut read = 0;
         let rows = query.rows(devices.iter().inspect(|_| read += 1));
-        assert_eq!((rows.len(), read), (1, 2));
+        assert_eq!((rows.len(), read), (1, 1));
+    }
+
+    /// Evaluates a condition that reads `tags.t`, `tags.f`, `tags.n` (null), `tags.o` (an object) and `tags.u` (missing).
+    fn truth(text: &str) -> Option<bool> {
+        let document =
+            json!({ "deviceId": "d", "tags": { "t": true, "f": false, "n": null, "o": {}, "one": 1, "s": "x" } });
+        let holds = |text: &str| {
+            let query =
+                compile_condition(text, Collection::Devices).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
+            query.matches(&document)
+        };
+        match (holds(text), holds(&format!("NOT ({text})"))) {
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+            (true, true) => panic!("{text} is true and false"),
+        }
+    }
+
+    #[test]
+    fn three_valued_logic() {
+        const T: Option<bool> = Some(true);
+        const F: Option<bool> = Some(false);
+        const U: Option<bool> = None;
+        let operands = [("tags.t", T), ("tags.f", F), ("tags.u", U)];
+        let and = [[T, F, U], [F, F, F], [U, F, U]];
+        let or = [[T, T, T], [T, F, U], [T, U, U]];
+        for (row, (left, value)) in operands.iter().enumerate() {
+            assert_eq!(truth(left), *value);
+            assert_eq!(truth(&format!("NOT {left}")), value.map(|value| !value));
+            for (column, (right, _)) in operands.iter().enumerate() {
+                assert_eq!(truth(&format!("{left} AND {right}")), and[row][column], "{left} AND {right}");
+                assert_eq!(truth(&format!("{left} OR {right}")), or[row][column], "{left} OR {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn truths() {
+        let check = |text: &str, expected: Option<bool>| assert_eq!(truth(text), expected, "{text}");
+        // What is no boolean counts as undefined in logic.
+        for other in ["tags.n", "tags.o", "tags.one", "tags.s", "null", "undefined", "1", "'true'", "[true]"] {
+            check(other, None);
+            check(&format!("{other} OR true"), Some(true));
+            check(&format!("{other} AND false"), Some(false));
+            check(&format!("{other} OR false"), None);
+        }
+        check("1 = 1.0", Some(true));
+        check("1 = '1'", Some(false));
+        check("1 != '1'", Some(true));
+        check("1 < '2'", None);
+        check("true = true", Some(true));
+        check("true = 1", Some(false));
+        check("false < true", Some(true));
+        check("null = null", Some(true));
+        check("null != null", Some(false));
+        check("null = false", Some(false));
+        check("null < 1", None);
+        check("tags.n = null", Some(true));
+        check("tags.u = null", None);
+        check("tags.u != null", None);
+        check("tags.u = tags.u", None);
+        check("undefined = undefined", None);
+        check("tags.o = tags.o", None);
+        check("tags.o != 'x'", None);
+        check("[1] = [1]", None);
+        check("is_defined(tags.n)", Some(true));
+        check("is_defined(tags.o)", Some(true));
+        check("is_defined(tags.u)", Some(false));
+        check("is_defined(tags.s.t)", Some(false));
+        check("tags.s IN ['x', 1]", Some(true));
+        check("tags.s IN ['y', 1]", Some(false));
+        check("tags.s IN ['y', undefined]", None);
+        check("tags.s IN ['x', undefined]", Some(true));
+        check("tags.s NIN ['x']", Some(false));
+        check("tags.s NIN ['y']", Some(true));
+        check("tags.s NOT IN ['y']", Some(true));
+        check("tags.s IN []", Some(false));
+        check("tags.u IN ['x']", None);
+        check("tags.u NIN ['x']", None);
+        check("tags.u NIN []", None);
+        check("tags.o NIN ['x']", None);
+        check("tags.n IN [null]", Some(true));
+        check("STARTSWITH(tags.s, 'x')", Some(true));
+        check("STARTSWITH(tags.s, 'X')", Some(false));
+        check("ENDSWITH(tags.s, 'xx')", Some(false));
+        check("STARTSWITH(tags.one, '1')", None);
+        check("STARTSWITH(tags.s, 1)", None);
+        check("STARTSWITH(tags.u, '')", None);
+        check("1 + 2 * 3 = 7", Some(true));
+        check("7 % 4 = 3 AND -7 % 4 = -3", Some(true));
+        check("8 / 4 / 2 = 1", Some(true));
+        check("-(1 - 3) = 2", Some(true));
+        check("1 - -1 = 2", Some(true));
+        check("1 / 0 = 1 / 0", None);
+        check("0 / 0 = 0", None);
+        check("1 % 0 = 0", None);
+        check("'a' + 'b' = 'ab'", None);
+        check("-'a' = 0", None);
+        check("-tags.n = 0", None);
+        check("true + 1 = 2", None);
+        check("0x10 = 16", Some(true));
+        check("9007199254740993 = 9007199254740992", Some(true));
     }
 }

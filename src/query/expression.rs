@@ -249,11 +249,11 @@ impl Parser<'_> {
 
     fn primary(&mut self) -> Parsed<Expr> {
         let span = self.peek_span();
-        if let Some(literal) = self.literal() {
-            if !matches!((self.peek(), self.peek_at(1)), (Token::Word(_), Token::Dot)) {
-                self.advance();
-                return Ok(Expr { kind: ExprKind::Literal(literal), span });
-            }
+        if let Some(literal) = self.literal()
+            && !matches!((self.peek(), self.peek_at(1)), (Token::Word(_), Token::Dot))
+        {
+            self.advance();
+            return Ok(Expr { kind: ExprKind::Literal(literal), span });
         }
         match *self.peek() {
             Token::OpenBracket => {

@@ -50,7 +50,7 @@ pub use parser::{MAX_CHARACTERS, parse, parse_condition};
 ///
 /// The errors are all that one pass finds, in the order of the text.
 pub fn compile(text: &str) -> Result<BoundQuery, Vec<QueryError>> {
-    bind_reading(parser::read(text, |parser| parser.query()))
+    bind_reading(parser::read_query(text))
 }
 
 /// Parses and binds a `WHERE` condition without the word `WHERE`: a selector, a job's `queryCondition`, a configuration's
@@ -58,7 +58,7 @@ pub fn compile(text: &str) -> Result<BoundQuery, Vec<QueryError>> {
 ///
 /// `*`, which some of those places take for "all", is no condition of the language and is refused here.
 pub fn compile_condition(text: &str, collection: Collection) -> Result<BoundQuery, Vec<QueryError>> {
-    bind_reading(parser::read(text, |parser| parser.lone_condition(collection)))
+    bind_reading(parser::read_condition(text, collection))
 }
 
 /// Binds what could be read, so that one pass names both what does not parse and what does not exist.

@@ -177,7 +177,8 @@ pub(super) fn resolve(collection: Collection, path: &Path) -> (BoundPath, Option
         free: false,
         values: &[],
     };
-    let root = &names[0];
+    // A tree from the parser has no empty path; one built by hand is the document itself.
+    let Some(root) = names.first() else { return (bound, None) };
     let synonym = SYNONYMS.iter().find(|(written, meant)| {
         written.eq_ignore_ascii_case(&root.text) && (*meant == "deviceId") == (collection != Collection::Jobs)
     });

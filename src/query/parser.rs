@@ -15,12 +15,12 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// Parses a whole query.
 pub fn parse(text: &str) -> Result<Query, Vec<QueryError>> {
-    read(text, |parser| parser.query()).into_result()
+    read_query(text).into_result()
 }
 
 /// Parses a condition without the word `WHERE`; the query it stands for is `SELECT *` over `collection`.
 pub fn parse_condition(text: &str, collection: Collection) -> Result<Query, Vec<QueryError>> {
-    read(text, |parser| parser.lone_condition(collection)).into_result()
+    read_condition(text, collection).into_result()
 }
 
 /// A tree as far as there is one, and what is wrong with its text in the order of the text.
@@ -40,8 +40,16 @@ impl Reading {
     }
 }
 
-pub(super) fn read(text: &str, production: impl FnOnce(&mut Parser<'_>) -> Parsed<Query>) -> Reading {
-    let mut parser = match Parser::new(text) {
+pub(super) fn read_query(text: &str) -> Reading {
+    read(text, "SELECT * FROM devices", |parser| parser.query())
+}
+
+pub(super) fn read_condition(text: &str, collection: Collection) -> Reading {
+    read(text, "status = 'enabled'", |parser| parser.lone_condition(collection))
+}
+
+fn read(text: &str, example: &str, production: impl FnOnce(&mut Parser<'_>) -> Parsed<Query>) -> Reading {
+    let mut parser = match Parser::new(text, example) {
         Ok(parser) => parser,
         Err(errors) => return Reading { query: None, errors },
     };
@@ -90,7 +98,7 @@ const MISSING: [(&str, &str, &str); 16] = [
 ];
 
 impl<'t> Parser<'t> {
-    fn new(text: &'t str) -> Result<Self, Vec<QueryError>> {
+    fn new(text: &'t str, example: &str) -> Result<Self, Vec<QueryError>> {
         if let Some((start, _)) = text.char_indices().nth(MAX_CHARACTERS) {
             let length = text.chars().count();
             let error = QueryError::new(
@@ -101,8 +109,8 @@ impl<'t> Parser<'t> {
             return Err(vec![error.label("this is too much")]);
         }
         if text.trim().is_empty() {
-            let error = QueryError::new(QueryErrorKind::Empty, Span::new(0, 0), "there is no query");
-            return Err(vec![error.help("for example `SELECT * FROM devices`")]);
+            let error = QueryError::new(QueryErrorKind::Empty, Span::new(0, 0), "nothing is written here");
+            return Err(vec![error.help(format!("for example `{example}`"))]);
         }
         let lexed = lexer::lex(text);
         if lexed.unclosed {
@@ -229,7 +237,7 @@ impl<'t> Parser<'t> {
 
     // Clauses.
 
-    pub(super) fn query(&mut self) -> Parsed<Query> {
+    fn query(&mut self) -> Parsed<Query> {
         let text = self.text.to_owned();
         let head = self.head();
         if head.is_err() {
@@ -256,7 +264,7 @@ impl<'t> Parser<'t> {
         Ok(Query { text, top, select, from: from?, condition: condition?, group_by: group_by? })
     }
 
-    pub(super) fn lone_condition(&mut self, collection: Collection) -> Parsed<Query> {
+    fn lone_condition(&mut self, collection: Collection) -> Parsed<Query> {
         for (keyword, help) in
             [("WHERE", "leave out the `WHERE`"), ("SELECT", "keep only what would stand after `WHERE`")]
         {
