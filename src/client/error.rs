@@ -243,6 +243,18 @@ impl Error {
         }
     }
 
+    /// Writes it and its causes in a line.
+    pub fn in_a_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
     /// Returns what kind of trouble it is, when it is one that may pass; asking again is of no use otherwise.
     pub fn trouble(&self) -> Option<Trouble> {
         match self {

@@ -6,7 +6,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::HubClient;
-use super::error::Error;
+use super::error::{Error, Request};
 use super::send::Call;
 use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody};
 
@@ -49,6 +49,12 @@ impl Pages {
             followed: HashSet::new(),
             number: 0,
         }
+    }
+
+    /// Says that the page that came last makes no sense, for whoever finds out by reading its rows.
+    pub fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
+        let request = Request { method: "POST", path: PATH.to_owned(), host: self.client.host().clone() };
+        Error::Nonsense { request, problem: format!("page {} of the query: {problem}", self.number) }
     }
 
     /// Asks for the next page, as patiently as any read; nothing after the last one.

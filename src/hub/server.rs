@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -237,7 +237,8 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service, mut s
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, tls.clone(), service.clone(), graceful.watcher()));
+                    let (tls, service) = (tls.clone(), service.clone());
+                    connections.spawn(serve(stream, tls, service, graceful.watcher(), stopping.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
@@ -252,17 +253,29 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service, mut s
         }
     }
     drop(listener);
-    // Connections that are still in their handshake are not watched; they have nothing under way.
     let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     // The last owner of the store closes it, which waits for the disk.
     let _ = tokio::task::spawn_blocking(move || drop(service)).await;
 }
 
-async fn serve(stream: TcpStream, tls: TlsAcceptor, service: Service, watcher: hyper_util::server::graceful::Watcher) {
+async fn serve(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    service: Service,
+    watcher: Watcher,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Answers are small and wanted at once.
     let _ = stream.set_nodelay(true);
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await else { return };
+    let stream = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        // It has asked for nothing yet.
+        _ = stopping.changed() => return,
+    };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);

@@ -1,6 +1,10 @@
 //! The hub over real HTTPS, as a client meets it.
 
+mod access;
 mod contract;
+mod durability;
+mod machine;
+mod queries;
 
 use std::sync::Arc;
 
@@ -129,17 +133,27 @@ impl Sandbox {
     }
 }
 
-pub(super) fn client(hub: &RunningHub) -> reqwest::Client {
+fn tls(hub: &RunningHub) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(&hub.ready().ca_file).expect("the authority's certificate");
     roots.add(authority).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("protocol versions")
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).build().expect("a client")
+        .with_no_client_auth()
+}
+
+pub(super) fn client(hub: &RunningHub) -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(tls(hub)).build().expect("a client")
+}
+
+/// A connection of one's own, for what no client library would send.
+pub(super) async fn raw_tls(hub: &RunningHub) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    let stream = tokio::net::TcpStream::connect(hub.https_addr()).await.expect("a connection");
+    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    tokio_rustls::TlsConnector::from(Arc::new(tls(hub))).connect(name, stream).await.expect("a handshake")
 }
 
 /// An observer that keeps what it is told.
