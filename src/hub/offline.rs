@@ -1,6 +1,7 @@
 //! The hub of a data folder without a listener: for adding and listing devices while no server runs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::access::Policies;
 use super::command::{Command, Refusal, Reply};
@@ -8,9 +9,9 @@ use super::device::Device;
 use super::folder::Folder;
 use super::live;
 use super::state::Hub;
-use super::store::Store;
+use super::store::{Failure, Store};
 use super::{Clock, HubStartError};
-use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::twin::{DeviceId, IfMatch};
 use crate::wire::registry::DeviceBody;
 use crate::wire::{ErrorCode, Secret};
 
@@ -23,6 +24,8 @@ pub struct OfflineHub {
     store: Store,
     clock: Clock,
     host_name: String,
+    /// Why a change did not reach the disk. From then on nothing is answered: the machine is ahead of what is kept.
+    failure: Option<Failure>,
 }
 
 impl OfflineHub {
@@ -37,7 +40,7 @@ impl OfflineHub {
         Policies::open(&folder)?;
         let host_name = folder.last_host_name().unwrap_or_else(|| HOST_NAME.to_owned());
         let (store, hub) = Store::open(folder)?;
-        Ok(Self { hub, store, clock, host_name })
+        Ok(Self { hub, store, clock, host_name, failure: None })
     }
 
     /// Does what a command asks; what it changes is on disk when this returns.
@@ -46,11 +49,16 @@ impl OfflineHub {
     ///
     /// What the hub would say no with; `ServiceUnavailable` when the change cannot be written.
     pub fn handle(&mut self, command: Command) -> Result<Reply, Refusal> {
+        if let Some(failure) = &self.failure {
+            return Err(unwritten(failure));
+        }
         let outcome = self.hub.handle(command, (self.clock)());
-        if let Some(change) = outcome.change {
-            self.store.commit(&[change]).map_err(|failure| {
-                Refusal::new(ErrorCode::ServiceUnavailable, format!("writing to the data folder: {failure}"))
-            })?;
+        if let Some(change) = outcome.change
+            && let Err(failure) = self.store.commit(&[change])
+        {
+            let refusal = unwritten(&failure);
+            self.failure = Some(failure);
+            return Err(refusal);
         }
         outcome.reply
     }
@@ -74,8 +82,7 @@ impl OfflineHub {
     ///
     /// `DeviceNotFound`.
     pub fn connection_string(&mut self, id: &DeviceId) -> Result<Option<Secret>, Refusal> {
-        let Reply::Device(device) = self.handle(Command::GetDevice { id: id.clone() })? else { return Ok(None) };
-        let key = device.identity().authentication.symmetric_key.primary_key;
+        let key = self.device(id)?.identity().authentication.symmetric_key.primary_key;
         Ok(key.map(|key| Secret::new(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host_name))))
     }
 
@@ -84,22 +91,26 @@ impl OfflineHub {
     /// # Errors
     ///
     /// None that a hub which opened gives.
-    pub fn devices(&mut self) -> Result<Vec<std::sync::Arc<Device>>, Refusal> {
+    pub fn devices(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
         match self.handle(Command::ScanDevices { after: 0, limit: usize::MAX })? {
             Reply::Devices(devices) => Ok(devices),
-            Reply::Device(_) | Reply::Deleted | Reply::Counts { .. } => Ok(Vec::new()),
+            Reply::Device(_) | Reply::Deleted | Reply::Counts { .. } => {
+                unreachable!("the command answers with devices")
+            }
         }
     }
 
-    /// Returns the twin as `GET /twins/{id}` answers it, in JSON.
+    /// Returns a device with its identity and its twin, both as JSON text.
     ///
     /// # Errors
     ///
     /// `DeviceNotFound`.
-    pub fn twin(&mut self, id: &DeviceId) -> Result<String, Refusal> {
-        match self.handle(Command::GetTwin { id: TwinId::device(id.clone()) })? {
-            Reply::Device(device) => Ok(device.twin.as_str().to_owned()),
-            Reply::Devices(_) | Reply::Deleted | Reply::Counts { .. } => Ok(String::new()),
+    pub fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
+        match self.handle(Command::GetDevice { id: id.clone() })? {
+            Reply::Device(device) => Ok(device),
+            Reply::Devices(_) | Reply::Deleted | Reply::Counts { .. } => {
+                unreachable!("the command answers with a device")
+            }
         }
     }
 
@@ -107,4 +118,8 @@ impl OfflineHub {
     pub fn host_name(&self) -> &str {
         &self.host_name
     }
+}
+
+fn unwritten(failure: &Failure) -> Refusal {
+    Refusal::new(ErrorCode::ServiceUnavailable, format!("writing to the data folder: {failure}"))
 }

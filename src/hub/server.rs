@@ -277,6 +277,11 @@ async fn serve(
         _ = stopping.changed() => return,
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // What TLS agreed on is known; to find it out from the first bytes would wait for them without end.
+    builder = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => builder.http2_only(),
+        _ => builder.http1_only(),
+    };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
     let answer = hyper::service::service_fn(move |request| {

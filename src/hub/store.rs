@@ -7,12 +7,13 @@
 //! show or make something newer is refused until the hub is started again.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::watch;
 
 use super::HubStartError;
@@ -50,8 +51,12 @@ impl Store {
     pub(super) fn open(folder: Folder) -> Result<(Self, Hub), HubStartError> {
         let path = folder.file(FILE);
         let file = open_private(&path).map_err(|source| HubStartError::File { path: path.clone(), source })?;
-        let database = FileBackend::new(file)
-            .and_then(|file| Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(file));
+        let file = FileBackend::new(file).map_err(|error| HubStartError::store(&path, error))?;
+        Self::on(folder, path, file)
+    }
+
+    fn on(folder: Folder, path: PathBuf, backend: impl StorageBackend) -> Result<(Self, Hub), HubStartError> {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend);
         let database = database.map_err(|error| HubStartError::store(&path, error))?;
         let read = read(&database).map_err(|error| HubStartError::store(&path, error))?;
         let Read { format, last_sequence, records } = read;
@@ -198,5 +203,101 @@ fn commit_all(mut store: Store, changes: &mpsc::Receiver<Change>, progress: &wat
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use redb::backends::InMemoryBackend;
+    use serde_json::json;
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::hub::command::{Command, Entropy, Refusal, TwinWrite};
+    use crate::hub::live::Live;
+    use crate::twin::{DeviceId, IfMatch};
+    use crate::wire::ErrorCode;
+    use crate::wire::twins::TwinBody;
+
+    /// A disk that is full from some moment on.
+    #[derive(Debug)]
+    struct Disk {
+        inner: InMemoryBackend,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            match self.full.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.inner.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.inner.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.room()?;
+            self.inner.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.room()?;
+            self.inner.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room()?;
+            self.inner.write(offset, data)
+        }
+    }
+
+    /// What is on disk stays readable; what is not is shown to nobody.
+    #[tokio::test]
+    async fn a_full_disk_takes_no_more_and_shows_nothing_that_it_lacks() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let full = Arc::new(AtomicBool::new(false));
+        let disk = Disk { inner: InMemoryBackend::new(), full: full.clone() };
+        let folder = Folder::open(folder.path()).expect("a folder");
+        let (store, hub) = Store::on(folder, PathBuf::from("hub.redb"), disk).expect("a store");
+        let committer = Committer::start(store).expect("a thread");
+        let live = Live::new(hub, committer, Arc::new(|| datetime!(2026-11-24 10:00:00 UTC)));
+
+        let id = |id: &str| id.parse::<DeviceId>().expect("an id");
+        let put = |name: &str| Command::PutDevice {
+            id: id(name),
+            body: Box::default(),
+            if_match: IfMatch::Absent,
+            entropy: Entropy([1; 80]),
+        };
+        let patch = |name: &str| Command::WriteTwin {
+            id: id(name).into(),
+            how: TwinWrite::Merge,
+            body: TwinBody::decode(json!({"tags": {"a": 1}})).expect("a body"),
+            if_match: IfMatch::Absent,
+        };
+        let get = |name: &str| Command::GetTwin { id: id(name).into() };
+        live.handle(put("a")).await.expect("there is room");
+        live.handle(put("b")).await.expect("there is room");
+        full.store(true, Ordering::SeqCst);
+        for command in [patch("b"), put("c"), patch("a"), get("b")] {
+            let Refusal { code, text } = live.handle(command).await.expect_err("there is none");
+            assert_eq!(code, ErrorCode::ServiceUnavailable);
+            assert!(text.starts_with("the hub could not write to its data folder and takes no more writes"), "{text}");
+        }
+        live.handle(get("a")).await.expect("it is on disk as it is");
+        full.store(false, Ordering::SeqCst);
+        live.handle(patch("a")).await.expect_err("until it is started again");
     }
 }

@@ -5,6 +5,7 @@ mod contract;
 mod durability;
 mod machine;
 mod queries;
+mod robustness;
 
 use std::sync::Arc;
 
@@ -134,12 +135,16 @@ impl Sandbox {
 }
 
 fn tls(hub: &RunningHub) -> rustls::ClientConfig {
+    tls_of(hub, rustls::DEFAULT_VERSIONS)
+}
+
+pub(super) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(&hub.ready().ca_file).expect("the authority's certificate");
     roots.add(authority).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth()
