@@ -13,6 +13,8 @@ const LEAST_GROWTH: f64 = 0.1;
 const CATCH_UP: Duration = Duration::from_millis(10);
 /// Over how long the actual rate is measured.
 const MEASURED: Duration = Duration::from_secs(1);
+/// What is less than this says nothing about a rate.
+const SHORTEST_MEASURED: Duration = Duration::from_millis(100);
 
 /// When the next request may begin.
 ///
@@ -55,8 +57,9 @@ impl Measured {
         }
     }
 
-    fn per_second(&self) -> f64 {
-        f64::from(self.count.max(self.before)) / MEASURED.as_secs_f64()
+    fn per_second(&self, now: Duration) -> f64 {
+        let passed = now.saturating_sub(self.since).clamp(SHORTEST_MEASURED, MEASURED);
+        (f64::from(self.count) / passed.as_secs_f64()).max(f64::from(self.before) / MEASURED.as_secs_f64())
     }
 }
 
@@ -87,7 +90,7 @@ impl Pace {
             return;
         }
         // What is sent may be less than what is allowed; to halve the latter would then change nothing.
-        let sent = self.measured.per_second();
+        let sent = self.measured.per_second(now);
         let rate = self.limit.as_ref().map_or(sent, |limit| limit.rate.min(sent.max(1.0)));
         let rate = (rate / 2.0).max(SLOWEST);
         let next = now + Duration::from_secs_f64(1.0 / rate);
@@ -152,10 +155,10 @@ mod tests {
         for n in 0..16 {
             pace.refused(ms(n), ms(100 + n));
         }
-        assert_eq!(pace.rate(), Some(32.0));
+        assert_eq!(pace.rate(), Some(320.0), "half of 64 in a tenth of a second");
         pace.begin(ms(131));
-        pace.refused(ms(131), ms(200));
-        assert_eq!(pace.rate(), Some(16.0), "this one began after the cut");
+        pace.refused(ms(131), ms(131));
+        assert_eq!(pace.rate(), Some(160.0), "this one began after the cut");
     }
 
     #[test]
