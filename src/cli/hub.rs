@@ -133,8 +133,8 @@ async fn show(context: &mut Context, id: &DeviceId, target: &DeviceTarget) -> Cl
         let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
         let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
         let secret = hub.connection_string(id).map_err(refused)?;
-        let twin = hub.twin(id).map_err(refused)?;
-        let twin = serde_json::from_str(&twin);
+        let device = hub.device(id).map_err(refused)?;
+        let twin = serde_json::from_str(device.twin.as_str());
         (secret, twin.map_err(|error| CliError::doing(format!("reading the twin of {id}"), error))?)
     } else {
         let connection = connect(context, &target.hub).await?;

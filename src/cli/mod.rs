@@ -3,14 +3,19 @@
 //! Owns the streams, the environment, the clock and the exit code; decides nothing about twins. Read [`run`] first, then
 //! [`context::Context`].
 
+mod apply;
 pub mod args;
+mod check;
 pub mod connect;
 pub mod context;
 mod file;
 mod hub;
 mod interrupt;
+mod manifest;
 pub mod outcome;
+mod plan;
 mod query;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -72,9 +77,13 @@ fn handles_signals(command: &Command) -> bool {
 
 async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
     match command {
+        Command::Plan(args) => plan::plan(context, args).await,
+        Command::Apply(args) => apply::apply(context, args).await,
+        Command::Check(args) => check::check(context, args).await,
+        Command::Validate(args) => validate::validate(context, args),
+        Command::Render(args) => validate::render(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
-        _ => Err(CliError::new("not yet")),
     }
 }
 

@@ -8,6 +8,7 @@ use super::context::Context;
 use crate::client;
 use crate::diagnostic::Diagnostic;
 use crate::hub::HubStartError;
+use crate::plan::Refusal;
 use crate::render::{diagnostic, escape};
 use crate::wire::connection_string::ConnectionStringError;
 
@@ -188,6 +189,17 @@ impl From<client::SetupError> for CliError {
 impl From<ConnectionStringError> for CliError {
     fn from(error: ConnectionStringError) -> Self {
         Self::from_error(error).hint("it reads HostName=HUB.azure-devices.net;SharedAccessKeyName=POLICY;SharedAccessKey=KEY, in quotes where a shell sees it")
+    }
+}
+
+/// Where the plan was shown, its hints were too.
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let hint = match &refusal {
+            Refusal::OtherHub { .. } => Some("the manifest's `hub` guards against the wrong hub: look at both"),
+            _ => None,
+        };
+        Self::from_error(refusal).refused().hint_if(hint)
     }
 }
 

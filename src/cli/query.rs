@@ -23,8 +23,9 @@ pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult 
     }
     let connection = connect(context, &args.hub).await?;
     let mut pages = connection.client.query(&args.query, MAX_PAGE);
-    let mut table = table::Table::new(context.out.palette, context.out.width);
-    let (mut json, mut csv) = (table::Json::default(), table::Csv::default());
+    let columns = bound.columns();
+    let mut table = table::Table::new(context.out.palette, context.out.width).listing(columns.as_deref());
+    let (mut json, mut csv) = (table::Json::default(), table::Csv::default().listing(columns.as_deref()));
     let mut rows = 0;
     while let Some(page) = pages.next().await? {
         rows += page.rows.len();

@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl Progress {
-    /// Starts to show what is being done (`reading twins`); `on_terminal` when stderr is one.
+    /// Starts to show what is counted (`twins read`); `on_terminal` when stderr is one.
     pub fn start(doing: &'static str, total: Option<usize>, on_terminal: bool, palette: Palette) -> Self {
         let kind = if on_terminal {
             let bar =
@@ -48,15 +48,18 @@ impl Progress {
         self.done = done;
         match &mut self.kind {
             Kind::Bar(bar) => bar.set_position(done as u64),
-            Kind::Lines { begun, last } => {
-                let now = Instant::now();
-                if now.duration_since(*last) >= QUIET {
-                    *last = now;
-                    let line = line(self.doing, done, self.total, &self.note, now.duration_since(*begun));
-                    // Progress that cannot be shown is no reason to stop.
-                    _ = writeln!(err, "{line}");
-                }
-            }
+            Kind::Lines { .. } => self.line_if_due(err),
+        }
+    }
+
+    fn line_if_due(&mut self, err: &mut dyn Write) {
+        let Kind::Lines { begun, last } = &mut self.kind else { return };
+        let now = Instant::now();
+        if now.duration_since(*last) >= QUIET {
+            *last = now;
+            let line = line(self.doing, self.done, self.total, &self.note, now.duration_since(*begun));
+            // Progress that cannot be shown is no reason to stop.
+            _ = writeln!(err, "{line}");
         }
     }
 
@@ -66,10 +69,20 @@ impl Progress {
     }
 
     /// Says something beside the count, such as what is waited for.
-    pub fn note(&mut self, note: &str) {
+    pub fn note(&mut self, note: &str, err: &mut dyn Write) {
         self.note = escape::line(note).into_owned();
-        if let Kind::Bar(bar) = &self.kind {
-            bar.set_message(format!("{}  {}", self.doing, self.note));
+        match &self.kind {
+            Kind::Bar(bar) => bar.set_message(format!("{}  {}", self.doing, self.note)),
+            Kind::Lines { .. } => self.line_if_due(err),
+        }
+    }
+
+    /// Says something at once, on a line of its own.
+    pub fn say(&mut self, text: &str, err: &mut dyn Write) {
+        let text = escape::line(text);
+        match &self.kind {
+            Kind::Bar(bar) => bar.println(text),
+            Kind::Lines { .. } => _ = writeln!(err, "{text}"),
         }
     }
 
@@ -91,7 +104,7 @@ fn bar_style(bounded: bool, palette: Palette) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates above are well-formed").progress_chars("━╸─")
 }
 
-/// `reading twins: 12,000 of 100,000 after 15 s`
+/// `twins read: 12,000 of 100,000 after 15 s`
 fn line(doing: &str, done: usize, total: Option<usize>, note: &str, after: Duration) -> String {
     let of = total.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
     let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
@@ -105,19 +118,19 @@ mod tests {
     #[test]
     fn plain_lines() {
         assert_eq!(
-            line("reading twins", 12_000, Some(100_000), "", Duration::from_secs(15)),
-            "reading twins: 12,000 of 100,000 after 15 s"
+            line("twins read", 12_000, Some(100_000), "", Duration::from_secs(15)),
+            "twins read: 12,000 of 100,000 after 15 s"
         );
         assert_eq!(
-            line("writing twins", 7, None, "the hub asks for patience", Duration::from_secs(75)),
-            "writing twins: 7 after 1 min 15 s (the hub asks for patience)"
+            line("twins written", 7, None, "the hub asks for patience", Duration::from_secs(75)),
+            "twins written: 7 after 1 min 15 s (the hub asks for patience)"
         );
     }
 
     #[test]
     fn what_is_over_soon_says_nothing() {
         let mut err = Vec::new();
-        let mut progress = Progress::start("reading twins", Some(3), false, Palette::PLAIN);
+        let mut progress = Progress::start("twins read", Some(3), false, Palette::PLAIN);
         for _ in 0..3 {
             progress.step(&mut err);
         }

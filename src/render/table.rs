@@ -15,17 +15,25 @@ const CELL: usize = 40;
 
 /// Writes pages of rows as a table, each page with the widths that it needs and the header where they change.
 ///
-/// Columns are those of the page, in the order in which the rows name them; a missing member is an empty cell.
+/// Columns are the listed ones, then what else the page has; a missing member is an empty cell.
 pub struct Table {
     palette: Palette,
     width: usize,
+    listed: Vec<String>,
     layout: Option<(Vec<String>, Vec<usize>)>,
 }
 
 impl Table {
     /// Starts a table for a terminal of so many columns.
     pub fn new(palette: Palette, width: usize) -> Self {
-        Self { palette, width, layout: None }
+        Self { palette, width, listed: Vec::new(), layout: None }
+    }
+
+    /// Puts these columns first, in this order, since JSON objects keep none.
+    #[must_use]
+    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+        self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
+        self
     }
 
     /// Writes one page.
@@ -33,7 +41,7 @@ impl Table {
         if rows.is_empty() {
             return String::new();
         }
-        let columns = columns(rows);
+        let columns = columns(rows, &self.listed);
         let longest = if columns.len() == 1 { self.width } else { CELL };
         let cells: Vec<Vec<String>> = rows
             .iter()
@@ -94,27 +102,30 @@ fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {
     line
 }
 
-/// The members of all rows, the first seen first; a twin's `deviceId` and `moduleId` before all. A row that is no object
-/// has the one column without a name.
-fn columns(rows: &[Value]) -> Vec<String> {
+/// The listed columns, then the members of all rows that are not listed, a twin's `deviceId` and `moduleId` before the others.
+/// A row that is no object has the one column without a name. The service spells a system property's name its own way.
+fn columns(rows: &[Value], listed: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let mut columns = Vec::new();
     for row in rows {
-        let names: &mut dyn Iterator<Item = &str> = match row {
-            Value::Object(object) => &mut object.keys().map(String::as_str),
-            _ => &mut std::iter::once(""),
-        };
-        for name in names {
-            if seen.insert(name) {
-                columns.push(name.to_owned());
+        match row {
+            Value::Object(object) => seen.extend(object.keys().map(String::as_str)),
+            _ => {
+                seen.insert("");
             }
         }
     }
-    columns.sort_by_key(|name| match name.as_str() {
-        "deviceId" => 0,
-        "moduleId" => 1,
-        _ => 2,
-    });
+    let mut columns: Vec<String> = Vec::new();
+    for name in listed {
+        let spelled =
+            seen.iter().find(|seen| **seen == name).or(seen.iter().find(|seen| seen.eq_ignore_ascii_case(name)));
+        let name = spelled.map_or(name.as_str(), |spelled| spelled);
+        if !columns.iter().any(|known| known == name) {
+            columns.push(name.to_owned());
+        }
+    }
+    let mut others: Vec<&str> = seen.into_iter().filter(|name| !columns.iter().any(|known| known == name)).collect();
+    others.sort_by_key(|&name| (name != "deviceId", name != "moduleId"));
+    columns.extend(others.into_iter().map(str::to_owned));
     columns
 }
 
@@ -160,17 +171,25 @@ pub fn twin_row(twin: &Value) -> Value {
 /// Members that only later pages have cannot be added to a header that has left; [`Csv::page`] answers with their names.
 #[derive(Default)]
 pub struct Csv {
+    listed: Vec<String>,
     columns: Option<Vec<String>>,
 }
 
 impl Csv {
+    /// Puts these columns first, in this order, whether or not the first page has them.
+    #[must_use]
+    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+        self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
+        self
+    }
+
     /// Writes one page, or names the first column that the header lacks.
     pub fn page(&mut self, rows: &[Value]) -> Result<String, String> {
         if rows.is_empty() {
             return Ok(String::new());
         }
         let mut out = String::new();
-        let here = columns(rows);
+        let here = columns(rows, &self.listed);
         let columns = match &self.columns {
             Some(columns) => columns,
             None => {
@@ -264,6 +283,9 @@ mod tests {
         text.push_str(&table.page(&rows()[..2].iter().cloned().chain([json!({"tags": 1})]).collect::<Vec<_>>()));
         text.push_str("--- other columns\n");
         text.push_str(&table.page(&[json!({"COUNT": 3})]));
+        text.push_str("--- listed columns\n");
+        let mut listed = Table::new(Palette::PLAIN, 100).listing(Some(&["z", "DEVICEID", "a"]));
+        text.push_str(&listed.page(&[json!({"a": 1, "b": 2, "deviceId": "d", "z": "z"}), json!({"a": 22})]));
         text.push_str("--- values\n");
         text.push_str(&table.page(&[json!("bare"), json!(2)]));
         snapshot("query-table", &text);
@@ -293,6 +315,9 @@ mod tests {
         );
         assert_eq!(csv.page(&[json!({"n": 1})]).expect("a page"), ",1,,\r\n");
         assert_eq!(csv.page(&[json!({"other": 1})]), Err("other".to_owned()));
+        let mut listed = Csv::default().listing(Some(&["b", "a"]));
+        assert_eq!(listed.page(&[json!({"a": 1})]).expect("a page"), "b,a\r\n,1\r\n");
+        assert_eq!(listed.page(&[json!({"b": 1})]).expect("a page"), "1,\r\n");
     }
 
     #[test]
