@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::manifest::Origin;
 use crate::plan::Action;
-use crate::twin::{TwinId, TwinPath};
+pub use crate::plan::MovedPath;
+use crate::twin::TwinId;
 
 /// Something that happened, in the past tense.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,23 +65,6 @@ pub enum TwinOutcome {
     },
     /// The run was stopped before its turn.
     NotAttempted,
-}
-
-/// A path that is neither as the plan saw it nor as it should be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MovedPath {
-    /// Where.
-    pub path: TwinPath,
-    /// What the plan saw.
-    pub seen: Option<Value>,
-    /// What is there now.
-    pub found: Option<Value>,
-    /// What was planned.
-    pub planned: Option<Value>,
-    /// When it was written, as the hub says (ISO 8601), for desired properties.
-    pub written_at: Option<String>,
-    /// The manifest's line.
-    pub origin: Option<Origin>,
 }
 
 /// The whole run: a fold of its events.
