@@ -207,7 +207,8 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
-    use crate::check::Severity;
+    use crate::check::{Bound, Severity};
+    use crate::client::tests::hub::TestHub;
     use crate::query::compile;
 
     #[test]
@@ -335,5 +336,35 @@ mod tests {
         let asked = text.lines().filter(|line| line.contains("not yet") || line.ends_with("done")).count();
         // Two rounds and a half within a second, then as often as the hub takes gladly, and once more at the end.
         assert_eq!(asked, 12 + 12 + 7 + 12 + 12, "{text}");
+    }
+
+    #[tokio::test]
+    async fn checks_are_asked_of_a_hub() {
+        let hub = TestHub::start().await;
+        let client = hub.client();
+        let all = "SELECT * FROM devices";
+        let check = |expect, query: &str| Check { query: compile(query).expect("a query"), expect, ..check(query, 20) };
+        let share = |bound, of| Expectation::Share {
+            bound: Bound::parse_percent(bound).expect(bound),
+            of: Box::new(compile(of).expect("a query")),
+        };
+        let checks = [
+            check(Expectation::Devices(["a".to_owned(), "b".to_owned()].into()), all),
+            check(share("= 50%", all), "SELECT COUNT() AS n FROM devices WHERE deviceId = 'a'"),
+        ];
+        // The devices come to be while the checks are being asked.
+        let make = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            for id in ["a", "b"] {
+                client.create_device(&id.parse().expect("an id")).await.expect("made");
+            }
+        };
+        let mut on_event = |_| {};
+        let run = run_checks(&client, &checks, VerifyOptions::default(), std::future::pending(), &mut on_event);
+        let (results, ()) = tokio::join!(run, make);
+        for result in results {
+            assert_eq!(result.status, CheckStatus::Held, "{}", result.query);
+            assert!(result.attempts > 1);
+        }
     }
 }

@@ -10,7 +10,7 @@ pub mod pages;
 pub mod retry;
 mod send;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 use std::net::SocketAddr;
@@ -35,6 +35,8 @@ use send::{Answer, Call, Transport};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// What a client is made of.
 #[derive(Clone)]
@@ -152,6 +154,9 @@ impl HubClient {
             .no_proxy()
             .pool_max_idle_per_host(concurrency.max(1))
             .connect_timeout(CONNECT_TIMEOUT)
+            // All requests may share one HTTP/2 connection: that it is dead must not be found out by each one's timeout.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
             .timeout(request_timeout)
             .user_agent(user_agent);
         if let Some(proxy) = proxy

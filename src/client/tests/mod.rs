@@ -1,6 +1,7 @@
 //! What the client does about a hub that misbehaves, and what a user reads then.
 
-mod server;
+pub(crate) mod hub;
+pub(crate) mod server;
 
 use std::error::Error as _;
 use std::fmt::Write;

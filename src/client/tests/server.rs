@@ -15,7 +15,7 @@ use crate::wire::ConnectionString;
 
 /// What to do about one request.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// Send this and keep the connection.
     Send(String),
     /// Send this and close.
@@ -27,13 +27,13 @@ pub(super) enum Reply {
 }
 
 /// Writes an answer, with its length.
-pub(super) fn answer(status: &str, headers: &str, body: &str) -> Reply {
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
     Reply::Send(format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n{headers}\r\n{body}"))
 }
 
 /// Writes a good answer.
-pub(super) fn json(body: &str) -> Reply {
+pub(crate) fn json(body: &str) -> Reply {
     answer("200 OK", "content-type: application/json; charset=utf-8\r\n", body)
 }
 
@@ -43,7 +43,7 @@ struct Seen {
     connections: usize,
 }
 
-pub(super) struct Server {
+pub(crate) struct Server {
     port: u16,
     ca_pem: String,
     seen: Arc<Mutex<Seen>>,
@@ -51,11 +51,11 @@ pub(super) struct Server {
 
 impl Server {
     /// Answers with `replies`, in order; whoever asks for more is hung up on.
-    pub(super) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::with_certificate(|_| {}, replies).await
     }
 
-    pub(super) async fn with_certificate(
+    pub(crate) async fn with_certificate(
         change: impl FnOnce(&mut CertificateParams),
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
@@ -105,16 +105,16 @@ impl Server {
     }
 
     /// Returns a client of this server that does not try again.
-    pub(super) fn client(&self) -> HubClient {
+    pub(crate) fn client(&self) -> HubClient {
         self.client_with(|options| options.backoff.budget = Duration::ZERO)
     }
 
     /// Returns the certificate to trust, in PEM.
-    pub(super) fn client_ca(&self) -> Option<Vec<u8>> {
+    pub(crate) fn client_ca(&self) -> Option<Vec<u8>> {
         Some(self.ca_pem.clone().into_bytes())
     }
 
-    pub(super) fn client_with(&self, change: impl FnOnce(&mut ClientOptions)) -> HubClient {
+    pub(crate) fn client_with(&self, change: impl FnOnce(&mut ClientOptions)) -> HubClient {
         let mut options = options(&format!("127.0.0.1:{}", self.port));
         options.ca_pem = self.client_ca();
         change(&mut options);
@@ -122,22 +122,22 @@ impl Server {
     }
 
     /// Returns what was asked so far: request lines, some headers, and the body.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.seen.lock().expect("no panic").requests.clone()
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.lock().expect("no panic").connections
     }
 
     /// Replaces what is different in each run.
-    pub(super) fn steady(&self, text: &str) -> String {
+    pub(crate) fn steady(&self, text: &str) -> String {
         text.replace(&self.port.to_string(), "PORT")
     }
 }
 
 /// Options for a hub at `host`, patient for the blink of an eye.
-pub(super) fn options(host: &str) -> ClientOptions {
+pub(crate) fn options(host: &str) -> ClientOptions {
     let connection = format!("HostName={host};SharedAccessKeyName=service;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==");
     let connection = ConnectionString::parse(&connection).expect("a connection string");
     let now = UNIX_EPOCH + Duration::from_secs(1_795_552_000);
@@ -149,7 +149,7 @@ pub(super) fn options(host: &str) -> ClientOptions {
 }
 
 /// Makes a certificate that ended in 2001.
-pub(super) fn expired(params: &mut CertificateParams) {
+pub(crate) fn expired(params: &mut CertificateParams) {
     params.not_before = date_time_ymd(2000, 1, 1);
     params.not_after = date_time_ymd(2001, 1, 1);
 }
