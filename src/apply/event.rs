@@ -34,8 +34,8 @@ pub enum ApplyEvent {
     },
     /// The user asked to stop: what is under way finishes, nothing new begins.
     Interrupted,
-    /// What befell one twin would befall every other (the hub refuses the credentials, or takes nothing any more): what is
-    /// under way finishes, nothing new begins.
+    /// What befell one twin would befall the others as well (the hub refuses the credentials, or takes nothing any more): what
+    /// is under way finishes, nothing new begins.
     Halted {
         /// Why: an error and its causes, a line.
         reason: String,
