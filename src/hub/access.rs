@@ -96,9 +96,10 @@ impl Policies {
         Some(Self { keys: keys.try_into().ok()? })
     }
 
-    /// Returns a policy's primary key.
-    pub(super) fn primary_key(&self, policy: &str) -> Option<&Key> {
-        Some(&self.find(policy)?.1.primary)
+    /// Returns the connection string of a policy, with its primary key.
+    pub(super) fn connection_string(&self, host_name: &str, policy: &str) -> Option<Secret> {
+        let key = self.find(policy)?.1.primary.to_base64();
+        Some(Secret::new(format!("HostName={host_name};SharedAccessKeyName={policy};SharedAccessKey={}", key.expose())))
     }
 
     fn find(&self, policy: &str) -> Option<(&'static [Right], &Keys)> {
@@ -109,15 +110,15 @@ impl Policies {
 
 /// What a token must be for, and by whose keys it must be signed.
 pub(super) struct Access {
-    pub(super) policies: Policies,
+    policies: Policies,
     /// The names under which the hub is reached, in lower case, IPv6 addresses in brackets.
     hosts: Vec<String>,
 }
 
 impl Access {
-    /// Opens the door for tokens that name one of `names`, with the port or without.
-    pub(super) fn new(policies: Policies, names: &[String], port: u16) -> Self {
-        let mut hosts = Vec::new();
+    /// Opens the door for tokens that name one of `names`, with the port or without, or what clients are told, `host_name`.
+    pub(super) fn new(policies: Policies, host_name: &str, names: &[String], port: u16) -> Self {
+        let mut hosts = vec![host_name.to_owned()];
         for name in names {
             let host = match name.parse::<IpAddr>() {
                 Ok(IpAddr::V6(address)) => format!("[{address}]"),
@@ -181,11 +182,5 @@ impl Access {
             ));
         }
         Ok(())
-    }
-
-    /// Makes a connection string of a policy.
-    pub(super) fn connection_string(&self, host_name: &str, policy: &str) -> Option<Secret> {
-        let key = self.policies.primary_key(policy)?.to_base64();
-        Some(Secret::new(format!("HostName={host_name};SharedAccessKeyName={policy};SharedAccessKey={}", key.expose())))
     }
 }

@@ -86,6 +86,11 @@ impl Device {
         }
     }
 
+    /// Returns the device with another twin; its identity is as it was.
+    pub(super) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
+        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
+    }
+
     pub(super) fn identity(&self) -> Identity {
         serde_json::from_str(self.identity.as_str()).expect("written by Device::new, or checked by Device::from_record")
     }

@@ -71,6 +71,13 @@ impl Folder {
         write_whole(&self.path, &path, text, private).map_err(|source| HubStartError::File { path, source })
     }
 
+    /// Opens a file in it for reading and writing, made when it is missing, readable by its owner alone.
+    pub(super) fn open_private(&self, name: &str) -> Result<File, HubStartError> {
+        let path = self.file(name);
+        let opened = open_private(&path).and_then(|file| sync(&self.path).map(|()| file));
+        opened.map_err(|source| HubStartError::File { path, source })
+    }
+
     /// Says who holds the folder, for those who come second.
     pub(super) fn announce(&self, host_name: Option<&str>) -> Result<(), HubStartError> {
         let host_name = match host_name {
@@ -109,8 +116,17 @@ fn write_whole(folder: &Path, path: &Path, text: &str, private: bool) -> io::Res
     }
     file.as_file().sync_all()?;
     file.persist(path)?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
+    sync(folder)
+}
+
+/// Makes the names in a folder last.
+#[cfg(unix)]
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -125,8 +141,7 @@ fn set_mode(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file for reading and writing, made when it is missing, readable by its owner alone.
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
+fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
     #[cfg(unix)]

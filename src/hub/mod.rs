@@ -34,17 +34,25 @@
 //! - Lists are in order of creation. Module identities are not there yet.
 //!
 //! Queries:
+//! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
+//!   service does not say.
 //! - 100 rows a page by default, 1,000 at most; a larger wish is cut, one that is no positive number is `ArgumentInvalid`.
 //! - Answers are never stale, and rows come in order of creation. A continuation stays good while twins come and go, for
 //!   the query that it was given for.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
+//! - Each page of an aggregate counts anew.
 //! - `devices.modules` and `devices.jobs` have no rows yet.
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
-//! - Entra tokens are refused with 401. The right is looked at before the body is read.
-//! - Bodies of more than 1 MiB are `MessageTooLarge`.
+//! - Entra tokens are refused with 401.
+//!
+//! Requests:
+//! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
+//! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
+//!   that is not there.
+//! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

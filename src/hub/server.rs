@@ -160,8 +160,9 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let names = names(address, host_name.as_ref());
     let authority = Authority::open(&folder)?;
     let tls = authority.server_config(&names)?;
-    let access = Access::new(Policies::open(&folder)?, &names, address.port());
-    let ready = ready(address, host_name.as_ref(), &authority, &access);
+    let policies = Policies::open(&folder)?;
+    let ready = ready(address, host_name.as_ref(), &authority, &policies);
+    let access = Access::new(policies, &ready.host_name, &names, address.port());
     folder.announce(Some(&ready.host_name))?;
 
     let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
@@ -205,7 +206,7 @@ fn reached_at(address: SocketAddr) -> IpAddr {
     }
 }
 
-fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority, access: &Access) -> Ready {
+fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority, policies: &Policies) -> Ready {
     let port = address.port();
     let host_name = match host_name {
         // A port that was given with the name is that of a forwarder, which clients are to use.
@@ -218,7 +219,7 @@ fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority
             at => at.to_string(),
         },
     };
-    let of = |policy| access.connection_string(&host_name, policy).expect("all default policies have keys");
+    let of = |policy| policies.connection_string(&host_name, policy).expect("all default policies have keys");
     let connection_strings = ConnectionStrings {
         iothubowner: of("iothubowner"),
         service: of("service"),

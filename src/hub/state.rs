@@ -77,11 +77,6 @@ impl Hub {
         Outcome { reply, change, seen }
     }
 
-    /// Returns how many changes there have been since the hub was started.
-    pub fn revision(&self) -> u64 {
-        self.revision
-    }
-
     fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
         match command {
             Command::GetTwin { id } => Ok((Reply::Device(self.twin(&id)?.clone()), None)),
@@ -155,7 +150,7 @@ impl Hub {
         if !twin.write(how, body, now)? {
             return Ok((Reply::Device(device.clone()), None));
         }
-        Ok(put(Device::new(device.sequence, self.revision + 1, &device.identity(), &twin)))
+        Ok(put(device.with_twin(self.revision + 1, &twin)))
     }
 
     fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::HubStartError;
 use super::command::Change;
 use super::device::Device;
-use super::folder::{Folder, open_private};
+use super::folder::Folder;
 use super::state::Hub;
 
 const FILE: &str = "hub.redb";
@@ -50,8 +50,7 @@ impl Store {
     /// Opens the store of a folder, made when it is missing, with the hub that it holds.
     pub(super) fn open(folder: Folder) -> Result<(Self, Hub), HubStartError> {
         let path = folder.file(FILE);
-        let file = open_private(&path).map_err(|source| HubStartError::File { path: path.clone(), source })?;
-        let file = FileBackend::new(file).map_err(|error| HubStartError::store(&path, error))?;
+        let file = FileBackend::new(folder.open_private(FILE)?).map_err(|error| HubStartError::store(&path, error))?;
         Self::on(folder, path, file)
     }
 

@@ -102,14 +102,18 @@ async fn tokens_that_open_nothing() {
 
 #[tokio::test]
 async fn a_host_name_of_ones_own() {
-    let folder = tempfile::TempDir::new().expect("a folder");
-    let hub = Sandbox::with(folder, |options| options.host_name = Some("hub.test".to_owned())).await;
-    let port = hub.hub.https_addr().port();
-    assert_eq!(hub.hub.ready().host_name, format!("hub.test:{port}"));
-    // Reached by its address all the same.
-    let url = format!("https://127.0.0.1:{port}/twins/d?api-version=2021-04-12");
-    let request = super::client(&hub.hub).get(url).header("Authorization", hub.token("service"));
-    assert_eq!(request.send().await.expect("an answer").status(), 404);
+    // A port that comes with the name is a forwarder's, and clients are told to use it.
+    for (name, expected) in [("Hub.test", None), ("hub.test:9443", Some("hub.test:9443"))] {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let hub = Sandbox::with(folder, |options| options.host_name = Some(name.to_owned())).await;
+        let port = hub.hub.https_addr().port();
+        let own = format!("hub.test:{port}");
+        assert_eq!(hub.hub.ready().host_name, expected.unwrap_or(&own));
+        // Reached by its address all the same, with a token for its name.
+        let url = format!("https://127.0.0.1:{port}/twins/d?api-version=2021-04-12");
+        let request = super::client(&hub.hub).get(url).header("Authorization", hub.token("service"));
+        assert_eq!(request.send().await.expect("an answer").status(), 404);
+    }
 }
 
 #[tokio::test]
