@@ -78,7 +78,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node) -> (Option<Spanned<Strin
     }
     if !lacking.is_empty() {
         let diagnostic = reader
-            .error(format!("a check without {}", lacking.join(" and ")), head, "this check")
+            .error(format!("a check without {}", lacking.join(", ")), head, "this check")
             .help("a check has `name`, `query` and `expect`");
         reader.report(diagnostic);
     }

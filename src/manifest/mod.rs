@@ -114,7 +114,7 @@ fn empty(file: &File) -> Diagnostic {
 fn sort(files: &[File], found: &mut [Diagnostic]) {
     found.sort_by_cached_key(|diagnostic| {
         diagnostic.labels.iter().find_map(|label| {
-            let file = files.iter().position(|file| Arc::ptr_eq(&file.source, &label.source))?;
+            let file = files.iter().position(|file| *file.name == *label.source.name())?;
             Some((file, label.span.start))
         })
     });

@@ -68,8 +68,7 @@ impl Reader<'_> {
         let name = key.name.as_str();
         let what = table.what;
         if table.later.contains(&name) {
-            let diagnostic =
-                self.error(format!("`{name}` is not yet supported by this version"), key.span, format!("of {what}"));
+            let diagnostic = self.error(format!("`{name}` is not yet supported by this version"), key.span, "");
             return self.report(diagnostic);
         }
         let known = || table.fields.iter().map(|field| field.name);
@@ -86,13 +85,14 @@ impl Reader<'_> {
 
     /// Says that a field has a value of the wrong kind. `should_be` goes on from "must be".
     pub(super) fn wrong_kind(&self, key: &Key, node: &Node, should_be: &str) -> Diagnostic {
-        let name = key.name.escape_debug();
-        let span = if node.span.start == node.span.end { key.span } else { node.span };
-        self.error(
-            format!("`{name}` must be {should_be}, and is {}", node.kind.name()),
-            span,
-            format!("{} here", node.kind.name()),
-        )
+        self.wrong_kind_of(&format!("`{}`", key.name.escape_debug()), key.span, node, should_be)
+    }
+
+    /// Says the same of what is no field; where nothing is written, `place` is pointed at.
+    fn wrong_kind_of(&self, what: &str, place: Span, node: &Node, should_be: &str) -> Diagnostic {
+        let kind = node.kind.name();
+        let span = if node.span.start == node.span.end { place } else { node.span };
+        self.error(format!("{what} must be {should_be}, and is {kind}"), span, format!("{kind} here"))
     }
 
     /// Reads a mapping; nothing written is an empty one.
@@ -108,23 +108,27 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a text.
+    /// Reads a field that is a text.
     pub(super) fn text(&mut self, key: &Key, node: Node) -> Option<Spanned<Text>> {
+        self.text_of(&format!("`{}`", key.name.escape_debug()), key.span, node)
+    }
+
+    /// Reads a text that is no field.
+    pub(super) fn text_of(&mut self, what: &str, place: Span, node: Node) -> Option<Spanned<Text>> {
         let span = node.span;
-        match node.kind {
-            Kind::Text(value) => Some(Spanned { value, span }),
-            Kind::Bool(_) | Kind::Number(_) => {
-                let written = self.file.slice(span);
-                let diagnostic = self.wrong_kind(key, &node, "a text").help(format!("quote it: \"{written}\""));
-                self.report(diagnostic);
-                None
-            }
-            _ => {
-                let diagnostic = self.wrong_kind(key, &node, "a text");
-                self.report(diagnostic);
-                None
-            }
+        if let Kind::Text(value) = node.kind {
+            return Some(Spanned { value, span });
         }
+        let diagnostic = self.wrong_kind_of(what, place, &node, "a text");
+        let written = self.file.slice(span);
+        let diagnostic = match node.kind {
+            Kind::Bool(_) | Kind::Number(_) if !written.contains("${") => {
+                diagnostic.help(format!("quote it: \"{written}\""))
+            }
+            _ => diagnostic,
+        };
+        self.report(diagnostic);
+        None
     }
 
     /// Reads one of some words.
@@ -152,10 +156,18 @@ impl Reader<'_> {
     }
 }
 
+/// Says whether something from the environment is in a text.
+pub(super) fn is_secret(text: &Text) -> bool {
+    text.written == Written::Interpolated { secret: true }
+}
+
 /// A text for a message: short, without control characters, and not told at all when it may be secret.
 pub(super) fn shown(text: &Text) -> String {
-    if text.written == (Written::Interpolated { secret: true }) {
+    if is_secret(text) {
         return "a value from the environment".to_owned();
+    }
+    if text.value.is_empty() {
+        return "an empty text".to_owned();
     }
     let escaped = text.value.escape_debug().to_string();
     match escaped.char_indices().nth(60) {

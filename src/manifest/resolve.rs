@@ -23,12 +23,24 @@ pub(super) fn resolve(
     complete: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Declarations> {
+    let first = files.first().map(|(file, _)| *file);
+    let names_fleet = files.iter().any(|(_, manifest)| manifest.names_fleet);
     let mut parts = Parts::default();
     let mut checks = Vec::new();
     let mut names: Vec<(&File, Spanned<String>)> = Vec::new();
     for (file, manifest) in files {
-        let Manifest { fleet, hub, missing, ownership, defaults, groups, devices, checks: own, names: broken } =
-            manifest;
+        let Manifest {
+            names_fleet: _,
+            fleet,
+            hub,
+            missing,
+            ownership,
+            defaults,
+            groups,
+            devices,
+            checks: own,
+            names: broken,
+        } = manifest;
         agree("fleet", file, fleet, &mut parts.fleet, found);
         agree("hub", file, hub, &mut parts.hub, found);
         agree("missing", file, missing, &mut parts.missing, found);
@@ -51,11 +63,13 @@ pub(super) fn resolve(
     }
     unique_checks(names, found);
     let twins = parts.twins(complete, found);
-    if parts.fleet.is_none() && complete && !found.iter().any(Diagnostic::is_error) {
-        found.push(
-            Diagnostic::error("the fleet has no name")
-                .help("write `fleet: NAME` at the head of one file: it is the owner's name in the twins"),
-        );
+    if complete && !names_fleet {
+        let diagnostic = Diagnostic::error("the fleet has no name");
+        let diagnostic = match first {
+            Some(file) => diagnostic.at(&file.source, Span::new(0, 0), "write `fleet: NAME` here"),
+            None => diagnostic,
+        };
+        found.push(diagnostic.help("it is the owner's name in the twins; of several files, one says it"));
     }
     if !complete || found.iter().any(Diagnostic::is_error) {
         return None;
@@ -159,7 +173,8 @@ impl Parts<'_> {
                 Origin { file: file.name.clone(), line: file.line(entry.name.span.start), layer: Layer::Device };
             declarations.push(Declaration { body, origin });
         }
-        if complete {
+        // A list of groups that is wrong in itself makes its groups look unused.
+        if complete && !found.iter().any(Diagnostic::is_error) {
             for ((file, group), _) in self.groups.iter().zip(used).filter(|(_, used)| !used) {
                 let name = &group.name.value;
                 found.push(
@@ -216,12 +231,12 @@ impl Parts<'_> {
 
     fn clash(&self, again: usize, first: usize, id: &TwinId, count: usize) -> Option<Diagnostic> {
         let ((file, entry), (other, first_entry)) = (&self.devices[again], &self.devices[first]);
-        let also = match count {
-            1 => String::new(),
-            _ => format!(", and {} more of these devices", count - 1),
+        let (also, are) = match count {
+            1 => (String::new(), "is"),
+            _ => (format!(" and {} more", count - 1), "are"),
         };
         if again == first {
-            let message = format!("the range gives the device `{id}` twice{also}");
+            let message = format!("the range gives the device `{id}`{also} twice");
             return Some(
                 Diagnostic::error(message)
                     .at(&file.source, entry.name.span, "")
@@ -232,7 +247,7 @@ impl Parts<'_> {
             // Twice in one file is a key twice, which has been reported.
             return None;
         }
-        let message = format!("the device `{id}` is declared twice{also}");
+        let message = format!("the device `{id}`{also} {are} declared twice");
         let label = |entry: &Entry, text: &str| match entry.pattern.is_range() {
             true => format!("{text}, in a range"),
             false => text.to_owned(),
@@ -266,7 +281,7 @@ impl Parts<'_> {
 
 fn unknown_group(file: &File, name: &Spanned<super::yaml::Text>, known: &HashMap<&str, usize>) -> Diagnostic {
     let diagnostic =
-        Diagnostic::error(format!("there is no group {}", shown(&name.value))).at(&file.source, name.span, "");
+        Diagnostic::error(format!("there is no such group: {}", shown(&name.value))).at(&file.source, name.span, "");
     match nearest(&name.value.value, known.keys().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help("declare it under `groups`"),

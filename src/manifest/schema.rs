@@ -6,17 +6,19 @@
 use super::checks;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
 use super::range::Pattern;
-use super::reader::{Field, Reader, Spanned, Table, shown};
+use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::source::File;
-use super::yaml::{Key, Kind, Node, Text, Written};
+use super::yaml::{Key, Kind, Node, Text};
 use super::{layers, validate};
 use crate::check::Check;
-use crate::diagnostic::{Diagnostic, Span};
+use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::twin::{HubHost, Section};
 
 /// What one file has in it.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
+    /// Whether there is a `fleet`, right or wrong.
+    pub(super) names_fleet: bool,
     pub(super) fleet: Option<Spanned<FleetName>>,
     /// `None` inside when the guard is an empty text.
     pub(super) hub: Option<Spanned<Option<HubHost>>>,
@@ -143,6 +145,7 @@ pub(super) fn read(file: &File, root: Node, found: &mut Vec<Diagnostic>) -> Mani
 }
 
 fn fleet(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    manifest.names_fleet = true;
     let Some(text) = reader.text(&key, node) else { return };
     match text.value.value.parse() {
         Ok(value) => manifest.fleet = Some(Spanned { value, span: text.span }),
@@ -164,18 +167,31 @@ fn hub(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
     }
     match text.value.value.parse::<HubHost>() {
         Ok(host) => manifest.hub = Some(Spanned { value: Some(host), span: text.span }),
+        Err(_) if text.value.value.contains("SharedAccessKey") && !is_secret(&text.value) => {
+            // The line must not be shown: it may hold a key.
+            let source = blanked(reader.file, text.span);
+            let diagnostic = Diagnostic::error("`hub` is a connection string, which has a key in it")
+                .at(&source, text.span, "not shown")
+                .help("write the host name alone, as in my-hub.azure-devices.net; take the key out of the file, and renew it")
+                .help("the connection string goes into IOTHUB_CONNECTION_STRING");
+            reader.report(diagnostic);
+        }
         Err(_) => {
-            let shown = if text.value.value.contains("SharedAccessKey") {
-                "a connection string".to_owned()
-            } else {
-                shown(&text.value)
-            };
             let diagnostic = reader
-                .error(format!("{shown} is not a hub's host name"), text.span, "")
+                .error(format!("{} is not a hub's host name", shown(&text.value)), text.span, "")
                 .help("one is HOST or HOST:PORT, as in my-hub.azure-devices.net");
             reader.report(diagnostic);
         }
     }
+}
+
+/// The file's text with stars in place of what stands at `span`.
+fn blanked(file: &File, span: Span) -> std::sync::Arc<Source> {
+    let text = file.source.text();
+    let stars: String = text[span.start..span.end].chars().map(|c| if c == '\n' { c } else { '*' }).collect();
+    // Stars are shorter than what they stand for where that is not ASCII.
+    let padding = "*".repeat(span.end - span.start - stars.len());
+    Source::new(file.source.name(), [&text[..span.start], &stars, &padding, &text[span.end..]].concat())
 }
 
 fn missing(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
@@ -290,7 +306,7 @@ fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: 
     let items = match node.kind {
         Kind::List(items) => items,
         Kind::Nothing => return,
-        Kind::Text(ref text) if text.written != (Written::Interpolated { secret: true }) => {
+        Kind::Text(ref text) if !is_secret(text) => {
             let help = format!("write `groups: [{}]`", text.value);
             let diagnostic = reader.wrong_kind(&key, &node, "a list of group names").help(help);
             return reader.report(diagnostic);
@@ -301,7 +317,7 @@ fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: 
         }
     };
     for item in items {
-        let Some(group) = reader.text(&Key { name: "a group".to_owned(), span: item.span }, item) else { continue };
+        let Some(group) = reader.text_of("a group's name", item.span, item) else { continue };
         if let Some(first) = sections.groups.iter().find(|known| known.value.value == group.value.value) {
             let diagnostic =
                 reader.error(format!("the group {} is listed twice", shown(&group.value)), group.span, "once more");

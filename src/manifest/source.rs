@@ -28,6 +28,9 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(name: &str, text: impl Into<String>, named: bool) -> Self {
+        let text = text.into();
+        // A byte-order mark is no part of the text, and would shift the columns of its first line.
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let source = Source::new(name, text);
         let newlines = source.text().bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(offset, _)| offset + 1)).collect();
@@ -179,11 +182,13 @@ fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
     let good = error.utf8_error().valid_up_to();
     let bytes = error.as_bytes();
     let utf16 = matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
-    let what = if utf16 { "UTF-16" } else { "not UTF-8" };
+    if utf16 {
+        return Err(Box::new(Diagnostic::error(format!("`{name}` is UTF-16")).help("save the file as UTF-8")));
+    }
     // What stands around the place, for the reader: the bytes that are no text become replacement characters.
     let source = Source::new(name, String::from_utf8_lossy(&bytes[..bytes.len().min(good + 200)]));
     Err(Box::new(
-        Diagnostic::error(format!("`{name}` is {what}"))
+        Diagnostic::error(format!("`{name}` is not UTF-8"))
             .at(&source, Span::new(good, good), format!("the byte 0x{:02x} is no part of a UTF-8 text", bytes[good]))
             .help("save the file as UTF-8"),
     ))

@@ -30,6 +30,10 @@ pub(super) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic
     let error = |message: &str, span: Span, label: &str| Diagnostic::error(message).at(&file.source, span, label);
     let key_line_before = || key_value_line(text, at);
     match info {
+        _ if !info.contains("anchor") && long_key(text, at).is_some() => {
+            let line = long_key(text, at).unwrap_or(here);
+            error("a key of more than 1,024 characters", line, "YAML takes no longer one, and neither does the hub")
+        }
         _ if info.contains("unknown anchor") => {
             let end = at + text[at..].find([' ', ',', '\n', '\r', ']', '}']).unwrap_or(text.len() - at);
             let name = text[at..end].trim_start_matches('*');
@@ -57,7 +61,7 @@ pub(super) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic
         }
         _ if info.contains("expected ',' or '}'") || info.contains("expected ',' or ']'") => {
             let bracket = if info.contains('}') { "}" } else { "]" };
-            let diagnostic = error(&format!("`,` or `{bracket}` was expected here"), here, "not the one nor the other");
+            let diagnostic = error(&format!("`,` or `{bracket}` was expected here"), here, "neither of them");
             if text[at..].starts_with('{') {
                 diagnostic.help("inside `{ … }`, quote a name that has braces of its own: \"press-{1..3}\"")
             } else {
@@ -74,6 +78,7 @@ pub(super) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic
                 .help("close the quote, or double a quote that is part of the text")
         }
         _ if info.contains("escape") || info.contains("hexadecimal") => {
+            let here = bad_escape(text, at).unwrap_or(here);
             error("an escape that YAML does not have", here, "in double quotes a backslash starts an escape")
                 .help("write `\\\\` for a backslash, or use single quotes")
         }
@@ -84,6 +89,9 @@ pub(super) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic
         _ if info.contains("expected '-' indicator") => {
             error("a list goes on with `-`, and this is none", here, "neither an item nor outside of the list")
                 .help("a list and a mapping cannot stand in one place; indent one of them")
+        }
+        _ if info.contains("node content") => {
+            error("a value was expected here", here, "").help("quote a text that starts with a character like this one")
         }
         "simple key expected" | "simple key expect ':'" => match key_line_before() {
             Some(line) => error("a key without its `:`", line, "not a `key: value`"),
@@ -105,18 +113,67 @@ fn line_of(text: &str, at: usize) -> Span {
     Span::new(start, end.max(start))
 }
 
-/// The line before an offset, without its indentation.
+/// The line that lacks its colon, without its indentation: that of an offset, or the one before when it has none either, since a
+/// text may run over lines.
 fn key_value_line(text: &str, at: usize) -> Option<Span> {
-    let line = line_of(text, at);
-    let line = if text[line.start..line.end].trim().is_empty() && line.start > 0 {
-        line_of(text, line.start - 1)
-    } else {
-        line
+    let trimmed = |line: Span| {
+        let written = &text[line.start..line.end];
+        let start = line.start + (written.len() - written.trim_start().len());
+        Span::new(start, start + written.trim().len())
     };
-    let written = &text[line.start..line.end];
-    let trimmed = written.trim();
-    let start = line.start + (written.len() - written.trim_start().len());
-    (!trimmed.is_empty()).then(|| Span::new(start, start + trimmed.len()))
+    let mut line = trimmed(line_of(text, at));
+    let mut candidate = None;
+    for _ in 0..3 {
+        let written = &text[line.start..line.end];
+        let has_colon = written.contains(": ") || written.ends_with(':');
+        if !written.is_empty() && !has_colon {
+            return Some(line);
+        }
+        candidate = candidate.or((!written.is_empty()).then_some(line));
+        let start = line_of(text, line.start).start;
+        if start == 0 {
+            break;
+        }
+        line = trimmed(line_of(text, start - 1));
+    }
+    candidate
+}
+
+/// The line of an offset, when it starts with a key that is too long for YAML.
+fn long_key(text: &str, at: usize) -> Option<Span> {
+    let line = line_of(text, at);
+    let written = text[line.start..line.end].trim_start();
+    let key = written.find(": ").map_or(written, |colon| &written[..colon]);
+    let start = line.end - written.len();
+    (key.chars().count() > 1024).then(|| Span::new(start, start + key.len()))
+}
+
+/// The first backslash after an offset with which no escape starts.
+fn bad_escape(text: &str, at: usize) -> Option<Span> {
+    let mut chars = text[at..].char_indices();
+    while let Some((offset, c)) = chars.next() {
+        if c != '\\' {
+            continue;
+        }
+        let (_, escaped) = chars.next()?;
+        let well_formed = match escaped {
+            'x' | 'u' | 'U' => {
+                let digits = match escaped {
+                    'x' => 2,
+                    'u' => 4,
+                    _ => 8,
+                };
+                let rest = chars.as_str();
+                rest.len() >= digits && rest.bytes().take(digits).all(|byte| byte.is_ascii_hexdigit())
+            }
+            _ => "0abt\tnvfre \"/\\N_LP\r\n".contains(escaped),
+        };
+        if !well_formed {
+            let start = at + offset;
+            return Some(Span::new(start, start + 1 + escaped.len_utf8()));
+        }
+    }
+    None
 }
 
 /// One character at an offset; at the end of the text or of a line, the place alone.

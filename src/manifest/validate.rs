@@ -2,7 +2,7 @@
 
 use super::layers;
 use super::source::File;
-use super::yaml::{Kind, Node, Written};
+use super::yaml::{Kind, Node};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::twin::limits::{Rule, Violation, check_values};
 use crate::twin::{Section, TwinPath};
@@ -25,11 +25,31 @@ pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
     if let serde_json::Value::Object(root) = layers::to_json(&node.kind) {
         found.extend(check_values(&root).into_iter().map(|violation| explain(file, section, node, &violation)));
     }
-    found.len() == before
+    if found.len() > before {
+        return false;
+    }
+    warn_of_nothing(file, node, found);
+    true
+}
+
+/// A key without a value is a declared absence, which may not be what its author meant.
+fn warn_of_nothing(file: &File, node: &Node, found: &mut Vec<Diagnostic>) {
+    let Kind::Mapping(entries) = &node.kind else { return };
+    for (key, value) in entries {
+        if matches!(value.kind, Kind::Nothing) {
+            let name = cut(&key.name);
+            found.push(
+                Diagnostic::warning(format!("`{name}` has no value, and so is declared absent"))
+                    .at(&file.source, key.span, "nothing after the colon")
+                    .help(format!("write `{name}: null` when it must be absent")),
+            );
+        }
+        warn_of_nothing(file, value, found);
+    }
 }
 
 fn explain(file: &File, section: Section, root: &Node, violation: &Violation) -> Diagnostic {
-    let place = find(root, &violation.keys);
+    let place = find(file, root, &violation.keys);
     let about_key = matches!(violation.rule, Rule::KeyLength { .. } | Rule::KeyCharacter { .. } | Rule::Depth);
     let span = if about_key { place.key } else { place.value };
     let message = match &violation.rule {
@@ -62,6 +82,7 @@ fn explain(file: &File, section: Section, root: &Node, violation: &Violation) ->
                 diagnostic.help("nest the keys, one object in another")
             }
         }
+        Rule::IntegerRange { .. } if place.secret => diagnostic,
         Rule::IntegerRange { .. } => diagnostic.help("quote it to send it as a text"),
         Rule::NullValue => diagnostic.help("an array is replaced whole: leave the item out"),
         Rule::StringLength { .. } => {
@@ -82,12 +103,12 @@ fn cut(text: &str) -> String {
 struct Found {
     key: Span,
     value: Span,
-    /// The value came from the environment.
+    /// The value came by a reference, perhaps from the environment.
     secret: bool,
 }
 
 /// Walks down to the place of a violation.
-fn find(root: &Node, keys: &[String]) -> Found {
+fn find(file: &File, root: &Node, keys: &[String]) -> Found {
     let (mut node, mut key) = (root, root.span);
     for name in keys {
         let next = match &node.kind {
@@ -103,6 +124,6 @@ fn find(root: &Node, keys: &[String]) -> Found {
         (key, node) = next;
     }
     let value = if node.span.start == node.span.end { key } else { node.span };
-    let secret = matches!(&node.kind, Kind::Text(text) if text.written == (Written::Interpolated { secret: true }));
+    let secret = file.slice(node.span).contains("${");
     Found { key, value, secret }
 }
