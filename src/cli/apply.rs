@@ -12,8 +12,7 @@ use super::{check, interrupt, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop};
 use crate::client::{Backoff, HubClient};
 use crate::plan::{ApprovedPlan, Consent, Plan, approve, guard};
-use crate::render::progress::Progress;
-use crate::render::report;
+use crate::render::{escape, report};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
 pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult {
@@ -144,19 +143,18 @@ async fn send(
     };
     let begun = Instant::now();
     let total = plan.twins.iter().filter(|twin| twin.is_sent()).count();
-    let mut progress = Progress::start("twins written", Some(total), context.err.is_terminal, context.err.palette);
-    let err = &mut context.err;
+    let mut progress = context.progress("twins written", Some(total));
+    let mut err = context.err.clone();
+    let mut say = move |text: &str| _ = writeln!(err, "{}", escape::line(text));
     let mut told = |event| match event {
-        ApplyEvent::TwinDone { .. } => progress.step(err),
-        ApplyEvent::Retrying { reason, .. } => progress.note(&reason, err),
-        ApplyEvent::Interrupted => {
-            progress.say("stopping: what is under way finishes; Ctrl-C again ends at once", err);
-        }
-        ApplyEvent::Halted { reason } => progress.say(&format!("stopping: {reason}"), err),
+        ApplyEvent::TwinDone { .. } => progress.step(),
+        ApplyEvent::Retrying { reason, .. } => progress.note(&reason),
+        ApplyEvent::Interrupted => say("stopping: what is under way finishes; Ctrl-C again ends at once"),
+        ApplyEvent::Halted { reason } => say(&format!("stopping: {reason}")),
         ApplyEvent::Started { .. } | ApplyEvent::Finished => {}
     };
     let report = crate::apply::apply(plan, client, &options, stop.clone(), &mut told).await;
-    progress.finish();
+    drop(progress);
     let text = report::text(&report, begun.elapsed(), context.out.palette);
     write!(context.out, "\n{text}")?;
     context.out.flush()?;

@@ -15,7 +15,7 @@ use crate::twin::{DeviceId, HubHost};
 /// Declare tags and desired properties in YAML, see what would change with `twinctl plan`, and push it with `twinctl
 /// apply`, which patches each twin under its etag and then asks the hub whether the fleet is as declared.
 #[derive(Debug, Parser)]
-#[command(name = "twinctl", version, propagate_version = true, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "twinctl", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Arguments {
     /// When to use colour. NO_COLOR and CLICOLOR_FORCE are heeded.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true, hide_possible_values = true)]
@@ -32,21 +32,47 @@ Try it without a cloud account, on a hub inside this program:
   twinctl plan  examples/fleet.yaml --hub embedded:demo
   twinctl apply examples/fleet.yaml --hub embedded:demo
 
-Exit codes: 0 done or nothing to do; 1 wrong use, bad input, no hub; 2 changes (with --detailed-exitcode);
-3 refused by a guard; 4 conflicts; 5 some twins failed; 6 a check failed; 130 interrupted.";
+Exit codes:
+    0  done, or nothing to do
+    1  wrong use, bad input, no hub
+    2  there are changes (plan --detailed-exitcode)
+    3  a guard refuses the plan
+    4  conflicts: values moved since the plan
+    5  some twins failed
+    6  a check failed
+  130  interrupted";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what would change on the hub; changes nothing
+    ///
+    /// Reads the live twins, compares them with the manifests and shows each difference once, with the twins that have it. The
+    /// sign says what happens to a path: + comes to be, ~ becomes something else, - goes, = stays and is recorded as this
+    /// fleet's. The word says how it came about: `edit` the manifest changed, `drift` the twin did.
     Plan(PlanArgs),
     /// Make the hub's twins as declared, then run the checks
+    ///
+    /// Shows the plan and asks. Then each twin gets one PATCH with tags, desired properties and the ownership record
+    /// together, under the etag that the plan saw. A twin that moved meanwhile is read again: elsewhere, and the patch is sent
+    /// to the new etag (rebased); to what is declared, and nothing is sent (converged); on a path of the patch, and it is left
+    /// alone and reported (conflict, exit 4).
+    ///
+    /// Ctrl-C sends nothing new, lets what is under way finish and reports the rest; a second one ends at once.
     Apply(ApplyArgs),
     /// Run the manifest's checks alone
+    ///
+    /// Asks each check's query until it holds, or until its `within` is over: query results lag behind writes. Exits 6 when
+    /// one of severity `error` does not hold; one of severity `warn` is shown only.
     Check(CheckArgs),
     /// Ask the hub a query and show all its rows
+    ///
+    /// The query is parsed here first, so that a mistake is shown where it is. Rows come page by page; results may lag behind
+    /// writes by seconds, at worst by minutes.
     Query(QueryArgs),
     /// Find mistakes in manifests, without a hub
+    ///
+    /// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
     Validate(ValidateArgs),
     /// Print what the manifests come to, twin by twin, without a hub
     Render(RenderArgs),
@@ -140,11 +166,7 @@ pub struct PlanningArgs {
     pub revision: Option<String>,
 }
 
-/// Show what would change on the hub; changes nothing.
-///
-/// Reads the live twins, compares them with the manifests and shows each difference once, with the twins that have it. The
-/// sign says what happens to a path: + comes to be, ~ becomes something else, - goes, = stays and is recorded as this
-/// fleet's. The word says how it came about: `edit` the manifest changed, `drift` the twin did.
+/// The options of `twinctl plan`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -194,14 +216,7 @@ pub enum PlanFormat {
     Json,
 }
 
-/// Make the hub's twins as declared, then run the checks.
-///
-/// Shows the plan and asks. Then each twin gets one PATCH with tags, desired properties and the ownership record together,
-/// under the etag that the plan saw. A twin that moved meanwhile is read again: elsewhere, and the patch is sent to the new
-/// etag (rebased); to what is declared, and nothing is sent (converged); on a path of the patch, and it is left alone and
-/// reported (conflict, exit 4).
-///
-/// Ctrl-C sends nothing new, lets what is under way finish and reports the rest; a second one ends at once.
+/// The options of `twinctl apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -234,10 +249,7 @@ pub struct ApplyArgs {
     pub hub: HubArgs,
 }
 
-/// Run the manifest's checks alone.
-///
-/// Asks each check's query until it holds, or until its `within` is over: query results lag behind writes. Exits 6 when one
-/// of severity `error` does not hold; one of severity `warn` is shown only.
+/// The options of `twinctl check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -273,10 +285,7 @@ pub enum CheckFormat {
     Junit,
 }
 
-/// Ask the hub a query and show all its rows.
-///
-/// The query is parsed here first, so that a mistake is shown where it is. Rows come page by page; results may lag behind
-/// writes by seconds, at worst by minutes.
+/// The options of `twinctl query`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -308,9 +317,7 @@ pub enum QueryFormat {
     Csv,
 }
 
-/// Find mistakes in manifests, without a hub.
-///
-/// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
+/// The options of `twinctl validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
     /// Which manifests.
@@ -318,7 +325,7 @@ pub struct ValidateArgs {
     pub manifest: ManifestArgs,
 }
 
-/// Print what the manifests come to, twin by twin, without a hub.
+/// The options of `twinctl render`.
 #[derive(Debug, Args)]
 pub struct RenderArgs {
     /// Which manifests.
@@ -343,25 +350,22 @@ pub enum RenderFormat {
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
 pub enum HubCommand {
-    /// Run the embedded hub as a server that IoT Hub's SDKs can talk to
+    /// Show what would change on the hub; changes nothing
     Serve(ServeArgs),
     /// Add, list and show devices
     #[command(subcommand)]
     Device(DeviceCommand),
 }
 
-/// Run the embedded hub as a server that IoT Hub's SDKs can talk to.
-///
-/// Keeps devices, keys and its certificate authority in a folder; an acknowledged write survives a crash. Prints connection
-/// strings and the CA file when it listens; stops on Ctrl-C and SIGTERM.
+/// The options of `twinctl hub serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   twinctl hub serve --data hub --https 127.0.0.1:8443
   twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
 
-The ready file is JSON: hostName, https, caFile, and connectionStrings for iothubowner, service, device,
-registryRead and registryReadWrite.")]
+The ready file is JSON: hostName, https, caFile, and connectionStrings for iothubowner, service,
+device, registryRead and registryReadWrite.")]
 pub struct ServeArgs {
     /// The folder to keep everything in; made when it is not there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

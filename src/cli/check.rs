@@ -10,7 +10,6 @@ use super::outcome::{CliResult, Outcome};
 use crate::check::{Check, CheckResult, CheckStatus, Severity};
 use crate::client::HubClient;
 use crate::plan::check_hub;
-use crate::render::progress::Progress;
 use crate::render::{checks, junit};
 use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
@@ -37,24 +36,21 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
 
 /// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for.
 pub(super) async fn ask(
-    context: &mut Context,
+    context: &Context,
     client: &HubClient,
     checks: &[Check],
     wait: bool,
     stop: impl Future<Output = ()>,
 ) -> Vec<CheckResult> {
     let options = VerifyOptions { wait, ..VerifyOptions::default() };
-    let mut progress = Progress::start("checks", Some(checks.len()), context.err.is_terminal, context.err.palette);
-    let err = &mut context.err;
+    let mut progress = context.progress("checks", Some(checks.len()));
     let mut told = |event| match event {
         VerifyEvent::NotYet { check, difference, .. } => {
-            progress.note(&format!("waiting for `{check}`: {}", difference.summary), err);
+            progress.note(&format!("waiting for `{check}`: {}", difference.summary));
         }
-        VerifyEvent::Done(_) => progress.step(err),
+        VerifyEvent::Done(_) => progress.step(),
     };
-    let results = run_checks(client, checks, options, stop, &mut told).await;
-    progress.finish();
-    results
+    run_checks(client, checks, options, stop, &mut told).await
 }
 
 /// A check that cannot be asked does not hold, whatever its severity: nobody knows.

@@ -1,13 +1,17 @@
 //! From options to a hub that can be asked.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::CliError;
 use super::args::{HubArgs, HubName};
-use super::context::Context;
+use super::context::{Context, Output};
 use super::outcome::CliResult;
-use crate::client::{Backoff, ClientOptions, HubClient, ProxySettings};
+use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
 use crate::hub::{HubOptions, RunningHub};
+use crate::render::{escape, number};
 use crate::wire::Secret;
 use crate::wire::connection_string::ConnectionString;
 
@@ -113,7 +117,28 @@ fn options(context: &Context, args: &HubArgs, connection: ConnectionString) -> C
     options.concurrency = read_concurrency(args);
     options.request_timeout = args.timeout;
     options.backoff = Backoff { budget: args.retry_budget, ..Backoff::default() };
+    options.on_retry = Some(patience(context.err.clone()));
     options
+}
+
+/// How often the user is told that the hub is waited for.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Tells the user now and then why nothing happens.
+fn patience(err: Output) -> OnRetry {
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    Arc::new(move |error, after| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if after >= Duration::from_secs(1) && last.is_none_or(|last| last.elapsed() >= REMINDER) {
+            *last = Some(Instant::now());
+            _ = writeln!(
+                err.clone(),
+                "{}; trying again in {}",
+                escape::line(&error.to_string()),
+                number::duration(after)
+            );
+        }
+    })
 }
 
 /// How many reads are under way at once.

@@ -4,9 +4,12 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use indicatif::ProgressBar;
+
+use crate::render::progress::Progress;
 use crate::render::style::Palette;
 
 /// Looks a variable up.
@@ -47,31 +50,55 @@ pub struct Context {
     pub folder: PathBuf,
 }
 
-/// One stream to the user.
+/// One stream to the user. Clones write to the same place.
+#[derive(Clone)]
 pub struct Output {
-    stream: Box<dyn Write + Send>,
+    stream: Arc<Mutex<Stream>>,
     /// How it is painted.
     pub palette: Palette,
     /// Whether a person sees it at once.
     pub is_terminal: bool,
     /// How many characters a line has.
     pub width: usize,
+}
+
+struct Stream {
+    writer: Box<dyn Write + Send>,
+    /// Whoever read this has closed it.
     gone: bool,
+    /// What is drawn below everything that is written.
+    bar: Option<ProgressBar>,
 }
 
 impl Output {
     /// Writes into anything; as no terminal does, and without colour.
-    pub fn new(stream: Box<dyn Write + Send>) -> Self {
-        Self { stream, palette: Palette::PLAIN, is_terminal: false, width: WIDTH, gone: false }
+    pub fn new(writer: Box<dyn Write + Send>) -> Self {
+        let stream = Stream { writer, gone: false, bar: None };
+        Self { stream: Arc::new(Mutex::new(stream)), palette: Palette::PLAIN, is_terminal: false, width: WIDTH }
     }
 
     /// Says whether whoever read this has closed it: what is written since goes nowhere.
     pub fn is_gone(&self) -> bool {
-        self.gone
+        self.lock().gone
     }
 
+    fn lock(&self) -> MutexGuard<'_, Stream> {
+        // What a writer that panicked left behind is still a stream.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stream {
     /// Lets a broken pipe be: `twinctl query … | head` is no error, and an apply must not stop in the middle for it.
-    fn forgive<T>(&mut self, result: io::Result<T>, instead: T) -> io::Result<T> {
+    fn forgiving<T>(&mut self, instead: T, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        if self.gone {
+            return Ok(instead);
+        }
+        let writer = &mut self.writer;
+        let result = match self.bar.as_ref().filter(|bar| !bar.is_finished()) {
+            Some(bar) => bar.suspend(|| write(writer)),
+            None => write(writer),
+        };
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.gone = true;
@@ -84,19 +111,16 @@ impl Output {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.gone {
-            return Ok(bytes.len());
-        }
-        let result = self.stream.write(bytes);
-        self.forgive(result, bytes.len())
+        self.lock().forgiving(bytes.len(), |writer| writer.write_all(bytes).map(|()| bytes.len()))
+    }
+
+    fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
+        // In one piece, so that a bar is taken away once for each line.
+        self.write_all(text.to_string().as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.gone {
-            return Ok(());
-        }
-        let result = self.stream.flush();
-        self.forgive(result, ())
+        self.lock().forgiving((), |writer| writer.flush())
     }
 }
 
@@ -156,6 +180,14 @@ impl Context {
         self.folder.join(path)
     }
 
+    /// Shows how far something is, until the progress is dropped: a bar on a terminal, a plain line now and then elsewhere.
+    pub fn progress(&self, counted: &'static str, total: Option<usize>) -> Progress {
+        let progress =
+            Progress::start(counted, total, self.err.is_terminal, self.err.palette, Box::new(self.err.clone()));
+        self.err.lock().bar = progress.bar().cloned();
+        progress
+    }
+
     /// Says something to the user beside the answer. That it cannot be said is no reason to stop.
     pub fn say(&mut self, text: impl std::fmt::Display) {
         _ = writeln!(self.err, "{text}");
@@ -174,8 +206,6 @@ fn now() -> SystemTime {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     /// A buffer that can be looked into while a context writes to it.

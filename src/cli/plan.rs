@@ -11,7 +11,6 @@ use super::{file, manifest};
 use crate::client::HubClient;
 use crate::manifest::Declarations;
 use crate::plan::{Plan, PlanContext, Planner, check_hub, guard};
-use crate::render::progress::Progress;
 use crate::render::{json, text};
 use crate::survey::survey;
 
@@ -62,12 +61,9 @@ pub(super) async fn make(
         take_ownership: planning.take_ownership,
     };
     let mut planner = Planner::new(declarations, plan_context);
-    let (on_terminal, palette) = (context.err.is_terminal, context.err.palette);
-    let mut progress = Progress::start("twins read", Some(declarations.twins.len()), on_terminal, palette);
-    let err = &mut context.err;
-    let mut told = |read| progress.done(read, err);
-    let read = survey(client, &mut planner, declarations, read_concurrency(hub), &mut told).await;
-    progress.finish();
+    let mut progress = context.progress("twins read", Some(declarations.twins.len()));
+    let read = survey(client, &mut planner, declarations, read_concurrency(hub), &mut |read| progress.done(read)).await;
+    drop(progress);
     Ok(planner.finish(read?))
 }
 

@@ -242,7 +242,6 @@ impl<'p> Conflict<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::render::samples::{self, snapshot};
 
     #[test]

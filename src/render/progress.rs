@@ -12,9 +12,9 @@ use super::{escape, number};
 /// How long a plain log stays silent.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Shows how far something is that takes long.
+/// Shows how far something is that takes long, until it is dropped.
 pub struct Progress {
-    doing: &'static str,
+    counted: &'static str,
     done: usize,
     total: Option<usize>,
     note: String,
@@ -23,71 +23,77 @@ pub struct Progress {
 
 enum Kind {
     Bar(ProgressBar),
-    Lines { begun: Instant, last: Instant },
+    Lines { begun: Instant, last: Instant, log: Box<dyn Write + Send> },
 }
 
 impl Progress {
-    /// Starts to show what is counted (`twins read`); `on_terminal` when stderr is one.
-    pub fn start(doing: &'static str, total: Option<usize>, on_terminal: bool, palette: Palette) -> Self {
+    /// Starts to show a count (`twins read`): on stderr when it is a terminal, else as lines in `log`.
+    pub fn start(
+        counted: &'static str,
+        total: Option<usize>,
+        on_terminal: bool,
+        palette: Palette,
+        log: Box<dyn Write + Send>,
+    ) -> Self {
         let kind = if on_terminal {
-            let bar =
-                ProgressBar::with_draw_target(total.map(|total| total as u64), ProgressDrawTarget::stderr_with_hz(10));
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let bar = ProgressBar::with_draw_target(total.map(|total| total as u64), target);
             bar.set_style(bar_style(total.is_some(), palette));
-            bar.set_message(doing);
+            bar.set_message(counted);
             bar.enable_steady_tick(Duration::from_millis(120));
             Kind::Bar(bar)
         } else {
             let now = Instant::now();
-            Kind::Lines { begun: now, last: now }
+            Kind::Lines { begun: now, last: now, log }
         };
-        Self { doing, done: 0, total, note: String::new(), kind }
+        Self { counted, done: 0, total, note: String::new(), kind }
     }
 
-    /// Says that so many are done in all; writes to `err` when a plain line is due.
-    pub fn done(&mut self, done: usize, err: &mut dyn Write) {
-        self.done = done;
-        match &mut self.kind {
-            Kind::Bar(bar) => bar.set_position(done as u64),
-            Kind::Lines { .. } => self.line_if_due(err),
+    /// Returns the bar, for those who write on the same terminal.
+    pub fn bar(&self) -> Option<&ProgressBar> {
+        match &self.kind {
+            Kind::Bar(bar) => Some(bar),
+            Kind::Lines { .. } => None,
         }
     }
 
-    fn line_if_due(&mut self, err: &mut dyn Write) {
-        let Kind::Lines { begun, last } = &mut self.kind else { return };
-        let now = Instant::now();
-        if now.duration_since(*last) >= QUIET {
-            *last = now;
-            let line = line(self.doing, self.done, self.total, &self.note, now.duration_since(*begun));
-            // Progress that cannot be shown is no reason to stop.
-            _ = writeln!(err, "{line}");
+    /// Says that so many are done in all.
+    pub fn done(&mut self, done: usize) {
+        self.done = done;
+        match &mut self.kind {
+            Kind::Bar(bar) => bar.set_position(done as u64),
+            Kind::Lines { .. } => self.line_if_due(),
         }
     }
 
     /// Adds one to what is done.
-    pub fn step(&mut self, err: &mut dyn Write) {
-        self.done(self.done + 1, err);
+    pub fn step(&mut self) {
+        self.done(self.done + 1);
     }
 
     /// Says something beside the count, such as what is waited for.
-    pub fn note(&mut self, note: &str, err: &mut dyn Write) {
+    pub fn note(&mut self, note: &str) {
         self.note = escape::line(note).into_owned();
         match &self.kind {
-            Kind::Bar(bar) => bar.set_message(format!("{}  {}", self.doing, self.note)),
-            Kind::Lines { .. } => self.line_if_due(err),
+            Kind::Bar(bar) => bar.set_message(format!("{}  {}", self.counted, self.note)),
+            Kind::Lines { .. } => self.line_if_due(),
         }
     }
 
-    /// Says something at once, on a line of its own.
-    pub fn say(&mut self, text: &str, err: &mut dyn Write) {
-        let text = escape::line(text);
-        match &self.kind {
-            Kind::Bar(bar) => bar.println(text),
-            Kind::Lines { .. } => _ = writeln!(err, "{text}"),
+    fn line_if_due(&mut self) {
+        let Kind::Lines { begun, last, log } = &mut self.kind else { return };
+        let now = Instant::now();
+        if now.duration_since(*last) >= QUIET {
+            *last = now;
+            let line = line(self.counted, self.done, self.total, &self.note, now.duration_since(*begun));
+            // Progress that cannot be shown is no reason to stop.
+            _ = writeln!(log, "{line}");
         }
     }
+}
 
-    /// Takes the bar away.
-    pub fn finish(self) {
+impl Drop for Progress {
+    fn drop(&mut self) {
         if let Kind::Bar(bar) = &self.kind {
             bar.finish_and_clear();
         }
@@ -105,10 +111,10 @@ fn bar_style(bounded: bool, palette: Palette) -> ProgressStyle {
 }
 
 /// `twins read: 12,000 of 100,000 after 15 s`
-fn line(doing: &str, done: usize, total: Option<usize>, note: &str, after: Duration) -> String {
+fn line(counted: &str, done: usize, total: Option<usize>, note: &str, after: Duration) -> String {
     let of = total.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
     let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-    format!("{doing}: {}{of} after {}{note}", grouped(done), number::duration(after))
+    format!("{counted}: {}{of} after {}{note}", grouped(done), number::duration(after))
 }
 
 #[cfg(test)]
@@ -129,13 +135,13 @@ mod tests {
 
     #[test]
     fn what_is_over_soon_says_nothing() {
-        let mut err = Vec::new();
-        let mut progress = Progress::start("twins read", Some(3), false, Palette::PLAIN);
+        let (mut read, write) = std::io::pipe().expect("a pipe");
+        let mut progress = Progress::start("twins read", Some(3), false, Palette::PLAIN, Box::new(write));
         for _ in 0..3 {
-            progress.step(&mut err);
+            progress.step();
         }
-        progress.finish();
-        assert_eq!(err, b"");
+        drop(progress);
+        assert_eq!(std::io::read_to_string(&mut read).expect("what was written"), "");
     }
 
     #[test]
