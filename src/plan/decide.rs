@@ -59,10 +59,10 @@ impl Decision {
 /// taken over then stays in them.
 pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
     let records = Records::read(live.tags, &rules.fleet);
-    let mut conflicts: Vec<Conflict> = records.problems.values().map(record_conflict).collect();
+    let mut conflicts: Vec<Conflict> = records.problems.values().map(|problem| record_conflict(problem)).collect();
     let own = match rules.ownership {
         Ownership::Record => {
-            conflicts.extend(records.own_problem.as_ref().map(record_conflict));
+            conflicts.extend(records.own_problem.as_deref().map(record_conflict));
             records.own.as_ref()
         }
         Ownership::None => None,
@@ -110,8 +110,8 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
     Decision { changes, taken, patch, inverse, conflicts }
 }
 
-fn record_conflict(problem: &String) -> Conflict {
-    Conflict::Record { problem: problem.clone() }
+fn record_conflict(problem: &str) -> Conflict {
+    Conflict::Record { problem: problem.to_owned() }
 }
 
 fn overlaps(records: &Records, path: &TwinPath) -> Vec<(FleetName, String, TwinPath)> {

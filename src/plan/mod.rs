@@ -2,7 +2,8 @@
 //!
 //! [`plan`] is the whole folder in a line; [`Planner`] is the same as a fold, for twins that arrive in a stream. One twin is
 //! decided about in `decide`, by the table in [`ownership`]; what comes of it is a [`TwinPlan`], which also knows how to carry
-//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass.
+//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass. [`file`] writes
+//! plans down and reads them back.
 //!
 //! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with
 //! something in it is only the sum of its leaves, so that a leaf is *absent* where such an object stands. Read [`Plan`] first,
@@ -11,6 +12,7 @@
 pub mod change;
 pub mod cluster;
 mod decide;
+pub mod file;
 pub mod guard;
 mod intern;
 pub mod ownership;
@@ -26,6 +28,8 @@ pub use planner::{PlanContext, Planner};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
 
 use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::check::Check;
 use crate::digest::{Digest, Hasher};
@@ -122,19 +126,18 @@ impl Plan {
         summary
     }
 
-    /// Returns the digest that a review is bound to: hub, fleet, and the id and patch of each twin that something is sent to, in
-    /// order of ids. No etags and no times, so that planning again over twins that moved elsewhere gives the same.
+    /// Returns the digest that a review is bound to: of the canonical JSON of `{ fleet, hub, twins: [{ id, patch }] }`, with each
+    /// twin that something is sent to, in order of ids. No etags and no times, so that planning again over twins that moved elsewhere gives the same.
     pub fn review_digest(&self) -> Digest {
         let mut hasher = Hasher::new();
-        hasher.piece(self.hub.as_str());
-        hasher.piece(self.fleet.as_str());
-        for twin in self.twins.iter().filter(|twin| twin.is_sent()) {
-            hasher.piece(twin.id.to_string());
-            let mut sections = crate::twin::Object::new();
-            sections.insert("tags".to_owned(), twin.patch.tags.clone().into());
-            sections.insert("desired".to_owned(), twin.patch.desired.clone().into());
-            hasher.piece(canonical(&sections.into()));
+        let (fleet, hub) = (Value::from(self.fleet.as_str()), Value::from(self.hub.as_str()));
+        hasher.part(format!(r#"{{"fleet":{fleet},"hub":{hub},"twins":["#));
+        for (index, twin) in self.twins.iter().filter(|twin| twin.is_sent()).enumerate() {
+            let twin = serde_json::json!({ "id": twin.id, "patch": *twin.patch });
+            hasher.part(if index > 0 { "," } else { "" });
+            hasher.part(canonical(&twin));
         }
+        hasher.part("]}");
         hasher.finish()
     }
 

@@ -135,11 +135,18 @@ pub(super) fn read_entry(entry: &str) -> Option<(TwinPath, u16)> {
 
 /// Cuts a text that came from a hub to what fits in a sentence, control characters escaped.
 fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push('…');
+    let mut short = String::new();
+    for (index, c) in text.chars().enumerate() {
+        match c {
+            _ if index == 60 => {
+                short.push('…');
+                break;
+            }
+            c if c.is_control() => short.extend(c.escape_debug()),
+            c => short.push(c),
+        }
     }
-    short.escape_debug().to_string()
+    short
 }
 
 /// All fleets' records in one twin.
@@ -334,23 +341,20 @@ mod tests {
         for (bad, message) in [
             (json!(5), "it is not an object"),
             (json!({"rev": "", "owns": []}), "it has no version `v`"),
-            (json!({"v": "1", "rev": "", "owns": []}), "its version is \\\"1\\\""),
+            (json!({"v": "1", "rev": "", "owns": []}), "its version is \"1\""),
             (json!({"v": 0, "rev": "", "owns": []}), "its version is 0"),
             (json!({"v": 2, "x": 1}), "it has version 2, and this twinctl reads version 1: a newer one wrote it"),
             (json!({"v": 1, "owns": []}), "its `rev` is not a text"),
             (json!({"v": 1, "rev": ""}), "its `owns` is not a list"),
             (json!({"v": 1, "rev": "", "owns": [], "x\n": 1}), "it has `x\\n`, which is not of twinctl's making"),
             (entries(json!([5])), "its entry 5 is not PATH=HASH"),
-            (entries(json!(["tags.a"])), "its entry \\\"tags.a\\\" is not PATH=HASH"),
-            (entries(json!(["tags.a=+123"])), "its entry \\\"tags.a=+123\\\" is not PATH=HASH"),
-            (entries(json!(["tags.a=ABCD"])), "its entry \\\"tags.a=ABCD\\\" is not PATH=HASH"),
-            (entries(json!(["reported.a=0000"])), "its entry \\\"reported.a=0000\\\" is not PATH=HASH"),
-            (entries(json!(["tags=0000"])), "its entry \\\"tags=0000\\\" is not PATH=HASH"),
-            (entries(json!(["tags.twinctl=0000"])), "its entry \\\"tags.twinctl=0000\\\" is not PATH=HASH"),
-            (
-                entries(json!(["tags.twinctl.oslo.v=0000"])),
-                "its entry \\\"tags.twinctl.oslo.v=0000\\\" is not PATH=HASH",
-            ),
+            (entries(json!(["tags.a"])), "its entry \"tags.a\" is not PATH=HASH"),
+            (entries(json!(["tags.a=+123"])), "its entry \"tags.a=+123\" is not PATH=HASH"),
+            (entries(json!(["tags.a=ABCD"])), "its entry \"tags.a=ABCD\" is not PATH=HASH"),
+            (entries(json!(["reported.a=0000"])), "its entry \"reported.a=0000\" is not PATH=HASH"),
+            (entries(json!(["tags=0000"])), "its entry \"tags=0000\" is not PATH=HASH"),
+            (entries(json!(["tags.twinctl=0000"])), "its entry \"tags.twinctl=0000\" is not PATH=HASH"),
+            (entries(json!(["tags.twinctl.oslo.v=0000"])), "its entry \"tags.twinctl.oslo.v=0000\" is not PATH=HASH"),
             (entries(json!(["tags.a=0000", "tags.a=0001"])), "it has `tags.a` twice"),
         ] {
             let error = OwnershipRecord::read(&bad).expect_err(&bad.to_string());

@@ -63,13 +63,13 @@ impl Assessment {
 
 /// What a plan does to one fleet's record: the members that it writes, as they were and as they are to be. `None` where there
 /// is no record.
-struct RecordSides {
-    before: Option<Object>,
-    after: Option<Object>,
+pub(super) struct RecordSides {
+    pub(super) before: Option<Object>,
+    pub(super) after: Option<Object>,
 }
 
 /// Takes the records out of patch and inverse. A null, be it for one record or for all of them, stands for none.
-fn record_sides(plan: &TwinPlan) -> BTreeMap<FleetName, RecordSides> {
+pub(super) fn record_sides(plan: &TwinPlan) -> BTreeMap<FleetName, RecordSides> {
     let records = |patch: &MergePatch| patch.tags.get(RECORDS_KEY).and_then(Value::as_object).cloned();
     let (before, after) = (records(&plan.inverse).unwrap_or_default(), records(&plan.patch).unwrap_or_default());
     let fleets: BTreeSet<FleetName> = before.keys().chain(after.keys()).filter_map(|key| key.parse().ok()).collect();

@@ -66,7 +66,7 @@ impl<'t> Sections<'t> {
     }
 }
 
-fn is_filled_object(value: &Value) -> bool {
+pub(super) fn is_filled_object(value: &Value) -> bool {
     value.as_object().is_some_and(|object| !object.is_empty())
 }
 

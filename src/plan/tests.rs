@@ -1,6 +1,9 @@
 //! What twins, declarations and plans look like in the tests of this folder, and the tests of the folder as a whole.
 
 mod laws;
+mod plan_file;
+mod planning;
+mod rebasing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

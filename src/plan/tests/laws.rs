@@ -34,7 +34,7 @@ fn tree(leaf: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = O
     btree_map("[abc]", value, 0..3).prop_map(|map| map.into_iter().collect())
 }
 
-fn declared() -> impl Strategy<Value = Value> {
+pub(super) fn declared() -> impl Strategy<Value = Value> {
     (declared_object(), declared_object()).prop_map(|(tags, desired)| json!({"tags": tags, "desired": desired}))
 }
 
@@ -47,7 +47,7 @@ fn any_record() -> impl Strategy<Value = Option<Value>> {
 }
 
 /// A twin that this fleet and another may have written to.
-fn live_twin() -> impl Strategy<Value = Twin> {
+pub(super) fn live_twin() -> impl Strategy<Value = Twin> {
     (live_object(), live_object(), any_record(), prop_oneof![4 => Just(None), 1 => any_record()]).prop_map(
         |(tags, desired, own, other)| {
             let mut live = twin("d", json!({"tags": tags, "desired": desired}));
@@ -63,7 +63,7 @@ fn live_twin() -> impl Strategy<Value = Twin> {
 }
 
 /// A twin that was brought to one state of the manifest and then written to by others, and the next state of the manifest.
-fn after_a_history() -> impl Strategy<Value = (Value, Value, Twin)> {
+pub(super) fn after_a_history() -> impl Strategy<Value = (Value, Value, Twin)> {
     (declared(), declared(), live_twin(), live_object(), live_object()).prop_map(
         |(first, second, mut live, tags, desired)| {
             if let Some(twin) = plan_one(first.clone(), &live).twins.first() {
@@ -106,7 +106,7 @@ fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
 }
 
 /// The same cases each time: a law that fails does so for everybody.
-fn config() -> ProptestConfig {
+pub(super) fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 192,
         rng_seed: proptest::test_runner::RngSeed::Fixed(3),
