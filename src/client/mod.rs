@@ -112,7 +112,7 @@ pub enum SetupError {
     /// The proxy's URL is none.
     #[error("the proxy's URL cannot be read")]
     Proxy,
-    /// A user agent that is no header.
+    /// The user agent is no header, or the HTTP client finds something else amiss.
     #[error("the HTTP client cannot be made")]
     Http {
         /// Why.
@@ -159,9 +159,9 @@ impl HubClient {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .timeout(request_timeout)
             .user_agent(user_agent);
-        if let Some(proxy) = proxy
-            && !is_loopback(&host)
-        {
+        let proxy = proxy.filter(|_| !is_loopback(&host));
+        let through_proxy = proxy.is_some();
+        if let Some(proxy) = proxy {
             let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
             let proxy = reqwest::Proxy::https(proxy.url.expose()).map_err(|_| SetupError::Proxy)?;
             http = http.proxy(proxy.no_proxy(except));
@@ -171,7 +171,7 @@ impl HubClient {
         }
         let http = http.build().map_err(|source| SetupError::Http { source })?;
         let authority = Authority::new(connection, clock);
-        let transport = Transport::new(host, http, authority, backoff, request_timeout, on_retry);
+        let transport = Transport::new(host, http, authority, backoff, request_timeout, on_retry, through_proxy);
         Ok(Self { transport: Arc::new(transport) })
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Transport {
     backoff: Backoff,
     timeout: Duration,
     on_retry: Option<OnRetry>,
+    /// Whether a proxy may stand between, for messages.
+    through_proxy: bool,
     /// Whether the hub has ever answered: until then, that it cannot be reached is a mistake rather than a mishap.
     answered: AtomicBool,
 }
@@ -114,8 +116,9 @@ impl Transport {
         backoff: Backoff,
         timeout: Duration,
         on_retry: Option<OnRetry>,
+        through_proxy: bool,
     ) -> Self {
-        Self { host, http, authority, backoff, timeout, on_retry, answered: AtomicBool::new(false) }
+        Self { host, http, authority, backoff, timeout, on_retry, through_proxy, answered: AtomicBool::new(false) }
     }
 
     pub(super) fn request(&self, call: &Call) -> Request {
@@ -192,7 +195,8 @@ impl Transport {
         }
         if error.is_connect() {
             let reason = if error.is_timeout() { Obstacle::TimedOut } else { obstacle };
-            return Error::Unreachable { request, reason, source: Cause(innermost) };
+            let note = if self.through_proxy { ", where a proxy is set" } else { "" };
+            return Error::Unreachable { request, reason, source: Cause(format!("{innermost}{note}")) };
         }
         let why = if error.is_timeout() { format!("none within {:?}", self.timeout) } else { innermost };
         Error::Lost { request, source: Cause(why) }

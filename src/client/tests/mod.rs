@@ -181,12 +181,21 @@ async fn what_a_user_reads_when_there_is_no_way_to_the_hub() {
     let steady = |text: &str| text.replace(&port.to_string(), "PORT");
     show("plain HTTP", client.get_twin(&id()).await.expect_err("plain HTTP"), &steady);
 
-    let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = gone.local_addr().expect("an address").port();
-    drop(gone);
+    // Bound, so that nobody else gets the port, and not listening.
+    let closed = tokio::net::TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let port = closed.local_addr().expect("an address").port();
     let client = HubClient::new(with_some_ca(options(&format!("127.0.0.1:{port}")), &server)).expect("a client");
     let steady = |text: &str| text.replace(&port.to_string(), "PORT");
     show("nobody there", client.get_twin(&id()).await.expect_err("nobody there"), &steady);
+
+    let mut through_proxy = with_some_ca(options("my-hub.invalid"), &server);
+    through_proxy.proxy =
+        Some(ProxySettings { url: Secret::new(format!("http://user:hunter2@127.0.0.1:{port}")), except: None });
+    let client = HubClient::new(through_proxy).expect("a client");
+    let error = client.get_twin(&id()).await.expect_err("no proxy there");
+    assert!(!format!("{error:?}").contains("hunter2"));
+    show("no proxy there", error, &steady);
 
     insta::assert_snapshot!(text, @r#"
     untrusted: GET https://127.0.0.1:PORT/twins/a: the hub cannot be reached: its certificate is signed by nobody who is trusted here
@@ -200,6 +209,9 @@ async fn what_a_user_reads_when_there_is_no_way_to_the_hub() {
       hint: give the port on which the hub serves HTTPS
     nobody there: GET https://127.0.0.1:PORT/twins/a: the hub cannot be reached: nothing listens there
       because: Connection refused (os error 111)
+      hint: look at the host and port, and whether the hub runs
+    no proxy there: GET https://my-hub.invalid/twins/a: the hub cannot be reached: nothing listens there
+      because: Connection refused (os error 111), where a proxy is set
       hint: look at the host and port, and whether the hub runs
     "#);
 }
