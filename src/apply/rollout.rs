@@ -2,7 +2,7 @@
 //!
 //! It keeps no more than so many requests under way and not many more twins begun, sends no faster than the hub takes, sees
 //! to it that nothing new begins once the run is to end, and ends every twin exactly once. What a single twin needs is its
-//! [`Course`]'s.
+//! `Course`'s.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
