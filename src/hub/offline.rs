@@ -114,6 +114,15 @@ impl OfflineHub {
         }
     }
 
+    /// Returns the twin as `GET /twins/{id}` answers it, in JSON.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn twin(&mut self, id: &DeviceId) -> Result<String, Refusal> {
+        Ok(self.device(id)?.twin.as_str().to_owned())
+    }
+
     /// Returns the host name that connection strings have: where the folder was last served.
     pub fn host_name(&self) -> &str {
         &self.host_name
