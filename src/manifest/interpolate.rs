@@ -15,8 +15,10 @@ use super::yaml::{self, Key, Kind, Node, Text, Written};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
-/// What references may put into a fleet altogether, in nodes; a long text counts as several.
-const WEIGHT_MAX: usize = 5_000_000;
+/// What references may put into a fleet altogether, in nodes, where a long text counts as several: so much for any fleet, and more for
+/// one that is large itself.
+const WEIGHT_FLOOR: usize = 500_000;
+const BYTES_PER_WEIGHT: usize = 4;
 
 const TYPES: [&str; 4] = ["int", "float", "bool", "json"];
 
@@ -30,11 +32,13 @@ pub(super) struct Interpolation<'a> {
 }
 
 impl<'a> Interpolation<'a> {
+    /// Starts with the size of the fleet's files in bytes.
     pub(super) fn new(
         environment: &'a dyn Fn(&str) -> Option<String>,
         vars: Option<&'a BTreeMap<String, Node>>,
+        bytes: usize,
     ) -> Self {
-        Self { environment, vars, budget: WEIGHT_MAX }
+        Self { environment, vars, budget: WEIGHT_FLOOR + bytes / BYTES_PER_WEIGHT }
     }
 
     /// Resolves all references in a value. One that does not resolve is reported and leaves nothing behind.

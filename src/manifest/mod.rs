@@ -23,6 +23,8 @@ mod vars;
 mod yaml;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -37,13 +39,16 @@ use source::File;
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
 
+/// Looks up an environment variable.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// What to load, and from which environment.
 #[derive(Clone)]
 pub struct LoadOptions {
     /// Files, and folders that are read recursively, in order. Several make one fleet.
     pub paths: Vec<PathBuf>,
-    /// Looks up an environment variable.
-    pub environment: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// What `${env.NAME}` stands for.
+    pub environment: Arc<Environment>,
 }
 
 /// A fleet, and what is odd about it.
@@ -85,8 +90,9 @@ fn resolve_files(
             None => complete = false,
         }
     }
+    let bytes = files.iter().map(|file| file.source.text().len()).sum();
     let vars = vars::collect(&mut documents, environment, &mut found);
-    let mut interpolation = Interpolation::new(environment, Some(&vars));
+    let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
     for (file, mut document) in documents {
         interpolation.resolve(file, &mut document, &mut found);

@@ -214,3 +214,103 @@ fn name_of_root(path: &Path) -> String {
         .collect();
     parts.join("/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads paths below a fresh folder, and answers the names of the files and the messages.
+    fn names(make: impl FnOnce(&Path), paths: &[&str]) -> (Vec<String>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        make(folder.path());
+        let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
+        let mut found = Vec::new();
+        let files = read(&paths, &mut found);
+        let root = folder.path().to_str().expect("a UTF-8 path");
+        let messages = found.iter().map(|diagnostic| diagnostic.message.replace(root, "ROOT"));
+        (files.iter().map(|file| file.name.to_string()).collect(), messages.collect())
+    }
+
+    fn write(root: &Path, path: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, "fleet: f\n").expect("a file");
+    }
+
+    #[test]
+    fn folders_are_read_recursively_and_sorted() {
+        let make = |root: &Path| {
+            for path in
+                ["f/b.yaml", "f/a/z.yml", "f/a.yaml", "f/.x/c.yaml", "f/.y.yaml", "f/n.json", "f/yaml", "g.yaml"]
+            {
+                write(root, path);
+            }
+        };
+        let (files, messages) = names(make, &["g.yaml", "f"]);
+        assert_eq!(files, ["g.yaml", "f/a/z.yml", "f/a.yaml", "f/b.yaml"]);
+        assert_eq!(messages, [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_once() {
+        use std::os::unix::fs::symlink;
+        let make = |root: &Path| {
+            write(root, "f/a.yaml");
+            write(root, "other/b.yaml");
+            symlink(root.join("f"), root.join("f/loop")).expect("a link");
+            symlink(root.join("other"), root.join("f/other")).expect("a link");
+            symlink(root.join("f/a.yaml"), root.join("f/again.yaml")).expect("a link");
+            symlink(root.join("nowhere"), root.join("f/broken.yaml")).expect("a link");
+            symlink(root.join("nowhere"), root.join("f/broken")).expect("a link");
+        };
+        let (files, messages) = names(make, &["f", "f", "f/a.yaml"]);
+        assert_eq!(files, ["f/a.yaml", "f/other/b.yaml"]);
+        assert_eq!(messages, ["cannot read `f/broken.yaml`: no such file or directory"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read() {
+        let (_, messages) = names(|_| {}, &["nowhere.yaml"]);
+        assert_eq!(messages, ["there is no file or folder `ROOT/nowhere.yaml`"]);
+        let (_, messages) = names(|root| fs::create_dir_all(root.join("f/g")).expect("folders"), &["f"]);
+        assert_eq!(messages, ["the folder `f` holds no manifest"]);
+        let (_, messages) = names(|_| {}, &[]);
+        assert_eq!(messages, ["no manifest is named"]);
+        let large = |root: &Path| {
+            // A hole: it takes no room on the disk, and a read stops at the ceiling.
+            let file = fs::File::create(root.join("large.yaml")).expect("a file");
+            file.set_len(FILE_MAX_BYTES + 1).expect("a hole");
+        };
+        let (files, messages) = names(large, &["large.yaml"]);
+        assert_eq!(files, [""; 0]);
+        assert_eq!(messages, ["`large.yaml` is larger than the 256 MiB that a manifest may have"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_through_a_file_is_refused() {
+        let (_, messages) = names(|root| write(root, "a.yaml"), &["a.yaml/b.yaml"]);
+        assert_eq!(messages, ["cannot read `b.yaml`: not a directory"]);
+    }
+
+    #[test]
+    fn names_are_as_given_and_never_absolute() {
+        for (path, name) in [
+            ("fleet.yaml", "fleet.yaml"),
+            ("./fleet", "fleet"),
+            (".", ""),
+            ("../fleet/a.yaml", "../fleet/a.yaml"),
+            ("a/./b", "a/b"),
+            ("/home/somebody/fleet", "fleet"),
+        ] {
+            assert_eq!(name_of_root(Path::new(path)), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn lines_count_from_one() {
+        let file = File::new("a.yaml", "\u{feff}a\nb\n\nc", true);
+        assert_eq!([0, 1, 2, 3, 4, 5, 99].map(|offset| file.line(offset)), [1, 1, 2, 2, 3, 4, 4]);
+    }
+}

@@ -155,3 +155,97 @@ fn good_manifests_are_resolved() {
     });
     assert!(count >= 1, "{count} good manifests");
 }
+
+fn load_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    resolve_files(&[File::new("fleet.yaml", text, true)], &environment, Vec::new())
+}
+
+fn messages(text: &str) -> Vec<String> {
+    load_text(text).map_or_else(
+        |found| found.iter().map(ToString::to_string).collect(),
+        |loaded| loaded.warnings.iter().map(ToString::to_string).collect(),
+    )
+}
+
+#[test]
+fn devices_of_one_range_share_a_body() {
+    let loaded = load_text("fleet: f\ndevices:\n  'a{1..100000}': { tags: { x: 1 } }\n").expect("a fleet");
+    let twins = &loaded.declarations.twins;
+    assert_eq!(twins.len(), 100_000);
+    let first = &twins.values().next().expect("a twin").body;
+    assert!(twins.values().all(|declaration| Arc::ptr_eq(&declaration.body, first)));
+}
+
+#[test]
+fn a_mistake_made_many_times_is_told_a_hundred_times() {
+    let mut text = String::from("fleet: f\ndevices:\n");
+    for index in 0..130 {
+        writeln!(text, "  'a b{index}': {{}}").expect("written");
+    }
+    let messages = messages(&text);
+    assert_eq!(messages.len(), 101);
+    assert_eq!(messages[100], "30 more errors are not shown");
+}
+
+#[test]
+fn aliases_may_repeat_what_is_small() {
+    let fleet = |times: usize| {
+        let repeated = "*a, ".repeat(times);
+        format!("fleet: f\nvars: {{ a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9], b: [{repeated}] }}\n")
+    };
+    assert_eq!(messages(&fleet(900)), [""; 0]);
+    // The file has some 1,500 nodes itself, so ten times that may be added, ten nodes at once.
+    assert_eq!(messages(&fleet(1_500)), [""; 0]);
+    let long = format!("fleet: f\nvars: {{ a: &a {:?}, b: [{}] }}\n", "x".repeat(64_000), "*a, ".repeat(2_000));
+    assert_eq!(messages(&long), ["fleet.yaml:2:64143: aliases repeat too much"]);
+}
+
+#[test]
+fn references_may_not_put_in_without_end() {
+    let text = format!(
+        "fleet: f\nvars: {{ long: {:?} }}\ndefaults: {{ desired: {{ a: [{}] }} }}\n",
+        "x".repeat(640_000),
+        "\"${var.long}\", ".repeat(100),
+    );
+    let messages = messages(&text);
+    assert!(messages.iter().any(|message| message.ends_with("references put too much into the fleet")));
+}
+
+#[test]
+fn the_digest_is_of_what_is_declared() {
+    let digest = |text: &str| load_text(text).unwrap_or_else(|found| panic!("{}", plain(&found))).declarations.digest;
+    let fleet = "fleet: f\ngroups: { g: { tags: { x: 1.0 } } }\ndevices: { a: { groups: [g] }, b: {} }\n";
+    let check =
+        |text: &str| digest(&format!("{fleet}checks:\n  - {{ name: c, query: SELECT * FROM devices, {text} }}\n"));
+    // The same, written otherwise.
+    assert_eq!(digest(fleet), digest("# x\nfleet: f\ndevices: { b: , a: { tags: { x: 1 } } }\nmissing: fail\n"));
+    assert_eq!(check("expect: { count: 3 }"), check("expect: { count: '= 3' }, within: 1m, severity: error"));
+    assert_eq!(check("expect: [{ a: 1 }, { a: 2 }]"), check("expect: [{ a: 2 }, { a: 1.0 }]"));
+    // All of these differ.
+    let all = [
+        digest(fleet),
+        digest(&fleet.replace("fleet: f", "fleet: g")),
+        digest(&format!("{fleet}missing: skip\n")),
+        digest(&format!("{fleet}ownership: none\n")),
+        digest(&format!("{fleet}hub: a.azure-devices.net\n")),
+        digest(&fleet.replace("1.0", "2")),
+        digest(&fleet.replace("1.0", "null")),
+        digest(&fleet.replace("1.0", "'null'")),
+        digest(&fleet.replace("tags", "desired")),
+        digest(&fleet.replace("b: {}", "c: {}")),
+        check("expect: none"),
+        check("expect: some"),
+        check("expect: { count: 3 }"),
+        check("expect: { count: 3 }, within: 2m"),
+        check("expect: { count: 3 }, severity: warn"),
+        check("expect: { count: '>= 3' }"),
+        check("expect: { n: 3 }"),
+        check("expect: { n: { min: 3 } }"),
+        check("expect: { n: { max: 3 } }"),
+        check("expect: [a]"),
+        check("expect: { share: 3%, of: SELECT * FROM devices }"),
+    ];
+    for (index, digest) in all.iter().enumerate() {
+        assert!(!all[..index].contains(digest), "{index}");
+    }
+}

@@ -15,7 +15,7 @@ pub(super) fn collect(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Node> {
     let mut vars: BTreeMap<String, (Spanned<&File>, Node)> = BTreeMap::new();
-    let mut interpolation = Interpolation::new(environment, None);
+    let mut interpolation = Interpolation::new(environment, None, 0);
     for (file, document) in documents {
         let file: &File = file;
         let Kind::Mapping(entries) = &mut document.kind else { continue };

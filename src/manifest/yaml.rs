@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 64;
 /// How much aliases may make of a file: so many times the file's own weight, but within the two bounds.
 const ALIAS_FACTOR: usize = 10;
 const ALIAS_FLOOR: usize = 10_000;
-const ALIAS_CEILING: usize = 5_000_000;
+const ALIAS_CEILING: usize = 2_000_000;
 
 /// A value and where it is written.
 #[derive(Clone, Debug)]
