@@ -1,0 +1,559 @@
+//! A tree to a query that is ready to run: names found, functions and places checked, once.
+
+use serde_json::Value;
+
+use crate::diagnostic::Span;
+
+use super::ast::{
+    Aggregate, ArithmeticOperator, Collection, ComparisonOperator, Expr, ExprKind, Item, Literal, Membership, Name,
+    Path, Query, Select, Selected,
+};
+use super::error::{QueryError, QueryErrorKind};
+use super::eval::{self, Fold};
+use super::functions::{self, Class, Function};
+use super::names::{self, BoundPath};
+use super::remarks;
+
+/// A query whose names and types have been checked: it can be run over any number of documents, and cannot fail.
+#[derive(Clone, Debug)]
+pub struct BoundQuery {
+    text: String,
+    collection: Collection,
+    pub(super) top: Option<u64>,
+    pub(super) output: Output,
+    pub(super) condition: Option<Condition>,
+    reads_reported: bool,
+    warnings: Vec<QueryError>,
+}
+
+/// What the rows are made of.
+#[derive(Clone, Debug)]
+pub(super) enum Output {
+    Documents,
+    Rows(Vec<Column>),
+    /// One row for each value of the paths; one row in all when there are none.
+    Groups {
+        by: Vec<BoundPath>,
+        columns: Vec<GroupColumn>,
+    },
+}
+
+impl Output {
+    /// The keys of a row in the order of the list; nothing for whole documents.
+    fn keys(&self) -> Option<Vec<&str>> {
+        Some(match self {
+            Self::Documents => return None,
+            Self::Rows(columns) => {
+                columns.iter().map(|column| column.alias.as_deref().unwrap_or(column.path.last())).collect()
+            }
+            Self::Groups { by, columns } => columns
+                .iter()
+                .map(|column| match column {
+                    GroupColumn::Value { by: at, alias } => alias.as_deref().unwrap_or(by[*at].last()),
+                    GroupColumn::Aggregate { key, .. } => key,
+                })
+                .collect(),
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) path: BoundPath,
+    pub(super) alias: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum GroupColumn {
+    /// The value of a path that is grouped by, by its place in `GROUP BY`.
+    Value {
+        by: usize,
+        alias: Option<String>,
+    },
+    Aggregate {
+        aggregate: Aggregate,
+        path: Option<BoundPath>,
+        key: String,
+    },
+}
+
+/// An expression that is ready to be evaluated.
+#[derive(Clone, Debug)]
+pub(super) enum Condition {
+    Constant(Literal),
+    /// An array, which is equal to nothing; what is in it does not matter.
+    Array,
+    Path(BoundPath),
+    IsDefined(BoundPath),
+    /// `STARTSWITH`, or `ENDSWITH` when `at_end`.
+    Affix {
+        at_end: bool,
+        text: Box<Condition>,
+        affix: Box<Condition>,
+    },
+    Sign(bool, Box<Condition>),
+    Arithmetic(Box<Condition>, Vec<(ArithmeticOperator, Condition)>),
+    Compare(Box<Condition>, ComparisonOperator, Box<Condition>),
+    In {
+        needle: Box<Condition>,
+        negated: bool,
+        members: Vec<Literal>,
+    },
+    Not(Box<Condition>),
+    And(Vec<Condition>),
+    Or(Vec<Condition>),
+}
+
+/// Two queries are equal when they are written the same and read the same; all else follows from that.
+impl PartialEq for BoundQuery {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.collection == other.collection
+    }
+}
+
+impl BoundQuery {
+    /// Returns the query, or the condition alone, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns what the query reads.
+    pub fn collection(&self) -> Collection {
+        self.collection
+    }
+
+    /// Says whether the rows are whole documents, `SELECT *`.
+    pub fn selects_documents(&self) -> bool {
+        matches!(self.output, Output::Documents)
+    }
+
+    /// Returns the keys of the rows in the order of `SELECT`, which a JSON object does not keep; `None` for `SELECT *`.
+    ///
+    /// A key stands twice if two columns have it. A row lacks the keys of what is undefined, and has a system property's
+    /// name as the document spells it, which may differ in case.
+    pub fn columns(&self) -> Option<Vec<&str>> {
+        self.output.keys()
+    }
+
+    /// Says whether rows come only at the end, from all documents together.
+    pub fn is_aggregate(&self) -> bool {
+        matches!(self.output, Output::Groups { .. })
+    }
+
+    /// Says whether a path of the query leads to what nobody can know beforehand: `properties.reported` (or `properties` as
+    /// a whole), `connectionState`, `lastActivityTime`, `cloudToDeviceMessageCount`, `configurations`, and what the hub writes
+    /// itself with each update: `etag`, `version`, `$version`, `$metadata`. Everything about jobs counts.
+    ///
+    /// `SELECT *` alone does not: which documents match is known, though not all that is in them.
+    pub fn reads_reported(&self) -> bool {
+        self.reads_reported
+    }
+
+    /// Returns what is allowed and probably not meant, in the order of the text.
+    pub fn warnings(&self) -> &[QueryError] {
+        &self.warnings
+    }
+
+    /// Returns the only ids of devices for which the condition can hold, in the order of the text and each once; `None` when
+    /// it does not say.
+    pub fn device_ids(&self) -> Option<Vec<&str>> {
+        device_ids(self.condition.as_ref()?)
+    }
+
+    /// Begins a run over documents.
+    pub fn start(&self) -> Fold<'_> {
+        Fold::new(self)
+    }
+
+    /// Says whether the `WHERE` keeps a document.
+    pub fn matches(&self, document: &Value) -> bool {
+        self.condition.as_ref().is_none_or(|condition| eval::holds(condition, document))
+    }
+
+    /// Returns the rows over `documents`, in their order, without reading on once `TOP` is reached.
+    pub fn rows<'d>(&self, documents: impl IntoIterator<Item = &'d Value>) -> Vec<Value> {
+        let mut fold = self.start();
+        let mut rows = Vec::new();
+        for document in documents {
+            rows.extend(fold.push(document));
+            if fold.is_full() {
+                break;
+            }
+        }
+        rows.extend(fold.finish());
+        rows
+    }
+}
+
+fn device_ids(condition: &Condition) -> Option<Vec<&str>> {
+    let ids = match condition {
+        Condition::Compare(left, ComparisonOperator::Equal, right) => match (&**left, &**right) {
+            (Condition::Path(path), Condition::Constant(constant))
+            | (Condition::Constant(constant), Condition::Path(path))
+                if path.is_device_id() =>
+            {
+                text(constant).into_iter().collect()
+            }
+            _ => return None,
+        },
+        Condition::In { needle, negated: false, members } => match &**needle {
+            Condition::Path(path) if path.is_device_id() => members.iter().filter_map(text).collect(),
+            _ => return None,
+        },
+        Condition::And(operands) => operands.iter().filter_map(device_ids).reduce(|mut ids, others| {
+            ids.retain(|id| others.contains(id));
+            ids
+        })?,
+        Condition::Or(operands) => operands.iter().map(device_ids).collect::<Option<Vec<_>>>()?.concat(),
+        _ => return None,
+    };
+    let mut seen = std::collections::HashSet::new();
+    Some(ids.into_iter().filter(|id| seen.insert(*id)).collect())
+}
+
+fn text(literal: &Literal) -> Option<&str> {
+    match literal {
+        Literal::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Checks names, functions and places; all errors at once, in the order of the text.
+pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
+    let mut binder = Binder {
+        collection: query.from,
+        text: &query.text,
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        live: false,
+        quiet: false,
+    };
+    let by: Vec<BoundPath> = query.group_by.iter().map(|path| binder.path(path)).collect();
+    let output = binder.output(&query, by);
+    let condition = query.condition.as_ref().map(|condition| binder.condition(condition));
+    if let Some(condition) = &query.condition {
+        binder.warnings.extend(remarks::on_condition(query.from, condition));
+    }
+    let Binder { mut errors, mut warnings, live, .. } = binder;
+    if !errors.is_empty() {
+        errors.sort_by_key(|error| error.span);
+        errors.dedup();
+        return Err(errors);
+    }
+    warnings.sort_by_key(|warning| warning.span);
+    warnings.dedup();
+    Ok(BoundQuery {
+        collection: query.from,
+        top: query.top,
+        output,
+        condition,
+        reads_reported: live || query.from == Collection::Jobs,
+        warnings,
+        text: query.text,
+    })
+}
+
+struct Binder<'q> {
+    collection: Collection,
+    text: &'q str,
+    errors: Vec<QueryError>,
+    warnings: Vec<QueryError>,
+    /// A path so far was live.
+    live: bool,
+    /// Unknown names are not worth a word here, because another warning covers them.
+    quiet: bool,
+}
+
+impl Binder<'_> {
+    fn error(&mut self, kind: QueryErrorKind, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.errors.push(QueryError::new(kind, span, message).help(help));
+    }
+
+    fn path(&mut self, path: &Path) -> BoundPath {
+        let (bound, remark) = names::resolve(self.collection, path);
+        self.live |= bound.live;
+        match remark {
+            Some(remark) if remark.kind == QueryErrorKind::UnknownName => self.errors.push(remark),
+            Some(remark) if !self.quiet => self.warnings.push(remark),
+            _ => {}
+        }
+        bound
+    }
+
+    // SELECT and GROUP BY.
+
+    fn output(&mut self, query: &Query, by: Vec<BoundPath>) -> Output {
+        if let Some(first) = query.group_by.first() {
+            match self.collection {
+                Collection::Jobs => self.error(
+                    QueryErrorKind::NotAllowedHere,
+                    first.span(),
+                    "`devices.jobs` cannot be grouped",
+                    "count the documents when they have come",
+                ),
+                Collection::Modules => self.warnings.push(
+                    QueryError::new(
+                        QueryErrorKind::Undocumented,
+                        first.span(),
+                        "`GROUP BY` is documented for twins of devices only",
+                    )
+                    .help("the hub may refuse this query"),
+                ),
+                Collection::Devices => {}
+            }
+        }
+        let items = match &query.select {
+            Select::All(span) => {
+                if !query.group_by.is_empty() && self.collection != Collection::Jobs {
+                    self.error(
+                        QueryErrorKind::NotAllowedHere,
+                        *span,
+                        "`*` cannot be selected with `GROUP BY`",
+                        "select the paths that are grouped by, and aggregates",
+                    );
+                }
+                return Output::Documents;
+            }
+            Select::Items(items) => items,
+        };
+        if self.collection == Collection::Jobs {
+            let span = items.first().map_or(Span::default(), |item| item.span);
+            let all = items.last().map_or(span, |item| span.to(item.span));
+            self.error(
+                QueryErrorKind::NotAllowedHere,
+                all,
+                "only `*` can be selected from `devices.jobs`",
+                "write `SELECT * FROM devices.jobs`",
+            );
+            return Output::Documents;
+        }
+        let aggregates = items.iter().any(|item| matches!(item.what, Selected::Aggregate(..)));
+        let output = if aggregates || !by.is_empty() {
+            Output::Groups { columns: self.group_columns(query, items, &by), by }
+        } else {
+            Output::Rows(items.iter().filter_map(|item| self.column(item)).collect())
+        };
+        self.equal_keys(items, &output);
+        output
+    }
+
+    fn column(&mut self, item: &Item) -> Option<Column> {
+        match &item.what {
+            Selected::Path(path) => Some(Column { path: self.path(path), alias: alias(item) }),
+            Selected::Aggregate(..) => None,
+        }
+    }
+
+    fn group_columns(&mut self, query: &Query, items: &[Item], by: &[BoundPath]) -> Vec<GroupColumn> {
+        let mut columns = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match &item.what {
+                Selected::Path(path) => {
+                    let bound = self.path(path);
+                    match by.iter().position(|grouped| *grouped == bound) {
+                        Some(by) => {
+                            // `id` and `deviceId` are one path and two keys.
+                            let alias = alias(item).or_else(|| bound.key.map(str::to_owned));
+                            columns.push(GroupColumn::Value { by, alias });
+                        }
+                        None => {
+                            let (message, help) = if query.group_by.is_empty() {
+                                (
+                                    format!("`{path}` cannot be selected beside an aggregate"),
+                                    format!("add `GROUP BY {path}`"),
+                                )
+                            } else {
+                                (format!("`{path}` is not grouped by"), format!("add `{path}` to `GROUP BY`"))
+                            };
+                            self.error(QueryErrorKind::NotAllowedHere, path.span(), message, help);
+                        }
+                    }
+                }
+                Selected::Aggregate(aggregate, path) => {
+                    if item.alias.is_none() {
+                        self.warnings.push(
+                            QueryError::new(
+                                QueryErrorKind::UnnamedAggregate,
+                                item.span,
+                                "this aggregate has no name, and its key in the row is not documented",
+                            )
+                            .help("add `AS name`"),
+                        );
+                    }
+                    let key = alias(item).unwrap_or_else(|| format!("${}", index + 1));
+                    let path = path.as_ref().map(|path| self.path(path));
+                    columns.push(GroupColumn::Aggregate { aggregate: *aggregate, path, key });
+                }
+            }
+        }
+        columns
+    }
+
+    fn equal_keys(&mut self, items: &[Item], output: &Output) {
+        let Some(keys) = output.keys() else { return };
+        // An item that was refused has no column; then the places differ, and the errors come first anyway.
+        if keys.len() != items.len() {
+            return;
+        }
+        for (index, (key, item)) in keys.iter().zip(items).enumerate() {
+            if keys[..index].contains(key) {
+                self.warnings.push(
+                    QueryError::new(
+                        QueryErrorKind::DuplicateKey,
+                        item.span,
+                        format!("two columns have the key `{key}`, and the earlier is lost"),
+                    )
+                    .help("give one of them another name with `AS name`"),
+                );
+            }
+        }
+    }
+
+    // WHERE.
+
+    fn condition(&mut self, expr: &Expr) -> Condition {
+        match &expr.kind {
+            ExprKind::Literal(literal) => Condition::Constant(literal.clone()),
+            ExprKind::Array(_) => Condition::Array,
+            ExprKind::Path(path) => Condition::Path(self.path(path)),
+            ExprKind::Call(name, arguments) => self.call(name, arguments, expr.span),
+            ExprKind::Sign(negative, operand) => Condition::Sign(*negative, Box::new(self.condition(operand))),
+            ExprKind::Arithmetic(first, rest) => {
+                let remark = remarks::minus_in_name(first, rest, self.text);
+                let quiet = self.quiet;
+                self.quiet |= remark.is_some();
+                self.warnings.extend(remark);
+                let first = Box::new(self.condition(first));
+                let rest = rest.iter().map(|(operator, operand)| (*operator, self.condition(operand))).collect();
+                self.quiet = quiet;
+                Condition::Arithmetic(first, rest)
+            }
+            ExprKind::Compare(left, operator, right) => {
+                Condition::Compare(Box::new(self.condition(left)), *operator, Box::new(self.condition(right)))
+            }
+            ExprKind::In(needle, membership, members) => Condition::In {
+                needle: Box::new(self.condition(needle)),
+                negated: *membership != Membership::In,
+                members: members.clone(),
+            },
+            ExprKind::Not(operand) => Condition::Not(Box::new(self.condition(operand))),
+            ExprKind::And(operands) => Condition::And(operands.iter().map(|operand| self.condition(operand)).collect()),
+            ExprKind::Or(operands) => Condition::Or(operands.iter().map(|operand| self.condition(operand)).collect()),
+        }
+    }
+
+    fn call(&mut self, name: &Name, arguments: &[Expr], span: Span) -> Condition {
+        let nothing = Condition::Constant(Literal::Undefined);
+        match functions::class(&name.text) {
+            Class::Unknown => {
+                let message = format!("there is no function `{}`", name.text);
+                let help = functions::instead_of_unknown(&name.text);
+                self.error(QueryErrorKind::UnknownFunction, name.span, message, help);
+                nothing
+            }
+            Class::RouteOnly(known) => {
+                let message = format!("`{known}` is documented for message routing only, not for queries");
+                let help = functions::instead_of_route_function(known);
+                self.error(QueryErrorKind::RouteOnlyFunction, name.span, message, help);
+                nothing
+            }
+            Class::Twin(function) => match (function, arguments) {
+                (Function::IsDefined, [Expr { kind: ExprKind::Path(path), .. }]) => {
+                    Condition::IsDefined(self.path(path))
+                }
+                (Function::StartsWith | Function::EndsWith, [text, affix]) => Condition::Affix {
+                    at_end: function == Function::EndsWith,
+                    text: Box::new(self.condition(text)),
+                    affix: Box::new(self.condition(affix)),
+                },
+                _ => {
+                    let takes = match function {
+                        Function::IsDefined => "one path",
+                        Function::StartsWith | Function::EndsWith => "two texts",
+                    };
+                    let message = format!("`{}` takes {takes}", function.name());
+                    self.error(QueryErrorKind::Arguments, span, message, format!("write {}", function.usage()));
+                    nothing
+                }
+            },
+        }
+    }
+}
+
+fn alias(item: &Item) -> Option<String> {
+    item.alias.as_ref().map(|name| name.text.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{compile, compile_condition};
+    use super::*;
+
+    #[test]
+    fn ids_that_a_condition_leaves() {
+        let check = |condition: &str, expected: Option<&[&str]>| {
+            let query = compile_condition(condition, Collection::Devices).expect("a condition");
+            assert_eq!(query.device_ids().as_deref(), expected, "{condition}");
+        };
+        check("deviceId = 'a'", Some(&["a"]));
+        check("'a' = devices.DEVICEID", Some(&["a"]));
+        check("id = 'a'", Some(&["a"]));
+        check("deviceId IN ['b', 'a', 'b', 1]", Some(&["b", "a"]));
+        check("deviceId IN []", Some(&[]));
+        check("deviceId = 1", Some(&[]));
+        check("tags.x = 1 AND deviceId IN ['a', 'b'] AND (deviceId IN ['b', 'c'])", Some(&["b"]));
+        check("deviceId = 'a' AND deviceId = 'b'", Some(&[]));
+        check("deviceId = 'a' OR deviceId = 'b' AND tags.x = 1", Some(&["a", "b"]));
+        check("deviceId = 'a' OR tags.x = 1", None);
+        check("deviceId != 'a'", None);
+        check("deviceId >= 'a'", None);
+        check("NOT deviceId = 'a'", None);
+        check("deviceId NIN ['a']", None);
+        check("deviceId NOT IN ['a']", None);
+        check("tags.deviceId = 'a'", None);
+        assert_eq!(compile("SELECT * FROM devices").expect("a query").device_ids(), None);
+    }
+
+    #[test]
+    fn columns_keep_the_order_of_the_list() {
+        let check = |text: &str, expected: Option<&[&str]>| {
+            assert_eq!(compile(text).expect("a query").columns().as_deref(), expected, "{text}");
+        };
+        check("SELECT * FROM devices", None);
+        check("SELECT TAGS.z, DEVICEID, id, tags.a AS [[a b]] FROM devices", Some(&["z", "deviceId", "id", "a b"]));
+        check("SELECT status, COUNT(), MAX(version) AS v FROM devices GROUP BY status", Some(&["status", "$2", "v"]));
+    }
+
+    #[test]
+    fn what_cannot_be_known_beforehand() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(compile(text).expect("a query").reads_reported(), expected, "{text}");
+        };
+        check("SELECT * FROM devices", false);
+        check(
+            "SELECT * FROM devices WHERE tags.reported = 1 AND properties.desired.x = 1 AND status = 'enabled'",
+            false,
+        );
+        check("SELECT deviceId, properties.desired FROM devices", false);
+        check("SELECT * FROM devices WHERE properties.reported.x = 1", true);
+        check("SELECT * FROM devices WHERE is_defined(Properties.Reported)", true);
+        check("SELECT properties FROM devices", true);
+        check("SELECT properties.desired.$version FROM devices", true);
+        check("SELECT deviceId FROM devices WHERE connectionState = 'Connected'", true);
+        check("SELECT COUNT() AS n FROM devices GROUP BY lastActivityTime", true);
+        check("SELECT MAX(version) AS n FROM devices", true);
+        check("SELECT * FROM devices WHERE configurations.[[a-b]].status = 'Applied'", true);
+        check("SELECT * FROM devices.jobs", true);
+    }
+
+    #[test]
+    fn a_condition_is_a_query_of_documents() {
+        let query = compile_condition(" tags.x = 1 ", Collection::Modules).expect("a condition");
+        assert_eq!(query.text(), " tags.x = 1 ");
+        assert_eq!(query.collection(), Collection::Modules);
+        assert!(query.selects_documents());
+        assert!(!query.is_aggregate());
+        assert!(query.matches(&serde_json::json!({ "tags": { "x": 1 } })));
+        assert!(!query.matches(&serde_json::json!({ "tags": { "x": 2 } })));
+    }
+}
