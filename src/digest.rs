@@ -52,7 +52,12 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// Returns the digest of all pieces.
+    /// Adds a part of one text as it is, so that the digest is that of the parts written one after the other.
+    pub fn part(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of all that was added.
     pub fn finish(self) -> Digest {
         use fmt::Write;
         let mut text = String::from("sha256:");
@@ -82,6 +87,10 @@ mod tests {
         };
         assert_eq!(digest(&["ab", "c"]), digest(&["ab", "c"]));
         assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+        let (mut parts, mut whole) = (Hasher::new(), Hasher::new());
+        ["a", "bc"].iter().for_each(|part| parts.part(part));
+        whole.part("abc");
+        assert_eq!(parts.finish(), whole.finish());
         assert_eq!(digest(&[]).short(), "e3b0c44298fc", "SHA-256 of nothing");
     }
 }

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod twin;
 // (kept apart: the order is the reading order)
 pub mod query;
+pub mod rate;
 pub mod wire;
 
 pub mod check;
@@ -16,5 +17,13 @@ pub mod manifest;
 pub mod plan;
 
 pub mod client;
+pub mod survey;
+pub mod verify;
 
 pub mod apply;
+
+pub mod hub;
+
+pub mod render;
+
+pub mod cli;

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::manifest::Origin;
 use crate::plan::Action;
-use crate::twin::{TwinId, TwinPath};
+pub use crate::plan::MovedPath;
+use crate::twin::TwinId;
 
 /// Something that happened, in the past tense.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +34,12 @@ pub enum ApplyEvent {
     },
     /// The user asked to stop: what is under way finishes, nothing new begins.
     Interrupted,
+    /// What befell one twin would befall the others as well (the hub refuses the credentials, or takes nothing any more): what
+    /// is under way finishes, nothing new begins.
+    Halted {
+        /// Why: an error and its causes, a line.
+        reason: String,
+    },
     /// Applying ended.
     Finished,
 }
@@ -63,23 +67,6 @@ pub enum TwinOutcome {
     NotAttempted,
 }
 
-/// A path that is neither as the plan saw it nor as it should be.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MovedPath {
-    /// Where.
-    pub path: TwinPath,
-    /// What the plan saw.
-    pub seen: Option<Value>,
-    /// What is there now.
-    pub found: Option<Value>,
-    /// What was planned.
-    pub planned: Option<Value>,
-    /// When it was written, as the hub says (ISO 8601), for desired properties.
-    pub written_at: Option<String>,
-    /// The manifest's line.
-    pub origin: Option<Origin>,
-}
-
 /// The whole run: a fold of its events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ApplyReport {
@@ -101,4 +88,100 @@ pub struct ApplyReport {
     pub retries: usize,
     /// The user stopped it.
     pub interrupted: bool,
+    /// It stopped by itself before all twins were tried, and why.
+    pub halted: Option<String>,
+}
+
+impl ApplyReport {
+    /// Adds what happened.
+    pub fn record(&mut self, event: &ApplyEvent) {
+        match event {
+            ApplyEvent::Started { .. } | ApplyEvent::Finished => {}
+            ApplyEvent::Retrying { .. } => self.retries += 1,
+            ApplyEvent::Interrupted => self.interrupted = true,
+            ApplyEvent::Halted { reason } => self.halted = Some(reason.clone()),
+            ApplyEvent::TwinDone { id, action: _, outcome } => match outcome {
+                TwinOutcome::Written { rebased, registered } => {
+                    self.written += 1;
+                    self.rebased += usize::from(*rebased);
+                    self.registered += usize::from(*registered);
+                }
+                TwinOutcome::Converged => self.converged += 1,
+                TwinOutcome::Conflict(moved) => self.conflicts.push((id.clone(), moved.clone())),
+                TwinOutcome::Failed { reason } => self.failed.push((id.clone(), reason.clone())),
+                TwinOutcome::NotAttempted => self.not_attempted.push(id.clone()),
+            },
+        }
+    }
+
+    /// Says whether some twin could not be written, for another reason than that somebody else wrote it.
+    pub fn has_failures(&self) -> bool {
+        !self.failed.is_empty() || self.halted.is_some()
+    }
+
+    /// Says whether some twin was left alone since it had moved.
+    pub fn has_conflicts(&self) -> bool {
+        !self.conflicts.is_empty()
+    }
+
+    /// Returns how many twins there is something to say about.
+    pub fn twins(&self) -> usize {
+        self.written + self.converged + self.conflicts.len() + self.failed.len() + self.not_attempted.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_the_fold_of_its_events() {
+        let done = |id: &str, outcome| ApplyEvent::TwinDone {
+            id: id.parse().expect("an id"),
+            action: Action::Update,
+            outcome,
+        };
+        let mut report = ApplyReport::default();
+        for event in [
+            ApplyEvent::Started { twins: 7 },
+            done("a", TwinOutcome::Written { rebased: false, registered: false }),
+            done("b", TwinOutcome::Written { rebased: true, registered: true }),
+            ApplyEvent::Retrying {
+                id: "c".parse().expect("an id"),
+                reason: "503".into(),
+                after: Duration::from_secs(1),
+            },
+            done("c", TwinOutcome::Converged),
+        ] {
+            report.record(&event);
+        }
+        assert!(!report.has_failures() && !report.has_conflicts());
+        for event in [
+            done("d", TwinOutcome::Conflict(Vec::new())),
+            done("e", TwinOutcome::Failed { reason: "no".into() }),
+            ApplyEvent::Halted { reason: "no".into() },
+            ApplyEvent::Interrupted,
+            done("f", TwinOutcome::NotAttempted),
+            done("g", TwinOutcome::NotAttempted),
+            ApplyEvent::Finished,
+        ] {
+            report.record(&event);
+        }
+        assert!(report.has_failures() && report.has_conflicts());
+        assert_eq!(report.twins(), 7);
+        let id = |text: &str| text.parse().expect("an id");
+        let expected = ApplyReport {
+            written: 2,
+            rebased: 1,
+            registered: 1,
+            converged: 1,
+            conflicts: vec![(id("d"), Vec::new())],
+            failed: vec![(id("e"), "no".into())],
+            not_attempted: vec![id("f"), id("g")],
+            retries: 1,
+            interrupted: true,
+            halted: Some("no".into()),
+        };
+        assert_eq!(report, expected);
+    }
 }

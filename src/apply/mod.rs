@@ -1,5 +1,60 @@
-//! An approved plan to effects.
+//! An approved plan to effects: one guarded patch a twin, until each is written, or it is known why not.
+//!
+//! What is done and in which order is decided in two pure machines: [`rollout`] says who goes when (so many at once, no
+//! faster than the hub takes, nothing new once the run is to end), and `course` what one twin needs next (the plan's patch
+//! again on a fresher twin, a look when an answer was lost). `drive` is the loop that does it, the one part that touches
+//! the network. Nothing here prints, asks, or decides what a twin should be: that is the plan's. Read [`apply()`] first, then
+//! [`TwinOutcome`].
 
+mod course;
+mod drive;
 pub mod event;
+pub mod rollout;
+pub mod stop;
+#[cfg(test)]
+mod tests;
 
 pub use event::{ApplyEvent, ApplyReport, MovedPath, TwinOutcome};
+pub use stop::Stop;
+
+use crate::client::{Backoff, HubClient};
+use crate::plan::ApprovedPlan;
+use rollout::Rollout;
+
+/// How to go about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApplyOptions {
+    /// How many requests may be under way at once; at least one.
+    pub concurrency: usize,
+    /// When a write is sent again, for each twin by itself. If the hub takes nothing at all for as long as its budget, the run
+    /// is halted.
+    pub backoff: Backoff,
+}
+
+impl Default for ApplyOptions {
+    /// 16 writes at once, as patient as reads are.
+    fn default() -> Self {
+        Self { concurrency: 16, backoff: Backoff::default() }
+    }
+}
+
+/// Writes what the plan says to the hub that `client` talks to, which must be the plan's.
+///
+/// Each twin gets one patch with everything in it, under the etag that the plan saw; when the twin has moved since, only if
+/// nobody touched the patch's paths. Tells each event as it happens, and returns their fold. Returns early, with what is
+/// under way finished, when `stop` is requested or when the other twins would fail as well.
+pub async fn apply(
+    plan: &ApprovedPlan,
+    client: &HubClient,
+    options: &ApplyOptions,
+    stop: Stop,
+    events: &mut (dyn FnMut(ApplyEvent) + Send),
+) -> ApplyReport {
+    let mut report = ApplyReport::default();
+    let mut record = |event: ApplyEvent| {
+        report.record(&event);
+        events(event);
+    };
+    drive::drive(Rollout::new(&plan.twins, *options), client, &stop, &mut record).await;
+    report
+}

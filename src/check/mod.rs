@@ -2,10 +2,16 @@
 //!
 //! Pure: running the query is `verify`'s, reading YAML is `manifest`'s. Read [`Check`] first, then [`Expectation`].
 
+pub mod bound;
+pub mod evaluate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+
+pub use bound::BoundError;
+pub use evaluate::evaluate;
 
 use crate::query::BoundQuery;
 use crate::twin::Object;

@@ -1,8 +1,11 @@
 //! What can go wrong between here and the hub, by what a caller does about it.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::wire::HubError;
+use super::retry::Trouble;
+use crate::twin::HubHost;
+use crate::wire::{self, ErrorCode, HubError};
 
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +15,7 @@ pub struct Request {
     /// The path, without the query string.
     pub path: String,
     /// The hub's host.
-    pub host: String,
+    pub host: HubHost,
 }
 
 impl fmt::Display for Request {
@@ -22,6 +25,8 @@ impl fmt::Display for Request {
 }
 
 /// Why a request did not get what it asked for.
+///
+/// No variant holds a token or a key, nor an answer's body.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// 412: the etag is not the current one any more.
@@ -30,23 +35,35 @@ pub enum Error {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
     },
-    /// 429, and the time budget for trying again is used up.
-    #[error("{request}: the hub still answers that there are too many requests{}", said(.hub))]
+    /// 429: too many requests, this one's attempts included.
+    #[error("{request}: the hub answers that there are too many requests{}", said(.hub))]
     Throttled {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
+        /// How long it asks to wait. The public service is not known to say.
+        retry_after: Option<Duration>,
     },
-    /// 404.
+    /// 408 or 5xx: the hub cannot now. Whether a write was done is not known.
+    #[error("{request}: the hub cannot answer now, it says {}{}", .hub.status, said(.hub))]
+    Unavailable {
+        /// Which request.
+        request: Request,
+        /// What the hub said.
+        hub: Box<HubError>,
+        /// How long it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// 404, in the hub's own words.
     #[error("{request}: there is no such thing on the hub{}", said(.hub))]
     NotFound {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
     },
     /// 409: it is there already.
     #[error("{request}: it is on the hub already{}", said(.hub))]
@@ -54,15 +71,17 @@ pub enum Error {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
     },
-    /// 401 or 403: a wrong key, an expired token, or a policy without the right.
+    /// 401, or 403 that is not about a quota: a wrong key, an expired token, or a policy without the right.
     #[error("{request}: the hub refuses the credentials{}", said(.hub))]
     Unauthorized {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
+        /// By how many seconds this machine's clock is ahead of the hub's, as far as the answer tells.
+        clock_ahead: Option<i64>,
     },
     /// The request may have left and no answer came: whether it was done is not known.
     #[error("{request}: the answer did not come")]
@@ -71,16 +90,18 @@ pub enum Error {
         request: Request,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// Nothing left: no name, no connection, no trust.
-    #[error("{request}: the hub cannot be reached")]
+    #[error("{request}: the hub cannot be reached: {reason}")]
     Unreachable {
         /// Which request.
         request: Request,
-        /// Why.
+        /// What stands in the way.
+        reason: Obstacle,
+        /// Why, in the words of the layer that failed.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// Any other refusal.
     #[error("{request}: the hub answers {}{}", .hub.status, said(.hub))]
@@ -88,7 +109,7 @@ pub enum Error {
         /// Which request.
         request: Request,
         /// What the hub said.
-        hub: HubError,
+        hub: Box<HubError>,
     },
     /// An answer that is not what the service sends.
     #[error("{request}: the answer makes no sense: {problem}")]
@@ -98,6 +119,77 @@ pub enum Error {
         /// In what way.
         problem: String,
     },
+    /// A request that cannot be written down, so nothing was sent.
+    #[error("{request}: nothing was sent: {problem}")]
+    Unsendable {
+        /// Which request.
+        request: Request,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// What a lower layer said: its innermost cause, which is the one that tells something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Cause(pub String);
+
+/// What stands between here and the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The host's name leads nowhere.
+    NoSuchName,
+    /// Nothing listens there.
+    Closed,
+    /// No connection within the time for one.
+    TimedOut,
+    /// The certificate is signed by nobody who is trusted here.
+    Untrusted,
+    /// The certificate is another host's.
+    WrongName,
+    /// The certificate has expired, or is not valid yet.
+    OutOfDate,
+    /// What listens there does not speak TLS.
+    NotTls,
+    /// Something else.
+    Other,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchName => "its name is not known",
+            Self::Closed => "nothing listens there",
+            Self::TimedOut => "no connection came about in time",
+            Self::Untrusted => "its certificate is signed by nobody who is trusted here",
+            Self::WrongName => "its certificate is made for another name",
+            Self::OutOfDate => "its certificate has expired, or is not valid yet",
+            Self::NotTls => "what listens there does not speak TLS",
+            Self::Other => "no connection came about",
+        })
+    }
+}
+
+impl Obstacle {
+    fn advice(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSuchName => "look at `HostName` of the connection string, and at this machine's DNS",
+            Self::Closed => "look at the host and port, and whether the hub runs",
+            Self::TimedOut => "look whether a firewall or a proxy stands between here and the hub",
+            Self::Untrusted => {
+                "give the certificate of its authority with --ca-file; `twinctl hub serve` says where its own is"
+            }
+            Self::WrongName => "use the host name that the certificate was made for",
+            Self::OutOfDate => "look at this machine's clock, then at the certificate",
+            Self::NotTls => "give the port on which the hub serves HTTPS",
+            Self::Other => return None,
+        })
+    }
+
+    /// Says whether it may go away by itself within minutes.
+    fn may_pass(self) -> bool {
+        matches!(self, Self::NoSuchName | Self::Closed | Self::TimedOut | Self::Other)
+    }
 }
 
 /// `: CODE: text (tracking id …)`, as far as the hub said anything.
@@ -120,16 +212,114 @@ fn said(hub: &HubError) -> String {
 }
 
 impl Error {
+    /// Returns which request it was.
+    pub fn request(&self) -> &Request {
+        match self {
+            Self::PreconditionFailed { request, .. }
+            | Self::Throttled { request, .. }
+            | Self::Unavailable { request, .. }
+            | Self::NotFound { request, .. }
+            | Self::AlreadyExists { request, .. }
+            | Self::Unauthorized { request, .. }
+            | Self::Lost { request, .. }
+            | Self::Unreachable { request, .. }
+            | Self::Refused { request, .. }
+            | Self::Nonsense { request, .. }
+            | Self::Unsendable { request, .. } => request,
+        }
+    }
+
     /// Returns what the hub said, when it said anything.
     pub fn hub_error(&self) -> Option<&HubError> {
         match self {
             Self::PreconditionFailed { hub, .. }
             | Self::Throttled { hub, .. }
+            | Self::Unavailable { hub, .. }
             | Self::NotFound { hub, .. }
             | Self::AlreadyExists { hub, .. }
             | Self::Unauthorized { hub, .. }
             | Self::Refused { hub, .. } => Some(hub),
-            Self::Lost { .. } | Self::Unreachable { .. } | Self::Nonsense { .. } => None,
+            Self::Lost { .. } | Self::Unreachable { .. } | Self::Nonsense { .. } | Self::Unsendable { .. } => None,
+        }
+    }
+
+    /// Writes it and its causes in a line.
+    pub fn in_a_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Returns what kind of trouble it is, when it is one that may pass; asking again is of no use otherwise.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Throttled { retry_after, .. } => Some(Trouble::Busy { retry_after: *retry_after }),
+            // The service says 503 when it sheds load, and means the same patience by it.
+            Self::Unavailable { hub, retry_after, .. } if hub.status == 503 || retry_after.is_some() => {
+                Some(Trouble::Busy { retry_after: *retry_after })
+            }
+            Self::Unavailable { .. } | Self::Lost { .. } => Some(Trouble::Passing),
+            Self::Unreachable { reason, .. } if reason.may_pass() => Some(Trouble::Passing),
+            Self::Unreachable { .. }
+            | Self::PreconditionFailed { .. }
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Unauthorized { .. }
+            | Self::Refused { .. }
+            | Self::Nonsense { .. }
+            | Self::Unsendable { .. } => None,
+        }
+    }
+
+    /// Returns what a person can do about it, when there is something.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { reason, .. } => reason.advice().map(str::to_owned),
+            // Tokens are made for an hour from now, so that only a clock hours off is the reason for a refusal.
+            Self::Unauthorized { clock_ahead: Some(seconds), .. } if seconds.abs() >= 300 => Some(format!(
+                "this machine's clock is {} minutes {} the hub's; a token is only good at its time",
+                seconds.abs() / 60,
+                if *seconds > 0 { "ahead of" } else { "behind" }
+            )),
+            Self::Unauthorized { request, .. } => {
+                let is_registry = request.path.starts_with("/devices") && request.path != wire::query::PATH;
+                let (doing, right, policies) = match (is_registry, request.method) {
+                    (false, _) => ("reading and writing twins", "ServiceConnect", "`service` and `iothubowner`"),
+                    (true, "GET") => (
+                        "reading device identities",
+                        "RegistryRead",
+                        "`registryRead`, `registryReadWrite` and `iothubowner`",
+                    ),
+                    (true, _) => ("creating devices", "RegistryWrite", "`registryReadWrite` and `iothubowner`"),
+                };
+                Some(format!(
+                    "look at the key, and at the policy's rights: {doing} needs {right}, which {policies} have by default"
+                ))
+            }
+            Self::Throttled { .. } => Some("try again later, or with a smaller --concurrency".to_owned()),
+            Self::Refused { hub, .. } => match hub.code() {
+                Some(ErrorCode::IotHubQuotaExceeded) => Some(
+                    "the hub's messages for today are used up, and reading twins costs some too; more units bring more"
+                        .to_owned(),
+                ),
+                None if hub.code_name.is_none() => {
+                    Some("this does not look like IoT Hub's own words: look at the host name".to_owned())
+                }
+                _ => None,
+            },
+            Self::Nonsense { .. } => {
+                Some("look whether the host is an IoT hub, and whether a proxy stands between".to_owned())
+            }
+            Self::Unavailable { .. } | Self::Lost { .. } => Some("try again later".to_owned()),
+            Self::PreconditionFailed { .. }
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Unsendable { .. } => None,
         }
     }
 }

@@ -1,5 +1,275 @@
-//! The one HTTP client.
+//! The one HTTP client: the service API of one hub, over HTTPS.
+//!
+//! Owns connections, trust, signatures, what an answer means and when a read is asked again. Does not own what to read
+//! (`survey`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
+//! `wire`'s. Read [`HubClient`] first, then [`Error`].
 
+pub mod auth;
 pub mod error;
+pub mod pages;
+pub mod retry;
+mod send;
+#[cfg(test)]
+pub(crate) mod tests;
+mod tls;
 
-pub use error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::IF_MATCH;
+
+pub use auth::Clock;
+pub use error::{Cause, Error, Obstacle, Request};
+pub use pages::{Page, Pages};
+pub use retry::{Backoff, Trouble};
+pub use send::OnRetry;
+
+use crate::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, Twin, TwinId};
+use crate::wire::registry::{DeviceIdentity, NewDevice, device_path};
+use crate::wire::twins::{decode_twin, encode_patch, twin_path};
+use crate::wire::{ConnectionString, ErrorCode, Secret};
+use auth::Authority;
+use send::{Answer, Call, Transport};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// What a client is made of.
+#[derive(Clone)]
+pub struct ClientOptions {
+    /// Which hub, and by which policy's key.
+    pub connection: ConnectionString,
+    /// Where the host is, in place of what its name leads to: for a hub in this process, whose port is another each time.
+    pub address: Option<SocketAddr>,
+    /// The only authorities to trust, in PEM; without it, those of the system.
+    pub ca_pem: Option<Vec<u8>>,
+    /// The way out of this network, if there is one. Never used for a hub on this machine.
+    pub proxy: Option<ProxySettings>,
+    /// How many requests will be under way at once: so many connections are kept.
+    pub concurrency: usize,
+    /// How long one attempt may take. The hub queues requests before it refuses them, so be patient.
+    pub request_timeout: Duration,
+    /// How patient reads are.
+    pub backoff: Backoff,
+    /// How twinctl names itself to the hub.
+    pub user_agent: String,
+    /// The time of day.
+    pub clock: Clock,
+    /// Is told of each read that is tried again.
+    pub on_retry: Option<OnRetry>,
+}
+
+/// An HTTP proxy, as `HTTPS_PROXY` and `NO_PROXY` name one. The library reads no environment by itself.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Its URL, which may hold a password.
+    pub url: Secret,
+    /// Which hosts are reached without it, as in `NO_PROXY`.
+    pub except: Option<String>,
+}
+
+impl ClientOptions {
+    /// Returns what suits most: the system's authorities, no proxy, 32 connections, 100 seconds an attempt.
+    pub fn new(connection: ConnectionString, clock: Clock) -> Self {
+        Self {
+            connection,
+            address: None,
+            ca_pem: None,
+            proxy: None,
+            concurrency: 32,
+            request_timeout: Duration::from_secs(100),
+            backoff: Backoff::default(),
+            user_agent: concat!("twinctl/", env!("CARGO_PKG_VERSION")).to_owned(),
+            clock,
+            on_retry: None,
+        }
+    }
+}
+
+/// Why no client could be made; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A device's connection string.
+    #[error("the connection string is a device's; the service API needs one with a `SharedAccessKeyName`")]
+    NotAService,
+    /// `--ca-file` without a usable certificate.
+    #[error("the CA file: {problem}")]
+    CaFile {
+        /// In what way.
+        problem: String,
+    },
+    /// The system has no authorities to trust.
+    #[error("this system has no certificate authorities to trust: install its `ca-certificates`, or give --ca-file")]
+    NoRoots {
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The proxy's URL is none.
+    #[error("the proxy's URL cannot be read")]
+    Proxy,
+    /// The user agent is no header, or the HTTP client finds something else amiss.
+    #[error("the HTTP client cannot be made")]
+    Http {
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+/// A hub, as a back end sees it. Clones share their connections.
+#[derive(Clone)]
+pub struct HubClient {
+    transport: Arc<Transport>,
+}
+
+impl HubClient {
+    /// Makes a client. Nothing is sent until something is asked.
+    pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
+        let ClientOptions {
+            connection,
+            address,
+            ca_pem,
+            proxy,
+            concurrency,
+            request_timeout,
+            backoff,
+            user_agent,
+            clock,
+            on_retry,
+        } = options;
+        if connection.policy.is_none() {
+            return Err(SetupError::NotAService);
+        }
+        let host = connection.host.clone();
+        let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(ca_pem.as_deref())?)
+            .https_only(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .pool_max_idle_per_host(concurrency.max(1))
+            .connect_timeout(CONNECT_TIMEOUT)
+            // All requests may share one HTTP/2 connection: that it is dead must not be found out by each one's timeout.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
+            .timeout(request_timeout)
+            .user_agent(user_agent);
+        let proxy = proxy.filter(|_| !is_loopback(&host));
+        let through_proxy = proxy.is_some();
+        if let Some(proxy) = proxy {
+            let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
+            let proxy = reqwest::Proxy::https(proxy.url.expose()).map_err(|_| SetupError::Proxy)?;
+            http = http.proxy(proxy.no_proxy(except));
+        }
+        if let Some(address) = address {
+            http = http.resolve(host.name(), address);
+        }
+        let http = http.build().map_err(|source| SetupError::Http { source })?;
+        let authority = Authority::new(connection, clock);
+        let transport = Transport::new(host, http, authority, backoff, request_timeout, on_retry, through_proxy);
+        Ok(Self { transport: Arc::new(transport) })
+    }
+
+    /// Returns which hub it is.
+    pub fn host(&self) -> &HubHost {
+        &self.transport.host
+    }
+
+    fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// Reads a twin, which is current (docs: IoT Hub query language, on what lags).
+    ///
+    /// It is absent only when the hub itself says so, in a 404 with its own code.
+    pub async fn get_twin(&self, id: &TwinId) -> Result<Lookup, Error> {
+        match self.transport.read(&Call::new("GET", twin_path(id))).await {
+            Ok(answer) => Ok(Lookup::Found(Box::new(twin(&answer, id)?))),
+            Err(error) if says_absent(&error) => Ok(Lookup::Absent(id.clone())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Merges a patch into a twin, once, and only if the twin is still what `etag` stands for. Returns the twin as it is then.
+    pub async fn update_twin(&self, id: &TwinId, patch: &MergePatch, etag: &ETag) -> Result<Twin, Error> {
+        let call = Call::new("PATCH", twin_path(id)).body(&encode_patch(patch));
+        let unsendable = |problem: String| Error::Unsendable { request: self.transport.request(&call), problem };
+        // `"*"` in If-Match is no condition at all, so a twin with such an etag could not be guarded.
+        if etag.as_str() == "*" || etag.as_str().contains('"') {
+            return Err(unsendable(format!("{:?} is no etag of a twin", etag.as_str())));
+        }
+        let guard = HeaderValue::from_str(&etag.quoted())
+            .map_err(|_| unsendable(format!("{:?} is no etag of a twin", etag.as_str())))?;
+        let answer = self.transport.once(&call.header(IF_MATCH.as_str(), guard)).await?;
+        twin(&answer, id)
+    }
+
+    /// Creates a device's identity, enabled and with keys that the hub makes; once. Its twin comes with it.
+    pub async fn create_device(&self, id: &DeviceId) -> Result<DeviceIdentity, Error> {
+        let call = Call::new("PUT", device_path(id)).body(&NewDevice::enabled(id.clone()));
+        identity(&self.transport.once(&call).await?, id)
+    }
+
+    /// Reads a device's identity; nothing when the hub says that there is none.
+    pub async fn get_device(&self, id: &DeviceId) -> Result<Option<DeviceIdentity>, Error> {
+        match self.transport.read(&Call::new("GET", device_path(id))).await {
+            Ok(answer) => identity(&answer, id).map(Some),
+            Err(error) if says_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads up to `top` identities, a thousand at most; the service has no pages here.
+    pub async fn list_devices(&self, top: usize) -> Result<Vec<DeviceIdentity>, Error> {
+        let call = Call::new("GET", "/devices".to_owned()).top(top).ceiling(64 << 20);
+        let answer = self.transport.read(&call).await?;
+        // Not serde's own words: they could hold a key.
+        serde_json::from_value(answer.json()?).map_err(|_| answer.nonsense("it is not a list of device identities"))
+    }
+
+    /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.
+    pub fn query(&self, text: &str, page_size: usize) -> Pages {
+        Pages::new(self.clone(), text, page_size)
+    }
+}
+
+impl std::fmt::Debug for HubClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HubClient({})", self.host())
+    }
+}
+
+fn is_loopback(host: &HubHost) -> bool {
+    let name = host.name();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn says_absent(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound { hub, .. } if matches!(hub.code(), Some(ErrorCode::DeviceNotFound | ErrorCode::ModuleNotFound))
+    )
+}
+
+fn twin(answer: &Answer, id: &TwinId) -> Result<Twin, Error> {
+    let twin = decode_twin(answer.json()?)
+        .map_err(|error| answer.nonsense(error.to_string().replacen("the answer is", "it is", 1)))?;
+    if twin.id == *id { Ok(twin) } else { Err(answer.nonsense(format!("it is the twin of {}", twin.id))) }
+}
+
+fn identity(answer: &Answer, id: &DeviceId) -> Result<DeviceIdentity, Error> {
+    // Not serde's own words: they could hold a key.
+    let identity: DeviceIdentity =
+        serde_json::from_value(answer.json()?).map_err(|_| answer.nonsense("it is not a device identity"))?;
+    if identity.device_id == *id {
+        Ok(identity)
+    } else {
+        Err(answer.nonsense(format!("it is the identity of {}", identity.device_id)))
+    }
+}

@@ -58,7 +58,7 @@ impl fmt::Display for Verdict {
 }
 
 /// One path of one twin: what it is and what it will be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Where.
     pub path: TwinPath,
@@ -73,7 +73,7 @@ pub struct Change {
 }
 
 /// Why a twin must not be changed as declared. Nothing is sent to such a twin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conflict {
     /// Another fleet's record owns the path, or one over or under it.
     OwnedByOther {

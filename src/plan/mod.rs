@@ -1,15 +1,55 @@
-//! (declarations, live twins) to [`Plan`]. Pure.
+//! (declarations, live twins) to [`Plan`]. Pure: nothing here waits, reads or writes.
+//!
+//! [`plan`] is the whole folder in a line; [`Planner`] is the same as a fold, for twins that arrive in a stream. One twin is
+//! decided about in `decide`, by the table in [`ownership`]; what comes of it is a [`TwinPlan`], which also knows how to carry
+//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass. [`file`] writes
+//! plans down and reads them back.
+//!
+//! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with
+//! something in it is only the sum of its leaves, so that a leaf is *absent* where such an object stands. Read [`Plan`] first,
+//! then [`Change`].
 
 pub mod change;
+pub mod cluster;
+mod decide;
+pub mod file;
+pub mod guard;
+mod intern;
+pub mod ownership;
+mod planner;
+mod rebase;
+mod target;
 pub mod twin_plan;
 
 pub use change::{Change, Conflict, Verdict};
-pub use twin_plan::{Action, TwinPlan};
+pub use cluster::Cluster;
+pub use guard::{ApprovedPlan, Consent, Refusal, approve, check_hub};
+pub use planner::{PlanContext, Planner};
+pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::check::Check;
-use crate::digest::Digest;
-use crate::manifest::FleetName;
-use crate::twin::HubHost;
+use crate::digest::{Digest, Hasher};
+use crate::manifest::{Declarations, FleetName};
+use crate::twin::value::canonical;
+use crate::twin::{HubHost, Lookup};
+
+/// Plans what makes these twins as declared. For twins that arrive in a stream see [`Planner`].
+pub fn plan(
+    declarations: &Declarations,
+    context: PlanContext,
+    lookups: impl IntoIterator<Item = Lookup>,
+    read: ReadBy,
+) -> Plan {
+    let mut planner = Planner::new(declarations, context);
+    for lookup in lookups {
+        planner.push(lookup);
+    }
+    planner.finish(read)
+}
 
 /// What would be done to a hub, decided whole: apply has nothing left to choose.
 #[derive(Clone, Debug)]
@@ -41,3 +81,71 @@ pub enum ReadBy {
     /// Pages of queries: may lag by seconds, at worst by many minutes.
     Query,
 }
+
+/// A plan in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Twins that something is to be sent to or said about, by what is to be done. Those with conflicts are not among them.
+    pub twins: BTreeMap<Action, usize>,
+    /// Changes of all these twins, by how they came about.
+    pub changes: BTreeMap<Verdict, usize>,
+    /// Of these twins, those that get a new record and nothing else: no path of theirs is changed or adopted, but this fleet
+    /// owned one that is gone already.
+    pub record_only: usize,
+    /// Twins with conflicts, which are left alone.
+    pub conflicting_twins: usize,
+    /// All conflicts.
+    pub conflicts: usize,
+    /// Twins that are as declared.
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// Says whether there is nothing to do and nothing in the way. Devices that are left out ([`Action::Skip`]) do not count.
+    pub fn is_empty(&self) -> bool {
+        self.twins.iter().all(|twin| twin.action == Action::Skip)
+    }
+
+    /// Counts what is in it.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary { unchanged: self.unchanged, ..Summary::default() };
+        for twin in &self.twins {
+            if !twin.conflicts.is_empty() {
+                summary.conflicting_twins += 1;
+                summary.conflicts += twin.conflicts.len();
+                continue;
+            }
+            *summary.twins.entry(twin.action).or_default() += 1;
+            for change in twin.changes.iter() {
+                *summary.changes.entry(change.verdict).or_default() += 1;
+            }
+            if twin.is_sent() && twin.changes.is_empty() && !twin.patch.is_empty() {
+                summary.record_only += 1;
+            }
+        }
+        summary
+    }
+
+    /// Returns the digest that a review is bound to: of the canonical JSON of `{ fleet, hub, twins: [{ id, patch }] }`, with each
+    /// twin that something is sent to, in order of ids. No etags and no times, so that planning again over twins that moved elsewhere gives the same.
+    pub fn review_digest(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        let (fleet, hub) = (Value::from(self.fleet.as_str()), Value::from(self.hub.as_str()));
+        hasher.part(format!(r#"{{"fleet":{fleet},"hub":{hub},"twins":["#));
+        for (index, twin) in self.twins.iter().filter(|twin| twin.is_sent()).enumerate() {
+            let twin = serde_json::json!({ "id": twin.id, "patch": *twin.patch });
+            hasher.part(if index > 0 { "," } else { "" });
+            hasher.part(canonical(&twin));
+        }
+        hasher.part("]}");
+        hasher.finish()
+    }
+
+    /// Groups the twins whose changes are the same. See [`cluster`].
+    pub fn clusters(&self) -> Vec<Cluster<'_>> {
+        cluster::cluster(&self.twins)
+    }
+}
+
+#[cfg(test)]
+mod tests;

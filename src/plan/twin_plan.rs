@@ -1,31 +1,48 @@
-//! The plan for one twin.
+//! The plan for one twin, and how it is carried over to a fresher state of that twin.
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use crate::manifest::{FleetName, Origin};
 use crate::plan::change::{Change, Conflict};
-use crate::twin::{ETag, MergePatch, TwinId};
+use crate::plan::rebase::Assessment;
+use crate::twin::{ETag, MergePatch, Twin, TwinId, TwinPath};
 
 /// What is to be done about one twin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TwinPlan {
     /// Which.
     pub id: TwinId,
+    /// In whose name: what the records of a fresher twin are judged by.
+    pub fleet: FleetName,
     /// What kind of thing is to be done.
     pub action: Action,
     /// The etag that the plan was computed from; `None` for a device that is yet to be registered.
     pub etag: Option<ETag>,
     /// The paths, sorted. Twins whose changes are the same share them.
     pub changes: Arc<[Change]>,
+    /// What is taken out of other fleets' records, sorted; empty unless that was asked for.
+    pub taken: Arc<[Taken]>,
     /// The one request's body: values and record together. Holds exactly what differs.
-    pub patch: MergePatch,
+    pub patch: Arc<MergePatch>,
     /// What would take it back.
-    pub inverse: MergePatch,
-    /// What stands in the way; nothing is sent while there is any.
+    pub inverse: Arc<MergePatch>,
+    /// What stands in the way; nothing is sent while there is any, and patch and changes are empty.
     pub conflicts: Vec<Conflict>,
 }
 
+/// An entry of another fleet's record that this fleet takes over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Taken {
+    /// Whose it was.
+    pub fleet: FleetName,
+    /// What that fleet owned: a declared path, or one over or under it.
+    pub path: TwinPath,
+}
+
 /// What kind of thing is to be done about a twin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// It is there and differs.
@@ -38,4 +55,69 @@ pub enum Action {
     Missing,
     /// The hub lacks the device, and the manifest says to leave it out.
     Skip,
+}
+
+/// A path that is neither as the plan saw it nor as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MovedPath {
+    /// Where. `tags.twinctl.<fleet>` when it is a record that moved.
+    pub path: TwinPath,
+    /// What the plan saw.
+    pub seen: Option<Value>,
+    /// What is there now.
+    pub found: Option<Value>,
+    /// What was planned.
+    pub planned: Option<Value>,
+    /// When it was written, as the hub says (ISO 8601), for desired properties.
+    pub written_at: Option<String>,
+    /// The manifest's line.
+    pub origin: Option<Origin>,
+}
+
+/// What a plan comes to on a fresher twin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rebase {
+    /// The planned paths are as the plan saw them, or as planned: this is what is left to send, under the fresh etag.
+    Send(MergePatch),
+    /// All is as planned already; there is nothing to send.
+    Converged,
+    /// These paths moved to something else. Nothing may be sent.
+    Conflict(Vec<MovedPath>),
+}
+
+impl TwinPlan {
+    /// Says whether applying sends something for this twin.
+    pub fn is_sent(&self) -> bool {
+        self.conflicts.is_empty()
+            && match self.action {
+                Action::Update | Action::Release => !self.patch.is_empty(),
+                Action::Register => true,
+                Action::Missing | Action::Skip => false,
+            }
+    }
+
+    /// Carries the plan over to a fresher state of the twin, comparing nothing but the paths of its changes, adopted ones
+    /// included, and the records that it writes.
+    ///
+    /// Whatever else changed meanwhile stays: where the plan removed a whole object and somebody has put something into it, the
+    /// planned leaves alone are removed. A record is compared by what it owns; its revision does not matter. What another fleet
+    /// came to own meanwhile is a conflict. For a device that came to exist before it could be registered, the twin that is
+    /// there is the fresher one.
+    pub fn rebase(&self, fresh: &Twin) -> Rebase {
+        let assessment = Assessment::of(self, fresh);
+        if !assessment.moved.is_empty() {
+            return Rebase::Conflict(assessment.moved);
+        }
+        if !assessment.pending {
+            return Rebase::Converged;
+        }
+        let patch = assessment.rest(self, fresh);
+        if patch.is_empty() { Rebase::Converged } else { Rebase::Send(patch) }
+    }
+
+    /// Says whether a twin, as a PATCH answered it, is what was planned.
+    pub fn target_reached(&self, answer: &Twin) -> bool {
+        let assessment = Assessment::of(self, answer);
+        assessment.moved.is_empty() && !assessment.pending
+    }
 }

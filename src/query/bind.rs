@@ -160,6 +160,11 @@ impl BoundQuery {
         device_ids(self.condition.as_ref()?)
     }
 
+    /// Returns how many rows the whole answer has at most, as `TOP` says. Whoever cuts the answer into pages must count.
+    pub fn top(&self) -> Option<u64> {
+        self.top
+    }
+
     /// Begins a run over documents.
     pub fn start(&self) -> Fold<'_> {
         Fold::new(self)

@@ -205,6 +205,21 @@ pub fn encode_body(code: ErrorCode, text: &str, tracking_id: &str) -> Value {
     })
 }
 
+/// Writes what the service calls a tracking id: the request's own id, a partition, and the time in UTC.
+pub fn tracking_id(request_id: &str, now: time::OffsetDateTime) -> String {
+    let now = now.to_offset(time::UtcOffset::UTC);
+    format!(
+        "{}-G:0-TimeStamp:{:02}/{:02}/{:04} {:02}:{:02}:{:02}",
+        request_id.replace('-', ""),
+        u8::from(now.month()),
+        now.day(),
+        now.year(),
+        now.hour(),
+        now.minute(),
+        now.second()
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

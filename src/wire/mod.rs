@@ -19,6 +19,10 @@ pub use secret::Secret;
 /// The version of the service API that is spoken: the one that Microsoft's own service SDKs send.
 pub const API_VERSION: &str = "2021-04-12";
 
+/// The versions that the service is known to take; any other is refused.
+pub const SERVED_API_VERSIONS: [&str; 5] =
+    ["2018-06-30", "2020-05-31-preview", "2020-09-30", API_VERSION, "2024-03-31"];
+
 /// The media type of every body.
 pub const JSON: &str = "application/json; charset=utf-8";
 

@@ -67,3 +67,99 @@ impl DeviceIdentity {
         self.authentication.as_ref()?.symmetric_key.as_ref()?.primary_key.as_deref().map(Secret::new)
     }
 }
+
+/// An identity as a PUT sends it and as the service reads it: all optional, read-only members passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceBody {
+    /// The id, which must be the path's where it is given.
+    pub device_id: Option<String>,
+    /// May the device connect.
+    pub status: Option<DeviceStatus>,
+    /// Why, in the operator's words.
+    pub status_reason: Option<String>,
+    /// How the device proves who it is; the service makes keys where this is absent.
+    pub authentication: Option<AuthenticationBody>,
+    /// What the device can be.
+    pub capabilities: Option<Capabilities>,
+    /// The scope of a device under an edge device.
+    pub device_scope: Option<String>,
+    /// The scopes above it.
+    pub parent_scopes: Option<Vec<String>>,
+}
+
+/// `authentication` as a PUT sends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthenticationBody {
+    /// Which of the ways.
+    #[serde(rename = "type")]
+    pub kind: Option<AuthenticationType>,
+    /// The keys; empty ones ask the service to make them.
+    pub symmetric_key: Option<SymmetricKeys>,
+    /// The certificates' thumbprints.
+    pub x509_thumbprint: Option<Thumbprints>,
+}
+
+/// May a device connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DeviceStatus {
+    /// It may.
+    #[default]
+    Enabled,
+    /// It may not.
+    Disabled,
+}
+
+/// How a device proves who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AuthenticationType {
+    /// By a symmetric key.
+    #[default]
+    Sas,
+    /// By a certificate of its own, whose thumbprint the hub has.
+    SelfSigned,
+    /// By a certificate that an authority signed which the hub knows.
+    CertificateAuthority,
+    /// Not at all.
+    None,
+}
+
+/// Two keys in base64. Its `Debug` shows nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SymmetricKeys {
+    /// The one.
+    pub primary_key: Option<String>,
+    /// The other, so that one can be changed while the other is in use.
+    pub secondary_key: Option<String>,
+}
+
+impl std::fmt::Debug for SymmetricKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SymmetricKeys(…)")
+    }
+}
+
+/// Two thumbprints in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Thumbprints {
+    /// The one.
+    #[serde(alias = "PrimaryThumbprint")]
+    pub primary_thumbprint: Option<String>,
+    /// The other.
+    #[serde(alias = "SecondaryThumbprint")]
+    pub secondary_thumbprint: Option<String>,
+}
+
+/// What a device can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Is it an edge device.
+    #[serde(default)]
+    pub iot_edge: bool,
+}

@@ -115,6 +115,52 @@ pub fn encode_patch(patch: &MergePatch) -> Value {
     body.into()
 }
 
+/// What a PATCH or PUT of a twin says, as the service reads it.
+///
+/// A section that is absent or null is not spoken of. Everything else that a body may hold (SDKs send whole twins) is the
+/// service's own and is passed over, as are `$metadata` and `$version` of a section.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TwinBody {
+    /// The tags, nulls and all.
+    pub tags: Option<Object>,
+    /// The desired properties, nulls and all.
+    pub desired: Option<Object>,
+}
+
+/// Why JSON is not the body of a write to a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be a JSON object")]
+pub struct NotATwinBody {
+    what: &'static str,
+}
+
+impl TwinBody {
+    /// Reads the body of a PATCH or PUT.
+    pub fn decode(body: Value) -> Result<Self, NotATwinBody> {
+        let Value::Object(mut body) = body else { return Err(NotATwinBody { what: "the body" }) };
+        let tags = section_of(body.remove("tags"), "`tags`")?;
+        let desired = match section_of(body.remove("properties"), "`properties`")? {
+            Some(mut properties) => section_of(properties.remove("desired"), "`properties.desired`")?,
+            None => None,
+        };
+        Ok(Self { tags: tags.map(without_system), desired: desired.map(without_system) })
+    }
+}
+
+fn section_of(value: Option<Value>, what: &'static str) -> Result<Option<Object>, NotATwinBody> {
+    match value {
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(Value::Null) | None => Ok(None),
+        Some(_) => Err(NotATwinBody { what }),
+    }
+}
+
+fn without_system(mut section: Object) -> Object {
+    section.remove("$metadata");
+    section.remove("$version");
+    section
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +206,35 @@ mod tests {
         assert_eq!(encode_patch(&patch), json!({"properties": {"desired": {"a": null}}}));
         patch.set(&"tags.b".parse().expect("a path"), json!(1));
         assert_eq!(encode_patch(&patch), json!({"tags": {"b": 1}, "properties": {"desired": {"a": null}}}));
+    }
+
+    #[test]
+    fn bodies_of_writes() {
+        let object = |value: Value| value.as_object().cloned();
+        for (body, tags, desired) in [
+            (json!({}), None, None),
+            (json!({"tags": null, "properties": {"desired": null}}), None, None),
+            (json!({"tags": {}, "properties": {}}), object(json!({})), None),
+            (json!({"properties": {"desired": {"a": null}, "reported": {"r": 1}}}), None, object(json!({"a": null}))),
+            (
+                json!({
+                    "deviceId": "other", "etag": "x", "version": null, "status": "disabled", "tags": {"t": 1},
+                    "properties": {"desired": {"$metadata": {}, "$version": 7, "a": {"b": 1}}}
+                }),
+                object(json!({"t": 1})),
+                object(json!({"a": {"b": 1}})),
+            ),
+        ] {
+            assert_eq!(TwinBody::decode(body.clone()), Ok(TwinBody { tags, desired }), "{body}");
+        }
+        for (body, message) in [
+            (json!([]), "the body must be a JSON object"),
+            (json!({"tags": 1}), "`tags` must be a JSON object"),
+            (json!({"properties": []}), "`properties` must be a JSON object"),
+            (json!({"properties": {"desired": "x"}}), "`properties.desired` must be a JSON object"),
+        ] {
+            assert_eq!(TwinBody::decode(body).expect_err(message).to_string(), message);
+        }
     }
 
     #[test]

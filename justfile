@@ -1,0 +1,25 @@
+# `just` alone lists what there is.
+_default:
+    @just --list
+
+# All that CI runs.
+ci:
+    .ci/run
+
+# Every test.
+test:
+    cargo test
+
+# The main job on the embedded hub.
+demo:
+    examples/demo.sh
+
+# Formatting, lints and documentation, as CI has them.
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+# Licences, bans and sources of dependencies.
+deny:
+    cargo deny check bans licenses sources

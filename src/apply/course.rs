@@ -1,0 +1,447 @@
+//! The course of one twin from its plan to its outcome: told what the hub answered, it says what comes next. Pure.
+//!
+//! A patch goes out under the etag that the plan was computed from. When that etag is not the current one any more, or when
+//! it is not known whether a request was done, the twin is read, and what was read is held against what the plan saw: by
+//! this one rule a write that somebody else made in between is found, whoever it was and whenever it came.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{ApplyEvent, TwinOutcome};
+use crate::client::{Backoff, Error, Trouble};
+use crate::plan::{Action, Rebase, TwinPlan};
+use crate::twin::{ETag, Lookup, MergePatch, Twin};
+use crate::wire::ErrorCode;
+
+/// How often a twin may have moved under its patch before it is left alone.
+const MOST_MOVES: u32 = 8;
+/// How often a twin is looked for that its identity's creation must have made.
+const MOST_ABSENCES: u32 = 5;
+/// How long to wait before looking for such a twin again.
+const ABSENT_PAUSE: Duration = Duration::from_secs(1);
+
+/// A request that a twin needs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Todo {
+    /// Create the identity.
+    Register,
+    /// Read the twin.
+    Read,
+    /// Write it.
+    Patch(Guarded),
+}
+
+/// A patch with the etag that it may be applied to: there is no patch without one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Guarded {
+    pub(super) etag: ETag,
+    pub(super) patch: Arc<MergePatch>,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq)]
+pub(super) enum Then {
+    /// A request, as soon as may be.
+    Go(Todo),
+    /// A request, not before that time.
+    At(Duration, Todo),
+    /// Nothing: the twin is done with.
+    Done(TwinOutcome),
+}
+
+/// Why no twin may be written any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The user asked to stop.
+    Stopped,
+    /// Every other would fail as well.
+    Halted,
+}
+
+/// What an error says about what to do, whatever the request was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The etag is not the current one.
+    Moved,
+    /// The same request may go through later.
+    Trouble {
+        /// The hub has too much to do: it asks for patience.
+        busy: bool,
+        /// Whether it was done nevertheless is not known.
+        maybe_done: bool,
+    },
+    /// It may have been done.
+    Lost,
+    /// There is no such device.
+    Gone,
+    /// There is such a device.
+    Exists,
+    /// This request will never do better, and no other will either.
+    Futile,
+    /// This request will never do better.
+    Refused,
+}
+
+impl Sign {
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::PreconditionFailed { .. } => Self::Moved,
+            Error::Throttled { .. } => Self::Trouble { busy: true, maybe_done: false },
+            Error::NotFound { .. } => Self::Gone,
+            Error::AlreadyExists { .. } => Self::Exists,
+            // Whoever answered nonsense to a write had it in hand.
+            Error::Lost { .. } | Error::Nonsense { .. } => Self::Lost,
+            Error::Unavailable { .. } => {
+                Self::Trouble { busy: matches!(error.trouble(), Some(Trouble::Busy { .. })), maybe_done: true }
+            }
+            Error::Unreachable { .. } if error.trouble().is_some() => Self::Trouble { busy: false, maybe_done: false },
+            Error::Unreachable { .. } | Error::Unauthorized { .. } => Self::Futile,
+            Error::Refused { hub, .. } if hub.code() == Some(ErrorCode::IotHubQuotaExceeded) => Self::Futile,
+            Error::Refused { .. } | Error::Unsendable { .. } => Self::Refused,
+        }
+    }
+
+    /// Says whether the hub, or the way to it, is to blame, and not the request.
+    pub(super) fn is_transient(self) -> bool {
+        matches!(self, Self::Trouble { .. } | Self::Lost)
+    }
+}
+
+/// What holds at the moment when an answer came.
+pub(super) struct Moment<'a> {
+    /// Since the start of the run.
+    pub(super) now: Duration,
+    /// From 0 to below 1.
+    pub(super) random: f64,
+    pub(super) backoff: &'a Backoff,
+    pub(super) ending: Option<Ending>,
+    pub(super) events: &'a mut VecDeque<ApplyEvent>,
+}
+
+/// One twin under way.
+#[derive(Debug)]
+pub(super) struct Course<'p> {
+    pub(super) plan: &'p TwinPlan,
+    /// How often a request was sent again since something last went forward, since when, and why.
+    failures: u32,
+    trouble_since: Option<Duration>,
+    trouble: Option<String>,
+    /// When a patch whose answer was lost may be sent again.
+    not_before: Duration,
+    moves: u32,
+    absences: u32,
+    /// The etag of the last patch that was sent.
+    sent_under: Option<ETag>,
+    /// The identity was created by this run.
+    registered: bool,
+    /// The identity was there when this run came to create it.
+    existed: bool,
+    create_lost: bool,
+    patch_lost: bool,
+    /// It is not known whether a request was done, and only reading will tell.
+    must_look: bool,
+    /// Nothing is sent any more, for this reason, unless reading shows that it was done.
+    last: Option<String>,
+}
+
+impl<'p> Course<'p> {
+    /// Begins with a twin.
+    pub(super) fn begin(plan: &'p TwinPlan) -> (Self, Todo) {
+        let todo = match (plan.action, &plan.etag) {
+            (Action::Register, _) => Todo::Register,
+            (_, Some(etag)) => Todo::Patch(Guarded { etag: etag.clone(), patch: Arc::clone(&plan.patch) }),
+            (_, None) => Todo::Read,
+        };
+        let course = Self {
+            plan,
+            failures: 0,
+            trouble_since: None,
+            trouble: None,
+            not_before: Duration::ZERO,
+            moves: 0,
+            absences: 0,
+            sent_under: None,
+            registered: false,
+            existed: false,
+            create_lost: false,
+            patch_lost: false,
+            must_look: false,
+            last: None,
+        };
+        (course, todo)
+    }
+
+    /// Takes the answer to a creation.
+    pub(super) fn registered(&mut self, answer: Result<(), Error>, at: &mut Moment<'_>) -> Then {
+        let error = match answer {
+            Ok(()) => {
+                self.registered = true;
+                self.went_forward();
+                return self.go(Todo::Read, at);
+            }
+            Err(error) => error,
+        };
+        match Sign::of(&error) {
+            Sign::Exists => {
+                // When an answer was lost, it was most likely this run that created it.
+                self.registered = self.create_lost;
+                self.existed = !self.create_lost;
+                self.went_forward();
+                self.go(Todo::Read, at)
+            }
+            Sign::Lost => {
+                self.create_lost = true;
+                self.look(&error, at)
+            }
+            Sign::Trouble { maybe_done, .. } => {
+                if maybe_done {
+                    (self.create_lost, self.must_look) = (true, true);
+                }
+                self.again(Todo::Register, &error, at)
+            }
+            Sign::Moved | Sign::Gone | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
+        }
+    }
+
+    /// Takes the answer to a read. The client has read as often as it may, so that an error is the last word.
+    pub(super) fn read(&mut self, answer: Result<Lookup, Error>, at: &mut Moment<'_>) -> Then {
+        match answer {
+            Ok(Lookup::Found(twin)) => {
+                self.must_look = false;
+                self.registered |= self.create_lost && !self.existed;
+                if self.sent_under.is_none() {
+                    self.went_forward();
+                }
+                self.found(*twin, at)
+            }
+            Ok(Lookup::Absent(_)) => {
+                self.must_look = false;
+                self.absent(at)
+            }
+            Err(error) if self.must_look => self.unknown(&explain(&error)),
+            Err(error) => self.failed(explain(&error)),
+        }
+    }
+
+    /// Takes note that the run is to end and a read was not waited for.
+    pub(super) fn unread(&mut self) -> Then {
+        if self.must_look {
+            return self.unknown("the run ended before the twin was read");
+        }
+        self.close(Ending::Stopped)
+    }
+
+    /// Nothing tells whether a request was done.
+    fn unknown(&mut self, reason: &str) -> Then {
+        self.must_look = false;
+        let trouble = self.trouble.take().unwrap_or_default();
+        self.failed(format!("it is not known whether the write was done: {trouble}; and then: {reason}"))
+    }
+
+    /// Takes the answer to a patch.
+    pub(super) fn patched(&mut self, sent: Guarded, answer: Result<Twin, Error>, at: &mut Moment<'_>) -> Then {
+        self.sent_under = Some(sent.etag.clone());
+        let error = match answer {
+            Ok(twin) if self.plan.target_reached(&twin) => return self.written(),
+            Ok(_) => {
+                return self.failed("the hub took the patch, but its answer does not hold what was planned".into());
+            }
+            Err(error) => error,
+        };
+        match Sign::of(&error) {
+            Sign::Moved => {
+                self.moves += 1;
+                self.went_forward();
+                if self.moves > MOST_MOVES {
+                    let times = self.moves;
+                    return self.give_up(format!(
+                        "somebody keeps writing this twin: {times} times it had changed between a read and the write"
+                    ));
+                }
+                if self.must_look { Then::Go(Todo::Read) } else { self.go(Todo::Read, at) }
+            }
+            Sign::Lost => {
+                self.patch_lost = true;
+                self.look(&error, at)
+            }
+            Sign::Trouble { maybe_done, .. } => {
+                if maybe_done {
+                    (self.patch_lost, self.must_look) = (true, true);
+                }
+                self.again(Todo::Patch(sent), &error, at)
+            }
+            // The service says so, and not some gateway that does not know the path.
+            Sign::Gone if self.plan.action == Action::Release && is_no_device(&error) => {
+                Then::Done(TwinOutcome::Converged)
+            }
+            Sign::Gone => self.failed(format!("the device is gone from the hub: {}", explain(&error))),
+            Sign::Exists | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
+        }
+    }
+
+    /// Says what becomes of the twin when nothing may be written any more and no request of its is under way.
+    pub(super) fn close(&mut self, ending: Ending) -> Then {
+        if self.must_look {
+            return Then::Go(Todo::Read);
+        }
+        let trouble = self.trouble.take();
+        match ending {
+            _ if self.patch_lost => self.failed(match trouble {
+                Some(trouble) => format!("the run ended before it could be sent again: {trouble}"),
+                None => "the run ended before it could be sent again".to_owned(),
+            }),
+            _ if self.registered => self.failed("the run ended before its twin was written".into()),
+            Ending::Stopped => Then::Done(TwinOutcome::NotAttempted),
+            Ending::Halted => match trouble {
+                Some(trouble) => self.failed(trouble),
+                None => Then::Done(TwinOutcome::NotAttempted),
+            },
+        }
+    }
+
+    fn found(&mut self, twin: Twin, at: &mut Moment<'_>) -> Then {
+        let patch = match self.plan.rebase(&twin) {
+            Rebase::Conflict(moved) => return Then::Done(TwinOutcome::Conflict(moved)),
+            Rebase::Converged if self.patch_lost || self.registered => return self.written(),
+            Rebase::Converged => return Then::Done(TwinOutcome::Converged),
+            Rebase::Send(patch) => patch,
+        };
+        if let Some(reason) = self.last.take() {
+            return self.failed(reason);
+        }
+        self.go(Todo::Patch(Guarded { etag: twin.etag, patch: Arc::new(patch) }), at)
+    }
+
+    fn absent(&mut self, at: &mut Moment<'_>) -> Then {
+        if self.plan.action == Action::Release {
+            return Then::Done(TwinOutcome::Converged);
+        }
+        if self.plan.action != Action::Register {
+            return self.failed("the device is gone from the hub".into());
+        }
+        if let Some(reason) = self.last.take() {
+            return self.failed(reason);
+        }
+        self.absences += 1;
+        if self.absences > MOST_ABSENCES {
+            return self.failed("the hub has no twin for it".into());
+        }
+        if !self.registered {
+            // What was there is gone again, or the creation whose answer was lost had not been done.
+            self.existed = false;
+            return self.go(Todo::Register, at);
+        }
+        match at.ending {
+            Some(ending) => self.close(ending),
+            // The service makes the twin with the identity; nothing promises that both show at once.
+            None => Then::At(at.now + ABSENT_PAUSE, Todo::Read),
+        }
+    }
+
+    /// The next request of a twin that is well, if requests may still begin.
+    fn go(&mut self, todo: Todo, at: &Moment<'_>) -> Then {
+        match at.ending {
+            Some(ending) => self.close(ending),
+            None if todo != Todo::Read && self.not_before > at.now => Then::At(self.not_before, todo),
+            None => Then::Go(todo),
+        }
+    }
+
+    /// The same request later, if there is time for it.
+    fn again(&mut self, todo: Todo, error: &Error, at: &mut Moment<'_>) -> Then {
+        let reason = explain(error);
+        self.trouble = Some(reason.clone());
+        if let Some(ending) = at.ending {
+            return self.close(ending);
+        }
+        match self.delay(error, at) {
+            Some(after) => {
+                let retrying = ApplyEvent::Retrying { id: self.plan.id.clone(), reason: in_short(error), after };
+                at.events.push_back(retrying);
+                Then::At(at.now + after, todo)
+            }
+            None => self.give_up(format!("{reason}; the time for trying again is over")),
+        }
+    }
+
+    /// A request may have been done: look, and send it again only if it was not, later.
+    fn look(&mut self, error: &Error, at: &mut Moment<'_>) -> Then {
+        let reason = explain(error);
+        self.must_look = true;
+        match self.delay(error, at) {
+            Some(after) => self.not_before = at.now + after,
+            None => self.last = Some(format!("{reason}; the time for trying again is over")),
+        }
+        self.trouble = Some(reason);
+        let reason = format!("{}, so it is read", in_short(error));
+        at.events.push_back(ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after: Duration::ZERO });
+        Then::Go(Todo::Read)
+    }
+
+    /// How long until the next attempt; nothing when the time for trying again is over.
+    fn delay(&mut self, error: &Error, at: &Moment<'_>) -> Option<Duration> {
+        // Nonsense is nothing that a read would be tried again for; whether a write was done is worth another look.
+        let trouble = error.trouble().unwrap_or(Trouble::Passing);
+        let since = *self.trouble_since.get_or_insert(at.now);
+        let failures = self.failures;
+        self.failures += 1;
+        at.backoff.wait(trouble, failures, at.now.saturating_sub(since), at.random)
+    }
+
+    fn went_forward(&mut self) {
+        (self.failures, self.trouble_since, self.not_before) = (0, None, Duration::ZERO);
+        if !self.must_look {
+            self.trouble = None;
+        }
+    }
+
+    fn give_up(&mut self, reason: String) -> Then {
+        if self.must_look {
+            self.last = Some(reason);
+            return Then::Go(Todo::Read);
+        }
+        self.failed(reason)
+    }
+
+    fn written(&self) -> Then {
+        let moved = self.plan.etag.is_some() && self.sent_under.is_some() && self.sent_under != self.plan.etag;
+        Then::Done(TwinOutcome::Written { rebased: self.existed || moved, registered: self.registered })
+    }
+
+    fn failed(&self, reason: String) -> Then {
+        let reason = if self.registered { format!("the device is registered, but {reason}") } else { reason };
+        Then::Done(TwinOutcome::Failed { reason })
+    }
+}
+
+fn is_no_device(error: &Error) -> bool {
+    let code = error.hub_error().and_then(|hub| hub.code());
+    matches!(code, Some(ErrorCode::DeviceNotFound | ErrorCode::ModuleNotFound))
+}
+
+/// An error and its causes, a line.
+pub(super) fn explain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// An error in a few words.
+fn in_short(error: &Error) -> String {
+    match error {
+        Error::Throttled { .. } => "too many requests".to_owned(),
+        Error::Lost { .. } => "the answer did not come".to_owned(),
+        Error::Nonsense { .. } => "the answer makes no sense".to_owned(),
+        Error::Unreachable { .. } => "the hub cannot be reached".to_owned(),
+        other => match other.hub_error() {
+            Some(hub) => format!("the hub answers {}", hub.status),
+            None => other.to_string(),
+        },
+    }
+}

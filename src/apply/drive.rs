@@ -1,0 +1,73 @@
+//! The loop: does what the rollout asks for, with so many requests under way, and tells it what came of them.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::event::ApplyEvent;
+use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
+use super::stop::Stop;
+use crate::client::HubClient;
+use crate::client::retry::random_fraction;
+
+/// How long a read may still take once the run is to end: it tells what became of a write, so it is worth a moment.
+const READ_GRACE: Duration = Duration::from_secs(10);
+
+/// Drives the rollout to its end.
+pub(super) async fn drive(
+    mut rollout: Rollout<'_>,
+    client: &HubClient,
+    stop: &Stop,
+    events: &mut (dyn FnMut(ApplyEvent) + Send),
+) {
+    let started = Instant::now();
+    let mut under_way = FuturesUnordered::new();
+    let mut stopping = false;
+    loop {
+        if !stopping && stop.is_requested() {
+            stopping = true;
+            rollout.stop();
+        }
+        match rollout.next(started.elapsed()) {
+            Step::Tell(event) => events(event),
+            Step::Wait(until) => tokio::select! {
+                Some((ticket, outcome)) = under_way.next() => {
+                    rollout.told(ticket, outcome, started.elapsed(), random_fraction());
+                }
+                () = sleep_until(until.map(|until| started + until)) => {}
+                () = stop.requested(), if !stopping => {}
+            },
+            Step::End => return,
+            Step::Send(ticket, request) => under_way.push(perform(ticket, request, client, stop)),
+        }
+    }
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop: &Stop) -> (Ticket, StepOutcome) {
+    let outcome = match request {
+        Request::Register { id } => StepOutcome::Registered(client.create_device(id).await.map(|_identity| ())),
+        Request::Read { id, hurried } => {
+            let too_long = async {
+                if !hurried {
+                    stop.requested().await;
+                }
+                tokio::time::sleep(READ_GRACE).await;
+            };
+            tokio::select! {
+                answer = client.get_twin(id) => StepOutcome::Read(answer),
+                () = too_long => StepOutcome::Unread,
+            }
+        }
+        Request::Patch { id, etag, patch } => StepOutcome::Patched(client.update_twin(id, &patch, &etag).await),
+    };
+    (ticket, outcome)
+}

@@ -1,0 +1,338 @@
+//! Who goes when: told what happened and the time, it answers what to do next. Pure.
+//!
+//! It keeps no more than so many requests under way and not many more twins begun, sends no faster than the hub takes, sees
+//! to it that nothing new begins once the run is to end, and ends every twin exactly once. What a single twin needs is its
+//! `Course`'s.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ApplyOptions;
+use super::course::{Course, Ending, Guarded, Moment, Sign, Then, Todo, explain};
+use super::event::{ApplyEvent, TwinOutcome};
+use crate::client::Error;
+use crate::plan::TwinPlan;
+use crate::rate::Pace;
+use crate::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
+
+/// How many twins may be begun and not done, for each request that may be under way: the others wait for their next attempt
+/// or their turn. More would only be more twins that a hub in trouble has refused once.
+const BEGUN_PER_REQUEST: usize = 4;
+
+/// Which twin an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(usize);
+
+/// What to do next.
+#[derive(Debug, PartialEq)]
+pub enum Step<'p> {
+    /// Send a request, once, and tell the rollout what came of it, under the same ticket.
+    Send(Ticket, Request<'p>),
+    /// Tell whoever listens.
+    Tell(ApplyEvent),
+    /// Nothing can be done before an answer comes, or before that time.
+    Wait(Option<Duration>),
+    /// All is done.
+    End,
+}
+
+/// A request that a twin needs.
+#[derive(Debug, PartialEq)]
+pub enum Request<'p> {
+    /// Create the device's identity.
+    Register {
+        /// Whose.
+        id: &'p DeviceId,
+    },
+    /// Read the twin.
+    Read {
+        /// Which.
+        id: &'p TwinId,
+        /// The run is to end, so that the answer is worth a moment and not more.
+        hurried: bool,
+    },
+    /// Write the twin.
+    Patch {
+        /// Which.
+        id: &'p TwinId,
+        /// What the twin must still be.
+        etag: ETag,
+        /// What to merge into it.
+        patch: Arc<MergePatch>,
+    },
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum StepOutcome {
+    /// The answer to [`Request::Register`].
+    Registered(Result<(), Error>),
+    /// The answer to [`Request::Read`].
+    Read(Result<Lookup, Error>),
+    /// The run is to end, and the answer to [`Request::Read`] was not waited for.
+    Unread,
+    /// The answer to [`Request::Patch`].
+    Patched(Result<Twin, Error>),
+}
+
+impl StepOutcome {
+    fn error(&self) -> Option<&Error> {
+        match self {
+            Self::Registered(answer) => answer.as_ref().err(),
+            Self::Read(answer) => answer.as_ref().err(),
+            Self::Patched(answer) => answer.as_ref().err(),
+            Self::Unread => None,
+        }
+    }
+}
+
+/// The machine. Ask [`Rollout::next`] until it says [`Step::Wait`], and tell it each answer.
+#[derive(Debug)]
+pub struct Rollout<'p> {
+    options: ApplyOptions,
+    /// The twins to be written, and how many of them are begun.
+    twins: Vec<&'p TwinPlan>,
+    begun: usize,
+    /// Begun and not done.
+    courses: BTreeMap<Ticket, Course<'p>>,
+    under_way: BTreeMap<Ticket, UnderWay>,
+    /// What waits for its time.
+    waiting: BTreeMap<(Duration, Ticket), Todo>,
+    /// What could go at once, by kind: each has its own throttle on the hub (docs: IoT Hub quotas and throttling).
+    reads: VecDeque<Ticket>,
+    patches: VecDeque<(Ticket, Guarded)>,
+    registrations: VecDeque<Ticket>,
+    patch_pace: Pace,
+    registration_pace: Pace,
+    events: VecDeque<ApplyEvent>,
+    ending: Option<Ending>,
+    /// Since when every answer, or the lack of one, told of trouble.
+    trouble_since: Option<Duration>,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    since: Duration,
+    todo: Todo,
+}
+
+impl<'p> Rollout<'p> {
+    /// Prepares to write those of the twins that need it.
+    pub fn new(twins: impl IntoIterator<Item = &'p TwinPlan>, options: ApplyOptions) -> Self {
+        let twins: Vec<_> = twins.into_iter().filter(|twin| twin.is_sent()).collect();
+        let started = ApplyEvent::Started { twins: twins.len() };
+        Self {
+            options,
+            twins,
+            begun: 0,
+            courses: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            reads: VecDeque::new(),
+            patches: VecDeque::new(),
+            registrations: VecDeque::new(),
+            patch_pace: Pace::default(),
+            registration_pace: Pace::default(),
+            events: VecDeque::from([started]),
+            ending: None,
+            trouble_since: None,
+            finished: false,
+        }
+    }
+
+    /// Says what to do next. A request that it asks for counts as under way from then on.
+    pub fn next(&mut self, now: Duration) -> Step<'p> {
+        if let Some(event) = self.events.pop_front() {
+            return Step::Tell(event);
+        }
+        self.wake(now);
+        while self.under_way.len() < self.options.concurrency.max(1) {
+            if let Some(step) = self.send(now) {
+                return step;
+            }
+            if !self.begin() {
+                break;
+            }
+        }
+        if !self.courses.is_empty() {
+            return Step::Wait(self.next_time());
+        }
+        match self.twins.get(self.begun) {
+            Some(twin) => {
+                // Only when the run was to end: whoever is left was not tried.
+                self.begun += 1;
+                Step::Tell(done(twin, TwinOutcome::NotAttempted))
+            }
+            None if self.finished => Step::End,
+            None => {
+                self.finished = true;
+                Step::Tell(ApplyEvent::Finished)
+            }
+        }
+    }
+
+    /// Takes what came of a request. `random` is a number from 0 to 1.
+    pub fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
+        let Some(UnderWay { since, todo }) = self.under_way.remove(&ticket) else { return };
+        let Some(course) = self.courses.get_mut(&ticket) else { return };
+        let sign = outcome.error().map(Sign::of);
+        match (&todo, sign) {
+            (Todo::Patch(_), Some(Sign::Trouble { busy: true, .. })) => self.patch_pace.refused(since, now),
+            (Todo::Register, Some(Sign::Trouble { busy: true, .. })) => self.registration_pace.refused(since, now),
+            (Todo::Patch(_), None) => self.patch_pace.taken(),
+            (Todo::Register, None) => self.registration_pace.taken(),
+            _ => {}
+        }
+        let halted = match (sign, outcome.error()) {
+            (Some(Sign::Futile), Some(error)) => Some(explain(error)),
+            (Some(sign), Some(error)) if sign.is_transient() => {
+                let since = *self.trouble_since.get_or_insert(now);
+                let hopeless = now.saturating_sub(since) >= self.options.backoff.budget;
+                hopeless.then(|| format!("the hub takes no requests any more: {}", explain(error)))
+            }
+            _ => {
+                self.trouble_since = None;
+                None
+            }
+        };
+        if let Some(reason) = halted
+            && self.ending.is_none()
+        {
+            self.events.push_back(ApplyEvent::Halted { reason });
+            self.ending = Some(Ending::Halted);
+        }
+        let mut at =
+            Moment { now, random, backoff: &self.options.backoff, ending: self.ending, events: &mut self.events };
+        let then = match (todo, outcome) {
+            (Todo::Register, StepOutcome::Registered(answer)) => course.registered(answer, &mut at),
+            (Todo::Read, StepOutcome::Read(answer)) => course.read(answer, &mut at),
+            (Todo::Patch(sent), StepOutcome::Patched(answer)) => course.patched(sent, answer, &mut at),
+            (_, _) => course.unread(),
+        };
+        self.follow(ticket, then);
+        if self.ending.is_some() {
+            self.close();
+        }
+    }
+
+    /// Begins nothing new from now on.
+    pub fn stop(&mut self) {
+        if self.ending.is_none() && !self.finished {
+            self.ending = Some(Ending::Stopped);
+            self.events.push_back(ApplyEvent::Interrupted);
+            self.close();
+        }
+    }
+
+    /// Ends the twins of which no request is under way, but for those that must be read to know what became of them.
+    fn close(&mut self) {
+        let Some(ending) = self.ending else { return };
+        let waiting = std::mem::take(&mut self.waiting).into_keys().map(|(_, ticket)| ticket);
+        let idle: BTreeSet<Ticket> = waiting
+            .chain(self.reads.drain(..))
+            .chain(self.patches.drain(..).map(|(ticket, _)| ticket))
+            .chain(self.registrations.drain(..))
+            .collect();
+        for ticket in idle {
+            if let Some(course) = self.courses.get_mut(&ticket) {
+                let then = course.close(ending);
+                self.follow(ticket, then);
+            }
+        }
+    }
+
+    fn follow(&mut self, ticket: Ticket, then: Then) {
+        match then {
+            Then::Go(todo) => self.ready(ticket, todo),
+            Then::At(time, todo) => {
+                self.waiting.insert((time, ticket), todo);
+            }
+            Then::Done(outcome) => {
+                if let Some(course) = self.courses.remove(&ticket) {
+                    self.events.push_back(done(course.plan, outcome));
+                }
+            }
+        }
+    }
+
+    fn ready(&mut self, ticket: Ticket, todo: Todo) {
+        match todo {
+            Todo::Read => self.reads.push_back(ticket),
+            Todo::Register => self.registrations.push_back(ticket),
+            Todo::Patch(guarded) => self.patches.push_back((ticket, guarded)),
+        }
+    }
+
+    /// Readies whoever has waited long enough.
+    fn wake(&mut self, now: Duration) {
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > now {
+                return;
+            }
+            let ((_, ticket), todo) = first.remove_entry();
+            self.ready(ticket, todo);
+        }
+    }
+
+    /// Takes the next request that may go now. Reads come first: each is in the way of a twin that is half done.
+    fn send(&mut self, now: Duration) -> Option<Step<'p>> {
+        if let Some(ticket) = self.reads.pop_front() {
+            let id = &self.depart(ticket, Todo::Read, now)?.id;
+            return Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }));
+        }
+        if self.patch_pace.ready_at() <= now
+            && let Some((ticket, guarded)) = self.patches.pop_front()
+        {
+            self.patch_pace.begin(now);
+            let Guarded { etag, patch } = guarded.clone();
+            let id = &self.depart(ticket, Todo::Patch(guarded), now)?.id;
+            return Some(Step::Send(ticket, Request::Patch { id, etag, patch }));
+        }
+        if self.registration_pace.ready_at() <= now
+            && let Some(ticket) = self.registrations.pop_front()
+        {
+            self.registration_pace.begin(now);
+            let id = &self.depart(ticket, Todo::Register, now)?.id.device;
+            return Some(Step::Send(ticket, Request::Register { id }));
+        }
+        None
+    }
+
+    fn depart(&mut self, ticket: Ticket, todo: Todo, now: Duration) -> Option<&'p TwinPlan> {
+        let plan = self.courses.get(&ticket)?.plan;
+        self.under_way.insert(ticket, UnderWay { since: now, todo });
+        Some(plan)
+    }
+
+    /// Begins with one more twin, if there is one and not too many are begun.
+    fn begin(&mut self) -> bool {
+        let most = self.options.concurrency.max(1).saturating_mul(BEGUN_PER_REQUEST);
+        if self.ending.is_some() || self.courses.len() >= most {
+            return false;
+        }
+        let Some(&plan) = self.twins.get(self.begun) else { return false };
+        let ticket = Ticket(self.begun);
+        self.begun += 1;
+        let (course, todo) = Course::begin(plan);
+        self.courses.insert(ticket, course);
+        self.ready(ticket, todo);
+        true
+    }
+
+    /// When something can be done that cannot be done now; never while only answers are awaited.
+    fn next_time(&self) -> Option<Duration> {
+        if self.under_way.len() >= self.options.concurrency.max(1) {
+            return None;
+        }
+        let waiting = self.waiting.keys().next().map(|&(time, _)| time);
+        let patch = (!self.patches.is_empty()).then(|| self.patch_pace.ready_at());
+        let registration = (!self.registrations.is_empty()).then(|| self.registration_pace.ready_at());
+        [waiting, patch, registration].into_iter().flatten().min()
+    }
+}
+
+fn done(plan: &TwinPlan, outcome: TwinOutcome) -> ApplyEvent {
+    ApplyEvent::TwinDone { id: plan.id.clone(), action: plan.action, outcome }
+}

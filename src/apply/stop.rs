@@ -1,0 +1,59 @@
+//! The wish to stop, from whoever has it to whoever is at work.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// A flag that is set once and can be awaited. Clones are the same flag.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<watch::Sender<bool>>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Stop {
+    /// Returns a flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the flag, for all clones and for good.
+    pub fn request(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Says whether it is set.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is set; returns at once when it is.
+    pub async fn requested(&self) {
+        let mut seen = self.0.subscribe();
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = seen.wait_for(|&requested| requested).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clone_wakes_who_waits() {
+        let stop = Stop::new();
+        let waiting = tokio::spawn({
+            let stop = stop.clone();
+            async move { stop.requested().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!stop.is_requested() && !waiting.is_finished());
+        stop.request();
+        waiting.await.expect("it ends");
+        stop.requested().await;
+        assert!(stop.is_requested());
+    }
+}

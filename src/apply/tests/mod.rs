@@ -1,0 +1,251 @@
+//! The rollout by script (what the hub answers goes in, what is done comes out), its laws, and all of it against a real hub.
+
+mod law;
+mod proxy;
+mod real;
+mod script;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::ApplyOptions;
+use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
+use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
+use crate::client::error::{Cause, Obstacle};
+use crate::client::{Backoff, Error, Request as Sent};
+use crate::plan::{Action, Change, TwinPlan, Verdict};
+use crate::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
+use crate::wire::HubError;
+
+/// What the hub answers.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// The write was done.
+    Done,
+    /// The write was done, and the answer says something else.
+    Otherwise,
+    /// The twin, with this etag and these desired properties.
+    Found(&'static str, Value),
+    Absent,
+    Moved,
+    Throttled,
+    /// 5xx.
+    Ill(u16),
+    Lost,
+    Unreachable,
+    /// A certificate that will not get better.
+    Untrusted,
+    Gone,
+    Exists,
+    Unauthorized,
+    OutOfQuota,
+    Refused,
+}
+
+fn error(answer: &Answer) -> Error {
+    let request = || Sent { method: "PATCH", path: "/…".into(), host: "h".parse().expect("a host") };
+    let hub = |status, code: &str| {
+        Box::new(HubError { status, code_name: Some(code.to_owned()), message: String::new(), tracking_id: None })
+    };
+    let cause = |text: &str| Cause(text.to_owned());
+    match answer {
+        Answer::Moved => Error::PreconditionFailed { request: request(), hub: hub(412, "PreconditionFailed") },
+        Answer::Throttled => {
+            Error::Throttled { request: request(), hub: hub(429, "ThrottlingException"), retry_after: None }
+        }
+        Answer::Ill(status) => {
+            Error::Unavailable { request: request(), hub: hub(*status, "ServerError"), retry_after: None }
+        }
+        Answer::Lost => Error::Lost { request: request(), source: cause("connection reset") },
+        Answer::Unreachable => {
+            Error::Unreachable { request: request(), reason: Obstacle::Closed, source: cause("connection refused") }
+        }
+        Answer::Untrusted => {
+            Error::Unreachable { request: request(), reason: Obstacle::Untrusted, source: cause("unknown issuer") }
+        }
+        Answer::Gone => Error::NotFound { request: request(), hub: hub(404, "DeviceNotFound") },
+        Answer::Exists => Error::AlreadyExists { request: request(), hub: hub(409, "DeviceAlreadyExists") },
+        Answer::Unauthorized => {
+            Error::Unauthorized { request: request(), hub: hub(401, "IotHubUnauthorizedAccess"), clock_ahead: None }
+        }
+        Answer::OutOfQuota => Error::Refused { request: request(), hub: hub(403, "IotHubQuotaExceeded") },
+        Answer::Refused => Error::Refused { request: request(), hub: hub(400, "ArgumentInvalid") },
+        Answer::Done | Answer::Otherwise | Answer::Found(..) | Answer::Absent => panic!("{answer:?} is no error"),
+    }
+}
+
+fn name(answer: &Answer) -> String {
+    match answer {
+        Answer::Found(etag, desired) => format!("found {etag} {desired}"),
+        Answer::Ill(status) => status.to_string(),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+/// Gives an answer to a request, if it can be one.
+pub(super) fn outcome(request: &Request<'_>, answer: &Answer) -> StepOutcome {
+    match (request, answer) {
+        (Request::Register { .. }, Answer::Done) => StepOutcome::Registered(Ok(())),
+        (Request::Register { .. }, answer) => StepOutcome::Registered(Err(error(answer))),
+        (Request::Read { id, .. }, Answer::Found(etag, desired)) => {
+            StepOutcome::Read(Ok(Lookup::Found(Box::new(twin(&id.to_string(), etag, desired.clone())))))
+        }
+        (Request::Read { id, .. }, Answer::Absent) => StepOutcome::Read(Ok(Lookup::Absent((*id).clone()))),
+        (Request::Read { .. }, answer) => StepOutcome::Read(Err(error(answer))),
+        (Request::Patch { id, .. }, Answer::Done) => {
+            StepOutcome::Patched(Ok(twin(&id.to_string(), "new", json!({"power": 2}))))
+        }
+        (Request::Patch { id, .. }, Answer::Otherwise) => {
+            StepOutcome::Patched(Ok(twin(&id.to_string(), "new", json!({"power": 7}))))
+        }
+        (Request::Patch { .. }, answer) => StepOutcome::Patched(Err(error(answer))),
+    }
+}
+
+pub(super) fn twin(id: &str, etag: &str, desired: Value) -> Twin {
+    let Value::Object(desired) = desired else { panic!("not an object: {desired}") };
+    Twin {
+        id: id.parse().expect("an id"),
+        etag: ETag::new(etag),
+        tags: Tags::default(),
+        desired: Desired(desired),
+        desired_version: 1,
+        desired_metadata: Object::new(),
+        reported: Reported::default(),
+        rest: Object::new(),
+    }
+}
+
+/// A twin whose `desired.power` is to become 2; it is 1, or, for one to be registered, absent.
+pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
+    let registered = action == Action::Register;
+    let before = twin(id, "e1", if registered { json!({}) } else { json!({"power": 1}) });
+    let mut patch = MergePatch::default();
+    patch.set(&"desired.power".parse().expect("a path"), json!(2));
+    TwinPlan {
+        id: id.parse().expect("an id"),
+        fleet: "fleet".parse().expect("a name"),
+        action,
+        etag: (!registered).then(|| ETag::new("e1")),
+        changes: Arc::new([Change {
+            path: "desired.power".parse().expect("a path"),
+            verdict: if registered { Verdict::New } else { Verdict::Edit },
+            before: (!registered).then(|| json!(1)),
+            after: Some(json!(2)),
+            origin: None,
+        }]),
+        taken: Arc::new([]),
+        inverse: Arc::new(patch.invert(&before)),
+        patch: Arc::new(patch),
+        conflicts: Vec::new(),
+    }
+}
+
+pub(super) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Plays a rollout: each request takes 10 ms, and every twin has its list of answers. Returns what happened.
+pub(super) struct Play {
+    pub(super) concurrency: usize,
+    pub(super) stop_at: Option<Duration>,
+    /// The answer to requests that have none of their own.
+    pub(super) otherwise: Option<Answer>,
+}
+
+impl Play {
+    pub(super) fn run(&self, twins: &[TwinPlan], answers: &[(&str, &[Answer])]) -> String {
+        let mut answers: BTreeMap<String, VecDeque<Answer>> =
+            answers.iter().map(|(id, answers)| ((*id).to_owned(), answers.iter().cloned().collect())).collect();
+        let options = ApplyOptions { concurrency: self.concurrency, backoff: Backoff::default() };
+        let mut rollout = Rollout::new(twins, options);
+        let mut report = ApplyReport::default();
+        let mut log = String::new();
+        let mut under_way: VecDeque<(Duration, Ticket, String, Request<'_>)> = VecDeque::new();
+        let (mut now, mut stopped) = (Duration::ZERO, false);
+        let mut say = |now: Duration, text: String| log += &format!("{:>6} {text}\n", now.as_millis());
+        loop {
+            if !stopped && self.stop_at.is_some_and(|at| now >= at) {
+                stopped = true;
+                rollout.stop();
+            }
+            match rollout.next(now) {
+                Step::Tell(event) => {
+                    report.record(&event);
+                    say(now, describe(&event));
+                }
+                Step::Send(ticket, request) => {
+                    let (id, text) = show(&request);
+                    say(now, format!("{id} {text}"));
+                    under_way.push_back((now + ms(10), ticket, id, request));
+                }
+                Step::Wait(until) => {
+                    let answered = under_way.front().map(|(at, ..)| *at);
+                    let stop = self.stop_at.filter(|_| !stopped);
+                    let next = [until, answered, stop].into_iter().flatten().min().expect("something to wait for");
+                    assert!(next >= now, "{log}");
+                    now = next;
+                    if answered == Some(now) {
+                        let (_, ticket, id, request) = under_way.pop_front().expect("just seen");
+                        let answer = answers
+                            .get_mut(&id)
+                            .and_then(VecDeque::pop_front)
+                            .or_else(|| self.otherwise.clone())
+                            .unwrap_or_else(|| panic!("no answer left for {request:?}"));
+                        let outcome = outcome(&request, &answer);
+                        say(now, format!("{id} ← {}", name(&answer)));
+                        rollout.told(ticket, outcome, now, 0.5);
+                    }
+                }
+                Step::End => break,
+            }
+        }
+        assert_eq!(report.twins(), twins.len(), "every twin ends once");
+        assert!(answers.values().all(VecDeque::is_empty), "not asked for: {answers:?}");
+        log
+    }
+}
+
+fn show(request: &Request<'_>) -> (String, String) {
+    match request {
+        Request::Register { id } => (id.to_string(), "register".to_owned()),
+        Request::Read { id, .. } => (id.to_string(), "read".to_owned()),
+        Request::Patch { id, etag, patch } => {
+            (id.to_string(), format!("patch if {etag}: {}", serde_json::to_string(patch).expect("JSON")))
+        }
+    }
+}
+
+fn describe(event: &ApplyEvent) -> String {
+    match event {
+        ApplyEvent::Started { twins } => format!("started: {twins}"),
+        ApplyEvent::Retrying { id, reason, after } => format!("{id} again in {after:?}: {reason}"),
+        ApplyEvent::Interrupted => "interrupted".to_owned(),
+        ApplyEvent::Halted { reason } => format!("halted: {reason}"),
+        ApplyEvent::Finished => "finished".to_owned(),
+        ApplyEvent::TwinDone { id, action: _, outcome } => match outcome {
+            TwinOutcome::Written { rebased, registered } => {
+                let rebased = if *rebased { ", rebased" } else { "" };
+                let registered = if *registered { ", registered" } else { "" };
+                format!("{id} = written{rebased}{registered}")
+            }
+            TwinOutcome::Converged => format!("{id} = converged"),
+            TwinOutcome::Conflict(moved) => {
+                let moved: Vec<_> = moved
+                    .iter()
+                    .map(|moved| {
+                        let show = |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
+                        let (seen, found, planned) = (show(&moved.seen), show(&moved.found), show(&moved.planned));
+                        format!("{}: seen {seen}, found {found}, planned {planned}", moved.path)
+                    })
+                    .collect();
+                format!("{id} = conflict: {}", moved.join("; "))
+            }
+            TwinOutcome::Failed { reason } => format!("{id} = failed: {reason}"),
+            TwinOutcome::NotAttempted => format!("{id} = not attempted"),
+        },
+    }
+}

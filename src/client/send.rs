@@ -1,0 +1,302 @@
+//! One request: what is sent, what came back, and what that means. Reads are sent again; writes never are, here.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method};
+use serde_json::Value;
+use time::PrimitiveDateTime;
+use time::macros::format_description;
+use tokio::time::Instant;
+
+use super::auth::Authority;
+use super::error::{Cause, Error, Obstacle, Request};
+use super::retry::{Backoff, random_fraction};
+use crate::twin::HubHost;
+use crate::wire::error::{ERROR_CODE_HEADER, ErrorCode};
+use crate::wire::{API_VERSION, HubError, JSON};
+
+/// Is told when a read is about to be sent again, why, and after how long.
+pub type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
+
+/// One request, before it is sent.
+pub(super) struct Call {
+    method: &'static str,
+    path: String,
+    /// `top=10&`, or nothing.
+    query: String,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    ceiling: usize,
+}
+
+/// The largest answer about one thing. A twin with as many small properties as it may have, each with its metadata, comes to
+/// half a megabyte.
+const ONE: usize = 4 << 20;
+
+impl Call {
+    pub(super) fn new(method: &'static str, path: String) -> Self {
+        Self { method, path, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
+    }
+
+    pub(super) fn top(mut self, top: usize) -> Self {
+        self.query = format!("top={top}&");
+        self
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    pub(super) fn body(mut self, body: &impl serde::Serialize) -> Self {
+        let body = serde_json::to_vec(body).expect("bodies have text for keys and numbers that are finite");
+        self.body = Some(body);
+        self.headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        self
+    }
+
+    pub(super) fn ceiling(mut self, bytes: usize) -> Self {
+        self.ceiling = bytes;
+        self
+    }
+}
+
+/// What came back: a status of 200 or 201, and a body.
+pub(super) struct Answer {
+    pub(super) request: Request,
+    pub(super) headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Says that the answer makes no sense.
+    pub(super) fn nonsense(&self, problem: impl Into<String>) -> Error {
+        Error::Nonsense { request: self.request.clone(), problem: problem.into() }
+    }
+
+    /// Reads the body as JSON. The error shows nothing of the body, which may hold keys.
+    pub(super) fn json(&self) -> Result<Value, Error> {
+        if self.body.is_empty() {
+            return Err(self.nonsense("it is empty"));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let kind = match self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) {
+                Some(kind) => format!("its type is {kind}"),
+                None => "its type is not said".to_owned(),
+            };
+            let problem = if error.is_eof() { "it is cut off".to_owned() } else { format!("it is not JSON, {kind}") };
+            self.nonsense(format!("{problem} (line {}, column {})", error.line(), error.column()))
+        })
+    }
+}
+
+/// The connections to one hub.
+pub(super) struct Transport {
+    pub(super) host: HubHost,
+    http: reqwest::Client,
+    authority: Authority,
+    backoff: Backoff,
+    timeout: Duration,
+    on_retry: Option<OnRetry>,
+    /// Whether a proxy may stand between, for messages.
+    through_proxy: bool,
+    /// Whether the hub has ever answered: until then, that it cannot be reached is a mistake rather than a mishap.
+    answered: AtomicBool,
+}
+
+impl Transport {
+    pub(super) fn new(
+        host: HubHost,
+        http: reqwest::Client,
+        authority: Authority,
+        backoff: Backoff,
+        timeout: Duration,
+        on_retry: Option<OnRetry>,
+        through_proxy: bool,
+    ) -> Self {
+        Self { host, http, authority, backoff, timeout, on_retry, through_proxy, answered: AtomicBool::new(false) }
+    }
+
+    pub(super) fn request(&self, call: &Call) -> Request {
+        Request { method: call.method, path: call.path.clone(), host: self.host.clone() }
+    }
+
+    /// Sends a request that changes nothing, again and again while its trouble may pass and the budget lasts.
+    pub(super) async fn read(&self, call: &Call) -> Result<Answer, Error> {
+        let started = Instant::now();
+        let mut failures = 0;
+        loop {
+            let error = match self.once(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let hopeless = matches!(error, Error::Unreachable { .. }) && !self.answered.load(Ordering::Relaxed);
+            let wait = self.backoff.delay(&error, failures, started.elapsed(), random_fraction()).filter(|_| !hopeless);
+            let Some(wait) = wait else { return Err(error) };
+            if let Some(on_retry) = &self.on_retry {
+                on_retry(&error, wait);
+            }
+            tokio::time::sleep(wait).await;
+            failures += 1;
+        }
+    }
+
+    /// Sends a request once.
+    pub(super) async fn once(&self, call: &Call) -> Result<Answer, Error> {
+        let request = self.build(call)?;
+        let mut response = self.http.execute(request).await.map_err(|error| self.failure(call, error))?;
+        self.answered.store(true, Ordering::Relaxed);
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(call, error))? {
+            if body.len() + chunk.len() > call.ceiling {
+                let problem = format!("it is longer than {} MiB", call.ceiling >> 20);
+                return Err(Error::Nonsense { request: self.request(call), problem });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        match status {
+            200 | 201 => Ok(Answer { request: self.request(call), headers, body }),
+            202..300 => {
+                let problem = format!("its status is {status}");
+                Err(Error::Nonsense { request: self.request(call), problem })
+            }
+            _ => Err(refusal(self.request(call), status, &headers, &body, self.authority.now())),
+        }
+    }
+
+    fn build(&self, call: &Call) -> Result<reqwest::Request, Error> {
+        let unsendable = |problem: &str| Error::Unsendable { request: self.request(call), problem: problem.to_owned() };
+        let url = format!("https://{}{}?{}api-version={API_VERSION}", self.host, call.path, call.query);
+        let url = reqwest::Url::parse(&url).map_err(|_| unsendable("it cannot be written as a URL"))?;
+        // A URL cannot name `.` or `..`, escaped or not, which ids may be: another path would be asked for.
+        if url.path() != call.path {
+            return Err(unsendable("a URL cannot hold this id"));
+        }
+        let method = Method::from_bytes(call.method.as_bytes()).expect("methods are written down in this folder");
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = call.headers.clone();
+        request.headers_mut().insert(AUTHORIZATION, self.authority.header());
+        *request.body_mut() = call.body.clone().map(reqwest::Body::from);
+        Ok(request)
+    }
+
+    /// Says what the failure of a request means.
+    fn failure(&self, call: &Call, error: reqwest::Error) -> Error {
+        let request = self.request(call);
+        let (obstacle, innermost) = look_into(&error);
+        if error.is_builder() {
+            return Error::Unsendable { request, problem: innermost };
+        }
+        if error.is_connect() {
+            let reason = if error.is_timeout() { Obstacle::TimedOut } else { obstacle };
+            let note = if self.through_proxy { ", where a proxy is set" } else { "" };
+            return Error::Unreachable { request, reason, source: Cause(format!("{innermost}{note}")) };
+        }
+        let why = if error.is_timeout() { format!("none within {:?}", self.timeout) } else { innermost };
+        Error::Lost { request, source: Cause(why) }
+    }
+}
+
+/// Walks down to the cause of all causes, and looks on the way for one that has a name.
+fn look_into(error: &reqwest::Error) -> (Obstacle, String) {
+    let mut obstacle = Obstacle::Other;
+    let mut current: &(dyn StdError + 'static) = error;
+    loop {
+        if let Some(found) = recognise(current) {
+            obstacle = found;
+        }
+        let io = current.downcast_ref::<std::io::Error>();
+        // An I/O error that wraps another error passes over it in `source`.
+        let wrapped = io.and_then(|io| io.get_ref()).map(|inner| inner as &(dyn StdError + 'static));
+        match wrapped.or_else(|| current.source()) {
+            Some(next) => current = next,
+            None => return (obstacle, current.to_string()),
+        }
+    }
+}
+
+fn recognise(error: &(dyn StdError + 'static)) -> Option<Obstacle> {
+    use rustls::CertificateError as C;
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(match error {
+            rustls::Error::InvalidCertificate(
+                C::UnknownIssuer | C::BadSignature | C::UnhandledCriticalExtension | C::Revoked,
+            ) => Obstacle::Untrusted,
+            rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+                Obstacle::WrongName
+            }
+            rustls::Error::InvalidCertificate(
+                C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. },
+            ) => Obstacle::OutOfDate,
+            rustls::Error::InvalidCertificate(_) => Obstacle::Untrusted,
+            rustls::Error::InvalidMessage(_) => Obstacle::NotTls,
+            _ => return None,
+        });
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => Some(Obstacle::Closed),
+            std::io::ErrorKind::TimedOut => Some(Obstacle::TimedOut),
+            _ => None,
+        };
+    }
+    // The connector has no type for it.
+    (error.to_string() == "dns error").then_some(Obstacle::NoSuchName)
+}
+
+/// Says what an answer other than success means.
+///
+/// A 404, 409 or 403 is the hub's own only when it has one of the hub's codes: a proxy's must not be read as an absent twin.
+fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now: u64) -> Error {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let code = text(http::HeaderName::from_static(ERROR_CODE_HEADER));
+    let mut hub = Box::new(HubError::decode(status, code, body));
+    if (300..400).contains(&status) && hub.message.is_empty() {
+        hub.message = "a redirect, which is not followed".to_owned();
+    }
+    let retry_after = text(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    match (status, hub.code()) {
+        (401, _) => Error::Unauthorized { request, hub, clock_ahead: text(DATE).and_then(|date| ahead(now, date)) },
+        (403, Some(ErrorCode::IotHubQuotaExceeded | ErrorCode::JobQuotaExceeded)) => Error::Refused { request, hub },
+        (403, Some(_)) => Error::Unauthorized { request, hub, clock_ahead: None },
+        (404, Some(_)) => Error::NotFound { request, hub },
+        (409, Some(ErrorCode::DeviceAlreadyExists | ErrorCode::ModuleAlreadyExistsOnDevice)) => {
+            Error::AlreadyExists { request, hub }
+        }
+        (412, _) => Error::PreconditionFailed { request, hub },
+        (429, _) => Error::Throttled { request, hub, retry_after },
+        (408 | 500 | 502 | 503 | 504, _) => Error::Unavailable { request, hub, retry_after },
+        _ => Error::Refused { request, hub },
+    }
+}
+
+/// By how many seconds `now` is ahead of an HTTP date.
+fn ahead(now: u64, date: &str) -> Option<i64> {
+    let format =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let theirs = PrimitiveDateTime::parse(date, format).ok()?.assume_utc().unix_timestamp();
+    Some(i64::try_from(now).ok()? - theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_compared() {
+        for (now, date, expected) in [
+            (1_795_552_000, "Tue, 24 Nov 2026 20:26:40 GMT", Some(0)),
+            (1_795_552_600, "Tue, 24 Nov 2026 20:26:40 GMT", Some(600)),
+            (1_795_551_990, "Tue, 24 Nov 2026 20:26:40 GMT", Some(-10)),
+            (1_795_552_000, "yesterday", None),
+        ] {
+            assert_eq!(ahead(now, date), expected, "{now} {date}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Shared access policies: the five that every hub has, their rights, and who may do what.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::HubStartError;
+use super::command::Refusal;
+use super::folder::Folder;
+use crate::wire::sas::{Key, Token, covers};
+use crate::wire::{ErrorCode, Secret, decode_segment};
+
+const FILE: &str = "policies.json";
+
+/// What an operation needs (docs: Control access to IoT Hub by using shared access signatures).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    RegistryRead,
+    RegistryWrite,
+    ServiceConnect,
+    DeviceConnect,
+}
+
+impl Right {
+    fn name(self) -> &'static str {
+        match self {
+            Self::RegistryRead => "RegistryRead",
+            Self::RegistryWrite => "RegistryWrite",
+            Self::ServiceConnect => "ServiceConnect",
+            Self::DeviceConnect => "DeviceConnect",
+        }
+    }
+}
+
+/// The default policies with their rights.
+const POLICIES: [(&str, &[Right]); 5] = {
+    use Right::{DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
+    [
+        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect]),
+        ("service", &[ServiceConnect]),
+        ("device", &[DeviceConnect]),
+        ("registryRead", &[RegistryRead]),
+        ("registryReadWrite", &[RegistryRead, RegistryWrite]),
+    ]
+};
+
+/// The policies' keys.
+pub(super) struct Policies {
+    keys: [Keys; POLICIES.len()],
+}
+
+#[derive(Clone)]
+struct Keys {
+    primary: Key,
+    secondary: Key,
+}
+
+/// How a policy stands in its file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stored {
+    name: String,
+    primary_key: String,
+    secondary_key: String,
+}
+
+impl Policies {
+    /// Opens the policies of a folder, with new keys where there are none.
+    pub(super) fn open(folder: &Folder) -> Result<Self, HubStartError> {
+        if let Some(text) = folder.read(FILE)? {
+            let stored: Vec<Stored> = serde_json::from_str(&text).unwrap_or_default();
+            return Self::load(&stored).ok_or_else(|| HubStartError::Policies { path: folder.file(FILE) });
+        }
+        let mut stored = Vec::new();
+        for (name, _) in POLICIES {
+            let key = || -> Result<String, HubStartError> {
+                let mut bytes = [0; 32];
+                getrandom::fill(&mut bytes).map_err(|_| HubStartError::Random)?;
+                Ok(Key::from_bytes(bytes).to_base64().expose().to_owned())
+            };
+            stored.push(Stored { name: name.to_owned(), primary_key: key()?, secondary_key: key()? });
+        }
+        let text = serde_json::to_string_pretty(&stored).expect("text is JSON");
+        folder.write(FILE, &text, true)?;
+        Ok(Self::load(&stored).expect("made of all policies just above"))
+    }
+
+    fn load(stored: &[Stored]) -> Option<Self> {
+        let keys = POLICIES.map(|(name, _)| {
+            let stored = stored.iter().find(|stored| stored.name == name)?;
+            let primary = Key::from_base64(&stored.primary_key).ok()?;
+            Some(Keys { primary, secondary: Key::from_base64(&stored.secondary_key).ok()? })
+        });
+        let keys: Vec<Keys> = keys.into_iter().collect::<Option<_>>()?;
+        Some(Self { keys: keys.try_into().ok()? })
+    }
+
+    /// Returns the connection string of a policy, with its primary key.
+    pub(super) fn connection_string(&self, host_name: &str, policy: &str) -> Option<Secret> {
+        let key = self.find(policy)?.1.primary.to_base64();
+        Some(Secret::new(format!("HostName={host_name};SharedAccessKeyName={policy};SharedAccessKey={}", key.expose())))
+    }
+
+    fn find(&self, policy: &str) -> Option<(&'static [Right], &Keys)> {
+        let at = POLICIES.iter().position(|(name, _)| *name == policy)?;
+        Some((POLICIES[at].1, &self.keys[at]))
+    }
+}
+
+/// What a token must be for, and by whose keys it must be signed.
+pub(super) struct Access {
+    policies: Policies,
+    /// The names under which the hub is reached, in lower case, IPv6 addresses in brackets.
+    hosts: Vec<String>,
+}
+
+impl Access {
+    /// Opens the door for tokens that name one of `names`, with the port or without, or what clients are told, `host_name`.
+    pub(super) fn new(policies: Policies, host_name: &str, names: &[String], port: u16) -> Self {
+        let mut hosts = vec![host_name.to_owned()];
+        for name in names {
+            let host = match name.parse::<IpAddr>() {
+                Ok(IpAddr::V6(address)) => format!("[{address}]"),
+                _ => name.to_ascii_lowercase(),
+            };
+            hosts.push(format!("{host}:{port}"));
+            hosts.push(host);
+        }
+        Self { policies, hosts }
+    }
+
+    /// Lets a request through, or says why not. `path` is the request's, as it came.
+    pub(super) fn check(
+        &self,
+        authorization: Option<&str>,
+        path: &str,
+        needed: Right,
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
+        let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+        let Some(text) = authorization else {
+            return no("the request has no Authorization header; send a shared access signature".to_owned());
+        };
+        if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer ")) {
+            return no("the embedded hub takes shared access signatures, and no Microsoft Entra tokens".to_owned());
+        }
+        let token = match Token::parse(text) {
+            Ok(token) => token,
+            Err(error) => return no(error.to_string()),
+        };
+        let Some(policy) = token.policy() else {
+            return no("the token names no shared access policy (skn); a device's own key opens no service operation"
+                .to_owned());
+        };
+        let Some((rights, keys)) = self.policies.find(policy) else {
+            return no(format!("there is no shared access policy `{}`", policy.escape_debug()));
+        };
+        if !token.is_signed_by(&keys.primary) && !token.is_signed_by(&keys.secondary) {
+            return no(format!("the token is not signed by a key of the policy `{policy}`"));
+        }
+        // From here on the caller has shown that it knows a key, and may learn more.
+        let expiry = token.expiry();
+        if i64::try_from(expiry).is_ok_and(|expiry| expiry <= now.unix_timestamp()) {
+            let ago = now.unix_timestamp().saturating_sub_unsigned(expiry);
+            return no(format!("the token expired {ago} s ago"));
+        }
+        let resource = token.resource().unwrap_or_default();
+        let path = decode_segment(path).unwrap_or_default();
+        let path = path.trim_end_matches('/');
+        if !self.hosts.iter().any(|host| covers(&resource, &format!("{host}{path}"))) {
+            let this = self.hosts.first().map_or("", String::as_str);
+            return no(format!("the token is for `{}`, and this is {this}{path}", resource.escape_debug()));
+        }
+        if !rights.contains(&needed) {
+            let able: Vec<_> =
+                POLICIES.iter().filter(|(_, rights)| rights.contains(&needed)).map(|(n, _)| *n).collect();
+            return no(format!(
+                "the policy `{policy}` has no right {}, which this needs; {} have it",
+                needed.name(),
+                able.join(", ")
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! The data folder: locked while it is open, its secrets readable by their owner alone.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::HubStartError;
+
+const LOCK: &str = "lock";
+const HOLDER: &str = "server.json";
+
+/// A data folder that this process holds. Dropping it lets go.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Who holds a folder, as written by the holder; what is there after it is gone says where it last was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Holder {
+    pub(super) pid: u32,
+    #[serde(default)]
+    pub(super) host_name: Option<String>,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing, and takes it.
+    pub(super) fn open(path: &Path) -> Result<Self, HubStartError> {
+        let unusable = |source| HubStartError::Folder { path: path.to_owned(), source };
+        fs::create_dir_all(path).map_err(unusable)?;
+        // Absolute, so that the paths which are handed out work from anywhere.
+        let path = fs::canonicalize(path).map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path.join(LOCK))
+            .map_err(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(HubStartError::InUse { by: in_use_by(read_holder(&path).unwrap_or_default()), path })
+            }
+            Err(fs::TryLockError::Error(source)) => Err(unusable(source)),
+        }
+    }
+
+    /// Returns the path of a file in it.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Reads a file in it; nothing when it is not there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, HubStartError> {
+        let path = self.file(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(HubStartError::File { path, source }),
+        }
+    }
+
+    /// Writes a file in it whole or not at all, readable by its owner alone when it is `private`.
+    pub(super) fn write(&self, name: &str, text: &str, private: bool) -> Result<(), HubStartError> {
+        let path = self.file(name);
+        write_whole(&self.path, &path, text, private).map_err(|source| HubStartError::File { path, source })
+    }
+
+    /// Opens a file in it for reading and writing, made when it is missing, readable by its owner alone.
+    pub(super) fn open_private(&self, name: &str) -> Result<File, HubStartError> {
+        let path = self.file(name);
+        let opened = open_private(&path).and_then(|file| sync(&self.path).map(|()| file));
+        opened.map_err(|source| HubStartError::File { path, source })
+    }
+
+    /// Says who holds the folder, for those who come second.
+    pub(super) fn announce(&self, host_name: Option<&str>) -> Result<(), HubStartError> {
+        let host_name = match host_name {
+            Some(host_name) => Some(host_name.to_owned()),
+            None => self.last_host_name(),
+        };
+        let holder = Holder { pid: std::process::id(), host_name };
+        let text = serde_json::to_string(&holder).expect("numbers and text are JSON");
+        self.write(HOLDER, &text, false)
+    }
+
+    /// Returns where the folder was last served, or is.
+    pub(super) fn last_host_name(&self) -> Option<String> {
+        read_holder(&self.path)?.host_name
+    }
+}
+
+fn read_holder(folder: &Path) -> Option<Holder> {
+    serde_json::from_str(&fs::read_to_string(folder.join(HOLDER)).ok()?).ok()
+}
+
+fn in_use_by(holder: Holder) -> String {
+    match holder {
+        Holder { pid: 0, .. } => "another process".to_owned(),
+        Holder { pid, host_name: None } => format!("process {pid}"),
+        Holder { pid, host_name: Some(host) } => format!("process {pid}, which serves it as {host}"),
+    }
+}
+
+fn write_whole(folder: &Path, path: &Path, text: &str, private: bool) -> io::Result<()> {
+    // tempfile makes files that only their owner can read.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    if !private {
+        set_mode(file.as_file(), 0o644)?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync(folder)
+}
+
+/// Makes the names in a folder last.
+#[cfg(unix)]
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn set_mode(_: &File, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}

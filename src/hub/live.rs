@@ -1,0 +1,69 @@
+//! The hub that many ask at once: the machine behind a lock, its changes on their way to the disk, its answers held back
+//! until the disk has what they show.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::Clock;
+use super::command::{Command, Entropy, Refusal, Reply};
+use super::state::Hub;
+use super::store::{Committer, Failure};
+use crate::wire::ErrorCode;
+
+/// A hub with its store.
+pub(super) struct Live {
+    hub: Mutex<Hub>,
+    committer: Committer,
+    clock: Clock,
+}
+
+impl Live {
+    pub(super) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
+        Self { hub: Mutex::new(hub), committer, clock }
+    }
+
+    /// Returns what time it is for the hub.
+    pub(super) fn now(&self) -> time::OffsetDateTime {
+        (self.clock)()
+    }
+
+    /// Does what a command asks, and answers when what the answer shows is on disk.
+    pub(super) async fn handle(&self, command: Command) -> Result<Reply, Refusal> {
+        if command.writes()
+            && let Some(failure) = self.committer.failure()
+        {
+            return Err(stopped(&failure));
+        }
+        let now = self.now();
+        let outcome = {
+            // A panic inside `handle` comes before anything is changed, so what is behind the lock is whole.
+            let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+            let outcome = hub.handle(command, now);
+            if let Some(change) = &outcome.change {
+                // Under the lock, so that changes are queued in the order in which they were made.
+                self.committer.submit(change.clone());
+            }
+            outcome
+        };
+        if outcome.seen > 0 {
+            self.committer.wait(outcome.seen).await.map_err(|failure| stopped(&failure))?;
+        }
+        outcome.reply
+    }
+}
+
+fn stopped(failure: &Failure) -> Refusal {
+    Refusal::new(
+        ErrorCode::ServiceUnavailable,
+        format!(
+            "the hub could not write to its data folder and takes no more writes until it is started again: {failure}"
+        ),
+    )
+}
+
+/// Returns fresh random bytes for a command.
+pub(super) fn entropy() -> Result<Entropy, Refusal> {
+    let mut bytes = [0; 80];
+    getrandom::fill(&mut bytes)
+        .map_err(|_| Refusal::new(ErrorCode::ServerError, "the system gives no random numbers"))?;
+    Ok(Entropy(bytes))
+}

@@ -1,0 +1,294 @@
+//! Starting and stopping the hub as a server: listener, TLS, connections.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use super::access::{Access, Policies};
+use super::ca::Authority;
+use super::folder::Folder;
+use super::live::Live;
+use super::request_log::{self, RequestObserver};
+use super::service::Service;
+use super::store::{Committer, Store};
+use super::{Clock, HubStartError};
+use crate::twin::HubHost;
+use crate::wire::Secret;
+
+/// A client that has not finished its TLS handshake by then is let go.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client whose next request has not come by then is let go. Longer than clients keep an idle connection, so that they and
+/// not the hub are the ones to close it.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often an HTTP/2 client is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Requests under way have so long when the hub is stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failed accept (no file descriptors left, say) some connections may end before the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a hub is to be started.
+#[derive(Clone)]
+pub struct HubOptions {
+    /// The data folder, made when it is missing.
+    pub data: PathBuf,
+    /// Where to listen; port 0 picks a free one.
+    pub https: SocketAddr,
+    /// The name by which clients reach it, where the address is not what they use.
+    pub host_name: Option<String>,
+    /// Who is told of every request.
+    pub request_observer: Option<RequestObserver>,
+    /// A file that gets a line of JSON for every request.
+    pub request_log: Option<PathBuf>,
+}
+
+impl HubOptions {
+    /// Listens on a free port of 127.0.0.1.
+    pub fn loopback(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            https: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            host_name: None,
+            request_observer: None,
+            request_log: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for HubOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { data, https, host_name, request_observer: _, request_log } = self;
+        f.debug_struct("HubOptions")
+            .field("data", data)
+            .field("https", https)
+            .field("host_name", host_name)
+            .field("request_log", request_log)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client needs to know of a running hub; serialized, the content of a ready file.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// The host name with its port (none for 443), as connection strings and tokens have it.
+    pub host_name: String,
+    /// The address that is listened on.
+    pub https: SocketAddr,
+    /// The certificate authority to trust, in PEM.
+    pub ca_file: PathBuf,
+    /// One for each shared access policy.
+    pub connection_strings: ConnectionStrings,
+}
+
+/// Connection strings with their keys. Serializing them shows the keys, `Debug` does not.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStrings {
+    /// All rights.
+    #[serde(serialize_with = "expose")]
+    pub iothubowner: Secret,
+    /// Twins and queries.
+    #[serde(serialize_with = "expose")]
+    pub service: Secret,
+    /// Devices.
+    #[serde(serialize_with = "expose")]
+    pub device: Secret,
+    /// Identities, to read.
+    #[serde(serialize_with = "expose")]
+    pub registry_read: Secret,
+    /// Identities, to read and write.
+    #[serde(serialize_with = "expose")]
+    pub registry_read_write: Secret,
+}
+
+fn expose<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// A hub that listens. [`RunningHub::stop`] ends it in good order; dropped, it ends without waiting for anybody.
+#[derive(Debug)]
+pub struct RunningHub {
+    address: SocketAddr,
+    ready: Ready,
+    shutdown: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+}
+
+impl RunningHub {
+    /// Returns the address that it listens on.
+    pub fn https_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns what clients need to know.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Stops it: no new request, those under way finish (within ten seconds), the store is closed, the folder is free.
+    pub async fn stop(self) {
+        let _ = self.shutdown.send(true);
+        let _ = self.accepting.await;
+    }
+}
+
+/// Starts a hub. When this returns it listens.
+///
+/// # Errors
+///
+/// When the data folder is not usable or in use, or the address cannot be listened on.
+pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubStartError> {
+    let HubOptions { data, https, host_name, request_observer, request_log } = options;
+    let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
+    let folder = Folder::open(&data)?;
+    folder.announce(None)?;
+    let listener = TcpListener::bind(https).await;
+    let listener = listener.map_err(|source| HubStartError::Listen { address: https, source })?;
+    let address = listener.local_addr().map_err(|source| HubStartError::Listen { address: https, source })?;
+
+    let names = names(address, host_name.as_ref());
+    let authority = Authority::open(&folder)?;
+    let tls = authority.server_config(&names)?;
+    let policies = Policies::open(&folder)?;
+    let ready = ready(address, host_name.as_ref(), &authority, &policies);
+    let access = Access::new(policies, &ready.host_name, &names, address.port());
+    folder.announce(Some(&ready.host_name))?;
+
+    let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
+    if let Some(path) = request_log {
+        observers.push(request_log::to_file(&path)?);
+    }
+    // Reading a large fleet takes its time, and others may be using this runtime.
+    let (store, hub) = match tokio::task::spawn_blocking(move || Store::open(folder)).await {
+        Ok(opened) => opened?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
+    let committer = Committer::start(store).map_err(HubStartError::Thread)?;
+    let live = Arc::new(Live::new(hub, committer, clock));
+    let service = Service::new(live, access, observers);
+
+    let (shutdown, stopping) = watch::channel(false);
+    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, stopping));
+    Ok(RunningHub { address, ready, shutdown, accepting })
+}
+
+/// Returns the names that the certificate and tokens may have, without ports.
+fn names(address: SocketAddr, host_name: Option<&HubHost>) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Some(host) = host_name {
+        names.push(host.name().trim_matches(['[', ']']).to_owned());
+    }
+    let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    names.extend([reached_at(address).to_string(), "localhost".to_owned()]);
+    names.extend(loopback.map(|address| address.to_string()));
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+/// The address that a client on this machine uses for one that is listened on.
+fn reached_at(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority, policies: &Policies) -> Ready {
+    let port = address.port();
+    let host_name = match host_name {
+        // A port that was given with the name is that of a forwarder, which clients are to use.
+        Some(host) if host.as_str() != host.name() => host.as_str().to_owned(),
+        // Some SDKs cannot be told a port, and for this one they need not be.
+        Some(host) if port == 443 => host.name().to_owned(),
+        Some(host) => format!("{}:{port}", host.name()),
+        None => match SocketAddr::new(reached_at(address), port) {
+            at if port == 443 => at.to_string().trim_end_matches(":443").to_owned(),
+            at => at.to_string(),
+        },
+    };
+    let of = |policy| policies.connection_string(&host_name, policy).expect("all default policies have keys");
+    let connection_strings = ConnectionStrings {
+        iothubowner: of("iothubowner"),
+        service: of("service"),
+        device: of("device"),
+        registry_read: of("registryRead"),
+        registry_read_write: of("registryReadWrite"),
+    };
+    Ready { ca_file: authority.file().clone(), https: address, connection_strings, host_name }
+}
+
+/// Takes connections until it is told to stop, or until the hub is dropped.
+async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service, mut stopping: watch::Receiver<bool>) {
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (tls, service) = (tls.clone(), service.clone());
+                    connections.spawn(serve(stream, tls, service, graceful.watcher(), stopping.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+            // Collects those that have ended; disabled while there are none.
+            Some(_) = connections.join_next() => {}
+            told = stopping.changed() => {
+                if told.is_err() {
+                    return;
+                }
+                break;
+            }
+        }
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
+    connections.shutdown().await;
+    // The last owner of the store closes it, which waits for the disk.
+    let _ = tokio::task::spawn_blocking(move || drop(service)).await;
+}
+
+async fn serve(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    service: Service,
+    watcher: Watcher,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Answers are small and wanted at once.
+    let _ = stream.set_nodelay(true);
+    let stream = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) | Err(_) => return,
+        },
+        // It has asked for nothing yet.
+        _ = stopping.changed() => return,
+    };
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // What TLS agreed on is known; to find it out from the first bytes would wait for them without end.
+    builder = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => builder.http2_only(),
+        _ => builder.http1_only(),
+    };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
+    let answer = hyper::service::service_fn(move |request| {
+        let service = service.clone();
+        async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
+    });
+    // How a connection ends is its client's business.
+    let _ = watcher.watch(builder.serve_connection(TokioIo::new(stream), answer).into_owned()).await;
+}

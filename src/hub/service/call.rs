@@ -1,0 +1,144 @@
+//! What every request must have: a version that is served, and a token with the right to what it asks.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, Uri, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::refusal::bad_json;
+use super::{Context, text_of};
+use crate::hub::access::Right;
+use crate::hub::command::Refusal;
+use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
+
+/// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
+const BODY_MAX_BYTES: usize = 1 << 20;
+/// A body that has not come by then does not come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A right as a type, so that a resource cannot be written without one.
+pub(super) trait Needs {
+    const RIGHT: Right;
+}
+
+macro_rules! needs {
+    ($($name:ident)*) => {
+        $(pub(super) struct $name;
+
+        impl Needs for $name {
+            const RIGHT: Right = Right::$name;
+        })*
+    };
+}
+
+needs! { RegistryRead RegistryWrite ServiceConnect }
+
+/// A request that may be done: its version is served and its token has the right `R`.
+pub(super) struct Call<R> {
+    uri: Uri,
+    /// The request's headers.
+    pub(super) headers: HeaderMap,
+    right: PhantomData<fn() -> R>,
+}
+
+impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
+        let version = api_version(&parts.uri);
+        if !version.is_some_and(|version| SERVED_API_VERSIONS.contains(&version)) {
+            let found = match version {
+                None => "the request names no api-version".to_owned(),
+                Some(version) => format!("the api-version `{}` is not served", version.escape_debug()),
+            };
+            let text = format!("{found}; these are: {}", SERVED_API_VERSIONS.join(", "));
+            return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
+        }
+        let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
+        context.access.check(authorization, parts.uri.path(), R::RIGHT, context.live.now())?;
+        Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
+    }
+}
+
+impl<R> Call<R> {
+    /// Returns the device that the path's second segment names.
+    pub(super) fn device(&self) -> Result<DeviceId, Refusal> {
+        self.segment(1)?.parse().map_err(invalid)
+    }
+
+    /// Returns the twin that the path names, a device's or a module's.
+    pub(super) fn twin(&self) -> Result<TwinId, Refusal> {
+        let device = self.device()?;
+        let module = match self.segment(3)? {
+            none if none.is_empty() => None,
+            module => Some(module.parse().map_err(invalid)?),
+        };
+        Ok(TwinId { device, module })
+    }
+
+    /// Returns the condition that the request sets.
+    pub(super) fn if_match(&self) -> IfMatch {
+        match self.headers.get(header::IF_MATCH) {
+            None => IfMatch::Absent,
+            // What is no text is no etag of ours either, and must not count as no condition.
+            Some(value) => IfMatch::parse(Some(value.to_str().unwrap_or("\"\u{fffd}\""))),
+        }
+    }
+
+    /// Returns a parameter of the query string, as it stands there.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(&self.uri, name)
+    }
+
+    /// Decodes one segment of the path, once, after the path was split: ids hold `%` and `#`, and `+` is a plus. Empty when
+    /// the path has fewer.
+    fn segment(&self, index: usize) -> Result<String, Refusal> {
+        let raw = self.uri.path().trim_start_matches('/').split('/').nth(index).unwrap_or("");
+        decode_segment(raw).ok_or_else(|| invalid("the path is not UTF-8"))
+    }
+}
+
+/// Returns the version that a request asks for.
+pub(super) fn api_version(uri: &Uri) -> Option<&str> {
+    parameter(uri, "api-version")
+}
+
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    uri.query()?
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+fn invalid(reason: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::ArgumentInvalid, reason.to_string())
+}
+
+/// Reads a body and the JSON in it.
+pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    let bytes = read(body).await?;
+    if bytes.is_empty() {
+        return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| bad_json(&error))
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX_BYTES).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::new(ErrorCode::MessageTooLarge, format!("the body has more than {BODY_MAX_BYTES} bytes")))
+        }
+        Ok(Err(_)) => Err(Refusal::new(ErrorCode::GenericBadRequest, "the body broke off")),
+        Err(_) => Err(Refusal::new(ErrorCode::GenericBadRequest, "the body did not come in time")),
+    }
+}

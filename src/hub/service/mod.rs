@@ -1,0 +1,159 @@
+//! HTTPS in, commands out, and back: one file per resource of the service API.
+//!
+//! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
+//! must have (version, right) in [`call`], and the rest by the resources.
+
+mod call;
+mod devices;
+mod query;
+mod refusal;
+mod statistics;
+mod twins;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use super::access::Access;
+use super::command::Refusal;
+use super::device::Document;
+use super::live::Live;
+use super::request_log::{RequestObserver, RequestRecord};
+use crate::twin::ETag;
+use crate::wire;
+use crate::wire::ErrorCode;
+use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
+
+/// What the resources work with.
+pub(super) struct Context {
+    live: Arc<Live>,
+    access: Access,
+}
+
+/// The service API of one hub.
+#[derive(Clone)]
+pub(super) struct Service {
+    context: Arc<Context>,
+    observers: Arc<[RequestObserver]>,
+    router: Router,
+}
+
+impl Service {
+    pub(super) fn new(live: Arc<Live>, access: Access, observers: Vec<RequestObserver>) -> Self {
+        let context = Arc::new(Context { live, access });
+        let router = router().with_state(context.clone());
+        Self { context, observers: observers.into(), router }
+    }
+
+    /// Answers one request, whatever happens.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
+        let mut record = RequestRecord {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            api_version: call::api_version(request.uri()).map(str::to_owned),
+            if_match: text_of(request.headers(), &header::IF_MATCH).map(str::to_owned),
+            status: 0,
+            error_code: None,
+        };
+        let routed = self.router.clone().oneshot(request.map(Body::new));
+        // A fault in one request's handling is that request's alone.
+        let mut response = match AssertUnwindSafe(routed).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
+        };
+        let request_id = request_id();
+        let refusal = response.extensions_mut().remove::<Refusal>();
+        if let Some(Refusal { code, text }) = refusal {
+            let tracking_id = wire::error::tracking_id(&request_id, self.context.live.now());
+            let body = wire::error::encode_body(code, &text, &tracking_id);
+            *response.body_mut() = Body::from(body.to_string());
+            let headers = response.headers_mut();
+            // The router counted the empty body.
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
+            for name in [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK] {
+                if let Ok(name) = name.parse::<header::HeaderName>() {
+                    headers.insert(name, HeaderValue::from_static(code.name()));
+                }
+            }
+            record.error_code = Some(code.name().to_owned());
+        }
+        if let Ok(request_id) = HeaderValue::try_from(request_id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
+        }
+        record.status = response.status().as_u16();
+        for observer in &*self.observers {
+            observer(&record);
+        }
+        response
+    }
+}
+
+fn router() -> Router<Arc<Context>> {
+    let mut router = Router::new();
+    // Some SDKs put a slash before the question mark.
+    for slash in ["", "/"] {
+        let path = |path: &str| format!("{path}{slash}");
+        let device = || get(devices::get).put(devices::put).delete(devices::delete);
+        router = router
+            .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/devices"), get(devices::list))
+            .route(&path("/devices/{device}"), device())
+            // A device may be called so as well.
+            .route(&path("/devices/query"), device().merge(post(query::post)))
+            .route(&path("/statistics/devices"), get(statistics::devices))
+            .route(&path("/statistics/service"), get(statistics::service));
+    }
+    router
+        .fallback(|| async { unserved(StatusCode::NOT_FOUND, "there is no such resource on the embedded hub") })
+        .method_not_allowed_fallback(|| async {
+            unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
+        })
+}
+
+/// No code of the service's says that a path means nothing; above all it must not look like a device that is not there.
+fn unserved(status: StatusCode, text: &str) -> Response {
+    let mut response = Refusal::new(ErrorCode::InvalidOperation, text).into_response();
+    *response.status_mut() = status;
+    response
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Answers with a document and its etag, between quotes as the header wants it.
+fn document(document: &Document, etag: &ETag) -> Response {
+    let mut response = json(Bytes::from_owner(document.clone()));
+    if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// Answers with JSON text.
+fn json(text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(text.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
+    response
+}
+
+/// Returns a random id in the form of a UUID.
+fn request_id() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness the id is all zeros, which is a poor name and no reason to fail.
+    let _ = getrandom::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

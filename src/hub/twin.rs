@@ -1,0 +1,234 @@
+//! A twin's document and its one write: what merges, what moves, what is refused.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::command::{Refusal, TwinWrite};
+use super::identity::Identity;
+use super::timestamp::{NEVER, timestamp};
+use crate::twin::limits::{Violation, check_size, check_values, section_size};
+use crate::twin::{DeviceId, ETag, Object, Section, patch};
+use crate::wire::ErrorCode;
+use crate::wire::registry::{AuthenticationType, Capabilities, DeviceStatus, Thumbprints};
+use crate::wire::twins::TwinBody;
+
+const METADATA: &str = "$metadata";
+const VERSION: &str = "$version";
+const LAST_UPDATED: &str = "$lastUpdated";
+const LAST_UPDATED_VERSION: &str = "$lastUpdatedVersion";
+
+/// A device twin as `GET /twins/{id}` answers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct TwinDocument {
+    device_id: DeviceId,
+    pub(super) etag: ETag,
+    device_etag: ETag,
+    status: DeviceStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_reason: Option<String>,
+    status_update_time: String,
+    connection_state: String,
+    last_activity_time: String,
+    cloud_to_device_message_count: u64,
+    authentication_type: AuthenticationType,
+    x509_thumbprint: Thumbprints,
+    model_id: String,
+    version: u64,
+    tags: Object,
+    properties: Properties,
+    capabilities: Capabilities,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_scopes: Option<Vec<String>>,
+}
+
+/// Both sections with `$metadata` and `$version` among their keys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Properties {
+    desired: Object,
+    reported: Object,
+}
+
+impl TwinDocument {
+    /// Makes the twin of a new identity: empty, all versions 1.
+    pub(super) fn fresh(identity: &Identity, now: time::OffsetDateTime) -> Self {
+        let now = timestamp(now);
+        let section = |metadata: Value| -> Object {
+            [(METADATA.to_owned(), metadata), (VERSION.to_owned(), 1.into())].into_iter().collect()
+        };
+        let mut twin = Self {
+            device_id: identity.device_id.clone(),
+            etag: etag_of(1),
+            device_etag: identity.etag.clone(),
+            status: identity.status,
+            status_reason: None,
+            status_update_time: NEVER.to_owned(),
+            connection_state: "Disconnected".to_owned(),
+            last_activity_time: NEVER.to_owned(),
+            cloud_to_device_message_count: 0,
+            authentication_type: AuthenticationType::default(),
+            x509_thumbprint: Thumbprints::default(),
+            model_id: String::new(),
+            version: 1,
+            tags: Object::new(),
+            properties: Properties {
+                desired: section(json!({ LAST_UPDATED: now, LAST_UPDATED_VERSION: 1 })),
+                reported: section(json!({ LAST_UPDATED: now })),
+            },
+            capabilities: Capabilities::default(),
+            device_scope: None,
+            parent_scopes: None,
+        };
+        twin.follow(identity);
+        twin
+    }
+
+    /// Says whether it is as this program writes it, as far as its types do not say so.
+    pub(super) fn is_sound(&self) -> bool {
+        counter_of(&self.etag).is_some()
+    }
+
+    /// Takes over what the twin shows of its identity. The twin's own etag and versions stay.
+    pub(super) fn follow(&mut self, identity: &Identity) {
+        self.device_etag = identity.etag.clone();
+        self.status = identity.status;
+        self.status_reason = identity.status_reason.clone();
+        self.status_update_time = identity.status_updated_time.clone();
+        self.authentication_type = identity.authentication.kind;
+        self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
+        self.capabilities = identity.capabilities;
+        self.device_scope = identity.device_scope.clone();
+        self.parent_scopes = identity.parent_scopes.clone();
+    }
+
+    /// Writes to tags and desired properties. Says whether anything was written: a body that names no section writes nothing.
+    pub(super) fn write(
+        &mut self,
+        how: TwinWrite,
+        mut body: TwinBody,
+        now: time::OffsetDateTime,
+    ) -> Result<bool, Refusal> {
+        if how == TwinWrite::Replace {
+            // What a replacement does not name is wiped, a whole section like a key.
+            body.tags.get_or_insert_default();
+            body.desired.get_or_insert_default();
+        }
+        if let Some(new) = &body.tags {
+            written(Section::Tags, how, &mut self.tags, new)?;
+        }
+        if let Some(new) = &body.desired {
+            self.write_desired(how, new, &timestamp(now))?;
+        }
+        let wrote = body.tags.is_some() || body.desired.is_some();
+        if wrote {
+            self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+            self.version += 1;
+        }
+        Ok(wrote)
+    }
+
+    fn write_desired(&mut self, how: TwinWrite, new: &Object, now: &str) -> Result<(), Refusal> {
+        let section = &mut self.properties.desired;
+        let mut metadata = match section.remove(METADATA) {
+            Some(Value::Object(metadata)) => metadata,
+            _ => Object::new(),
+        };
+        let version = section.remove(VERSION).and_then(|version| version.as_u64()).unwrap_or(0) + 1;
+        written(Section::Desired, how, section, new)?;
+        let stamp = Stamp { now, version };
+        match how {
+            TwinWrite::Merge => stamp.merge(&mut metadata, new),
+            TwinWrite::Replace => metadata = stamp.node(&Value::Object(section.clone())),
+        }
+        section.insert(METADATA.to_owned(), metadata.into());
+        section.insert(VERSION.to_owned(), version.into());
+        Ok(())
+    }
+}
+
+/// Writes `new` to a section that holds no `$` keys, or refuses it by the limits.
+fn written(section: Section, how: TwinWrite, target: &mut Object, new: &Object) -> Result<(), Refusal> {
+    if let Some(violation) = check_values(new).first() {
+        return Err(refuse(section, violation));
+    }
+    let before = section_size(target);
+    if how == TwinWrite::Replace {
+        target.clear();
+    }
+    patch::merge(target, new);
+    // A section that is too large already may shrink, and may not grow.
+    match check_size(section, target) {
+        Some(violation) if section_size(target) > before => Err(refuse(section, &violation)),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(section: Section, violation: &Violation) -> Refusal {
+    let root = match section {
+        Section::Tags => "tags",
+        Section::Desired => "properties.desired",
+    };
+    let path: String = violation.keys.iter().flat_map(|key| [".", key]).collect();
+    let path: String = format!("{root}{path}").escape_debug().to_string();
+    Refusal::new(ErrorCode::ArgumentInvalid, format!("{path}: {}", violation.rule))
+}
+
+/// What a write leaves on every node of `$metadata` that it touches.
+struct Stamp<'a> {
+    now: &'a str,
+    version: u64,
+}
+
+impl Stamp<'_> {
+    fn put(&self, metadata: &mut Object) {
+        metadata.insert(LAST_UPDATED.to_owned(), self.now.into());
+        metadata.insert(LAST_UPDATED_VERSION.to_owned(), self.version.into());
+    }
+
+    /// Stamps an object's node and what the patch names below it. The hub goes by the keys that are sent and not by
+    /// values, so an equal value is stamped as well.
+    fn merge(&self, metadata: &mut Object, patch: &Object) {
+        self.put(metadata);
+        for (key, value) in patch {
+            match value {
+                Value::Null => {
+                    metadata.remove(key);
+                }
+                Value::Object(inner) => {
+                    // Over a scalar this makes an object, whose node had no children to keep.
+                    let child = metadata.entry(key.as_str()).or_insert_with(|| json!({}));
+                    self.merge(child.as_object_mut().expect("every node of $metadata is an object"), inner);
+                }
+                leaf => {
+                    metadata.insert(key.clone(), self.node(leaf).into());
+                }
+            }
+        }
+    }
+
+    /// Returns the node of a value that has none yet. An array is a leaf: it is replaced whole.
+    fn node(&self, value: &Value) -> Object {
+        let mut metadata = Object::new();
+        self.put(&mut metadata);
+        if let Value::Object(object) = value {
+            for (key, value) in object {
+                metadata.insert(key.clone(), self.node(value).into());
+            }
+        }
+        metadata
+    }
+}
+
+/// Returns a twin's etag: its counter as eight bytes, the highest first, in base64.
+fn etag_of(counter: u64) -> ETag {
+    ETag::new(STANDARD.encode(counter.to_be_bytes()))
+}
+
+fn counter_of(etag: &ETag) -> Option<u64> {
+    Some(u64::from_be_bytes(STANDARD.decode(etag.as_str()).ok()?.try_into().ok()?))
+}

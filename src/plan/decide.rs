@@ -1,0 +1,289 @@
+//! What is to be done about one twin, given what is declared, what is live and what the records in it say.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::change::{Change, Conflict, Verdict};
+use super::ownership::{OwnershipRecord, Records, Wanted, value_hash, verdict};
+use super::target::{RecordWrite, Sections, Target};
+use super::twin_plan::Taken;
+use crate::manifest::{FleetName, Leaf, Ownership};
+use crate::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
+use crate::twin::{MergePatch, Section, TwinPath};
+
+/// In whose name, and by which rules, twins are planned.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub(super) fleet: FleetName,
+    pub(super) ownership: Ownership,
+    pub(super) take_ownership: bool,
+    pub(super) revision: String,
+}
+
+/// The leaves declared for a twin, and what a record of them holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declared<'d> {
+    pub(super) leaves: &'d [Leaf],
+    pub(super) owns: BTreeMap<TwinPath, u16>,
+}
+
+impl<'d> Declared<'d> {
+    pub(super) fn new(leaves: &'d [Leaf]) -> Self {
+        let owns = leaves.iter().map(|leaf| (leaf.path.clone(), value_hash(leaf.value.as_ref()))).collect();
+        Self { leaves, owns }
+    }
+}
+
+/// What is to be done about one twin. Where there are conflicts there is nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Decision {
+    pub(super) changes: Vec<Change>,
+    pub(super) taken: Vec<Taken>,
+    pub(super) patch: MergePatch,
+    pub(super) inverse: MergePatch,
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+impl Decision {
+    /// Says whether the twin is as it should be, the record included.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.patch.is_empty() && self.conflicts.is_empty()
+    }
+}
+
+/// Decides about one twin.
+///
+/// Under [`Ownership::None`] this fleet's own record is neither read nor written: one that is left from before stays as it is.
+/// Other fleets' records are looked at in any case, for they say what others will write again; nor are they written: what is
+/// taken over then stays in them.
+pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
+    let records = Records::read(live.tags, &rules.fleet);
+    let mut conflicts: Vec<Conflict> = records.problems.values().map(|problem| record_conflict(problem)).collect();
+    let own = match rules.ownership {
+        Ownership::Record => {
+            conflicts.extend(records.own_problem.as_deref().map(record_conflict));
+            records.own.as_ref()
+        }
+        Ownership::None => None,
+    };
+    if !conflicts.is_empty() {
+        return Decision { conflicts, ..Decision::default() };
+    }
+
+    let mut changes = Changes { live, own, found: BTreeMap::new() };
+    let mut taken = Vec::new();
+    for leaf in declared.leaves {
+        for (fleet, revision, owned) in overlaps(&records, &leaf.path) {
+            if rules.take_ownership {
+                taken.push(Taken { fleet, path: owned });
+            } else {
+                conflicts.push(Conflict::OwnedByOther {
+                    path: leaf.path.clone(),
+                    owned,
+                    fleet,
+                    revision,
+                    origin: Some(leaf.origin.clone()),
+                });
+            }
+        }
+        conflicts.extend(changes.declared(leaf, rules.ownership));
+    }
+    taken.sort();
+    taken.dedup();
+    if !conflicts.is_empty() {
+        return Decision { conflicts, ..Decision::default() };
+    }
+    changes.undeclared(declared, &records, &taken);
+    let changes: Vec<Change> = changes.found.into_values().collect();
+
+    let writes = record_writes(rules, declared, &records, own, &changes, &taken, live);
+    if changes.is_empty() && writes.is_empty() {
+        return Decision::default();
+    }
+    let target = Target::reach(live, &changes, &writes);
+    let (patch, inverse) = target.patches(live);
+    let conflicts = outgrown(rules, live, &target, &patch);
+    if !conflicts.is_empty() {
+        return Decision { conflicts, ..Decision::default() };
+    }
+    Decision { changes, taken, patch, inverse, conflicts }
+}
+
+fn record_conflict(problem: &str) -> Conflict {
+    Conflict::Record { problem: problem.to_owned() }
+}
+
+fn overlaps(records: &Records, path: &TwinPath) -> Vec<(FleetName, String, TwinPath)> {
+    let mut found = Vec::new();
+    records.overlapping(path, |fleet, record, owned| {
+        found.push((fleet.clone(), record.revision.clone(), owned.clone()));
+    });
+    found
+}
+
+/// The changes of one twin in the making.
+struct Changes<'t> {
+    live: Sections<'t>,
+    own: Option<&'t OwnershipRecord>,
+    found: BTreeMap<TwinPath, Change>,
+}
+
+impl Changes<'_> {
+    fn applied(&self, path: &TwinPath) -> Option<u16> {
+        self.own.and_then(|record| record.owns.get(path)).copied()
+    }
+
+    /// Finds what is to be done about a declared leaf, or says what would be destroyed by it.
+    fn declared(&mut self, leaf: &Leaf, ownership: Ownership) -> Option<Conflict> {
+        // An object that is in the way loses all that is in it. An empty object that is declared is no exception: it means
+        // that the object must be there and empty.
+        let strangers: Vec<TwinPath> =
+            self.live.leaves_under(&leaf.path).into_iter().filter(|path| self.applied(path).is_none()).collect();
+        if !strangers.is_empty() {
+            return Some(Conflict::WouldDestroy {
+                path: leaf.path.clone(),
+                leaves: strangers,
+                origin: Some(leaf.origin.clone()),
+            });
+        }
+        let live = self.live.leaf(&leaf.path);
+        let wanted = leaf.value.as_ref().map_or(Wanted::Absent, Wanted::Value);
+        let verdict = verdict(self.applied(&leaf.path), wanted, live)?;
+        if verdict == Verdict::Adopt && ownership == Ownership::None {
+            return None;
+        }
+        if leaf.value.is_some()
+            && let Some((path, value)) = self.live.blocked_by(&leaf.path)
+        {
+            // A scalar where an object is declared: replaced, and listed. If this fleet put it there it is *removed* instead,
+            // which is found later.
+            self.found.entry(path.clone()).or_insert_with(|| Change {
+                path,
+                verdict: Verdict::Overwrite,
+                before: Some(value.clone()),
+                after: None,
+                origin: Some(leaf.origin.clone()),
+            });
+        }
+        self.found.insert(
+            leaf.path.clone(),
+            Change {
+                path: leaf.path.clone(),
+                verdict,
+                before: live.cloned(),
+                after: leaf.value.clone(),
+                origin: Some(leaf.origin.clone()),
+            },
+        );
+        None
+    }
+
+    /// Finds what is to be removed: what this fleet owns and no longer declares.
+    ///
+    /// What another fleet's record owns by now is let go, and neither removed nor a conflict: this fleet asks for nothing there
+    /// any more.
+    fn undeclared(&mut self, declared: &Declared<'_>, records: &Records, taken: &[Taken]) {
+        let Some(own) = self.own else { return };
+        for (path, &hash) in own.owns.iter().filter(|(path, _)| !declared.owns.contains_key(path)) {
+            let live = self.live.leaf(path);
+            let Some(verdict) = verdict(Some(hash), Wanted::Undeclared, live) else { continue };
+            let belongs_to_other = overlaps(records, path)
+                .into_iter()
+                .any(|(fleet, _, owned)| taken.binary_search(&Taken { fleet, path: owned }).is_err());
+            if !belongs_to_other {
+                let change = Change { path: path.clone(), verdict, before: live.cloned(), after: None, origin: None };
+                self.found.insert(path.clone(), change);
+            }
+        }
+    }
+}
+
+/// Returns the records that are to be written: this fleet's, and those that something is taken out of. The revision is written
+/// when something else changes, never alone.
+fn record_writes(
+    rules: &Rules,
+    declared: &Declared<'_>,
+    records: &Records,
+    own: Option<&OwnershipRecord>,
+    changes: &[Change],
+    taken: &[Taken],
+    live: Sections<'_>,
+) -> Vec<RecordWrite> {
+    if rules.ownership == Ownership::None {
+        return Vec::new();
+    }
+    let same_entries = match own {
+        Some(own) => !own.owns.is_empty() && own.owns == declared.owns,
+        None => declared.owns.is_empty(),
+    };
+    let something_else = !taken.is_empty() || changes.iter().any(|change| change.verdict.touches_value());
+    let mut writes = taken_writes(taken, records);
+    let after = (!declared.owns.is_empty())
+        .then(|| OwnershipRecord { revision: rules.revision.clone(), owns: declared.owns.clone() }.write());
+    if (!same_entries || something_else) && (own.is_some() || after.is_some()) {
+        let mut after = after;
+        if same_entries && let Some(after) = &mut after {
+            // As they stand, whatever their order: nothing is written that does not differ.
+            keep_entries(after, live, &rules.fleet);
+        }
+        writes.push(RecordWrite { fleet: rules.fleet.clone(), after });
+    }
+    writes
+}
+
+fn keep_entries(record: &mut Value, live: Sections<'_>, fleet: &FleetName) {
+    if let Some(entries) = live.find(&super::ownership::record_path(fleet).child("owns")) {
+        record["owns"] = entries.clone();
+    }
+}
+
+/// Returns what becomes of the records that entries are taken out of. A record that has none left goes.
+fn taken_writes(taken: &[Taken], records: &Records) -> Vec<RecordWrite> {
+    taken
+        .chunk_by(|a, b| a.fleet == b.fleet)
+        .filter_map(|taken| {
+            let mut record = records.others.get(&taken[0].fleet)?.clone();
+            taken.iter().for_each(|taken| {
+                record.owns.remove(&taken.path);
+            });
+            let after = (!record.owns.is_empty()).then(|| record.write());
+            Some(RecordWrite { fleet: taken[0].fleet.clone(), after })
+        })
+        .collect()
+}
+
+/// Finds what the hub would refuse of the twin as it is to be. A section that is too large already may stay so as long as it
+/// does not grow (docs: Understand and use device twins, "Device twin size").
+fn outgrown(rules: &Rules, live: Sections<'_>, target: &Target, patch: &MergePatch) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    for section in Section::ALL {
+        let after = target.sections().section(section);
+        for violation in check_values(patch.section(section)) {
+            let place = violation.keys.iter().fold(section.to_string(), |place, key| format!("{place}.{key}"));
+            conflicts.push(Conflict::Limit { problem: format!("{place}: {}", violation.rule) });
+        }
+        let Some(violation) = check_size(section, after) else { continue };
+        let before = section_size(live.section(section));
+        if section_size(after) <= before {
+            continue;
+        }
+        let Rule::SectionSize { found, .. } = violation.rule else { continue };
+        let maximum = section_max_bytes(section);
+        let mut problem =
+            format!("{section} would have {found} bytes as the hub counts, and it takes {maximum} at most");
+        let record = target.tags.get(super::ownership::RECORDS_KEY).and_then(|all| all.get(rules.fleet.as_str()));
+        if section == Section::Tags
+            && let Some(Value::Object(record)) = record
+        {
+            let record = section_size(record) + rules.fleet.as_str().len();
+            problem.push_str(&format!(
+                "; {record} of them are the record of what {} owns, which grows with the number of declared leaves",
+                rules.fleet
+            ));
+        }
+        problem.push_str(&format!("; {before} are there now"));
+        conflicts.push(Conflict::Limit { problem });
+    }
+    conflicts
+}

@@ -1,0 +1,217 @@
+//! The plan file: a plan written down, and read back with suspicion.
+//!
+//! One JSON object, a twin a line, with a format, a version and a digest; its types are frozen in `v1` and apart from those of
+//! the plan. It holds no time, no absolute path and no credential: the same plan gives the same bytes.
+//!
+//! The digest finds accidents and hand edits. It is no signature: whoever can write the file can write the digest. So what is
+//! read is also held against itself (`validate`): each patch does what the changes beside it say and nothing else, the records
+//! it writes claim what was shown, and no twin is written without an etag. What a file cannot show is left out of a twin's
+//! changes altogether: that an object which goes as a whole held nothing but the leaves that are listed. The etag holds that in
+//! place for an honest file.
+
+mod v1;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::intern::Interner;
+use super::{Plan, TwinPlan};
+use crate::digest::{Digest, Hasher};
+use crate::twin::value::canonical;
+use crate::twin::{Object, TwinId};
+
+/// What says that a JSON file is a plan.
+pub const FORMAT: &str = "twinctl-plan";
+/// The version that is written, and the latest that is read.
+pub const VERSION: u64 = 1;
+
+/// Why a file is not a plan that may be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanFileError {
+    /// Not JSON at all, or cut short.
+    #[error("the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again")]
+    NotJson(#[source] serde_json::Error),
+    /// Some other JSON.
+    #[error(
+        "the file is JSON, but no plan of twinctl: those are written by `twinctl plan --out` and have \"format\": \"{FORMAT}\""
+    )]
+    NotAPlan,
+    /// Written by a later version.
+    #[error(
+        "the plan file has version {found}, and this twinctl reads version {VERSION}: use the twinctl that wrote it, or plan again"
+    )]
+    Newer {
+        /// The version.
+        found: String,
+    },
+    /// Not as plans are written.
+    #[error("the plan file is not as twinctl writes plans; plan again")]
+    Malformed(#[source] serde_json::Error),
+    /// The digest is of something else.
+    #[error("the plan file was altered after it was written: it says {}, and its content has {}; plan again", said.short(), found.short())]
+    Altered {
+        /// What the file says.
+        said: Digest,
+        /// What its content has.
+        found: Digest,
+    },
+    /// A query of a check does not compile.
+    #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]
+    Query {
+        /// The check's name.
+        check: String,
+        /// What is wrong with the query.
+        problem: String,
+    },
+    /// It says one thing and would do another.
+    #[error("the plan file contradicts itself{}: {problem}; it must not be applied, plan again", Of(twin.as_ref()))]
+    Contradiction {
+        /// At which twin, if at one.
+        twin: Option<TwinId>,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+struct Of<'i>(Option<&'i TwinId>);
+
+impl std::fmt::Display for Of<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |id| write!(f, " at the twin of {id}"))
+    }
+}
+
+/// Writes a plan down. `tool_version` is that of twinctl, for people.
+pub fn write(plan: &Plan, tool_version: &str) -> String {
+    let head = v1::Head::of(plan, tool_version);
+    let twins: Vec<Value> = plan.twins.iter().map(|twin| to_value(&v1::Twin::of(twin))).collect();
+    let mut hashed = Hashed::start(head.members().into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+    twins.iter().for_each(|twin| hashed.twin(&canonical(twin)));
+    let digest = hashed.finish();
+    let mut text = String::from("{\n");
+    for (name, value) in head.members() {
+        text.push_str(&format!("{}: {value},\n", Value::from(name)));
+    }
+    text.push_str("\"twins\": [");
+    for (index, twin) in twins.iter().enumerate() {
+        text.push_str(if index > 0 { ",\n" } else { "\n" });
+        text.push_str(&twin.to_string());
+    }
+    text.push_str(&format!("\n],\n\"digest\": {}\n}}\n", Value::from(digest.as_str())));
+    text
+}
+
+/// Reads a plan back, and refuses one that was altered, that is of a later version, or that would do what it does not show.
+pub fn read(text: &str) -> Result<Plan, PlanFileError> {
+    check_format(text)?;
+    let file: v1::File<'_> = serde_json::from_str(text).map_err(PlanFileError::Malformed)?;
+    let (head, raw_twins, said) = file.split();
+    let mut twins = Vec::with_capacity(raw_twins.len());
+    let mut canonical_twins = Hashed::start(members_as_written(text)?);
+    for raw in raw_twins {
+        let value: Value = serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?;
+        canonical_twins.twin(&canonical(&value));
+        twins.push(v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?);
+    }
+    let found = canonical_twins.finish();
+    if found != said {
+        return Err(PlanFileError::Altered { said, found });
+    }
+
+    let review = head.review().clone();
+    let mut plan = head.into_plan()?;
+    let mut interner = Interner::default();
+    for twin in twins {
+        let (id, action, etag, decision) = twin.into_parts();
+        if plan.twins.last().is_some_and(|last: &TwinPlan| last.id >= id) {
+            let problem = "twins are not sorted by id, or one is there twice".to_owned();
+            return Err(PlanFileError::Contradiction { twin: Some(id), problem });
+        }
+        let twin = interner.twin_plan(&plan.fleet, id, action, etag, decision);
+        validate::check(&twin, &plan.revision)
+            .map_err(|problem| PlanFileError::Contradiction { twin: Some(twin.id.clone()), problem })?;
+        plan.twins.push(twin);
+    }
+    if plan.review_digest() != review {
+        let problem = "its review digest is not that of its patches".to_owned();
+        return Err(PlanFileError::Contradiction { twin: None, problem });
+    }
+    Ok(plan)
+}
+
+/// Tells files that are no plans, and plans of later versions, from plans that are broken.
+fn check_format(text: &str) -> Result<(), PlanFileError> {
+    #[derive(Deserialize)]
+    struct Marks {
+        format: Value,
+        version: Value,
+    }
+    let marks: Marks = serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => PlanFileError::NotAPlan,
+        _ => PlanFileError::NotJson(error),
+    })?;
+    if marks.format != FORMAT {
+        return Err(PlanFileError::NotAPlan);
+    }
+    match marks.version.as_u64() {
+        Some(VERSION) => Ok(()),
+        _ => Err(PlanFileError::Newer { found: marks.version.to_string().chars().take(20).collect() }),
+    }
+}
+
+fn to_value(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).expect("the file's types have string keys and finite numbers")
+}
+
+/// Returns the members but for the twins and the digest, before any type has made one thing of two spellings.
+fn members_as_written(text: &str) -> Result<Object, PlanFileError> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(PlanFileError::Malformed)?;
+    members
+        .into_iter()
+        .filter(|(name, _)| name != "twins" && name != "digest")
+        .map(|(name, raw)| Ok((name, serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?)))
+        .collect()
+}
+
+/// The digest of the file's canonical JSON without the digest, twin by twin, so that it need never be held whole.
+struct Hashed {
+    hasher: Hasher,
+    /// Members that sort after `twins`.
+    rest: Object,
+    is_first: bool,
+}
+
+impl Hashed {
+    fn start(members: Object) -> Self {
+        let mut rest = Object::new();
+        let mut hasher = Hasher::new();
+        hasher.part("{");
+        for (name, value) in members {
+            if name.as_str() < "twins" {
+                hasher.part(format!("{}:{},", Value::from(name), canonical(&value)));
+            } else {
+                rest.insert(name, value);
+            }
+        }
+        hasher.part("\"twins\":[");
+        Self { hasher, rest, is_first: true }
+    }
+
+    fn twin(&mut self, canonical: &str) {
+        self.hasher.part(if std::mem::take(&mut self.is_first) { "" } else { "," });
+        self.hasher.part(canonical);
+    }
+
+    fn finish(mut self) -> Digest {
+        self.hasher.part("]");
+        for (name, value) in self.rest {
+            self.hasher.part(format!(",{}:{}", Value::from(name), canonical(&value)));
+        }
+        self.hasher.part("}");
+        self.hasher.finish()
+    }
+}

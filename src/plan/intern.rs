@@ -1,0 +1,89 @@
+//! Equal parts of many twins' plans held once: a fleet of ten thousand mostly has a handful of different changes.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::change::{Change, Conflict};
+use super::decide::Decision;
+use super::twin_plan::{Action, Taken, TwinPlan};
+use crate::manifest::FleetName;
+use crate::twin::{ETag, MergePatch, TwinId};
+
+/// Hands out shared copies.
+#[derive(Default)]
+pub(super) struct Interner {
+    changes: HashMap<u64, Vec<Arc<[Change]>>>,
+    taken: HashMap<u64, Vec<Arc<[Taken]>>>,
+    patches: HashMap<u64, Vec<Arc<MergePatch>>>,
+}
+
+impl Interner {
+    /// Makes a twin's plan out of what was decided.
+    pub(super) fn twin_plan(
+        &mut self,
+        fleet: &FleetName,
+        id: TwinId,
+        action: Action,
+        etag: Option<ETag>,
+        decision: Decision,
+    ) -> TwinPlan {
+        let Decision { changes, taken, patch, inverse, conflicts } = decision;
+        TwinPlan {
+            id,
+            fleet: fleet.clone(),
+            action,
+            etag,
+            changes: self.changes(changes),
+            taken: share(&mut self.taken, hash_of(&taken), |shared| **shared == *taken, || taken.as_slice().into()),
+            patch: self.patch(patch),
+            inverse: self.patch(inverse),
+            conflicts,
+        }
+    }
+
+    fn changes(&mut self, changes: Vec<Change>) -> Arc<[Change]> {
+        share(&mut self.changes, hash_of(&changes), |shared| **shared == *changes, || changes.as_slice().into())
+    }
+
+    fn patch(&mut self, patch: MergePatch) -> Arc<MergePatch> {
+        let MergePatch { tags, desired } = &patch;
+        let hash = hash_of(&(tags, desired));
+        share(&mut self.patches, hash, |shared| **shared == patch, || Arc::new(patch.clone()))
+    }
+}
+
+fn share<T: Clone>(
+    pool: &mut HashMap<u64, Vec<T>>,
+    hash: u64,
+    is_same: impl Fn(&T) -> bool,
+    make: impl FnOnce() -> T,
+) -> T {
+    let candidates = pool.entry(hash).or_default();
+    match candidates.iter().find(|candidate| is_same(candidate)) {
+        Some(found) => found.clone(),
+        None => {
+            let made = make();
+            candidates.push(made.clone());
+            made
+        }
+    }
+}
+
+/// Hashes a value with fixed keys, so that nothing depends on the run.
+pub(super) fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What makes two conflicts the same to a reader: all but the line of the manifest.
+pub(super) fn conflict_key(conflict: &Conflict) -> Conflict {
+    let mut key = conflict.clone();
+    match &mut key {
+        Conflict::OwnedByOther { origin, .. } | Conflict::WouldDestroy { origin, .. } => *origin = None,
+        Conflict::Record { problem: _ } | Conflict::Limit { problem: _ } => {}
+    }
+    key
+}

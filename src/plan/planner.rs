@@ -1,0 +1,161 @@
+//! The plan as a fold over lookups.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::decide::{Decision, Declared, Rules, decide};
+use super::intern::Interner;
+use super::ownership::RECORDS_KEY;
+use super::target::Sections;
+use super::twin_plan::{Action, TwinPlan};
+use super::{Plan, ReadBy};
+use crate::manifest::{Body, Declarations, Missing, Ownership};
+use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
+
+/// What a plan needs to know beside declarations and twins.
+#[derive(Clone, Debug)]
+pub struct PlanContext {
+    /// Which hub the twins are read from.
+    pub hub: HubHost,
+    /// The Git revision that goes into the records; may be empty.
+    pub revision: String,
+    /// Take over paths that other fleets' records own, and take them out of these records. Without it they are conflicts.
+    pub take_ownership: bool,
+}
+
+/// Makes a plan of twins as they arrive, in any order. Holds the changes, never the twins.
+pub struct Planner<'d> {
+    declarations: &'d Declarations,
+    hub: HubHost,
+    rules: Rules,
+    pending: BTreeSet<&'d TwinId>,
+    twins: Vec<TwinPlan>,
+    /// Twins that are not declared and carry this fleet's record.
+    left: BTreeSet<TwinId>,
+    unchanged: usize,
+    interner: Interner,
+    /// Bodies that several twins share, by address; the declarations outlive the planner.
+    shared: HashMap<usize, Arc<Declared<'d>>>,
+}
+
+impl<'d> Planner<'d> {
+    /// Starts a plan in which every declared twin is yet to come.
+    pub fn new(declarations: &'d Declarations, context: PlanContext) -> Self {
+        let PlanContext { hub, revision, take_ownership } = context;
+        let rules =
+            Rules { fleet: declarations.fleet.clone(), ownership: declarations.ownership, take_ownership, revision };
+        Self {
+            declarations,
+            hub,
+            rules,
+            pending: declarations.twins.keys().collect(),
+            twins: Vec::new(),
+            left: BTreeSet::new(),
+            unchanged: 0,
+            interner: Interner::default(),
+            shared: HashMap::new(),
+        }
+    }
+
+    /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
+    /// same id is ignored.
+    pub fn push(&mut self, lookup: Lookup) {
+        let id = match &lookup {
+            Lookup::Found(twin) => &twin.id,
+            Lookup::Absent(id) => id,
+        };
+        let declarations = self.declarations;
+        match (declarations.twins.get(id), lookup) {
+            (Some(declaration), lookup) => {
+                if !self.pending.remove(id_of(&lookup)) {
+                    return;
+                }
+                let declared = self.declared(&declaration.body);
+                match lookup {
+                    Lookup::Found(twin) => self.update(*twin, Action::Update, &declared),
+                    Lookup::Absent(id) => self.absent(id, &declared),
+                }
+            }
+            (None, Lookup::Found(twin)) => {
+                if self.carries_record(&twin) && self.left.insert(twin.id.clone()) {
+                    self.update(*twin, Action::Release, &Declared::default());
+                }
+            }
+            (None, Lookup::Absent(_)) => {}
+        }
+    }
+
+    /// Says whether a twin is declared and not yet pushed.
+    pub fn is_pending(&self, id: &TwinId) -> bool {
+        self.pending.contains(id)
+    }
+
+    /// Returns the declared twins that are not yet pushed, sorted.
+    pub fn pending(&self) -> impl Iterator<Item = &TwinId> {
+        self.pending.iter().copied()
+    }
+
+    /// Ends the plan. A declared twin that was never pushed is not in it: nothing is known about it, and that is not the same as
+    /// its being absent.
+    pub fn finish(self, read: ReadBy) -> Plan {
+        let mut twins = self.twins;
+        twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Plan {
+            hub: self.hub,
+            fleet: self.declarations.fleet.clone(),
+            manifest: self.declarations.digest.clone(),
+            revision: self.rules.revision,
+            read,
+            twins,
+            unchanged: self.unchanged,
+            checks: self.declarations.checks.clone(),
+        }
+    }
+
+    fn update(&mut self, twin: Twin, action: Action, declared: &Declared<'_>) {
+        let decision = decide(&self.rules, declared, Sections::of(&twin));
+        if decision.is_nothing() {
+            self.unchanged += 1;
+        } else {
+            self.keep(twin.id, action, Some(twin.etag), decision);
+        }
+    }
+
+    fn absent(&mut self, id: TwinId, declared: &Declared<'_>) {
+        match self.declarations.missing {
+            // The hub creates devices alone: a module's identity is its device's affair.
+            Missing::Register if id.module.is_none() => {
+                let nothing = Object::new();
+                let decision = decide(&self.rules, declared, Sections { tags: &nothing, desired: &nothing });
+                self.keep(id, Action::Register, None, decision);
+            }
+            Missing::Register | Missing::Fail => self.keep(id, Action::Missing, None, Decision::default()),
+            Missing::Skip => self.keep(id, Action::Skip, None, Decision::default()),
+        }
+    }
+
+    fn keep(&mut self, id: TwinId, action: Action, etag: Option<ETag>, decision: Decision) {
+        let twin = self.interner.twin_plan(&self.rules.fleet, id, action, etag, decision);
+        self.twins.push(twin);
+    }
+
+    fn carries_record(&self, twin: &Twin) -> bool {
+        self.rules.ownership == Ownership::Record
+            && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
+    }
+
+    fn declared(&mut self, body: &'d Arc<Body>) -> Arc<Declared<'d>> {
+        let make = || Arc::new(Declared::new(&body.leaves));
+        if Arc::strong_count(body) == 1 {
+            return make();
+        }
+        self.shared.entry(Arc::as_ptr(body).addr()).or_insert_with(make).clone()
+    }
+}
+
+fn id_of(lookup: &Lookup) -> &TwinId {
+    match lookup {
+        Lookup::Found(twin) => &twin.id,
+        Lookup::Absent(id) => id,
+    }
+}

@@ -1,0 +1,242 @@
+//! A twin's plan held against a fresher state of that twin.
+//!
+//! Works from the plan alone, as it may come out of a file: what was seen stands in the changes, and for records in the inverse
+//! patch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::change::{Change, Verdict};
+use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path};
+use super::target::{RecordWrite, Sections, Target};
+use super::twin_plan::{MovedPath, Taken, TwinPlan};
+use crate::manifest::FleetName;
+use crate::twin::value::equal;
+use crate::twin::{MergePatch, Object, Section, Twin, TwinPath};
+
+/// How a twin stands to what was planned for it.
+pub(super) struct Assessment {
+    /// What is neither as seen nor as planned, sorted by path.
+    pub(super) moved: Vec<MovedPath>,
+    /// Something is still as seen and not as planned.
+    pub(super) pending: bool,
+}
+
+impl Assessment {
+    pub(super) fn of(plan: &TwinPlan, fresh: &Twin) -> Self {
+        let mut moved = Moved { fresh, sections: Sections::of(fresh), found: BTreeMap::new() };
+        let mut pending = false;
+        for change in plan.changes.iter() {
+            pending |= moved.compare(change);
+            moved.look_around(change, &plan.changes);
+        }
+        for (fleet, sides) in record_sides(plan) {
+            pending |= moved.compare_record(&fleet, &sides, fleet == plan.fleet);
+        }
+        moved.look_for_owners(plan);
+        Self { moved: moved.found.into_values().collect(), pending }
+    }
+
+    /// Returns what is left to send to a twin on which nothing moved.
+    pub(super) fn rest(&self, plan: &TwinPlan, fresh: &Twin) -> MergePatch {
+        let writes: Vec<RecordWrite> = record_sides(plan)
+            .into_iter()
+            .filter_map(|(fleet, sides)| {
+                let there = fresh.tags.0.get(RECORDS_KEY).and_then(|all| all.get(fleet.as_str()));
+                if there.is_none() && fleet != plan.fleet {
+                    // There is nothing left to take.
+                    return None;
+                }
+                let after = sides.after.map(|pieces| {
+                    let mut record = there.and_then(Value::as_object).cloned().unwrap_or_default();
+                    record.extend(pieces);
+                    Value::Object(record)
+                });
+                Some(RecordWrite { fleet, after })
+            })
+            .collect();
+        let live = Sections::of(fresh);
+        Target::reach(live, &plan.changes, &writes).patches(live).0
+    }
+}
+
+/// What a plan does to one fleet's record: the members that it writes, as they were and as they are to be. `None` where there
+/// is no record.
+pub(super) struct RecordSides {
+    pub(super) before: Option<Object>,
+    pub(super) after: Option<Object>,
+}
+
+/// Takes the records out of patch and inverse. A null, be it for one record or for all of them, stands for none.
+pub(super) fn record_sides(plan: &TwinPlan) -> BTreeMap<FleetName, RecordSides> {
+    let records = |patch: &MergePatch| patch.tags.get(RECORDS_KEY).and_then(Value::as_object).cloned();
+    let (before, after) = (records(&plan.inverse).unwrap_or_default(), records(&plan.patch).unwrap_or_default());
+    let fleets: BTreeSet<FleetName> = before.keys().chain(after.keys()).filter_map(|key| key.parse().ok()).collect();
+    fleets
+        .into_iter()
+        .map(|fleet| {
+            let side = |records: &Object| records.get(fleet.as_str()).and_then(Value::as_object).cloned();
+            let sides = RecordSides { before: side(&before), after: side(&after) };
+            (fleet, sides)
+        })
+        .collect()
+}
+
+/// What a record owns, out of a patch.
+fn entries(record: &Object) -> Option<BTreeMap<TwinPath, u16>> {
+    record.get("owns")?.as_array()?.iter().map(|entry| entry.as_str().and_then(read_entry)).collect()
+}
+
+struct Moved<'t> {
+    fresh: &'t Twin,
+    sections: Sections<'t>,
+    found: BTreeMap<TwinPath, MovedPath>,
+}
+
+impl Moved<'_> {
+    /// Compares one leaf, and says whether it is still to be changed.
+    fn compare(&mut self, change: &Change) -> bool {
+        let found = self.sections.leaf(&change.path);
+        if same(found, change.after.as_ref()) {
+            return false;
+        }
+        if !same(found, change.before.as_ref()) {
+            self.report(change, self.sections.find(&change.path).cloned());
+        }
+        true
+    }
+
+    /// Finds what somebody put over or under a leaf, where writing the leaf would destroy it.
+    fn look_around(&mut self, change: &Change, changes: &[Change]) {
+        if matches!(change.verdict, Verdict::Removed | Verdict::RemovedOverDrift) {
+            // Only the leaf goes; an object that took its place is somebody else's.
+            return;
+        }
+        if change.after.is_some()
+            && let Some((path, value)) = self.sections.blocked_by(&change.path)
+            && find(changes, &path).is_none()
+        {
+            let moved = self.moved(&path, None, Some(value.clone()), None);
+            self.found.insert(path, MovedPath { origin: change.origin.clone(), ..moved });
+        }
+        // A scalar that is replaced by an object: whatever else is in such an object by now may stay.
+        let strangers = self.sections.leaves_under(&change.path);
+        let goes = |path: &TwinPath| {
+            find(changes, path).is_some_and(|change| change.before.is_some() && change.after.is_none())
+        };
+        if !becomes_object(changes, change) && !strangers.iter().all(goes) {
+            self.report(change, self.sections.find(&change.path).cloned());
+        }
+    }
+
+    /// Compares a record that the plan writes, and says whether it is still to be written. The revision alone is never a reason
+    /// to write.
+    fn compare_record(&mut self, fleet: &FleetName, sides: &RecordSides, is_own: bool) -> bool {
+        let there = self.sections.tags.get(RECORDS_KEY).and_then(|all| all.get(fleet.as_str()));
+        let path = record_path(fleet);
+        let owned = match there.map(OwnershipRecord::read).transpose() {
+            Ok(record) => record.map(|record| record.owns),
+            Err(_) => {
+                self.report_record(path, sides, there);
+                return true;
+            }
+        };
+        let (before, after) = (sides.before.as_ref().map(entries), sides.after.as_ref().map(entries));
+        let is_as = |side: &Option<Option<_>>| match (side, &owned) {
+            (None, None) => true,
+            // A side without entries writes the revision alone, for which there must be a record.
+            (Some(None), Some(_)) => true,
+            (Some(Some(entries)), Some(owned)) => entries == owned,
+            _ => false,
+        };
+        // What is no longer there need not be taken out of it.
+        if is_as(&after) || (!is_own && owned.is_none()) {
+            return false;
+        }
+        if !is_as(&before) {
+            self.report_record(path, sides, there);
+        }
+        true
+    }
+
+    /// Finds planned paths that another fleet has come to own.
+    fn look_for_owners(&mut self, plan: &TwinPlan) {
+        let records = Records::read(self.sections.tags, &plan.fleet);
+        for fleet in records.problems.keys() {
+            let path = record_path(fleet);
+            let found = self.sections.find(&path).cloned();
+            let moved = self.moved(&path, None, found, None);
+            self.found.insert(path, moved);
+        }
+        // A scalar that gives way to an object is judged by what is declared under it.
+        let leaves = plan.changes.iter().filter(|change| !becomes_object(&plan.changes, change));
+        for change in leaves {
+            let mut owners = BTreeMap::new();
+            records.overlapping(&change.path, |fleet, _, owned| {
+                let entry = Taken { fleet: fleet.clone(), path: owned.clone() };
+                if plan.taken.binary_search(&entry).is_err() {
+                    owners.entry(fleet).or_insert_with(Vec::new).push(Value::from(owned.as_str()));
+                }
+            });
+            for (fleet, owned) in owners {
+                let path = record_path(fleet);
+                let moved = self.moved(&path, None, Some(owned.into()), None);
+                self.found.entry(path).or_insert(MovedPath { origin: change.origin.clone(), ..moved });
+            }
+        }
+    }
+
+    fn report(&mut self, change: &Change, found: Option<Value>) {
+        let moved = self.moved(&change.path, change.before.clone(), found, change.after.clone());
+        self.found.insert(change.path.clone(), MovedPath { origin: change.origin.clone(), ..moved });
+    }
+
+    fn report_record(&mut self, path: TwinPath, sides: &RecordSides, found: Option<&Value>) {
+        let side = |side: &Option<Object>| side.clone().map(Value::Object);
+        let moved = self.moved(&path, side(&sides.before), found.cloned(), side(&sides.after));
+        self.found.insert(path, moved);
+    }
+
+    fn moved(&self, path: &TwinPath, seen: Option<Value>, found: Option<Value>, planned: Option<Value>) -> MovedPath {
+        MovedPath { path: path.clone(), seen, found, planned, written_at: written_at(self.fresh, path), origin: None }
+    }
+}
+
+fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => equal(a, b),
+        _ => false,
+    }
+}
+
+fn find<'c>(changes: &'c [Change], path: &TwinPath) -> Option<&'c Change> {
+    changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &changes[at])
+}
+
+/// Says whether a leaf goes because a value is planned under it.
+pub(super) fn becomes_object(changes: &[Change], change: &Change) -> bool {
+    let from = changes.partition_point(|other| other.path <= change.path);
+    change.after.is_none()
+        && changes[from..]
+            .iter()
+            .take_while(|under| change.path.covers(&under.path))
+            .any(|under| under.after.is_some() && under.verdict.touches_value())
+}
+
+/// Returns when a path was last written, by the nearest node that the hub's metadata has. Tags have no metadata.
+fn written_at(twin: &Twin, path: &TwinPath) -> Option<String> {
+    if path.section() == Section::Tags {
+        return None;
+    }
+    let written = |node: &Object| node.get("$lastUpdated").and_then(Value::as_str).map(str::to_owned);
+    let mut node = &twin.desired_metadata;
+    let mut latest = written(node);
+    for key in path.keys() {
+        let Some(inner) = node.get(key).and_then(Value::as_object) else { break };
+        node = inner;
+        latest = written(node).or(latest);
+    }
+    latest
+}

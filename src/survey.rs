@@ -1,0 +1,355 @@
+//! Reads the live twins that a plan needs, and streams them into it.
+//!
+//! Owns how they are read: one GET a twin, or pages of one query over the whole hub, whichever the hub's own throttles make
+//! cheaper. A query's answer lags, and lists twins that are gone (docs: IoT Hub query language), so its word is taken for what
+//! a twin was at an etag, never for its absence: that is asked of a GET. What is to be done about a twin is `plan`'s.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use crate::client::{Error, HubClient, Pages};
+use crate::manifest::{Declarations, Ownership};
+use crate::plan::ownership::RECORDS_KEY;
+use crate::plan::{Planner, ReadBy};
+use crate::twin::{Lookup, Twin, TwinId};
+use crate::wire::query::MAX_PAGE;
+use crate::wire::twins::decode_twin;
+
+/// How many twins a second an S1 hub lets its clients read (docs: IoT Hub quotas and throttling).
+const GETS_A_SECOND: f64 = 100.0;
+/// How many seconds there are to one query on an S1 hub of one unit, which takes 20 a minute.
+const SECONDS_A_PAGE: f64 = 3.0;
+/// So few twins are read by GET without asking how many the hub has.
+const FEW: usize = 100;
+
+/// Pushes every declared twin into `planner`, and every other twin that carries this fleet's record.
+///
+/// `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished, since what was
+/// not read is not known.
+pub async fn survey(
+    client: &HubClient,
+    planner: &mut Planner<'_>,
+    declarations: &Declarations,
+    concurrency: usize,
+    progress: &mut (dyn FnMut(usize) + Send),
+) -> Result<ReadBy, Error> {
+    let mut survey = Survey { client, planner, declarations, concurrency: concurrency.max(1), read: 0, progress };
+    let declared = declarations.twins.len();
+    if declared > FEW
+        && let Some(on_hub) = survey.count().await?
+        && survey.cost(declared).by(on_hub, MAX_PAGE) == ReadBy::Query
+    {
+        return survey.by_query(on_hub).await;
+    }
+    survey.by_get().await
+}
+
+struct Survey<'a, 'd> {
+    client: &'a HubClient,
+    planner: &'a mut Planner<'d>,
+    declarations: &'a Declarations,
+    concurrency: usize,
+    /// How many declared twins are in the plan; those that left come last and count too.
+    read: usize,
+    progress: &'a mut (dyn FnMut(usize) + Send),
+}
+
+impl Survey<'_, '_> {
+    /// Asks how many twins the hub has; nothing when the answer is no number, as it is only an estimate anyway.
+    async fn count(&mut self) -> Result<Option<usize>, Error> {
+        let mut pages = self.client.query("SELECT COUNT() AS n FROM devices", 1);
+        let mut count = None;
+        while let Some(page) = pages.next().await? {
+            count = count.or(page.rows.first().and_then(|row| row.get("n")?.as_u64()));
+        }
+        Ok(count.and_then(|count| usize::try_from(count).ok()))
+    }
+
+    fn cost(&self, pending: usize) -> Cost {
+        Cost { pending, finds_left: self.finds_left() }
+    }
+
+    /// Says whether twins that left the manifest can be known.
+    fn finds_left(&self) -> bool {
+        self.declarations.ownership == Ownership::Record
+    }
+
+    /// Reads each declared twin by GET, and asks a query alone for those that left.
+    async fn by_get(mut self) -> Result<ReadBy, Error> {
+        let pending: Vec<_> = self.planner.pending().cloned().collect();
+        self.get_all(pending).await?;
+        if self.finds_left() {
+            let left = self.left_by_query().await?;
+            self.get_all(left).await?;
+        }
+        Ok(ReadBy::Get)
+    }
+
+    /// Reads whole pages of all of the hub's twins, and by GET what they leave open.
+    async fn by_query(mut self, on_hub: usize) -> Result<ReadBy, Error> {
+        let mut pages = self.client.query("SELECT * FROM devices", MAX_PAGE);
+        let mut left = Vec::new();
+        let mut listed = 0;
+        while let Some(page) = pages.next().await? {
+            let rows = page.rows.len();
+            listed += rows;
+            for row in page.rows {
+                let twin = decode_twin(row).map_err(|error| pages.nonsense(error))?;
+                self.take_listed(twin, &mut left);
+            }
+            (self.progress)(self.read);
+            // A hub may send far smaller pages than it was asked for. The last page of all is small too, so look only when
+            // much should be left.
+            let rest = on_hub.saturating_sub(listed);
+            let pending = self.declarations.twins.len() - self.read;
+            if rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get {
+                self.by_get().await?;
+                return Ok(ReadBy::Query);
+            }
+        }
+        // Not listed is not absent: the twin may be younger than the query's view of the hub.
+        left.extend(self.planner.pending().cloned());
+        self.get_all(left).await?;
+        Ok(ReadBy::Query)
+    }
+
+    fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
+        if self.planner.is_pending(&twin.id) {
+            self.read += 1;
+            self.planner.push(Lookup::Found(Box::new(twin)));
+        } else if !self.declarations.twins.contains_key(&twin.id)
+            && self.finds_left()
+            && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(self.declarations.fleet.as_str())).is_some()
+        {
+            left.push(twin.id);
+        }
+    }
+
+    /// Returns twins that carry this fleet's record, as far as a query knows, and are not declared.
+    async fn left_by_query(&mut self) -> Result<Vec<TwinId>, Error> {
+        let fleet = &self.declarations.fleet;
+        let text = format!("SELECT deviceId FROM devices WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
+        let mut pages = self.client.query(&text, MAX_PAGE);
+        let mut left = Vec::new();
+        while let Some(page) = pages.next().await? {
+            for row in page.rows {
+                let id = listed_id(&row, &pages)?;
+                if !self.declarations.twins.contains_key(&id) {
+                    left.push(id);
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// Reads twins by GET, so many at a time, and pushes each as it comes.
+    async fn get_all(&mut self, ids: Vec<TwinId>) -> Result<(), Error> {
+        let client = self.client;
+        let mut lookups =
+            stream::iter(ids).map(|id| async move { client.get_twin(&id).await }).buffer_unordered(self.concurrency);
+        while let Some(lookup) = lookups.try_next().await? {
+            self.planner.push(lookup);
+            self.read += 1;
+            (self.progress)(self.read);
+        }
+        Ok(())
+    }
+}
+
+fn listed_id(row: &Value, pages: &Pages) -> Result<TwinId, Error> {
+    match row.get("deviceId") {
+        Some(Value::String(id)) => id.parse().map(TwinId::device).map_err(|error| pages.nonsense(error)),
+        _ => Err(pages.nonsense("a row has no deviceId")),
+    }
+}
+
+/// What it takes to read so many declared twins.
+#[derive(Clone, Copy)]
+struct Cost {
+    pending: usize,
+    finds_left: bool,
+}
+
+impl Cost {
+    /// Says which way takes the hub's throttles less time, when a query has `rest` twins to list, `page` at a time.
+    fn by(self, rest: usize, page: usize) -> ReadBy {
+        let pages = |rows: usize| SECONDS_A_PAGE * rows.div_ceil(page).max(1) as f64;
+        let gets = |count: usize| count as f64 / GETS_A_SECOND;
+        // By GET, those that left are asked for in a query of its own, which lists most of what is declared.
+        let left = if self.finds_left { pages(self.pending.min(rest)) } else { 0.0 };
+        let by_get = gets(self.pending) + left;
+        let by_query = pages(rest) + gets(self.pending.saturating_sub(rest));
+        if by_query < by_get { ReadBy::Query } else { ReadBy::Get }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::client::tests::hub::TestHub;
+    use crate::client::tests::server::{Reply, Server, answer};
+    use crate::digest::Hasher;
+    use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin};
+    use crate::plan::{Action, Plan, PlanContext};
+    use crate::twin::MergePatch;
+
+    #[test]
+    fn which_way_is_cheaper() {
+        for (declared, finds_left, on_hub, page, expected) in [
+            (101, true, 101, 1000, ReadBy::Query),
+            (101, false, 101, 1000, ReadBy::Get),
+            (500, false, 500, 1000, ReadBy::Query),
+            (10_000, true, 10_000, 1000, ReadBy::Query),
+            // A small fleet on a large hub.
+            (500, true, 1_000_000, 1000, ReadBy::Get),
+            (400_000, true, 1_000_000, 1000, ReadBy::Query),
+            // A hub that has none of them yet.
+            (10_000, true, 0, 1000, ReadBy::Get),
+            // A hub that sends small pages.
+            (10_000, false, 10_000, 10, ReadBy::Get),
+        ] {
+            let cost = Cost { pending: declared, finds_left };
+            assert_eq!(cost.by(on_hub, page), expected, "{declared} of {on_hub} by {page}");
+        }
+    }
+
+    /// A fleet of `d-000` and so on, each with `tags.x: 1`.
+    fn fleet(devices: usize) -> Declarations {
+        let origin = Origin { file: "fleet.yaml".into(), line: 1, layer: Layer::Device };
+        let leaf = Leaf { path: "tags.x".parse().expect("a path"), value: Some(json!(1)), origin: origin.clone() };
+        let body = Arc::new(Body { leaves: vec![leaf] });
+        let declaration = Declaration { body, origin };
+        let id = |n: usize| format!("d-{n:03}").parse::<TwinId>().expect("an id");
+        Declarations {
+            fleet: "plant-1".parse().expect("a name"),
+            hub: None,
+            ownership: Ownership::Record,
+            missing: Missing::Fail,
+            checks: Vec::new(),
+            twins: (0..devices).map(|n| (id(n), declaration.clone())).collect::<BTreeMap<_, _>>(),
+            digest: Hasher::new().finish(),
+        }
+    }
+
+    async fn plan(client: &HubClient, declarations: &Declarations) -> Result<(Plan, usize), Error> {
+        let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
+        let mut planner = Planner::new(declarations, context);
+        let mut read = 0;
+        let by = survey(client, &mut planner, declarations, 1, &mut |count| read = count).await?;
+        Ok((planner.finish(by), read))
+    }
+
+    fn of(plan: &Plan, action: Action) -> Vec<String> {
+        plan.twins.iter().filter(|twin| twin.action == action).map(|twin| twin.id.to_string()).collect()
+    }
+
+    /// A hub with `devices` of the fleet as declared but for the first, one that left it, and a stranger.
+    async fn hub_of(devices: usize) -> TestHub {
+        let hub = TestHub::start().await;
+        let client = &hub.client();
+        let ids = (0..devices).map(|n| format!("d-{n:03}")).chain(["left".to_owned(), "stranger".to_owned()]);
+        let made = stream::iter(ids).map(|id| async move {
+            let id: TwinId = id.parse().expect("an id");
+            client.create_device(&id.device).await.expect("made");
+            let mut patch = MergePatch::default();
+            let (path, value) = match id.device.as_str() {
+                "d-000" | "stranger" => return,
+                "left" => ("tags.x", json!(7)),
+                _ => ("tags.x", json!(1)),
+            };
+            patch.set(&path.parse().expect("a path"), value);
+            let record = json!({"v": 1, "rev": "", "owns": ["tags.x=6b86"]});
+            patch.set(&"tags.twinctl.plant-1".parse().expect("a path"), record);
+            let Lookup::Found(twin) = client.get_twin(&id).await.expect("an answer") else { panic!("there") };
+            client.update_twin(&id, &patch, &twin.etag).await.expect("written");
+        });
+        made.buffer_unordered(16).collect::<Vec<()>>().await;
+        hub
+    }
+
+    #[tokio::test]
+    async fn a_few_twins_are_read_by_get() {
+        let hub = hub_of(3).await;
+        let (plan, read) = plan(&hub.client(), &fleet(4)).await.expect("read");
+        assert_eq!((plan.read, read, plan.unchanged), (ReadBy::Get, 5, 2));
+        assert_eq!(of(&plan, Action::Update), ["d-000"]);
+        assert_eq!(of(&plan, Action::Missing), ["d-003"]);
+        assert_eq!(of(&plan, Action::Release), ["left"]);
+    }
+
+    #[tokio::test]
+    async fn many_twins_are_read_by_query() {
+        let hub = hub_of(120).await;
+        let (plan, read) = plan(&hub.client(), &fleet(121)).await.expect("read");
+        assert_eq!((plan.read, read, plan.unchanged), (ReadBy::Query, 122, 119));
+        assert_eq!(of(&plan, Action::Update), ["d-000"]);
+        assert_eq!(of(&plan, Action::Missing), ["d-120"]);
+        assert_eq!(of(&plan, Action::Release), ["left"]);
+    }
+
+    fn page(rows: &str, continuation: &str) -> Reply {
+        answer("200 OK", &format!("content-type: application/json\r\n{continuation}"), rows)
+    }
+
+    fn twins(range: std::ops::Range<usize>) -> String {
+        let twin = |n| json!({"deviceId": format!("d-{n:03}"), "etag": "AAE=", "tags": {"x": 1}});
+        serde_json::Value::from(range.map(twin).collect::<Vec<_>>()).to_string()
+    }
+
+    #[tokio::test]
+    async fn what_no_page_lists_is_asked_for() {
+        let left = json!([{"deviceId": "left", "etag": "AAE=", "tags": {"twinctl": {"plant-1": {}}}}]).to_string();
+        let server = Server::start([
+            page(r#"[{"n":150}]"#, ""),
+            page(&twins(0..149), "x-ms-continuation: more\r\n"),
+            page(&left, ""),
+            // The twin that left is gone, the one that was not listed is there.
+            answer("404 Not Found", "iothub-errorcode: DeviceNotFound\r\n", ""),
+            page(twins(149..150).trim_matches(['[', ']']), ""),
+        ])
+        .await;
+        let (plan, _) = plan(&server.client(), &fleet(150)).await.expect("read");
+        assert_eq!(of(&plan, Action::Update).len(), 150, "to adopt");
+        assert_eq!(plan.twins.len(), 150);
+        let asked = server.requests();
+        let asked: Vec<_> = asked.iter().map(|request| request.lines().next().expect("a line")).collect();
+        assert_eq!(
+            asked[3..],
+            ["GET /twins/left?api-version=2021-04-12 HTTP/1.1", "GET /twins/d-149?api-version=2021-04-12 HTTP/1.1"]
+        );
+    }
+
+    #[tokio::test]
+    async fn small_pages_turn_it_to_gets() {
+        let mut replies = vec![page(r#"[{"n":2000}]"#, ""), page(&twins(0..10), "x-ms-continuation: more\r\n")];
+        replies.extend((10..800).map(|n| page(twins(n..n + 1).trim_matches(['[', ']']), "")));
+        replies.push(page("[]", ""));
+        let server = Server::start(replies).await;
+        let (plan, read) = plan(&server.client(), &fleet(800)).await.expect("read");
+        assert_eq!((plan.read, read, plan.twins.len()), (ReadBy::Query, 800, 800));
+        assert!(server.requests()[792].contains("is_defined(tags.twinctl.[[plant-1]])"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_read_fails_the_plan() {
+        let count = page(r#"[{"n":150}]"#, "");
+        for (problem, replies) in [
+            ("the answer did not come", vec![page(&twins(0..100), "x-ms-continuation: more\r\n"), Reply::Close]),
+            ("page 1 of the query: the answer is not a twin: it has no deviceId", vec![page(r#"[{"n":1}]"#, "")]),
+            (
+                "page 2 of the query: the answer is not a twin: the twin of d has no etag",
+                vec![page("[]", "x-ms-continuation: more\r\n"), page(r#"[{"deviceId":"d"}]"#, "")],
+            ),
+            ("the hub answers 404", vec![page(&twins(0..149), ""), answer("404 Not Found", "", "<html>")]),
+        ] {
+            let server = Server::start([vec![count.clone()], replies].concat()).await;
+            let error = plan(&server.client(), &fleet(150)).await.expect_err(problem).to_string();
+            assert!(error.ends_with(problem), "{error}");
+        }
+    }
+}
