@@ -43,7 +43,7 @@ pub(super) fn read(
             "some" => Some(Expectation::Some),
             other => {
                 let diagnostic = reader.error(format!("{} is not something to expect", shown(&text)), node.span, "");
-                let help = match (nearest(other, ["none", "some"]), bound(other)) {
+                let help = match (nearest(other, ["none", "some"]), other.parse::<Bound>().ok()) {
                     (Some(near), _) => format!("did you mean `{near}`?"),
                     (None, Some(_)) => format!("for a number of rows, write `{{ count: \"{other}\" }}`"),
                     (None, None) => FORMS.to_owned(),
@@ -248,23 +248,20 @@ fn count(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Bound> {
                 None
             }
         },
-        Kind::Text(text) => {
-            let bound = bound(&text.value);
-            match bound {
-                Some(bound) if bound.number >= 0.0 && bound.number.fract() == 0.0 => Some(bound),
-                Some(_) => {
-                    let diagnostic = reader.error("a number of rows is a whole number, and not below 0", node.span, "");
-                    reader.report(diagnostic);
-                    None
-                }
-                None => {
-                    let diagnostic =
-                        reader.error(format!("{} is not a number of rows", shown(text)), node.span, "").help(example);
-                    reader.report(diagnostic);
-                    None
-                }
+        Kind::Text(text) => match text.value.parse::<Bound>().ok() {
+            Some(bound) if bound.number >= 0.0 && bound.number.fract() == 0.0 => Some(bound),
+            Some(_) => {
+                let diagnostic = reader.error("a number of rows is a whole number, and not below 0", node.span, "");
+                reader.report(diagnostic);
+                None
             }
-        }
+            None => {
+                let diagnostic =
+                    reader.error(format!("{} is not a number of rows", shown(text)), node.span, "").help(example);
+                reader.report(diagnostic);
+                None
+            }
+        },
         _ => {
             let diagnostic = reader.wrong_kind(key, &node, "a number of rows").help(example);
             reader.report(diagnostic);
@@ -292,7 +289,7 @@ fn percentage(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Bound> {
         reader.report(diagnostic);
         return None;
     };
-    let found = text.value.trim().strip_suffix('%').and_then(bound);
+    let found = Bound::parse_percent(&text.value).ok();
     if found.is_some_and(|found| (0.0..=100.0).contains(&found.number)) {
         return found;
     }
@@ -377,49 +374,5 @@ fn range(entries: &[(Key, Node)]) -> Result<Column, RangeProblem> {
     match (min, max) {
         (Some(min), Some(max)) if min > max => Err(RangeProblem::Backwards),
         _ => Ok(Column::Range { min, max }),
-    }
-}
-
-/// Reads a comparison with a number: `>= 3`, `3`.
-fn bound(text: &str) -> Option<Bound> {
-    // Longer signs first.
-    const SIGNS: [(&str, Comparison); 6] = [
-        (">=", Comparison::AtLeast),
-        ("<=", Comparison::AtMost),
-        ("!=", Comparison::NotEqual),
-        ("=", Comparison::Equal),
-        (">", Comparison::More),
-        ("<", Comparison::Less),
-    ];
-    let text = text.trim();
-    let sign = SIGNS.iter().find_map(|&(sign, comparison)| Some((text.strip_prefix(sign)?, comparison)));
-    let (number, comparison) = sign.unwrap_or((text, Comparison::Equal));
-    let number = number.trim();
-    if !number.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        return None;
-    }
-    let number = number.parse::<f64>().ok().filter(|number| number.is_finite())?;
-    Some(Bound { comparison, number })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comparisons_with_numbers() {
-        let check = |text: &str, expected: Option<(Comparison, f64)>| {
-            assert_eq!(bound(text), expected.map(|(comparison, number)| Bound { comparison, number }), "{text}");
-        };
-        check(">= 3", Some((Comparison::AtLeast, 3.0)));
-        check("<=3", Some((Comparison::AtMost, 3.0)));
-        check(" 3 ", Some((Comparison::Equal, 3.0)));
-        check("= 3", Some((Comparison::Equal, 3.0)));
-        check("!= 3", Some((Comparison::NotEqual, 3.0)));
-        check("> 2.5", Some((Comparison::More, 2.5)));
-        check("< -1", Some((Comparison::Less, -1.0)));
-        for bad in ["", ">", ">= x", "=> 3", "> = 3", "== 3", "<> 3", "inf", "nan", "3 rows", "1e999"] {
-            check(bad, None);
-        }
     }
 }
