@@ -6,7 +6,7 @@ use super::expect;
 use super::reader::{Field, Reader, Spanned, Table, shown};
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::check::{Check, Severity};
-use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::diagnostic::{self, Diagnostic, Source, Span};
 use crate::query::{self, BoundQuery, QueryError};
 
 /// How long a check may take where it does not say: query results lag behind writes by seconds, as a rule.
@@ -85,7 +85,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node) -> (Option<Spanned<Strin
     let name = parts.name.flatten();
     let title = name.as_ref().map_or("without name", |name| name.value.as_str());
     let query = parts.query.and_then(|text| compile(reader, title, "query", text));
-    let expect = parts.expect.and_then(|(key, node)| expect::read(reader, title, &key, node));
+    let expect = parts.expect.and_then(|(key, node)| expect::read(reader, title, query.as_ref(), &key, node));
     let within = parts.within.unwrap_or(Some(WITHIN));
     let severity = parts.severity.unwrap_or(Some(Severity::default()));
     let check = match (&name, query, expect, within, severity) {
@@ -120,35 +120,53 @@ fn query_text(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) 
     parts.query = reader.text(&key, node);
 }
 
-/// Compiles a query. Its mistakes are shown in the file where the query stands there as it is, and else in a text of its own.
-pub(super) fn compile(reader: &mut Reader<'_>, check: &str, field: &str, text: Spanned<Text>) -> Option<BoundQuery> {
-    let errors = match query::compile(&text.value.value) {
-        Ok(query) => return Some(query),
-        Err(errors) => errors,
-    };
-    for error in &errors {
-        let diagnostic = match text.value.written {
-            Written::Verbatim(offset) => point(error, reader.source(), offset),
-            Written::Interpolated { secret: true } => {
-                let character = text.value.value[..error.span.start].chars().count() + 1;
-                reader
-                    .error(format!("the {field} is wrong at its character {character}"), text.span, "")
-                    .help("it holds a value from the environment, and so is not shown")
+/// Compiles a query, and reports what is wrong or odd in it.
+pub(super) fn compile(
+    reader: &mut Reader<'_>,
+    check: &str,
+    field: &str,
+    mut text: Spanned<Text>,
+) -> Option<BoundQuery> {
+    // A block of text ends in a line break that is no part of the query.
+    text.value.value.truncate(text.value.value.trim_end().len());
+    match query::compile(&text.value.value) {
+        Ok(query) => {
+            for warning in query.warnings() {
+                let diagnostic = place(reader, check, field, &text, warning);
+                reader.report(diagnostic);
             }
-            Written::Folded | Written::Interpolated { secret: false } => {
-                let source = Source::new(format!("<{field} of check {check}>"), text.value.value.as_str());
-                reader.at(point(error, &source, 0), text.span, "written here")
+            Some(query)
+        }
+        Err(errors) => {
+            for error in &errors {
+                let diagnostic = place(reader, check, field, &text, error);
+                reader.report(diagnostic);
             }
-        };
-        reader.report(diagnostic);
+            None
+        }
     }
-    None
 }
 
-fn point(error: &QueryError, source: &std::sync::Arc<Source>, offset: usize) -> Diagnostic {
-    let span = Span::new(error.span.start + offset, error.span.end + offset);
-    let diagnostic = Diagnostic::error(&error.message).at(source, span, &error.label);
-    error.help.iter().fold(diagnostic, |diagnostic, help| diagnostic.help(help))
+/// Points at a query's mistake: in the file, where the query stands there as it is, and else in a text of its own.
+fn place(reader: &Reader<'_>, check: &str, field: &str, text: &Spanned<Text>, error: &QueryError) -> Diagnostic {
+    match text.value.written {
+        Written::Verbatim(offset) => error.to_diagnostic(reader.source(), offset),
+        Written::Interpolated { secret: true } => {
+            let character = text.value.value[..error.span.start].chars().count() + 1;
+            let severity = error.kind.severity();
+            let message = match severity {
+                diagnostic::Severity::Error => format!("the {field} is wrong at its character {character}"),
+                diagnostic::Severity::Warning => format!("the {field} is odd at its character {character}"),
+            };
+            reader
+                .at(Diagnostic { severity, ..Diagnostic::error(message) }, text.span, "")
+                .help("it holds a value from the environment, and so is not shown")
+        }
+        Written::Folded | Written::Interpolated { secret: false } => {
+            let source = Source::new(format!("<{field} of check {check}>"), text.value.value.as_str());
+            reader.at(error.to_diagnostic(&source, 0), text.span, "written here")
+        }
+    }
 }
 
 fn within(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {

@@ -59,12 +59,12 @@ impl Reader<'_> {
         for (key, node) in entries {
             match table.fields.iter().find(|field| field.name == key.name) {
                 Some(field) => (field.read)(self, into, key, node),
-                None => self.unknown_field(table, &key),
+                None => self.unknown_field(table, &key, &node),
             }
         }
     }
 
-    fn unknown_field<T>(&mut self, table: &Table<T>, key: &Key) {
+    fn unknown_field<T>(&mut self, table: &Table<T>, key: &Key, node: &Node) {
         let name = key.name.as_str();
         let what = table.what;
         if table.later.contains(&name) {
@@ -76,6 +76,9 @@ impl Reader<'_> {
         let help = match (misplaced, nearest(name, known())) {
             (Some((_, help)), _) => (*help).to_owned(),
             (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if name.contains(' ') && matches!(node.kind, Kind::Nothing) => {
+                "inside `{ … }` a comma ends a value: quote a text that has one".to_owned()
+            }
             (None, None) => format!("{what} has {}", known().collect::<Vec<_>>().join(", ")),
         };
         let shown = name.escape_debug();

@@ -63,7 +63,8 @@ pub(super) fn resolve(
     }
     unique_checks(names, found);
     let twins = parts.twins(complete, found);
-    if complete && !names_fleet {
+    // Where there is no manifest at all, that has been said.
+    if complete && !names_fleet && (first.is_some() || !found.iter().any(Diagnostic::is_error)) {
         let diagnostic = Diagnostic::error("the fleet has no name");
         let diagnostic = match first {
             Some(file) => diagnostic.at(&file.source, Span::new(0, 0), "write `fleet: NAME` here"),

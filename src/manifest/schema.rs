@@ -17,7 +17,7 @@ use crate::twin::{HubHost, Section};
 /// What one file has in it.
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
-    /// Whether there is a `fleet`, right or wrong.
+    /// Whether there is a `fleet`, right or wrong, or the file is no mapping at all, so that to ask for one would say nothing.
     pub(super) names_fleet: bool,
     pub(super) fleet: Option<Spanned<FleetName>>,
     /// `None` inside when the guard is an empty text.
@@ -134,6 +134,7 @@ pub(super) fn read(file: &File, root: Node, found: &mut Vec<Diagnostic>) -> Mani
     match root.kind {
         Kind::Mapping(entries) => reader.fields(&MANIFEST, entries, &mut manifest),
         kind => {
+            manifest.names_fleet = true;
             let span = Span::new(root.span.start, root.span.start);
             let diagnostic = reader
                 .error(format!("a manifest must be a mapping, and is {}", kind.name()), span, "here")

@@ -273,6 +273,11 @@ impl Building<'_> {
                 }
                 _ => Written::Folded,
             };
+            // The parser ends a block with a line break even where the file ends without one.
+            let text = self.file.source.text();
+            let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+            let unended = is_block && span.end >= text.len() && !text.ends_with(['\n', '\r']);
+            let value = value.strip_suffix('\n').filter(|_| unended).unwrap_or(value);
             // A block scalar's span runs on into the line after it.
             let span = Span::new(span.start, span.start + self.file.slice(span).trim_end().len());
             return Node { span, kind: Kind::Text(Text { value: value.to_owned(), written }) };
