@@ -133,7 +133,7 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
 
 fn ways_on(out: &mut String, palette: Palette) {
     _ = writeln!(out, "{} to keep what was found, write it into the manifest at the line shown", palette.hint("next:"));
-    out.push_str("      to set it as declared, plan again: it is shown as drift then, and apply sets it\n\n");
+    out.push_str("      to set it as declared, plan and apply again\n\n");
 }
 
 #[cfg(test)]
