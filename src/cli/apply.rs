@@ -9,7 +9,7 @@ use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{check, interrupt, manifest, plan};
-use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop};
+use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::client::{Backoff, HubClient};
 use crate::plan::{ApprovedPlan, Consent, Plan, approve, guard};
 use crate::render::{escape, report};
@@ -82,8 +82,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     }
     let reading = || format!("reading the plan {}", path.display());
     let text = std::fs::read_to_string(context.resolve(path)).map_err(|error| CliError::doing(reading(), error))?;
-    let plan = crate::plan::file::read(&text)
-        .map_err(|error| CliError::doing(reading(), error).hint("make it again with `twinctl plan --out FILE`"))?;
+    let plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest)?;
         if declarations.digest != plan.manifest {
@@ -143,11 +142,21 @@ async fn send(
     };
     let begun = Instant::now();
     let total = plan.twins.iter().filter(|twin| twin.is_sent()).count();
-    let mut progress = context.progress("twins written", Some(total));
+    let mut progress = context.progress("twins done", Some(total));
     let mut err = context.err.clone();
     let mut say = move |text: &str| _ = writeln!(err, "{}", escape::line(text));
+    let mut amiss = 0;
     let mut told = |event| match event {
-        ApplyEvent::TwinDone { .. } => progress.step(),
+        ApplyEvent::TwinDone { outcome, .. } => {
+            if matches!(outcome, TwinOutcome::Failed { .. } | TwinOutcome::Conflict(_)) {
+                amiss += 1;
+                progress.note(&format!("{amiss} of them failed or in conflict"));
+            }
+            // Those that nothing is tried for any more would race through the bar.
+            if outcome != TwinOutcome::NotAttempted {
+                progress.step();
+            }
+        }
         ApplyEvent::Retrying { reason, .. } => progress.note(&reason),
         ApplyEvent::Interrupted => say("stopping: what is under way finishes; Ctrl-C again ends at once"),
         ApplyEvent::Halted { reason } => say(&format!("stopping: {reason}")),

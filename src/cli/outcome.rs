@@ -9,6 +9,7 @@ use crate::client;
 use crate::diagnostic::Diagnostic;
 use crate::hub::HubStartError;
 use crate::plan::Refusal;
+use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use crate::wire::connection_string::ConnectionStringError;
 
@@ -192,14 +193,21 @@ impl From<ConnectionStringError> for CliError {
     }
 }
 
-/// Where the plan was shown, its hints were too.
+/// In short: the plan, which says all of it, has just been shown.
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let hint = match &refusal {
-            Refusal::OtherHub { .. } => Some("the manifest's `hub` guards against the wrong hub: look at both"),
-            _ => None,
-        };
-        Self::from_error(refusal).refused().hint_if(hint)
+        match &refusal {
+            Refusal::Conflicts { twins, .. } => {
+                Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
+            }
+            Refusal::MissingDevices { ids } => {
+                Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), "declared device")))
+            }
+            Refusal::OtherHub { .. } => {
+                Self::from_error(refusal).hint("the manifest's `hub` guards against the wrong hub: look at both")
+            }
+        }
+        .refused()
     }
 }
 

@@ -17,16 +17,19 @@ const MOST: usize = 50;
 /// there are several.
 pub fn diagnostics(diagnostics: &[Diagnostic], palette: Palette, width: usize) -> String {
     let mut out = String::new();
-    for one in diagnostics.iter().take(MOST) {
+    for (index, one) in diagnostics.iter().take(MOST).enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
         out.push_str(&diagnostic(one, palette, width));
-        out.push_str("\n\n");
+        out.push('\n');
     }
     let errors = diagnostics.iter().filter(|one| one.is_error()).count();
     if let Some(more) = diagnostics.len().checked_sub(MOST).filter(|&more| more > 0) {
-        out.push_str(&format!("… and {} more\n", number::grouped(more)));
+        out.push_str(&format!("\n… and {} more\n", number::grouped(more)));
     }
     if errors > 1 {
-        out.push_str(&format!("{}\n", palette.error(number::counted(errors, "error"))));
+        out.push_str(&format!("\n{}\n", palette.error(number::counted(errors, "error"))));
     }
     out
 }
@@ -38,6 +41,9 @@ pub fn diagnostic(diagnostic: &Diagnostic, palette: Palette, width: usize) -> St
         Severity::Warning => Level::WARNING,
     };
     let message = escape::line(&diagnostic.message);
+    if diagnostic.labels.is_empty() {
+        return without_place(diagnostic, palette);
+    }
     let mut group = level.primary_title(message.as_ref()).elements(snippets(&diagnostic.labels));
     for help in &diagnostic.help {
         group = group.element(Level::HELP.with_name("hint").message(escape::lines(help).into_owned()));
@@ -45,6 +51,17 @@ pub fn diagnostic(diagnostic: &Diagnostic, palette: Palette, width: usize) -> St
     let renderer = if palette.is_coloured() { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
     let groups: [Group<'_>; 1] = [group];
     renderer.decor_style(DecorStyle::Ascii).term_width(width.max(60)).render(&groups)
+}
+
+/// As errors are written that do not come from a text.
+fn without_place(diagnostic: &Diagnostic, palette: Palette) -> String {
+    let title = match diagnostic.severity {
+        Severity::Error => palette.error("error:"),
+        Severity::Warning => palette.warning("warning:"),
+    };
+    let mut lines = vec![format!("{title} {}", escape::line(&diagnostic.message))];
+    lines.extend(diagnostic.help.iter().map(|help| format!("{} {}", palette.hint("hint:"), escape::lines(help))));
+    lines.join("\n")
 }
 
 /// One snippet a source, in the order in which the labels name them; the first label is the place itself.
@@ -156,7 +173,7 @@ mod tests {
     fn a_flood_is_counted() {
         let all: Vec<_> = (0..60).map(|index| Diagnostic::error(format!("wrong {index}"))).collect();
         let drawn = diagnostics(&all, Palette::PLAIN, 80);
-        assert!(drawn.ends_with("… and 10 more\n60 errors\n"), "{drawn}");
+        assert!(drawn.ends_with("… and 10 more\n\n60 errors\n"), "{drawn}");
         assert_eq!(drawn.matches("error: ").count(), MOST);
     }
 }

@@ -18,4 +18,4 @@ pub mod text;
 pub mod value;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

@@ -1,5 +1,6 @@
-//! What applying came to: counts, then every conflict and every failure in full.
+//! What applying came to: every conflict in full, every reason for a failure, and the counts.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::{escape, number, value};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::twin::TwinId;
 
-/// How many twins that were not attempted are named.
+/// How many twins of one kind are named.
 const NAMED: usize = 10;
 
 /// Writes the report of a run that took so long.
@@ -21,22 +22,16 @@ pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
     if !report.conflicts.is_empty() {
         ways_on(&mut out, palette);
     }
-    for (id, reason) in &report.failed {
-        _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(id), escape::line(reason));
-    }
-    if !report.failed.is_empty() {
-        out.push('\n');
-    }
+    failures(&mut out, &report.failed, palette);
     if let Some(reason) = &report.halted {
         _ = writeln!(out, "{} {}", palette.error("stopped before its end:"), escape::line(reason));
-        out.push('\n');
     }
     if !report.not_attempted.is_empty() {
-        let named: Vec<_> = report.not_attempted.iter().take(NAMED).map(ToString::to_string).collect();
-        let rest = report.not_attempted.len() - named.len();
-        let rest = if rest > 0 { format!(" and {} more", grouped(rest)) } else { String::new() };
-        _ = writeln!(out, "{} {}{rest}", palette.warning("not attempted:"), palette.twin(named.join(", ")));
-        _ = writeln!(out, "  {} plan and apply again: what is done already is not sent twice", palette.hint("next:"));
+        let ids: Vec<_> = report.not_attempted.iter().collect();
+        _ = writeln!(out, "{} {}", palette.warning("not attempted:"), palette.twin(named(&ids)));
+    }
+    if !report.not_attempted.is_empty() || !report.failed.is_empty() {
+        _ = writeln!(out, "{} plan and apply again: what is done already is not sent twice", palette.hint("next:"));
         out.push('\n');
     }
     out.push_str(&summary(report, took, palette));
@@ -71,13 +66,50 @@ fn summary(report: &ApplyReport, took: Duration, palette: Palette) -> String {
         0 => String::new(),
         retries => format!(", {} sent again", counted(retries, "request")),
     };
-    let title = if report.interrupted { "Interrupted:" } else { "Applied:" };
+    let title = match (report.interrupted, &report.halted) {
+        (true, _) => "Interrupted:",
+        (false, Some(_)) => "Stopped:",
+        (false, None) => "Applied:",
+    };
     format!(
         "{} {} {}\n",
         palette.title(title),
         parts.join(", "),
         palette.aside(format!("in {}{retries}", number::duration(took)))
     )
+}
+
+/// Says why twins failed, once where the reasons differ in nothing but the twin's name.
+fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
+    let mut reasons: Vec<(String, Vec<&TwinId>)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (id, reason) in failed {
+        let alike = reason.replace(&id.to_string(), "…");
+        let at = *known.entry(alike.clone()).or_insert_with(|| {
+            reasons.push((alike, Vec::new()));
+            reasons.len() - 1
+        });
+        reasons[at].1.push(id);
+    }
+    for (alike, ids) in &reasons {
+        let (who, reason) = match ids.as_slice() {
+            [id] => (id.to_string(), alike.replace('…', &id.to_string())),
+            ids => (counted(ids.len(), "twin"), alike.clone()),
+        };
+        _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(&reason));
+        if ids.len() > 1 {
+            _ = writeln!(out, "    {}", palette.aside(named(ids)));
+        }
+    }
+}
+
+/// The first few ids, and how many more.
+fn named(ids: &[&TwinId]) -> String {
+    let first: Vec<_> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    match ids.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), grouped(more)),
+    }
 }
 
 fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette) {
@@ -100,12 +132,8 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
 }
 
 fn ways_on(out: &mut String, palette: Palette) {
-    _ = writeln!(
-        out,
-        "  {} to keep what was found, write it into the manifest at the line shown",
-        palette.hint("next:")
-    );
-    out.push_str("        to set it as declared, plan again: it is shown as drift then, and apply sets it\n\n");
+    _ = writeln!(out, "{} to keep what was found, write it into the manifest at the line shown", palette.hint("next:"));
+    out.push_str("      to set it as declared, plan and apply again\n\n");
 }
 
 #[cfg(test)]

@@ -119,12 +119,15 @@ pub(crate) fn apply_report() -> ApplyReport {
                     moved("tags.note", None, Some(json!("by hand \u{1b}[2J")), Some(json!("by git")), None),
                 ],
             ),
-            (id("gateway-01/telemetry"), vec![moved("desired.batch", Some(json!(50)), None, None, None)]),
+            (id("gateway-01/telemetry"), vec![moved("desired.batch", Some(json!(50)), Some(json!(7)), None, None)]),
         ],
-        failed: vec![(
-            id("press-007"),
-            "PATCH https://hub/twins/press-007: the answer did not come: timed out".to_owned(),
-        )],
+        failed: ["press-007", "press-008", "odd"]
+            .into_iter()
+            .map(|name| {
+                let why = if name == "odd" { "the hub answers 400" } else { "the answer did not come: timed out" };
+                (id(name), format!("PATCH https://hub/twins/{name}: {why}"))
+            })
+            .collect(),
         not_attempted: Vec::new(),
         retries: 1204,
         interrupted: false,

@@ -309,9 +309,9 @@ mod tests {
         let mut csv = Csv::default();
         assert_eq!(
             csv.page(&rows()[..2]).expect("a page"),
-            "deviceId,n,tags,note\r\n\
-             thermostat-001,3,\"{\"\"plant\"\":\"\"Redmond43\"\"}\",\r\n\
-             press-1,12345.5,,\"a \"\"quoted\"\", \\u001b[31mred\nline\"\r\n"
+            "deviceId,n,note,tags\r\n\
+             thermostat-001,3,,\"{\"\"plant\"\":\"\"Redmond43\"\"}\"\r\n\
+             press-1,12345.5,\"a \"\"quoted\"\", \\u001b[31mred\nline\",\r\n"
         );
         assert_eq!(csv.page(&[json!({"n": 1})]).expect("a page"), ",1,,\r\n");
         assert_eq!(csv.page(&[json!({"other": 1})]), Err("other".to_owned()));
