@@ -113,8 +113,8 @@ pub struct HubArgs {
     #[arg(long, value_name = "TIME", default_value = "100s", value_parser = duration)]
     pub timeout: Duration,
 
-    /// How long a request is tried again while the hub is busy or does not answer
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    /// How long a request is tried again while the hub is busy or does not answer; 0 tries once
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = budget)]
     pub retry_budget: Duration,
 }
 
@@ -430,8 +430,16 @@ pub struct DeviceTarget {
     pub hub: HubArgs,
 }
 
-/// Reads `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+/// Reads how long one request may take.
 fn duration(text: &str) -> Result<Duration, String> {
+    match budget(text)? {
+        Duration::ZERO => Err("a time of nothing leaves no time for an answer".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Reads `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+fn budget(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let milliseconds = match unit {
@@ -443,7 +451,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = number.parse().map_err(|_| "a time is a number and ms, s, m or h, as in 30s".to_owned())?;
     match number.checked_mul(milliseconds) {
-        Some(0) => Err("a time of nothing leaves no time for an answer".to_owned()),
         Some(milliseconds) if milliseconds <= 86_400_000 => Ok(Duration::from_millis(milliseconds)),
         _ => Err("a time is 24h at most".to_owned()),
     }

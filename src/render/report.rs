@@ -23,7 +23,8 @@ pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
         ways_on(&mut out, palette);
     }
     failures(&mut out, &report.failed, palette);
-    if let Some(reason) = &report.halted {
+    // The twin whose failure ended the run has said why already.
+    if let Some(reason) = report.halted.as_ref().filter(|reason| report.failed.iter().all(|(_, why)| why != *reason)) {
         _ = writeln!(out, "{} {}", palette.error("stopped before its end:"), escape::line(reason));
     }
     if !report.not_attempted.is_empty() {

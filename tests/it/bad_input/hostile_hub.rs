@@ -55,7 +55,7 @@ fn nonsense() {
         ("half a JSON", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"deviceId\": \"d1"),
         ("less than was promised", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"deviceId\": "),
         ("an empty body", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n"),
-        ("another device's twin", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 36\r\n\r\n{\"deviceId\": \"d2\", \"etag\": \"AAAAAAA\"}"),
+        ("another device's twin", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n{\"deviceId\": \"d2\", \"etag\": \"AAAAAAA\"}"),
         ("nothing", b""),
         ("not HTTP", b"220 mail.example.com ESMTP\r\n"),
     ] {

@@ -65,6 +65,7 @@ pub(crate) fn snapshot(name: &str, value: impl fmt::Display) {
             (r#""waitedMs": \d+"#, "\"waitedMs\": [N]"),
             (r#"time="[\d.]+""#, "time=\"[DURATION]\""),
             (r"\.tmp\w+", ".tmp[NAME]"),
+            (r"\b(says|has) [0-9a-f]{12}\b", "$1 [DIGEST]"),
             (r"sha256:[0-9a-f]{64}", "sha256:[DIGEST]"),
         ],
     }, {
