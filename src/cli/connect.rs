@@ -93,7 +93,7 @@ async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> C
     let ready = hub.ready();
     let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
     // Its port is another each time; a plan made yesterday is to find the same hub today.
-    connection.host = name.parse().map_err(|error: crate::twin::IdError| CliError::from_error(error))?;
+    connection.host = name.parse().map_err(CliError::from_error)?;
     let mut options = options(context, args, connection);
     options.address = Some(hub.https_addr());
     let ca = std::fs::read(&ready.ca_file);
