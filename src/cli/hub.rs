@@ -8,7 +8,7 @@ use super::args::{DeviceCommand, DeviceTarget, HubCommand, ServeArgs};
 use super::connect::connect;
 use super::context::Context;
 use super::file;
-use super::interrupt::interrupted;
+use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
 use crate::hub::{HubOptions, OfflineHub, Ready};
 use crate::render::style::Palette;
@@ -37,6 +37,8 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         ..HubOptions::loopback(context.resolve(&args.data))
     };
     let running = crate::hub::start(options, super::hub_clock(context)).await?;
+    // Before anybody is told that it listens, so that whoever waits for that can stop it.
+    let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = running.ready();
     if let Some(path) = &args.ready_file {
         let text = serde_json::to_string_pretty(ready).expect("a ready file is strings") + "\n";
@@ -47,7 +49,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let text = ready_text(ready, context.out.palette);
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
-    interrupted().await.map_err(|error| CliError::doing("waiting for a signal to stop", error))?;
+    interrupts.next().await;
     context.say("stopping: requests under way finish");
     running.stop().await;
     Ok(Outcome::Done)
