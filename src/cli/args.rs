@@ -350,7 +350,10 @@ pub enum RenderFormat {
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
 pub enum HubCommand {
-    /// Show what would change on the hub; changes nothing
+    /// Serve the embedded hub until Ctrl-C
+    ///
+    /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
+    /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
     Serve(ServeArgs),
     /// Add, list and show devices
     #[command(subcommand)]
