@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod docs;
+mod interrupt;
 mod kill;
 mod python;
 mod race;
