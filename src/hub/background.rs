@@ -1,4 +1,4 @@
-//! What the hub does without being asked: it evaluates configurations and carries jobs out.
+//! What the hub does without being asked: it evaluates configurations and carries jobs out, scheduled ones and transfers.
 //!
 //! Each task is a loop that asks the machine for one bounded step after another, like any client would; what a step does is the
 //! machine's.
@@ -12,6 +12,7 @@ use super::command::{Command, Reply};
 use super::configurations::ConfigurationCommand;
 use super::jobs::{JobCommand, methods};
 use super::live::Live;
+use super::transfers::drive;
 
 /// Twins that one step looks at: about a millisecond's work.
 const SLICE: usize = 128;
@@ -40,6 +41,7 @@ impl Background {
         let mut tasks = JoinSet::new();
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
+        tasks.spawn(drive::run(live.clone()));
         Self { tasks }
     }
 

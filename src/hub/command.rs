@@ -6,6 +6,7 @@ use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::Device;
 use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use super::modules::{Module, ModuleCommand};
+use super::transfers::{Transfer, TransferCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BulkEntry, BulkResult};
@@ -84,6 +85,8 @@ pub enum Command {
     Configuration(ConfigurationCommand),
     /// Something about scheduled jobs.
     Job(JobCommand),
+    /// Something about import and export jobs.
+    Transfer(TransferCommand),
 }
 
 impl Command {
@@ -95,6 +98,7 @@ impl Command {
             Self::Module(command) => command.writes(),
             Self::Configuration(command) => command.writes(),
             Self::Job(command) => command.writes(),
+            Self::Transfer(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -152,6 +156,10 @@ pub enum Reply {
     Jobs(Vec<Arc<Job>>),
     /// The outcomes of jobs on devices, in order of creation.
     DeviceJobs(Vec<Arc<DeviceJob>>),
+    /// The import or export job as it is now, if there is one.
+    Transfer(Option<Arc<Transfer>>),
+    /// The import and export jobs, in order of creation.
+    Transfers(Vec<Arc<Transfer>>),
     /// The jobs are a step further.
     Ran(JobStep),
     /// It is gone.
@@ -212,6 +220,8 @@ pub enum Record {
     Module(u64, Option<Arc<Module>>),
     /// A configuration, by its [`Configuration::sequence`].
     Configuration(u64, Option<Arc<Configuration>>),
+    /// An import or export job, by its [`Transfer::sequence`].
+    Transfer(u64, Option<Arc<Transfer>>),
     /// A job, by its [`Job::sequence`].
     Job(u64, Option<Arc<Job>>),
     /// A job's outcome on a device, by its [`DeviceJob::sequence`].
@@ -224,7 +234,7 @@ impl Record {
         match self {
             Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
             Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
-            Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) => None,
+            Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) | Self::Transfer(..) => None,
         }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Live {
     pub(super) configurations_changed: Notify,
     /// Told of every new job.
     pub(super) jobs_changed: Notify,
+    /// Told of every new import or export job.
+    pub(super) transfers_changed: Notify,
 }
 
 impl Live {
@@ -30,6 +32,7 @@ impl Live {
             clock,
             configurations_changed: Notify::new(),
             jobs_changed: Notify::new(),
+            transfers_changed: Notify::new(),
         }
     }
 

@@ -70,6 +70,14 @@
 //! - One job may wait or run at a time, as on S1. Jobs are forgotten thirty days after their end, and their ids free again.
 //! - A query for a type or status that is none finds nothing.
 //!
+//! Import and export jobs:
+//! - They open containers by the signature in the URI alone; `identityBased` and `includeConfigurations` are `ArgumentInvalid`. A URI
+//!   that is none is `BlobContainerValidationError`; one that opens nothing fails the job.
+//! - A second job is 403 at any time before the first one is over. Cancelling one that is over is 405.
+//! - A line of an import without `importMode` is `createOrUpdate`. Reported properties and `$metadata` are passed over.
+//!   `importErrors.log` is written when there are errors.
+//! - A job that was under way when the hub stopped has failed.
+//!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
@@ -115,6 +123,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod timestamp;
+pub mod transfers;
 mod twin;
 
 pub use offline::OfflineHub;

@@ -11,6 +11,7 @@ use super::device::Device;
 use super::identity::Identity;
 use super::jobs::{JobCommand, JobStep, Jobs};
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
+use super::transfers::Transfers;
 use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
@@ -26,6 +27,7 @@ pub struct Hub {
     pub(super) modules: Modules,
     pub(super) configurations: Configurations,
     pub(super) jobs: Jobs,
+    transfers: Transfers,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
@@ -96,6 +98,7 @@ impl Hub {
             (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
             (_, Subject::Configurations) => self.configurations.latest,
             (_, Subject::Jobs) => self.jobs.latest,
+            (_, Subject::Transfers) => self.transfers.latest,
             (Ok(Reply::Device(device)), _) => device.revision,
             (Ok(Reply::Module(module)), _) => module.revision,
             (_, Subject::Twin(id)) => {
@@ -163,6 +166,9 @@ impl Hub {
             }
             Command::Configuration(command) => {
                 self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
+            }
+            Command::Transfer(command) => {
+                self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
             Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
             Command::Bulk { .. } => unreachable!("done step by step"),
@@ -326,6 +332,11 @@ impl Hub {
                 self.last_sequence = self.last_sequence.max(sequence);
                 self.configurations.put(configuration);
             }
+            Record::Transfer(sequence, Some(transfer)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.transfers.put(transfer);
+            }
+            Record::Transfer(sequence, None) => self.transfers.remove(sequence, self.next_revision()),
             Record::Job(sequence, Some(job)) => {
                 self.last_sequence = self.last_sequence.max(sequence);
                 self.jobs.put(job);
@@ -349,6 +360,8 @@ enum Subject {
     Configurations,
     /// Jobs, and which there are.
     Jobs,
+    /// Import and export jobs, and which there are.
+    Transfers,
     /// More than can be told.
     Many,
 }
@@ -366,6 +379,7 @@ impl Subject {
             },
             Command::Configuration(_) => Self::Configurations,
             Command::Job(_) => Self::Jobs,
+            Command::Transfer(_) => Self::Transfers,
             Command::Bulk { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices

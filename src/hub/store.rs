@@ -24,6 +24,7 @@ use super::folder::Folder;
 use super::jobs::{DeviceJob, Job};
 use super::modules::Module;
 use super::state::Hub;
+use super::transfers::Transfer;
 
 const FILE: &str = "hub.redb";
 /// A device by its place in the order of creation.
@@ -36,6 +37,8 @@ const CONFIGURATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("co
 const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 /// A job's outcome on a device by its place in the order of creation.
 const DEVICE_JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("device jobs");
+/// An import or export job by its place in the order of creation.
+const TRANSFERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("import and export jobs");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
@@ -132,10 +135,12 @@ enum Table {
     Configurations,
     Jobs,
     DeviceJobs,
+    Transfers,
 }
 
 impl Table {
-    const ALL: [Self; 5] = [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs];
+    const ALL: [Self; 6] =
+        [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs, Self::Transfers];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         match self {
@@ -144,6 +149,7 @@ impl Table {
             Self::Configurations => CONFIGURATIONS,
             Self::Jobs => JOBS,
             Self::DeviceJobs => DEVICE_JOBS,
+            Self::Transfers => TRANSFERS,
         }
     }
 
@@ -155,6 +161,7 @@ impl Table {
             Self::Configurations => "configuration",
             Self::Jobs => "job",
             Self::DeviceJobs => "device job",
+            Self::Transfers => "import or export job",
         }
     }
 
@@ -165,6 +172,7 @@ impl Table {
             Record::Configuration(sequence, _) => (Self::Configurations, *sequence),
             Record::Job(sequence, _) => (Self::Jobs, *sequence),
             Record::DeviceJob(sequence, _) => (Self::DeviceJobs, *sequence),
+            Record::Transfer(sequence, _) => (Self::Transfers, *sequence),
         }
     }
 
@@ -172,6 +180,7 @@ impl Table {
         Ok(match self {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
+            Self::Transfers => Record::Transfer(key, Some(Arc::new(Transfer::from_record(key, bytes)?))),
             Self::Jobs => Record::Job(key, Some(Arc::new(Job::from_record(key, bytes)?))),
             Self::DeviceJobs => Record::DeviceJob(key, Some(Arc::new(DeviceJob::from_record(key, bytes)?))),
             Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
@@ -184,6 +193,7 @@ fn encode(record: &Record) -> Option<Vec<u8>> {
     match record {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
+        Record::Transfer(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
         Record::Job(_, job) => job.as_ref().map(|job| job.to_record()),
         Record::DeviceJob(_, it) => it.as_ref().map(|it| it.document.as_str().as_bytes().to_vec()),
         Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),

@@ -235,6 +235,14 @@ pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, time
     })
 }
 
+/// Writes the body that import and export jobs over the quota answer with: lines of text in place of a code.
+pub fn encode_lines_body(code: ErrorCode, text: &str, timestamp: &str) -> Value {
+    json!({
+        "Message": format!("Error: {} {code}\nMessage: {text}\nTimestamp: {timestamp}", code.status()),
+        "ExceptionMessage": "",
+    })
+}
+
 /// Writes what the service calls a tracking id: the request's own id, a partition, and the time in UTC.
 pub fn tracking_id(request_id: &str, now: time::OffsetDateTime) -> String {
     let now = now.to_offset(time::UtcOffset::UTC);

@@ -14,6 +14,7 @@ pub mod query;
 pub mod registry;
 pub mod sas;
 pub mod secret;
+pub mod transfers;
 pub mod twins;
 
 pub use connection_string::ConnectionString;

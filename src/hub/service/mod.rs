@@ -12,6 +12,7 @@ mod modules;
 mod query;
 mod refusal;
 mod statistics;
+mod transfers;
 mod twins;
 
 use std::panic::AssertUnwindSafe;
@@ -88,6 +89,10 @@ impl Service {
                     let now = timestamp(self.context.live.now());
                     wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
                 }
+                ErrorCode::JobQuotaExceeded => {
+                    let now = timestamp(self.context.live.now());
+                    wire::error::encode_lines_body(code, &text, &now)
+                }
                 _ => wire::error::encode_body(code, &text, &tracking_id),
             };
             *response.body_mut() = Body::from(body.to_string());
@@ -135,6 +140,9 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/configurations/{id}"), configuration())
             // No configuration can be called so.
             .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
+            .route(&path("/jobs"), get(transfers::list))
+            .route(&path("/jobs/create"), get(transfers::get).delete(transfers::cancel).post(transfers::create))
+            .route(&path("/jobs/{id}"), get(transfers::get).delete(transfers::cancel))
             .route(&path("/jobs/v2/{id}"), get(jobs::get).put(jobs::put))
             // A job may be called so as well; to look at it, one queries.
             .route(&path("/jobs/v2/query"), get(jobs::list).put(jobs::put))

@@ -38,6 +38,10 @@ async fn each_policy_has_its_rights() {
         ("GET", "/jobs/v2/j", None, "y----"),
         ("POST", "/jobs/v2/j/cancel", None, "y----"),
         ("GET", "/jobs/v2/query", None, "y----"),
+        ("POST", "/jobs/create", Some(&body), "y---w"),
+        ("GET", "/jobs", None, "y---w"),
+        ("GET", "/jobs/j", None, "y---w"),
+        ("DELETE", "/jobs/j", None, "y---w"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {

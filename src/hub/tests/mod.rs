@@ -10,6 +10,7 @@ mod machine;
 mod modules;
 mod queries;
 mod robustness;
+mod transfers;
 
 use std::sync::Arc;
 
