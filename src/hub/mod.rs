@@ -63,6 +63,7 @@ pub mod command;
 pub mod device;
 mod folder;
 mod identity;
+mod lag;
 mod live;
 pub mod offline;
 mod request_log;

@@ -1,13 +1,15 @@
 //! The whole hub as a pure machine: a command and the time in, an answer and what changed out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::command::{Change, Command, Outcome, Refusal, Reply, TwinWrite};
 use super::device::Device;
 use super::identity::Identity;
+use super::lag::Lag;
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag, IfMatch, TwinId};
 use crate::wire::ErrorCode;
@@ -24,6 +26,8 @@ pub struct Hub {
     revision: u64,
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
+    /// How queries see it, when they lag.
+    lag: Option<Lag>,
 }
 
 /// What a command comes to: the answer, and the device as it is after it (or none, when it is gone).
@@ -45,6 +49,14 @@ impl Hub {
         hub
     }
 
+    /// Lets queries lag: they see the hub as it was that long ago, as far back as it has been running. What is asked for by
+    /// its id is always current.
+    #[must_use]
+    pub fn with_query_lag(mut self, by: Duration) -> Self {
+        self.lag = (!by.is_zero()).then(|| Lag::new(by));
+        self
+    }
+
     /// Does what a command asks.
     pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
         let subject = match &command {
@@ -57,8 +69,11 @@ impl Hub {
             | Command::ScanDevices { .. }
             | Command::FindDevices { .. } => None,
         };
+        if let Some(lag) = &mut self.lag {
+            lag.settle(now);
+        }
         let (reply, change) = match self.decide(command, now) {
-            Ok((reply, write)) => (Ok(reply), write.map(|write| self.write(write))),
+            Ok((reply, write)) => (Ok(reply), write.map(|write| self.write(write, now))),
             Err(refusal) => (Err(refusal), None),
         };
         let seen = match (&change, &reply) {
@@ -118,12 +133,23 @@ impl Hub {
             }
             Command::CountDevices => Ok((Reply::Counts { total: self.devices.len(), enabled: self.enabled }, None)),
             Command::ScanDevices { after, limit } => {
-                let next = self.devices.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                Ok((Reply::Devices(next.take(limit).map(|(_, device)| device.clone()).collect()), None))
+                let devices = match &self.lag {
+                    Some(lag) => lag.scan(&self.devices, after).take(limit).cloned().collect(),
+                    None => {
+                        let next = self.devices.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
+                        next.take(limit).map(|(_, device)| device.clone()).collect()
+                    }
+                };
+                Ok((Reply::Devices(devices), None))
             }
             Command::FindDevices { ids } => {
-                let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
-                let mut found: Vec<_> = ids.filter_map(|id| self.find(&id).cloned()).collect();
+                let mut found: Vec<_> = match &self.lag {
+                    Some(lag) => self.find_as_queries_do(lag, &ids),
+                    None => {
+                        let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
+                        ids.filter_map(|id| self.find(&id).cloned()).collect()
+                    }
+                };
                 found.sort_unstable_by_key(|device| device.sequence);
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
@@ -157,6 +183,12 @@ impl Hub {
         self.devices.get(self.sequences.get(id)?)
     }
 
+    fn find_as_queries_do(&self, lag: &Lag, ids: &[String]) -> Vec<Arc<Device>> {
+        let ids: HashSet<DeviceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let unchanged = ids.iter().filter_map(|id| self.find(id)).filter(|device| lag.seen(device.sequence).is_none());
+        unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
+    }
+
     fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
         self.find(id).ok_or_else(|| Refusal::new(ErrorCode::DeviceNotFound, format!("device {id} not registered")))
     }
@@ -170,7 +202,14 @@ impl Hub {
         }
     }
 
-    fn write(&mut self, write: Write) -> Change {
+    fn write(&mut self, write: Write, now: OffsetDateTime) -> Change {
+        if let Some(lag) = &mut self.lag {
+            let (sequence, after) = match &write {
+                Write::Put(device) => (device.sequence, Some(device.clone())),
+                Write::Remove(sequence) => (*sequence, None),
+            };
+            lag.change(sequence, self.devices.get(&sequence).cloned(), after, now);
+        }
         self.revision += 1;
         let revision = self.revision;
         match write {
