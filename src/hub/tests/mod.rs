@@ -3,6 +3,10 @@
 mod access;
 mod contract;
 mod durability;
+mod entra;
+mod faults;
+mod lag;
+mod limits;
 mod machine;
 mod queries;
 mod robustness;
