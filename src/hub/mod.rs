@@ -82,8 +82,11 @@
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
 //! - 100 rows a page by default, 1,000 at most; a larger wish is cut, one that is no positive number is `ArgumentInvalid`.
-//! - Answers are never stale, and rows come in order of creation. A continuation stays good while twins come and go, for
-//!   the query that it was given for.
+//! - Answers are never stale unless a query lag is asked for, and rows come in order of creation. A continuation stays good
+//!   while twins come and go, for the query that it was given for.
+//! - With a query lag of some time, a query sees every device as it was that long ago, and those that are gone since. What was
+//!   there when the hub was started is seen as it was then. Lists, statistics, modules and
+//!   the outcomes of jobs do not lag; jobs find their devices, and exports theirs, as queries do.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
 //!
@@ -91,7 +94,22 @@
 //! - A token is over at the second that it names; there is no tolerance.
 //! - Jobs and configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
-//! - Entra tokens are refused with 401.
+//! - Entra tokens are taken of an issuer whose key set the hub was given, and of nobody else. They are signed with RS256 and name
+//!   their key; times count as they do for shared access signatures. The service looks roles up, which here stand in the claim
+//!   `roles` by the names of the built-in ones.
+//! - A role that is missing is 401 `IotHubUnauthorizedAccess`, as a policy's missing right is. Reading and writing import and
+//!   export jobs counts as `jobs/…`, and only Data Contributor may purge messages to devices.
+//!
+//! Limits, when a tier is given:
+//! - Each throttle serves the requests of a minute at once, then at its rate. A request that would wait for more than 30 seconds
+//!   is refused, at once; one that waits has its turn even if its client has gone.
+//! - The operation types `CRUD`, `RegistryRead` and `ConfigurationWrite` are the service's; `ConfigurationRead`, `TwinRead`,
+//!   `TwinUpdate`, `Query`, `JobRead`, `JobWrite` and `DirectMethod` are made after them.
+//! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
+//! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
+//!   only operations that are charged are refused.
+//! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
+//! - What devices do over MQTT is neither throttled nor charged.
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
@@ -109,12 +127,16 @@ mod ca;
 pub mod command;
 pub mod configurations;
 pub mod device;
+mod entra;
+pub mod faults;
 mod folder;
 mod identity;
 pub mod jobs;
+mod lag;
 mod live;
 pub mod modules;
 pub mod offline;
+mod operation;
 mod request_log;
 pub mod server;
 mod service;
@@ -122,13 +144,16 @@ pub mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 mod timestamp;
 pub mod transfers;
 mod twin;
 
+pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
+pub use throttle::{Limits, LimitsError, Tier};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -203,6 +228,17 @@ pub enum HubStartError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of an Entra issuer is not one.
+    #[error("the Entra issuer in {}: {reason}", path.display())]
+    Issuer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No hub of the tier has so many units.
+    #[error("the limits of the hub")]
+    Limits(#[source] throttle::LimitsError),
     /// A certificate cannot be made or read.
     #[error("{what}")]
     Certificate {

@@ -1,7 +1,8 @@
 //! The whole hub as a pure machine: a command and the time in, an answer and what changed out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -10,6 +11,7 @@ use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
 use super::jobs::{JobCommand, JobStep, Jobs};
+use super::lag::Lag;
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
 use super::transfers::Transfers;
 use super::twin::TwinDocument;
@@ -33,6 +35,10 @@ pub struct Hub {
     revision: u64,
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
+    /// How queries see it, when they lag.
+    lag: Option<Lag>,
+    /// The time of the command under way.
+    now: Option<OffsetDateTime>,
 }
 
 /// What a command comes to: the answer, and what is different after it.
@@ -50,8 +56,20 @@ impl Hub {
         hub
     }
 
+    /// Lets queries lag: they see the hub as it was that long ago, as far back as it has been running. What is asked for by
+    /// its id is always current.
+    #[must_use]
+    pub fn with_query_lag(mut self, by: Duration) -> Self {
+        self.lag = (!by.is_zero()).then(|| Lag::new(by));
+        self
+    }
+
     /// Does what a command asks.
     pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
+        self.now = Some(now);
+        if let Some(lag) = &mut self.lag {
+            lag.settle(now);
+        }
         let subject = Subject::of(&command);
         let mut records = Vec::new();
         let reply = self.perform(command, now, &mut records);
@@ -149,11 +167,16 @@ impl Hub {
             }
             Command::CountDevices => Ok((Reply::Counts { total: self.devices.len(), enabled: self.enabled }, None)),
             Command::ScanDevices { after, limit } => {
-                Ok((Reply::Devices(self.devices_after(after).take(limit).cloned().collect()), None))
+                Ok((Reply::Devices(self.devices_for_queries(after).take(limit).cloned().collect()), None))
             }
             Command::FindDevices { ids } => {
-                let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
-                let mut found: Vec<_> = ids.filter_map(|id| self.find(&id).cloned()).collect();
+                let mut found: Vec<_> = match &self.lag {
+                    Some(lag) => self.find_as_queries_do(lag, &ids),
+                    None => {
+                        let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
+                        ids.filter_map(|id| self.find(&id).cloned()).collect()
+                    }
+                };
                 found.sort_unstable_by_key(|device| device.sequence);
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
@@ -261,8 +284,22 @@ impl Hub {
         self.devices.range(next).map(|(_, device)| device)
     }
 
+    /// Returns the devices after one as queries see them.
+    pub(super) fn devices_for_queries(&self, after: u64) -> Box<dyn Iterator<Item = &Arc<Device>> + '_> {
+        match &self.lag {
+            Some(lag) => Box::new(lag.scan(&self.devices, after)),
+            None => Box::new(self.devices_after(after)),
+        }
+    }
+
     pub(super) fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
         self.devices.get(self.sequences.get(id)?)
+    }
+
+    fn find_as_queries_do(&self, lag: &Lag, ids: &[String]) -> Vec<Arc<Device>> {
+        let ids: HashSet<DeviceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let unchanged = ids.iter().filter_map(|id| self.find(id)).filter(|device| lag.seen(device.sequence).is_none());
+        unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
     }
 
     fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
@@ -293,6 +330,9 @@ impl Hub {
 
     /// Makes a change that was decided on, with all that follows from it.
     pub(super) fn write(&mut self, record: Record, records: &mut Vec<Record>) {
+        if let (Some(lag), Some(now), Record::Device(sequence, after)) = (&mut self.lag, self.now, &record) {
+            lag.change(*sequence, self.devices.get(sequence).cloned(), after.clone(), now);
+        }
         if let Record::Device(sequence, None) = &record
             && let Some(device) = self.devices.get(sequence)
         {

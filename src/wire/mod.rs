@@ -8,6 +8,7 @@ pub mod bulk;
 pub mod configurations;
 pub mod connection_string;
 pub mod error;
+pub mod faults;
 pub mod jobs;
 pub mod modules;
 pub mod query;

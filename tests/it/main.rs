@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod docs;
+mod faults;
 mod interrupt;
 mod kill;
 mod python;
+mod python_entra;
 mod race;
 mod story;
 mod support;

@@ -81,7 +81,7 @@ impl Hub {
             Ok(condition) => condition,
             Err(problem) => return job.end(JobStatus::Failed, Some(problem), now),
         };
-        let next = self.devices_after(after).take_while(|device| device.sequence <= through);
+        let next = self.devices_for_queries(after).take_while(|device| device.sequence <= through);
         let slice: Vec<Arc<Device>> = next.take(limit).cloned().collect();
         let Some(last) = slice.last() else {
             job.progress = Progress::Working { since };
