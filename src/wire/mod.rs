@@ -1,4 +1,4 @@
-//! The service API as data: connection strings, signatures, paths, headers, bodies, error codes.
+//! The hub's protocols as data: connection strings, signatures, paths, headers, bodies, error codes, topics.
 //!
 //! Client and embedded hub both encode and decode here and know nothing of each other. No sockets, no clock. A shared codec
 //! cannot catch its own mistake: exchanges transcribed from the public reference, and Microsoft's SDKs as clients of the
@@ -10,6 +10,7 @@ pub mod query;
 pub mod registry;
 pub mod sas;
 pub mod secret;
+pub mod topics;
 pub mod twins;
 
 pub use connection_string::ConnectionString;
