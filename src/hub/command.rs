@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::device::Device;
+use super::session::{Session, SessionCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceBody;
@@ -69,6 +70,8 @@ pub enum Command {
         /// Ids, or texts that are none.
         ids: Vec<String>,
     },
+    /// What a device's connection asks.
+    Session(SessionCommand),
 }
 
 impl Command {
@@ -76,6 +79,7 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
+            Self::Session(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -121,6 +125,12 @@ pub enum Reply {
         /// Those that may connect.
         enabled: usize,
     },
+    /// The client is connected.
+    Session(Session),
+    /// The device reported; this is its new reported version.
+    Reported(u64),
+    /// So it is now.
+    Done,
 }
 
 /// What the hub says no with.
@@ -150,6 +160,27 @@ pub struct Outcome {
     /// The [`Change::revision`] of the latest change that the answer shows. Until that one is on disk nobody may see the
     /// answer, or a crash could take back an etag that somebody holds.
     pub seen: u64,
+    /// What connected devices are to hear of.
+    pub notices: Vec<Notice>,
+}
+
+/// What a connected client is to hear of, or to feel.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Its twin was written.
+    TwinWritten {
+        /// Whose.
+        id: TwinId,
+        /// As it was.
+        before: Arc<Device>,
+        /// As it is now.
+        after: Arc<Device>,
+    },
+    /// It may no longer be connected.
+    Cut {
+        /// Who.
+        id: TwinId,
+    },
 }
 
 /// One change, in the order of its revision.

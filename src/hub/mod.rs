@@ -59,15 +59,20 @@ use std::sync::Arc;
 
 mod access;
 mod ca;
+mod client_certificate;
 pub mod command;
 pub mod device;
 mod folder;
 mod identity;
+mod links;
 mod live;
+mod methods;
+mod mqtt;
 pub mod offline;
 mod request_log;
 pub mod server;
 mod service;
+pub mod session;
 pub mod state;
 mod store;
 #[cfg(test)]

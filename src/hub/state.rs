@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::command::{Change, Command, Outcome, Refusal, Reply, TwinWrite};
+use super::command::{Change, Command, Notice, Outcome, Refusal, Reply, TwinWrite};
 use super::device::Device;
 use super::identity::Identity;
 use super::twin::TwinDocument;
@@ -13,6 +13,8 @@ use crate::twin::{DeviceId, ETag, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceStatus;
 use crate::wire::twins::TwinBody;
+
+mod presence;
 
 /// The devices, and the rules by which they change. No clock, no randomness, no disk.
 #[derive(Debug, Default)]
@@ -24,6 +26,10 @@ pub struct Hub {
     revision: u64,
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
+    /// Who is connected, by the connection's number.
+    connected: BTreeMap<TwinId, u64>,
+    /// What the command under way has for those who are connected.
+    notices: Vec<Notice>,
 }
 
 /// What a command comes to: the answer, and the device as it is after it (or none, when it is gone).
@@ -47,6 +53,10 @@ impl Hub {
 
     /// Does what a command asks.
     pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
+        let command = match command {
+            Command::Session(command) => return self.handle_session(command, now),
+            other => other,
+        };
         let subject = match &command {
             Command::GetTwin { id } | Command::WriteTwin { id, .. } => Some(id.device.clone()),
             Command::GetDevice { id } | Command::PutDevice { id, .. } | Command::DeleteDevice { id, .. } => {
@@ -55,7 +65,8 @@ impl Hub {
             Command::ListDevices { .. }
             | Command::CountDevices
             | Command::ScanDevices { .. }
-            | Command::FindDevices { .. } => None,
+            | Command::FindDevices { .. }
+            | Command::Session(_) => None,
         };
         let (reply, change) = match self.decide(command, now) {
             Ok((reply, write)) => (Ok(reply), write.map(|write| self.write(write))),
@@ -74,7 +85,7 @@ impl Hub {
                 device.map_or(self.removal, |device| device.revision)
             }
         };
-        Outcome { reply, change, seen }
+        Outcome { reply, change, seen, notices: std::mem::take(&mut self.notices) }
     }
 
     fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
@@ -99,7 +110,8 @@ impl Hub {
                     identity.replace(*body, &entropy, now)?;
                     let mut twin = device.twin();
                     twin.follow(&identity);
-                    Ok(put(Device::new(device.sequence, self.revision + 1, &identity, &twin)))
+                    let written = Device::new(device.sequence, self.revision + 1, &identity, &twin);
+                    Ok(put(written.with_sessions(self.revision + 1, device.sessions.clone())))
                 }
             },
             Command::DeleteDevice { id, if_match } => {
@@ -128,6 +140,7 @@ impl Hub {
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
             }
+            Command::Session(_) => unreachable!("handle gives these to handle_session"),
         }
     }
 
@@ -177,12 +190,16 @@ impl Hub {
             Write::Put(device) => {
                 let sequence = device.sequence;
                 self.last_sequence = self.last_sequence.max(sequence);
+                if let Some(before) = self.devices.get(&sequence).cloned() {
+                    self.notice_write(&before, Some(&device));
+                }
                 self.put(device.clone());
                 Change { revision, sequence, device: Some(device) }
             }
             Write::Remove(sequence) => {
                 self.removal = revision;
                 if let Some(device) = self.devices.remove(&sequence) {
+                    self.notice_write(&device, None);
                     self.sequences.remove(&device.id);
                     self.enabled -= usize::from(device.status == DeviceStatus::Enabled);
                 }

@@ -101,6 +101,8 @@ codes! {
     ServerError 500001 500,
     /// The service is not there; try again.
     ServiceUnavailable 503001 503,
+    /// The device gave no answer in time.
+    GatewayTimeout 504101 504,
 }
 
 impl ErrorCode {
@@ -205,6 +207,18 @@ pub fn encode_body(code: ErrorCode, text: &str, tracking_id: &str) -> Value {
     })
 }
 
+/// Writes the body that device-side refusals have, and newer paths.
+pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
+    json!({ "errorCode": code.number(), "trackingId": tracking_id, "message": text, "timestampUtc": timestamp_utc })
+}
+
+/// Writes the body that direct methods answer with when it is about the device: a numbered one as a text in the other.
+pub fn encode_nested_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
+    let mut inner = encode_numbered_body(code, text, tracking_id, timestamp_utc);
+    inner["info"] = Value::Null;
+    json!({ "Message": inner.to_string(), "ExceptionMessage": "" })
+}
+
 /// Writes what the service calls a tracking id: the request's own id, a partition, and the time in UTC.
 pub fn tracking_id(request_id: &str, now: time::OffsetDateTime) -> String {
     let now = now.to_offset(time::UtcOffset::UTC);
@@ -239,7 +253,9 @@ mod tests {
     fn envelopes() {
         let tracking = "f00d-G:12-TimeStamp:11/24/2026 10:00:00";
         let own = encode_body(ErrorCode::PreconditionFailed, "ETag mismatch", tracking).to_string();
+        let nested = encode_nested_body(ErrorCode::GatewayTimeout, "late", "ef", "2026-11-24T10:00:00Z").to_string();
         for (header, body, code, message, tracking_id) in [
+            (None, nested.as_str(), Some("GatewayTimeout"), "late", Some("ef")),
             (Some("PreconditionFailed"), own.as_str(), Some("PreconditionFailed"), "ETag mismatch", Some(tracking)),
             (None, own.as_str(), Some("PreconditionFailed"), "ETag mismatch", Some(tracking)),
             (

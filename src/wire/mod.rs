@@ -6,6 +6,7 @@
 
 pub mod connection_string;
 pub mod error;
+pub mod methods;
 pub mod query;
 pub mod registry;
 pub mod sas;

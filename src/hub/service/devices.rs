@@ -55,7 +55,9 @@ fn answer(reply: Reply) -> Response {
             *response.status_mut() = StatusCode::NO_CONTENT;
             response
         }
-        Reply::Counts { .. } => unreachable!("only the statistics ask for counts"),
+        Reply::Counts { .. } | Reply::Session(_) | Reply::Reported(_) | Reply::Done => {
+            unreachable!("these commands answer with devices")
+        }
     }
 }
 

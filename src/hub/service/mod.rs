@@ -5,10 +5,12 @@
 
 mod call;
 mod devices;
+mod methods;
 mod query;
 mod refusal;
 mod statistics;
 mod twins;
+pub(super) mod web_socket;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, delete, get, post};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -26,7 +28,9 @@ use super::access::Access;
 use super::command::Refusal;
 use super::device::Document;
 use super::live::Live;
+use super::mqtt::Front;
 use super::request_log::{RequestObserver, RequestRecord};
+use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
@@ -35,7 +39,8 @@ use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_H
 /// What the resources work with.
 pub(super) struct Context {
     live: Arc<Live>,
-    access: Access,
+    access: Arc<Access>,
+    front: Front,
 }
 
 /// The service API of one hub.
@@ -47,8 +52,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(live: Arc<Live>, access: Access, observers: Vec<RequestObserver>) -> Self {
-        let context = Arc::new(Context { live, access });
+    pub(super) fn new(live: Arc<Live>, access: Arc<Access>, front: Front, observers: Vec<RequestObserver>) -> Self {
+        let context = Arc::new(Context { live, access, front });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
     }
@@ -71,9 +76,14 @@ impl Service {
         };
         let request_id = request_id();
         let refusal = response.extensions_mut().remove::<Refusal>();
+        let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
         if let Some(Refusal { code, text }) = refusal {
-            let tracking_id = wire::error::tracking_id(&request_id, self.context.live.now());
-            let body = wire::error::encode_body(code, &text, &tracking_id);
+            let now = self.context.live.now();
+            let tracking_id = wire::error::tracking_id(&request_id, now);
+            let body = match nested {
+                true => wire::error::encode_nested_body(code, &text, &tracking_id, &timestamp(now)),
+                false => wire::error::encode_body(code, &text, &tracking_id),
+            };
             *response.body_mut() = Body::from(body.to_string());
             let headers = response.headers_mut();
             // The router counted the empty body.
@@ -106,7 +116,10 @@ fn router() -> Router<Arc<Context>> {
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/twins/{device}/methods"), post(methods::post))
+            .route(&path("/twins/{device}/modules/{module}/methods"), post(methods::post))
             .route(&path("/devices"), get(devices::list))
+            .route(&path("/devices/{device}/commands"), delete(methods::purge))
             .route(&path("/devices/{device}"), device())
             // A device may be called so as well.
             .route(&path("/devices/query"), device().merge(post(query::post)))
@@ -114,6 +127,7 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/statistics/service"), get(statistics::service));
     }
     router
+        .route(web_socket::PATH, any(web_socket::upgrade))
         .fallback(|| async { unserved(StatusCode::NOT_FOUND, "there is no such resource on the embedded hub") })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
@@ -148,7 +162,7 @@ fn json(text: impl Into<Bytes>) -> Response {
 }
 
 /// Returns a random id in the form of a UUID.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut bytes = [0; 16];
     // Without randomness the id is all zeros, which is a poor name and no reason to fail.
     let _ = getrandom::fill(&mut bytes);

@@ -249,7 +249,12 @@ impl<'a> Fleet<'a> {
 async fn devices(context: &Context, command: Command) -> Result<Vec<Arc<Device>>, Refusal> {
     match context.live.handle(command).await? {
         Reply::Devices(devices) => Ok(devices),
-        Reply::Device(_) | Reply::Deleted | Reply::Counts { .. } => {
+        Reply::Device(_)
+        | Reply::Deleted
+        | Reply::Counts { .. }
+        | Reply::Session(_)
+        | Reply::Reported(_)
+        | Reply::Done => {
             unreachable!("these commands answer with devices")
         }
     }
