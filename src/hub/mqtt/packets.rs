@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn check(bytes: &[u8], expected: Result<bool, NoPacket>) {
-        let taken = take(&mut BytesMut::from(bytes), 64).map(|packet| packet.is_some());
+        let taken = take(&mut BytesMut::from(bytes), 128).map(|packet| packet.is_some());
         assert_eq!(taken, expected, "{bytes:?}");
     }
 
@@ -77,7 +77,7 @@ mod tests {
         check(&[0xc0], Ok(false));
         check(&[0xc0, 0], Ok(true));
         check(&[0x30, 5, 0, 3, b'a'], Ok(false));
-        check(&[0x30, 65], Err(NoPacket::Garbage));
+        check(&[0x30, 0x81, 0x01], Err(NoPacket::Garbage));
         check(&[0x30, 0x80, 0x80, 0x80, 0x80, 1], Err(NoPacket::Garbage));
         check(&[0x00, 0], Err(NoPacket::Garbage));
         check(&[0xf0, 1, 0], Err(NoPacket::Garbage));
