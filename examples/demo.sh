@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --quiet --locked --release
-twinctl=${CARGO_TARGET_DIR:-target}/release/twinctl
+# The profile that the tests use too, so that a fresh machine compiles once.
+cargo build --quiet --locked
+twinctl=${CARGO_TARGET_DIR:-target}/debug/twinctl
 data=$(mktemp -d)
 trap 'rm -rf "$data"' EXIT
 

@@ -23,3 +23,7 @@ pub mod verify;
 pub mod apply;
 
 pub mod hub;
+
+pub mod render;
+
+pub mod cli;

@@ -13,6 +13,7 @@ mod send;
 pub(crate) mod tests;
 mod tls;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub struct ClientOptions {
     /// Which hub, and by which policy's key.
     pub connection: ConnectionString,
+    /// Where the host is, in place of what its name leads to: for a hub in this process, whose port is another each time.
+    pub address: Option<SocketAddr>,
     /// The only authorities to trust, in PEM; without it, those of the system.
     pub ca_pem: Option<Vec<u8>>,
     /// The way out of this network, if there is one. Never used for a hub on this machine.
@@ -74,6 +77,7 @@ impl ClientOptions {
     pub fn new(connection: ConnectionString, clock: Clock) -> Self {
         Self {
             connection,
+            address: None,
             ca_pem: None,
             proxy: None,
             concurrency: 32,
@@ -128,6 +132,7 @@ impl HubClient {
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let ClientOptions {
             connection,
+            address,
             ca_pem,
             proxy,
             concurrency,
@@ -160,6 +165,9 @@ impl HubClient {
             let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
             let proxy = reqwest::Proxy::https(proxy.url.expose()).map_err(|_| SetupError::Proxy)?;
             http = http.proxy(proxy.no_proxy(except));
+        }
+        if let Some(address) = address {
+            http = http.resolve(host.name(), address);
         }
         let http = http.build().map_err(|source| SetupError::Http { source })?;
         let authority = Authority::new(connection, clock);

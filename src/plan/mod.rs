@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is the whole folder in a line; [`Planner`] is the same as a fold, for twins that arrive in a stream. One twin is
 //! decided about in `decide`, by the table in [`ownership`]; what comes of it is a [`TwinPlan`], which also knows how to carry
-//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass. [`file`] writes
+//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass. [`mod@file`] writes
 //! plans down and reads them back.
 //!
 //! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with

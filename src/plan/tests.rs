@@ -2,6 +2,8 @@
 
 mod laws;
 mod plan_file;
+mod planning;
+mod rebasing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -85,7 +85,7 @@ impl MergePatch {
     /// ones, which stand for themselves.
     pub fn paths(&self, mut visit: impl FnMut(TwinPath, &Value)) {
         for section in Section::ALL {
-            super::path::leaves(section, self.section(section), |path, value| visit(path, value));
+            super::path::leaves(section, self.section(section), &mut visit);
         }
     }
 }

@@ -18,8 +18,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::validate::Validator;
+use super::Plan;
 use super::intern::Interner;
-use super::{Plan, TwinPlan};
 use crate::digest::{Digest, Hasher};
 use crate::twin::value::canonical;
 use crate::twin::{Object, TwinId};
@@ -87,21 +88,20 @@ impl std::fmt::Display for Of<'_> {
 
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
 pub fn write(plan: &Plan, tool_version: &str) -> String {
-    let head = v1::Head::of(plan, tool_version);
-    let twins: Vec<Value> = plan.twins.iter().map(|twin| to_value(&v1::Twin::of(twin))).collect();
-    let mut hashed = Hashed::start(head.members().into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
-    twins.iter().for_each(|twin| hashed.twin(&canonical(twin)));
-    let digest = hashed.finish();
+    let members = v1::Head::of(plan, tool_version).members();
     let mut text = String::from("{\n");
-    for (name, value) in head.members() {
-        text.push_str(&format!("{}: {value},\n", Value::from(name)));
+    for (name, value) in &members {
+        text.push_str(&format!("{}: {value},\n", Value::from(*name)));
     }
+    let mut hashed = Hashed::start(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     text.push_str("\"twins\": [");
-    for (index, twin) in twins.iter().enumerate() {
+    for (index, twin) in plan.twins.iter().enumerate() {
+        let twin = to_value(&v1::Twin::of(twin));
+        hashed.twin(&canonical(&twin));
         text.push_str(if index > 0 { ",\n" } else { "\n" });
         text.push_str(&twin.to_string());
     }
-    text.push_str(&format!("\n],\n\"digest\": {}\n}}\n", Value::from(digest.as_str())));
+    text.push_str(&format!("\n],\n\"digest\": {}\n}}\n", Value::from(hashed.finish().as_str())));
     text
 }
 
@@ -110,35 +110,36 @@ pub fn read(text: &str) -> Result<Plan, PlanFileError> {
     check_format(text)?;
     let file: v1::File<'_> = serde_json::from_str(text).map_err(PlanFileError::Malformed)?;
     let (head, raw_twins, said) = file.split();
+    // One twin at a time: only what is shared of it is kept.
     let mut twins = Vec::with_capacity(raw_twins.len());
-    let mut canonical_twins = Hashed::start(members_as_written(text)?);
+    let mut hashed = Hashed::start(members_as_written(text)?);
+    let mut interner = Interner::default();
     for raw in raw_twins {
         let value: Value = serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?;
-        canonical_twins.twin(&canonical(&value));
-        twins.push(v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?);
+        hashed.twin(&canonical(&value));
+        let (id, action, etag, decision) = v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?.into_parts();
+        twins.push(interner.twin_plan(head.fleet(), id, action, etag, decision));
     }
-    let found = canonical_twins.finish();
+    let found = hashed.finish();
     if found != said {
         return Err(PlanFileError::Altered { said, found });
     }
 
+    let contradiction = |twin: Option<&TwinId>, problem: &str| PlanFileError::Contradiction {
+        twin: twin.cloned(),
+        problem: problem.to_owned(),
+    };
+    if let Some(pair) = twins.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+        return Err(contradiction(Some(&pair[1].id), "twins are not sorted by id, or one is there twice"));
+    }
     let review = head.review().clone();
-    let mut plan = head.into_plan()?;
-    let mut interner = Interner::default();
-    for twin in twins {
-        let (id, action, etag, decision) = twin.into_parts();
-        if plan.twins.last().is_some_and(|last: &TwinPlan| last.id >= id) {
-            let problem = "twins are not sorted by id, or one is there twice".to_owned();
-            return Err(PlanFileError::Contradiction { twin: Some(id), problem });
-        }
-        let twin = interner.twin_plan(&plan.fleet, id, action, etag, decision);
-        validate::check(&twin, &plan.revision)
-            .map_err(|problem| PlanFileError::Contradiction { twin: Some(twin.id.clone()), problem })?;
-        plan.twins.push(twin);
+    let plan = Plan { twins, ..head.into_plan()? };
+    let mut validator = Validator::new(&plan.revision);
+    for twin in &plan.twins {
+        validator.check(twin).map_err(|problem| contradiction(Some(&twin.id), &problem))?;
     }
     if plan.review_digest() != review {
-        let problem = "its review digest is not that of its patches".to_owned();
-        return Err(PlanFileError::Contradiction { twin: None, problem });
+        return Err(contradiction(None, "its review digest is not that of its patches"));
     }
     Ok(plan)
 }

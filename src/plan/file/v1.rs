@@ -109,6 +109,10 @@ impl Head {
         ]
     }
 
+    pub(super) fn fleet(&self) -> &FleetName {
+        &self.fleet
+    }
+
     pub(super) fn review(&self) -> &Digest {
         &self.review
     }

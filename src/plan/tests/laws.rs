@@ -99,6 +99,12 @@ fn only(plan: &Plan) -> Option<&TwinPlan> {
     plan.twins.first()
 }
 
+fn plan_taking(declared: Value, live: &Twin, take_ownership: bool) -> Plan {
+    let declarations = declarations([(live.id.clone(), body(declared))]);
+    let context = PlanContext { take_ownership, ..context() };
+    plan(&declarations, context, [Lookup::Found(Box::new(live.clone()))], ReadBy::Get)
+}
+
 /// What `redmond` owns in a twin.
 fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
     let record = twin.tags.0.get("twinctl").and_then(|all| all.get("redmond"));
@@ -177,8 +183,8 @@ proptest! {
     }
 
     #[test]
-    fn the_inverse_takes_it_back((_, declared, live) in after_a_history()) {
-        let plan = plan_one(declared, &live);
+    fn the_inverse_takes_it_back((_, declared, live) in after_a_history(), take in any::<bool>()) {
+        let plan = plan_taking(declared, &live, take);
         let Some(twin) = only(&plan) else { return Ok(()) };
         prop_assert!(equal_twins(&twin.inverse.apply(&twin.patch.apply(&live)), &live));
     }
@@ -215,9 +221,9 @@ proptest! {
 
     #[test]
     fn a_rebase_keeps_what_others_wrote(
-        (_, declared, live) in after_a_history(), tags in live_object(), desired in live_object()
+        (_, declared, live) in after_a_history(), tags in live_object(), desired in live_object(), take in any::<bool>()
     ) {
-        let plan = plan_one(declared.clone(), &live);
+        let plan = plan_taking(declared, &live, take);
         let Some(twin) = only(&plan).filter(|twin| twin.conflicts.is_empty()) else { return Ok(()) };
         prop_assert_eq!(twin.rebase(&live), Rebase::Send(MergePatch::clone(&twin.patch)));
         prop_assert_eq!(twin.rebase(&twin.patch.apply(&live)), Rebase::Converged);
@@ -258,9 +264,9 @@ proptest! {
 
     #[test]
     fn a_rebase_onto_unrelated_changes_sends(
-        (_, declared, live) in after_a_history(), value in 0i64..3, section in 0..2usize
+        (_, declared, live) in after_a_history(), value in 0i64..3, section in 0..2usize, take in any::<bool>()
     ) {
-        let plan = plan_one(declared, &live);
+        let plan = plan_taking(declared, &live, take);
         let Some(twin) = only(&plan).filter(|twin| twin.conflicts.is_empty()) else { return Ok(()) };
         let mut meddling = MergePatch::default();
         let elsewhere = TwinPath::section_root(Section::ALL[section]).child("elsewhere");

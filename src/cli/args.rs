@@ -1,0 +1,510 @@
+//! The command line. Each command's help is written here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use super::context::ColourChoice;
+use crate::twin::{DeviceId, HubHost};
+
+/// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
+///
+/// Declare tags and desired properties in YAML, see what would change with `twinctl plan`, and push it with `twinctl
+/// apply`, which patches each twin under its etag and then asks the hub whether the fleet is as declared.
+#[derive(Debug, Parser)]
+#[command(name = "twinctl", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Arguments {
+    /// When to use colour. NO_COLOR and CLICOLOR_FORCE are heeded.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true, hide_possible_values = true)]
+    #[arg(help = "When to use colour: auto, always or never")]
+    pub color: ColourChoice,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Try it without a cloud account, on a hub inside this program:
+  twinctl plan  examples/fleet.yaml --hub embedded:demo
+  twinctl apply examples/fleet.yaml --hub embedded:demo
+
+Exit codes:
+    0  done, or nothing to do
+    1  wrong use, bad input, no hub
+    2  there are changes (plan --detailed-exitcode)
+    3  a guard refuses the plan
+    4  conflicts: values moved since the plan
+    5  some twins failed
+    6  a check failed
+  130  interrupted";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would change on the hub; changes nothing
+    ///
+    /// Reads the live twins, compares them with the manifests and shows each difference once, with the twins that have it. The
+    /// sign says what happens to a path: + comes to be, ~ becomes something else, - goes, = stays and is recorded as this
+    /// fleet's. The word says how it came about: `edit` the manifest changed, `drift` the twin did.
+    Plan(PlanArgs),
+    /// Make the hub's twins as declared, then run the checks
+    ///
+    /// Shows the plan and asks. Then each twin gets one PATCH with tags, desired properties and the ownership record
+    /// together, under the etag that the plan saw. A twin that moved meanwhile is read again: elsewhere, and the patch is sent
+    /// to the new etag (rebased); to what is declared, and nothing is sent (converged); on a path of the patch, and it is left
+    /// alone and reported (conflict, exit 4).
+    ///
+    /// Ctrl-C sends nothing new, lets what is under way finish and reports the rest; a second one ends at once.
+    Apply(ApplyArgs),
+    /// Run the manifest's checks alone
+    ///
+    /// Asks each check's query until it holds, or until its `within` is over: query results lag behind writes. Exits 6 when
+    /// one of severity `error` does not hold; one of severity `warn` is shown only.
+    Check(CheckArgs),
+    /// Ask the hub a query and show all its rows
+    ///
+    /// The query is parsed here first, so that a mistake is shown where it is. Rows come page by page; results may lag behind
+    /// writes by seconds, at worst by minutes.
+    Query(QueryArgs),
+    /// Find mistakes in manifests, without a hub
+    ///
+    /// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
+    Validate(ValidateArgs),
+    /// Print what the manifests come to, twin by twin, without a hub
+    Render(RenderArgs),
+    /// Run the embedded hub, and look after its devices
+    #[command(subcommand)]
+    Hub(HubCommand),
+}
+
+/// Which manifests.
+#[derive(Debug, Args)]
+pub struct ManifestArgs {
+    /// Manifests, or folders of them (read recursively: *.yaml, *.yml)
+    #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Which hub, and how patient.
+#[derive(Args)]
+#[command(next_help_heading = "Hub")]
+pub struct HubArgs {
+    /// The hub: `embedded:DIR` runs one in this process and keeps it in DIR, `embedded` forgets it at the end
+    #[arg(long, value_name = "HUB")]
+    pub hub: Option<HubName>,
+
+    /// A shared access policy's connection string; better given as IOTHUB_CONNECTION_STRING, which `ps` does not show
+    #[arg(long, value_name = "STRING")]
+    pub connection_string: Option<String>,
+
+    /// The certificate authority to trust, in PEM, in place of the system's: for `twinctl hub serve`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
+
+    /// How many requests at once [default: 32 reads, 16 writes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency: Option<u16>,
+
+    /// How long one request may take
+    #[arg(long, value_name = "TIME", default_value = "100s", value_parser = duration)]
+    pub timeout: Duration,
+
+    /// How long a request is tried again while the hub is busy or does not answer; 0 tries once
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = budget)]
+    pub retry_budget: Duration,
+}
+
+/// Without the connection string.
+impl std::fmt::Debug for HubArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { hub, connection_string: _, ca_file, concurrency, timeout, retry_budget } = self;
+        f.debug_struct("HubArgs")
+            .field("hub", hub)
+            .field("ca_file", ca_file)
+            .field("concurrency", concurrency)
+            .field("timeout", timeout)
+            .field("retry_budget", retry_budget)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `--hub` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HubName {
+    /// The embedded one, in a folder, or for this run alone.
+    Embedded(Option<PathBuf>),
+    /// One by its host name.
+    Host(HubHost),
+}
+
+impl FromStr for HubName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("embedded", "")) => Err("a folder is missing after `embedded:`".to_owned()),
+            Some(("embedded", folder)) => Ok(Self::Embedded(Some(folder.into()))),
+            None if text == "embedded" => Ok(Self::Embedded(None)),
+            _ => text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| error.to_string()),
+        }
+    }
+}
+
+/// How a plan is made.
+#[derive(Debug, Args)]
+pub struct PlanningArgs {
+    /// Take over paths that another fleet's record owns
+    #[arg(long)]
+    pub take_ownership: bool,
+
+    /// The Git revision to write into the records [default: the CI's variable, else `git rev-parse`]
+    #[arg(long, value_name = "REV")]
+    pub revision: Option<String>,
+}
+
+/// The options of `twinctl plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl plan                              # the manifests under this folder
+  twinctl plan fleet/ --out plan.json       # save it, to apply just that later
+  twinctl plan fleet/ --detailed-exitcode   # exit 2 when there are changes
+  twinctl plan fleet/ --format json | jq '.clusters[] | .count'
+
+A plan with conflicts, or with declared devices that the hub lacks, exits 3.")]
+pub struct PlanArgs {
+    /// Which manifests.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+
+    /// Save the plan for `twinctl apply FILE`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+
+    /// Exit 2 when there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+
+    /// Name every twin and cut no value
+    #[arg(long)]
+    pub full: bool,
+
+    /// How it is made.
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: version 1, every twin and value in full.
+    Json,
+}
+
+/// The options of `twinctl apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl apply                             # plan the manifests under this folder, ask, apply
+  twinctl apply fleet/ --yes                # in a pipeline
+  twinctl apply plan.json --yes             # just what `twinctl plan --out plan.json` saw")]
+pub struct ApplyArgs {
+    /// Manifests or folders of them, or one plan file
+    #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+
+    /// With a plan file: refuse it unless it was made from these manifests
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub manifest: Vec<PathBuf>,
+
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Name every twin and cut no value when the plan is shown
+    #[arg(long)]
+    pub full: bool,
+
+    /// How the plan is made.
+    #[command(flatten)]
+    pub planning: PlanningArgs,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// The options of `twinctl check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl check fleet/
+  twinctl check fleet/ --format junit > checks.xml")]
+pub struct CheckArgs {
+    /// Which manifests.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+
+    /// How to show the results
+    #[arg(long, value_enum, default_value_t)]
+    pub format: CheckFormat,
+
+    /// Ask each query once and do not wait for it to hold
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// How check results are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// For people, with the ids of the devices concerned.
+    #[default]
+    Text,
+    /// For programs: version 1.
+    Json,
+    /// For CI servers: JUnit XML.
+    Junit,
+}
+
+/// The options of `twinctl query`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl query \"SELECT deviceId, tags.location FROM devices WHERE tags.location.plant = 'Redmond43'\"
+  twinctl query 'SELECT COUNT() AS n FROM devices' --format json")]
+pub struct QueryArgs {
+    /// The query, in IoT Hub's query language
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+
+    /// How to show the rows
+    #[arg(long, value_enum, default_value_t)]
+    pub format: QueryFormat,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// How rows are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum QueryFormat {
+    /// For people: aligned, long cells cut; of whole twins the main members.
+    #[default]
+    Table,
+    /// One array, a row a line.
+    Json,
+    /// RFC 4180 with a header.
+    Csv,
+}
+
+/// The options of `twinctl validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Which manifests.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+}
+
+/// The options of `twinctl render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// Which manifests.
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: RenderFormat,
+}
+
+/// How declarations are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RenderFormat {
+    /// YAML, sorted.
+    #[default]
+    Yaml,
+    /// JSON, sorted.
+    Json,
+}
+
+/// Run the embedded hub, and look after its devices
+#[derive(Debug, Subcommand)]
+pub enum HubCommand {
+    /// Show what would change on the hub; changes nothing
+    Serve(ServeArgs),
+    /// Add, list and show devices
+    #[command(subcommand)]
+    Device(DeviceCommand),
+}
+
+/// The options of `twinctl hub serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl hub serve --data hub --https 127.0.0.1:8443
+  twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
+
+The ready file is JSON: hostName, https, caFile, and connectionStrings for iothubowner, service,
+device, registryRead and registryReadWrite.")]
+pub struct ServeArgs {
+    /// The folder to keep everything in; made when it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: PathBuf,
+
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    pub https: SocketAddr,
+
+    /// The name that clients use, put into the certificate and the connection strings [default: the address]
+    #[arg(long, value_name = "NAME")]
+    pub host_name: Option<String>,
+
+    /// Write a file when it listens, with the host name, the CA file and the connection strings
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ready_file: Option<PathBuf>,
+
+    /// Append a line of JSON for each request
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub request_log: Option<PathBuf>,
+}
+
+/// Add, list and show devices.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Register devices and print their connection strings
+    #[command(after_help = "Example:\n  twinctl hub device add thermostat-001 thermostat-002 --data hub")]
+    Add {
+        /// The devices' ids
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<DeviceId>,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// List devices
+    List {
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// Show one device: its identity and its twin
+    Show {
+        /// The device's id
+        #[arg(value_name = "ID")]
+        id: DeviceId,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+}
+
+/// A hub that runs, or the folder of one that does not.
+#[derive(Debug, Args)]
+pub struct DeviceTarget {
+    /// The folder of an embedded hub that is not running
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["hub", "connection_string"])]
+    pub data: Option<PathBuf>,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
+}
+
+/// Reads how long one request may take.
+fn duration(text: &str) -> Result<Duration, String> {
+    match budget(text)? {
+        Duration::ZERO => Err("a time of nothing leaves no time for an answer".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Reads `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+fn budget(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("a time is a number and ms, s, m or h, as in 30s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a time is a number and ms, s, m or h, as in 30s".to_owned())?;
+    match number.checked_mul(milliseconds) {
+        Some(milliseconds) if milliseconds <= 86_400_000 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err("a time is 24h at most".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn hubs() {
+        for (text, hub) in [
+            ("embedded", Ok(HubName::Embedded(None))),
+            ("embedded:a/b:c", Ok(HubName::Embedded(Some("a/b:c".into())))),
+            ("embedded:", Err(())),
+            ("My-Hub.azure-devices.net", Ok(HubName::Host("my-hub.azure-devices.net".parse().expect("a host")))),
+            ("127.0.0.1:8443", Ok(HubName::Host("127.0.0.1:8443".parse().expect("a host")))),
+            ("https://hub", Err(())),
+            ("", Err(())),
+        ] {
+            assert_eq!(text.parse::<HubName>().map_err(|_| ()), hub, "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, time) in [
+            ("500ms", Some(500)),
+            ("30", Some(30_000)),
+            ("30s", Some(30_000)),
+            ("5m", Some(300_000)),
+            ("1h", Some(3_600_000)),
+            ("0s", None),
+            ("25h", None),
+            ("-1s", None),
+            ("1d", None),
+            ("99999999999999999999h", None),
+            ("s", None),
+            ("", None),
+        ] {
+            assert_eq!(duration(text).ok(), time.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_secret_in_debug() {
+        let arguments = Arguments::parse_from(["twinctl", "plan", "--connection-string", "SharedAccessKey=hunter2"]);
+        assert!(!format!("{arguments:?}").contains("hunter2"));
+    }
+}

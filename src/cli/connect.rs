@@ -1,0 +1,212 @@
+//! From options to a hub that can be asked.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::CliError;
+use super::args::{HubArgs, HubName};
+use super::context::{Context, Output};
+use super::outcome::CliResult;
+use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
+use crate::hub::{HubOptions, RunningHub};
+use crate::render::{escape, number};
+use crate::wire::Secret;
+use crate::wire::connection_string::ConnectionString;
+
+/// Where the connection string comes from when no option says so.
+const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
+
+/// A hub that can be asked, and for an embedded one the hub itself.
+pub struct Connection {
+    /// The client.
+    pub client: HubClient,
+    hub: Option<RunningHub>,
+    /// Removed with all that is in it when it goes out of scope.
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Connection {
+    /// Lets the hub go. An embedded one finishes and closes its folder.
+    pub async fn close(self) {
+        let Self { client, hub, _folder } = self;
+        // Idle connections first: a hub that stops waits for them.
+        drop(client);
+        if let Some(hub) = hub {
+            hub.stop().await;
+        }
+    }
+}
+
+/// Connects to the hub that the options or the environment name. A hub elsewhere is not asked anything yet.
+pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection> {
+    match (&args.hub, &args.connection_string) {
+        (Some(_), Some(_)) => Err(CliError::new("both --hub and --connection-string are given, and each names a hub")),
+        (Some(HubName::Embedded(folder)), None) => embedded(context, args, folder.as_deref()).await,
+        (Some(HubName::Host(host)), None) => Err(CliError::new(format!(
+            "--hub {host} alone does not say who you are, and signing in with Entra ID is not there yet"
+        ))
+        .hint(format!("give a shared access policy: --connection-string, or {CONNECTION_STRING} in the environment"))),
+        (None, Some(text)) => remote(context, args, text),
+        (None, None) => match context.variable(CONNECTION_STRING) {
+            Some(text) => remote(context, args, &text),
+            None => Err(CliError::new("no hub is given")
+                .hint(format!("{CONNECTION_STRING} in the environment: a shared access policy's connection string"))
+                .hint("--connection-string STRING: the same as an option")
+                .hint("--hub embedded:DIR: a hub inside this process that keeps its state in DIR")),
+        },
+    }
+}
+
+fn remote(context: &Context, args: &HubArgs, connection_string: &str) -> CliResult<Connection> {
+    let connection = ConnectionString::parse(connection_string)?;
+    let mut options = options(context, args, connection);
+    if let Some(path) = &args.ca_file {
+        let pem = std::fs::read(context.resolve(path));
+        options.ca_pem =
+            Some(pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))?);
+    }
+    options.proxy = proxy(context);
+    Ok(Connection { client: HubClient::new(options)?, hub: None, _folder: None })
+}
+
+async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> CliResult<Connection> {
+    if args.ca_file.is_some() {
+        return Err(CliError::new("--ca-file is for a hub elsewhere; the embedded one brings its own"));
+    }
+    let (data, temporary): (PathBuf, _) = match folder {
+        Some(folder) => (context.resolve(folder), None),
+        None => {
+            let folder = tempfile::Builder::new().prefix("twinctl-hub-").tempdir();
+            let folder =
+                folder.map_err(|error| CliError::doing("making a temporary folder for the embedded hub", error))?;
+            (folder.path().to_owned(), Some(folder))
+        }
+    };
+    // Made before its name is asked for, so that `.` and links have one.
+    std::fs::create_dir_all(&data)
+        .map_err(|error| CliError::doing(format!("making the data folder {}", data.display()), error))?;
+    let name = folder.map_or_else(|| "embedded".to_owned(), |_| host_name(&data));
+    let hub = HubOptions { host_name: Some(name.clone()), ..HubOptions::loopback(data) };
+    let hub = crate::hub::start(hub, super::hub_clock(context)).await?;
+    let ready = hub.ready();
+    let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
+    // Its port is another each time; a plan made yesterday is to find the same hub today.
+    connection.host = name.parse().map_err(|error: crate::twin::IdError| CliError::from_error(error))?;
+    let mut options = options(context, args, connection);
+    options.address = Some(hub.https_addr());
+    let ca = std::fs::read(&ready.ca_file);
+    options.ca_pem = Some(ca.map_err(|error| CliError::doing("reading the embedded hub's certificate", error))?);
+    Ok(Connection { client: HubClient::new(options)?, hub: Some(hub), _folder: temporary })
+}
+
+/// Names an embedded hub after its folder, so that plans tell two of them apart.
+fn host_name(data: &Path) -> String {
+    let folder = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
+    match name.trim_matches('-') {
+        "" => "embedded".to_owned(),
+        name => format!("{name}.embedded"),
+    }
+}
+
+fn options(context: &Context, args: &HubArgs, connection: ConnectionString) -> ClientOptions {
+    let mut options = ClientOptions::new(connection, context.clock.clone());
+    options.concurrency = read_concurrency(args);
+    options.request_timeout = args.timeout;
+    options.backoff = Backoff { budget: args.retry_budget, ..Backoff::default() };
+    options.on_retry = Some(patience(context.err.clone()));
+    options
+}
+
+/// How often the user is told that the hub is waited for.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Tells the user now and then why nothing happens.
+fn patience(err: Output) -> OnRetry {
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    Arc::new(move |error, after| {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if after >= Duration::from_secs(1) && last.is_none_or(|last| last.elapsed() >= REMINDER) {
+            *last = Some(Instant::now());
+            _ = writeln!(
+                err.clone(),
+                "{}; trying again in {}",
+                escape::line(&error.to_string()),
+                number::duration(after)
+            );
+        }
+    })
+}
+
+/// How many reads are under way at once.
+pub fn read_concurrency(args: &HubArgs) -> usize {
+    args.concurrency.map_or(32, usize::from)
+}
+
+/// How many writes are under way at once.
+pub fn write_concurrency(args: &HubArgs) -> usize {
+    args.concurrency.map_or(16, usize::from)
+}
+
+fn proxy(context: &Context) -> Option<ProxySettings> {
+    let find = |names: &[&str]| names.iter().find_map(|name| context.variable(name));
+    let url = find(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
+    Some(ProxySettings { url: Secret::new(url), except: find(&["NO_PROXY", "no_proxy"]) })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::args::{Arguments, Command};
+    use crate::cli::context::tests::context;
+
+    const STRING: &str = "HostName=hub;SharedAccessKeyName=service;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==";
+
+    #[tokio::test]
+    async fn which_hub() {
+        let variable: &[_] = &[(CONNECTION_STRING, STRING)];
+        for (arguments, variables, found) in [
+            (&[][..], variable, Ok("hub")),
+            (&["--connection-string", STRING], &[], Ok("hub")),
+            (&["--connection-string", "HostName=x"], variable, Err("error: the connection string names neither")),
+            (&[], &[], Err("error: no hub is given\nhint: IOTHUB_CONNECTION_STRING")),
+            (&[], &[(CONNECTION_STRING, "")], Err("error: no hub is given")),
+            (&["--hub", "h", "--connection-string", STRING], &[], Err("error: both --hub and --connection-string")),
+            (&["--hub", "my-hub.azure-devices.net"], variable, Err("error: --hub my-hub.azure-devices.net alone")),
+            (
+                &["--connection-string", STRING, "--ca-file", "/nowhere"],
+                &[],
+                Err("error: reading the CA file /nowhere"),
+            ),
+            (&["--hub", "embedded", "--ca-file", "x"], &[], Err("error: --ca-file is for a hub elsewhere")),
+        ] {
+            let (mut context, _, err) = context(variables);
+            let all = ["twinctl", "plan"].iter().chain(arguments);
+            let Command::Plan(plan) = Arguments::parse_from(all).command else { panic!("not a plan") };
+            match (connect(&context, &plan.hub).await, found) {
+                (Ok(connection), Ok(host)) => assert_eq!(connection.client.host().as_str(), host),
+                (Err(error), Err(start)) => {
+                    error.report(&mut context);
+                    assert!(err.text().starts_with(start), "{}", err.text());
+                    assert!(!err.text().contains("AAEC"));
+                }
+                (Ok(_), Err(_)) => panic!("{arguments:?} connects"),
+                (Err(error), Ok(_)) => panic!("{arguments:?}: {error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn folders_name_their_hubs() {
+        for (folder, name) in
+            [("/nowhere/demo", "demo.embedded"), ("/nowhere/My Hub_2", "my-hub-2.embedded"), ("/", "embedded")]
+        {
+            assert_eq!(host_name(Path::new(folder)), name);
+        }
+    }
+}

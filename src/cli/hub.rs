@@ -1,0 +1,158 @@
+//! `twinctl hub serve`, `twinctl hub device`
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::args::{DeviceCommand, DeviceTarget, HubCommand, ServeArgs};
+use super::connect::connect;
+use super::context::Context;
+use super::file;
+use super::interrupt::interrupted;
+use super::outcome::{CliError, CliResult, Outcome};
+use crate::hub::{HubOptions, OfflineHub, Ready};
+use crate::render::style::Palette;
+use crate::render::{number, table};
+use crate::twin::{DeviceId, Lookup, Object, TwinId};
+use crate::wire::connection_string::ConnectionString;
+use crate::wire::registry::DeviceIdentity;
+use crate::wire::sas::Key;
+use crate::wire::{Secret, twins};
+
+/// Runs one of the hub's commands.
+pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResult {
+    match command {
+        HubCommand::Serve(args) => serve(context, args).await,
+        HubCommand::Device(DeviceCommand::Add { ids, target }) => add(context, ids, target).await,
+        HubCommand::Device(DeviceCommand::List { target }) => list(context, target).await,
+        HubCommand::Device(DeviceCommand::Show { id, target }) => show(context, id, target).await,
+    }
+}
+
+async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
+    let options = HubOptions {
+        https: args.https,
+        host_name: args.host_name.clone(),
+        request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
+        ..HubOptions::loopback(context.resolve(&args.data))
+    };
+    let running = crate::hub::start(options, super::hub_clock(context)).await?;
+    let ready = running.ready();
+    if let Some(path) = &args.ready_file {
+        let text = serde_json::to_string_pretty(ready).expect("a ready file is strings") + "\n";
+        // It holds keys: for its owner alone.
+        file::write_private(&context.resolve(path), text.as_bytes())
+            .map_err(|error| CliError::doing(format!("writing the ready file {}", path.display()), error))?;
+    }
+    let text = ready_text(ready, context.out.palette);
+    context.out.write_all(text.as_bytes())?;
+    context.out.flush()?;
+    interrupted().await.map_err(|error| CliError::doing("waiting for a signal to stop", error))?;
+    context.say("stopping: requests under way finish");
+    running.stop().await;
+    Ok(Outcome::Done)
+}
+
+/// What people need in order to use a hub that listens.
+fn ready_text(ready: &Ready, palette: Palette) -> String {
+    let strings = &ready.connection_strings;
+    let mut text = format!("{} https://{}\n\n", palette.title("The hub listens on"), ready.host_name);
+    text.push_str(&format!("{}\n", palette.title("Connection strings")));
+    for (policy, string) in [
+        ("iothubowner", &strings.iothubowner),
+        ("service", &strings.service),
+        ("device", &strings.device),
+        ("registryRead", &strings.registry_read),
+        ("registryReadWrite", &strings.registry_read_write),
+    ] {
+        text.push_str(&format!("  {policy:<17}  {}\n", string.expose()));
+    }
+    text.push_str(&format!("\n{}  {}\n", palette.title("Certificate authority"), ready.ca_file.display()));
+    text.push_str("  twinctl: --ca-file FILE; most SDKs and tools: the environment variable SSL_CERT_FILE\n");
+    text.push_str("\nCtrl-C stops it.\n");
+    text
+}
+
+async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> CliResult {
+    if let Some(data) = &target.data {
+        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        for id in ids {
+            let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
+            writeln!(context.out, "{}", secret.expose())?;
+        }
+        return Ok(Outcome::Done);
+    }
+    let connection = connect(context, &target.hub).await?;
+    for id in ids {
+        let identity = connection.client.create_device(id).await?;
+        let secret = connection_string(connection.client.host(), &identity)
+            .ok_or_else(|| CliError::new(format!("{id} is added, and the hub answers without its key")))?;
+        writeln!(context.out, "{}", secret.expose())?;
+    }
+    connection.close().await;
+    Ok(Outcome::Done)
+}
+
+fn connection_string(host: &crate::twin::HubHost, identity: &DeviceIdentity) -> Option<Secret> {
+    let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
+    let device = Some(identity.device_id.clone());
+    Some(ConnectionString { host: host.clone(), policy: None, device, module: None, key }.expose())
+}
+
+/// The most that one listing of the service returns.
+const LISTED: usize = 1000;
+
+async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
+    let (rows, cut): (Vec<Value>, bool) = if let Some(data) = &target.data {
+        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let devices = hub.devices().map_err(|refusal| CliError::new(format!("listing devices: {refusal}")))?;
+        (devices.iter().map(|device| row(&device.id, json!(device.status))).collect(), false)
+    } else {
+        let connection = connect(context, &target.hub).await?;
+        let devices = connection.client.list_devices(LISTED).await?;
+        connection.close().await;
+        let cut = devices.len() == LISTED;
+        (devices.iter().map(|device| row(&device.device_id, json!(device.status))).collect(), cut)
+    };
+    let text = table::Table::new(context.out.palette, context.out.width).page(&rows);
+    context.out.write_all(text.as_bytes())?;
+    context.say(number::counted(rows.len(), "device"));
+    if cut {
+        context
+            .say("there may be more: the service lists no further; ask `twinctl query 'SELECT deviceId FROM devices'`");
+    }
+    Ok(Outcome::Done)
+}
+
+fn row(id: &DeviceId, status: Value) -> Value {
+    json!({"deviceId": id, "status": status})
+}
+
+async fn show(context: &mut Context, id: &DeviceId, target: &DeviceTarget) -> CliResult {
+    let (secret, twin) = if let Some(data) = &target.data {
+        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
+        let secret = hub.connection_string(id).map_err(refused)?;
+        let device = hub.device(id).map_err(refused)?;
+        let twin = serde_json::from_str(device.twin.as_str());
+        (secret, twin.map_err(|error| CliError::doing(format!("reading the twin of {id}"), error))?)
+    } else {
+        let connection = connect(context, &target.hub).await?;
+        let unknown = || CliError::new(format!("the hub {} has no device {id}", connection.client.host()));
+        let identity = connection.client.get_device(id).await?.ok_or_else(unknown)?;
+        let twin = match connection.client.get_twin(&TwinId::device(id.clone())).await? {
+            Lookup::Found(twin) => twins::encode_twin(&twin),
+            Lookup::Absent(_) => return Err(unknown()),
+        };
+        let secret = connection_string(connection.client.host(), &identity);
+        connection.close().await;
+        (secret, twin)
+    };
+    let mut shown = Object::new();
+    if let Some(secret) = secret {
+        shown.insert("connectionString".to_owned(), secret.expose().into());
+    }
+    shown.insert("twin".to_owned(), twin);
+    context.out.write_all(crate::render::json::document(&shown).as_bytes())?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,71 @@
+//! Manifests from paths, and what is odd about them told.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::context::Context;
+use super::outcome::CliResult;
+use crate::manifest::{Declarations, LoadOptions, load as load_files};
+use crate::render::diagnostic;
+
+/// Loads a fleet. Warnings go to the user at once.
+pub(super) fn load(context: &mut Context, paths: &[PathBuf]) -> CliResult<Declarations> {
+    let options = LoadOptions { paths: paths.to_vec(), environment: context.environment.clone() };
+    let loaded = load_files(&options)?;
+    for warning in &loaded.warnings {
+        let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
+        context.say(format_args!("{text}\n"));
+    }
+    Ok(loaded.declarations)
+}
+
+/// How many digits of a commit name it.
+const REVISION: usize = 12;
+
+/// Returns the Git revision for the records: as given, from the CI's variable, from git, or empty.
+pub(super) fn revision(context: &Context, given: Option<&str>, paths: &[PathBuf]) -> String {
+    if let Some(given) = given {
+        return given.to_owned();
+    }
+    let from_ci = ["GITHUB_SHA", "BUILD_SOURCEVERSION", "CI_COMMIT_SHA"].iter().find_map(|name| context.variable(name));
+    let revision = from_ci.or_else(|| from_git(context, paths.first()?)).unwrap_or_default();
+    // Whatever the variable holds, what goes into the twins is a commit's name or nothing.
+    let well_formed = !revision.is_empty() && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if well_formed { revision[..revision.len().min(REVISION)].to_lowercase() } else { String::new() }
+}
+
+fn from_git(context: &Context, path: &Path) -> Option<String> {
+    let path = context.resolve(path);
+    let folder = if path.is_dir() { path.as_path() } else { path.parent()? };
+    let git = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["rev-parse", &format!("--short={REVISION}"), "HEAD"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    git.status.success().then(|| String::from_utf8_lossy(&git.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::context::tests::context;
+
+    #[test]
+    fn revisions() {
+        const SHA: &str = "3F2A91C04D1188f1d3a0c0ffee00000000000000";
+        let nowhere = [PathBuf::from("/")];
+        for (given, variables, revision) in [
+            (Some("v1.2"), &[("GITHUB_SHA", SHA)][..], "v1.2"),
+            (None, &[("GITHUB_SHA", SHA)], "3f2a91c04d11"),
+            (None, &[("GITHUB_SHA", ""), ("CI_COMMIT_SHA", "abc")], "abc"),
+            (None, &[("BUILD_SOURCEVERSION", "not a commit")], ""),
+            (None, &[], ""),
+        ] {
+            let (context, _, _) = context(variables);
+            assert_eq!(super::revision(&context, given, &nowhere), revision, "{given:?} {variables:?}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Arguments, and one short file a command: parse, call, render, answer with an [`Outcome`].
+//!
+//! Owns the streams, the environment, the clock and the exit code; decides nothing about twins. Read [`run`] first, then
+//! [`context::Context`].
+
+mod apply;
+pub mod args;
+mod check;
+pub mod connect;
+pub mod context;
+mod file;
+mod hub;
+mod interrupt;
+mod manifest;
+pub mod outcome;
+mod plan;
+mod query;
+mod validate;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use args::{Arguments, Command, HubCommand};
+pub use context::Context;
+use outcome::CliResult;
+pub use outcome::{CliError, Outcome};
+
+/// Runs a command line, and returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context) -> u8 {
+    let outcome = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => {
+            context.set_colour(arguments.color);
+            let result = execute(context, &arguments.command);
+            result.unwrap_or_else(|error| error.report(context))
+        }
+        Err(error) => usage(context, &error),
+    };
+    outcome.code()
+}
+
+/// Help and versions are answers; all else that clap says is an error.
+fn usage(context: &mut Context, error: &clap::Error) -> Outcome {
+    let (output, outcome) = match error.use_stderr() {
+        true => (&mut context.err, Outcome::Failed),
+        false => (&mut context.out, Outcome::Done),
+    };
+    let text = error.render();
+    let text = if output.palette.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+    match output.write_all(text.as_bytes()) {
+        Ok(()) => outcome,
+        Err(_) => Outcome::Failed,
+    }
+}
+
+fn execute(context: &mut Context, command: &Command) -> CliResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::doing("starting the runtime", error))?;
+    runtime.block_on(async {
+        if handles_signals(command) {
+            return dispatch(context, command).await;
+        }
+        tokio::select! {
+            result = dispatch(context, command) => result,
+            // Dropping the command on the way out removes what is temporary.
+            Ok(()) = interrupt::interrupted() => Ok(Outcome::Interrupted),
+        }
+    })
+}
+
+/// Commands that have something to finish when the user wants them to stop.
+fn handles_signals(command: &Command) -> bool {
+    matches!(command, Command::Apply(_) | Command::Hub(HubCommand::Serve(_)))
+}
+
+async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
+    match command {
+        Command::Plan(args) => plan::plan(context, args).await,
+        Command::Apply(args) => apply::apply(context, args).await,
+        Command::Check(args) => check::check(context, args).await,
+        Command::Validate(args) => validate::validate(context, args),
+        Command::Render(args) => validate::render(context, args),
+        Command::Query(args) => query::query(context, args).await,
+        Command::Hub(command) => hub::hub(context, command).await,
+    }
+}
+
+/// The clock as the embedded hub reads it.
+fn hub_clock(context: &Context) -> crate::hub::Clock {
+    let clock = context.clock.clone();
+    Arc::new(move || time::OffsetDateTime::from(clock()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::context::tests::context;
+    use super::*;
+
+    /// Runs a command line in buffers; the exit code, stdout and stderr.
+    fn twinctl(folder: &Path, arguments: &[&str]) -> (u8, String, String) {
+        let (mut context, out, err) = context(&[]);
+        context.folder = folder.to_owned();
+        // Tokens must be good at the time of the hub, which is the context's.
+        let all = ["twinctl"].iter().chain(arguments).map(OsString::from);
+        let code = run(all, &mut context);
+        (code, out.text(), err.text())
+    }
+
+    #[test]
+    fn plan_apply_plan() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manifest = folder.path().join("fleet.yaml");
+        let text = "fleet: redmond\nmissing: register\ndevices:\n  d-1: { tags: { plant: Oslo }, desired: { power: 1 } }\n\
+                    checks:\n  - { name: all there, query: SELECT deviceId FROM devices, expect: [d-1] }\n";
+        std::fs::write(&manifest, text).expect("written");
+        let manifest = manifest.to_str().expect("UTF-8");
+        let run = |arguments: &[&str]| twinctl(folder.path(), arguments);
+
+        let (code, out, err) =
+            run(&["plan", manifest, "--hub", "embedded:hub", "--detailed-exitcode", "--out", "plan.json"]);
+        assert_eq!(code, 2, "{out}{err}");
+        assert!(out.contains("+ d-1  to be registered\n"), "{out}");
+
+        let (code, out, err) = run(&["apply", manifest, "--hub", "embedded:hub"]);
+        assert_eq!((code, out.as_str()), (1, ""), "nobody agreed");
+        assert!(err.contains("--yes"), "{err}");
+
+        let (code, out, err) = run(&["apply", "plan.json", "--hub", "embedded:hub", "--yes"]);
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(
+            out.contains("Applied: 1 twin written (1 registered first)") && out.contains("1 check: 1 held"),
+            "{out}"
+        );
+
+        let (code, out, err) = run(&["plan", manifest, "--hub", "embedded:hub", "--detailed-exitcode"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        assert!(out.ends_with("No changes: 1 twin is as declared (read by GET)\n"), "{out}");
+
+        let (code, out, err) = run(&["check", manifest, "--hub", "embedded:empty", "--no-wait"]);
+        assert_eq!(code, 6, "{out}{err}");
+
+        let (code, _, err) = run(&["apply", "plan.json", "--hub", "embedded:empty", "--yes"]);
+        assert_eq!(code, 3, "{err}");
+        assert!(err.contains("was made for the hub hub.embedded, and this is empty.embedded"), "{err}");
+    }
+
+    #[test]
+    fn wrong_use_is_exit_1_and_help_is_an_answer() {
+        let here = Path::new(".");
+        for (arguments, code, said) in [
+            (&["plan", "--fromat", "json"][..], 1, "unexpected argument '--fromat'"),
+            (&["paln"], 1, "unrecognized subcommand 'paln'"),
+            (&[], 1, "Usage: twinctl"),
+            (&["query", "SELECT"], 1, "error: "),
+            (&["plan", "no/such/folder", "--hub", "embedded"], 1, "no/such/folder"),
+            (&["hub", "device", "add", "a/b", "--data", "hub"], 1, "device id `a/b` holds '/'"),
+        ] {
+            let (found, out, err) = twinctl(here, arguments);
+            assert_eq!((found, out.as_str()), (code, ""), "{arguments:?}: {err}");
+            assert!(err.contains(said), "{err}");
+        }
+        let (code, out, err) = twinctl(here, &["--version"]);
+        assert_eq!((code, out, err.as_str()), (0, format!("twinctl {}\n", env!("CARGO_PKG_VERSION")), ""));
+    }
+
+    #[test]
+    fn the_command_reference_is_reviewed() {
+        use clap::CommandFactory;
+        fn help(command: &mut clap::Command, name: &str, text: &mut String) {
+            text.push_str(&format!("# {name}\n\n{}\n", command.render_long_help()));
+            let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+            for sub in names.iter().filter(|name| *name != "help") {
+                let command = command.find_subcommand_mut(sub).expect("listed a line above");
+                help(command, &format!("{name} {sub}"), text);
+            }
+        }
+        let mut command = Arguments::command().term_width(100);
+        command.build();
+        let mut text = String::new();
+        help(&mut command, "twinctl", &mut text);
+        crate::render::samples::snapshot("command-reference", &text);
+    }
+}

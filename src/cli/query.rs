@@ -1,0 +1,59 @@
+//! `twinctl query`
+
+use std::io::Write;
+
+use super::args::{QueryArgs, QueryFormat};
+use super::connect::connect;
+use super::context::Context;
+use super::outcome::{CliError, CliResult, Outcome};
+use crate::diagnostic::Source;
+use crate::render::{diagnostic, table};
+use crate::wire::query::MAX_PAGE;
+
+/// Asks a query and writes its rows, page by page.
+pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult {
+    let source = Source::new("<query>", args.query.as_str());
+    let bound = crate::query::compile(&args.query).map_err(|errors| {
+        CliError::from(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>())
+    })?;
+    for warning in bound.warnings() {
+        let warning = warning.to_diagnostic(&source, 0);
+        let text = diagnostic::diagnostic(&warning, context.err.palette, context.err.width);
+        context.say(format_args!("{text}\n"));
+    }
+    let connection = connect(context, &args.hub).await?;
+    let mut pages = connection.client.query(&args.query, MAX_PAGE);
+    let columns = bound.columns();
+    let mut table = table::Table::new(context.out.palette, context.out.width).listing(columns.as_deref());
+    let (mut json, mut csv) = (table::Json::default(), table::Csv::default().listing(columns.as_deref()));
+    let mut rows = 0;
+    while let Some(page) = pages.next().await? {
+        rows += page.rows.len();
+        let text = match args.format {
+            QueryFormat::Table if bound.selects_documents() => {
+                table.page(&page.rows.iter().map(table::twin_row).collect::<Vec<_>>())
+            }
+            QueryFormat::Table => table.page(&page.rows),
+            QueryFormat::Json => json.page(&page.rows),
+            QueryFormat::Csv => csv.page(&page.rows).map_err(|column| {
+                CliError::new(format!(
+                    "a later page has the column `{column}`, which the first page has not, and CSV's header is written"
+                ))
+                .hint("name the columns in the query, as in SELECT deviceId, tags.plant, or use --format json")
+            })?,
+        };
+        context.out.write_all(text.as_bytes())?;
+        if context.out.is_gone() {
+            break;
+        }
+    }
+    match args.format {
+        QueryFormat::Json => context.out.write_all(json.finish().as_bytes())?,
+        QueryFormat::Table if rows == 0 => context.say("no rows"),
+        QueryFormat::Table | QueryFormat::Csv => {}
+    }
+    context.out.flush()?;
+    drop(pages);
+    connection.close().await;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,413 @@
+//! Puts values in place of `${env.NAME}` and `${var.NAME}`.
+//!
+//! A reference is `${KIND.NAME}`, then perhaps `:TYPE` (`int`, `float`, `bool`, `json`), then perhaps `:-DEFAULT`; `$${` stands
+//! for `${` itself. The default counts when there is no such thing, or an empty text. A value that is only one reference keeps the
+//! reference's type: what comes from the environment is a text unless a type is named, a variable is what it was written
+//! as, and so is its default. Keys are not interpolated.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::{Number, Value};
+
+use super::source::File;
+use super::yaml::{self, Key, Kind, Node, Text, Written};
+use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
+
+/// What references may put into a fleet altogether, in nodes, where a long text counts as several: so much for any fleet, and more for
+/// one that is large itself.
+const WEIGHT_FLOOR: usize = 500_000;
+const BYTES_PER_WEIGHT: usize = 4;
+
+const TYPES: [&str; 4] = ["int", "float", "bool", "json"];
+
+/// What references are resolved from.
+pub(super) struct Interpolation<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    /// `None` while the variables themselves are read.
+    vars: Option<&'a BTreeMap<String, Node>>,
+    /// What references may still put in.
+    budget: usize,
+}
+
+impl<'a> Interpolation<'a> {
+    /// Starts with the size of the fleet's files in bytes.
+    pub(super) fn new(
+        environment: &'a dyn Fn(&str) -> Option<String>,
+        vars: Option<&'a BTreeMap<String, Node>>,
+        bytes: usize,
+    ) -> Self {
+        Self { environment, vars, budget: WEIGHT_FLOOR + bytes / BYTES_PER_WEIGHT }
+    }
+
+    /// Resolves all references in a value. One that does not resolve is reported and leaves nothing behind.
+    pub(super) fn resolve(&mut self, file: &File, node: &mut Node, found: &mut Vec<Diagnostic>) {
+        match &mut node.kind {
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+            Kind::List(items) => items.iter_mut().for_each(|item| self.resolve(file, item, found)),
+            Kind::Mapping(entries) => {
+                entries.retain(|(key, _)| keep_key(file, key, found));
+                entries.iter_mut().for_each(|(_, value)| self.resolve(file, value, found));
+            }
+            Kind::Text(text) if text.value.contains("${") => {
+                let place = Place { file, span: node.span, text };
+                node.kind = self.text(&place).unwrap_or_else(|diagnostics| {
+                    found.extend(diagnostics);
+                    Kind::Text(Text { value: String::new(), written: Written::Interpolated { secret: true } })
+                });
+            }
+            Kind::Text(_) => {}
+        }
+    }
+
+    fn text(&mut self, place: &Place<'_>) -> Result<Kind, Vec<Diagnostic>> {
+        let pieces = pieces(place)?;
+        if let [Piece::Reference(reference)] = pieces.as_slice() {
+            let kind = self.value(reference, place).map_err(|diagnostic| vec![*diagnostic])?;
+            self.spend(&Node { span: place.span, kind: kind.clone() }, place)
+                .map_err(|diagnostic| vec![*diagnostic])?;
+            return Ok(at(kind, place.span));
+        }
+        let mut value = String::new();
+        let mut secret = false;
+        let mut found = Vec::new();
+        for piece in &pieces {
+            match piece {
+                Piece::Literal(literal) => value.push_str(literal),
+                Piece::Reference(reference) => match self.value(reference, place) {
+                    Err(diagnostic) => found.push(*diagnostic),
+                    Ok(Kind::Text(text)) => {
+                        secret |= matches!(text.written, Written::Interpolated { secret: true });
+                        value.push_str(&text.value);
+                    }
+                    Ok(Kind::Number(number)) => value.push_str(&number.to_string()),
+                    Ok(Kind::Bool(boolean)) => value.push_str(if boolean { "true" } else { "false" }),
+                    Ok(kind @ (Kind::Nothing | Kind::Null | Kind::List(_) | Kind::Mapping(_))) => found.push(
+                        place
+                            .error(
+                                format!("`{}` is {}, which cannot stand inside a text", reference.written, kind.name()),
+                                &reference.range,
+                                "",
+                            )
+                            .help("let the whole value be the reference"),
+                    ),
+                },
+            }
+        }
+        if !found.is_empty() {
+            return Err(found);
+        }
+        let kind = Kind::Text(Text { value, written: Written::Interpolated { secret } });
+        let node = Node { span: place.span, kind };
+        self.spend(&node, place).map_err(|diagnostic| vec![*diagnostic])?;
+        Ok(node.kind)
+    }
+
+    /// Bounds what references make: a long value may be referred to many times.
+    fn spend(&mut self, node: &Node, place: &Place<'_>) -> Result<(), Box<Diagnostic>> {
+        match self.budget.checked_sub(node.weight()) {
+            Some(left) => {
+                self.budget = left;
+                Ok(())
+            }
+            None => Err(Box::new(
+                place
+                    .error("references put too much into the fleet", &(0..place.text.value.len()), "one too many")
+                    .help("put what devices share into groups"),
+            )),
+        }
+    }
+
+    fn value(&self, reference: &Reference, place: &Place<'_>) -> Result<Kind, Box<Diagnostic>> {
+        let name = reference.name.as_str();
+        let error = |message: String, label: &str| place.error(message, &reference.range, label);
+        let (found, missing) = match reference.namespace {
+            Namespace::Env => {
+                let value = (self.environment)(name).map(|value| text(value, true));
+                let missing = error(format!("the environment variable `{name}` is not set"), "")
+                    .help(format!("set it, or give a default: `${{env.{name}:-…}}`"));
+                (value, missing)
+            }
+            Namespace::Var => match self.vars {
+                None => {
+                    return Err(Box::new(
+                        error("a variable cannot refer to another one".to_owned(), "")
+                            .help("variables are read from the environment, or written out"),
+                    ));
+                }
+                Some(vars) => {
+                    let missing = error(format!("there is no variable `{name}`"), "");
+                    let missing = match nearest(name, vars.keys().map(String::as_str)) {
+                        Some(near) => missing.help(format!("did you mean `{near}`?")),
+                        None => missing.help(format!("declare it: `vars: {{ {name}: … }}`")),
+                    };
+                    (vars.get(name).map(|node| node.kind.clone()), missing)
+                }
+            },
+        };
+        let is_empty = |kind: &Kind| matches!(kind, Kind::Text(text) if text.value.is_empty());
+        let kind = match (found, &reference.default) {
+            (Some(kind), None) => kind,
+            (Some(kind), Some(_)) if !is_empty(&kind) => kind,
+            (_, Some(default)) => match reference.namespace {
+                Namespace::Env => text(default.clone(), false),
+                Namespace::Var => yaml::resolve(default)
+                    .map_err(|_| error(format!("the default `{default}` is not a number that the hub takes"), ""))?,
+            },
+            (None, None) => return Err(Box::new(missing)),
+        };
+        match &reference.kind {
+            None => Ok(kind),
+            Some(to) => convert(kind, to).map_err(|problem| {
+                Box::new(error(format!("`{}` {problem}", reference.written), "the value is not shown"))
+            }),
+        }
+    }
+}
+
+fn keep_key(file: &File, key: &Key, found: &mut Vec<Diagnostic>) -> bool {
+    if !key.name.contains("${") {
+        return true;
+    }
+    found.push(
+        Diagnostic::error("keys are not interpolated")
+            .at(&file.source, key.span, "a reference in a key")
+            .help("references stand in values alone; write the key out"),
+    );
+    false
+}
+
+fn text(value: String, secret: bool) -> Kind {
+    Kind::Text(Text { value, written: Written::Interpolated { secret } })
+}
+
+/// Gives a value the place of the reference that it came by.
+fn at(kind: Kind, span: Span) -> Kind {
+    let place = |node: Node| Node { span, kind: at(node.kind, span) };
+    match kind {
+        Kind::List(items) => Kind::List(items.into_iter().map(place).collect()),
+        Kind::Mapping(entries) => Kind::Mapping(
+            entries.into_iter().map(|(key, value)| (Key { name: key.name, span }, place(value))).collect(),
+        ),
+        Kind::Text(Text { value, written }) => {
+            let secret = matches!(written, Written::Interpolated { secret: true });
+            text(value, secret)
+        }
+        scalar => scalar,
+    }
+}
+
+/// Converts to a type that a reference names; the problem goes on from "`${…}`". Values are never told: they may be secret.
+fn convert(kind: Kind, to: &str) -> Result<Kind, String> {
+    let range = || format!("is outside the hub's range for integers, {INTEGER_MIN} to {INTEGER_MAX} (52 bits)");
+    match (to, kind) {
+        ("int", Kind::Text(text)) => match text.value.trim().parse::<i128>() {
+            Ok(integer) => match i64::try_from(integer) {
+                Ok(integer) if (INTEGER_MIN..=INTEGER_MAX).contains(&integer) => Ok(Kind::Number(integer.into())),
+                _ => Err(range()),
+            },
+            Err(_) => Err("is not an integer".to_owned()),
+        },
+        ("int", Kind::Number(number)) if !number.is_f64() => Ok(Kind::Number(number)),
+        ("int", Kind::Number(number)) => match number.as_f64() {
+            Some(float) if float.fract() == 0.0 && float.abs() <= INTEGER_MAX as f64 => {
+                Ok(Kind::Number((float as i64).into()))
+            }
+            _ => Err("is not an integer".to_owned()),
+        },
+        ("float", Kind::Text(text)) => {
+            let float = text.value.trim().parse().ok().and_then(Number::from_f64);
+            float.map(Kind::Number).ok_or_else(|| "is not a number".to_owned())
+        }
+        ("float", Kind::Number(number)) => Ok(Kind::Number(number)),
+        ("bool", Kind::Text(text)) => match text.value.trim() {
+            "true" => Ok(Kind::Bool(true)),
+            "false" => Ok(Kind::Bool(false)),
+            _ => Err("is neither `true` nor `false`".to_owned()),
+        },
+        ("bool", Kind::Bool(boolean)) => Ok(Kind::Bool(boolean)),
+        ("json", Kind::Text(text)) => {
+            let secret = matches!(text.written, Written::Interpolated { secret: true });
+            let value = serde_json::from_str::<Value>(&text.value);
+            value.map(|value| from_json(value, secret)).map_err(|error| {
+                format!("is not JSON, at line {} column {} of the value", error.line(), error.column())
+            })
+        }
+        ("json", kind) => Ok(kind),
+        ("int", kind) => Err(format!("is {}, not an integer", kind.name())),
+        ("float", kind) => Err(format!("is {}, not a number", kind.name())),
+        (_, kind) => Err(format!("is {}, not a boolean", kind.name())),
+    }
+}
+
+fn from_json(value: Value, secret: bool) -> Kind {
+    let node = |value| Node { span: Span::default(), kind: from_json(value, secret) };
+    match value {
+        Value::Null => Kind::Null,
+        Value::Bool(boolean) => Kind::Bool(boolean),
+        Value::Number(number) => Kind::Number(number),
+        Value::String(string) => text(string, secret),
+        Value::Array(items) => Kind::List(items.into_iter().map(node).collect()),
+        Value::Object(members) => {
+            let entry = |(name, value)| (Key { name, span: Span::default() }, node(value));
+            Kind::Mapping(members.into_iter().map(entry).collect())
+        }
+    }
+}
+
+/// A text with references in it, and where it stands.
+struct Place<'a> {
+    file: &'a File,
+    span: Span,
+    text: &'a Text,
+}
+
+impl Place<'_> {
+    /// Points at a range of the text's bytes, as far as the file has them one to one.
+    fn error(&self, message: impl Into<String>, range: &Range<usize>, label: &str) -> Diagnostic {
+        let span = match self.text.written {
+            Written::Verbatim(offset) => Span::new(offset + range.start, offset + range.end),
+            Written::Folded | Written::Interpolated { .. } => self.span,
+        };
+        Diagnostic::error(message).at(&self.file.source, span, label)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Piece {
+    Literal(String),
+    Reference(Reference),
+}
+
+#[derive(Debug, PartialEq)]
+struct Reference {
+    /// Its bytes in the text.
+    range: Range<usize>,
+    /// The reference without type and default, for messages.
+    written: String,
+    namespace: Namespace,
+    name: String,
+    kind: Option<String>,
+    default: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Namespace {
+    Env,
+    Var,
+}
+
+/// Takes a text apart; neighbouring literals are one piece.
+fn pieces(place: &Place<'_>) -> Result<Vec<Piece>, Vec<Diagnostic>> {
+    let whole = place.text.value.as_str();
+    let (mut pieces, mut found) = (Vec::new(), Vec::new());
+    let mut literal = String::new();
+    let mut position = 0;
+    while let Some(dollar) = whole[position..].find("${").map(|offset| position + offset) {
+        if whole[position..dollar].ends_with('$') {
+            literal.push_str(&whole[position..dollar - 1]);
+            literal.push_str("${");
+            position = dollar + 2;
+            continue;
+        }
+        literal.push_str(&whole[position..dollar]);
+        let Some(end) = closing_brace(&whole[dollar + 2..]).map(|offset| dollar + 2 + offset) else {
+            found.push(
+                place
+                    .error("a reference without its `}`", &(dollar..whole.len()), "starts here")
+                    .help("close it; for `${` as text, write `$${`"),
+            );
+            return Err(found);
+        };
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+        }
+        match reference(place, dollar..end + 1, &whole[dollar + 2..end]) {
+            Ok(reference) => pieces.push(Piece::Reference(reference)),
+            Err(diagnostic) => found.push(*diagnostic),
+        }
+        position = end + 1;
+    }
+    literal.push_str(&whole[position..]);
+    if !literal.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Literal(literal));
+    }
+    if found.is_empty() { Ok(pieces) } else { Err(found) }
+}
+
+/// Finds the brace that closes a reference; a default may have pairs of its own.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    text.bytes().position(|byte| {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return true,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        false
+    })
+}
+
+fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Reference, Box<Diagnostic>> {
+    let error = |message: String| place.error(message, &range, "");
+    let (head, default) = match inner.split_once(":-") {
+        Some((head, default)) => (head, Some(default.to_owned())),
+        None => (inner, None),
+    };
+    if default.as_ref().is_some_and(|default| default.contains("${")) {
+        return Err(Box::new(error("a default cannot hold a reference".to_owned()).help("write the default out")));
+    }
+    let (path, kind) = match head.split_once(':') {
+        Some((path, kind)) => (path, Some(kind.to_owned())),
+        None => (head, None),
+    };
+    let (namespace, name) = match path.split_once('.') {
+        Some(("env", name)) => (Namespace::Env, name),
+        Some(("var", name)) => (Namespace::Var, name),
+        Some(("row", _)) => {
+            return Err(Box::new(
+                error(format!("`${{{path}}}` is not yet supported by this version"))
+                    .help("a row is one of an `inventory`, which this version does not read"),
+            ));
+        }
+        Some((other, name)) => {
+            let diagnostic = error(format!("unknown reference `${{{path}}}`"));
+            return Err(Box::new(match nearest(other, ["env", "var"]) {
+                Some(near) if is_variable_name(name) => diagnostic.help(format!("did you mean `${{{near}.{name}}}`?")),
+                _ => diagnostic.help("references are `${env.NAME}` and `${var.NAME}`; for `${` as text, write `$${`"),
+            }));
+        }
+        None => {
+            let diagnostic = error(format!("unknown reference `${{{path}}}`"));
+            return Err(Box::new(if is_variable_name(path) {
+                diagnostic.help(format!(
+                    "write `${{env.{path}}}` for the environment or `${{var.{path}}}` for a variable; for `${{` as text, `$${{`"
+                ))
+            } else {
+                diagnostic.help("references are `${env.NAME}` and `${var.NAME}`; for `${` as text, write `$${`")
+            }));
+        }
+    };
+    if !is_variable_name(name) {
+        return Err(Box::new(
+            error(format!("`{name}` is not a name"))
+                .help("a name has ASCII letters, digits, `_` and `-`, and starts with none of digits and `-`"),
+        ));
+    }
+    if let Some(kind) = kind.as_deref().filter(|kind| !TYPES.contains(kind)) {
+        let diagnostic = error(format!("unknown type `{kind}` of a reference"));
+        return Err(Box::new(match nearest(kind, TYPES) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help("types are int, float, bool and json; a default is written `:-DEFAULT`"),
+        }));
+    }
+    Ok(Reference { range, written: format!("${{{path}}}"), namespace, name: name.to_owned(), kind, default })
+}
+
+/// Says whether a text may name a variable.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}

@@ -1,0 +1,119 @@
+//! Layers: defaults < the groups in the order listed < the device.
+//!
+//! A layer is a list of leaves, sorted by path and none under another. Laid over a weaker one, a leaf takes the place of what
+//! stood at its path, over it or under it: so objects merge key by key, scalars and arrays replace, an object replaces a scalar and a
+//! scalar an object, and a null over an object is one absence. `{}` is a leaf only where nothing is under it, and over an object
+//! it changes nothing.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::declaration::{Layer, Leaf, Origin};
+use super::source::File;
+use super::yaml::{Kind, Node};
+use crate::twin::{Object, Section, TwinPath};
+
+/// Lays `over` on `base`.
+pub(super) fn merge(base: &[Leaf], over: &[Leaf]) -> Vec<Leaf> {
+    let mut merged = Vec::with_capacity(base.len() + over.len());
+    let (mut base, mut over) = (base.iter().peekable(), over.iter().peekable());
+    // What stands under one path stands together right after it, so neighbours tell what overlaps.
+    loop {
+        let (below, above) = match (base.peek(), over.peek()) {
+            (None, None) => return merged,
+            (Some(_), None) => {
+                merged.extend(base.by_ref().cloned());
+                continue;
+            }
+            (None, Some(_)) => {
+                merged.extend(over.by_ref().cloned());
+                continue;
+            }
+            (Some(&below), Some(&above)) => (below, above),
+        };
+        if above.path.covers(&below.path) {
+            if is_empty_object(above) && below.path != above.path {
+                // `{}` over an object that has something in it.
+                while base.peek().is_some_and(|below| above.path.covers(&below.path)) {
+                    merged.extend(base.next().cloned());
+                }
+                over.next();
+            } else {
+                base.next();
+            }
+        } else if below.path.covers(&above.path) {
+            base.next();
+        } else if below.path.cmp(&above.path) == Ordering::Less {
+            merged.extend(base.next().cloned());
+        } else {
+            merged.extend(over.next().cloned());
+        }
+    }
+}
+
+fn is_empty_object(leaf: &Leaf) -> bool {
+    leaf.value.as_ref().and_then(Value::as_object).is_some_and(Object::is_empty)
+}
+
+/// Takes a section of one layer apart into leaves, sorted. The value must be a mapping whose keys the hub takes.
+pub(super) fn leaves(file: &File, section: Section, layer: &Layer, node: Node) -> Vec<Leaf> {
+    let mut leaves = Vec::new();
+    let path = TwinPath::section_root(section);
+    if let Kind::Mapping(entries) = node.kind {
+        for (key, value) in entries {
+            let line = file.line(key.span.start);
+            collect(file, layer, path.child(&key.name), line, value, &mut leaves);
+        }
+    }
+    leaves.sort_by(|a, b| a.path.cmp(&b.path));
+    leaves
+}
+
+fn collect(file: &File, layer: &Layer, path: TwinPath, line: u32, node: Node, leaves: &mut Vec<Leaf>) {
+    let value = match node.kind {
+        Kind::Mapping(entries) if !entries.is_empty() => {
+            for (key, value) in entries {
+                let line = file.line(key.span.start);
+                collect(file, layer, path.child(&key.name), line, value, leaves);
+            }
+            return;
+        }
+        Kind::Nothing | Kind::Null => None,
+        kind => Some(to_json(&kind)),
+    };
+    let origin = Origin { file: file.name.clone(), line, layer: layer.clone() };
+    leaves.push(Leaf { path, value, origin });
+}
+
+/// Turns a value into JSON.
+pub(super) fn to_json(kind: &Kind) -> Value {
+    match kind {
+        Kind::Nothing | Kind::Null => Value::Null,
+        Kind::Bool(boolean) => Value::Bool(*boolean),
+        Kind::Number(number) => Value::Number(number.clone()),
+        Kind::Text(text) => Value::String(text.value.clone()),
+        Kind::List(items) => Value::Array(items.iter().map(|item| to_json(&item.kind)).collect()),
+        Kind::Mapping(entries) => {
+            Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), to_json(&value.kind))).collect())
+        }
+    }
+}
+
+/// Puts the leaves of one section together again, without what is to be absent: the section as the hub will count it, at least.
+pub(super) fn section_of(leaves: &[Leaf], section: Section) -> Object {
+    let mut root = Object::new();
+    for leaf in leaves.iter().filter(|leaf| leaf.path.section() == section) {
+        let Some(value) = &leaf.value else { continue };
+        let mut keys: Vec<_> = leaf.path.keys().collect();
+        let Some(last) = keys.pop() else { continue };
+        let mut object = &mut root;
+        for key in keys {
+            let inner = object.entry(key).or_insert_with(|| Value::Object(Object::new()));
+            let Value::Object(inner) = inner else { unreachable!("no leaf lies under another") };
+            object = inner;
+        }
+        object.insert(last.to_owned(), value.clone());
+    }
+    root
+}

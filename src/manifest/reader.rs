@@ -1,0 +1,180 @@
+//! Reads YAML nodes as what they should be, and says so where they are not.
+
+use std::sync::Arc;
+
+use super::source::File;
+use super::yaml::{Key, Kind, Node, Text, Written};
+use crate::diagnostic::{Diagnostic, Source, Span, nearest};
+
+/// A value and where it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Spanned<T> {
+    pub(super) value: T,
+    pub(super) span: Span,
+}
+
+/// One field of a mapping: its name, and how it is read into a `T`.
+pub(super) struct Field<T> {
+    pub(super) name: &'static str,
+    pub(super) read: fn(&mut Reader<'_>, &mut T, Key, Node),
+}
+
+/// What a mapping may have in it.
+pub(super) struct Table<T: 'static> {
+    /// What the mapping is, with its article: "a check".
+    pub(super) what: &'static str,
+    pub(super) fields: &'static [Field<T>],
+    /// Names that later versions know.
+    pub(super) later: &'static [&'static str],
+    /// Names that people try, and what to do about them.
+    pub(super) misplaced: &'static [(&'static str, &'static str)],
+}
+
+/// Reads one file, and collects what is wrong in it.
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a File,
+    pub(super) found: &'a mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    /// Points into the file.
+    pub(super) fn at(&self, diagnostic: Diagnostic, span: Span, label: impl Into<String>) -> Diagnostic {
+        diagnostic.at(&self.file.source, span, label)
+    }
+
+    pub(super) fn error(&self, message: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
+        self.at(Diagnostic::error(message), span, label)
+    }
+
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    pub(super) fn source(&self) -> &Arc<Source> {
+        &self.file.source
+    }
+
+    /// Reads the entries of a mapping by a table.
+    pub(super) fn fields<T>(&mut self, table: &Table<T>, entries: Vec<(Key, Node)>, into: &mut T) {
+        for (key, node) in entries {
+            match table.fields.iter().find(|field| field.name == key.name) {
+                Some(field) => (field.read)(self, into, key, node),
+                None => self.unknown_field(table, &key, &node),
+            }
+        }
+    }
+
+    fn unknown_field<T>(&mut self, table: &Table<T>, key: &Key, node: &Node) {
+        let name = key.name.as_str();
+        let what = table.what;
+        if table.later.contains(&name) {
+            let diagnostic = self.error(format!("`{name}` is not yet supported by this version"), key.span, "");
+            return self.report(diagnostic);
+        }
+        let known = || table.fields.iter().map(|field| field.name);
+        let misplaced = table.misplaced.iter().find(|(misplaced, _)| *misplaced == name);
+        let help = match (misplaced, nearest(name, known())) {
+            (Some((_, help)), _) => (*help).to_owned(),
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) if name.contains(' ') && matches!(node.kind, Kind::Nothing) => {
+                "inside `{ … }` a comma ends a value: quote a text that has one".to_owned()
+            }
+            (None, None) => format!("{what} has {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        let shown = name.escape_debug();
+        let diagnostic = self.error(format!("unknown field `{shown}`"), key.span, format!("{what} has no such field"));
+        self.report(diagnostic.help(help));
+    }
+
+    /// Says that a field has a value of the wrong kind. `should_be` goes on from "must be".
+    pub(super) fn wrong_kind(&self, key: &Key, node: &Node, should_be: &str) -> Diagnostic {
+        self.wrong_kind_of(&format!("`{}`", key.name.escape_debug()), key.span, node, should_be)
+    }
+
+    /// Says the same of what is no field; where nothing is written, `place` is pointed at.
+    fn wrong_kind_of(&self, what: &str, place: Span, node: &Node, should_be: &str) -> Diagnostic {
+        let kind = node.kind.name();
+        let span = if node.span.start == node.span.end { place } else { node.span };
+        self.error(format!("{what} must be {should_be}, and is {kind}"), span, format!("{kind} here"))
+    }
+
+    /// Reads a mapping; nothing written is an empty one.
+    pub(super) fn mapping(&mut self, key: &Key, node: Node) -> Option<Vec<(Key, Node)>> {
+        match node.kind {
+            Kind::Mapping(entries) => Some(entries),
+            Kind::Nothing => Some(Vec::new()),
+            _ => {
+                let diagnostic = self.wrong_kind(key, &node, "a mapping");
+                self.report(diagnostic);
+                None
+            }
+        }
+    }
+
+    /// Reads a field that is a text.
+    pub(super) fn text(&mut self, key: &Key, node: Node) -> Option<Spanned<Text>> {
+        self.text_of(&format!("`{}`", key.name.escape_debug()), key.span, node)
+    }
+
+    /// Reads a text that is no field.
+    pub(super) fn text_of(&mut self, what: &str, place: Span, node: Node) -> Option<Spanned<Text>> {
+        let span = node.span;
+        if let Kind::Text(value) = node.kind {
+            return Some(Spanned { value, span });
+        }
+        let diagnostic = self.wrong_kind_of(what, place, &node, "a text");
+        let written = self.file.slice(span);
+        let diagnostic = match node.kind {
+            Kind::Bool(_) | Kind::Number(_) if !written.contains("${") => {
+                diagnostic.help(format!("quote it: \"{written}\""))
+            }
+            _ => diagnostic,
+        };
+        self.report(diagnostic);
+        None
+    }
+
+    /// Reads one of some words.
+    pub(super) fn one_of<T: Copy>(&mut self, key: &Key, node: Node, words: &[(&str, T)]) -> Option<Spanned<T>> {
+        let names = words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        let (last, others) = names.split_last()?;
+        let listed = format!("{} or {last}", others.join(", "));
+        let Kind::Text(text) = &node.kind else {
+            let diagnostic = self.wrong_kind(key, &node, &listed);
+            self.report(diagnostic);
+            return None;
+        };
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(Spanned { value: *value, span: node.span });
+        }
+        let shown = shown(text);
+        let diagnostic =
+            self.error(format!("`{}` must be {listed}, and is {shown}", key.name), node.span, "none of these");
+        let diagnostic = match nearest(&text.value, names) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic,
+        };
+        self.report(diagnostic);
+        None
+    }
+}
+
+/// Says whether something from the environment is in a text.
+pub(super) fn is_secret(text: &Text) -> bool {
+    text.written == Written::Interpolated { secret: true }
+}
+
+/// A text for a message: short, without control characters, and not told at all when it may be secret.
+pub(super) fn shown(text: &Text) -> String {
+    if is_secret(text) {
+        return "a value from the environment".to_owned();
+    }
+    if text.value.is_empty() {
+        return "an empty text".to_owned();
+    }
+    let escaped = text.value.escape_debug().to_string();
+    match escaped.char_indices().nth(60) {
+        Some((end, _)) => format!("`{}…`", &escaped[..end]),
+        None => format!("`{escaped}`"),
+    }
+}

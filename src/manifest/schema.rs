@@ -1,0 +1,366 @@
+//! One file's YAML as a manifest's parts.
+//!
+//! The fields are tables, so that an unknown one can get the nearest known name. What concerns several files or layers at once
+//! (names declared twice, unknown groups, sizes) is left to `resolve`.
+
+use super::checks;
+use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
+use super::range::Pattern;
+use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
+use super::source::File;
+use super::yaml::{Key, Kind, Node, Text};
+use super::{layers, validate};
+use crate::check::Check;
+use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::twin::{HubHost, Section};
+
+/// What one file has in it.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    /// Whether there is a `fleet`, right or wrong, or the file is no mapping at all, so that to ask for one would say nothing.
+    pub(super) names_fleet: bool,
+    pub(super) fleet: Option<Spanned<FleetName>>,
+    /// `None` inside when the guard is an empty text.
+    pub(super) hub: Option<Spanned<Option<HubHost>>>,
+    pub(super) missing: Option<Spanned<Missing>>,
+    pub(super) ownership: Option<Spanned<Ownership>>,
+    pub(super) defaults: Option<Spanned<Vec<Leaf>>>,
+    pub(super) groups: Vec<Group>,
+    pub(super) devices: Vec<Entry>,
+    pub(super) checks: Vec<Spanned<Check>>,
+    /// Names of checks that are wrong in themselves, so that a second one of the name is still found.
+    pub(super) names: Vec<Spanned<String>>,
+}
+
+/// A group.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: Spanned<String>,
+    pub(super) leaves: Vec<Leaf>,
+}
+
+/// An entry under `devices`: one device, or a range of them.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: Spanned<String>,
+    pub(super) pattern: Pattern,
+    pub(super) groups: Vec<Spanned<Text>>,
+    pub(super) leaves: Vec<Leaf>,
+}
+
+const MANIFEST: Table<Manifest> = Table {
+    what: "a manifest",
+    fields: &[
+        Field { name: "fleet", read: fleet },
+        Field { name: "hub", read: hub },
+        Field { name: "missing", read: missing },
+        // Read before everything else: the rest may refer to them.
+        Field { name: "vars", read: |_, _, _, _| {} },
+        Field { name: "defaults", read: defaults },
+        Field { name: "groups", read: groups },
+        Field { name: "devices", read: devices },
+        Field { name: "ownership", read: ownership },
+        Field { name: "checks", read: checks },
+    ],
+    later: &["inventory", "selectors", "exact", "sensitive", "limits", "moved", "released", "rollout"],
+    misplaced: &[
+        ("tags", "put it under `defaults` for all devices, under a group, or under a device"),
+        ("desired", "put it under `defaults` for all devices, under a group, or under a device"),
+        ("modules", "put it under a device"),
+        ("within", "put it under a check"),
+        ("severity", "put it under a check"),
+        ("name", "the fleet's name is `fleet`"),
+        ("variables", "did you mean `vars`?"),
+    ],
+};
+
+/// Tags and desired properties of one layer, while they are read.
+struct Sections {
+    layer: Layer,
+    leaves: Vec<Leaf>,
+    groups: Vec<Spanned<Text>>,
+}
+
+const REPORTED: (&str, &str) = ("reported", "reported properties are the device's own, and nothing can declare them");
+const PROPERTIES: (&str, &str) = ("properties", "desired properties stand under `desired`");
+
+const DEFAULTS: Table<Sections> = Table {
+    what: "`defaults`",
+    fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
+    later: &[],
+    misplaced: &[REPORTED, PROPERTIES, ("groups", "groups are listed under each device")],
+};
+
+const GROUP: Table<Sections> = Table {
+    what: "a group",
+    fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
+    later: &[],
+    misplaced: &[
+        REPORTED,
+        PROPERTIES,
+        ("groups", "groups do not hold groups: list them all under the device"),
+        ("devices", "list the group under `groups` of each device"),
+    ],
+};
+
+const DEVICE: Table<Sections> = Table {
+    what: "a device",
+    fields: &[
+        Field { name: "groups", read: group_list },
+        Field { name: "tags", read: tags },
+        Field { name: "desired", read: desired },
+        Field { name: "modules", read: modules },
+    ],
+    later: &[],
+    misplaced: &[
+        REPORTED,
+        PROPERTIES,
+        ("group", "did you mean `groups`? It is a list: `groups: [NAME]`"),
+        ("missing", "`missing` stands at the head of the manifest, for all devices"),
+    ],
+};
+
+const MODULE: Table<Sections> = Table {
+    what: "a module",
+    fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
+    later: &[],
+    misplaced: &[REPORTED, PROPERTIES],
+};
+
+/// Reads a file's one document.
+pub(super) fn read(file: &File, root: Node, found: &mut Vec<Diagnostic>) -> Manifest {
+    let mut manifest = Manifest::default();
+    let mut reader = Reader { file, found };
+    match root.kind {
+        Kind::Mapping(entries) => reader.fields(&MANIFEST, entries, &mut manifest),
+        kind => {
+            manifest.names_fleet = true;
+            let span = Span::new(root.span.start, root.span.start);
+            let diagnostic = reader
+                .error(format!("a manifest must be a mapping, and is {}", kind.name()), span, "here")
+                .help("it starts with `fleet: NAME`");
+            reader.report(diagnostic);
+        }
+    }
+    manifest
+}
+
+fn fleet(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    manifest.names_fleet = true;
+    let Some(text) = reader.text(&key, node) else { return };
+    match text.value.value.parse() {
+        Ok(value) => manifest.fleet = Some(Spanned { value, span: text.span }),
+        Err(_) => {
+            let shown = shown(&text.value);
+            let diagnostic = reader
+                .error(format!("{shown} is not a fleet's name"), text.span, "")
+                .help("one has 1 to 63 lower-case letters, digits and hyphens, and starts with no hyphen");
+            reader.report(diagnostic);
+        }
+    }
+}
+
+fn hub(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let Some(text) = reader.text(&key, node) else { return };
+    if text.value.value.is_empty() {
+        manifest.hub = Some(Spanned { value: None, span: text.span });
+        return;
+    }
+    match text.value.value.parse::<HubHost>() {
+        Ok(host) => manifest.hub = Some(Spanned { value: Some(host), span: text.span }),
+        Err(_) if text.value.value.contains("SharedAccessKey") && !is_secret(&text.value) => {
+            // The line must not be shown: it may hold a key.
+            let source = blanked(reader.file, text.span);
+            let diagnostic = Diagnostic::error("`hub` is a connection string, which has a key in it")
+                .at(&source, text.span, "not shown")
+                .help("write the host name alone, as in my-hub.azure-devices.net; take the key out of the file, and renew it")
+                .help("the connection string goes into IOTHUB_CONNECTION_STRING");
+            reader.report(diagnostic);
+        }
+        Err(_) => {
+            let diagnostic = reader
+                .error(format!("{} is not a hub's host name", shown(&text.value)), text.span, "")
+                .help("one is HOST or HOST:PORT, as in my-hub.azure-devices.net");
+            reader.report(diagnostic);
+        }
+    }
+}
+
+/// The file's text with stars in place of what stands at `span`.
+fn blanked(file: &File, span: Span) -> std::sync::Arc<Source> {
+    let text = file.source.text();
+    let stars: String = text[span.start..span.end].chars().map(|c| if c == '\n' { c } else { '*' }).collect();
+    // Stars are shorter than what they stand for where that is not ASCII.
+    let padding = "*".repeat(span.end - span.start - stars.len());
+    Source::new(file.source.name(), [&text[..span.start], &stars, &padding, &text[span.end..]].concat())
+}
+
+fn missing(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let words = [("fail", Missing::Fail), ("skip", Missing::Skip), ("register", Missing::Register)];
+    manifest.missing = reader.one_of(&key, node, &words).or(manifest.missing.take());
+}
+
+fn ownership(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let words = [("record", Ownership::Record), ("none", Ownership::None)];
+    manifest.ownership = reader.one_of(&key, node, &words).or(manifest.ownership.take());
+}
+
+fn defaults(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let leaves = sections(reader, &DEFAULTS, Layer::Defaults, &key, node).leaves;
+    manifest.defaults = Some(Spanned { value: leaves, span: key.span });
+}
+
+fn groups(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let Some(entries) = reader.mapping(&key, node) else { return };
+    for (key, node) in entries {
+        if !is_group_name(&key.name) {
+            let diagnostic = reader
+                .error(format!("`{}` is not a group's name", key.name.escape_debug()), key.span, "")
+                .help("one has 1 to 128 ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or a digit");
+            reader.report(diagnostic);
+        }
+        let leaves = sections(reader, &GROUP, Layer::Group(key.name.as_str().into()), &key, node).leaves;
+        manifest.groups.push(Group { name: Spanned { value: key.name, span: key.span }, leaves });
+    }
+}
+
+fn is_group_name(name: &str) -> bool {
+    name.len() <= 128
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    if let Kind::List(_) = node.kind {
+        let diagnostic =
+            reader.wrong_kind(&key, &node, "a mapping").help("write `ID: {}` for each device, and not `- ID`");
+        return reader.report(diagnostic);
+    }
+    let Some(entries) = reader.mapping(&key, node) else { return };
+    for (key, node) in entries {
+        let pattern = Pattern::parse(&key.name);
+        if let Err(error) = &pattern {
+            let span = inside(reader.file, &key, error.at.clone());
+            let diagnostic = reader.error(error.message.clone(), span, "").help(error.help.clone());
+            reader.report(diagnostic);
+        }
+        let Sections { leaves, groups, .. } = sections(reader, &DEVICE, Layer::Device, &key, node);
+        if let Ok(pattern) = pattern {
+            manifest.devices.push(Entry { name: Spanned { value: key.name, span: key.span }, pattern, groups, leaves });
+        }
+    }
+}
+
+/// Points inside a key, when it stands in the file as it is; else at all of it.
+fn inside(file: &File, key: &Key, range: std::ops::Range<usize>) -> Span {
+    let written = file.slice(key.span);
+    let quotes = usize::from(written.starts_with(['"', '\'']));
+    match written.get(quotes..quotes + key.name.len()) {
+        Some(inner) if inner == key.name => {
+            let start = key.span.start + quotes;
+            Span::new(start + range.start, start + range.end)
+        }
+        _ => key.span,
+    }
+}
+
+fn sections(reader: &mut Reader<'_>, table: &Table<Sections>, layer: Layer, key: &Key, node: Node) -> Sections {
+    let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new() };
+    if let Some(entries) = reader.mapping(key, node) {
+        reader.fields(table, entries, &mut sections);
+    }
+    // Tags come before desired properties, however they are written.
+    sections.leaves.sort_by(|a, b| a.path.cmp(&b.path));
+    sections
+}
+
+fn tags(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: Node) {
+    section(reader, sections, Section::Tags, &key, node);
+}
+
+fn desired(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: Node) {
+    section(reader, sections, Section::Desired, &key, node);
+}
+
+fn section(reader: &mut Reader<'_>, sections: &mut Sections, section: Section, key: &Key, node: Node) {
+    match node.kind {
+        Kind::Nothing => {}
+        Kind::Mapping(_) => {
+            if validate::section(reader.file, section, &node, reader.found) {
+                sections.leaves.extend(layers::leaves(reader.file, section, &sections.layer, node));
+            }
+        }
+        Kind::Null => {
+            let diagnostic = reader
+                .wrong_kind(key, &node, "a mapping")
+                .help("a null declares that one key must be absent, and cannot stand for a whole section");
+            reader.report(diagnostic);
+        }
+        _ => {
+            let diagnostic = reader.wrong_kind(key, &node, "a mapping");
+            reader.report(diagnostic);
+        }
+    }
+}
+
+fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: Node) {
+    let items = match node.kind {
+        Kind::List(items) => items,
+        Kind::Nothing => return,
+        Kind::Text(ref text) if !is_secret(text) => {
+            let help = format!("write `groups: [{}]`", text.value);
+            let diagnostic = reader.wrong_kind(&key, &node, "a list of group names").help(help);
+            return reader.report(diagnostic);
+        }
+        _ => {
+            let diagnostic = reader.wrong_kind(&key, &node, "a list of group names");
+            return reader.report(diagnostic);
+        }
+    };
+    for item in items {
+        let Some(group) = reader.text_of("a group's name", item.span, item) else { continue };
+        if let Some(first) = sections.groups.iter().find(|known| known.value.value == group.value.value) {
+            let diagnostic =
+                reader.error(format!("the group {} is listed twice", shown(&group.value)), group.span, "once more");
+            let diagnostic = reader.at(diagnostic, first.span, "first here");
+            reader.report(diagnostic);
+            continue;
+        }
+        sections.groups.push(group);
+    }
+}
+
+/// Module twins come later; what is written about them is read all the same, so that its mistakes show now.
+fn modules(reader: &mut Reader<'_>, _: &mut Sections, key: Key, node: Node) {
+    let diagnostic = reader
+        .error("`modules` is not yet supported by this version", key.span, "module twins are not managed yet")
+        .help("declare the device's own twin, and leave its modules out until then");
+    reader.report(diagnostic);
+    let Some(entries) = reader.mapping(&key, node) else { return };
+    for (key, node) in entries {
+        if let Err(error) = key.name.parse::<crate::twin::ModuleId>() {
+            let diagnostic = reader.error(error.to_string(), key.span, "");
+            reader.report(diagnostic);
+        }
+        sections(reader, &MODULE, Layer::Device, &key, node);
+    }
+}
+
+fn checks(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let items = match node.kind {
+        Kind::List(items) => items,
+        Kind::Nothing => return,
+        _ => {
+            let diagnostic = reader.wrong_kind(&key, &node, "a list of checks").help("each starts with `- name: …`");
+            return reader.report(diagnostic);
+        }
+    };
+    for item in items {
+        let (name, check) = checks::read(reader, item);
+        match (name, check) {
+            (Some(name), Some(value)) => manifest.checks.push(Spanned { value, span: name.span }),
+            (Some(name), None) => manifest.names.push(name),
+            (None, _) => {}
+        }
+    }
+}

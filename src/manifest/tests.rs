@@ -1,0 +1,251 @@
+//! Manifests in `tests/data/manifest`, each beside what is said about it; and laws of the folder as a whole.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::*;
+use crate::check::Expectation;
+use crate::diagnostic::Severity;
+
+fn data(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/manifest").join(folder)
+}
+
+/// The environment that all of these manifests see.
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "PLANT" => Some("Redmond43".to_owned()),
+        "INTERVAL" => Some("600".to_owned()),
+        "RATIO" => Some("0.5".to_owned()),
+        "FLAG" => Some("true".to_owned()),
+        "LIST" => Some("[1, {\"a\": null}]".to_owned()),
+        "EMPTY" => Some(String::new()),
+        "HUGE" => Some("9007199254740993".to_owned()),
+        "LONG" => Some("s3cret".repeat(1000)),
+        "SECRET" => Some("s3cret value".to_owned()),
+        "CONNECTION" => Some("HostName=x.azure-devices.net;SharedAccessKeyName=a;SharedAccessKey=s3cret".to_owned()),
+        _ => None,
+    }
+}
+
+fn load_path(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    load(&LoadOptions { paths: vec![path.to_owned()], environment: Arc::new(environment) })
+}
+
+/// Writes diagnostics plainly: place, message, the line, a caret, what else belongs to it.
+fn plain(diagnostics: &[Diagnostic]) -> String {
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let severity = match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        for (index, label) in diagnostic.labels.iter().enumerate() {
+            let position = label.source.position(label.span.start);
+            let place = format!("{}:{}:{}", label.source.name(), position.line, position.column);
+            match index {
+                0 => writeln!(text, "{place}: {severity}: {}", diagnostic.message).expect("written"),
+                _ => writeln!(text, "  {place}:").expect("written"),
+            }
+            let source = label.source.text();
+            assert!(source.is_char_boundary(label.span.start) && source.is_char_boundary(label.span.end));
+            let line = source.lines().nth(position.line - 1).unwrap_or_default();
+            let line: String = line.chars().take(110).map(|c| if c.is_control() { '·' } else { c }).collect();
+            let under = source[label.span.start..label.span.end].lines().next().unwrap_or_default().chars().count();
+            let carets = "^".repeat(under.clamp(1, 112_usize.saturating_sub(position.column).max(1)));
+            let margin = " ".repeat((position.column - 1).min(112));
+            writeln!(text, "    {line}\n    {}", format!("{margin}{carets} {}", label.text).trim_end())
+                .expect("written");
+        }
+        if diagnostic.labels.is_empty() {
+            writeln!(text, "{severity}: {}", diagnostic.message).expect("written");
+        }
+        for help in &diagnostic.help {
+            writeln!(text, "  help: {help}").expect("written");
+        }
+    }
+    text
+}
+
+/// Writes what a fleet comes to; devices of one body together.
+fn resolved(loaded: &Loaded) -> String {
+    let declarations = &loaded.declarations;
+    let mut text = String::new();
+    let mut line = |line: String| match line.char_indices().nth(200) {
+        Some((end, _)) if !line.contains('\n') => text.push_str(&(line[..end].to_owned() + "…\n")),
+        _ => text.push_str(&(line + "\n")),
+    };
+    line(format!("fleet {}", declarations.fleet));
+    if let Some(hub) = &declarations.hub {
+        line(format!("hub {hub}"));
+    }
+    line(format!("missing {:?}, ownership {:?}", declarations.missing, declarations.ownership));
+    let mut bodies: Vec<(&Arc<Body>, Vec<String>)> = Vec::new();
+    for (id, declaration) in &declarations.twins {
+        let name = format!("{id} ({})", declaration.origin);
+        match bodies.iter_mut().find(|(body, _)| Arc::ptr_eq(body, &declaration.body)) {
+            Some((_, ids)) => ids.push(name),
+            None => bodies.push((&declaration.body, vec![name])),
+        }
+    }
+    for (body, ids) in bodies {
+        match ids.as_slice() {
+            [first, .., last] if ids.len() > 4 => line(format!("\n{first} … {last}: {} devices", ids.len())),
+            _ => line(format!("\n{}", ids.join(", "))),
+        }
+        for leaf in &body.leaves {
+            let value = leaf.value.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string);
+            line(format!("  {} = {value}  [{:?}]", leaf.path, leaf.origin));
+        }
+    }
+    for check in &declarations.checks {
+        line(format!("\ncheck {} ({:?}, within {:?})", check.name, check.severity, check.within));
+        line(format!("  {}", check.query.text()));
+        line(match &check.expect {
+            Expectation::Share { bound, of } => format!("  Share {bound:?} of {}", of.text()),
+            expectation => format!("  {expectation:?}"),
+        });
+    }
+    if !loaded.warnings.is_empty() {
+        line(format!("\n{}", plain(&loaded.warnings)));
+    }
+    text
+}
+
+/// Compares with the snapshot beside each manifest of a folder.
+fn each(folder: &str, say: impl Fn(&Path) -> String) -> usize {
+    let mut entries: Vec<_> = std::fs::read_dir(data(folder))
+        .expect("a folder of manifests")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    entries.sort();
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(data(folder));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for path in &entries {
+            let name = path.file_stem().expect("a name").to_string_lossy();
+            insta::assert_snapshot!(&*name, say(path));
+        }
+    });
+    entries.len()
+}
+
+#[test]
+fn bad_manifests_are_explained() {
+    let count = each("bad", |path| {
+        let Err(found) = load_path(path) else { panic!("{} is good", path.display()) };
+        assert!(found.iter().any(Diagnostic::is_error), "{}", path.display());
+        let text = plain(&found);
+        assert!(!text.contains("s3cret"), "{text}");
+        assert!(!text.contains(env!("CARGO_MANIFEST_DIR")), "{text}");
+        text
+    });
+    assert!(count >= 60, "{count} bad manifests");
+}
+
+#[test]
+fn good_manifests_are_resolved() {
+    let count = each("good", |path| {
+        let loaded = load_path(path).unwrap_or_else(|found| panic!("{}", plain(&found)));
+        resolved(&loaded)
+    });
+    assert!(count >= 1, "{count} good manifests");
+}
+
+fn load_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    resolve_files(&[File::new("fleet.yaml", text, true)], &environment, Vec::new())
+}
+
+fn messages(text: &str) -> Vec<String> {
+    load_text(text).map_or_else(
+        |found| found.iter().map(ToString::to_string).collect(),
+        |loaded| loaded.warnings.iter().map(ToString::to_string).collect(),
+    )
+}
+
+#[test]
+fn devices_of_one_range_share_a_body() {
+    let loaded = load_text("fleet: f\ndevices:\n  'a{1..100000}': { tags: { x: 1 } }\n").expect("a fleet");
+    let twins = &loaded.declarations.twins;
+    assert_eq!(twins.len(), 100_000);
+    let first = &twins.values().next().expect("a twin").body;
+    assert!(twins.values().all(|declaration| Arc::ptr_eq(&declaration.body, first)));
+}
+
+#[test]
+fn a_mistake_made_many_times_is_told_a_hundred_times() {
+    let mut text = String::from("fleet: f\ndevices:\n");
+    for index in 0..130 {
+        writeln!(text, "  'a b{index}': {{}}").expect("written");
+    }
+    let messages = messages(&text);
+    assert_eq!(messages.len(), 101);
+    assert_eq!(messages[100], "30 more errors are not shown");
+}
+
+#[test]
+fn aliases_may_repeat_what_is_small() {
+    let fleet = |times: usize| {
+        let repeated = "*a, ".repeat(times);
+        format!("fleet: f\nvars: {{ a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9], b: [{repeated}] }}\n")
+    };
+    assert_eq!(messages(&fleet(900)), [""; 0]);
+    // The file has some 1,500 nodes itself, so ten times that may be added, ten nodes at once.
+    assert_eq!(messages(&fleet(1_500)), [""; 0]);
+    let long = format!("fleet: f\nvars: {{ a: &a {:?}, b: [{}] }}\n", "x".repeat(64_000), "*a, ".repeat(2_000));
+    assert_eq!(messages(&long), ["fleet.yaml:2:64143: aliases repeat too much"]);
+}
+
+#[test]
+fn references_may_not_put_in_without_end() {
+    let text = format!(
+        "fleet: f\nvars: {{ long: {:?} }}\ndefaults: {{ desired: {{ a: [{}] }} }}\n",
+        "x".repeat(640_000),
+        "\"${var.long}\", ".repeat(100),
+    );
+    let messages = messages(&text);
+    assert!(messages.iter().any(|message| message.ends_with("references put too much into the fleet")));
+}
+
+#[test]
+fn the_digest_is_of_what_is_declared() {
+    let digest = |text: &str| load_text(text).unwrap_or_else(|found| panic!("{}", plain(&found))).declarations.digest;
+    let fleet = "fleet: f\ngroups: { g: { tags: { x: 1.0 } } }\ndevices: { a: { groups: [g] }, b: {} }\n";
+    let check =
+        |text: &str| digest(&format!("{fleet}checks:\n  - {{ name: c, query: SELECT * FROM devices, {text} }}\n"));
+    // The same, written otherwise.
+    assert_eq!(digest(fleet), digest("# x\nfleet: f\ndevices: { b: , a: { tags: { x: 1 } } }\nmissing: fail\n"));
+    assert_eq!(check("expect: { count: 3 }"), check("expect: { count: '= 3' }, within: 1m, severity: error"));
+    assert_eq!(check("expect: [{ a: 1 }, { a: 2 }]"), check("expect: [{ a: 2 }, { a: 1.0 }]"));
+    // All of these differ.
+    let all = [
+        digest(fleet),
+        digest(&fleet.replace("fleet: f", "fleet: g")),
+        digest(&format!("{fleet}missing: skip\n")),
+        digest(&format!("{fleet}ownership: none\n")),
+        digest(&format!("{fleet}hub: a.azure-devices.net\n")),
+        digest(&fleet.replace("1.0", "2")),
+        digest(&fleet.replace("1.0", "null")),
+        digest(&fleet.replace("1.0", "'null'")),
+        digest(&fleet.replace("tags", "desired")),
+        digest(&fleet.replace("b: {}", "c: {}")),
+        check("expect: none"),
+        check("expect: some"),
+        check("expect: { count: 3 }"),
+        check("expect: { count: 3 }, within: 2m"),
+        check("expect: { count: 3 }, severity: warn"),
+        check("expect: { count: '>= 3' }"),
+        check("expect: { n: 3 }"),
+        check("expect: { n: { min: 3 } }"),
+        check("expect: { n: { max: 3 } }"),
+        check("expect: [a]"),
+        check("expect: { share: 3%, of: SELECT * FROM devices }"),
+    ];
+    for (index, digest) in all.iter().enumerate() {
+        assert!(!all[..index].contains(digest), "{index}");
+    }
+}

@@ -1,0 +1,497 @@
+//! A YAML tree in which every key and every value knows where it stands.
+//!
+//! Plain scalars are what serde_yaml makes of them (YAML 1.2's core schema). What a manifest has no use for is refused here:
+//! tags, merge keys, keys that are no text, keys twice, several documents. [`parse`] finds all of it in one pass, except that a
+//! syntax error ends the file.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+use serde_json::Number;
+
+use super::source::File;
+use super::syntax;
+use crate::diagnostic::{Diagnostic, Span};
+use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
+
+/// How deep values may nest. The hub takes ten levels; this is only to keep what walks the tree off the end of its stack.
+const DEPTH_MAX: usize = 64;
+
+/// How much aliases may make of a file: so many times the file's own weight, but within the two bounds.
+const ALIAS_FACTOR: usize = 10;
+const ALIAS_FLOOR: usize = 10_000;
+const ALIAS_CEILING: usize = 2_000_000;
+
+/// A value and where it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) span: Span,
+    pub(super) kind: Kind,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// Nothing is written where a value could be. As a value it is null.
+    Nothing,
+    /// `null` or `~`.
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Text),
+    List(Vec<Node>),
+    Mapping(Vec<(Key, Node)>),
+}
+
+/// A text, and how its characters relate to the file's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) value: String,
+    pub(super) written: Written,
+}
+
+/// How a text came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It stands in the file as it is, from this byte on.
+    Verbatim(usize),
+    /// It has escapes or runs over several lines.
+    Folded,
+    /// It was put together from references; a secret one has something in it that came from the environment and is not shown.
+    Interpolated { secret: bool },
+}
+
+/// A key of a mapping.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) span: Span,
+}
+
+impl Kind {
+    /// Names what it is, for "must be a list, and is a text".
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "empty",
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+impl Node {
+    /// What it costs to have it once more, in nodes; long texts count as several.
+    pub(super) fn weight(&self) -> usize {
+        match &self.kind {
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) => 1,
+            Kind::Text(text) => text_weight(&text.value),
+            Kind::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
+            Kind::Mapping(entries) => {
+                1 + entries.iter().map(|(key, value)| text_weight(&key.name) + value.weight()).sum::<usize>()
+            }
+        }
+    }
+}
+
+pub(super) fn text_weight(text: &str) -> usize {
+    1 + text.len() / 64
+}
+
+/// Reads a file's one document; nothing when the file is empty, or has a syntax error.
+pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    let text = file.source.text();
+    if let Some(diagnostic) = syntax::unprintable(file) {
+        found.push(diagnostic);
+        return None;
+    }
+    let offsets = Offsets::of(text);
+    let mut building =
+        Building { file, found, stack: Vec::new(), anchors: HashMap::new(), budget: None, root: None, documents: 0 };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        match event {
+            Ok((event, span)) => {
+                let span = offsets.span(span);
+                if building.event(event, span).is_break() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                let at = offsets.byte(error.marker().index());
+                let diagnostic = syntax::explain(file, &error, at);
+                building.found.push(diagnostic);
+                return None;
+            }
+        }
+    }
+    building.root
+}
+
+/// Turns the parser's counts of characters into bytes.
+struct Offsets<'t> {
+    text: &'t str,
+    /// The byte offset of every [`STRIDE`]th character; empty for ASCII, where the two are one.
+    marks: Vec<usize>,
+}
+
+const STRIDE: usize = 128;
+
+impl<'t> Offsets<'t> {
+    fn of(text: &'t str) -> Self {
+        let marks = match text.is_ascii() {
+            true => Vec::new(),
+            false => text.char_indices().step_by(STRIDE).map(|(offset, _)| offset).collect(),
+        };
+        Self { text, marks }
+    }
+
+    fn byte(&self, index: usize) -> usize {
+        if self.marks.is_empty() {
+            return index.min(self.text.len());
+        }
+        let Some(&start) = self.marks.get(index / STRIDE) else { return self.text.len() };
+        let rest = &self.text[start..];
+        rest.char_indices().nth(index % STRIDE).map_or(self.text.len(), |(offset, _)| start + offset)
+    }
+
+    fn span(&self, span: saphyr_parser::Span) -> Span {
+        let start = self.byte(span.start.index());
+        Span::new(start, self.byte(span.end.index()).max(start))
+    }
+}
+
+/// A collection that is not closed yet.
+struct Open {
+    anchor: usize,
+    start: Span,
+    /// Whether it is written in brackets, and so has an end of its own.
+    bracketed: bool,
+    items: Items,
+}
+
+enum Items {
+    List(Vec<Node>),
+    Mapping { entries: Vec<(Key, Node)>, key: Pending },
+}
+
+/// A mapping's key that waits for its value.
+enum Pending {
+    None,
+    Key(Key),
+    /// It was refused already; its value is read and dropped.
+    Refused,
+}
+
+struct Building<'a> {
+    file: &'a File,
+    found: &'a mut Vec<Diagnostic>,
+    stack: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    /// What aliases may still add; counted when the first one is met.
+    budget: Option<usize>,
+    root: Option<Node>,
+    documents: usize,
+}
+
+type Flow = std::ops::ControlFlow<()>;
+
+impl Building<'_> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Flow {
+        match event {
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    self.found.push(
+                        self.error("several documents in one file", span, "a second one starts here")
+                            .help("put each into a file of its own in one folder; they make one fleet"),
+                    );
+                    self.root = None;
+                    return Flow::Break(());
+                }
+            }
+            Event::Scalar(value, style, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                let node = self.scalar(&value, style, span);
+                self.complete(node, anchor, style == ScalarStyle::Plain);
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                return self.open(Items::List(Vec::new()), anchor, span);
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                return self.open(Items::Mapping { entries: Vec::new(), key: Pending::None }, anchor, span);
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Alias(id) => return self.alias(id, span),
+        }
+        Flow::Continue(())
+    }
+
+    fn error(&self, message: impl Into<String>, span: Span, label: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(message).at(&self.file.source, span, label)
+    }
+
+    fn refuse_tag(&mut self, tagged: bool, span: Span) {
+        if !tagged {
+            return;
+        }
+        let written = self.file.slice(span);
+        let length = written.find(char::is_whitespace).unwrap_or(written.len());
+        let tag = &written[..length];
+        let diagnostic = self
+            .error(
+                format!("the tag `{tag}` is not supported"),
+                Span::new(span.start, span.start + length),
+                "a YAML tag",
+            )
+            .help("write the value alone; quote it where it should be a text");
+        self.found.push(diagnostic);
+    }
+
+    /// Takes anchor and tag off the front of a scalar's place.
+    fn without_properties(&self, span: Span) -> Span {
+        let mut rest = self.file.slice(span);
+        while rest.starts_with(['&', '!']) {
+            rest = rest.trim_start_matches(|c: char| !c.is_whitespace()).trim_start();
+        }
+        Span::new(span.end - rest.len(), span.end)
+    }
+
+    fn scalar(&mut self, value: &str, style: ScalarStyle, span: Span) -> Node {
+        let span = if value.is_empty() && style == ScalarStyle::Plain { span } else { self.without_properties(span) };
+        if style != ScalarStyle::Plain {
+            let quoted = Span::new(span.start + 1, span.end.saturating_sub(1).max(span.start + 1));
+            let written = match style {
+                ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted if self.file.slice(quoted) == value => {
+                    Written::Verbatim(quoted.start)
+                }
+                _ => Written::Folded,
+            };
+            // The parser ends a block with a line break even where the file ends without one.
+            let text = self.file.source.text();
+            let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+            let unended = is_block && span.end >= text.len() && !text.ends_with(['\n', '\r']);
+            let value = value.strip_suffix('\n').filter(|_| unended).unwrap_or(value);
+            // A block scalar's span runs on into the line after it.
+            let span = Span::new(span.start, span.start + self.file.slice(span).trim_end().len());
+            return Node { span, kind: Kind::Text(Text { value: value.to_owned(), written }) };
+        }
+        if value.is_empty() {
+            return Node { span: Span::new(span.start, span.start), kind: Kind::Nothing };
+        }
+        let kind = match resolve(value) {
+            Ok(Kind::Text(Text { value, .. })) => {
+                let written =
+                    if self.file.slice(span) == value { Written::Verbatim(span.start) } else { Written::Folded };
+                Kind::Text(Text { value, written })
+            }
+            Ok(kind) => kind,
+            Err(problem) => {
+                let diagnostic = match problem {
+                    Unfit::NotFinite => self
+                        .error(format!("`{value}` is not a number that JSON has"), span, "neither a twin nor a check can hold it")
+                        .help(format!("quote it where it should be a text: \"{value}\"")),
+                    Unfit::OutOfRange => self
+                        .error(
+                            format!("{value} is outside the hub's range for integers, {INTEGER_MIN} to {INTEGER_MAX} (52 bits)"),
+                            span,
+                            "too large a number",
+                        )
+                        .help(format!("quote it to send it as a text: \"{value}\"")),
+                };
+                self.found.push(diagnostic);
+                Kind::Number(0.into())
+            }
+        };
+        Node { span, kind }
+    }
+
+    fn open(&mut self, items: Items, anchor: usize, span: Span) -> Flow {
+        if self.stack.len() >= DEPTH_MAX {
+            let diagnostic = self.error(
+                format!("nested deeper than {DEPTH_MAX} levels"),
+                span,
+                "the hub takes ten levels in tags and in desired properties",
+            );
+            self.found.push(diagnostic);
+            return Flow::Break(());
+        }
+        let bracketed = self.file.slice(span).ends_with(['[', '{']);
+        self.stack.push(Open { anchor, start: span, bracketed, items });
+        Flow::Continue(())
+    }
+
+    fn close(&mut self, end: Span) {
+        let Some(open) = self.stack.pop() else { return };
+        let last = |fallback: Span, inner: Option<Span>| match (open.bracketed, inner) {
+            (true, _) => fallback.to(end),
+            (false, Some(inner)) => {
+                fallback.to(Span::new(inner.start.max(fallback.start), inner.end.max(fallback.start)))
+            }
+            (false, None) => fallback,
+        };
+        let node = match open.items {
+            Items::List(items) => {
+                Node { span: last(open.start, items.last().map(|item| item.span)), kind: Kind::List(items) }
+            }
+            Items::Mapping { entries, .. } => {
+                self.refuse_duplicates(&entries);
+                let inner = entries.last().map(|(key, value)| key.span.to(value.span));
+                Node { span: last(open.start, inner), kind: Kind::Mapping(entries) }
+            }
+        };
+        self.complete(node, open.anchor, false);
+    }
+
+    fn refuse_duplicates(&mut self, entries: &[(Key, Node)]) {
+        let mut order: Vec<_> = (0..entries.len()).collect();
+        order.sort_by(|&a, &b| entries[a].0.name.cmp(&entries[b].0.name).then(a.cmp(&b)));
+        for pair in order.windows(2) {
+            let [(first, _), (second, _)] = [&entries[pair[0]], &entries[pair[1]]];
+            if first.name == second.name {
+                let diagnostic = self
+                    .error(format!("the key `{}` is there twice", second.name.escape_debug()), second.span, "once more")
+                    .at(&self.file.source, first.span, "first here");
+                self.found.push(diagnostic);
+            }
+        }
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Flow {
+        let Some(node) = self.anchors.get(&id) else {
+            let name = self.file.slice(span);
+            let diagnostic = self.error(
+                format!("the alias `{name}` stands inside the value that it repeats"),
+                span,
+                "would never end",
+            );
+            self.found.push(diagnostic);
+            return Flow::Break(());
+        };
+        let weight = node.weight();
+        let budget = *self.budget.get_or_insert_with(|| {
+            let own = own_weight(self.file.source.text());
+            (own * ALIAS_FACTOR).clamp(ALIAS_FLOOR, ALIAS_CEILING)
+        });
+        let Some(left) = budget.checked_sub(weight) else {
+            let diagnostic = self
+                .error("aliases repeat too much", span, "more than ten times what the file itself holds")
+                .help("put what devices share into groups");
+            self.found.push(diagnostic);
+            return Flow::Break(());
+        };
+        self.budget = Some(left);
+        let mut node = node.clone();
+        // As a key, the alias is where the key is.
+        if matches!(self.stack.last(), Some(Open { items: Items::Mapping { key: Pending::None, .. }, .. })) {
+            node.span = span;
+        }
+        self.complete(node, 0, false);
+        Flow::Continue(())
+    }
+
+    /// Puts a finished value where it belongs.
+    fn complete(&mut self, node: Node, anchor: usize, plain: bool) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        match self.stack.last_mut().map(|open| &mut open.items) {
+            None => self.root = Some(node),
+            Some(Items::List(items)) => items.push(node),
+            Some(Items::Mapping { entries, key }) => match std::mem::replace(key, Pending::None) {
+                Pending::Key(key) => entries.push((key, node)),
+                Pending::Refused => {}
+                Pending::None => {
+                    let pending = self.key(node, plain);
+                    if let Some(Open { items: Items::Mapping { key, .. }, .. }) = self.stack.last_mut() {
+                        *key = pending;
+                    }
+                }
+            },
+        }
+    }
+
+    fn key(&mut self, node: Node, plain: bool) -> Pending {
+        let span = node.span;
+        let diagnostic = match node.kind {
+            Kind::Text(text) if plain && text.value == "<<" => self
+                .error("merge keys (`<<`) are not supported", span, "merges another mapping into this one")
+                .help("put what is shared into a group, and name the group under `groups` of each device"),
+            Kind::Text(text) => return Pending::Key(Key { name: text.value, span }),
+            Kind::List(_) | Kind::Mapping(_) => self
+                .error(format!("a key must be a text, and this one is {}", node.kind.name()), span, "not a text")
+                .help("quote a name that starts with `{` or `[`: \"{1..3}-press\""),
+            Kind::Nothing => self.error("a key is missing", span, "nothing before the colon"),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) => {
+                let written = self.file.slice(span);
+                self.error(format!("a key must be a text, and `{written}` is {}", node.kind.name()), span, "not a text")
+                    .help(format!("quote it: \"{written}\""))
+            }
+        };
+        self.found.push(diagnostic);
+        Pending::Refused
+    }
+}
+
+/// Why a number cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    NotFinite,
+    OutOfRange,
+}
+
+/// Says what a plain scalar is: what serde_yaml makes of it. The text of a text is to be placed by the caller.
+pub(super) fn resolve(plain: &str) -> Result<Kind, Unfit> {
+    let text = || Kind::Text(Text { value: plain.to_owned(), written: Written::Folded });
+    match plain {
+        "" => return Ok(Kind::Nothing),
+        "null" | "Null" | "NULL" | "~" => return Ok(Kind::Null),
+        "true" | "True" | "TRUE" => return Ok(Kind::Bool(true)),
+        "false" | "False" | "FALSE" => return Ok(Kind::Bool(false)),
+        _ => {}
+    }
+    // Only what starts as a number can be one. The rest is not shown to serde_yaml: that is most of a manifest, and there are
+    // texts that would mean something else as a whole document.
+    let bytes = plain.as_bytes();
+    let starts =
+        |bytes: &[u8]| matches!(bytes, [b'0'..=b'9', ..] | [b'.', b'0'..=b'9' | b'i' | b'I' | b'n' | b'N', ..]);
+    let unsigned = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
+    let could_be_number =
+        starts(unsigned) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'));
+    if !could_be_number {
+        return Ok(text());
+    }
+    match serde_yaml::from_str::<serde_yaml::Value>(plain) {
+        Ok(serde_yaml::Value::Number(number)) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(integer), ..) => Ok(Kind::Number(integer.into())),
+            (None, Some(integer), _) => Ok(Kind::Number(integer.into())),
+            (None, None, float) => float.and_then(Number::from_f64).map(Kind::Number).ok_or(Unfit::NotFinite),
+        },
+        Ok(_) => Ok(text()),
+        // An integer of more than 64 bits is the one thing of these characters that it refuses.
+        Err(_) => Err(Unfit::OutOfRange),
+    }
+}
+
+/// The weight of a file without what its aliases repeat.
+fn own_weight(text: &str) -> usize {
+    let mut parser = Parser::new_from_str(text);
+    let mut weight = 0;
+    while let Some(Ok((event, _))) = parser.next_event() {
+        weight += match event {
+            Event::Scalar(value, ..) => text_weight(&value),
+            Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_) => 1,
+            _ => 0,
+        };
+    }
+    weight
+}
+
+/// The parser's error, for [`syntax::explain`].
+pub(super) type SyntaxError = ScanError;

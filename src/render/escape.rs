@@ -1,0 +1,91 @@
+//! What a hub or a file says, made harmless: nothing that is shown can steer a terminal or turn text around.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+/// Says whether a character must not reach a terminal as it is: control characters, line separators, and what reorders or
+/// hides text (Unicode: Bidirectional Algorithm, "explicit formatting"; tags; zero-width spaces).
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn push_escaped(c: char, out: &mut String) {
+    match c {
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("a string takes all that is written to it");
+            }
+        }
+    }
+}
+
+fn escape<'t>(text: &'t str, keep: impl Fn(char) -> bool) -> Cow<'t, str> {
+    let dangerous = |c: char| is_unsafe(c) && !keep(c);
+    if !text.contains(dangerous) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if dangerous(c) { push_escaped(c, &mut out) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// Escapes for one line of text: `\n`, `\t`, `\u001b`.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escape(text, |_| false)
+}
+
+/// Escapes for text of several lines, and for CSV cells: line feeds and tabs stay.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escape(text, |c| c == '\n' || c == '\t')
+}
+
+/// Escapes what a JSON writer left in the text of a document; the document stays the same value.
+pub fn json_text(text: &str) -> Cow<'_, str> {
+    // Outside strings JSON has no such characters but white space, and inside them a writer leaves no line feed.
+    escape(text, |c| c == '\n')
+}
+
+/// Writes a value on one line.
+pub fn json(value: &Value) -> String {
+    json_text(&value.to_string()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn dangerous_characters_are_named() {
+        for (text, shown) in [
+            ("plain é 漢 🦀", "plain é 漢 🦀"),
+            ("\u{1b}[31mred", "\\u001b[31mred"),
+            ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
+            ("\u{9b}2J\u{7f}", "\\u009b2J\\u007f"),
+            ("user\u{202e}nimda\u{2066}", "user\\u202enimda\\u2066"),
+            ("\u{e0041}", "\\udb40\\udc41"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(lines("a\nb\tc\u{7}"), "a\nb\tc\\u0007");
+    }
+
+    #[test]
+    fn json_stays_the_same_value() {
+        let value = json!({"k\u{202e}": ["\u{1b}]0;x\u{7}", "\u{7f}\u{9f}\u{feff}", "\u{e0041}", "ok"]});
+        let text = json(&value);
+        assert!(!text.contains(is_unsafe), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("still JSON"), value);
+    }
+}

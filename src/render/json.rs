@@ -1,0 +1,253 @@
+//! Plans as JSON, version 1, and the one way in which JSON documents leave.
+//!
+//! The types here are what users' pipelines read: frozen, apart from the types that they are made from. A field may be
+//! added; none is renamed, removed or given another meaning without a new version.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::escape;
+use crate::plan;
+use crate::twin::MergePatch;
+
+/// Writes a document, indented, keys in the order of its type, a line feed at the end, nothing in it that could steer a
+/// terminal.
+pub fn document(document: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(document).expect("our own types have string keys and finite numbers");
+    escape::json_text(&text).into_owned() + "\n"
+}
+
+/// Writes a plan as JSON, version 1: clusters as people see them, then every twin in full.
+pub fn plan(plan: &plan::Plan) -> String {
+    let clusters = plan.clusters();
+    let mut cluster_of = BTreeMap::new();
+    for (index, cluster) in clusters.iter().enumerate() {
+        cluster_of.extend(cluster.ids.iter().map(|&id| (id, index)));
+    }
+    let summary = plan.summary();
+    let count = |action: plan::Action| summary.twins.get(&action).copied().unwrap_or(0);
+    document(&Plan {
+        version: 1,
+        hub: plan.hub.as_str(),
+        fleet: plan.fleet.as_str(),
+        revision: &plan.revision,
+        manifest: plan.manifest.as_str(),
+        digest: plan.review_digest().as_str(),
+        read: plan.read,
+        empty: plan.is_empty(),
+        summary: Summary {
+            update: count(plan::Action::Update),
+            register: count(plan::Action::Register),
+            release: count(plan::Action::Release),
+            missing: count(plan::Action::Missing),
+            skip: count(plan::Action::Skip),
+            conflicting: summary.conflicting_twins,
+            unchanged: summary.unchanged,
+            changes: summary.changes.iter().map(|(&verdict, &count)| (verdict, count)).collect(),
+        },
+        clusters: clusters.iter().map(Cluster::of).collect(),
+        twins: plan
+            .twins
+            .iter()
+            .map(|twin| Twin {
+                id: twin.id.to_string(),
+                action: twin.action,
+                cluster: cluster_of[&twin.id],
+                etag: twin.etag.as_ref().map(|etag| etag.as_str()),
+                patch: twin.is_sent().then_some(&*twin.patch),
+            })
+            .collect(),
+        checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Plan<'p> {
+    /// 1.
+    version: u32,
+    /// The hub's host name.
+    hub: &'p str,
+    fleet: &'p str,
+    /// What is written into the records; may be empty.
+    revision: &'p str,
+    /// The digest of the declarations.
+    manifest: &'p str,
+    /// The digest that a review is bound to: hub, fleet, and each twin's id and patch.
+    digest: &'p str,
+    /// `get` or `query`: how fresh the twins were.
+    read: plan::ReadBy,
+    /// Whether there is nothing to do and nothing in the way.
+    empty: bool,
+    summary: Summary,
+    clusters: Vec<Cluster<'p>>,
+    /// In order of ids.
+    twins: Vec<Twin<'p>>,
+    /// The names of the checks that run afterwards.
+    checks: Vec<&'p str>,
+}
+
+/// How many twins, those with conflicts in `conflicting` alone, and how many paths by verdict.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    update: usize,
+    register: usize,
+    release: usize,
+    missing: usize,
+    skip: usize,
+    conflicting: usize,
+    unchanged: usize,
+    changes: BTreeMap<plan::Verdict, usize>,
+}
+
+/// Twins for which the same is to be done.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cluster<'p> {
+    /// `update`, `register`, `release`, `missing` or `skip`.
+    action: plan::Action,
+    /// How many twins; each names the cluster by its place in the list.
+    count: usize,
+    changes: Vec<Change<'p>>,
+    /// What is taken out of other fleets' records.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    taken: Vec<Taken<'p>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conflicts: Vec<Conflict<'p>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change<'p> {
+    path: &'p str,
+    /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed` or `removed-over-drift`.
+    verdict: plan::Verdict,
+    /// What is there; left out when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'p Value>,
+    /// What will be there; left out when nothing will.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'p Value>,
+    /// Where in the manifest, for the first twin of the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin<'p>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Origin<'p> {
+    file: &'p str,
+    line: u32,
+    /// `defaults`, `group NAME` or `device`.
+    layer: String,
+}
+
+impl<'p> Origin<'p> {
+    fn of(origin: &'p Option<crate::manifest::Origin>) -> Option<Self> {
+        let origin = origin.as_ref()?;
+        Some(Self { file: &origin.file, line: origin.line, layer: origin.layer.to_string() })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Taken<'p> {
+    fleet: &'p str,
+    path: &'p str,
+}
+
+/// Why nothing is sent to these twins.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+enum Conflict<'p> {
+    /// Another fleet's record owns the path, or one over or under it.
+    #[serde(rename_all = "camelCase")]
+    OwnedByOther { path: &'p str, owned: &'p str, fleet: &'p str, revision: &'p str, origin: Option<Origin<'p>> },
+    /// What is declared would remove leaves that this fleet does not own.
+    #[serde(rename_all = "camelCase")]
+    WouldDestroy { path: &'p str, leaves: Vec<&'p str>, origin: Option<Origin<'p>> },
+    /// This fleet's record cannot be read.
+    #[serde(rename_all = "camelCase")]
+    Record { problem: &'p str },
+    /// The twin would outgrow the hub's limits.
+    #[serde(rename_all = "camelCase")]
+    Limit { problem: &'p str },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Twin<'p> {
+    /// `DEVICE`, or `DEVICE/MODULE`.
+    id: String,
+    action: plan::Action,
+    /// Its place in `clusters`, from 0.
+    cluster: usize,
+    /// What the plan was computed from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<&'p str>,
+    /// What is sent, the ownership record included; left out when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'p MergePatch>,
+}
+
+impl<'p> Cluster<'p> {
+    fn of(cluster: &plan::Cluster<'p>) -> Self {
+        Self {
+            action: cluster.action,
+            count: cluster.ids.len(),
+            changes: cluster
+                .changes
+                .iter()
+                .map(|plan::Change { path, verdict, before, after, origin }| Change {
+                    path: path.as_str(),
+                    verdict: *verdict,
+                    before: before.as_ref(),
+                    after: after.as_ref(),
+                    origin: Origin::of(origin),
+                })
+                .collect(),
+            taken: cluster
+                .taken
+                .iter()
+                .map(|plan::Taken { fleet, path }| Taken { fleet: fleet.as_str(), path: path.as_str() })
+                .collect(),
+            conflicts: cluster.conflicts.iter().map(Conflict::of).collect(),
+        }
+    }
+}
+
+impl<'p> Conflict<'p> {
+    fn of(conflict: &'p plan::Conflict) -> Self {
+        match conflict {
+            plan::Conflict::OwnedByOther { path, owned, fleet, revision, origin } => Self::OwnedByOther {
+                path: path.as_str(),
+                owned: owned.as_str(),
+                fleet: fleet.as_str(),
+                revision,
+                origin: Origin::of(origin),
+            },
+            plan::Conflict::WouldDestroy { path, leaves, origin } => Self::WouldDestroy {
+                path: path.as_str(),
+                leaves: leaves.iter().map(|leaf| leaf.as_str()).collect(),
+                origin: Origin::of(origin),
+            },
+            plan::Conflict::Record { problem } => Self::Record { problem },
+            plan::Conflict::Limit { problem } => Self::Limit { problem },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::render::samples::{self, snapshot};
+
+    #[test]
+    fn version_1_of_a_plan_is_what_pipelines_read() {
+        let text = super::plan(&samples::plan(samples::everything()));
+        assert!(!text.contains(['\u{1b}', '\u{202e}']));
+        snapshot("plan-json", &text);
+    }
+}

@@ -1,0 +1,21 @@
+//! Values to words. Nothing here decides, and nothing here prints: each function returns text for `cli` to write.
+//!
+//! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Read [`text`] first: a
+//! plan as people see it.
+
+pub mod checks;
+pub mod declarations;
+pub mod diagnostic;
+pub mod escape;
+pub mod json;
+pub mod junit;
+pub mod number;
+pub mod progress;
+pub mod report;
+pub mod style;
+pub mod table;
+pub mod text;
+pub mod value;
+
+#[cfg(test)]
+pub(crate) mod samples;

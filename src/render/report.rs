@@ -1,0 +1,169 @@
+//! What applying came to: every conflict in full, every reason for a failure, and the counts.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::number::{counted, grouped};
+use super::style::Palette;
+use super::{escape, number, value};
+use crate::apply::{ApplyReport, MovedPath};
+use crate::twin::TwinId;
+
+/// How many twins of one kind are named.
+const NAMED: usize = 10;
+
+/// Writes the report of a run that took so long.
+pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
+    let mut out = String::new();
+    for (id, moved) in &report.conflicts {
+        conflict(&mut out, id, moved, palette);
+    }
+    if !report.conflicts.is_empty() {
+        ways_on(&mut out, palette);
+    }
+    failures(&mut out, &report.failed, palette);
+    // The twin whose failure ended the run has said why already.
+    if let Some(reason) = report.halted.as_ref().filter(|reason| report.failed.iter().all(|(_, why)| why != *reason)) {
+        _ = writeln!(out, "{} {}", palette.error("stopped before its end:"), escape::line(reason));
+    }
+    if !report.not_attempted.is_empty() {
+        let ids: Vec<_> = report.not_attempted.iter().collect();
+        _ = writeln!(out, "{} {}", palette.warning("not attempted:"), palette.twin(named(&ids)));
+    }
+    if !report.not_attempted.is_empty() || !report.failed.is_empty() {
+        _ = writeln!(out, "{} plan and apply again: what is done already is not sent twice", palette.hint("next:"));
+        out.push('\n');
+    }
+    out.push_str(&summary(report, took, palette));
+    out
+}
+
+/// `9,980 twins written (12 rebased), 3 converged, 2 conflicts, in 3 min 12 s`
+fn summary(report: &ApplyReport, took: Duration, palette: Palette) -> String {
+    let mut how = Vec::new();
+    for (count, word) in [(report.registered, "registered first"), (report.rebased, "rebased")] {
+        if count > 0 {
+            how.push(format!("{} {word}", grouped(count)));
+        }
+    }
+    let mut parts = vec![format!("{} written", counted(report.written, "twin"))];
+    if !how.is_empty() {
+        parts[0].push_str(&format!(" ({})", how.join(", ")));
+    }
+    if report.converged > 0 {
+        parts.push(format!("{} converged", grouped(report.converged)));
+    }
+    if !report.conflicts.is_empty() {
+        parts.push(palette.error(counted(report.conflicts.len(), "conflict")).to_string());
+    }
+    if !report.failed.is_empty() {
+        parts.push(palette.error(format!("{} failed", grouped(report.failed.len()))).to_string());
+    }
+    if !report.not_attempted.is_empty() {
+        parts.push(palette.warning(format!("{} not attempted", grouped(report.not_attempted.len()))).to_string());
+    }
+    let retries = match report.retries {
+        0 => String::new(),
+        retries => format!(", {} sent again", counted(retries, "request")),
+    };
+    let title = match (report.interrupted, &report.halted) {
+        (true, _) => "Interrupted:",
+        (false, Some(_)) => "Stopped:",
+        (false, None) => "Applied:",
+    };
+    format!(
+        "{} {} {}\n",
+        palette.title(title),
+        parts.join(", "),
+        palette.aside(format!("in {}{retries}", number::duration(took)))
+    )
+}
+
+/// Says why twins failed, once where the reasons differ in nothing but the twin's name.
+fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
+    let mut reasons: Vec<(String, Vec<&TwinId>)> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (id, reason) in failed {
+        let alike = reason.replace(&id.to_string(), "…");
+        let at = *known.entry(alike.clone()).or_insert_with(|| {
+            reasons.push((alike, Vec::new()));
+            reasons.len() - 1
+        });
+        reasons[at].1.push(id);
+    }
+    for (alike, ids) in &reasons {
+        let (who, reason) = match ids.as_slice() {
+            [id] => (id.to_string(), alike.replace('…', &id.to_string())),
+            ids => (counted(ids.len(), "twin"), alike.clone()),
+        };
+        _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(&reason));
+        if ids.len() > 1 {
+            _ = writeln!(out, "    {}", palette.aside(named(ids)));
+        }
+    }
+}
+
+/// The first few ids, and how many more.
+fn named(ids: &[&TwinId]) -> String {
+    let first: Vec<_> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    match ids.len() - first.len() {
+        0 => first.join(", "),
+        more => format!("{} and {} more", first.join(", "), grouped(more)),
+    }
+}
+
+fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette) {
+    _ = writeln!(out, "{} {}  changed since the plan, and was left alone", palette.error("conflict"), palette.twin(id));
+    for path in moved {
+        let origin = path.origin.as_ref().map(|origin| palette.origin(escape::line(&origin.to_string())).to_string());
+        _ = writeln!(out, "    {}", palette.path(escape::line(path.path.as_str())));
+        let planned = [Some(value::inline(path.planned.as_ref())), origin];
+        let found = [
+            Some(value::inline(path.found.as_ref())),
+            path.written_at.as_deref().map(|at| format!("written {}", escape::line(at))),
+        ];
+        for (word, parts) in
+            [("planned", planned), ("seen", [Some(value::inline(path.seen.as_ref())), None]), ("found", found)]
+        {
+            let parts: Vec<_> = parts.into_iter().flatten().collect();
+            _ = writeln!(out, "      {word:<8} {}", parts.join("   "));
+        }
+    }
+}
+
+fn ways_on(out: &mut String, palette: Palette) {
+    _ = writeln!(out, "{} to keep what was found, write it into the manifest at the line shown", palette.hint("next:"));
+    out.push_str("      to set it as declared, plan and apply again\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples::{apply_report, snapshot};
+
+    #[test]
+    fn reports_read_well() {
+        snapshot("apply-report", &text(&apply_report(), Duration::from_secs(192), Palette::PLAIN));
+    }
+
+    #[test]
+    fn a_clean_run_is_a_line() {
+        let report = ApplyReport { written: 9987, ..ApplyReport::default() };
+        assert_eq!(
+            text(&report, Duration::from_millis(1200), Palette::PLAIN),
+            "Applied: 9,987 twins written in 1.2 s\n"
+        );
+    }
+
+    #[test]
+    fn an_interrupted_run_names_what_is_left() {
+        let report = ApplyReport {
+            written: 1,
+            not_attempted: (1..=12).map(|n| format!("d-{n:02}").parse().expect("an id")).collect(),
+            interrupted: true,
+            ..ApplyReport::default()
+        };
+        snapshot("apply-report-interrupted", &text(&report, Duration::from_secs(2), Palette::PLAIN));
+    }
+}

@@ -1,0 +1,318 @@
+//! Values by hand for the tests of this folder, and where their snapshots go.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::apply::{ApplyReport, MovedPath};
+use crate::check::{CheckResult, CheckStatus, Difference, Severity};
+use crate::digest::Hasher;
+use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Ownership};
+use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::twin::{ETag, MergePatch};
+
+/// Compares with `snapshots/<name>.snap`.
+pub(crate) fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({
+        snapshot_path => "../../snapshots",
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+/// One check that held at once, one that did later, one of each kind that did not.
+pub(crate) fn check_results() -> Vec<CheckResult> {
+    let result = |name: &str, query: &str, severity, status, attempts, waited| CheckResult {
+        name: name.to_owned(),
+        query: query.to_owned(),
+        severity,
+        status,
+        attempts,
+        waited: Duration::from_millis(waited),
+    };
+    vec![
+        result(
+            "plant has its thermostats",
+            "SELECT COUNT() AS n FROM devices WHERE tags.location.plant = 'Redmond43'",
+            Severity::Error,
+            CheckStatus::Held,
+            1,
+            34,
+        ),
+        result("all settled", "SELECT * FROM devices", Severity::Error, CheckStatus::Held, 4, 8200),
+        result(
+            "nobody on cellular",
+            "SELECT deviceId FROM devices WHERE properties.reported.connectivity = 'cellular'",
+            Severity::Error,
+            CheckStatus::Failed(Difference {
+                summary: "expected no row, found 3".to_owned(),
+                details: Vec::new(),
+                devices: ["press-003", "press-007", "press-009"].map(str::to_owned).to_vec(),
+            }),
+            12,
+            60_100,
+        ),
+        result(
+            "firmware \u{1b}[5mmix",
+            "SELECT properties.reported.fw AS fw, COUNT() AS n FROM devices GROUP BY properties.reported.fw",
+            Severity::Warn,
+            CheckStatus::Failed(Difference {
+                summary: "expected 2 rows, found others".to_owned(),
+                details: vec!["- {\"fw\":\"1.2\",\"n\":7}".to_owned(), "+ {\"fw\":\"1.3\u{7}\",\"n\":7}".to_owned()],
+                devices: Vec::new(),
+            }),
+            1,
+            12,
+        ),
+        result(
+            "many",
+            "SELECT deviceId FROM devices",
+            Severity::Error,
+            CheckStatus::Failed(Difference {
+                summary: "expected no row, found 1234".to_owned(),
+                details: Vec::new(),
+                devices: (1..=1234).map(|n| format!("d-{n:04}")).take(25).collect(),
+            }),
+            1,
+            12,
+        ),
+        result(
+            "out of reach",
+            "SELECT deviceId FROM devices",
+            Severity::Error,
+            CheckStatus::Errored("POST https://hub/devices/query: the answer did not come: timed out".to_owned()),
+            1,
+            30_000,
+        ),
+    ]
+}
+
+/// A run in which everything happened.
+pub(crate) fn apply_report() -> ApplyReport {
+    let moved = |path: &str, seen, found, planned, written_at: Option<&str>| MovedPath {
+        path: path.parse().expect("a path"),
+        seen,
+        found,
+        planned,
+        written_at: written_at.map(str::to_owned),
+        origin: Some(origin(14)),
+    };
+    let id = |text: &str| text.parse().expect("an id");
+    ApplyReport {
+        written: 9980,
+        rebased: 12,
+        registered: 3,
+        converged: 3,
+        conflicts: vec![
+            (
+                id("thermostat-004"),
+                vec![
+                    moved(
+                        "desired.power_level",
+                        Some(json!(1)),
+                        Some(json!(5)),
+                        Some(json!(2)),
+                        Some("2026-11-24T10:00:00Z"),
+                    ),
+                    moved("tags.note", None, Some(json!("by hand \u{1b}[2J")), Some(json!("by git")), None),
+                ],
+            ),
+            (id("gateway-01/telemetry"), vec![moved("desired.batch", Some(json!(50)), Some(json!(7)), None, None)]),
+        ],
+        failed: ["press-007", "press-008", "odd"]
+            .into_iter()
+            .map(|name| {
+                let why = if name == "odd" { "the hub answers 400" } else { "the answer did not come: timed out" };
+                (id(name), format!("PATCH https://hub/twins/{name}: {why}"))
+            })
+            .collect(),
+        not_attempted: Vec::new(),
+        retries: 1204,
+        interrupted: false,
+        halted: None,
+    }
+}
+
+/// A line of `fleet.yaml`.
+pub(crate) fn origin(line: u32) -> Origin {
+    Origin { file: "fleet.yaml".into(), line, layer: Layer::Group("redmond43".into()) }
+}
+
+pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> Change {
+    let removed = matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift);
+    let origin = (!removed).then(|| origin(14));
+    Change { path: path.parse().expect("a path"), verdict, before, after, origin }
+}
+
+pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Vec<Conflict>) -> TwinPlan {
+    let mut patch = MergePatch::default();
+    for change in &changes {
+        patch.set(&change.path, change.after.clone().unwrap_or(Value::Null));
+    }
+    TwinPlan {
+        id: id.parse().expect("an id"),
+        fleet: "redmond".parse().expect("a name"),
+        action,
+        etag: matches!(action, Action::Update | Action::Release).then(|| ETag::new("AAAAAAAAAAE=")),
+        changes: changes.into(),
+        taken: Vec::new().into(),
+        patch: patch.into(),
+        inverse: MergePatch::default().into(),
+        conflicts,
+    }
+}
+
+pub(crate) fn update(id: &str, changes: Vec<Change>) -> TwinPlan {
+    twin(id, Action::Update, changes, Vec::new())
+}
+
+/// A plan of fleet redmond with these twins, and twelve that are as declared.
+pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
+    twins.sort_by(|a, b| a.id.cmp(&b.id));
+    Plan {
+        hub: "hub.azure-devices.net".parse().expect("a host"),
+        fleet: "redmond".parse().expect("a name"),
+        manifest: Hasher::new().finish(),
+        revision: "3f2a91c04d11".to_owned(),
+        read: ReadBy::Get,
+        twins,
+        unchanged: 12,
+        checks: Vec::new(),
+    }
+}
+
+/// Ten thousand devices with one edit, and a few others.
+pub(crate) fn fleet() -> Vec<TwinPlan> {
+    let edit = || vec![change("desired.power_level", Verdict::Edit, Some(json!(1)), Some(json!(2)))];
+    let drift = || vec![change("desired.power_level", Verdict::Drift, Some(json!(7)), Some(json!(2)))];
+    let mut twins: Vec<_> = (1..=9987).map(|n| update(&format!("press-{n:05}"), edit())).collect();
+    twins.extend((9988..=9990).map(|n| update(&format!("press-{n:05}"), drift())));
+    twins.push(update("thermostat-001", drift()));
+    twins.push(update(
+        "thermostat-002",
+        vec![
+            change("tags.location.floor", Verdict::Edit, Some(json!(3)), Some(json!(4))),
+            change("desired.fan", Verdict::New, None, Some(json!({}))),
+        ],
+    ));
+    twins
+}
+
+/// One of everything.
+pub(crate) fn everything() -> Vec<TwinPlan> {
+    let url = |host: &str, token: &str| json!({"url": format!("https://{host}/api/v1/firmware/thermostat/latest"), "token": token, "retries": 3});
+    let new = || vec![change("tags.plant", Verdict::New, None, Some(json!("Redmond43")))];
+    let mut taken =
+        update("t-taken", vec![change("desired.power_level", Verdict::Adopt, Some(json!(1)), Some(json!(1)))]);
+    taken.taken =
+        vec![Taken { fleet: "oslo".parse().expect("a name"), path: "desired.power_level".parse().expect("a path") }]
+            .into();
+    let conflict = |path: &str, owned: &str, revision: &str| Conflict::OwnedByOther {
+        path: path.parse().expect("a path"),
+        owned: owned.parse().expect("a path"),
+        fleet: "oslo".parse().expect("a name"),
+        revision: revision.to_owned(),
+        origin: Some(origin(14)),
+    };
+    let mut twins = vec![
+        twin("new-1", Action::Register, new(), Vec::new()),
+        twin("new-2", Action::Register, new(), Vec::new()),
+        twin("new-3", Action::Register, Vec::new(), Vec::new()),
+        twin(
+            "old-1",
+            Action::Release,
+            vec![
+                change("tags.plant", Verdict::Removed, Some(json!("Redmond43")), None),
+                change("desired.power_level", Verdict::RemovedOverDrift, Some(json!(3)), None),
+            ],
+            Vec::new(),
+        ),
+        twin("gone-1", Action::Missing, Vec::new(), Vec::new()),
+        twin("gone-2", Action::Skip, Vec::new(), Vec::new()),
+        twin(
+            "c-1",
+            Action::Update,
+            Vec::new(),
+            vec![
+                conflict("desired.power_level", "desired.power_level", "abc123"),
+                conflict("desired.telemetry.interval", "desired.telemetry", ""),
+            ],
+        ),
+        twin(
+            "c-2",
+            Action::Update,
+            Vec::new(),
+            vec![Conflict::WouldDestroy {
+                path: "desired.net".parse().expect("a path"),
+                leaves: ["ssid", "psk", "dns", "ip"]
+                    .map(|key| format!("desired.net.{key}").parse().expect("a path"))
+                    .to_vec(),
+                origin: Some(origin(20)),
+            }],
+        ),
+        twin(
+            "c-3",
+            Action::Update,
+            Vec::new(),
+            vec![Conflict::Record { problem: "the record has version 2, and this twinctl knows 1".to_owned() }],
+        ),
+        update("r-only", Vec::new()),
+        update(
+            "t-adopt",
+            vec![
+                change("desired.power_level", Verdict::Adopt, Some(json!(1)), Some(json!(1))),
+                change("desired.fan", Verdict::Adopt, None, None),
+            ],
+        ),
+        update("t-adopt-one", vec![change("desired.power_level", Verdict::Adopt, Some(json!(1)), Some(json!(1)))]),
+        taken,
+        update(
+            "t-long",
+            vec![
+                change(
+                    "desired.source",
+                    Verdict::EditOverDrift,
+                    Some(url("old.example.com", "aaaa")),
+                    Some(url("new.example.com", "bbbb")),
+                ),
+                change(
+                    "desired.motd",
+                    Verdict::New,
+                    None,
+                    Some(json!("all work and no play makes Jack a dull boy ".repeat(20))),
+                ),
+                change("tags.note", Verdict::Overwrite, Some(json!("\u{1b}[31mred\u{202e}")), Some(json!("plain"))),
+                change("tags.scalar", Verdict::Edit, Some(json!({"a": 1})), Some(json!([1, 2]))),
+            ],
+        ),
+        update("gateway-01/telemetry", vec![change("desired.batch", Verdict::Edit, Some(json!(10)), Some(json!(50)))]),
+    ];
+    twins.extend(
+        (1..=5).map(|n| update(&format!("s-{n}"), vec![change("tags.x", Verdict::Removed, Some(json!(false)), None)])),
+    );
+    twins
+}
+
+/// Declarations of fleet redmond.
+pub(crate) fn declarations(twins: &[(&str, &[(&str, Option<Value>)])]) -> Declarations {
+    let twins = twins.iter().map(|(id, leaves)| {
+        let mut leaves: Vec<_> = leaves
+            .iter()
+            .map(|(path, value)| Leaf { path: path.parse().expect("a path"), value: value.clone(), origin: origin(14) })
+            .collect();
+        leaves.sort_by(|a, b| a.path.cmp(&b.path));
+        let declaration = Declaration { body: Body { leaves }.into(), origin: origin(3) };
+        (id.parse().expect("an id"), declaration)
+    });
+    Declarations {
+        fleet: "redmond".parse().expect("a name"),
+        hub: None,
+        ownership: Ownership::Record,
+        missing: Missing::Register,
+        checks: Vec::new(),
+        twins: twins.collect(),
+        digest: Hasher::new().finish(),
+    }
+}

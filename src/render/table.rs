@@ -1,0 +1,333 @@
+//! The rows of a query: a table for people, JSON and CSV for programs.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::style::Palette;
+use super::{escape, value};
+use crate::twin::Object;
+
+/// The longest cell of a table when there are several columns.
+const CELL: usize = 40;
+
+/// Writes pages of rows as a table, each page with the widths that it needs and the header where they change.
+///
+/// Columns are the listed ones, then what else the page has; a missing member is an empty cell.
+pub struct Table {
+    palette: Palette,
+    width: usize,
+    listed: Vec<String>,
+    layout: Option<(Vec<String>, Vec<usize>)>,
+}
+
+impl Table {
+    /// Starts a table for a terminal of so many columns.
+    pub fn new(palette: Palette, width: usize) -> Self {
+        Self { palette, width, listed: Vec::new(), layout: None }
+    }
+
+    /// Puts these columns first, in this order, since JSON objects keep none.
+    #[must_use]
+    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+        self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
+        self
+    }
+
+    /// Writes one page.
+    pub fn page(&mut self, rows: &[Value]) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let columns = columns(rows, &self.listed);
+        let longest = if columns.len() == 1 { self.width } else { CELL };
+        let cells: Vec<Vec<String>> = rows
+            .iter()
+            .map(|row| columns.iter().map(|column| value::cut(&cell(row, column), longest).into_owned()).collect())
+            .collect();
+        let mut widths: Vec<usize> = columns.iter().map(|column| value::width(&heading(column))).collect();
+        for row in &cells {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = value::width(cell).max(*width);
+            }
+        }
+        let numeric: Vec<bool> = columns
+            .iter()
+            .map(|column| {
+                rows.iter().all(|row| member(row, column).is_none_or(|cell| cell.is_number() || cell.is_null()))
+            })
+            .collect();
+        // The next page keeps the layout when it fits in it, so that a long answer reads as one table.
+        let mut out = String::new();
+        let widths = match &self.layout {
+            Some((known, known_widths))
+                if *known == columns && known_widths.iter().zip(&widths).all(|(known, needed)| known >= needed) =>
+            {
+                known_widths.clone()
+            }
+            known => {
+                if known.is_some() {
+                    out.push('\n');
+                }
+                let names: Vec<_> = columns.iter().map(|column| heading(column).into_owned()).collect();
+                _ = writeln!(out, "{}", self.palette.title(line(&names, &widths, &numeric)));
+                self.layout = Some((columns, widths.clone()));
+                widths
+            }
+        };
+        for row in &cells {
+            out.push_str(&line(row, &widths, &numeric));
+            out.push('\n');
+        }
+        out
+    }
+}
+
+fn heading(column: &str) -> Cow<'_, str> {
+    if column.is_empty() { Cow::Borrowed("value") } else { escape::line(column) }
+}
+
+/// Columns of numbers stand to the right, so that their digits are under each other.
+fn line(cells: &[String], widths: &[usize], numeric: &[bool]) -> String {
+    let mut line = String::new();
+    for (index, ((cell, &width), &numeric)) in cells.iter().zip(widths).zip(numeric).enumerate() {
+        if index > 0 {
+            line.push_str("  ");
+        }
+        _ = if numeric { write!(line, "{cell:>width$}") } else { write!(line, "{cell:<width$}") };
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// The listed columns, then the members of all rows that are not listed, a twin's `deviceId` and `moduleId` before the others.
+/// A row that is no object has the one column without a name. The service spells a system property's name its own way.
+fn columns(rows: &[Value], listed: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    for row in rows {
+        match row {
+            Value::Object(object) => seen.extend(object.keys().map(String::as_str)),
+            _ => {
+                seen.insert("");
+            }
+        }
+    }
+    let mut columns: Vec<String> = Vec::new();
+    for name in listed {
+        let spelled =
+            seen.iter().find(|seen| **seen == name).or(seen.iter().find(|seen| seen.eq_ignore_ascii_case(name)));
+        let name = spelled.map_or(name.as_str(), |spelled| spelled);
+        if !columns.iter().any(|known| known == name) {
+            columns.push(name.to_owned());
+        }
+    }
+    let mut others: Vec<&str> = seen.into_iter().filter(|name| !columns.iter().any(|known| known == name)).collect();
+    others.sort_by_key(|&name| (name != "deviceId", name != "moduleId"));
+    columns.extend(others.into_iter().map(str::to_owned));
+    columns
+}
+
+fn member<'r>(row: &'r Value, column: &str) -> Option<&'r Value> {
+    match row {
+        Value::Object(object) => object.get(column),
+        other => column.is_empty().then_some(other),
+    }
+}
+
+/// A string stands without quotes, anything else as JSON.
+fn cell(row: &Value, column: &str) -> String {
+    match member(row, column) {
+        None => String::new(),
+        Some(Value::String(text)) => escape::line(text).into_owned(),
+        Some(other) => escape::json(other),
+    }
+}
+
+/// Returns the row that a table shows of a whole twin: what fits on a line. JSON and CSV have all of it.
+pub fn twin_row(twin: &Value) -> Value {
+    let mut row = Object::new();
+    for (column, pointer) in [
+        ("deviceId", "/deviceId"),
+        ("moduleId", "/moduleId"),
+        ("status", "/status"),
+        ("connection", "/connectionState"),
+        ("tags", "/tags"),
+        ("desired", "/properties/desired"),
+        ("reported", "/properties/reported"),
+    ] {
+        let Some(mut value) = twin.pointer(pointer).cloned() else { continue };
+        if let Some(section) = value.as_object_mut() {
+            section.retain(|key, _| !key.starts_with('$'));
+        }
+        row.insert(column.to_owned(), value);
+    }
+    Value::Object(row)
+}
+
+/// Writes rows as CSV (RFC 4180), with a header from the first page's columns.
+///
+/// Members that only later pages have cannot be added to a header that has left; [`Csv::page`] answers with their names.
+#[derive(Default)]
+pub struct Csv {
+    listed: Vec<String>,
+    columns: Option<Vec<String>>,
+}
+
+impl Csv {
+    /// Puts these columns first, in this order, whether or not the first page has them.
+    #[must_use]
+    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+        self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
+        self
+    }
+
+    /// Writes one page, or names the first column that the header lacks.
+    pub fn page(&mut self, rows: &[Value]) -> Result<String, String> {
+        if rows.is_empty() {
+            return Ok(String::new());
+        }
+        let mut out = String::new();
+        let here = columns(rows, &self.listed);
+        let columns = match &self.columns {
+            Some(columns) => columns,
+            None => {
+                let header: Vec<_> = here.iter().map(|column| quoted(&heading(column))).collect();
+                out = header.join(",") + "\r\n";
+                self.columns.insert(here.clone())
+            }
+        };
+        if let Some(unknown) = here.iter().find(|column| !columns.contains(column)) {
+            return Err(unknown.clone());
+        }
+        for row in rows {
+            let cells: Vec<_> = columns
+                .iter()
+                .map(|column| match member(row, column) {
+                    None => String::new(),
+                    Some(Value::String(text)) => quoted(&escape::lines(text)),
+                    Some(other) => quoted(&escape::json(other)),
+                })
+                .collect();
+            out.push_str(&cells.join(","));
+            out.push_str("\r\n");
+        }
+        Ok(out)
+    }
+}
+
+fn quoted(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r']) || cell.starts_with(' ') || cell.ends_with(' ') {
+        format!("\"{}\"", cell.replace('"', "\"\""))
+    } else {
+        cell.to_owned()
+    }
+}
+
+/// Writes rows as one JSON array, page after page, a row a line.
+#[derive(Default)]
+pub struct Json {
+    begun: bool,
+}
+
+impl Json {
+    /// Writes one page.
+    pub fn page(&mut self, rows: &[Value]) -> String {
+        let mut out = String::new();
+        for row in rows {
+            out.push_str(if self.begun { ",\n" } else { "[\n" });
+            self.begun = true;
+            out.push_str(&escape::json(row));
+        }
+        out
+    }
+
+    /// Ends the array.
+    pub fn finish(&self) -> &'static str {
+        if self.begun { "\n]\n" } else { "[]\n" }
+    }
+}
+
+/// Writes an object's members one a line, names aligned: one thing in full.
+pub fn members(object: &Object, palette: Palette) -> String {
+    let longest = object.keys().map(|key| value::width(&escape::line(key))).max().unwrap_or(0);
+    let row = Value::Object(object.clone());
+    let mut out = String::new();
+    for key in object.keys() {
+        _ = writeln!(out, "{}  {}", palette.title(format!("{:<longest$}", escape::line(key))), cell(&row, key));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::samples::snapshot;
+
+    fn rows() -> Vec<Value> {
+        vec![
+            json!({"deviceId": "thermostat-001", "n": 3, "tags": {"plant": "Redmond43"}}),
+            json!({"deviceId": "press-1", "n": 12345.5, "note": "a \"quoted\", \u{1b}[31mred\nline"}),
+            json!({"n": null, "tags": {"plant": "x".repeat(60)}}),
+        ]
+    }
+
+    #[test]
+    fn tables() {
+        let mut table = Table::new(Palette::PLAIN, 100);
+        let mut text = table.page(&rows());
+        text.push_str("--- a page that fits\n");
+        text.push_str(&table.page(&rows()[..2].iter().cloned().chain([json!({"tags": 1})]).collect::<Vec<_>>()));
+        text.push_str("--- other columns\n");
+        text.push_str(&table.page(&[json!({"COUNT": 3})]));
+        text.push_str("--- listed columns\n");
+        let mut listed = Table::new(Palette::PLAIN, 100).listing(Some(&["z", "DEVICEID", "a"]));
+        text.push_str(&listed.page(&[json!({"a": 1, "b": 2, "deviceId": "d", "z": "z"}), json!({"a": 22})]));
+        text.push_str("--- values\n");
+        text.push_str(&table.page(&[json!("bare"), json!(2)]));
+        snapshot("query-table", &text);
+        assert_eq!(table.page(&[]), "");
+    }
+
+    #[test]
+    fn whole_twins_are_cut_down() {
+        let twin = json!({
+            "deviceId": "d", "etag": "AAAAAAAAAAE=", "status": "enabled", "tags": {"plant": "Oslo"}, "version": 3,
+            "properties": {"desired": {"power": 1, "$version": 2, "$metadata": {}}, "reported": {"$version": 1}},
+        });
+        assert_eq!(
+            twin_row(&twin),
+            json!({"deviceId": "d", "status": "enabled", "tags": {"plant": "Oslo"}, "desired": {"power": 1}, "reported": {}})
+        );
+    }
+
+    #[test]
+    fn csv() {
+        let mut csv = Csv::default();
+        assert_eq!(
+            csv.page(&rows()[..2]).expect("a page"),
+            "deviceId,n,note,tags\r\n\
+             thermostat-001,3,,\"{\"\"plant\"\":\"\"Redmond43\"\"}\"\r\n\
+             press-1,12345.5,\"a \"\"quoted\"\", \\u001b[31mred\nline\",\r\n"
+        );
+        assert_eq!(csv.page(&[json!({"n": 1})]).expect("a page"), ",1,,\r\n");
+        assert_eq!(csv.page(&[json!({"other": 1})]), Err("other".to_owned()));
+        let mut listed = Csv::default().listing(Some(&["b", "a"]));
+        assert_eq!(listed.page(&[json!({"a": 1})]).expect("a page"), "b,a\r\n,1\r\n");
+        assert_eq!(listed.page(&[json!({"b": 1})]).expect("a page"), "1,\r\n");
+    }
+
+    #[test]
+    fn json_is_one_array_whatever_the_pages() {
+        for pages in [vec![], vec![vec![]], vec![rows()], vec![rows()[..1].to_vec(), vec![], rows()[1..].to_vec()]] {
+            let mut json = Json::default();
+            let mut text: String = pages.iter().map(|page| json.page(page)).collect();
+            text.push_str(json.finish());
+            assert!(!text.contains('\u{1b}'));
+            assert_eq!(serde_json::from_str::<Vec<Value>>(&text).expect("JSON"), pages.concat());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Keys, policies and names that do not open the hub.
+
+use std::fmt::Write;
+
+use crate::support::{Sandbox, snapshot};
+
+#[test]
+fn wrong_keys_and_policies() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d1");
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { desired: { a: 1 } } }\n");
+    let owner = hub.connection_string("iothubowner");
+    let (host, _) = owner.split_once(";").expect("a connection string");
+    let wrong_key = format!("{host};SharedAccessKeyName=iothubowner;SharedAccessKey=d3Jvbmcga2V5");
+    let no_policy = owner.replace("iothubowner", "nobody");
+    let mut conversation = String::new();
+    for (what, connection) in [
+        ("a wrong key", wrong_key.as_str()),
+        ("a policy that is not there", no_policy.as_str()),
+        ("a policy without the right", hub.connection_string("registryReadWrite")),
+        ("a device's policy", hub.connection_string("device")),
+    ] {
+        let mut command = sandbox.command(["plan", "fleet.yaml", "--ca-file", hub.ca_file()]);
+        command.env("IOTHUB_CONNECTION_STRING", connection);
+        let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+        assert_eq!(run.code, 1, "{what}\n{run}");
+        let (_, key) = connection.rsplit_once("SharedAccessKey=").expect("a key");
+        assert!(!run.to_string().contains(key.trim_end_matches('=')), "a key in the output: {run}");
+        writeln!(conversation, "# {what}\n{run}\n").expect("text");
+    }
+    snapshot("bad_credentials", conversation);
+}
+
+#[test]
+fn a_policy_that_may_not_register() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\ndevices: { d1: { desired: { a: 1 } } }\n");
+    let mut command = sandbox.command(["apply", "fleet.yaml", "--yes", "--ca-file", hub.ca_file()]);
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("service"));
+    let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+    assert_eq!(run.code, 5, "{run}");
+    snapshot("policy_may_not_register", run);
+}
+
+#[test]
+fn an_authority_that_is_not_trusted_and_names_that_lead_nowhere() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { desired: { a: 1 } } }\n");
+    let mut conversation = String::new();
+    let nowhere = "HostName=no-such-hub.invalid;SharedAccessKeyName=service;SharedAccessKey=d3Jvbmcga2V5";
+    let closed = "HostName=127.0.0.1:1;SharedAccessKeyName=service;SharedAccessKey=d3Jvbmcga2V5";
+    for (what, connection) in
+        [("not trusted", hub.connection_string("service")), ("no such name", nowhere), ("nobody listens", closed)]
+    {
+        let mut command = sandbox.command(["plan", "fleet.yaml", "--retry-budget", "0s"]);
+        command.env("IOTHUB_CONNECTION_STRING", connection);
+        let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+        assert_eq!(run.code, 1, "{what}\n{run}");
+        writeln!(conversation, "# {what}\n{run}\n").expect("text");
+    }
+    let mut command = sandbox.command(["plan", "fleet.yaml", "--ca-file", "nowhere.pem"]);
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("service"));
+    writeln!(
+        conversation,
+        "# a CA file that is not there\n{}\n",
+        crate::support::Run::of(&mut command, &sandbox.path(""))
+    )
+    .expect("text");
+    let mut command = sandbox.command(["plan", "fleet.yaml", "--ca-file", "fleet.yaml"]);
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("service"));
+    writeln!(conversation, "# a CA file that is none\n{}\n", crate::support::Run::of(&mut command, &sandbox.path("")))
+        .expect("text");
+    snapshot("unreachable", conversation);
+}

@@ -1,0 +1,86 @@
+//! The command line itself.
+
+use std::fmt::Write;
+
+use crate::support::{Sandbox, snapshot};
+
+const FLEET: &str = "fleet: demo\nmissing: register\ndevices: { d1: { desired: { a: 1 } } }\n";
+
+#[test]
+fn no_hub_is_an_error_that_names_the_ways() {
+    let sandbox = Sandbox::new();
+    sandbox.write("fleet.yaml", FLEET);
+    let mut conversation = String::new();
+    for args in [
+        vec!["plan", "fleet.yaml"],
+        vec!["apply", "fleet.yaml", "--yes"],
+        vec!["plan", "fleet.yaml", "--hub", "my-hub.azure-devices.net"],
+        vec!["plan", "fleet.yaml", "--connection-string", "HostName=a;SharedAccessKey=c2VjcmV0"],
+        vec![
+            "plan",
+            "fleet.yaml",
+            "--hub",
+            "embedded",
+            "--connection-string",
+            "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2VjcmV0",
+        ],
+    ] {
+        let run = sandbox.twinctl(&args);
+        assert_eq!(run.code, 1, "{run}");
+        assert!(!run.to_string().contains("c2VjcmV0"), "a key in the output: {run}");
+        writeln!(conversation, "$ twinctl {}\n{run}\n", args.join(" ").replace("c2VjcmV0", "[KEY]")).expect("text");
+    }
+    snapshot("no_hub", conversation);
+}
+
+#[test]
+fn apply_without_a_terminal_needs_yes() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", FLEET);
+    let run = sandbox.on(&hub, ["apply", "fleet.yaml"]);
+    assert_eq!(run.code, 1, "{run}");
+    snapshot("apply_needs_yes", run);
+    assert!(hub.requests().iter().all(|request| request["method"] == "GET" || request["path"] == "/devices/query"));
+}
+
+#[test]
+fn a_manifest_for_another_hub_is_refused() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", &format!("hub: production.azure-devices.net\n{FLEET}"));
+    let run = sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]);
+    assert_eq!(run.code, 3, "{run}");
+    snapshot("hub_guard", run);
+    assert_eq!(hub.requests().len(), 0);
+}
+
+#[test]
+fn mistyped_commands() {
+    let sandbox = Sandbox::new();
+    let mut conversation = String::new();
+    for args in [vec!["plna"], vec!["plan", "--formt", "json"], vec!["plan", "--format", "yaml"], vec!["query"]] {
+        let run = sandbox.twinctl(&args);
+        assert_eq!(run.code, 1, "{run}");
+        writeln!(conversation, "$ twinctl {}\n{run}\n", args.join(" ")).expect("text");
+    }
+    snapshot("bad_usage", conversation);
+}
+
+#[test]
+fn a_failed_check_exits_6() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let check = "checks:\n  - name: five of them\n    query: SELECT deviceId FROM devices\n    expect: { count: '>= 5' }\n    within: 1s\n";
+    sandbox.write("fleet.yaml", &format!("{FLEET}{check}"));
+    let run = sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]);
+    assert_eq!(run.code, 6, "{run}");
+    snapshot("check_failed_in_apply", run);
+    let mut conversation = String::new();
+    for format in ["text", "json", "junit"] {
+        let run = sandbox.on(&hub, ["check", "fleet.yaml", "--format", format]);
+        assert_eq!(run.code, 6, "{run}");
+        writeln!(conversation, "$ twinctl check fleet.yaml --format {format}\n{run}\n").expect("text");
+    }
+    snapshot("check_failed", conversation);
+}

@@ -1,0 +1,8 @@
+//! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
+
+mod bad_input;
+mod kill;
+mod python;
+mod race;
+mod story;
+mod support;

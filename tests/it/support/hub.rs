@@ -1,0 +1,187 @@
+//! A hub of the test's own: the binary's `hub serve` on a free port, and a client that has nothing of the program's own one.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use twinctl::wire::{ConnectionString, sas};
+
+use super::Sandbox;
+
+pub(crate) struct Hub {
+    child: Child,
+    data: PathBuf,
+    ready: Value,
+    client: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl Hub {
+    pub(crate) fn start(sandbox: &Sandbox, more: &[&str]) -> Self {
+        let data = sandbox.path("hub-data");
+        let ready_file = data.with_extension("ready.json");
+        let _ = fs::remove_file(&ready_file);
+        let log = File::options().create(true).append(true).open(data.with_extension("log")).expect("a log");
+        let mut command = sandbox.command(["hub", "serve", "--https", "127.0.0.1:0", "--data"]);
+        command
+            .arg(&data)
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .arg("--request-log")
+            .arg(data.with_extension("requests"));
+        let mut child = command
+            .args(more)
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .expect("the hub starts");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ready: Value = loop {
+            if let Ok(text) = fs::read_to_string(&ready_file) {
+                break serde_json::from_str(&text).expect("the ready file is written whole");
+            }
+            let ended = child.try_wait().expect("a child");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the hub did not come up: {}",
+                fs::read_to_string(data.with_extension("log")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let client = trusting_client(ready["caFile"].as_str().expect("caFile"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self { child, data, ready, client, runtime }
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn connection_string(&self, policy: &str) -> &str {
+        self.ready["connectionStrings"][policy].as_str().expect(policy)
+    }
+
+    pub(crate) fn ca_file(&self) -> &str {
+        self.ready["caFile"].as_str().expect("caFile")
+    }
+
+    /// Sends one request as `iothubowner`; the path has no query string. Sent with the `If-Match` that is given, if any.
+    pub(crate) fn send(&self, method: &str, path: &str, if_match: Option<&str>, body: Option<Value>) -> Answer {
+        self.runtime.block_on(request(
+            &self.client,
+            self.connection_string("iothubowner"),
+            method,
+            path,
+            if_match,
+            body,
+        ))
+    }
+
+    /// A client for another runtime: one's connections live on the runtime that it was first used on.
+    pub(crate) fn new_client(&self) -> reqwest::Client {
+        trusting_client(self.ca_file())
+    }
+
+    pub(crate) fn create(&self, id: &str) {
+        let answer = self.send("PUT", &format!("/devices/{id}"), None, Some(serde_json::json!({ "deviceId": id })));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    pub(crate) fn twin(&self, id: &str) -> Value {
+        let answer = self.send("GET", &format!("/twins/{id}"), None, None);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// Writes to a twin as a stranger does: with no regard to its etag.
+    pub(crate) fn patch(&self, id: &str, body: Value) {
+        let answer = self.send("PATCH", &format!("/twins/{id}"), None, Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// The requests that the hub saw, one JSON object each.
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        fs::read_to_string(self.data.with_extension("requests"))
+            .expect("the request log")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+            .collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the process as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("kill -9");
+        self.child.wait().expect("an ended child");
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn trusting_client(ca_file: &str) -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ca = reqwest::Certificate::from_pem(&fs::read(ca_file).expect("the CA file")).expect("a certificate");
+    reqwest::Client::builder().tls_certs_only([ca]).build().expect("a client")
+}
+
+/// Sends one request, signed with the connection string's key.
+pub(crate) async fn request(
+    client: &reqwest::Client,
+    connection_string: &str,
+    method: &str,
+    path: &str,
+    if_match: Option<&str>,
+    body: Option<Value>,
+) -> Answer {
+    try_request(client, connection_string, method, path, if_match, body).await.expect("an answer")
+}
+
+/// Like [`request`], for hubs that may die meanwhile.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no clock of its own, and the hub's tokens end by the real one"
+)]
+pub(crate) async fn try_request(
+    client: &reqwest::Client,
+    connection_string: &str,
+    method: &str,
+    path: &str,
+    if_match: Option<&str>,
+    body: Option<Value>,
+) -> Result<Answer, reqwest::Error> {
+    let connection = ConnectionString::parse(connection_string).expect("a connection string");
+    let expiry = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
+    let token = sas::sign(connection.host.as_str(), &connection.key, expiry, connection.policy.as_deref());
+    let url = format!("https://{}{path}?api-version=2021-04-12", connection.host);
+    let mut request = client
+        .request(method.parse().expect("a method"), url)
+        .header("Authorization", token.expose())
+        .header("Content-Type", "application/json; charset=utf-8");
+    if let Some(if_match) = if_match {
+        request = request.header("If-Match", if_match);
+    }
+    if let Some(body) = body {
+        request = request.body(body.to_string());
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+}
