@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::device::Device;
+use super::device::{Device, Document};
 use super::session::{Session, SessionCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
@@ -171,10 +171,10 @@ pub enum Notice {
     TwinWritten {
         /// Whose.
         id: TwinId,
-        /// As it was.
-        before: Arc<Device>,
+        /// The twin as it was.
+        before: Document,
         /// As it is now.
-        after: Arc<Device>,
+        after: Document,
     },
     /// It may no longer be connected.
     Cut {

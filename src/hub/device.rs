@@ -130,7 +130,7 @@ impl Device {
     }
 
     pub(super) fn twin(&self) -> TwinDocument {
-        serde_json::from_str(self.twin.as_str()).expect("written by Device::new, or checked by Device::from_record")
+        TwinDocument::read(&self.twin)
     }
 
     /// Writes it for the disk.

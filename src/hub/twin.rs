@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Refusal, TwinWrite};
-use super::device::{DISCONNECTED, Presence};
+use super::device::{DISCONNECTED, Document, Presence};
 use super::identity::Identity;
 use super::timestamp::{NEVER, timestamp};
 use crate::twin::limits::{DESIRED_MAX_BYTES, Violation, check_size, check_values, section_size};
@@ -87,6 +87,12 @@ impl TwinDocument {
         };
         twin.follow(identity);
         twin
+    }
+
+    /// Reads a document that the hub keeps.
+    pub(super) fn read(kept: &Document) -> Self {
+        serde_json::from_str(kept.as_str())
+            .expect("what is kept was written by this program, or checked when it was read")
     }
 
     /// Says whether it is as this program writes it, as far as its types do not say so.

@@ -8,7 +8,8 @@ use mqttbytes::QoS;
 use mqttbytes::v4::Publish;
 use tokio::sync::{Notify, mpsc};
 
-use crate::hub::device::Device;
+use crate::hub::device::Document;
+use crate::hub::twin::TwinDocument;
 use crate::wire::topics::FromHub;
 
 /// Bytes that may wait for a client before nothing more is read from it.
@@ -34,15 +35,15 @@ pub(in crate::hub) enum Message {
     Twin {
         /// The client's name for the request.
         rid: String,
-        /// The device as it was when it asked.
-        device: Arc<Device>,
+        /// The twin as it was when it was asked for.
+        twin: Document,
     },
     /// What changed in the desired properties, if anything did, found out when it is written.
     Desired {
-        /// The device as it was.
-        before: Arc<Device>,
+        /// The twin as it was.
+        before: Document,
         /// As it is.
-        after: Arc<Device>,
+        after: Document,
     },
 }
 
@@ -52,8 +53,8 @@ impl Message {
             + match self {
                 Self::Packet(bytes) => bytes.len(),
                 Self::Publish { topic, payload } => topic.len() + payload.len(),
-                Self::Twin { device, .. } => device.twin.as_str().len(),
-                Self::Desired { before, after } => before.twin.as_str().len() + after.twin.as_str().len(),
+                Self::Twin { twin, .. } => twin.as_str().len(),
+                Self::Desired { before, after } => before.as_str().len() + after.as_str().len(),
             }
     }
 
@@ -62,12 +63,14 @@ impl Message {
         match self {
             Self::Packet(bytes) => buffer.extend_from_slice(&bytes),
             Self::Publish { topic, payload } => publish(buffer, topic, payload),
-            Self::Twin { rid, device } => {
+            Self::Twin { rid, twin } => {
                 let topic = FromHub::TwinResponse { status: 200, rid, version: None }.topic();
-                publish(buffer, topic, device.twin().for_device().to_string().into());
+                publish(buffer, topic, TwinDocument::read(&twin).for_device().to_string().into());
             }
             Self::Desired { before, after } => {
-                if let Some((version, patch)) = after.twin().desired_patch_since(before.twin()) {
+                if let Some((version, patch)) =
+                    TwinDocument::read(&after).desired_patch_since(TwinDocument::read(&before))
+                {
                     let payload = serde_json::Value::Object(patch).to_string();
                     publish(buffer, FromHub::DesiredPatch { version }.topic(), payload.into());
                 }

@@ -100,7 +100,7 @@ impl Attached {
         let begun = self.live.begin(command, |outcome| {
             acknowledge(outcome.seen);
             let message = match &outcome.reply {
-                Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), device: device.clone() },
+                Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), twin: device.twin.clone() },
                 Ok(Reply::Reported(version)) => {
                     let response = FromHub::TwinResponse { status: 204, rid: rid.to_owned(), version: Some(*version) };
                     Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }

@@ -107,7 +107,7 @@ impl Hub {
             Some(after) if after.status == DeviceStatus::Enabled => {
                 let id = TwinId::from(before.id.clone());
                 if before.twin_etag != after.twin_etag && self.connected.contains_key(&id) {
-                    let (before, after) = (before.clone(), after.clone());
+                    let (before, after) = (before.twin.clone(), after.twin.clone());
                     self.notices.push(Notice::TwinWritten { id, before, after });
                 }
             }
