@@ -3,6 +3,8 @@
 mod bad_input;
 mod kill;
 mod python;
+#[cfg(target_os = "linux")]
+mod python_device;
 mod race;
 mod story;
 mod support;
