@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod kill;
+#[cfg(target_os = "linux")]
+mod node_device;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -43,14 +43,14 @@ fn python() -> &'static Path {
     })
 }
 
-fn must_run(command: &mut Command) {
+pub(crate) fn must_run(command: &mut Command) {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; the tests need Python 3 with venv"));
     assert!(output.status.success(), "{command:?}:\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Returns a loopback address on which nobody listens at any of these ports; none when they may not be listened on at all.
-fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
+pub(crate) fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
     static LAST: AtomicU8 = AtomicU8::new(1);
     // Other runs of these tests on this machine take theirs from another net, most likely.
     let [.., net] = std::process::id().to_be_bytes();
@@ -67,7 +67,7 @@ fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
     }
 }
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Runs a script of `tests/python` as the device `myDeviceId` of a hub, and returns its steps.
 fn steps(
@@ -94,11 +94,11 @@ fn steps(
     stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-fn step(name: &str, value: Value) -> Value {
+pub(crate) fn step(name: &str, value: Value) -> Value {
     json!({ "step": name, "value": value })
 }
 
-fn by_key() -> Value {
+pub(crate) fn by_key() -> Value {
     json!({ "type": "sas", "symmetricKey": { "primaryKey": KEY, "secondaryKey": KEY } })
 }
 
