@@ -371,8 +371,12 @@ Examples:
   twinctl hub serve --data hub --https 127.0.0.1:8443
   twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
 
-The ready file is JSON: hostName, https, caFile, and connectionStrings for iothubowner, service,
-device, registryRead and registryReadWrite.")]
+The ready file is JSON: hostName, https, mqtt, websocket, caFile, and connectionStrings for
+iothubowner, service, device, registryRead and registryReadWrite.
+
+Most device SDKs know no other ports than 8883, and 443 for WebSockets. Several hubs on one Linux
+machine take several addresses, each with a port 8883 of its own:
+  twinctl hub serve --data hub2 --https 127.0.0.2:8443")]
 pub struct ServeArgs {
     /// The folder to keep everything in; made when it is not there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -381,6 +385,11 @@ pub struct ServeArgs {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
     pub https: SocketAddr,
+
+    /// Where to listen for devices that speak MQTT over TLS [default: port 8883 of the address of --https, or a free port
+    /// where that has port 0]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub mqtt: Option<SocketAddr>,
 
     /// The name that clients use, put into the certificate and the connection strings [default: the address]
     #[arg(long, value_name = "NAME")]

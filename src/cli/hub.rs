@@ -1,6 +1,7 @@
 //! `twinctl hub serve`, `twinctl hub device`, `twinctl hub faults`
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         faults: faults.as_deref().map(|rules| read_faults(context, rules)).transpose()?.unwrap_or_default(),
         entra_issuer: entra_issuer.as_deref().map(|path| context.resolve(path)),
         https: args.https,
+        mqtt: Some(args.mqtt.unwrap_or_else(|| mqtt_beside(args.https))),
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
         ..HubOptions::loopback(context.resolve(&args.data))
@@ -118,10 +120,20 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
     Ok(Outcome::Done)
 }
 
+/// Where device SDKs look for MQTT, on the address of `https`. Whoever asks for any port there is not to meet a taken one here.
+fn mqtt_beside(https: SocketAddr) -> SocketAddr {
+    let port = if https.port() == 0 { 0 } else { 8883 };
+    SocketAddr::new(https.ip(), port)
+}
+
 /// What people need in order to use a hub that listens.
 fn ready_text(ready: &Ready, palette: Palette) -> String {
     let strings = &ready.connection_strings;
-    let mut text = format!("{} https://{}\n\n", palette.title("The hub listens on"), ready.host_name);
+    let mut text = format!("{} https://{}\n", palette.title("The hub listens on"), ready.host_name);
+    if let Some(mqtt) = ready.mqtt {
+        text.push_str(&format!("  devices: mqtts://{mqtt} and {}\n", ready.websocket));
+    }
+    text.push('\n');
     text.push_str(&format!("{}\n", palette.title("Connection strings")));
     for (policy, string) in [
         ("iothubowner", &strings.iothubowner),

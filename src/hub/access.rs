@@ -174,6 +174,15 @@ impl Access {
 
     /// Lets a request through whose shared access signature gives it the right `needed`, or says why not. `path` is the
     /// request's, as it came.
+    /// Says whether a token that names a policy was signed by it, and the policy may connect devices.
+    pub(super) fn connects_devices(&self, policy: &str, token: &Token) -> bool {
+        self.policies.find(policy).is_some_and(|(rights, keys)| {
+            let signed = token.is_signed_by(&keys.primary) || token.is_signed_by(&keys.secondary);
+            signed && rights.contains(&Right::DeviceConnect)
+        })
+    }
+
+    /// Lets a request through, or says why not. `path` is the request's, as it came.
     pub(super) fn check(
         &self,
         authorization: Option<&str>,

@@ -13,6 +13,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
 use super::HubStartError;
+use super::client_certificate::AnyCertificate;
 use super::folder::Folder;
 
 const CERTIFICATE: &str = "ca.pem";
@@ -70,9 +71,13 @@ impl Authority {
         let certificate = params.signed_by(&key, &Issuer::from_params(&authority, &self.key)).map_err(failed)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let clients = Arc::new(AnyCertificate(provider.clone()));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key))
+            .and_then(|config| {
+                let config = config.with_client_cert_verifier(clients);
+                config.with_single_cert(vec![certificate.der().clone()], key)
+            })
             .map_err(HubStartError::Tls)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)

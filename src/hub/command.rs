@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::configurations::{Configuration, ConfigurationCommand};
-use super::device::Device;
+use super::device::{Device, Document};
 use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use super::modules::{Module, ModuleCommand};
+use super::session::{Session, SessionCommand};
 use super::transfers::{Transfer, TransferCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
@@ -87,6 +88,8 @@ pub enum Command {
     Job(JobCommand),
     /// Something about import and export jobs.
     Transfer(TransferCommand),
+    /// What a device's connection asks.
+    Session(SessionCommand),
 }
 
 impl Command {
@@ -99,6 +102,7 @@ impl Command {
             Self::Configuration(command) => command.writes(),
             Self::Job(command) => command.writes(),
             Self::Transfer(command) => command.writes(),
+            Self::Session(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -171,6 +175,12 @@ pub enum Reply {
         /// Those that may connect.
         enabled: usize,
     },
+    /// The client is connected.
+    Session(Session),
+    /// The device reported; this is its new reported version.
+    Reported(u64),
+    /// So it is now.
+    Done,
 }
 
 /// What the hub says no with.
@@ -200,6 +210,27 @@ pub struct Outcome {
     /// The [`Change::revision`] of the latest change that the answer shows. Until that one is on disk nobody may see the
     /// answer, or a crash could take back an etag that somebody holds.
     pub seen: u64,
+    /// What connected devices are to hear of.
+    pub notices: Vec<Notice>,
+}
+
+/// What a connected client is to hear of, or to feel.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// Its twin was written.
+    TwinWritten {
+        /// Whose.
+        id: TwinId,
+        /// The twin as it was.
+        before: Document,
+        /// As it is now.
+        after: Document,
+    },
+    /// It may no longer be connected.
+    Cut {
+        /// Who.
+        id: TwinId,
+    },
 }
 
 /// What one command changed, in the order of its revision. On disk all of it or nothing.

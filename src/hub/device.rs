@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::identity::Identity;
+use super::session::Sessions;
+use super::timestamp::NEVER;
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag};
 use crate::wire::registry::DeviceStatus;
@@ -32,6 +34,8 @@ pub struct Device {
     pub identity: Document,
     /// The twin as `GET /twins/{id}` answers it.
     pub twin: Document,
+    /// What its clients are subscribed to, also while they are away.
+    pub sessions: Sessions,
 }
 
 /// JSON text that is shared rather than copied. Its `Debug` shows its length: it may hold keys.
@@ -62,6 +66,20 @@ impl std::fmt::Debug for Document {
     }
 }
 
+/// A device's `connectionState` while it is connected.
+pub(super) const CONNECTED: &str = "Connected";
+/// And while it is not.
+pub(super) const DISCONNECTED: &str = "Disconnected";
+
+/// What a connection changes of how a device shows itself.
+#[derive(Debug)]
+pub(super) struct Presence<'a> {
+    /// The new `connectionState`, and when it changed.
+    pub(super) state: Option<(&'static str, &'a str)>,
+    /// The new `lastActivityTime`.
+    pub(super) activity: Option<&'a str>,
+}
+
 /// How a device stands on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +88,8 @@ struct Record<'a> {
     identity: &'a RawValue,
     #[serde(borrow)]
     twin: &'a RawValue,
+    #[serde(default, skip_serializing_if = "Sessions::is_empty")]
+    sessions: Sessions,
 }
 
 impl Device {
@@ -83,6 +103,7 @@ impl Device {
             twin_etag: twin.etag.clone(),
             identity: Document::of(identity),
             twin: Document::of(twin),
+            sessions: Sessions::default(),
         }
     }
 
@@ -91,17 +112,37 @@ impl Device {
         Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
     }
 
+    /// Returns the device with other sessions; nothing that it shows of itself changes.
+    pub(super) fn with_sessions(&self, revision: u64, sessions: Sessions) -> Self {
+        Self { revision, sessions, ..self.clone() }
+    }
+
+    /// Returns the device as it shows itself connected or not. That is no change that a disk need know, so its revision stays.
+    pub(super) fn with_presence(&self, presence: &Presence<'_>) -> Self {
+        let (mut identity, mut twin) = (self.identity(), self.twin());
+        identity.show(presence);
+        twin.show(presence);
+        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+    }
+
     pub(super) fn identity(&self) -> Identity {
         serde_json::from_str(self.identity.as_str()).expect("written by Device::new, or checked by Device::from_record")
     }
 
     pub(super) fn twin(&self) -> TwinDocument {
-        serde_json::from_str(self.twin.as_str()).expect("written by Device::new, or checked by Device::from_record")
+        TwinDocument::read(&self.twin)
     }
 
     /// Writes it for the disk.
     pub(super) fn to_record(&self) -> Vec<u8> {
-        format!("{{\"identity\":{},\"twin\":{}}}", self.identity.as_str(), self.twin.as_str()).into_bytes()
+        let mut record =
+            format!("{{\"identity\":{},\"twin\":{}", self.identity.as_str(), self.twin.as_str()).into_bytes();
+        if !self.sessions.is_empty() {
+            record.extend_from_slice(b",\"sessions\":");
+            record.extend_from_slice(Document::of(&self.sessions).as_ref());
+        }
+        record.push(b'}');
+        record
     }
 
     /// Reads it from the disk, and looks that both documents are what this program writes.
@@ -112,16 +153,20 @@ impl Device {
         if !identity.is_sound() || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag that this program does not write"));
         }
-        Ok(Self {
+        let device = Self {
             sequence,
             revision: 0,
-            id: identity.device_id,
+            id: identity.device_id.clone(),
             status: identity.status,
-            identity_etag: identity.etag,
-            twin_etag: twin.etag,
+            identity_etag: identity.etag.clone(),
+            twin_etag: twin.etag.clone(),
             identity: Document(record.identity.get().into()),
             twin: Document(record.twin.get().into()),
-        })
+            sessions: record.sessions,
+        };
+        // Whoever was connected when the hub went down is not any more.
+        let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
+        Ok(if identity.is_connected() { device.with_presence(&away) } else { device })
     }
 }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::command::{Entropy, Refusal};
+use super::device::{CONNECTED, DISCONNECTED, Presence};
 use super::timestamp::{NEVER, timestamp};
 use crate::twin::{DeviceId, ETag};
 use crate::wire::ErrorCode;
@@ -59,7 +60,7 @@ impl Identity {
             device_id: id,
             generation_id,
             etag,
-            connection_state: "Disconnected".to_owned(),
+            connection_state: DISCONNECTED.to_owned(),
             status: DeviceStatus::default(),
             status_reason: None,
             connection_state_updated_time: NEVER.to_owned(),
@@ -90,6 +91,23 @@ impl Identity {
         }
         self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
         Ok(())
+    }
+
+    /// Takes over what a connection changes. The etag stays: clients hold it to write, and a connection writes nothing.
+    pub(super) fn show(&mut self, presence: &Presence<'_>) {
+        let Presence { state, activity } = presence;
+        if let Some((state, at)) = state {
+            self.connection_state = (*state).to_owned();
+            self.connection_state_updated_time = (*at).to_owned();
+        }
+        if let Some(activity) = activity {
+            self.last_activity_time = (*activity).to_owned();
+        }
+    }
+
+    /// Says whether it shows itself connected.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection_state == CONNECTED
     }
 
     /// Says whether it is as this program writes it, as far as its types do not say so.

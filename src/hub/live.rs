@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::Clock;
-use super::command::{Command, Entropy, Refusal, Reply};
+use super::command::{Command, Entropy, Outcome, Refusal, Reply};
+use super::links::Links;
 use super::state::Hub;
 use super::store::{Committer, Failure};
 use crate::wire::ErrorCode;
@@ -22,6 +23,7 @@ pub(super) struct Live {
     pub(super) jobs_changed: Notify,
     /// Told of every new import or export job.
     pub(super) transfers_changed: Notify,
+    links: Links,
 }
 
 impl Live {
@@ -30,6 +32,7 @@ impl Live {
             hub: Mutex::new(hub),
             committer,
             clock,
+            links: Links::default(),
             configurations_changed: Notify::new(),
             jobs_changed: Notify::new(),
             transfers_changed: Notify::new(),
@@ -41,28 +44,45 @@ impl Live {
         (self.clock)()
     }
 
+    /// Returns who is connected.
+    pub(super) fn links(&self) -> &Links {
+        &self.links
+    }
+
     /// Does what a command asks, and answers when what the answer shows is on disk.
     pub(super) async fn handle(&self, command: Command) -> Result<Reply, Refusal> {
+        let outcome = self.begin(command, |_| ())?;
+        self.durable(outcome.seen).await?;
+        outcome.reply
+    }
+
+    /// Does what a command asks, and lets `then` see the outcome before anything else happens to the hub: what `then` puts
+    /// into outboxes is in the order in which things happened. Nobody may see of it before [`Live::durable`] says so.
+    pub(super) fn begin(&self, command: Command, then: impl FnOnce(&Outcome)) -> Result<Outcome, Refusal> {
         if command.writes()
             && let Some(failure) = self.committer.failure()
         {
             return Err(stopped(&failure));
         }
         let now = self.now();
-        let outcome = {
-            // A panic inside `handle` comes before anything is changed, so what is behind the lock is whole.
-            let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
-            let outcome = hub.handle(command, now);
-            if let Some(change) = &outcome.change {
-                // Under the lock, so that changes are queued in the order in which they were made.
-                self.committer.submit(change.clone());
-            }
-            outcome
-        };
-        if outcome.seen > 0 {
-            self.committer.wait(outcome.seen).await.map_err(|failure| stopped(&failure))?;
+        // A panic inside `handle` comes before anything is changed, so what is behind the lock is whole.
+        let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = hub.handle(command, now);
+        if let Some(change) = &outcome.change {
+            // Under the lock, so that changes are queued in the order in which they were made; so are notices.
+            self.committer.submit(change.clone());
         }
-        outcome.reply
+        self.links.deliver(std::mem::take(&mut outcome.notices), outcome.seen);
+        then(&outcome);
+        Ok(outcome)
+    }
+
+    /// Waits until what an outcome shows is on disk.
+    pub(super) async fn durable(&self, seen: u64) -> Result<(), Refusal> {
+        match seen {
+            0 => Ok(()),
+            seen => self.committer.wait(seen).await.map_err(|failure| stopped(&failure)),
+        }
     }
 }
 

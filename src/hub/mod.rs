@@ -1,9 +1,10 @@
-//! The embedded hub: IoT Hub's service API over a durable store, for tests, demonstrations and work without a cloud.
+//! The embedded hub: IoT Hub's service API and its devices' MQTT over a durable store, for tests, demonstrations and work
+//! without a cloud.
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
 //! strict as the real one. Read [`state::Hub`] first, a pure machine from [`command::Command`]s to answers; then
-//! [`server::start`], which puts HTTPS before it and a disk behind it. [`offline::OfflineHub`] is the same machine without a
-//! listener.
+//! [`server::start`], which puts HTTPS and MQTT before it and a disk behind it. [`offline::OfflineHub`] is the same machine
+//! without a listener.
 //!
 //! A write is answered when it is on disk, and a read when what it shows is: a crash takes back nothing that anybody has seen.
 //! One sync covers all writes that wait. When the disk fails, every later write is answered with 503 `ServiceUnavailable`, as
@@ -78,6 +79,29 @@
 //!   `importErrors.log` is written when there are errors.
 //! - A job that was under way when the hub stopped has failed.
 //!
+//! Devices:
+//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1.
+//! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that this
+//!   one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
+//! - A device's key does not connect its modules. Certificates count by their thumbprints, not by an authority.
+//! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is deleted.
+//! - Twin requests are answered without a subscription to the answers.
+//! - A report adds one to the root `version`, and leaves the etag. `$version` in a report is refused like any key with `$`.
+//! - A desired patch tells each key that was sent; one that only removes what is not there is not told at all. After a
+//!   replacement it is the new document, with null for each key that is gone.
+//! - `lastActivityTime` moves on connecting and on messages in either direction, at most once a second. It and the
+//!   connection's state are not written to disk for their own sake; after a restart every device is disconnected.
+//! - `/statistics/service` counts devices and not their modules, at once.
+//! - A device that is disabled or deleted is cut; new keys cut nobody.
+//! - A client that sends no CONNECT for 20 seconds is cut, as is one that does not take what is written to it for 30 seconds
+//!   or has more than 4 MiB waiting.
+//! - Keep alive 0 is the longest that there is, 1,767 seconds.
+//! - A will must name the device's own telemetry, or CONNECT is refused. Telemetry and wills go nowhere, and no message
+//!   waits for a device: purging answers 0, and needs ServiceConnect.
+//! - A method's name has 1 to 100 bytes and nothing that means something in a topic. Without an answer in time, or when the
+//!   connection ends before it, the call is `GatewayTimeout`. An answer that is not JSON is passed on as a text.
+//! - `modelId` is not taken from the user name.
+//!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
@@ -124,6 +148,7 @@ mod access;
 mod background;
 mod bulk;
 mod ca;
+mod client_certificate;
 pub mod command;
 pub mod configurations;
 pub mod device;
@@ -133,13 +158,17 @@ mod folder;
 mod identity;
 pub mod jobs;
 mod lag;
+mod links;
 mod live;
+mod methods;
 pub mod modules;
+mod mqtt;
 pub mod offline;
 mod operation;
 mod request_log;
 pub mod server;
 mod service;
+pub mod session;
 pub mod state;
 mod store;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::command::{Entropy, Refusal};
-use super::device::Document;
+use super::device::{CONNECTED, DISCONNECTED, Document, Presence};
 use super::identity::{Authentication, authentication, counter_of, etag_of, first_numbers, invalid};
 use super::timestamp::NEVER;
 use super::twin::TwinDocument;
@@ -147,6 +147,14 @@ impl Module {
         serde_json::from_str(self.twin.as_str()).expect("written by Module::new, or checked by Module::from_record")
     }
 
+    /// Returns the module as it shows itself connected or not. That is no change that a disk need know, so its revision stays.
+    pub(super) fn with_presence(&self, presence: &Presence<'_>) -> Self {
+        let (mut identity, mut twin) = (self.identity(), self.twin());
+        identity.show(presence);
+        twin.show(presence);
+        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+    }
+
     /// Writes it for the disk.
     pub(super) fn to_record(&self) -> Vec<u8> {
         format!("{{\"identity\":{},\"twin\":{}}}", self.identity.as_str(), self.twin.as_str()).into_bytes()
@@ -160,7 +168,10 @@ impl Module {
         if counter_of(&identity.etag).is_none() || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag that this program does not write"));
         }
-        Ok(Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) })
+        let module = Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) };
+        // Whoever was connected when the hub went down is not any more.
+        let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
+        Ok(if identity.connection_state == CONNECTED { module.with_presence(&away) } else { module })
     }
 }
 
@@ -196,7 +207,7 @@ impl ModuleIdentity {
             device_id: device,
             generation_id,
             etag,
-            connection_state: "Disconnected".to_owned(),
+            connection_state: DISCONNECTED.to_owned(),
             connection_state_updated_time: NEVER.to_owned(),
             last_activity_time: NEVER.to_owned(),
             cloud_to_device_message_count: 0,
@@ -211,6 +222,18 @@ impl ModuleIdentity {
         self.take(body, entropy)?;
         self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
         Ok(())
+    }
+
+    /// Takes over what a connection changes. The etag stays: clients hold it to write, and a connection writes nothing.
+    fn show(&mut self, presence: &Presence<'_>) {
+        let Presence { state, activity } = presence;
+        if let Some((state, at)) = state {
+            self.connection_state = (*state).to_owned();
+            self.connection_state_updated_time = (*at).to_owned();
+        }
+        if let Some(activity) = activity {
+            self.last_activity_time = (*activity).to_owned();
+        }
     }
 
     fn take(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {
@@ -240,6 +263,10 @@ pub(super) struct Modules {
 impl Modules {
     pub(super) fn get(&self, device: &DeviceId, module: &ModuleId) -> Option<&Arc<Module>> {
         self.by_sequence.get(self.by_device.get(device)?.get(module)?)
+    }
+
+    pub(super) fn at(&self, sequence: u64) -> Option<&Arc<Module>> {
+        self.by_sequence.get(&sequence)
     }
 
     /// Returns the module of a twin's id; none for a device's.

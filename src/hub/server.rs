@@ -10,7 +10,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -21,8 +21,11 @@ use super::entra::Entra;
 use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
+use super::mqtt::{self, Front};
 use super::request_log::{self, RequestObserver};
+use super::service::web_socket::{self, ClientCertificate};
 use super::service::{Misbehaviour, Service};
+use super::session::Fingerprints;
 use super::store::{Committer, Store};
 use super::throttle::{Limits, Tier};
 use super::{Clock, HubStartError};
@@ -50,6 +53,9 @@ pub struct HubOptions {
     pub data: PathBuf,
     /// Where to listen; port 0 picks a free one.
     pub https: SocketAddr,
+    /// Where to listen for devices that speak MQTT over TLS; nowhere when there is none. SDKs cannot be told another port than
+    /// 8883, but several hubs can be on several loopback addresses. MQTT over WebSocket is on the port of HTTPS, always.
+    pub mqtt: Option<SocketAddr>,
     /// The name by which clients reach it, where the address is not what they use.
     pub host_name: Option<String>,
     /// Who is told of every request.
@@ -81,6 +87,7 @@ impl HubOptions {
         Self {
             data: data.into(),
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            mqtt: None,
             host_name: None,
             request_observer: None,
             request_log: None,
@@ -101,6 +108,7 @@ impl std::fmt::Debug for HubOptions {
         let Self {
             data,
             https,
+            mqtt,
             host_name,
             request_observer: _,
             request_log,
@@ -116,6 +124,7 @@ impl std::fmt::Debug for HubOptions {
         f.debug_struct("HubOptions")
             .field("data", data)
             .field("https", https)
+            .field("mqtt", mqtt)
             .field("host_name", host_name)
             .field("request_log", request_log)
             .field("evaluate_configurations", evaluate_configurations)
@@ -138,6 +147,11 @@ pub struct Ready {
     pub host_name: String,
     /// The address that is listened on.
     pub https: SocketAddr,
+    /// The address where MQTT over TLS is listened for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<SocketAddr>,
+    /// Where MQTT over WebSocket is spoken.
+    pub websocket: String,
     /// The certificate authority to trust, in PEM.
     pub ca_file: PathBuf,
     /// One for each shared access policy.
@@ -211,6 +225,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let HubOptions {
         data,
         https,
+        mqtt,
         host_name,
         request_observer,
         request_log,
@@ -228,16 +243,20 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
     let folder = Folder::open(&data)?;
     folder.announce(None)?;
-    let listener = TcpListener::bind(https).await;
-    let listener = listener.map_err(|source| HubStartError::Listen { address: https, source })?;
-    let address = listener.local_addr().map_err(|source| HubStartError::Listen { address: https, source })?;
+    let (listener, address) = listen(https).await?;
+    let mqtt = match mqtt {
+        None => None,
+        Some(address) => Some(listen(address).await?),
+    };
+    let mqtt_address = mqtt.as_ref().map(|(_, address)| *address);
 
-    let names = names(address, host_name.as_ref());
+    let names = names(address, mqtt_address, host_name.as_ref());
     let authority = Authority::open(&folder)?;
     let tls = authority.server_config(&names)?;
     let policies = Policies::open(&folder)?;
-    let ready = ready(address, host_name.as_ref(), &authority, &policies);
+    let ready = ready(address, mqtt_address, host_name.as_ref(), &authority, &policies);
     let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
+    let access = Arc::new(access);
     folder.announce(Some(&ready.host_name))?;
 
     let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
@@ -251,23 +270,40 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     };
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
+    let (shutdown, stopping) = watch::channel(false);
+    let (front, devices) = Front::new(live.clone(), access.clone(), stopping.clone());
+    if let Some((listener, _)) = mqtt {
+        let mut tls = tls.clone();
+        // Its clients offer no protocol, or their own name for MQTT.
+        tls.alpn_protocols.clear();
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        tokio::spawn(mqtt::listener::accept(listener, tls, front.clone(), stopping.clone()));
+    }
     let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
     let background = Background::start(&live, Rhythm { evaluate_configurations });
-    let service = Service::new(live, access, active_jobs, limits, misbehaviour.clone(), observers);
-
-    let (shutdown, stopping) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, background, stopping));
+    let service = Service::new(live, access, front, active_jobs, limits, misbehaviour.clone(), observers);
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let accepting = tokio::spawn(accept(listener, tls, service, background, devices, stopping));
     Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })
 }
 
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubStartError> {
+    let listener = TcpListener::bind(address).await.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    listener.map_err(|source| HubStartError::Listen { address, source })
+}
+
 /// Returns the names that the certificate and tokens may have, without ports.
-fn names(address: SocketAddr, host_name: Option<&HubHost>) -> Vec<String> {
+fn names(address: SocketAddr, mqtt: Option<SocketAddr>, host_name: Option<&HubHost>) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(host) = host_name {
         names.push(host.name().trim_matches(['[', ']']).to_owned());
     }
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     names.extend([reached_at(address).to_string(), "localhost".to_owned()]);
+    names.extend(mqtt.map(|address| reached_at(address).to_string()));
     names.extend(loopback.map(|address| address.to_string()));
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -283,7 +319,13 @@ fn reached_at(address: SocketAddr) -> IpAddr {
     }
 }
 
-fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority, policies: &Policies) -> Ready {
+fn ready(
+    address: SocketAddr,
+    mqtt: Option<SocketAddr>,
+    host_name: Option<&HubHost>,
+    authority: &Authority,
+    policies: &Policies,
+) -> Ready {
     let port = address.port();
     let host_name = match host_name {
         // A port that was given with the name is that of a forwarder, which clients are to use.
@@ -304,7 +346,8 @@ fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority
         registry_read: of("registryRead"),
         registry_read_write: of("registryReadWrite"),
     };
-    Ready { ca_file: authority.file().clone(), https: address, connection_strings, host_name }
+    let websocket = format!("wss://{host_name}{}", web_socket::PATH);
+    Ready { ca_file: authority.file().clone(), https: address, mqtt, websocket, connection_strings, host_name }
 }
 
 /// Takes connections until it is told to stop, or until the hub is dropped.
@@ -313,6 +356,7 @@ async fn accept(
     tls: TlsAcceptor,
     service: Service,
     background: Background,
+    mut devices: mpsc::Receiver<()>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -340,8 +384,9 @@ async fn accept(
     let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     background.stop().await;
-    // The last owner of the store closes it, which waits for the disk.
+    // The last owner of the store closes it, which waits for the disk. Devices' connections own it too.
     let _ = tokio::task::spawn_blocking(move || drop(service)).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, devices.recv()).await;
 }
 
 async fn serve(
@@ -369,10 +414,13 @@ async fn serve(
     };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
-    let answer = hyper::service::service_fn(move |request| {
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = ClientCertificate(certificate.map(|leaf| Fingerprints::of(leaf)));
+    let answer = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let service = service.clone();
+        request.extensions_mut().insert(certificate.clone());
         async move { service.answer(request).await }
     });
     // How a connection ends is its client's business.
-    let _ = watcher.watch(builder.serve_connection(TokioIo::new(stream), answer).into_owned()).await;
+    let _ = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned()).await;
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::command::{Change, Command, Outcome, Record, Refusal, Reply, TwinWrite};
+use super::command::{Change, Command, Notice, Outcome, Record, Refusal, Reply, TwinWrite};
 use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
@@ -20,6 +20,8 @@ use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceStatus;
 use crate::wire::twins::TwinBody;
+
+mod presence;
 
 /// The devices, and the rules by which they change. No clock, no randomness, no disk.
 #[derive(Debug, Default)]
@@ -39,6 +41,10 @@ pub struct Hub {
     lag: Option<Lag>,
     /// The time of the command under way.
     now: Option<OffsetDateTime>,
+    /// Who is connected, by the connection's number.
+    connected: BTreeMap<TwinId, u64>,
+    /// What the command under way has for those who are connected.
+    notices: Vec<Notice>,
 }
 
 /// What a command comes to: the answer, and what is different after it.
@@ -73,13 +79,14 @@ impl Hub {
         let subject = Subject::of(&command);
         let mut records = Vec::new();
         let reply = self.perform(command, now, &mut records);
+        let notices = std::mem::take(&mut self.notices);
         if records.is_empty() {
             let seen = self.seen(&reply, &subject);
-            return Outcome { reply, change: None, seen };
+            return Outcome { reply, change: None, seen, notices };
         }
         self.revision += 1;
         let revision = self.revision;
-        Outcome { reply, change: Some(Change { revision, records }), seen: revision }
+        Outcome { reply, change: Some(Change { revision, records }), seen: revision, notices }
     }
 
     /// Does what a command asks as a part of the revision to come, and adds what changed to `records`.
@@ -94,6 +101,7 @@ impl Hub {
             Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
                 return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
             }
+            Command::Session(command) => self.session(command, now)?,
             command => self.decide(command, now)?,
         };
         if let Some(record) = record {
@@ -153,7 +161,8 @@ impl Hub {
                     identity.replace(*body, &entropy, now)?;
                     let mut twin = device.twin();
                     twin.follow(&identity);
-                    Ok(put(Device::new(device.sequence, self.revision + 1, &identity, &twin)))
+                    let written = Device::new(device.sequence, self.revision + 1, &identity, &twin);
+                    Ok(put(written.with_sessions(self.revision + 1, device.sessions.clone())))
                 }
             },
             Command::DeleteDevice { id, if_match } => {
@@ -194,7 +203,7 @@ impl Hub {
                 self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
             Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
-            Command::Bulk { .. } => unreachable!("done step by step"),
+            Command::Bulk { .. } | Command::Session(_) => unreachable!("done elsewhere, step by step"),
         }
     }
 
@@ -340,9 +349,15 @@ impl Hub {
                 self.write(Record::Module(module.sequence, None), records);
             }
         }
+        if let Record::Module(sequence, None) = &record
+            && let Some(forgetful) = self.without_session_of(*sequence)
+        {
+            self.write(forgetful, records);
+        }
         if matches!(record, Record::Device(_, None) | Record::Module(_, None)) {
             self.removal = self.revision + 1;
         }
+        self.notice(&record);
         self.keep(record.clone());
         records.push(record);
     }
@@ -420,6 +435,7 @@ impl Subject {
             Command::Configuration(_) => Self::Configurations,
             Command::Job(_) => Self::Jobs,
             Command::Transfer(_) => Self::Transfers,
+            Command::Session(command) => Self::Twin(command.sender().0.clone()),
             Command::Bulk { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Refusal, TwinWrite};
+use super::device::{DISCONNECTED, Document, Presence};
 use super::identity::Identity;
 use super::modules::ModuleIdentity;
 use super::timestamp::{NEVER, timestamp};
-use crate::twin::limits::{Violation, check_size, check_values, section_size};
+use crate::twin::limits::{DESIRED_MAX_BYTES, Violation, check_size, check_values, section_size};
 use crate::twin::{DeviceId, ETag, ModuleId, Object, Section, patch};
 use crate::wire::ErrorCode;
 use crate::wire::registry::{AuthenticationType, Capabilities, DeviceStatus, Thumbprints};
@@ -89,7 +90,7 @@ impl TwinDocument {
             status: DeviceStatus::default(),
             status_reason: None,
             status_update_time: NEVER.to_owned(),
-            connection_state: "Disconnected".to_owned(),
+            connection_state: DISCONNECTED.to_owned(),
             last_activity_time: NEVER.to_owned(),
             cloud_to_device_message_count: 0,
             authentication_type: AuthenticationType::default(),
@@ -106,6 +107,12 @@ impl TwinDocument {
             device_scope: None,
             parent_scopes: None,
         }
+    }
+
+    /// Reads a document that the hub keeps.
+    pub(super) fn read(kept: &Document) -> Self {
+        serde_json::from_str(kept.as_str())
+            .expect("what is kept was written by this program, or checked when it was read")
     }
 
     /// Says whether it is as this program writes it, as far as its types do not say so.
@@ -165,15 +172,92 @@ impl TwinDocument {
         Ok(wrote)
     }
 
+    /// Takes over what a connection changes. Neither etag nor version move.
+    pub(super) fn show(&mut self, presence: &Presence<'_>) {
+        let Presence { state, activity } = presence;
+        if let Some((state, _)) = state {
+            self.connection_state = (*state).to_owned();
+        }
+        if let Some(activity) = activity {
+            self.last_activity_time = (*activity).to_owned();
+        }
+    }
+
+    /// Merges what a device reports into its reported properties, for the reported version `base` when it names one. Returns
+    /// the new version.
+    ///
+    /// The etag stays: it stands for tags and desired properties, which back ends write under it.
+    pub(super) fn report(
+        &mut self,
+        patch: &Object,
+        base: Option<u64>,
+        now: time::OffsetDateTime,
+    ) -> Result<u64, Refusal> {
+        let section = &mut self.properties.reported;
+        let version = version_of(section);
+        if let Some(base) = base.filter(|base| *base != version) {
+            let text = format!("the patch is for the reported version {base}, and the current one is {version}");
+            return Err(Refusal::new(ErrorCode::PreconditionFailed, text));
+        }
+        if let Some(violation) = check_values(patch).first() {
+            return Err(refuse("properties.reported", violation));
+        }
+        let mut metadata = take_metadata(section);
+        section.remove(VERSION);
+        let before = section_size(section);
+        patch::merge(section, patch);
+        let after = section_size(section);
+        if after > DESIRED_MAX_BYTES && after > before {
+            return Err(Refusal::new(
+                ErrorCode::ArgumentInvalid,
+                format!(
+                    "properties.reported: {after} bytes as the hub counts, and it takes {DESIRED_MAX_BYTES} at most"
+                ),
+            ));
+        }
+        Stamp { now: &timestamp(now), version: None }.merge(&mut metadata, patch);
+        section.insert(METADATA.to_owned(), metadata.into());
+        section.insert(VERSION.to_owned(), (version + 1).into());
+        self.version += 1;
+        Ok(version + 1)
+    }
+
+    /// Writes what its device is shown of it: both sections of properties with their versions, without metadata.
+    pub(super) fn for_device(self) -> Value {
+        let Properties { mut desired, mut reported } = self.properties;
+        desired.remove(METADATA);
+        reported.remove(METADATA);
+        json!({ "desired": desired, "reported": reported })
+    }
+
+    /// Returns what its device is told when its desired properties change from `before` to these, and their version;
+    /// nothing when they were not written, or only keys were removed that were not there.
+    ///
+    /// The hub goes by the keys that were sent: a key that was sent with an equal value is told, and one that is gone is null
+    /// (docs: Understand and use device twins). Which keys those are stands in the metadata.
+    pub(super) fn desired_patch_since(self, before: Self) -> Option<(u64, Object)> {
+        let (mut desired, mut before) = (self.properties.desired, before.properties.desired);
+        let version = version_of(&desired);
+        if version == version_of(&before) {
+            return None;
+        }
+        let metadata = take_metadata(&mut desired);
+        take_metadata(&mut before);
+        let mut patch = sent(&before, desired, &metadata, version);
+        if patch.is_empty() {
+            return None;
+        }
+        patch.insert(VERSION.to_owned(), version.into());
+        Some((version, patch))
+    }
+
     fn write_desired(&mut self, how: TwinWrite, new: &Object, now: &str) -> Result<(), Refusal> {
         let section = &mut self.properties.desired;
-        let mut metadata = match section.remove(METADATA) {
-            Some(Value::Object(metadata)) => metadata,
-            _ => Object::new(),
-        };
-        let version = section.remove(VERSION).and_then(|version| version.as_u64()).unwrap_or(0) + 1;
+        let mut metadata = take_metadata(section);
+        let version = version_of(section) + 1;
+        section.remove(VERSION);
         written(Section::Desired, how, section, new)?;
-        let stamp = Stamp { now, version };
+        let stamp = Stamp { now, version: Some(version) };
         match how {
             TwinWrite::Merge => stamp.merge(&mut metadata, new),
             TwinWrite::Replace => metadata = stamp.node(&Value::Object(section.clone())),
@@ -184,10 +268,46 @@ impl TwinDocument {
     }
 }
 
+fn version_of(section: &Object) -> u64 {
+    section.get(VERSION).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn take_metadata(section: &mut Object) -> Object {
+    match section.remove(METADATA) {
+        Some(Value::Object(metadata)) => metadata,
+        _ => Object::new(),
+    }
+}
+
+/// Returns the patch that a write sent, as far as it shows: what it stamped, and null for what it removed.
+fn sent(before: &Object, after: Object, metadata: &Object, version: u64) -> Object {
+    let gone = before.keys().filter(|key| *key != VERSION && !after.contains_key(*key));
+    let mut patch: Object = gone.map(|key| (key.clone(), Value::Null)).collect();
+    for (key, value) in after {
+        let Some(Value::Object(metadata)) = metadata.get(&key) else { continue };
+        if metadata.get(LAST_UPDATED_VERSION).and_then(Value::as_u64) != Some(version) {
+            continue;
+        }
+        let value = match (value, before.get(&key)) {
+            (Value::Object(after), Some(Value::Object(before))) => match sent(before, after, metadata, version) {
+                nothing if nothing.is_empty() => continue,
+                inner => inner.into(),
+            },
+            (value, _) => value,
+        };
+        patch.insert(key, value);
+    }
+    patch
+}
+
 /// Writes `new` to a section that holds no `$` keys, or refuses it by the limits.
 fn written(section: Section, how: TwinWrite, target: &mut Object, new: &Object) -> Result<(), Refusal> {
+    let root = match section {
+        Section::Tags => "tags",
+        Section::Desired => "properties.desired",
+    };
     if let Some(violation) = check_values(new).first() {
-        return Err(refuse(section, violation));
+        return Err(refuse(root, violation));
     }
     let before = section_size(target);
     if how == TwinWrite::Replace {
@@ -196,16 +316,12 @@ fn written(section: Section, how: TwinWrite, target: &mut Object, new: &Object) 
     patch::merge(target, new);
     // A section that is too large already may shrink, and may not grow.
     match check_size(section, target) {
-        Some(violation) if section_size(target) > before => Err(refuse(section, &violation)),
+        Some(violation) if section_size(target) > before => Err(refuse(root, &violation)),
         _ => Ok(()),
     }
 }
 
-fn refuse(section: Section, violation: &Violation) -> Refusal {
-    let root = match section {
-        Section::Tags => "tags",
-        Section::Desired => "properties.desired",
-    };
+fn refuse(root: &str, violation: &Violation) -> Refusal {
     let path: String = violation.keys.iter().flat_map(|key| [".", key]).collect();
     let path: String = format!("{root}{path}").escape_debug().to_string();
     Refusal::new(ErrorCode::ArgumentInvalid, format!("{path}: {}", violation.rule))
@@ -214,13 +330,16 @@ fn refuse(section: Section, violation: &Violation) -> Refusal {
 /// What a write leaves on every node of `$metadata` that it touches.
 struct Stamp<'a> {
     now: &'a str,
-    version: u64,
+    /// None for reported properties, whose metadata has times only.
+    version: Option<u64>,
 }
 
 impl Stamp<'_> {
     fn put(&self, metadata: &mut Object) {
         metadata.insert(LAST_UPDATED.to_owned(), self.now.into());
-        metadata.insert(LAST_UPDATED_VERSION.to_owned(), self.version.into());
+        if let Some(version) = self.version {
+            metadata.insert(LAST_UPDATED_VERSION.to_owned(), version.into());
+        }
     }
 
     /// Stamps an object's node and what the patch names below it. The hub goes by the keys that are sent and not by

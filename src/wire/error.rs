@@ -123,6 +123,8 @@ codes! {
     ServerError 500001 500,
     /// The service is not there; try again.
     ServiceUnavailable 503001 503,
+    /// The device gave no answer in time.
+    GatewayTimeout 504101 504,
 }
 
 impl ErrorCode {
@@ -227,14 +229,16 @@ pub fn encode_body(code: ErrorCode, text: &str, tracking_id: &str) -> Value {
     })
 }
 
-/// Writes the body that module identities answer with: the code's number in place of its name.
-pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp: &str) -> Value {
-    json!({
-        "errorCode": code.number(),
-        "message": text,
-        "trackingId": tracking_id,
-        "timestampUtc": timestamp,
-    })
+/// Writes the body of device-side refusals, module identities and newer paths: the code's number in place of its name.
+pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
+    json!({ "errorCode": code.number(), "trackingId": tracking_id, "message": text, "timestampUtc": timestamp_utc })
+}
+
+/// Writes the body that direct methods answer with when it is about the device: a numbered one as a text in the other.
+pub fn encode_nested_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
+    let mut inner = encode_numbered_body(code, text, tracking_id, timestamp_utc);
+    inner["info"] = Value::Null;
+    json!({ "Message": inner.to_string(), "ExceptionMessage": "" })
 }
 
 /// Writes the body that import and export jobs over the quota answer with: lines of text in place of a code.
@@ -279,7 +283,9 @@ mod tests {
     fn envelopes() {
         let tracking = "f00d-G:12-TimeStamp:11/24/2026 10:00:00";
         let own = encode_body(ErrorCode::PreconditionFailed, "ETag mismatch", tracking).to_string();
+        let nested = encode_nested_body(ErrorCode::GatewayTimeout, "late", "ef", "2026-11-24T10:00:00Z").to_string();
         for (header, body, code, message, tracking_id) in [
+            (None, nested.as_str(), Some("GatewayTimeout"), "late", Some("ef")),
             (Some("PreconditionFailed"), own.as_str(), Some("PreconditionFailed"), "ETag mismatch", Some(tracking)),
             (None, own.as_str(), Some("PreconditionFailed"), "ETag mismatch", Some(tracking)),
             (

@@ -1,4 +1,4 @@
-//! The service API as data: connection strings, signatures, paths, headers, bodies, error codes.
+//! The hub's protocols as data: connection strings, signatures, paths, headers, bodies, error codes, topics.
 //!
 //! Client and embedded hub both encode and decode here and know nothing of each other. No sockets, no clock. A shared codec
 //! cannot catch its own mistake: exchanges transcribed from the public reference, and Microsoft's SDKs as clients of the
@@ -10,11 +10,13 @@ pub mod connection_string;
 pub mod error;
 pub mod faults;
 pub mod jobs;
+pub mod methods;
 pub mod modules;
 pub mod query;
 pub mod registry;
 pub mod sas;
 pub mod secret;
+pub mod topics;
 pub mod transfers;
 pub mod twins;
 

@@ -5,7 +5,11 @@ mod docs;
 mod faults;
 mod interrupt;
 mod kill;
+#[cfg(target_os = "linux")]
+mod node_device;
 mod python;
+#[cfg(target_os = "linux")]
+mod python_device;
 mod python_entra;
 mod race;
 mod story;

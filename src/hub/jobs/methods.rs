@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::hub::command::Refusal;
 use crate::hub::live::Live;
-use crate::twin::DeviceId;
+use crate::hub::methods;
+use crate::twin::{DeviceId, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::methods::{MethodBody, encode_result};
 
 /// A method that a job is to call now.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +23,11 @@ pub struct MethodCall {
 /// What came of a method: the device's `status` and `payload`, or why it was not called.
 pub type MethodOutcome = Result<Value, Refusal>;
 
-/// Calls a method and waits for what comes of it. No device can be called yet, so none is online.
-pub(in crate::hub) async fn call(_live: &Live, call: &MethodCall) -> MethodOutcome {
-    Err(Refusal::new(ErrorCode::DeviceNotOnline, format!("the device {} is not online", call.device)))
+/// Calls a method and waits for what comes of it.
+pub(in crate::hub) async fn call(live: &Live, call: &MethodCall) -> MethodOutcome {
+    let body: MethodBody = serde_json::from_value(call.method.clone())
+        .map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("the cloudToDeviceMethod: {error}")))?;
+    let method = methods::MethodCall::read(body)?;
+    let (status, payload) = methods::invoke(live, &TwinId::device(call.device.clone()), method).await?;
+    Ok(encode_result(status, &payload))
 }

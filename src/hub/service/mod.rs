@@ -11,6 +11,7 @@ mod configurations;
 mod devices;
 mod faults;
 mod jobs;
+mod methods;
 mod misbehaviour;
 mod modules;
 mod query;
@@ -18,6 +19,7 @@ mod refusal;
 mod statistics;
 mod transfers;
 mod twins;
+pub(super) mod web_socket;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, delete, get, post};
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -36,6 +38,7 @@ use super::command::Refusal;
 use super::device::Document;
 use super::faults::Ill;
 use super::live::Live;
+use super::mqtt::Front;
 use super::request_log::{RequestObserver, RequestRecord};
 use super::throttle::Limits;
 use super::timestamp::timestamp;
@@ -54,7 +57,8 @@ const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK
 /// What the resources work with.
 pub(super) struct Context {
     live: Arc<Live>,
-    access: Access,
+    access: Arc<Access>,
+    front: Front,
     /// Jobs that may wait or run at once.
     active_jobs: usize,
     /// The limits, when there are any.
@@ -73,14 +77,15 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(
         live: Arc<Live>,
-        access: Access,
+        access: Arc<Access>,
+        front: Front,
         active_jobs: usize,
         limits: Option<Limits>,
         misbehaviour: Arc<Misbehaviour>,
         observers: Vec<RequestObserver>,
     ) -> Self {
-        let context =
-            Arc::new(Context { live, access, active_jobs, admission: limits.map(Admission::new), misbehaviour });
+        let admission = limits.map(Admission::new);
+        let context = Arc::new(Context { live, access, front, active_jobs, admission, misbehaviour });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
     }
@@ -140,17 +145,17 @@ impl Service {
     fn finish(&self, mut response: Response, record: &mut RequestRecord) -> Response {
         let request_id = request_id();
         let refusal = response.extensions_mut().remove::<Refusal>();
+        let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
         if let Some(Refusal { code, text }) = refusal {
-            let tracking_id = wire::error::tracking_id(&request_id, self.context.live.now());
+            let now = self.context.live.now();
+            let tracking_id = wire::error::tracking_id(&request_id, now);
+            let now = timestamp(now);
             let body = match code {
+                _ if nested => wire::error::encode_nested_body(code, &text, &tracking_id, &now),
                 ErrorCode::ModuleNotFound | ErrorCode::ModuleAlreadyExistsOnDevice => {
-                    let now = timestamp(self.context.live.now());
                     wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
                 }
-                ErrorCode::JobQuotaExceeded => {
-                    let now = timestamp(self.context.live.now());
-                    wire::error::encode_lines_body(code, &text, &now)
-                }
+                ErrorCode::JobQuotaExceeded => wire::error::encode_lines_body(code, &text, &now),
                 _ => wire::error::encode_body(code, &text, &tracking_id),
             };
             *response.body_mut() = Body::from(body.to_string());
@@ -186,7 +191,10 @@ fn router() -> Router<Arc<Context>> {
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/twins/{device}/methods"), post(methods::post))
+            .route(&path("/twins/{device}/modules/{module}/methods"), post(methods::post))
             .route(&path("/devices"), get(devices::list).post(bulk::post))
+            .route(&path("/devices/{device}/commands"), delete(methods::purge))
             .route(&path("/devices/{device}"), device())
             .route(&path("/devices/{device}/modules"), get(modules::list))
             .route(
@@ -211,6 +219,7 @@ fn router() -> Router<Arc<Context>> {
             .route(&path(FAULTS_PATH), get(faults::get).put(faults::put).delete(faults::delete));
     }
     router
+        .route(web_socket::PATH, any(web_socket::upgrade))
         .fallback(|| async { unserved(StatusCode::NOT_FOUND, "there is no such resource on the embedded hub") })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
@@ -268,7 +277,7 @@ fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Returns a random id in the form of a UUID.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let mut bytes = [0; 16];
     // Without randomness the id is all zeros, which is a poor name and no reason to fail.
     let _ = getrandom::fill(&mut bytes);

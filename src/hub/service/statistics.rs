@@ -25,7 +25,6 @@ pub(super) async fn devices(
     Ok(json(counts.to_string()))
 }
 
-/// No device can connect yet.
-pub(super) async fn service(_call: Call<ServiceConnect>) -> Response {
-    json(json!({ "connectedDeviceCount": 0 }).to_string())
+pub(super) async fn service(State(context): State<Arc<Context>>, _call: Call<ServiceConnect>) -> Response {
+    json(json!({ "connectedDeviceCount": context.live.links().devices() }).to_string())
 }

@@ -27,11 +27,16 @@ pub(crate) struct Answer {
 
 impl Hub {
     pub(crate) fn start(sandbox: &Sandbox, more: &[&str]) -> Self {
+        Self::start_at(sandbox, "127.0.0.1:0", more)
+    }
+
+    /// Starts one on a certain address, for clients that cannot be told a port.
+    pub(crate) fn start_at(sandbox: &Sandbox, https: &str, more: &[&str]) -> Self {
         let data = sandbox.path("hub-data");
         let ready_file = data.with_extension("ready.json");
         let _ = fs::remove_file(&ready_file);
         let log = File::options().create(true).append(true).open(data.with_extension("log")).expect("a log");
-        let mut command = sandbox.command(["hub", "serve", "--https", "127.0.0.1:0", "--data"]);
+        let mut command = sandbox.command(["hub", "serve", "--https", https, "--data"]);
         command
             .arg(&data)
             .arg("--ready-file")
@@ -64,6 +69,11 @@ impl Hub {
 
     pub(crate) fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// What its ready file says.
+    pub(crate) fn ready(&self) -> &Value {
+        &self.ready
     }
 
     pub(crate) fn connection_string(&self, policy: &str) -> &str {

@@ -1,0 +1,175 @@
+//! One connection, from its first packet to its end.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::login::{Login, login};
+use super::outbox::{Message, Pending, outbox};
+use super::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
+use super::requests::{Next, take};
+use super::transport::{Sink, Source};
+use super::{Front, stopped};
+use crate::hub::command::{Command, Reply};
+use crate::hub::links::Link;
+use crate::hub::live::Live;
+use crate::hub::session::{Fingerprints, SessionCommand};
+
+/// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
+/// using the MQTT protocol).
+const SILENCE_MAX: Duration = Duration::from_secs(1767);
+/// `lastActivityTime` moves no more often than this.
+const TOUCH_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that are written at once when there are so many.
+const WRITE_TOGETHER: usize = 64 * 1024;
+/// A client that does not hear of the end by then is let go unheard.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Front {
+    /// Serves one connection until it ends, however that is.
+    pub(in crate::hub) async fn serve(self, source: Source, mut sink: Sink, certificate: Option<Fingerprints>) {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            () = self.converse(source, &mut sink, certificate) => {}
+            () = stopped(&mut stopping) => {}
+        }
+        let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
+    }
+
+    async fn converse(&self, source: Source, sink: &mut Sink, certificate: Option<Fingerprints>) {
+        let mut reader = Reader::new(source);
+        let connect = match timeout(self.patience.connect, reader.next(CONNECT_MAX_BYTES)).await {
+            Ok(Ok(Packet::Connect(connect))) => connect,
+            Ok(Err(NoPacket::Version)) => return self.refuse(sink, ConnectReturnCode::RefusedProtocolVersion).await,
+            // Whatever this is, it is no client of ours.
+            Ok(Ok(_) | Err(NoPacket::Ended | NoPacket::Garbage)) | Err(_) => return,
+        };
+        let login = match login(&connect, certificate.as_ref(), &self.access, self.live.now()) {
+            Ok(login) => login,
+            Err(_denied) => return self.refuse(sink, ConnectReturnCode::NotAuthorized).await,
+        };
+        let valid_for = login.valid_for;
+        let (attached, pending) = match Attached::new(self.live.clone(), login, &connect) {
+            Ok(attached) => attached,
+            Err(code) => return self.refuse(sink, code).await,
+        };
+        let silence = match connect.keep_alive {
+            0 => SILENCE_MAX,
+            seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(SILENCE_MAX),
+        };
+        // Whichever ends first ends them all.
+        tokio::select! {
+            () = read(&attached, reader, silence) => {}
+            () = write(&attached, pending, sink, self.patience.write) => {}
+            () = attached.link.is_cut() => {}
+            () = attached.link.outbox.overflows() => {}
+            () = sleep(valid_for.unwrap_or(Duration::MAX)), if valid_for.is_some() => {}
+        }
+    }
+
+    async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode) {
+        let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
+    }
+}
+
+/// A client that is let in. Dropped, it is gone, whichever way the connection ended.
+pub(super) struct Attached {
+    pub(super) live: Arc<Live>,
+    pub(super) link: Arc<Link>,
+    /// Are its subscriptions kept for when it comes back.
+    pub(super) keeps_session: bool,
+    touched: Mutex<Instant>,
+}
+
+impl Attached {
+    fn new(live: Arc<Live>, login: Login, connect: &Connect) -> Result<(Self, Pending), ConnectReturnCode> {
+        let (outbox, pending) = outbox();
+        let Login { id, proof, valid_for: _ } = login;
+        let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
+        let command =
+            SessionCommand::Connect { id, connection: link.connection(), proof, clean: connect.clean_session };
+        let begun = live.begin(Command::Session(command), |outcome| {
+            if let Ok(Reply::Session(session)) = &outcome.reply {
+                link.subscriptions().clone_from(&session.subscriptions);
+                // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
+                // says that a session is present to whoever asks for one.
+                let accepted = connack(ConnectReturnCode::Success, !connect.clean_session);
+                link.outbox.offer(Message::Packet(accepted), outcome.seen);
+                live.links().register(&link);
+            }
+        });
+        match begun.and_then(|outcome| outcome.reply) {
+            Ok(_) => {
+                let touched = Mutex::new(Instant::now());
+                Ok((Self { live, link, keeps_session: !connect.clean_session, touched }, pending))
+            }
+            Err(_) => Err(ConnectReturnCode::NotAuthorized),
+        }
+    }
+
+    /// Notes that a message went through.
+    pub(super) fn touch(&self) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if touched.elapsed() >= TOUCH_EVERY {
+            *touched = Instant::now();
+            let (id, connection) = (self.link.id().clone(), self.link.connection());
+            // A client that is no longer connected is told so by being cut.
+            let _ = self.live.begin(Command::Session(SessionCommand::Touch { id, connection }), |_| ());
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.live.links().remove(&self.link);
+        self.link.abandon_calls();
+        let (id, connection) = (self.link.id().clone(), self.link.connection());
+        // Refused when another connection has taken over, which then is what the device shows.
+        let _ = self.live.begin(Command::Session(SessionCommand::Disconnect { id, connection }), |_| ());
+    }
+}
+
+/// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
+async fn read(attached: &Attached, mut reader: Reader, silence: Duration) {
+    loop {
+        // Whoever does not read what it asked for may not ask for more.
+        attached.link.outbox.has_room().await;
+        let Ok(Ok(packet)) = timeout(silence, reader.next(PACKET_MAX_BYTES)).await else { return };
+        if take(attached, packet) == Next::Close {
+            return;
+        }
+    }
+}
+
+/// Writes what waits for the client, each message when what it shows is on disk.
+async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patience: Duration) {
+    let mut buffer = BytesMut::new();
+    while let Some(first) = pending.next().await {
+        let mut next = Some(first);
+        let mut spoke = false;
+        while let Some((message, seen)) = next {
+            if attached.live.durable(seen).await.is_err() {
+                return;
+            }
+            spoke |= !matches!(message, Message::Packet(_));
+            message.encode(&mut buffer);
+            next = if buffer.len() < WRITE_TOGETHER { pending.next_now() } else { None };
+        }
+        if spoke {
+            attached.touch();
+        }
+        match timeout(patience, sink.write(buffer.split().freeze())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+fn connack(code: ConnectReturnCode, session_present: bool) -> Bytes {
+    let mut buffer = BytesMut::new();
+    ConnAck::new(code, session_present).write(&mut buffer).expect("four bytes are within MQTT's limit");
+    buffer.freeze()
+}

@@ -1,0 +1,87 @@
+//! Who a client says that it is, and by what it wants to prove it.
+
+use std::time::Duration;
+
+use mqttbytes::v4::Connect;
+use time::OffsetDateTime;
+
+use crate::hub::access::Access;
+use crate::hub::session::{Fingerprints, Proof};
+use crate::twin::TwinId;
+use crate::wire::sas::{Token, covers};
+use crate::wire::topics::{FromDevice, UserName};
+
+/// A client that may be let in, if the registry knows it by this proof.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) id: TwinId,
+    pub(super) proof: Proof,
+    /// How long the proof holds; none for ever.
+    pub(super) valid_for: Option<Duration>,
+}
+
+/// Why a client is not let in: for tests and for readers, since clients are told no more than "not authorized".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// The client id is neither a device's nor a module's.
+    ClientId,
+    /// The user name is missing or names somebody else.
+    UserName,
+    /// There is neither a token nor a certificate.
+    NoProof,
+    /// The password is no token.
+    Token,
+    /// The token is over.
+    Expired,
+    /// The token is for something else.
+    Audience,
+    /// No policy with the right to connect signed the token that names one.
+    Policy,
+    /// The will is to be sent where the client may not send.
+    Will,
+}
+
+/// Reads a CONNECT as far as that goes without the registry.
+pub(super) fn login(
+    connect: &Connect,
+    certificate: Option<&Fingerprints>,
+    access: &Access,
+    now: OffsetDateTime,
+) -> Result<Login, Denied> {
+    let id: TwinId = connect.client_id.parse().map_err(|_| Denied::ClientId)?;
+    let (user_name, password) =
+        connect.login.as_ref().map_or(("", ""), |login| (login.username.as_str(), login.password.as_str()));
+    let user_name = UserName::parse(user_name, &connect.client_id).ok_or(Denied::UserName)?;
+    if let Some(will) = &connect.last_will
+        && !matches!(FromDevice::parse(&will.topic, &id), Some(FromDevice::Telemetry { .. }))
+    {
+        return Err(Denied::Will);
+    }
+    if password.is_empty() {
+        let prints = certificate.cloned().ok_or(Denied::NoProof)?;
+        return Ok(Login { id, proof: Proof::Certificate(prints), valid_for: None });
+    }
+    let token = Token::parse(password).map_err(|_| Denied::Token)?;
+    let valid_for = remaining(token.expiry(), now).ok_or(Denied::Expired)?;
+    // A client behind a gateway, or before a forwarder, names a hub that this one need not know: host names are held against
+    // the client's own word only.
+    let wanted = match &id.module {
+        None => format!("{}/devices/{}", user_name.host, id.device),
+        Some(module) => format!("{}/devices/{}/modules/{module}", user_name.host, id.device),
+    };
+    if !token.resource().is_some_and(|resource| covers(&resource, &wanted)) {
+        return Err(Denied::Audience);
+    }
+    let proof = match token.policy() {
+        None => Proof::Key(token),
+        Some(policy) if access.connects_devices(policy, &token) => Proof::Policy,
+        Some(_) => return Err(Denied::Policy),
+    };
+    Ok(Login { id, proof, valid_for: Some(valid_for) })
+}
+
+/// Returns how long it is until `expiry`, in seconds since 1970; nothing when that is over.
+fn remaining(expiry: u64, now: OffsetDateTime) -> Option<Duration> {
+    let nanos = i128::from(expiry) * 1_000_000_000 - now.unix_timestamp_nanos();
+    (nanos > 0).then(|| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,72 @@
+//! The device side of the hub: MQTT 3.1.1 over TLS and over WebSocket.
+//!
+//! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
+//! the hub's machine (`SessionCommand`); what is here is bytes ([`transport`], [`packets`]), who the client is ([`login`]),
+//! what it may say ([`requests`]) and what waits for it ([`outbox`]).
+//!
+//! A violation of the hub's rules ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
+//! a client, and SDKs take a SUBACK of failure for success.
+
+mod connection;
+pub(super) mod listener;
+mod login;
+pub(super) mod outbox;
+mod packets;
+mod requests;
+#[cfg(test)]
+mod tests;
+pub(super) mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::access::Access;
+use super::live::Live;
+
+pub(super) use requests::payload_of;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// To send its CONNECT once TLS stands, every byte of it.
+    connect: Duration,
+    /// To take what is written to it.
+    write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(20), write: Duration::from_secs(30) }
+    }
+}
+
+/// What connections work with.
+#[derive(Clone)]
+pub(super) struct Front {
+    live: Arc<Live>,
+    access: Arc<Access>,
+    patience: Patience,
+    /// True, or gone, when the hub stops.
+    stopping: watch::Receiver<bool>,
+    /// Held by each connection: when the last one is dropped, all have ended.
+    _alive: mpsc::Sender<()>,
+}
+
+/// Waits until the hub stops, or is dropped.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+impl Front {
+    /// Makes the front of a hub, and what closes when all its connections have ended and it is dropped itself.
+    pub(super) fn new(
+        live: Arc<Live>,
+        access: Arc<Access>,
+        stopping: watch::Receiver<bool>,
+    ) -> (Self, mpsc::Receiver<()>) {
+        let (alive, ended) = mpsc::channel(1);
+        (Self { live, access, patience: Patience::default(), stopping, _alive: alive }, ended)
+    }
+}

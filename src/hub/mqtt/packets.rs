@@ -1,0 +1,117 @@
+//! Packets out of bytes.
+
+use bytes::BytesMut;
+use mqttbytes::v4::{self, Packet};
+
+use super::transport::Source;
+
+/// Bytes of a message from a device, at most (docs: IoT Hub quotas and throttling).
+pub(super) const MESSAGE_MAX_BYTES: usize = 256 * 1024;
+/// Bytes of a packet: a message, and a topic of MQTT's longest with what stands before it.
+pub(super) const PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 64 * 1024 + 16;
+/// Bytes of the first packet, from a client that has not said yet who it is. A will may be as long as MQTT has it.
+pub(super) const CONNECT_MAX_BYTES: usize = 80 * 1024;
+
+/// Why there is no next packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPacket {
+    /// The client is gone, or went in the middle of one.
+    Ended,
+    /// A CONNECT of another version of MQTT.
+    Version,
+    /// What came is no packet, or one that is too large.
+    Garbage,
+}
+
+/// Reads packets.
+pub(super) struct Reader {
+    source: Source,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, buffer: BytesMut::new() }
+    }
+
+    /// Returns the next packet, which may have `max` bytes.
+    pub(super) async fn next(&mut self, max: usize) -> Result<Packet, NoPacket> {
+        loop {
+            if let Some(packet) = take(&mut self.buffer, max)? {
+                return Ok(packet);
+            }
+            match self.source.read(&mut self.buffer).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Err(NoPacket::Ended),
+            }
+        }
+    }
+}
+
+/// Takes a packet from the front of a buffer; none while it is not whole.
+fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Packet>, NoPacket> {
+    use mqttbytes::Error;
+    match v4::read(buffer, max) {
+        Ok(Packet::Connect(connect)) if connect.protocol != mqttbytes::Protocol::V4 => Err(NoPacket::Version),
+        Ok(packet) => Ok(Some(packet)),
+        Err(Error::InsufficientBytes(_)) => Ok(None),
+        Err(Error::InvalidProtocol | Error::InvalidProtocolLevel(_)) => Err(NoPacket::Version),
+        Err(_) => Err(NoPacket::Garbage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(bytes: &[u8], expected: Result<bool, NoPacket>) {
+        let taken = take(&mut BytesMut::from(bytes), 128).map(|packet| packet.is_some());
+        assert_eq!(taken, expected, "{bytes:?}");
+    }
+
+    #[test]
+    fn what_is_a_packet() {
+        check(&[], Ok(false));
+        check(&[0xc0], Ok(false));
+        check(&[0xc0, 0], Ok(true));
+        check(&[0x30, 5, 0, 3, b'a'], Ok(false));
+        check(&[0x30, 0x81, 0x01], Err(NoPacket::Garbage));
+        check(&[0x30, 0x80, 0x80, 0x80, 0x80, 1], Err(NoPacket::Garbage));
+        check(&[0x00, 0], Err(NoPacket::Garbage));
+        check(&[0xf0, 1, 0], Err(NoPacket::Garbage));
+        check(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Ok(false));
+        check(&[0x30, 3, 0, 9, b'a'], Err(NoPacket::Garbage));
+        check(&[0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', 5, 0], Err(NoPacket::Garbage));
+        check(&[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
+        check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut buffer = BytesMut::from(&*bytes);
+            while let Ok(Some(_)) = take(&mut buffer, 128) {}
+        }
+
+        /// Whole frames of every type with arbitrary content reach the parsers behind the framing.
+        #[test]
+        fn no_frame_panics(kind in 0u8..=255, content in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let mut frame = vec![kind, u8::try_from(content.len()).expect("below 100")];
+            frame.extend(content);
+            let _ = take(&mut BytesMut::from(&*frame), 128);
+        }
+
+        /// CONNECTs whose lengths and flags lie.
+        #[test]
+        fn no_connect_panics(flags in any::<u8>(), rest in proptest::collection::vec(prop_oneof![Just(0u8), 0u8..6, any::<u8>()], 0..60)) {
+            let mut content = vec![0, 4, b'M', b'Q', b'T', b'T', 4, flags, 0, 60];
+            content.extend(rest);
+            let mut frame = vec![0x10, u8::try_from(content.len()).expect("below 70")];
+            frame.extend(content);
+            let _ = take(&mut BytesMut::from(&*frame), 128);
+        }
+    }
+}

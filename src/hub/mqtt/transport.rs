@@ -1,0 +1,77 @@
+//! The bytes below MQTT: a TLS stream, or the binary frames of a WebSocket, which mean no more than the bytes in them.
+
+use std::io;
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Where bytes come from.
+pub(in crate::hub) enum Source {
+    Stream(Box<dyn AsyncRead + Send + Unpin>),
+    WebSocket(SplitStream<WebSocket>),
+}
+
+/// Where bytes go to.
+pub(in crate::hub) enum Sink {
+    Stream(Box<dyn AsyncWrite + Send + Unpin>),
+    WebSocket(SplitSink<WebSocket, Message>),
+}
+
+/// Takes a stream apart.
+pub(in crate::hub) fn stream(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> (Source, Sink) {
+    let (read, write) = tokio::io::split(stream);
+    (Source::Stream(Box::new(read)), Sink::Stream(Box::new(write)))
+}
+
+/// Takes a WebSocket apart.
+pub(in crate::hub) fn web_socket(socket: WebSocket) -> (Source, Sink) {
+    let (write, read) = socket.split();
+    (Source::WebSocket(read), Sink::WebSocket(write))
+}
+
+impl Source {
+    /// Appends some bytes; says whether there were any before the end. What is lost when this is dropped half-way is nothing.
+    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<bool> {
+        match self {
+            Self::Stream(stream) => Ok(stream.read_buf(buffer).await? > 0),
+            Self::WebSocket(socket) => loop {
+                match socket.next().await {
+                    None | Some(Ok(Message::Close(_))) => return Ok(false),
+                    Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {}
+                    Some(Ok(Message::Binary(bytes))) => {
+                        buffer.extend_from_slice(&bytes);
+                        return Ok(true);
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Text(_))) => return Err(io::ErrorKind::InvalidData.into()),
+                    Some(Err(error)) => return Err(io::Error::other(error)),
+                }
+            },
+        }
+    }
+}
+
+impl Sink {
+    /// Writes bytes, and sees them off.
+    pub(super) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => {
+                stream.write_all(&bytes).await?;
+                stream.flush().await
+            }
+            Self::WebSocket(socket) => socket.send(Message::Binary(bytes)).await.map_err(io::Error::other),
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub(super) async fn close(&mut self) {
+        // A client that is gone need not be told.
+        let _ = match self {
+            Self::Stream(stream) => stream.shutdown().await,
+            Self::WebSocket(socket) => socket.close().await.map_err(io::Error::other),
+        };
+    }
+}

@@ -1,0 +1,228 @@
+//! What connections change: who is connected, what is kept of its session, what it reports.
+//!
+//! Who is connected is in memory alone; after a restart nobody is. Subscriptions and reported properties last.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+
+use super::{Decision, Hub};
+use crate::hub::command::{Notice, Record, Refusal, Reply};
+use crate::hub::device::{CONNECTED, DISCONNECTED, Device, Presence};
+use crate::hub::identity::Authentication;
+use crate::hub::modules::Module;
+use crate::hub::session::{Proof, Session, SessionCommand};
+use crate::hub::timestamp::timestamp;
+use crate::twin::{DeviceId, TwinId};
+use crate::wire::ErrorCode;
+use crate::wire::registry::{AuthenticationType, DeviceStatus};
+use crate::wire::sas::Key;
+use crate::wire::topics::Subscription;
+
+impl Hub {
+    pub(super) fn session(&mut self, command: SessionCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
+        let (id, connection) = command.sender();
+        let (id, connection) = (id.clone(), connection);
+        match &command {
+            SessionCommand::Connect { .. } => {}
+            _ if self.connected.get(&id) == Some(&connection) => {}
+            _ => {
+                let text = format!("{id} has another connection now, or none");
+                return Err(Refusal::new(ErrorCode::DeviceNotOnline, text));
+            }
+        }
+        match command {
+            SessionCommand::Connect { proof, clean, .. } => {
+                let device = self.device(&id.device)?;
+                let module = id.module.as_ref().map(|_| self.module_twin(&id)).transpose()?;
+                let authentication = match module {
+                    Some(module) => module.identity().authentication,
+                    None => device.identity().authentication,
+                };
+                let kept = device.sessions.of(id.module.as_ref());
+                admit(device.status, authentication, &proof)?;
+                self.connected.insert(id.clone(), connection);
+                self.show(&id, Some(CONNECTED), now);
+                if clean && !kept.is_empty() {
+                    let subscriptions = BTreeSet::new();
+                    let record = self.with_session(&id, subscriptions.clone())?;
+                    return Ok((Reply::Session(Session { subscriptions }), Some(record)));
+                }
+                Ok((Reply::Session(Session { subscriptions: kept }), None))
+            }
+            SessionCommand::Disconnect { .. } => {
+                self.connected.remove(&id);
+                self.show(&id, Some(DISCONNECTED), now);
+                Ok((Reply::Done, None))
+            }
+            SessionCommand::Touch { .. } => {
+                self.show(&id, None, now);
+                Ok((Reply::Done, None))
+            }
+            SessionCommand::KeepSubscriptions { subscriptions, .. } => {
+                if self.device(&id.device)?.sessions.of(id.module.as_ref()) == subscriptions {
+                    return Ok((Reply::Done, None));
+                }
+                Ok((Reply::Done, Some(self.with_session(&id, subscriptions)?)))
+            }
+            SessionCommand::Report { patch, base, .. } => {
+                let revision = self.next_revision();
+                let (version, record) = match &id.module {
+                    None => {
+                        let device = self.device(&id.device)?;
+                        let mut twin = device.twin();
+                        let version = twin.report(&patch, base, now)?;
+                        let device = Arc::new(device.with_twin(revision, &twin));
+                        (version, Record::Device(device.sequence, Some(device)))
+                    }
+                    Some(_) => {
+                        let module = self.module_twin(&id)?;
+                        let mut twin = module.twin();
+                        let version = twin.report(&patch, base, now)?;
+                        let module = Arc::new(module.with_twin(revision, &twin));
+                        (version, Record::Module(module.sequence, Some(module)))
+                    }
+                };
+                Ok((Reply::Reported(version), Some(record)))
+            }
+        }
+    }
+
+    /// Returns the device of an identity with what the identity's client is subscribed to.
+    fn with_session(&self, id: &TwinId, subscriptions: BTreeSet<Subscription>) -> Result<Record, Refusal> {
+        let device = self.device(&id.device)?;
+        let sessions = device.sessions.with(id.module.as_ref(), subscriptions);
+        let device = device.with_sessions(self.next_revision(), sessions);
+        Ok(Record::Device(device.sequence, Some(device.into())))
+    }
+
+    /// Returns the device of a module that is to go, without what is kept of the module's session; none when that is nothing.
+    pub(super) fn without_session_of(&self, module: u64) -> Option<Record> {
+        let module = self.modules.at(module)?;
+        let id = TwinId { device: module.device.clone(), module: Some(module.id.clone()) };
+        let kept = self.find(&id.device)?.sessions.of(Some(&module.id));
+        if kept.is_empty() {
+            return None;
+        }
+        self.with_session(&id, BTreeSet::new()).ok()
+    }
+
+    /// Lets an identity show its connection's state, or (none) just that it is alive.
+    fn show(&mut self, id: &TwinId, state: Option<&'static str>, now: OffsetDateTime) {
+        let now = timestamp(now);
+        // Going away is no activity.
+        let activity = (state != Some(DISCONNECTED)).then_some(now.as_str());
+        let presence = Presence { state: state.map(|state| (state, now.as_str())), activity };
+        let shown = match &id.module {
+            None => self.find(&id.device).map(|device| {
+                let device = device.with_presence(&presence);
+                Record::Device(device.sequence, Some(device.into()))
+            }),
+            Some(_) => self.modules.twin(id).map(|module| {
+                let module = module.with_presence(&presence);
+                Record::Module(module.sequence, Some(module.into()))
+            }),
+        };
+        if let Some(shown) = shown {
+            self.keep(shown);
+        }
+    }
+
+    /// Says what a change that is about to be made means for those who are connected.
+    pub(super) fn notice(&mut self, change: &Record) {
+        if self.connected.is_empty() {
+            return;
+        }
+        match change {
+            Record::Device(sequence, after) => {
+                if let Some(before) = self.devices.get(sequence).cloned() {
+                    self.notice_device(&before, after.as_deref());
+                }
+            }
+            Record::Module(sequence, after) => {
+                if let Some(before) = self.modules.at(*sequence).cloned() {
+                    self.notice_module(&before, after.as_deref());
+                }
+            }
+            Record::Configuration(..) | Record::Job(..) | Record::DeviceJob(..) | Record::Transfer(..) => {}
+        }
+    }
+
+    fn notice_device(&mut self, before: &Device, after: Option<&Device>) {
+        match after {
+            Some(after) if after.status == DeviceStatus::Enabled => {
+                let id = TwinId::from(before.id.clone());
+                if before.twin_etag != after.twin_etag && self.connected.contains_key(&id) {
+                    let (before, after) = (before.twin.clone(), after.twin.clone());
+                    self.notices.push(Notice::TwinWritten { id, before, after });
+                }
+            }
+            Some(_) => {
+                let cut: Vec<_> = self.connections_of(&before.id).cloned().collect();
+                self.notices.extend(cut.into_iter().map(|id| Notice::Cut { id }));
+            }
+            None => {
+                let cut: Vec<_> = self.connections_of(&before.id).cloned().collect();
+                for id in cut {
+                    self.disown(id);
+                }
+            }
+        }
+    }
+
+    fn notice_module(&mut self, before: &Module, after: Option<&Module>) {
+        let id = TwinId { device: before.device.clone(), module: Some(before.id.clone()) };
+        if !self.connected.contains_key(&id) {
+            return;
+        }
+        match after {
+            Some(after) if before.twin_etag != after.twin_etag => {
+                let (before, after) = (before.twin.clone(), after.twin.clone());
+                self.notices.push(Notice::TwinWritten { id, before, after });
+            }
+            Some(_) => {}
+            None => self.disown(id),
+        }
+    }
+
+    /// Cuts the connection of an identity that is gone. Another may come to have the id; what this connection still says is
+    /// not from that one.
+    fn disown(&mut self, id: TwinId) {
+        self.connected.remove(&id);
+        self.notices.push(Notice::Cut { id });
+    }
+
+    fn connections_of<'a>(&'a self, device: &'a DeviceId) -> impl Iterator<Item = &'a TwinId> {
+        let own = TwinId::from(device.clone());
+        self.connected.range(own..).map(|(id, _)| id).take_while(move |id| id.device == *device)
+    }
+}
+
+/// Lets a client in, or says why not. Clients are told no more than "not authorized".
+fn admit(device: DeviceStatus, authentication: Authentication, proof: &Proof) -> Result<(), Refusal> {
+    let no = |text: &str| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+    if device != DeviceStatus::Enabled {
+        return no("the device is disabled");
+    }
+    match (proof, authentication.kind) {
+        (Proof::Policy, _) => Ok(()),
+        (Proof::Key(token), AuthenticationType::Sas) => {
+            let keys = [authentication.symmetric_key.primary_key, authentication.symmetric_key.secondary_key];
+            let mut keys = keys.iter().flatten().filter_map(|key| Key::from_base64(key).ok());
+            match keys.any(|key| token.is_signed_by(&key)) {
+                true => Ok(()),
+                false => no("the token is not signed by one of its keys"),
+            }
+        }
+        (Proof::Certificate(prints), AuthenticationType::SelfSigned) => {
+            let known = authentication.x509_thumbprint;
+            let mut known = [known.primary_thumbprint, known.secondary_thumbprint].into_iter().flatten();
+            match known.any(|thumbprint| prints.contains(&thumbprint)) {
+                true => Ok(()),
+                false => no("the certificate is not one of the device's"),
+            }
+        }
+        (Proof::Key(_) | Proof::Certificate(_), _) => no("the device proves itself in another way"),
+    }
+}
