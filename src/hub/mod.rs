@@ -86,6 +86,7 @@
 //! - A device's key does not connect its modules. Certificates count by their thumbprints, not by an authority.
 //! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is deleted.
 //! - Twin requests are answered without a subscription to the answers.
+//! - A report that a client sends again after a lost connection is done again.
 //! - A report adds one to the root `version`, and leaves the etag. `$version` in a report is refused like any key with `$`.
 //! - A desired patch tells each key that was sent; one that only removes what is not there is not told at all. After a
 //!   replacement it is the new document, with null for each key that is gone.

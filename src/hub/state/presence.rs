@@ -226,3 +226,186 @@ fn admit(device: DeviceStatus, authentication: Authentication, proof: &Proof) ->
         (Proof::Key(_) | Proof::Certificate(_), _) => no("the device proves itself in another way"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::hub::command::{Command, Entropy, TwinWrite};
+    use crate::hub::session::Fingerprints;
+    use crate::twin::IfMatch;
+    use crate::wire::sas::{Token, sign};
+    use crate::wire::topics::Subscription::{DesiredPatches, Methods};
+    use crate::wire::twins::TwinBody;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn id() -> TwinId {
+        "d".parse().expect("an id")
+    }
+
+    fn put(hub: &mut Hub, if_match: IfMatch, body: Value) -> Outcome {
+        let body = Box::new(serde_json::from_value(body).expect("a body"));
+        let command = Command::PutDevice { id: id().device, body, if_match, entropy: Entropy([7; 80]) };
+        hub.handle(command, NOW)
+    }
+
+    fn with_keys() -> Value {
+        json!({ "authentication": { "symmetricKey": { "primaryKey": KEY, "secondaryKey": KEY } } })
+    }
+
+    fn hub() -> Hub {
+        let mut hub = Hub::default();
+        put(&mut hub, IfMatch::Absent, with_keys()).reply.expect("a new device");
+        hub
+    }
+
+    fn token(key: &str) -> Proof {
+        let key = Key::from_base64(key).expect("base64");
+        Proof::Key(Token::parse(sign("h/devices/d", &key, 1, None).expose()).expect("a token"))
+    }
+
+    fn ask(hub: &mut Hub, command: SessionCommand) -> Outcome {
+        hub.handle(Command::Session(command), NOW)
+    }
+
+    fn connect(hub: &mut Hub, connection: u64, clean: bool) -> Outcome {
+        ask(hub, SessionCommand::Connect { id: id(), connection, proof: token(KEY), clean })
+    }
+
+    fn keep(hub: &mut Hub, connection: u64) -> Outcome {
+        let subscriptions = [DesiredPatches, Methods].into();
+        ask(hub, SessionCommand::KeepSubscriptions { id: id(), connection, subscriptions })
+    }
+
+    fn report(hub: &mut Hub, connection: u64) -> Outcome {
+        let patch = json!({"r": 1}).as_object().cloned().expect("an object");
+        ask(hub, SessionCommand::Report { id: id(), connection, patch, base: None })
+    }
+
+    fn state(hub: &mut Hub) -> String {
+        match hub.handle(Command::GetTwin { id: id() }, NOW).reply.expect("a twin") {
+            Reply::Device(device) => {
+                let twin: Value = serde_json::from_str(device.twin.as_str()).expect("JSON");
+                twin["connectionState"].as_str().expect("a state").to_owned()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_admitted() {
+        let certificate = Fingerprints::of(b"certificate");
+        let by_certificate = |print: &str| json!({ "authentication": { "type": "selfSigned", "x509Thumbprint": { "secondaryThumbprint": print } } });
+        let another = "/".repeat(42) + "8=";
+        let disabled = {
+            let mut body = with_keys();
+            body["status"] = "disabled".into();
+            body
+        };
+        for (name, body, proof, admitted) in [
+            ("its key", with_keys(), token(KEY), true),
+            ("another key", with_keys(), token(&another), false),
+            ("a policy", with_keys(), Proof::Policy, true),
+            ("a certificate for a device with keys", with_keys(), Proof::Certificate(certificate.clone()), false),
+            ("its certificate", by_certificate(&certificate.sha1), Proof::Certificate(certificate.clone()), true),
+            ("another certificate", by_certificate(&"0".repeat(64)), Proof::Certificate(certificate), false),
+            ("a key for a device with certificates", by_certificate(&"0".repeat(64)), token(KEY), false),
+            ("nothing will do", json!({ "authentication": { "type": "none" } }), token(KEY), false),
+            ("an authority", json!({ "authentication": { "type": "certificateAuthority" } }), token(KEY), false),
+            ("disabled", disabled.clone(), token(KEY), false),
+            ("disabled, by a policy", disabled, Proof::Policy, false),
+        ] {
+            let mut hub = Hub::default();
+            put(&mut hub, IfMatch::Absent, body).reply.expect("a new device");
+            let command = SessionCommand::Connect { id: id(), connection: 1, proof, clean: false };
+            assert_eq!(ask(&mut hub, command).reply.is_ok(), admitted, "{name}");
+            assert_eq!(state(&mut hub) == CONNECTED, admitted, "{name}");
+        }
+        let command = SessionCommand::Connect {
+            id: "nobody".parse().expect("an id"),
+            connection: 1,
+            proof: Proof::Policy,
+            clean: false,
+        };
+        assert_eq!(ask(&mut hub(), command).reply.expect_err("nobody").code, ErrorCode::DeviceNotFound);
+    }
+
+    #[test]
+    fn an_old_connection_has_no_say() {
+        let mut hub = hub();
+        connect(&mut hub, 1, false).reply.expect("admitted");
+        connect(&mut hub, 2, false).reply.expect("admitted");
+        for outcome in [
+            report(&mut hub, 1),
+            keep(&mut hub, 1),
+            ask(&mut hub, SessionCommand::Touch { id: id(), connection: 1 }),
+            ask(&mut hub, SessionCommand::Disconnect { id: id(), connection: 1 }),
+        ] {
+            assert_eq!(outcome.reply.expect_err("old").code, ErrorCode::DeviceNotOnline);
+            assert!(outcome.change.is_none());
+        }
+        assert_eq!(state(&mut hub), CONNECTED);
+        report(&mut hub, 2).reply.expect("the new one's");
+        ask(&mut hub, SessionCommand::Disconnect { id: id(), connection: 2 }).reply.expect("the new one's");
+        assert_eq!(state(&mut hub), DISCONNECTED);
+    }
+
+    #[test]
+    fn what_lasts_is_a_change_and_what_does_not_is_none() {
+        let mut hub = hub();
+        let subscriptions = |outcome: Outcome| match outcome.reply.expect("admitted") {
+            Reply::Session(session) => session.subscriptions,
+            other => panic!("{other:?}"),
+        };
+        assert!(connect(&mut hub, 1, false).change.is_none());
+        assert!(ask(&mut hub, SessionCommand::Touch { id: id(), connection: 1 }).change.is_none());
+        assert!(keep(&mut hub, 1).change.is_some());
+        assert!(keep(&mut hub, 1).change.is_none(), "it is kept already");
+        let reported = report(&mut hub, 1);
+        assert_eq!(Some(reported.seen), reported.change.map(|change| change.revision), "answered when it is on disk");
+        let again = connect(&mut hub, 2, false);
+        assert!(again.change.is_none());
+        assert_eq!(subscriptions(again), [DesiredPatches, Methods].into());
+        let clean = connect(&mut hub, 3, true);
+        assert!(clean.change.is_some());
+        assert_eq!(subscriptions(clean), [].into());
+        assert_eq!(subscriptions(connect(&mut hub, 4, false)), [].into());
+    }
+
+    #[test]
+    fn a_record_keeps_the_session_and_not_the_connection() {
+        let mut hub = hub();
+        connect(&mut hub, 1, false).reply.expect("admitted");
+        let change = keep(&mut hub, 1).change.expect("a change");
+        let record = change.device.expect("a device").to_record();
+        let device = Device::from_record(1, &record).expect("a record");
+        assert_eq!(device.sessions.of(None), [DesiredPatches, Methods].into());
+        assert_eq!(state(&mut Hub::restore([device], 1)), DISCONNECTED);
+    }
+
+    #[test]
+    fn notices_are_for_those_who_are_connected() {
+        let mut hub = hub();
+        let write = |hub: &mut Hub| {
+            let body = TwinBody::decode(json!({"properties": {"desired": {"a": 1}}})).expect("a body");
+            hub.handle(Command::WriteTwin { id: id(), how: TwinWrite::Merge, body, if_match: IfMatch::Absent }, NOW)
+        };
+        assert!(write(&mut hub).notices.is_empty());
+        connect(&mut hub, 1, false).reply.expect("admitted");
+        assert!(matches!(&*write(&mut hub).notices, [Notice::TwinWritten { .. }]));
+        assert!(report(&mut hub, 1).notices.is_empty(), "its own reports are no news");
+        assert!(put(&mut hub, IfMatch::Any, with_keys()).notices.is_empty());
+        let disabled = put(&mut hub, IfMatch::Any, json!({"status": "disabled"}));
+        assert!(matches!(&*disabled.notices, [Notice::Cut { .. }]));
+        let deleted = hub.handle(Command::DeleteDevice { id: id().device, if_match: IfMatch::Any }, NOW);
+        assert!(matches!(&*deleted.notices, [Notice::Cut { .. }]));
+        // Whoever is still to hear of the end of its connection is not the next device of that name.
+        put(&mut hub, IfMatch::Absent, with_keys()).reply.expect("a new device");
+        assert!(report(&mut hub, 1).reply.is_err());
+        assert!(write(&mut hub).notices.is_empty());
+    }
+}

@@ -144,7 +144,7 @@ async fn nothing_shows_keys_by_accident() {
     assert!(!shown.contains(key.to_base64().expose()), "{shown}");
     let ready = serde_json::to_value(hub.hub.ready()).expect("JSON");
     let keys: Vec<_> = ready.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["caFile", "connectionStrings", "hostName", "https"]);
+    assert_eq!(keys, ["caFile", "connectionStrings", "hostName", "https", "websocket"]);
     let names: Vec<_> = ready["connectionStrings"].as_object().expect("an object").keys().collect();
     assert_eq!(names, ["device", "iothubowner", "registryRead", "registryReadWrite", "service"]);
     assert_eq!(
