@@ -423,6 +423,10 @@ pub struct BehaviourArgs {
     #[arg(long, value_name = "FILE|RULES")]
     pub faults: Option<String>,
 
+    /// Evaluate automatic device configurations so often [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub evaluate_configurations: Option<Duration>,
+
     /// Take Microsoft Entra tokens signed by a key of this JSON Web Key Set, which has `issuer` beside `keys`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub entra_issuer: Option<PathBuf>,

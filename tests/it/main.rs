@@ -7,6 +7,7 @@ mod interrupt;
 mod kill;
 mod python;
 mod python_entra;
+mod python_registry;
 mod race;
 mod story;
 mod support;
