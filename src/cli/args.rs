@@ -394,6 +394,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request_log: Option<PathBuf>,
 
+    /// Evaluate automatic device configurations so often [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub evaluate_configurations: Option<Duration>,
+
     /// How it behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,
@@ -422,10 +426,6 @@ pub struct BehaviourArgs {
     /// Misbehave by these rules, or by those in this file; `twinctl hub faults --help` has the language
     #[arg(long, value_name = "FILE|RULES")]
     pub faults: Option<String>,
-
-    /// Evaluate automatic device configurations so often [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub evaluate_configurations: Option<Duration>,
 
     /// Take Microsoft Entra tokens signed by a key of this JSON Web Key Set, which has `issuer` beside `keys`
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -33,8 +33,7 @@ pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResul
 }
 
 async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
-    let BehaviourArgs { tier, units, query_lag, latency, faults, evaluate_configurations, entra_issuer } =
-        &args.behaviour;
+    let BehaviourArgs { tier, units, query_lag, latency, faults, entra_issuer } = &args.behaviour;
     let defaults = HubOptions::loopback(context.resolve(&args.data));
     let options = HubOptions {
         tier: *tier,
@@ -46,7 +45,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         https: args.https,
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
-        evaluate_configurations: evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
+        evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
         ..defaults
     };
     let running = crate::hub::start(options, super::hub_clock(context)).await?;

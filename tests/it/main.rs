@@ -1,5 +1,6 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
+mod azurite;
 mod bad_input;
 mod docs;
 mod faults;
