@@ -40,6 +40,7 @@
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
 //!   whole request. An id that is none fails its entry alone.
+//! - The names of modes count without their case, as Microsoft's client for Node needs it.
 //! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
 //! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
 //!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
@@ -68,7 +69,7 @@
 //! - One that takes longer than `maxExecutionTimeInSeconds` (an hour when left out) ends as `failed`; what waited still fails
 //!   with `GenericTimeout`.
 //! - After a restart a job goes on where it was; a method that was under way is failed with `ServerError` and not called again.
-//! - One job may wait or run at a time, as on S1. Jobs are forgotten thirty days after their end, and their ids free again.
+//! - One job may wait or run at a time, as on S1, five with the tier S2 and ten with S3. Jobs are forgotten thirty days after their end, and their ids free again.
 //! - A query for a type or status that is none finds nothing.
 //!
 //! Import and export jobs:
