@@ -4,11 +4,13 @@
 //! loopback network for itself, which Linux gives without asking.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -69,15 +71,8 @@ pub(crate) fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
 
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Runs a script of `tests/python` as the device `myDeviceId` of a hub, and returns its steps.
-fn steps(
-    sandbox: &Sandbox,
-    hub: &Hub,
-    authentication: &Value,
-    script: &str,
-    address: Ipv4Addr,
-    way: &str,
-) -> Vec<Value> {
+/// Registers `myDeviceId`, and returns the command that runs a script of `tests/python` as it.
+fn device(sandbox: &Sandbox, hub: &Hub, authentication: &Value, script: &str, address: Ipv4Addr, way: &str) -> Command {
     let body = json!({ "deviceId": "myDeviceId", "authentication": authentication });
     let answer = hub.send("PUT", "/devices/myDeviceId", None, Some(body));
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -88,7 +83,19 @@ fn steps(
     command.env("DEVICE_CONNECTION_STRING", format!("HostName={address};DeviceId=myDeviceId;SharedAccessKey={KEY}"));
     command.env("REQUESTS_CA_BUNDLE", hub.ca_file()).env("DEVICE_CA_FILE", hub.ca_file());
     command.env("DEVICE_CERTIFICATE", sandbox.path("device.pem")).env("DEVICE_KEY", sandbox.path("device-key.pem"));
-    let output = command.output().expect("the script starts");
+    command
+}
+
+/// Runs a script as the device, and returns its steps.
+fn steps(
+    sandbox: &Sandbox,
+    hub: &Hub,
+    authentication: &Value,
+    script: &str,
+    address: Ipv4Addr,
+    way: &str,
+) -> Vec<Value> {
+    let output = device(sandbox, hub, authentication, script, address, way).output().expect("the script starts");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{script}:\n{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -183,4 +190,33 @@ fn short_tokens_are_renewed() {
             step("wrong key", json!("Credentials invalid, could not connect")),
         ]
     );
+}
+
+/// Killed, not stopped: what was answered is there, and so are the subscriptions that the SDK counts on.
+#[test]
+fn a_device_outlives_its_hub() {
+    let sandbox = Sandbox::new();
+    let address = address_for(&[8883]).expect("8883 is nobody's privilege");
+    let mqtt = format!("{address}:8883");
+    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let mut command = device(&sandbox, &hub, &by_key(), "device_restart.py", address, "sas");
+    // The SDK prints what it thinks of a hub that dies.
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the script starts");
+    let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        let line = said.next().expect("a step").expect("UTF-8");
+        serde_json::from_str(&line).expect("a line of JSON")
+    };
+    assert_eq!(next(), step("ready", json!(true)));
+    hub.kill();
+    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while hub.twin("myDeviceId")["connectionState"] != "Connected" {
+        assert!(Instant::now() < deadline, "the device does not come back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    hub.patch("myDeviceId", json!({ "properties": { "desired": { "after": "the kill" } } }));
+    assert_eq!(next(), step("patch", json!({ "after": "the kill", "$version": 2 })));
+    assert_eq!(next(), step("twin", json!({ "n": 9, "$version": 11 })));
+    assert!(child.wait().expect("an ended child").success());
 }

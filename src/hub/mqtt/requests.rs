@@ -105,7 +105,9 @@ impl Attached {
                     let response = FromHub::TwinResponse { status: 204, rid: rid.to_owned(), version: Some(*version) };
                     Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
                 }
-                Ok(_) => unreachable!("the two commands of twin requests answer so"),
+                Ok(Reply::Devices(_) | Reply::Deleted | Reply::Counts { .. } | Reply::Session(_) | Reply::Done) => {
+                    unreachable!("the two commands of twin requests do not answer so")
+                }
                 Err(refusal) => return self.refuse(rid, refusal, outcome.seen),
             };
             self.link.outbox.offer(message, outcome.seen);
