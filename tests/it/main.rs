@@ -2,12 +2,13 @@
 
 mod azurite;
 mod bad_input;
+mod configurations;
 mod docs;
 mod faults;
 mod interrupt;
 mod kill;
 #[cfg(target_os = "linux")]
-mod node_device;
+mod node;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Hub, Sandbox, scrub};
+use crate::support::{Hub, Sandbox, not_run, scrub};
 
 fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python"))
@@ -68,6 +68,10 @@ pub(crate) fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
         }
     }
 }
+
+/// What to do about an address that [`address_for`] did not find.
+pub(crate) const NO_443: &str =
+    "port 443 may not be listened on: be root, or lower net.ipv4.ip_unprivileged_port_start";
 
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -155,7 +159,7 @@ fn the_module_client_as_a_device() {
 /// Where this process may listen on port 443, which on most machines means as root.
 #[test]
 fn the_device_program_over_web_sockets() {
-    let Some(address) = address_for(&[443]) else { return };
+    let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
     let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", "127.0.0.1:0"]);
     let found = steps(&sandbox, &hub, &by_key(), "device.py", address, "websocket");
