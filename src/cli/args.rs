@@ -403,6 +403,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request_log: Option<PathBuf>,
 
+    /// Evaluate automatic device configurations so often [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub evaluate_configurations: Option<Duration>,
+
     /// How it behaves.
     #[command(flatten)]
     pub behaviour: BehaviourArgs,

@@ -35,6 +35,7 @@ pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResul
 
 async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let BehaviourArgs { tier, units, query_lag, latency, faults, entra_issuer } = &args.behaviour;
+    let defaults = HubOptions::loopback(context.resolve(&args.data));
     let options = HubOptions {
         tier: *tier,
         units: *units,
@@ -46,7 +47,8 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         mqtt: Some(args.mqtt.unwrap_or_else(|| mqtt_beside(args.https))),
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
-        ..HubOptions::loopback(context.resolve(&args.data))
+        evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
+        ..defaults
     };
     let running = crate::hub::start(options, super::hub_clock(context)).await?;
     // Before anybody is told that it listens, so that whoever waits for that can stop it.

@@ -68,7 +68,7 @@
 //! - One that takes longer than `maxExecutionTimeInSeconds` (an hour when left out) ends as `failed`; what waited still fails
 //!   with `GenericTimeout`.
 //! - After a restart a job goes on where it was; a method that was under way is failed with `ServerError` and not called again.
-//! - One job may wait or run at a time, as on S1. Jobs are forgotten thirty days after their end, and their ids free again.
+//! - One job may wait or run at a time, as on S1, five with the tier S2 and ten with S3. Jobs are forgotten thirty days after their end, and their ids free again.
 //! - A query for a type or status that is none finds nothing.
 //!
 //! Import and export jobs:

@@ -64,8 +64,8 @@ pub struct HubOptions {
     pub request_log: Option<PathBuf>,
     /// How often configurations are evaluated; the service does so about every five minutes, and shortly after one is made.
     pub evaluate_configurations: Duration,
-    /// Jobs that may wait or run at once: 1 on Free and S1, 5 on S2, 10 on S3.
-    pub active_jobs: usize,
+    /// Jobs that may wait or run at once; by the tier where there is none, and 1 without a tier.
+    pub active_jobs: Option<usize>,
     /// Whose limits are kept; none are without it.
     pub tier: Option<Tier>,
     /// How many units of the tier.
@@ -92,7 +92,7 @@ impl HubOptions {
             request_observer: None,
             request_log: None,
             evaluate_configurations: EVALUATE_CONFIGURATIONS,
-            active_jobs: 1,
+            active_jobs: None,
             tier: None,
             units: 1,
             query_lag: Duration::ZERO,
@@ -238,6 +238,11 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         faults,
         entra_issuer,
     } = options;
+    let active_jobs = active_jobs.unwrap_or(match tier {
+        Some(Tier::S2) => 5,
+        Some(Tier::S3) => 10,
+        _ => 1,
+    });
     let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;

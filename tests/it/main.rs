@@ -1,5 +1,6 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
+mod azurite;
 mod bad_input;
 mod docs;
 mod faults;
@@ -11,6 +12,7 @@ mod python;
 #[cfg(target_os = "linux")]
 mod python_device;
 mod python_entra;
+mod python_registry;
 mod race;
 mod story;
 mod support;

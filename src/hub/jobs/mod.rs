@@ -1,7 +1,7 @@
 //! Scheduled jobs: what one is, which there can be, and where they and their outcomes are found (docs: Schedule jobs on multiple
 //! devices).
 //!
-//! Read [`Job`] first. [`run`] is what carries jobs out, a step at a time; [`methods`] is how a device's method is called.
+//! Read [`Job`] first. `run` is what carries jobs out, a step at a time; `methods` is how a device's method is called.
 
 pub(super) mod methods;
 mod run;

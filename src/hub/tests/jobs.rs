@@ -385,7 +385,7 @@ fn jobs_go_on_after_a_restart_and_methods_do_not() {
 
 #[tokio::test]
 async fn jobs_over_https() {
-    let hub = Sandbox::with(TempDir::new().expect("a folder"), |options| options.active_jobs = 2).await;
+    let hub = Sandbox::with(TempDir::new().expect("a folder"), |options| options.active_jobs = Some(2)).await;
     for id in ["a", "b"] {
         hub.create(id).await;
     }

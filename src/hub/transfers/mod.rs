@@ -1,7 +1,7 @@
 //! Import and export of the registry by blobs: which transfer there can be, and how far it is (docs: Import and export IoT Hub
 //! device identities in bulk).
 //!
-//! Read [`Transfer`] first. [`drive`] does the work, with commands like any client's; [`blob`] is what it knows of storage.
+//! Read [`Transfer`] first. `drive` does the work, with commands like any client's; `blob` is what it knows of storage.
 
 mod blob;
 pub(super) mod drive;
