@@ -20,6 +20,8 @@ pub(super) enum Right {
     RegistryWrite,
     ServiceConnect,
     DeviceConnect,
+    /// Automatic device configurations: RegistryRead, RegistryWrite and ServiceConnect together.
+    Configurations,
 }
 
 impl Right {
@@ -29,15 +31,16 @@ impl Right {
             Self::RegistryWrite => "RegistryWrite",
             Self::ServiceConnect => "ServiceConnect",
             Self::DeviceConnect => "DeviceConnect",
+            Self::Configurations => "RegistryRead, RegistryWrite and ServiceConnect",
         }
     }
 }
 
 /// The default policies with their rights.
 const POLICIES: [(&str, &[Right]); 5] = {
-    use Right::{DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
+    use Right::{Configurations, DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
     [
-        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect]),
+        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, Configurations]),
         ("service", &[ServiceConnect]),
         ("device", &[DeviceConnect]),
         ("registryRead", &[RegistryRead]),

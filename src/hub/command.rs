@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::Device;
+use super::modules::{Module, ModuleCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::bulk::{BulkEntry, BulkResult};
 use crate::wire::registry::DeviceBody;
 use crate::wire::twins::TwinBody;
 
@@ -69,6 +72,15 @@ pub enum Command {
         /// Ids, or texts that are none.
         ids: Vec<String>,
     },
+    /// Many identities and twins, each by itself.
+    Bulk {
+        /// What is to be done, each with what the hub makes keys and numbers of.
+        entries: Vec<(BulkEntry, Entropy)>,
+    },
+    /// Something about module identities.
+    Module(ModuleCommand),
+    /// Something about automatic device configurations.
+    Configuration(ConfigurationCommand),
 }
 
 impl Command {
@@ -76,6 +88,9 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
+            Self::Bulk { .. } => true,
+            Self::Module(command) => command.writes(),
+            Self::Configuration(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -112,6 +127,21 @@ pub enum Reply {
     Device(Arc<Device>),
     /// The devices, in order of creation.
     Devices(Vec<Arc<Device>>),
+    /// The module, with its twin, as it is now.
+    Module(Arc<Module>),
+    /// The modules, in order of creation.
+    Modules(Vec<Arc<Module>>),
+    /// What became of many.
+    Bulk(BulkResult),
+    /// The configuration as it is now.
+    Configuration(Arc<Configuration>),
+    /// The configurations, in order of creation.
+    Configurations(Vec<Arc<Configuration>>),
+    /// The evaluation of configurations is one step further.
+    Evaluated {
+        /// All twins have been seen.
+        done: bool,
+    },
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -152,13 +182,33 @@ pub struct Outcome {
     pub seen: u64,
 }
 
-/// One change, in the order of its revision.
+/// What one command changed, in the order of its revision. On disk all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Counts the changes since the hub was started, from 1.
     pub revision: u64,
-    /// Which device, by its [`Device::sequence`].
-    pub sequence: u64,
-    /// The device as it is now; nothing when it is gone.
-    pub device: Option<Arc<Device>>,
+    /// What is now as it was not before.
+    pub records: Vec<Record>,
+}
+
+/// One thing that changed, as it is now; nothing when it is gone.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A device, by its [`Device::sequence`].
+    Device(u64, Option<Arc<Device>>),
+    /// A module, by its [`Module::sequence`].
+    Module(u64, Option<Arc<Module>>),
+    /// A configuration, by its [`Configuration::sequence`].
+    Configuration(u64, Option<Arc<Configuration>>),
+}
+
+impl Record {
+    /// Returns the twin of a device or module that is there.
+    pub(super) fn twin(&self) -> Option<&str> {
+        match self {
+            Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
+            Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
+            Self::Configuration(..) => None,
+        }
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::Clock;
 use super::command::{Command, Entropy, Refusal, Reply};
 use super::state::Hub;
@@ -14,11 +16,13 @@ pub(super) struct Live {
     hub: Mutex<Hub>,
     committer: Committer,
     clock: Clock,
+    /// Told of every change to a configuration that somebody asked for.
+    pub(super) configurations_changed: Notify,
 }
 
 impl Live {
     pub(super) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
-        Self { hub: Mutex::new(hub), committer, clock }
+        Self { hub: Mutex::new(hub), committer, clock, configurations_changed: Notify::new() }
     }
 
     /// Returns what time it is for the hub.

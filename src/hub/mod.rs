@@ -24,14 +24,39 @@
 //! - Arrays count as a level of depth, and their items' bytes towards a section's size.
 //! - Twins are answered with a quoted `ETag` header.
 //! - Members that are not set (`statusReason`, `deviceScope`, `parentScopes`) are left out; `modelId` is the empty text.
-//! - Module twins are not there yet: `DeviceNotFound`.
+//! - Module twins have the members of device twins; their `status` is always `enabled`, whatever their device's.
 //!
 //! Identities:
 //! - A delete without `If-Match` is `PreconditionFailed` even when there is no such device.
 //! - A body without `status` means `enabled`; one whose `deviceId` is not the path's is `ArgumentInvalid`.
 //! - Without `authentication.type`, thumbprints mean `selfSigned`, and anything else `sas`. A thumbprint has 40 or 64
 //!   hexadecimal digits.
-//! - Lists are in order of creation. Module identities are not there yet.
+//! - Lists are in order of creation.
+//! - Any operation on the module identities of a device that is missing or disabled is 401 `IotHubUnauthorizedAccess`, whatever
+//!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
+//!   module is `TooManyModulesOnDevice` (413).
+//!
+//! Bulk (`POST /devices`):
+//! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
+//!   whole request. An id that is none fails its entry alone.
+//! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
+//! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
+//!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
+//! - `properties.reported` and `$metadata` are passed over.
+//!
+//! Configurations:
+//! - A target condition that is empty or left out targets nobody. Besides `deviceId`, `moduleId`, `tags` and
+//!   `properties.reported` it may name nothing. Conditions on modules go with `moduleContent`, all others with the rest.
+//! - Of two configurations that write one path, or one through the other's, the higher priority wins, and of equal ones the
+//!   younger. The others' remaining paths are written all the same. A configuration that lost a path, or that a twin has no room
+//!   for, has the status `Targeted` there, and else `Applied`.
+//! - A value is put in the place of what is there, keys that it does not name included. What is there already is not written.
+//! - Statuses move neither etag nor version, and are left out where there are none. When a twin leaves the target, or the
+//!   configuration goes, what was written stays.
+//! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
+//! - `modulesContent` is kept and its targets counted; nothing carries it out.
+//! - Evaluations are a second after a change and five minutes after the last one.
+//! - An update passes `content` and `schemaVersion` over; labels, condition, priority and metrics that it leaves out are as new.
 //!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
@@ -41,10 +66,11 @@
 //!   the query that it was given for.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
-//! - `devices.modules` and `devices.jobs` have no rows yet.
+//! - `devices.jobs` has no rows yet.
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
+//! - Configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
 //! - Entra tokens are refused with 401.
 //!
@@ -58,12 +84,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod background;
+mod bulk;
 mod ca;
 pub mod command;
+pub mod configurations;
 pub mod device;
 mod folder;
 mod identity;
 mod live;
+pub mod modules;
 pub mod offline;
 mod request_log;
 pub mod server;
@@ -133,13 +163,15 @@ pub enum HubStartError {
         /// The one that is known.
         known: u64,
     },
-    /// A device in the database that is not what this program writes.
-    #[error("reading device {sequence} of the hub's store {}", path.display())]
+    /// A device, or something else, in the database that is not what this program writes.
+    #[error("reading {what} {key} of the hub's store {}", path.display())]
     Record {
         /// The store's file.
         path: PathBuf,
-        /// The device's place in the order of creation.
-        sequence: u64,
+        /// What it is.
+        what: &'static str,
+        /// Its place in the order of creation.
+        key: u64,
         /// Why.
         #[source]
         source: serde_json::Error,

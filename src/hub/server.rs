@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Policies};
+use super::background::{Background, Rhythm};
 use super::ca::Authority;
 use super::folder::Folder;
 use super::live::Live;
@@ -34,6 +35,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Requests under way have so long when the hub is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// About how often the service evaluates configurations.
+const EVALUATE_CONFIGURATIONS: Duration = Duration::from_secs(300);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,6 +53,8 @@ pub struct HubOptions {
     pub request_observer: Option<RequestObserver>,
     /// A file that gets a line of JSON for every request.
     pub request_log: Option<PathBuf>,
+    /// How often configurations are evaluated; the service does so about every five minutes, and shortly after one is made.
+    pub evaluate_configurations: Duration,
 }
 
 impl HubOptions {
@@ -61,18 +66,20 @@ impl HubOptions {
             host_name: None,
             request_observer: None,
             request_log: None,
+            evaluate_configurations: EVALUATE_CONFIGURATIONS,
         }
     }
 }
 
 impl std::fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { data, https, host_name, request_observer: _, request_log } = self;
+        let Self { data, https, host_name, request_observer: _, request_log, evaluate_configurations } = self;
         f.debug_struct("HubOptions")
             .field("data", data)
             .field("https", https)
             .field("host_name", host_name)
             .field("request_log", request_log)
+            .field("evaluate_configurations", evaluate_configurations)
             .finish_non_exhaustive()
     }
 }
@@ -149,7 +156,7 @@ impl RunningHub {
 ///
 /// When the data folder is not usable or in use, or the address cannot be listened on.
 pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubStartError> {
-    let HubOptions { data, https, host_name, request_observer, request_log } = options;
+    let HubOptions { data, https, host_name, request_observer, request_log, evaluate_configurations } = options;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
     let folder = Folder::open(&data)?;
     folder.announce(None)?;
@@ -176,10 +183,11 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     };
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub, committer, clock));
+    let background = Background::start(&live, Rhythm { evaluate_configurations });
     let service = Service::new(live, access, observers);
 
     let (shutdown, stopping) = watch::channel(false);
-    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, stopping));
+    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, background, stopping));
     Ok(RunningHub { address, ready, shutdown, accepting })
 }
 
@@ -231,7 +239,13 @@ fn ready(address: SocketAddr, host_name: Option<&HubHost>, authority: &Authority
 }
 
 /// Takes connections until it is told to stop, or until the hub is dropped.
-async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service, mut stopping: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    service: Service,
+    background: Background,
+    mut stopping: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -256,6 +270,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, service: Service, mut s
     drop(listener);
     let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
+    background.stop().await;
     // The last owner of the store closes it, which waits for the disk.
     let _ = tokio::task::spawn_blocking(move || drop(service)).await;
 }

@@ -61,6 +61,14 @@ codes! {
     DeviceDefinedMultipleTimes 400011 400,
     /// Some entries of a bulk request failed.
     BulkRegistryOperationFailure 400013 400,
+    /// A blob container that cannot be used.
+    BlobContainerValidationError 0 400,
+    /// A configuration's target condition that is none.
+    InvalidConfigurationTargetCondition 0 400,
+    /// A configuration's content that is none.
+    InvalidConfigurationContent 0 400,
+    /// A configuration's metric whose query is none.
+    InvalidConfigurationCustomMetricsQuery 0 400,
     /// Anything else that is wrong with a request.
     GenericBadRequest 0 400,
     /// A bad key, an expired token, or a policy without the right.
@@ -85,18 +93,28 @@ codes! {
     DeviceAlreadyExists 409001 409,
     /// The module is there already.
     ModuleAlreadyExistsOnDevice 409301 409,
+    /// The configuration is there already.
+    ConfigurationAlreadyExists 0 409,
+    /// A job of this id is there already.
+    JobAlreadyExists 0 409,
     /// The etag is not the current one.
     PreconditionFailed 412001 412,
     /// The body is too large.
     MessageTooLarge 413001 413,
     /// More devices than one request takes.
     TooManyDevices 413002 413,
+    /// More modules than a device can have.
+    TooManyModulesOnDevice 0 413,
+    /// More configurations than a hub can have.
+    ConfigurationCountLimitExceeded 0 413,
     /// Too many requests.
     ThrottlingException 429001 429,
     /// Too many requests are waiting.
     ThrottleBacklogLimitExceeded 429002 429,
     /// The request waited too long behind others.
     ThrottlingBacklogTimeout 429003 429,
+    /// As many jobs are waiting and running as may.
+    ThrottlingMaxActiveJobCountExceeded 0 429,
     /// The service failed; try again.
     ServerError 500001 500,
     /// The service is not there; try again.
@@ -202,6 +220,16 @@ pub fn encode_body(code: ErrorCode, text: &str, tracking_id: &str) -> Value {
     json!({
         "Message": format!("ErrorCode:{code};{text}"),
         "ExceptionMessage": format!("Tracking ID:{tracking_id}"),
+    })
+}
+
+/// Writes the body that module identities answer with: the code's number in place of its name.
+pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp: &str) -> Value {
+    json!({
+        "errorCode": code.number(),
+        "message": text,
+        "trackingId": tracking_id,
+        "timestampUtc": timestamp,
     })
 }
 

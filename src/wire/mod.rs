@@ -4,8 +4,11 @@
 //! cannot catch its own mistake: exchanges transcribed from the public reference, and Microsoft's SDKs as clients of the
 //! embedded hub, hold it to the real service.
 
+pub mod bulk;
+pub mod configurations;
 pub mod connection_string;
 pub mod error;
+pub mod modules;
 pub mod query;
 pub mod registry;
 pub mod sas;

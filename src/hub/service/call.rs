@@ -15,7 +15,7 @@ use super::refusal::bad_json;
 use super::{Context, text_of};
 use crate::hub::access::Right;
 use crate::hub::command::Refusal;
-use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
@@ -38,7 +38,7 @@ macro_rules! needs {
     };
 }
 
-needs! { RegistryRead RegistryWrite ServiceConnect }
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations }
 
 /// A request that may be done: its version is served and its token has the right `R`.
 pub(super) struct Call<R> {
@@ -73,6 +73,11 @@ impl<R> Call<R> {
         self.segment(1)?.parse().map_err(invalid)
     }
 
+    /// Returns the device that the path's second segment names, and the module that its fourth names.
+    pub(super) fn module(&self) -> Result<(DeviceId, ModuleId), Refusal> {
+        Ok((self.device()?, self.segment(3)?.parse().map_err(invalid)?))
+    }
+
     /// Returns the twin that the path names, a device's or a module's.
     pub(super) fn twin(&self) -> Result<TwinId, Refusal> {
         let device = self.device()?;
@@ -81,6 +86,11 @@ impl<R> Call<R> {
             module => Some(module.parse().map_err(invalid)?),
         };
         Ok(TwinId { device, module })
+    }
+
+    /// Returns the path's second segment, decoded: the id of something that has no type of its own.
+    pub(super) fn second_segment(&self) -> Result<String, Refusal> {
+        self.segment(1)
     }
 
     /// Returns the condition that the request sets.

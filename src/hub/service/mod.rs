@@ -3,8 +3,11 @@
 //! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
 //! must have (version, right) in [`call`], and the rest by the resources.
 
+mod bulk;
 mod call;
+mod configurations;
 mod devices;
+mod modules;
 mod query;
 mod refusal;
 mod statistics;
@@ -27,10 +30,14 @@ use super::command::Refusal;
 use super::device::Document;
 use super::live::Live;
 use super::request_log::{RequestObserver, RequestRecord};
+use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
+
+/// Both names under which a refusal's code is sent.
+const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
 
 /// What the resources work with.
 pub(super) struct Context {
@@ -73,19 +80,24 @@ impl Service {
         let refusal = response.extensions_mut().remove::<Refusal>();
         if let Some(Refusal { code, text }) = refusal {
             let tracking_id = wire::error::tracking_id(&request_id, self.context.live.now());
-            let body = wire::error::encode_body(code, &text, &tracking_id);
+            let body = match code {
+                ErrorCode::ModuleNotFound | ErrorCode::ModuleAlreadyExistsOnDevice => {
+                    let now = timestamp(self.context.live.now());
+                    wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
+                }
+                _ => wire::error::encode_body(code, &text, &tracking_id),
+            };
             *response.body_mut() = Body::from(body.to_string());
             let headers = response.headers_mut();
             // The router counted the empty body.
             headers.remove(header::CONTENT_LENGTH);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
-            for name in [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK] {
-                if let Ok(name) = name.parse::<header::HeaderName>() {
-                    headers.insert(name, HeaderValue::from_static(code.name()));
-                }
+            for name in ERROR_CODE_HEADERS {
+                headers.insert(name, HeaderValue::from_static(code.name()));
             }
-            record.error_code = Some(code.name().to_owned());
         }
+        record.error_code =
+            response.headers().get(ERROR_CODE_HEADER).and_then(|code| Some(code.to_str().ok()?.to_owned()));
         if let Ok(request_id) = HeaderValue::try_from(request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
         }
@@ -103,13 +115,23 @@ fn router() -> Router<Arc<Context>> {
     for slash in ["", "/"] {
         let path = |path: &str| format!("{path}{slash}");
         let device = || get(devices::get).put(devices::put).delete(devices::delete);
+        let configuration = || get(configurations::get).put(configurations::put).delete(configurations::delete);
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
-            .route(&path("/devices"), get(devices::list))
+            .route(&path("/devices"), get(devices::list).post(bulk::post))
             .route(&path("/devices/{device}"), device())
+            .route(&path("/devices/{device}/modules"), get(modules::list))
+            .route(
+                &path("/devices/{device}/modules/{module}"),
+                get(modules::get).put(modules::put).delete(modules::delete),
+            )
             // A device may be called so as well.
             .route(&path("/devices/query"), device().merge(post(query::post)))
+            .route(&path("/configurations"), get(configurations::list))
+            .route(&path("/configurations/{id}"), configuration())
+            // No configuration can be called so.
+            .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
             .route(&path("/statistics/devices"), get(statistics::devices))
             .route(&path("/statistics/service"), get(statistics::service));
     }
@@ -133,7 +155,10 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a 
 
 /// Answers with a document and its etag, between quotes as the header wants it.
 fn document(document: &Document, etag: &ETag) -> Response {
-    let mut response = json(Bytes::from_owner(document.clone()));
+    with_etag(json(Bytes::from_owner(document.clone())), etag)
+}
+
+fn with_etag(mut response: Response, etag: &ETag) -> Response {
     if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
         response.headers_mut().insert(header::ETAG, etag);
     }
@@ -145,6 +170,26 @@ fn json(text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(text.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
     response
+}
+
+/// Answers with nothing but that it is done.
+fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Makes an array of texts that are JSON.
+fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text.push(']');
+    text
 }
 
 /// Returns a random id in the form of a UUID.

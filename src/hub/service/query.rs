@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, json, text_of};
 use crate::hub::command::{Command, Refusal, Reply};
-use crate::hub::device::Device;
+use crate::hub::device::Document;
+use crate::hub::modules::ModuleCommand;
 use crate::query::{self, BoundQuery, Collection};
 use crate::wire::ErrorCode;
 use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, ItemType, MAX_ITEM_COUNT_HEADER, MAX_PAGE, QueryBody};
@@ -160,8 +161,8 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
         if slice.is_empty() {
             break;
         }
-        for device in slice {
-            let document = document(&device);
+        for found in slice {
+            let document = found.value();
             if !query.matches(&document) {
                 continue;
             }
@@ -170,11 +171,11 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
                 break 'fleet;
             }
             if query.selects_documents() {
-                page.push(device.twin.as_str());
+                page.push(found.document.as_str());
             } else if let Some(row) = fold.push(&document) {
                 page.push(&row.to_string());
             }
-            last = device.sequence;
+            last = found.sequence;
         }
     }
     Ok(page)
@@ -189,8 +190,8 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
         if slice.is_empty() {
             break;
         }
-        for device in slice {
-            fold.push(&document(&device));
+        for found in slice {
+            fold.push(&found.value());
         }
     }
     let rows = fold.finish();
@@ -204,40 +205,58 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
     Ok(page)
 }
 
-fn document(device: &Device) -> Value {
-    serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON")
+/// A document that a query is asked of, and its place in the order of creation.
+struct Found {
+    sequence: u64,
+    document: Document,
+}
+
+impl Found {
+    fn value(&self) -> Value {
+        serde_json::from_str(self.document.as_str()).expect("a kept document is JSON")
+    }
 }
 
 /// The documents that a query is asked of, a slice at a time.
 enum Fleet<'a> {
-    All { context: &'a Context, after: u64 },
-    Named { context: &'a Context, after: u64, ids: Vec<String> },
+    All { context: &'a Context, collection: Collection, after: u64 },
+    Named { context: &'a Context, collection: Collection, after: u64, ids: Vec<String> },
     Nobody,
 }
 
 impl<'a> Fleet<'a> {
     fn of(context: &'a Context, query: &BoundQuery, after: u64) -> Self {
-        match (query.collection(), query.device_ids()) {
-            (Collection::Devices, None) => Self::All { context, after },
-            (Collection::Devices, Some(ids)) => {
-                Self::Named { context, after, ids: ids.into_iter().map(str::to_owned).collect() }
+        let collection = query.collection();
+        match (collection, query.device_ids()) {
+            (Collection::Devices | Collection::Modules, Some(ids)) => {
+                Self::Named { context, collection, after, ids: ids.into_iter().map(str::to_owned).collect() }
             }
-            (Collection::Modules | Collection::Jobs, _) => Self::Nobody,
+            (Collection::Devices | Collection::Modules, None) => Self::All { context, collection, after },
+            (Collection::Jobs, _) => Self::Nobody,
         }
     }
 
     /// Returns the next ones; none when there are no more.
-    async fn next(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
+    async fn next(&mut self) -> Result<Vec<Found>, Refusal> {
         match self {
-            Self::All { context, after } => {
+            Self::All { context, collection, after } => {
                 tokio::task::yield_now().await;
-                let slice = devices(context, Command::ScanDevices { after: *after, limit: SLICE }).await?;
-                *after = slice.last().map_or(*after, |device| device.sequence);
+                let command = match collection {
+                    Collection::Modules => Command::Module(ModuleCommand::Scan { after: *after, limit: SLICE }),
+                    _ => Command::ScanDevices { after: *after, limit: SLICE },
+                };
+                let slice = find(context, command).await?;
+                *after = slice.last().map_or(*after, |found| found.sequence);
                 Ok(slice)
             }
-            Self::Named { context, after, ids } => {
-                let mut found = devices(context, Command::FindDevices { ids: std::mem::take(ids) }).await?;
-                found.retain(|device| device.sequence > *after);
+            Self::Named { context, collection, after, ids } => {
+                let ids = std::mem::take(ids);
+                let command = match collection {
+                    Collection::Modules => Command::Module(ModuleCommand::Find { devices: ids }),
+                    _ => Command::FindDevices { ids },
+                };
+                let mut found = find(context, command).await?;
+                found.retain(|found| found.sequence > *after);
                 *self = Self::Nobody;
                 Ok(found)
             }
@@ -246,13 +265,16 @@ impl<'a> Fleet<'a> {
     }
 }
 
-async fn devices(context: &Context, command: Command) -> Result<Vec<Arc<Device>>, Refusal> {
-    match context.live.handle(command).await? {
-        Reply::Devices(devices) => Ok(devices),
-        Reply::Device(_) | Reply::Deleted | Reply::Counts { .. } => {
-            unreachable!("these commands answer with devices")
+async fn find(context: &Context, command: Command) -> Result<Vec<Found>, Refusal> {
+    Ok(match context.live.handle(command).await? {
+        Reply::Devices(devices) => {
+            devices.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
         }
-    }
+        Reply::Modules(modules) => {
+            modules.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
+        }
+        other => unreachable!("these commands answer with twins, and not {other:?}"),
+    })
 }
 
 #[cfg(test)]

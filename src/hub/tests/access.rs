@@ -12,6 +12,7 @@ async fn each_policy_has_its_rights() {
     hub.create("d").await;
     let body = json!({}).to_string();
     let query = json!({"query": "SELECT * FROM devices"}).to_string();
+    let bulk = json!([]).to_string();
     // Which of iothubowner, service, device, registryRead, registryReadWrite may.
     for (method, path, body, allowed) in [
         ("GET", "/twins/d", None, "ys---"),
@@ -21,7 +22,18 @@ async fn each_policy_has_its_rights() {
         ("GET", "/devices/d", None, "y--rw"),
         ("GET", "/devices", None, "y--rw"),
         ("PUT", "/devices/d", Some(&body), "y---w"),
+        ("GET", "/devices/d/modules", None, "y--rw"),
+        ("PUT", "/devices/d/modules/m", Some(&body), "y---w"),
+        ("GET", "/devices/d/modules/m", None, "y--rw"),
+        ("GET", "/twins/d/modules/m", None, "ys---"),
+        ("DELETE", "/devices/d/modules/m", None, "y---w"),
         ("DELETE", "/devices/d", None, "y---w"),
+        ("POST", "/devices", Some(&bulk), "y---w"),
+        ("GET", "/configurations", None, "y----"),
+        ("GET", "/configurations/c", None, "y----"),
+        ("PUT", "/configurations/c", Some(&body), "y----"),
+        ("DELETE", "/configurations/c", None, "y----"),
+        ("POST", "/configurations/testQueries", Some(&body), "y----"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {

@@ -107,7 +107,7 @@ async fn refusals() {
         ("GET", "/twins//", None, None, 400, "ArgumentInvalid"),
         ("GET", "/jobs/v2/x", None, None, 404, "InvalidOperation"),
         ("DELETE", "/twins/d", None, None, 405, "InvalidOperation"),
-        ("POST", "/devices", None, Some("[]"), 405, "InvalidOperation"),
+        ("DELETE", "/devices", None, Some("[]"), 405, "InvalidOperation"),
     ] {
         let token = hub.token("iothubowner");
         let mut headers = vec![("Authorization", token.as_str())];

@@ -1,9 +1,12 @@
 //! The hub over real HTTPS, as a client meets it.
 
 mod access;
+mod bulk;
+mod configurations;
 mod contract;
 mod durability;
 mod machine;
+mod modules;
 mod queries;
 mod robustness;
 
