@@ -272,18 +272,24 @@ mod tests {
 
     /// A fleet of `d-000` and so on, each with `tags.x: 1`.
     fn fleet(devices: usize) -> Declarations {
+        fleet_of((0..devices).map(|n| format!("d-{n:03}")))
+    }
+
+    fn fleet_of(ids: impl IntoIterator<Item = String>) -> Declarations {
         let origin = Origin { file: "fleet.yaml".into(), line: 1, layer: Layer::Device };
         let leaf = Leaf { path: "tags.x".parse().expect("a path"), value: Some(json!(1)), origin: origin.clone() };
         let body = Arc::new(Body { leaves: vec![leaf] });
         let declaration = Declaration { body, origin };
-        let id = |n: usize| format!("d-{n:03}").parse::<TwinId>().expect("an id");
         Declarations {
             fleet: "plant-1".parse().expect("a name"),
             hub: None,
             ownership: Ownership::Record,
             missing: Missing::Fail,
             checks: Vec::new(),
-            twins: (0..devices).map(|n| (id(n), declaration.clone())).collect::<BTreeMap<_, _>>(),
+            twins: ids
+                .into_iter()
+                .map(|id| (id.parse().expect("an id"), declaration.clone()))
+                .collect::<BTreeMap<_, _>>(),
             digest: Hasher::new().finish(),
         }
     }
@@ -344,6 +350,52 @@ mod tests {
         assert_eq!(of(&plan, Action::Release), ["left"]);
     }
 
+    /// A hub with three gateways as declared, each with so many modules: as declared but for the first of all, and one more that left.
+    async fn hub_of_modules(modules: usize) -> TestHub {
+        let hub = TestHub::start().await;
+        let client = &hub.client();
+        let record = json!({"v": 1, "rev": "", "owns": ["tags.x=6b86"]});
+        let write = async |id: &TwinId, value: i64| {
+            let mut patch = MergePatch::default();
+            patch.set(&"tags.x".parse().expect("a path"), json!(value));
+            patch.set(&"tags.twinctl.plant-1".parse().expect("a path"), record.clone());
+            let Lookup::Found(twin) = client.get_twin(id).await.expect("an answer") else { panic!("there") };
+            client.update_twin(id, &patch, &twin.etag).await.expect("written");
+        };
+        for gateway in 0..3 {
+            let device: TwinId = format!("gw-{gateway}").parse().expect("an id");
+            client.create_device(&device.device).await.expect("made");
+            write(&device, 1).await;
+            for module in (0..modules).map(|n| format!("m-{n:02}")).chain(["left".to_owned(), "stranger".to_owned()]) {
+                let id: TwinId = format!("gw-{gateway}/{module}").parse().expect("an id");
+                client.create_module(&id.device, id.module.as_ref().expect("a module")).await.expect("made");
+                match (gateway, module.as_str()) {
+                    (0, "m-00") | (_, "stranger") => {}
+                    (_, module) => write(&id, if module == "left" { 7 } else { 1 }).await,
+                }
+            }
+        }
+        hub
+    }
+
+    #[tokio::test]
+    async fn module_twins_are_read_as_those_of_devices() {
+        for (modules, by, read) in [(2, ReadBy::Get, 3 + 7 + 3), (40, ReadBy::Query, 3 + 121 + 3)] {
+            let hub = hub_of_modules(modules).await;
+            let gateways = 0..3;
+            let ids = gateways.flat_map(|gateway| {
+                let of = move |n: usize| format!("gw-{gateway}/m-{n:02}");
+                (0..modules).map(of).chain([format!("gw-{gateway}")])
+            });
+            let missing = "gw-1/missing".to_owned();
+            let (plan, told) = plan(&hub.client(), &fleet_of(ids.chain([missing]))).await.expect("read");
+            assert_eq!((plan.read, told, plan.unchanged), (by, read, 3 + 3 * modules - 1));
+            assert_eq!(of(&plan, Action::Update), ["gw-0/m-00"]);
+            assert_eq!(of(&plan, Action::Missing), ["gw-1/missing"]);
+            assert_eq!(of(&plan, Action::Release), ["gw-0/left", "gw-1/left", "gw-2/left"]);
+        }
+    }
+
     fn page(rows: &str, continuation: &str) -> Reply {
         answer("200 OK", &format!("content-type: application/json\r\n{continuation}"), rows)
     }
@@ -363,6 +415,7 @@ mod tests {
             // The twin that left is gone, the one that was not listed is there.
             answer("404 Not Found", "iothub-errorcode: DeviceNotFound\r\n", ""),
             page(twins(149..150).trim_matches(['[', ']']), ""),
+            page("[]", ""),
         ])
         .await;
         let (plan, _) = plan(&server.client(), &fleet(150)).await.expect("read");
@@ -371,7 +424,7 @@ mod tests {
         let asked = server.requests();
         let asked: Vec<_> = asked.iter().map(|request| request.lines().next().expect("a line")).collect();
         assert_eq!(
-            asked[3..],
+            asked[3..5],
             ["GET /twins/left?api-version=2021-04-12 HTTP/1.1", "GET /twins/d-149?api-version=2021-04-12 HTTP/1.1"]
         );
     }
@@ -380,11 +433,15 @@ mod tests {
     async fn small_pages_turn_it_to_gets() {
         let mut replies = vec![page(r#"[{"n":2000}]"#, ""), page(&twins(0..10), "x-ms-continuation: more\r\n")];
         replies.extend((10..800).map(|n| page(twins(n..n + 1).trim_matches(['[', ']']), "")));
-        replies.push(page("[]", ""));
+        replies.extend([page("[]", ""), page("[]", "")]);
         let server = Server::start(replies).await;
         let (plan, read) = plan(&server.client(), &fleet(800)).await.expect("read");
         assert_eq!((plan.read, read, plan.twins.len()), (ReadBy::Query, 800, 800));
-        assert!(server.requests()[792].contains("is_defined(tags.twinctl.[[plant-1]])"));
+        let requests = server.requests();
+        let asks =
+            |text: &str, request: &str| request.contains(&format!("{text} WHERE is_defined(tags.twinctl.[[plant-1]])"));
+        assert!(asks("SELECT deviceId FROM devices", &requests[792]), "{}", requests[792]);
+        assert!(asks("SELECT deviceId, moduleId FROM devices.modules", &requests[793]), "{}", requests[793]);
     }
 
     #[tokio::test]
@@ -396,6 +453,10 @@ mod tests {
             (
                 "page 2 of the query: the answer is not a twin: the twin of d has no etag",
                 vec![page("[]", "x-ms-continuation: more\r\n"), page(r#"[{"deviceId":"d"}]"#, "")],
+            ),
+            (
+                "page 1 of the query: a row has no moduleId",
+                vec![page(&twins(0..150), ""), page(r#"[{"deviceId":"d"}]"#, "")],
             ),
             ("the hub answers 404", vec![page(&twins(0..149), ""), answer("404 Not Found", "", "<html>")]),
         ] {

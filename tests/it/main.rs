@@ -3,6 +3,7 @@
 mod bad_input;
 mod docs;
 mod kill;
+mod modules;
 mod python;
 mod race;
 mod story;

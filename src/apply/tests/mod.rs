@@ -1,6 +1,7 @@
 //! The rollout by script (what the hub answers goes in, what is done comes out), its laws, and all of it against a real hub.
 
 mod law;
+mod modules;
 mod proxy;
 mod real;
 mod script;
