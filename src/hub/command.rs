@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::Device;
+use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use super::modules::{Module, ModuleCommand};
+use super::transfers::{Transfer, TransferCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BulkEntry, BulkResult};
@@ -81,6 +83,10 @@ pub enum Command {
     Module(ModuleCommand),
     /// Something about automatic device configurations.
     Configuration(ConfigurationCommand),
+    /// Something about scheduled jobs.
+    Job(JobCommand),
+    /// Something about import and export jobs.
+    Transfer(TransferCommand),
 }
 
 impl Command {
@@ -91,6 +97,8 @@ impl Command {
             Self::Bulk { .. } => true,
             Self::Module(command) => command.writes(),
             Self::Configuration(command) => command.writes(),
+            Self::Job(command) => command.writes(),
+            Self::Transfer(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
             | Self::ListDevices { .. }
@@ -142,6 +150,18 @@ pub enum Reply {
         /// All twins have been seen.
         done: bool,
     },
+    /// The job as it is now, if there is one.
+    Job(Option<Arc<Job>>),
+    /// The jobs, in order of creation.
+    Jobs(Vec<Arc<Job>>),
+    /// The outcomes of jobs on devices, in order of creation.
+    DeviceJobs(Vec<Arc<DeviceJob>>),
+    /// The import or export job as it is now, if there is one.
+    Transfer(Option<Arc<Transfer>>),
+    /// The import and export jobs, in order of creation.
+    Transfers(Vec<Arc<Transfer>>),
+    /// The jobs are a step further.
+    Ran(JobStep),
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -200,6 +220,12 @@ pub enum Record {
     Module(u64, Option<Arc<Module>>),
     /// A configuration, by its [`Configuration::sequence`].
     Configuration(u64, Option<Arc<Configuration>>),
+    /// An import or export job, by its [`Transfer::sequence`].
+    Transfer(u64, Option<Arc<Transfer>>),
+    /// A job, by its [`Job::sequence`].
+    Job(u64, Option<Arc<Job>>),
+    /// A job's outcome on a device, by its [`DeviceJob::sequence`].
+    DeviceJob(u64, Option<Arc<DeviceJob>>),
 }
 
 impl Record {
@@ -208,7 +234,7 @@ impl Record {
         match self {
             Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
             Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
-            Self::Configuration(..) => None,
+            Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) | Self::Transfer(..) => None,
         }
     }
 }

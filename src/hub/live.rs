@@ -18,11 +18,22 @@ pub(super) struct Live {
     clock: Clock,
     /// Told of every change to a configuration that somebody asked for.
     pub(super) configurations_changed: Notify,
+    /// Told of every new job.
+    pub(super) jobs_changed: Notify,
+    /// Told of every new import or export job.
+    pub(super) transfers_changed: Notify,
 }
 
 impl Live {
     pub(super) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
-        Self { hub: Mutex::new(hub), committer, clock, configurations_changed: Notify::new() }
+        Self {
+            hub: Mutex::new(hub),
+            committer,
+            clock,
+            configurations_changed: Notify::new(),
+            jobs_changed: Notify::new(),
+            transfers_changed: Notify::new(),
+        }
     }
 
     /// Returns what time it is for the hub.

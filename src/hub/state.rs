@@ -1,7 +1,8 @@
 //! The whole hub as a pure machine: a command and the time in, an answer and what changed out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
@@ -9,7 +10,10 @@ use super::command::{Change, Command, Outcome, Record, Refusal, Reply, TwinWrite
 use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
+use super::jobs::{JobCommand, JobStep, Jobs};
+use super::lag::Lag;
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
+use super::transfers::Transfers;
 use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
@@ -24,11 +28,17 @@ pub struct Hub {
     devices: BTreeMap<u64, Arc<Device>>,
     pub(super) modules: Modules,
     pub(super) configurations: Configurations,
+    pub(super) jobs: Jobs,
+    transfers: Transfers,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
+    /// How queries see it, when they lag.
+    lag: Option<Lag>,
+    /// The time of the command under way.
+    now: Option<OffsetDateTime>,
 }
 
 /// What a command comes to: the answer, and what is different after it.
@@ -46,8 +56,20 @@ impl Hub {
         hub
     }
 
+    /// Lets queries lag: they see the hub as it was that long ago, as far back as it has been running. What is asked for by
+    /// its id is always current.
+    #[must_use]
+    pub fn with_query_lag(mut self, by: Duration) -> Self {
+        self.lag = (!by.is_zero()).then(|| Lag::new(by));
+        self
+    }
+
     /// Does what a command asks.
     pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
+        self.now = Some(now);
+        if let Some(lag) = &mut self.lag {
+            lag.settle(now);
+        }
         let subject = Subject::of(&command);
         let mut records = Vec::new();
         let reply = self.perform(command, now, &mut records);
@@ -64,6 +86,11 @@ impl Hub {
     fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
         let (reply, record) = match command {
             Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            Command::Job(JobCommand::Run { limit }) => return Ok(Reply::Ran(self.run_jobs(limit, now, records))),
+            Command::Job(JobCommand::Finish { device_job, outcome }) => {
+                self.finish_method(device_job, outcome, now, records);
+                return Ok(Reply::Ran(JobStep::default()));
+            }
             Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
                 return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
             }
@@ -88,6 +115,8 @@ impl Hub {
             (Ok(Reply::Counts { .. }), _) => self.revision,
             (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
             (_, Subject::Configurations) => self.configurations.latest,
+            (_, Subject::Jobs) => self.jobs.latest,
+            (_, Subject::Transfers) => self.transfers.latest,
             (Ok(Reply::Device(device)), _) => device.revision,
             (Ok(Reply::Module(module)), _) => module.revision,
             (_, Subject::Twin(id)) => {
@@ -138,11 +167,16 @@ impl Hub {
             }
             Command::CountDevices => Ok((Reply::Counts { total: self.devices.len(), enabled: self.enabled }, None)),
             Command::ScanDevices { after, limit } => {
-                Ok((Reply::Devices(self.devices_after(after).take(limit).cloned().collect()), None))
+                Ok((Reply::Devices(self.devices_for_queries(after).take(limit).cloned().collect()), None))
             }
             Command::FindDevices { ids } => {
-                let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
-                let mut found: Vec<_> = ids.filter_map(|id| self.find(&id).cloned()).collect();
+                let mut found: Vec<_> = match &self.lag {
+                    Some(lag) => self.find_as_queries_do(lag, &ids),
+                    None => {
+                        let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
+                        ids.filter_map(|id| self.find(&id).cloned()).collect()
+                    }
+                };
                 found.sort_unstable_by_key(|device| device.sequence);
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
@@ -156,6 +190,10 @@ impl Hub {
             Command::Configuration(command) => {
                 self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
+            Command::Transfer(command) => {
+                self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
+            }
+            Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
             Command::Bulk { .. } => unreachable!("done step by step"),
         }
     }
@@ -235,14 +273,33 @@ impl Hub {
         self.revision + 1
     }
 
+    /// Returns the last place in the order of creation that was given.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     /// Returns the devices after one, in order of creation.
     pub(super) fn devices_after(&self, after: u64) -> impl Iterator<Item = &Arc<Device>> {
         let next = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         self.devices.range(next).map(|(_, device)| device)
     }
 
+    /// Returns the devices after one as queries see them.
+    pub(super) fn devices_for_queries(&self, after: u64) -> Box<dyn Iterator<Item = &Arc<Device>> + '_> {
+        match &self.lag {
+            Some(lag) => Box::new(lag.scan(&self.devices, after)),
+            None => Box::new(self.devices_after(after)),
+        }
+    }
+
     pub(super) fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
         self.devices.get(self.sequences.get(id)?)
+    }
+
+    fn find_as_queries_do(&self, lag: &Lag, ids: &[String]) -> Vec<Arc<Device>> {
+        let ids: HashSet<DeviceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let unchanged = ids.iter().filter_map(|id| self.find(id)).filter(|device| lag.seen(device.sequence).is_none());
+        unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
     }
 
     fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
@@ -273,6 +330,9 @@ impl Hub {
 
     /// Makes a change that was decided on, with all that follows from it.
     pub(super) fn write(&mut self, record: Record, records: &mut Vec<Record>) {
+        if let (Some(lag), Some(now), Record::Device(sequence, after)) = (&mut self.lag, self.now, &record) {
+            lag.change(*sequence, self.devices.get(sequence).cloned(), after.clone(), now);
+        }
         if let Record::Device(sequence, None) = &record
             && let Some(device) = self.devices.get(sequence)
         {
@@ -312,6 +372,21 @@ impl Hub {
                 self.last_sequence = self.last_sequence.max(sequence);
                 self.configurations.put(configuration);
             }
+            Record::Transfer(sequence, Some(transfer)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.transfers.put(transfer);
+            }
+            Record::Transfer(sequence, None) => self.transfers.remove(sequence, self.next_revision()),
+            Record::Job(sequence, Some(job)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put(job);
+            }
+            Record::Job(sequence, None) => self.jobs.remove(sequence, self.next_revision()),
+            Record::DeviceJob(sequence, Some(it)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put_device_job(it);
+            }
+            Record::DeviceJob(sequence, None) => self.jobs.remove_device_job(sequence, self.next_revision()),
             Record::Configuration(sequence, None) => self.configurations.remove(sequence, self.next_revision()),
         }
     }
@@ -323,6 +398,10 @@ enum Subject {
     Twin(TwinId),
     /// Configurations, and which there are.
     Configurations,
+    /// Jobs, and which there are.
+    Jobs,
+    /// Import and export jobs, and which there are.
+    Transfers,
     /// More than can be told.
     Many,
 }
@@ -339,6 +418,8 @@ impl Subject {
                 None => Self::Many,
             },
             Command::Configuration(_) => Self::Configurations,
+            Command::Job(_) => Self::Jobs,
+            Command::Transfer(_) => Self::Transfers,
             Command::Bulk { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices

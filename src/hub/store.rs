@@ -21,8 +21,10 @@ use super::command::{Change, Record};
 use super::configurations::Configuration;
 use super::device::Device;
 use super::folder::Folder;
+use super::jobs::{DeviceJob, Job};
 use super::modules::Module;
 use super::state::Hub;
+use super::transfers::Transfer;
 
 const FILE: &str = "hub.redb";
 /// A device by its place in the order of creation.
@@ -31,6 +33,12 @@ const DEVICES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("devices")
 const MODULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("modules");
 /// A configuration by its place in the order of creation.
 const CONFIGURATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("configurations");
+/// A job by its place in the order of creation.
+const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
+/// A job's outcome on a device by its place in the order of creation.
+const DEVICE_JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("device jobs");
+/// An import or export job by its place in the order of creation.
+const TRANSFERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("import and export jobs");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
@@ -125,16 +133,23 @@ enum Table {
     Devices,
     Modules,
     Configurations,
+    Jobs,
+    DeviceJobs,
+    Transfers,
 }
 
 impl Table {
-    const ALL: [Self; 3] = [Self::Devices, Self::Modules, Self::Configurations];
+    const ALL: [Self; 6] =
+        [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs, Self::Transfers];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         match self {
             Self::Devices => DEVICES,
             Self::Modules => MODULES,
             Self::Configurations => CONFIGURATIONS,
+            Self::Jobs => JOBS,
+            Self::DeviceJobs => DEVICE_JOBS,
+            Self::Transfers => TRANSFERS,
         }
     }
 
@@ -144,6 +159,9 @@ impl Table {
             Self::Devices => "device",
             Self::Modules => "module",
             Self::Configurations => "configuration",
+            Self::Jobs => "job",
+            Self::DeviceJobs => "device job",
+            Self::Transfers => "import or export job",
         }
     }
 
@@ -152,6 +170,9 @@ impl Table {
             Record::Device(sequence, _) => (Self::Devices, *sequence),
             Record::Module(sequence, _) => (Self::Modules, *sequence),
             Record::Configuration(sequence, _) => (Self::Configurations, *sequence),
+            Record::Job(sequence, _) => (Self::Jobs, *sequence),
+            Record::DeviceJob(sequence, _) => (Self::DeviceJobs, *sequence),
+            Record::Transfer(sequence, _) => (Self::Transfers, *sequence),
         }
     }
 
@@ -159,6 +180,9 @@ impl Table {
         Ok(match self {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
+            Self::Transfers => Record::Transfer(key, Some(Arc::new(Transfer::from_record(key, bytes)?))),
+            Self::Jobs => Record::Job(key, Some(Arc::new(Job::from_record(key, bytes)?))),
+            Self::DeviceJobs => Record::DeviceJob(key, Some(Arc::new(DeviceJob::from_record(key, bytes)?))),
             Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
         })
     }
@@ -169,6 +193,9 @@ fn encode(record: &Record) -> Option<Vec<u8>> {
     match record {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
+        Record::Transfer(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
+        Record::Job(_, job) => job.as_ref().map(|job| job.to_record()),
+        Record::DeviceJob(_, it) => it.as_ref().map(|it| it.document.as_str().as_bytes().to_vec()),
         Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
     }
 }

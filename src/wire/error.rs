@@ -77,6 +77,8 @@ codes! {
     IotHubQuotaExceeded 403002 403,
     /// Another import or export job is running.
     JobQuotaExceeded 403003 403,
+    /// The hub's tier does not have it.
+    OperationNotAvailableInCurrentTier 403010 403,
     /// No such device, or no such twin.
     DeviceNotFound 404001 404,
     /// No such job.
@@ -115,6 +117,8 @@ codes! {
     ThrottlingBacklogTimeout 429003 429,
     /// As many jobs are waiting and running as may.
     ThrottlingMaxActiveJobCountExceeded 0 429,
+    /// It took too long.
+    GenericTimeout 0 500,
     /// The service failed; try again.
     ServerError 500001 500,
     /// The service is not there; try again.
@@ -230,6 +234,14 @@ pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, time
         "message": text,
         "trackingId": tracking_id,
         "timestampUtc": timestamp,
+    })
+}
+
+/// Writes the body that import and export jobs over the quota answer with: lines of text in place of a code.
+pub fn encode_lines_body(code: ErrorCode, text: &str, timestamp: &str) -> Value {
+    json!({
+        "Message": format!("Error: {} {code}\nMessage: {text}\nTimestamp: {timestamp}", code.status()),
+        "ExceptionMessage": "",
     })
 }
 

@@ -8,11 +8,14 @@ pub mod bulk;
 pub mod configurations;
 pub mod connection_string;
 pub mod error;
+pub mod faults;
+pub mod jobs;
 pub mod modules;
 pub mod query;
 pub mod registry;
 pub mod sas;
 pub mod secret;
+pub mod transfers;
 pub mod twins;
 
 pub use connection_string::ConnectionString;

@@ -1,10 +1,15 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
+mod azurite;
 mod bad_input;
 mod docs;
+mod faults;
+mod interrupt;
 mod kill;
 mod modules;
 mod python;
+mod python_entra;
+mod python_registry;
 mod race;
 mod story;
 mod support;

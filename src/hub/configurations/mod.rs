@@ -1,7 +1,7 @@
 //! Automatic device configurations: what one is, who may change what of it, and where all are found (docs: Automatic device and
 //! module management using the Azure portal).
 //!
-//! Read [`Configuration`] first. [`check`] says which contents, conditions and metrics there can be; [`evaluation`] is what makes
+//! Read [`Configuration`] first. `check` says which contents, conditions and metrics there can be; `evaluation` is what makes
 //! them true in the twins, a slice of the fleet at a time.
 
 mod check;

@@ -38,7 +38,7 @@ macro_rules! needs {
     };
 }
 
-needs! { RegistryRead RegistryWrite ServiceConnect Configurations }
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations Jobs Administer }
 
 /// A request that may be done: its version is served and its token has the right `R`.
 pub(super) struct Call<R> {
@@ -62,7 +62,11 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
             return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
         }
         let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
-        context.access.check(authorization, parts.uri.path(), R::RIGHT, context.live.now())?;
+        let now = context.live.now();
+        context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?;
+        if let Some(admission) = &context.admission {
+            admission.admit(parts, now).await?;
+        }
         Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
     }
 }
@@ -91,6 +95,11 @@ impl<R> Call<R> {
     /// Returns the path's second segment, decoded: the id of something that has no type of its own.
     pub(super) fn second_segment(&self) -> Result<String, Refusal> {
         self.segment(1)
+    }
+
+    /// Returns the path's third segment, decoded: a job's id.
+    pub(super) fn third_segment(&self) -> Result<String, Refusal> {
+        self.segment(2)
     }
 
     /// Returns the condition that the request sets.

@@ -19,6 +19,7 @@ use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, json, text_of};
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::device::Document;
+use crate::hub::jobs::JobCommand;
 use crate::hub::modules::ModuleCommand;
 use crate::query::{self, BoundQuery, Collection};
 use crate::wire::ErrorCode;
@@ -39,10 +40,7 @@ pub(super) async fn post(
     let text = text.ok_or_else(|| Refusal::new(ErrorCode::ArgumentNull, "the body has no query"))?;
     let size = page_size(&call.headers)?;
     let query = compile(&text)?;
-    let from = match text_of(&call.headers, &HeaderName::from_static(CONTINUATION_HEADER)) {
-        None | Some("") => Cursor::default(),
-        Some(continuation) => Cursor::decode(continuation, &text)?,
-    };
+    let from = continuation(&call.headers, &text)?;
     let page = match query.is_aggregate() {
         true => aggregate_page(&context, &query, from, size).await?,
         false => row_page(&context, &query, from, size).await?,
@@ -76,6 +74,36 @@ fn page_size(headers: &HeaderMap) -> Result<usize, Refusal> {
             ErrorCode::ArgumentInvalid,
             format!("{MAX_ITEM_COUNT_HEADER} must be a positive decimal number"),
         )),
+    }
+}
+
+/// Answers with the page of `rows` that the headers ask for. The rows come with their places in the order of creation, and `of`
+/// says what they are rows of, so that a continuation is good for nothing else.
+pub(super) fn page_of(
+    headers: &HeaderMap,
+    of: &str,
+    rows: impl Iterator<Item = (u64, String)>,
+    item_type: ItemType,
+) -> Result<Response, Refusal> {
+    let size = page_size(headers)?;
+    let from = continuation(headers, of)?;
+    let mut page = Page::default();
+    let mut last = from.after;
+    for (sequence, row) in rows.filter(|(sequence, _)| *sequence > from.after) {
+        if page.rows == size {
+            page.next = Some(Cursor { after: last, rows: from.rows + size as u64 });
+            break;
+        }
+        page.push(&row);
+        last = sequence;
+    }
+    Ok(page.into_response(of, item_type))
+}
+
+fn continuation(headers: &HeaderMap, of: &str) -> Result<Cursor, Refusal> {
+    match text_of(headers, &HeaderName::from_static(CONTINUATION_HEADER)) {
+        None | Some("") => Ok(Cursor::default()),
+        Some(continuation) => Cursor::decode(continuation, of),
     }
 }
 
@@ -231,8 +259,10 @@ impl<'a> Fleet<'a> {
             (Collection::Devices | Collection::Modules, Some(ids)) => {
                 Self::Named { context, collection, after, ids: ids.into_iter().map(str::to_owned).collect() }
             }
-            (Collection::Devices | Collection::Modules, None) => Self::All { context, collection, after },
-            (Collection::Jobs, _) => Self::Nobody,
+            // Whose the outcomes of jobs are is asked of each.
+            (Collection::Devices | Collection::Modules, None) | (Collection::Jobs, _) => {
+                Self::All { context, collection, after }
+            }
         }
     }
 
@@ -243,7 +273,8 @@ impl<'a> Fleet<'a> {
                 tokio::task::yield_now().await;
                 let command = match collection {
                     Collection::Modules => Command::Module(ModuleCommand::Scan { after: *after, limit: SLICE }),
-                    _ => Command::ScanDevices { after: *after, limit: SLICE },
+                    Collection::Jobs => Command::Job(JobCommand::Scan { after: *after, limit: SLICE }),
+                    Collection::Devices => Command::ScanDevices { after: *after, limit: SLICE },
                 };
                 let slice = find(context, command).await?;
                 *after = slice.last().map_or(*after, |found| found.sequence);
@@ -272,6 +303,9 @@ async fn find(context: &Context, command: Command) -> Result<Vec<Found>, Refusal
         }
         Reply::Modules(modules) => {
             modules.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
+        }
+        Reply::DeviceJobs(all) => {
+            all.iter().map(|it| Found { sequence: it.sequence, document: it.document.clone() }).collect()
         }
         other => unreachable!("these commands answer with twins, and not {other:?}"),
     })

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{Sandbox, clock};
 use crate::hub::command::{Command, Entropy, Reply, TwinWrite};
 use crate::hub::configurations::ConfigurationCommand;
+use crate::hub::jobs::JobCommand;
 use crate::hub::modules::ModuleCommand;
 use crate::hub::{HubOptions, OfflineHub, start};
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
@@ -207,6 +208,8 @@ enum Step {
     PutConfiguration { id: u8, value: u8, update: bool },
     DeleteConfiguration { id: u8 },
     Evaluate,
+    CreateJob { id: u8, value: u8 },
+    RunJobs,
     Bulk { device: u8, mode: u8, value: u8 },
     PutModule { device: u8, module: u8, update: bool },
     DeleteModule { device: u8, module: u8 },
@@ -228,6 +231,8 @@ mod laws {
                 .prop_map(|(id, value, update)| Step::PutConfiguration { id, value, update }),
             1 => (0..2u8).prop_map(|id| Step::DeleteConfiguration { id }),
             2 => Just(Step::Evaluate),
+            2 => (0..3u8, 1..4u8).prop_map(|(id, value)| Step::CreateJob { id, value }),
+            3 => Just(Step::RunJobs),
             2 => (0..3u8, 0..9u8, 0..4u8).prop_map(|(device, mode, value)| Step::Bulk { device, mode, value }),
             1 => (0..3u8, 0..2u8).prop_map(|(device, module)| Step::DeleteModule { device, module }),
             3 => (0..3u8, any::<bool>(), any::<bool>())
@@ -284,6 +289,19 @@ mod laws {
             Step::DeleteConfiguration { id } => {
                 Command::Configuration(ConfigurationCommand::Delete { id: format!("c{id}"), if_match: IfMatch::Any })
             }
+            Step::CreateJob { id, value } => {
+                let body = json!({
+                    "type": "scheduleUpdateTwin",
+                    "queryCondition": format!("tags.t >= {value}"),
+                    "updateTwin": {"etag": "*", "tags": {"t": value}},
+                });
+                Command::Job(JobCommand::Create {
+                    id: format!("j{id}"),
+                    body: Box::new(serde_json::from_value(body).expect("a body")),
+                    active_limit: 2,
+                })
+            }
+            Step::RunJobs => Command::Job(JobCommand::Run { limit: 2 }),
             Step::Evaluate => Command::Configuration(ConfigurationCommand::Evaluate { limit: 99 }),
             Step::Bulk { device: n, mode, value } => {
                 let modes = [
@@ -334,6 +352,18 @@ mod laws {
             }
             other => panic!("{other:?}"),
         }
+        match hub.handle(Command::Job(JobCommand::List)).expect("jobs") {
+            Reply::Jobs(jobs) => {
+                all.extend(jobs.iter().map(|job| serde_json::to_string(&**job).expect("JSON")));
+            }
+            other => panic!("{other:?}"),
+        }
+        match hub.handle(Command::Job(JobCommand::Scan { after: 0, limit: 999 })).expect("outcomes") {
+            Reply::DeviceJobs(outcomes) => {
+                all.extend(outcomes.iter().map(|it| format!("{} {}", it.sequence, it.document.as_str())));
+            }
+            other => panic!("{other:?}"),
+        }
         match hub.handle(Command::CountDevices).expect("counts") {
             Reply::Counts { total, enabled } => all.push(format!("{total} {enabled}")),
             other => panic!("{other:?}"),
@@ -347,7 +377,7 @@ mod laws {
         /// Whatever is asked, and wherever the folder is closed and opened in between: the answers are the same as those of a
         /// hub that never stopped, and so is what is there in the end.
         #[test]
-        fn a_folder_opens_as_it_was_closed(steps in proptest::collection::vec(step(), 1..20)) {
+        fn a_folder_opens_as_it_was_closed(steps in proptest::collection::vec(step(), 1..30)) {
             let (folder, other) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
             let mut hub = OfflineHub::open(folder.path(), clock()).expect("a hub");
             let mut unbroken = OfflineHub::open(other.path(), clock()).expect("a hub");

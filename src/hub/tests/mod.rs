@@ -5,10 +5,16 @@ mod bulk;
 mod configurations;
 mod contract;
 mod durability;
+mod entra;
+mod faults;
+mod jobs;
+mod lag;
+mod limits;
 mod machine;
 mod modules;
 mod queries;
 mod robustness;
+mod transfers;
 
 use std::sync::Arc;
 
