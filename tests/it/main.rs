@@ -8,6 +8,7 @@ mod interrupt;
 mod kill;
 #[cfg(target_os = "linux")]
 mod node_device;
+mod modules;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;
