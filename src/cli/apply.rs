@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::args::{ApplyArgs, HubArgs};
 use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
+use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::{check, interrupt, manifest, plan};
+use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::client::{Backoff, HubClient};
 use crate::plan::{ApprovedPlan, Consent, Plan, approve, guard};
@@ -28,12 +29,12 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     context.out.flush()?;
     guard::check(&plan)?;
     let outcome = if plan.is_empty() {
-        let stop = listen();
+        let stop = listen()?;
         verify(context, &connection.client, &plan, &stop).await?
     } else {
         let consent = if args.yes { Consent::Flag } else { ask(context)? };
         let plan = approve(plan, consent)?;
-        let stop = listen();
+        let stop = listen()?;
         let report = send(context, &connection.client, &plan, &args.hub, &stop).await?;
         let applied = outcome_of(&report);
         if report.interrupted || report.halted.is_some() {
@@ -122,11 +123,12 @@ fn ask(context: &mut Context) -> CliResult<Consent> {
 }
 
 /// From here on Ctrl-C is a wish, not an end.
-fn listen() -> Stop {
+fn listen() -> CliResult<Stop> {
     let stop = Stop::new();
     let wish = stop.clone();
-    tokio::spawn(interrupt::first_and_second(move || wish.request()));
-    stop
+    let interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
+    tokio::spawn(interrupts.first_and_second(move || wish.request()));
+    Ok(stop)
 }
 
 async fn send(

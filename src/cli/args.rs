@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use super::context::ColourChoice;
+use crate::hub::Tier;
 use crate::twin::{DeviceId, HubHost};
 
 /// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
@@ -350,11 +351,17 @@ pub enum RenderFormat {
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
 pub enum HubCommand {
-    /// Show what would change on the hub; changes nothing
+    /// Serve the embedded hub until Ctrl-C
+    ///
+    /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
+    /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
     Serve(ServeArgs),
     /// Add, list and show devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Show, set and clear how an embedded hub misbehaves, while it runs
+    #[command(subcommand, after_help = FAULTS_HELP)]
+    Faults(FaultsCommand),
 }
 
 /// The options of `twinctl hub serve`.
@@ -395,7 +402,90 @@ pub struct ServeArgs {
     /// Append a line of JSON for each request
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request_log: Option<PathBuf>,
+
+    /// Evaluate automatic device configurations so often [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub evaluate_configurations: Option<Duration>,
+
+    /// How it behaves.
+    #[command(flatten)]
+    pub behaviour: BehaviourArgs,
 }
+
+/// What a hub is asked to be like.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Behaviour, off unless asked for")]
+pub struct BehaviourArgs {
+    /// Keep the throttles and the daily quota of a tier: F1, B1, B2, B3, S1, S2 or S3
+    #[arg(long, value_name = "TIER")]
+    pub tier: Option<Tier>,
+
+    /// How many units of the tier
+    #[arg(long, value_name = "N", default_value = "1", requires = "tier")]
+    pub units: u32,
+
+    /// Let queries answer from the state of so long ago
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub query_lag: Option<Duration>,
+
+    /// Let each request take so long, half as much or half as much again by chance
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub latency: Option<Duration>,
+
+    /// Misbehave by these rules, or by those in this file; `twinctl hub faults --help` has the language
+    #[arg(long, value_name = "FILE|RULES")]
+    pub faults: Option<String>,
+
+    /// Take Microsoft Entra tokens signed by a key of this JSON Web Key Set, which has `issuer` beside `keys`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub entra_issuer: Option<PathBuf>,
+}
+
+/// Show, set and clear how an embedded hub misbehaves
+#[derive(Debug, Subcommand)]
+pub enum FaultsCommand {
+    /// Show the rules, and for how many requests each was and was due
+    Show {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Put these rules in the place of those that are there
+    Set {
+        /// Rules, or a file of them
+        #[arg(value_name = "FILE|RULES")]
+        rules: String,
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+    /// Take all rules away
+    Clear {
+        /// Which hub.
+        #[command(flatten)]
+        hub: HubArgs,
+    },
+}
+
+const FAULTS_HELP: &str = "\
+A rule says which requests, what happens, and how often:
+  PATCH,PUT  /twins/*        429          20%
+  GET        /twins/press-*  503          first 3
+  *          /devices/query  half         every 5th
+  *          *               slow 20ms..2s
+  seed 7
+
+Methods: one, several with commas, or * for all. Paths: * for any; within one, * stands for any
+characters but /, and ** for any at all. What happens: a status from 400 to 599; reset-before or
+reset-after (the connection breaks before or after the request is done); slow TIME or slow
+TIME..TIME; half (half of the answer comes); garbage (the answer is nonsense). How often: a share
+by chance, first N, every Nth, or nothing for always.
+
+A rule ends with its line or with `;`, and a word that begins with # begins a comment. The first
+rule that is due decides; slow ones let the next go on. The seed makes chance repeatable.
+
+Example:
+  twinctl hub faults set 'PATCH /twins/* reset-after 10%; GET * 503 first 2' --connection-string ...";
 
 /// Add, list and show devices.
 #[derive(Debug, Subcommand)]

@@ -44,10 +44,19 @@ pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection>
     match (&args.hub, &args.connection_string) {
         (Some(_), Some(_)) => Err(CliError::new("both --hub and --connection-string are given, and each names a hub")),
         (Some(HubName::Embedded(folder)), None) => embedded(context, args, folder.as_deref()).await,
-        (Some(HubName::Host(host)), None) => Err(CliError::new(format!(
-            "--hub {host} alone does not say who you are, and signing in with Entra ID is not there yet"
-        ))
-        .hint(format!("give a shared access policy: --connection-string, or {CONNECTION_STRING} in the environment"))),
+        (Some(HubName::Host(host)), None) => match context.variable(CONNECTION_STRING) {
+            // Which hub and who one is may come from two places, as long as they agree.
+            Some(text) => match ConnectionString::parse(&text)?.host {
+                named if named == *host => remote(context, args, &text),
+                named => Err(CliError::new(format!("--hub says {host}, and {CONNECTION_STRING} is for {named}"))),
+            },
+            None => Err(CliError::new(format!(
+                "--hub {host} alone does not say who you are, and signing in with Entra ID is not there yet"
+            ))
+            .hint(format!(
+                "give a shared access policy: --connection-string, or {CONNECTION_STRING} in the environment"
+            ))),
+        },
         (None, Some(text)) => remote(context, args, text),
         (None, None) => match context.variable(CONNECTION_STRING) {
             Some(text) => remote(context, args, &text),
@@ -93,7 +102,7 @@ async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> C
     let ready = hub.ready();
     let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
     // Its port is another each time; a plan made yesterday is to find the same hub today.
-    connection.host = name.parse().map_err(|error: crate::twin::IdError| CliError::from_error(error))?;
+    connection.host = name.parse().map_err(CliError::from_error)?;
     let mut options = options(context, args, connection);
     options.address = Some(hub.https_addr());
     let ca = std::fs::read(&ready.ca_file);
@@ -177,7 +186,9 @@ mod tests {
             (&[], &[], Err("error: no hub is given\nhint: IOTHUB_CONNECTION_STRING")),
             (&[], &[(CONNECTION_STRING, "")], Err("error: no hub is given")),
             (&["--hub", "h", "--connection-string", STRING], &[], Err("error: both --hub and --connection-string")),
-            (&["--hub", "my-hub.azure-devices.net"], variable, Err("error: --hub my-hub.azure-devices.net alone")),
+            (&["--hub", "my-hub.azure-devices.net"], &[], Err("error: --hub my-hub.azure-devices.net alone")),
+            (&["--hub", "other"], variable, Err("error: --hub says other, and IOTHUB_CONNECTION_STRING is for hub")),
+            (&["--hub", "HUB"], variable, Ok("hub")),
             (
                 &["--connection-string", STRING, "--ca-file", "/nowhere"],
                 &[],

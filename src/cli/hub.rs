@@ -1,17 +1,19 @@
-//! `twinctl hub serve`, `twinctl hub device`
+//! `twinctl hub serve`, `twinctl hub device`, `twinctl hub faults`
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::args::{DeviceCommand, DeviceTarget, HubCommand, ServeArgs};
+use super::args::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
 use super::connect::connect;
 use super::context::Context;
 use super::file;
-use super::interrupt::interrupted;
+use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::hub::{HubOptions, OfflineHub, Ready};
+use crate::diagnostic::Source;
+use crate::hub::{FaultSpec, HubOptions, OfflineHub, Ready};
 use crate::render::style::Palette;
 use crate::render::{number, table};
 use crate::twin::{DeviceId, Lookup, Object, TwinId};
@@ -27,18 +29,30 @@ pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResul
         HubCommand::Device(DeviceCommand::Add { ids, target }) => add(context, ids, target).await,
         HubCommand::Device(DeviceCommand::List { target }) => list(context, target).await,
         HubCommand::Device(DeviceCommand::Show { id, target }) => show(context, id, target).await,
+        HubCommand::Faults(command) => faults(context, command).await,
     }
 }
 
 async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
+    let BehaviourArgs { tier, units, query_lag, latency, faults, entra_issuer } = &args.behaviour;
+    let defaults = HubOptions::loopback(context.resolve(&args.data));
     let options = HubOptions {
+        tier: *tier,
+        units: *units,
+        query_lag: query_lag.unwrap_or_default(),
+        latency: latency.unwrap_or_default(),
+        faults: faults.as_deref().map(|rules| read_faults(context, rules)).transpose()?.unwrap_or_default(),
+        entra_issuer: entra_issuer.as_deref().map(|path| context.resolve(path)),
         https: args.https,
         mqtt: Some(args.mqtt.unwrap_or_else(|| mqtt_beside(args.https))),
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
-        ..HubOptions::loopback(context.resolve(&args.data))
+        evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
+        ..defaults
     };
     let running = crate::hub::start(options, super::hub_clock(context)).await?;
+    // Before anybody is told that it listens, so that whoever waits for that can stop it.
+    let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = running.ready();
     if let Some(path) = &args.ready_file {
         let text = serde_json::to_string_pretty(ready).expect("a ready file is strings") + "\n";
@@ -49,9 +63,62 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let text = ready_text(ready, context.out.palette);
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
-    interrupted().await.map_err(|error| CliError::doing("waiting for a signal to stop", error))?;
+    interrupts.next().await;
     context.say("stopping: requests under way finish");
     running.stop().await;
+    Ok(Outcome::Done)
+}
+
+/// Reads rules from a file of this name, or from the text itself.
+fn read_faults(context: &Context, text: &str) -> CliResult<FaultSpec> {
+    let path = context.resolve(Path::new(text));
+    let source = match path.is_file() {
+        true => {
+            let rules = std::fs::read_to_string(&path);
+            let rules = rules.map_err(|error| CliError::doing(format!("reading the faults in {text}"), error))?;
+            Source::new(text, rules)
+        }
+        // A rule has several words.
+        false if !text.trim().contains(char::is_whitespace) => {
+            return Err(CliError::new(format!("there is no file {text}, and it is no rule either"))
+                .hint("a rule is METHOD PATH FAULT, and how often: PATCH /twins/* 429 20%"));
+        }
+        false => Source::new("<faults>", text),
+    };
+    Ok(FaultSpec::parse(&source)?)
+}
+
+async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
+    // Mistakes are found before anybody is asked.
+    let rules = match command {
+        FaultsCommand::Set { rules, .. } => Some(read_faults(context, rules)?.to_string()),
+        FaultsCommand::Show { .. } | FaultsCommand::Clear { .. } => None,
+    };
+    let (FaultsCommand::Show { hub } | FaultsCommand::Set { hub, .. } | FaultsCommand::Clear { hub }) = command;
+    let connection = connect(context, hub).await?;
+    let client = &connection.client;
+    let answer = match (command, rules) {
+        (FaultsCommand::Set { .. }, Some(rules)) => client.set_faults(rules).await,
+        (FaultsCommand::Clear { .. }, _) => client.clear_faults().await,
+        (FaultsCommand::Show { .. } | FaultsCommand::Set { .. }, _) => client.faults().await,
+    };
+    let report =
+        answer.map_err(|error| CliError::from(error).hint("only `twinctl hub serve` can be told to misbehave"))?;
+    connection.close().await;
+    if report.rules.is_empty() {
+        context.say("no faults: the hub behaves well");
+    }
+    let rows: Vec<Value> = report
+        .rules
+        .iter()
+        .map(|rule| json!({"rule": rule.rule, "requests": rule.matched, "due": rule.fired}))
+        .collect();
+    let columns = ["requests", "due", "rule"];
+    let text = table::Table::new(context.out.palette, context.out.width).listing(Some(&columns)).page(&rows);
+    context.out.write_all(text.as_bytes())?;
+    if let Some(seed) = report.spec.lines().last().filter(|line| line.starts_with("seed ")) {
+        writeln!(context.out, "{seed}")?;
+    }
     Ok(Outcome::Done)
 }
 

@@ -2,31 +2,48 @@
 
 use std::io;
 
-/// Waits until the user, or whoever runs this, wants it to stop.
-pub(super) async fn interrupted() -> io::Result<()> {
+use super::Outcome;
+
+/// What the user, or whoever runs this, says to make it stop. From its making on, no signal is lost and none ends the process
+/// by itself.
+pub(super) struct Interrupts {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
 }
 
-/// Waits for a first signal and calls `first`; a second one ends the process at once, with 130.
-pub(super) async fn first_and_second(first: impl FnOnce()) {
-    if interrupted().await.is_err() {
-        // Nothing listens then, and a signal ends the process as it always does.
-        return std::future::pending().await;
+impl Interrupts {
+    /// Begins to listen. Inside a runtime only.
+    pub(super) fn listen() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    first();
-    if interrupted().await.is_ok() {
-        #[expect(clippy::exit, reason = "the user asks for it a second time; what was sent is the hub's to finish")]
-        std::process::exit(i32::from(super::Outcome::Interrupted.code()));
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
-    std::future::pending().await
+
+    /// Waits for a first one and calls `first`; a second one ends the process at once, with 130.
+    pub(super) async fn first_and_second(mut self, first: impl FnOnce()) {
+        self.next().await;
+        first();
+        self.next().await;
+        // The user asks for it a second time; what was sent is the hub's to finish.
+        std::process::exit(i32::from(Outcome::Interrupted.code()));
+    }
 }

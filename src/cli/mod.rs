@@ -25,6 +25,7 @@ use clap::Parser;
 
 use args::{Arguments, Command, HubCommand};
 pub use context::Context;
+use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
@@ -62,10 +63,12 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
         if handles_signals(command) {
             return dispatch(context, command).await;
         }
+        let interrupts = Interrupts::listen();
+        let mut interrupts = interrupts.map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
         tokio::select! {
             result = dispatch(context, command) => result,
             // Dropping the command on the way out removes what is temporary.
-            Ok(()) = interrupt::interrupted() => Ok(Outcome::Interrupted),
+            () = interrupts.next() => Ok(Outcome::Interrupted),
         }
     })
 }

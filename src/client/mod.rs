@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod error;
+mod faults;
 pub mod pages;
 pub mod retry;
 mod send;

@@ -263,7 +263,14 @@ fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now:
     let retry_after = text(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     match (status, hub.code()) {
         (401, _) => Error::Unauthorized { request, hub, clock_ahead: text(DATE).and_then(|date| ahead(now, date)) },
-        (403, Some(ErrorCode::IotHubQuotaExceeded | ErrorCode::JobQuotaExceeded)) => Error::Refused { request, hub },
+        (
+            403,
+            Some(
+                ErrorCode::IotHubQuotaExceeded
+                | ErrorCode::JobQuotaExceeded
+                | ErrorCode::OperationNotAvailableInCurrentTier,
+            ),
+        ) => Error::Refused { request, hub },
         (403, Some(_)) => Error::Unauthorized { request, hub, clock_ahead: None },
         (404, Some(_)) => Error::NotFound { request, hub },
         (409, Some(ErrorCode::DeviceAlreadyExists | ErrorCode::ModuleAlreadyExistsOnDevice)) => {

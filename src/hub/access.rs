@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use http::Method;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::HubStartError;
 use super::command::Refusal;
+use super::entra::Entra;
 use super::folder::Folder;
+use super::{HubStartError, operation};
 use crate::wire::sas::{Key, Token, covers};
 use crate::wire::{ErrorCode, Secret, decode_segment};
 
@@ -20,6 +22,12 @@ pub(super) enum Right {
     RegistryWrite,
     ServiceConnect,
     DeviceConnect,
+    /// Automatic device configurations: RegistryRead, RegistryWrite and ServiceConnect together.
+    Configurations,
+    /// Scheduled jobs: the same.
+    Jobs,
+    /// What the service has no name for: to tell the embedded hub how to behave.
+    Administer,
 }
 
 impl Right {
@@ -29,15 +37,20 @@ impl Right {
             Self::RegistryWrite => "RegistryWrite",
             Self::ServiceConnect => "ServiceConnect",
             Self::DeviceConnect => "DeviceConnect",
+            Self::Configurations | Self::Jobs => "RegistryRead, RegistryWrite and ServiceConnect",
+            Self::Administer => "Administer",
         }
     }
 }
 
 /// The default policies with their rights.
 const POLICIES: [(&str, &[Right]); 5] = {
-    use Right::{DeviceConnect, RegistryRead, RegistryWrite, ServiceConnect};
+    use Right::{Administer, Configurations, DeviceConnect, Jobs, RegistryRead, RegistryWrite, ServiceConnect};
     [
-        ("iothubowner", &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect]),
+        (
+            "iothubowner",
+            &[RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect, Configurations, Jobs, Administer],
+        ),
         ("service", &[ServiceConnect]),
         ("device", &[DeviceConnect]),
         ("registryRead", &[RegistryRead]),
@@ -113,6 +126,8 @@ pub(super) struct Access {
     policies: Policies,
     /// The names under which the hub is reached, in lower case, IPv6 addresses in brackets.
     hosts: Vec<String>,
+    /// Whose Entra tokens are taken, if anybody's.
+    entra: Option<Entra>,
 }
 
 impl Access {
@@ -127,9 +142,38 @@ impl Access {
             hosts.push(format!("{host}:{port}"));
             hosts.push(host);
         }
-        Self { policies, hosts }
+        Self { policies, hosts, entra: None }
     }
 
+    /// Takes the tokens of an Entra issuer, too.
+    pub(super) fn with_entra(self, entra: Option<Entra>) -> Self {
+        Self { entra, ..self }
+    }
+
+    /// Lets a request of the service API through, or says why not. A policy must have the right `needed`; the roles of an Entra
+    /// token must allow what the request does. `path` is as it came.
+    pub(super) fn check_request(
+        &self,
+        authorization: Option<&str>,
+        method: &Method,
+        path: &str,
+        needed: Right,
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
+        if let Some(entra) = &self.entra
+            && let Some(token) = authorization.and_then(bearer)
+        {
+            let allowed = match operation::of(method, path) {
+                Some(operation) => entra.check(token, operation.actions, now),
+                None => Err("no Entra role allows this; a shared access policy may".to_owned()),
+            };
+            return allowed.map_err(|text| Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+        }
+        self.check(authorization, path, needed, now)
+    }
+
+    /// Lets a request through whose shared access signature gives it the right `needed`, or says why not. `path` is the
+    /// request's, as it came.
     /// Says whether a token that names a policy was signed by it, and the policy may connect devices.
     pub(super) fn connects_devices(&self, policy: &str, token: &Token) -> bool {
         self.policies.find(policy).is_some_and(|(rights, keys)| {
@@ -150,8 +194,10 @@ impl Access {
         let Some(text) = authorization else {
             return no("the request has no Authorization header; send a shared access signature".to_owned());
         };
-        if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("Bearer ")) {
-            return no("the embedded hub takes shared access signatures, and no Microsoft Entra tokens".to_owned());
+        if bearer(text).is_some() {
+            return no("the embedded hub takes shared access signatures, and Microsoft Entra tokens only of an issuer that it \
+                       was started with (--entra-issuer)"
+                .to_owned());
         }
         let token = match Token::parse(text) {
             Ok(token) => token,
@@ -191,4 +237,10 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// Returns the token of an `Authorization: Bearer`.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
 }

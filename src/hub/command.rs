@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::{Device, Document};
+use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
+use super::modules::{Module, ModuleCommand};
 use super::session::{Session, SessionCommand};
+use super::transfers::{Transfer, TransferCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::bulk::{BulkEntry, BulkResult};
 use crate::wire::registry::DeviceBody;
 use crate::wire::twins::TwinBody;
 
@@ -70,6 +75,19 @@ pub enum Command {
         /// Ids, or texts that are none.
         ids: Vec<String>,
     },
+    /// Many identities and twins, each by itself.
+    Bulk {
+        /// What is to be done, each with what the hub makes keys and numbers of.
+        entries: Vec<(BulkEntry, Entropy)>,
+    },
+    /// Something about module identities.
+    Module(ModuleCommand),
+    /// Something about automatic device configurations.
+    Configuration(ConfigurationCommand),
+    /// Something about scheduled jobs.
+    Job(JobCommand),
+    /// Something about import and export jobs.
+    Transfer(TransferCommand),
     /// What a device's connection asks.
     Session(SessionCommand),
 }
@@ -79,6 +97,11 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
+            Self::Bulk { .. } => true,
+            Self::Module(command) => command.writes(),
+            Self::Configuration(command) => command.writes(),
+            Self::Job(command) => command.writes(),
+            Self::Transfer(command) => command.writes(),
             Self::Session(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
@@ -116,6 +139,33 @@ pub enum Reply {
     Device(Arc<Device>),
     /// The devices, in order of creation.
     Devices(Vec<Arc<Device>>),
+    /// The module, with its twin, as it is now.
+    Module(Arc<Module>),
+    /// The modules, in order of creation.
+    Modules(Vec<Arc<Module>>),
+    /// What became of many.
+    Bulk(BulkResult),
+    /// The configuration as it is now.
+    Configuration(Arc<Configuration>),
+    /// The configurations, in order of creation.
+    Configurations(Vec<Arc<Configuration>>),
+    /// The evaluation of configurations is one step further.
+    Evaluated {
+        /// All twins have been seen.
+        done: bool,
+    },
+    /// The job as it is now, if there is one.
+    Job(Option<Arc<Job>>),
+    /// The jobs, in order of creation.
+    Jobs(Vec<Arc<Job>>),
+    /// The outcomes of jobs on devices, in order of creation.
+    DeviceJobs(Vec<Arc<DeviceJob>>),
+    /// The import or export job as it is now, if there is one.
+    Transfer(Option<Arc<Transfer>>),
+    /// The import and export jobs, in order of creation.
+    Transfers(Vec<Arc<Transfer>>),
+    /// The jobs are a step further.
+    Ran(JobStep),
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -183,13 +233,39 @@ pub enum Notice {
     },
 }
 
-/// One change, in the order of its revision.
+/// What one command changed, in the order of its revision. On disk all of it or nothing.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// Counts the changes since the hub was started, from 1.
     pub revision: u64,
-    /// Which device, by its [`Device::sequence`].
-    pub sequence: u64,
-    /// The device as it is now; nothing when it is gone.
-    pub device: Option<Arc<Device>>,
+    /// What is now as it was not before.
+    pub records: Vec<Record>,
+}
+
+/// One thing that changed, as it is now; nothing when it is gone.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A device, by its [`Device::sequence`].
+    Device(u64, Option<Arc<Device>>),
+    /// A module, by its [`Module::sequence`].
+    Module(u64, Option<Arc<Module>>),
+    /// A configuration, by its [`Configuration::sequence`].
+    Configuration(u64, Option<Arc<Configuration>>),
+    /// An import or export job, by its [`Transfer::sequence`].
+    Transfer(u64, Option<Arc<Transfer>>),
+    /// A job, by its [`Job::sequence`].
+    Job(u64, Option<Arc<Job>>),
+    /// A job's outcome on a device, by its [`DeviceJob::sequence`].
+    DeviceJob(u64, Option<Arc<DeviceJob>>),
+}
+
+impl Record {
+    /// Returns the twin of a device or module that is there.
+    pub(super) fn twin(&self) -> Option<&str> {
+        match self {
+            Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
+            Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
+            Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) | Self::Transfer(..) => None,
+        }
+    }
 }

@@ -55,13 +55,11 @@ pub(super) struct Authentication {
 impl Identity {
     /// Makes a new identity of what a PUT says.
     pub(super) fn create(id: DeviceId, body: DeviceBody, entropy: &Entropy) -> Result<Self, Refusal> {
-        let number = |range: std::ops::Range<usize>| {
-            u64::from_be_bytes(entropy.0[range].try_into().expect("both ranges below have eight bytes"))
-        };
+        let (generation_id, etag) = first_numbers(entropy);
         let mut identity = Self {
             device_id: id,
-            generation_id: (100_000_000_000_000_000 + number(64..72) % 900_000_000_000_000_000).to_string(),
-            etag: etag_of(100_000_000 + number(72..80) % 800_000_000),
+            generation_id,
+            etag,
             connection_state: DISCONNECTED.to_owned(),
             status: DeviceStatus::default(),
             status_reason: None,
@@ -150,7 +148,17 @@ impl Identity {
     }
 }
 
-fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy) -> Result<Authentication, Refusal> {
+/// Returns the generation and the first etag of a new identity.
+pub(super) fn first_numbers(entropy: &Entropy) -> (String, ETag) {
+    let number = |range: std::ops::Range<usize>| {
+        u64::from_be_bytes(entropy.0[range].try_into().expect("both ranges below have eight bytes"))
+    };
+    let generation = 100_000_000_000_000_000 + number(64..72) % 900_000_000_000_000_000;
+    (generation.to_string(), etag_of(100_000_000 + number(72..80) % 800_000_000))
+}
+
+/// Reads how a device or module proves who it is, and makes the keys that nobody gave.
+pub(super) fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy) -> Result<Authentication, Refusal> {
     let AuthenticationBody { kind, symmetric_key, x509_thumbprint } = body.unwrap_or_default();
     let full = |text: Option<String>| text.filter(|text| !text.is_empty());
     let keys = symmetric_key.unwrap_or_default();
@@ -195,15 +203,15 @@ fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy) -> Result
     Ok(answer)
 }
 
-fn invalid(text: impl Into<String>) -> Refusal {
+pub(super) fn invalid(text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::ArgumentInvalid, text)
 }
 
 /// Returns an identity's etag: its counter's decimal digits, in base64.
-fn etag_of(counter: u64) -> ETag {
+pub(super) fn etag_of(counter: u64) -> ETag {
     ETag::new(STANDARD.encode(counter.to_string()))
 }
 
-fn counter_of(etag: &ETag) -> Option<u64> {
+pub(super) fn counter_of(etag: &ETag) -> Option<u64> {
     String::from_utf8(STANDARD.decode(etag.as_str()).ok()?).ok()?.parse().ok()
 }

@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::Clock;
 use super::command::{Command, Entropy, Outcome, Refusal, Reply};
 use super::links::Links;
@@ -15,12 +17,26 @@ pub(super) struct Live {
     hub: Mutex<Hub>,
     committer: Committer,
     clock: Clock,
+    /// Told of every change to a configuration that somebody asked for.
+    pub(super) configurations_changed: Notify,
+    /// Told of every new job.
+    pub(super) jobs_changed: Notify,
+    /// Told of every new import or export job.
+    pub(super) transfers_changed: Notify,
     links: Links,
 }
 
 impl Live {
     pub(super) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
-        Self { hub: Mutex::new(hub), committer, clock, links: Links::default() }
+        Self {
+            hub: Mutex::new(hub),
+            committer,
+            clock,
+            links: Links::default(),
+            configurations_changed: Notify::new(),
+            jobs_changed: Notify::new(),
+            transfers_changed: Notify::new(),
+        }
     }
 
     /// Returns what time it is for the hub.

@@ -25,14 +25,59 @@
 //! - Arrays count as a level of depth, and their items' bytes towards a section's size.
 //! - Twins are answered with a quoted `ETag` header.
 //! - Members that are not set (`statusReason`, `deviceScope`, `parentScopes`) are left out; `modelId` is the empty text.
-//! - Module twins are not there yet: `DeviceNotFound`.
+//! - Module twins have the members of device twins; their `status` is always `enabled`, whatever their device's.
 //!
 //! Identities:
 //! - A delete without `If-Match` is `PreconditionFailed` even when there is no such device.
 //! - A body without `status` means `enabled`; one whose `deviceId` is not the path's is `ArgumentInvalid`.
 //! - Without `authentication.type`, thumbprints mean `selfSigned`, and anything else `sas`. A thumbprint has 40 or 64
 //!   hexadecimal digits.
-//! - Lists are in order of creation. Module identities are not there yet.
+//! - Lists are in order of creation.
+//! - Any operation on the module identities of a device that is missing or disabled is 401 `IotHubUnauthorizedAccess`, whatever
+//!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
+//!   module is `TooManyModulesOnDevice` (413).
+//!
+//! Bulk (`POST /devices`):
+//! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
+//!   whole request. An id that is none fails its entry alone.
+//! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
+//! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
+//!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
+//! - `properties.reported` and `$metadata` are passed over.
+//!
+//! Configurations:
+//! - A target condition that is empty or left out targets nobody. Besides `deviceId`, `moduleId`, `tags` and
+//!   `properties.reported` it may name nothing. Conditions on modules go with `moduleContent`, all others with the rest.
+//! - Of two configurations that write one path, or one through the other's, the higher priority wins, and of equal ones the
+//!   younger. The others' remaining paths are written all the same. A configuration that lost a path, or that a twin has no room
+//!   for, has the status `Targeted` there, and else `Applied`.
+//! - A value is put in the place of what is there, keys that it does not name included. What is there already is not written.
+//! - Statuses move neither etag nor version, and are left out where there are none. When a twin leaves the target, or the
+//!   configuration goes, what was written stays.
+//! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
+//! - `modulesContent` is kept and its targets counted; nothing carries it out.
+//! - Evaluations are a second after a change and five minutes after the last one.
+//! - An update passes `content` and `schemaVersion` over; labels, condition, priority and metrics that it leaves out are as new.
+//!
+//! Jobs (`/jobs/v2`):
+//! - A job is `queued` when it is made, `scheduled` while its time is to come, and then `running`. `*` as its condition is all
+//!   devices, none is `ArgumentNull`, one of more than 8,192 bytes 412; one that is wrong fails the job when it begins.
+//! - An `updateTwin` whose etag is not `*` is `PreconditionFailed`. A type that is none is `GenericBadRequest`.
+//! - A job works on the devices that its condition finds among those that there are when it begins. A device waits as
+//!   `scheduled`.
+//! - One that takes longer than `maxExecutionTimeInSeconds` (an hour when left out) ends as `failed`; what waited still fails
+//!   with `GenericTimeout`.
+//! - After a restart a job goes on where it was; a method that was under way is failed with `ServerError` and not called again.
+//! - One job may wait or run at a time, as on S1, five with the tier S2 and ten with S3. Jobs are forgotten thirty days after their end, and their ids free again.
+//! - A query for a type or status that is none finds nothing.
+//!
+//! Import and export jobs:
+//! - They open containers by the signature in the URI alone; `identityBased` and `includeConfigurations` are `ArgumentInvalid`. A URI
+//!   that is none is `BlobContainerValidationError`; one that opens nothing fails the job.
+//! - A second job is 403 at any time before the first one is over. Cancelling one that is over is 405.
+//! - A line of an import without `importMode` is `createOrUpdate`. Reported properties and `$metadata` are passed over.
+//!   `importErrors.log` is written when there are errors.
+//! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
 //! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1.
@@ -41,6 +86,7 @@
 //! - A device's key does not connect its modules. Certificates count by their thumbprints, not by an authority.
 //! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is deleted.
 //! - Twin requests are answered without a subscription to the answers.
+//! - A report that a client sends again after a lost connection is done again.
 //! - A report adds one to the root `version`, and leaves the etag. `$version` in a report is refused like any key with `$`.
 //! - A desired patch tells each key that was sent; one that only removes what is not there is not told at all. After a
 //!   replacement it is the new document, with null for each key that is gone.
@@ -61,16 +107,34 @@
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the
 //!   service does not say.
 //! - 100 rows a page by default, 1,000 at most; a larger wish is cut, one that is no positive number is `ArgumentInvalid`.
-//! - Answers are never stale, and rows come in order of creation. A continuation stays good while twins come and go, for
-//!   the query that it was given for.
+//! - Answers are never stale unless a query lag is asked for, and rows come in order of creation. A continuation stays good
+//!   while twins come and go, for the query that it was given for.
+//! - With a query lag of some time, a query sees every device as it was that long ago, and those that are gone since. What was
+//!   there when the hub was started is seen as it was then. Lists, statistics, modules and
+//!   the outcomes of jobs do not lag; jobs find their devices, and exports theirs, as queries do.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
-//! - `devices.modules` and `devices.jobs` have no rows yet.
 //!
 //! Access:
 //! - A token is over at the second that it names; there is no tolerance.
+//! - Jobs and configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
-//! - Entra tokens are refused with 401.
+//! - Entra tokens are taken of an issuer whose key set the hub was given, and of nobody else. They are signed with RS256 and name
+//!   their key; times count as they do for shared access signatures. The service looks roles up, which here stand in the claim
+//!   `roles` by the names of the built-in ones.
+//! - A role that is missing is 401 `IotHubUnauthorizedAccess`, as a policy's missing right is. Reading and writing import and
+//!   export jobs counts as `jobs/…`, and only Data Contributor may purge messages to devices.
+//!
+//! Limits, when a tier is given:
+//! - Each throttle serves the requests of a minute at once, then at its rate. A request that would wait for more than 30 seconds
+//!   is refused, at once; one that waits has its turn even if its client has gone.
+//! - The operation types `CRUD`, `RegistryRead` and `ConfigurationWrite` are the service's; `ConfigurationRead`, `TwinRead`,
+//!   `TwinUpdate`, `Query`, `JobRead`, `JobWrite` and `DirectMethod` are made after them.
+//! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
+//! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
+//!   only operations that are charged are refused.
+//! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
+//! - What devices do over MQTT is neither throttled nor charged.
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
@@ -82,17 +146,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod background;
+mod bulk;
 mod ca;
 mod client_certificate;
 pub mod command;
+pub mod configurations;
 pub mod device;
+mod entra;
+pub mod faults;
 mod folder;
 mod identity;
+pub mod jobs;
+mod lag;
 mod links;
 mod live;
 mod methods;
+pub mod modules;
 mod mqtt;
 pub mod offline;
+mod operation;
 mod request_log;
 pub mod server;
 mod service;
@@ -101,12 +174,16 @@ pub mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+pub mod throttle;
 mod timestamp;
+pub mod transfers;
 mod twin;
 
+pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
+pub use throttle::{Limits, LimitsError, Tier};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -162,13 +239,15 @@ pub enum HubStartError {
         /// The one that is known.
         known: u64,
     },
-    /// A device in the database that is not what this program writes.
-    #[error("reading device {sequence} of the hub's store {}", path.display())]
+    /// A device, or something else, in the database that is not what this program writes.
+    #[error("reading {what} {key} of the hub's store {}", path.display())]
     Record {
         /// The store's file.
         path: PathBuf,
-        /// The device's place in the order of creation.
-        sequence: u64,
+        /// What it is.
+        what: &'static str,
+        /// Its place in the order of creation.
+        key: u64,
         /// Why.
         #[source]
         source: serde_json::Error,
@@ -179,6 +258,17 @@ pub enum HubStartError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of an Entra issuer is not one.
+    #[error("the Entra issuer in {}: {reason}", path.display())]
+    Issuer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No hub of the tier has so many units.
+    #[error("the limits of the hub")]
+    Limits(#[source] throttle::LimitsError),
     /// A certificate cannot be made or read.
     #[error("{what}")]
     Certificate {

@@ -94,14 +94,7 @@ impl OfflineHub {
     pub fn devices(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
         match self.handle(Command::ScanDevices { after: 0, limit: usize::MAX })? {
             Reply::Devices(devices) => Ok(devices),
-            Reply::Device(_)
-            | Reply::Deleted
-            | Reply::Counts { .. }
-            | Reply::Session(_)
-            | Reply::Reported(_)
-            | Reply::Done => {
-                unreachable!("the command answers with devices")
-            }
+            other => unreachable!("the command answers with devices, and not {other:?}"),
         }
     }
 
@@ -113,14 +106,7 @@ impl OfflineHub {
     pub fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
         match self.handle(Command::GetDevice { id: id.clone() })? {
             Reply::Device(device) => Ok(device),
-            Reply::Devices(_)
-            | Reply::Deleted
-            | Reply::Counts { .. }
-            | Reply::Session(_)
-            | Reply::Reported(_)
-            | Reply::Done => {
-                unreachable!("the command answers with a device")
-            }
+            other => unreachable!("the command answers with a device, and not {other:?}"),
         }
     }
 

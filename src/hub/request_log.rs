@@ -21,10 +21,13 @@ pub struct RequestRecord {
     pub api_version: Option<String>,
     /// The `If-Match` header as it came.
     pub if_match: Option<String>,
-    /// The answer's HTTP status.
+    /// The answer's HTTP status; 0 when the request was broken off before it was done.
     pub status: u16,
     /// The answer's error code.
     pub error_code: Option<String>,
+    /// What the hub was asked to do to this request or its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// Who is told of every request, before its answer leaves.

@@ -15,15 +15,19 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Policies};
+use super::background::{Background, Rhythm};
 use super::ca::Authority;
+use super::entra::Entra;
+use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
 use super::mqtt::{self, Front};
 use super::request_log::{self, RequestObserver};
-use super::service::Service;
 use super::service::web_socket::{self, ClientCertificate};
+use super::service::{Misbehaviour, Service};
 use super::session::Fingerprints;
 use super::store::{Committer, Store};
+use super::throttle::{Limits, Tier};
 use super::{Clock, HubStartError};
 use crate::twin::HubHost;
 use crate::wire::Secret;
@@ -37,6 +41,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Requests under way have so long when the hub is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// About how often the service evaluates configurations.
+const EVALUATE_CONFIGURATIONS: Duration = Duration::from_secs(300);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -56,10 +62,27 @@ pub struct HubOptions {
     pub request_observer: Option<RequestObserver>,
     /// A file that gets a line of JSON for every request.
     pub request_log: Option<PathBuf>,
+    /// How often configurations are evaluated; the service does so about every five minutes, and shortly after one is made.
+    pub evaluate_configurations: Duration,
+    /// Jobs that may wait or run at once; by the tier where there is none, and 1 without a tier.
+    pub active_jobs: Option<usize>,
+    /// Whose limits are kept; none are without it.
+    pub tier: Option<Tier>,
+    /// How many units of the tier.
+    pub units: u32,
+    /// By how much queries lag behind.
+    pub query_lag: Duration,
+    /// How long a request takes at least: half of this to one and a half of it, by chance.
+    pub latency: Duration,
+    /// The misbehaviour to start with.
+    pub faults: FaultSpec,
+    /// The file of an issuer whose Entra tokens are taken: a JSON Web Key Set with `issuer` (and `audience`, if it is not
+    /// `https://iothubs.azure.net`) beside `keys`.
+    pub entra_issuer: Option<PathBuf>,
 }
 
 impl HubOptions {
-    /// Listens on a free port of 127.0.0.1.
+    /// Listens on a free port of 127.0.0.1, without limits and well-behaved.
     pub fn loopback(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
@@ -68,19 +91,50 @@ impl HubOptions {
             host_name: None,
             request_observer: None,
             request_log: None,
+            evaluate_configurations: EVALUATE_CONFIGURATIONS,
+            active_jobs: None,
+            tier: None,
+            units: 1,
+            query_lag: Duration::ZERO,
+            latency: Duration::ZERO,
+            faults: FaultSpec::default(),
+            entra_issuer: None,
         }
     }
 }
 
 impl std::fmt::Debug for HubOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { data, https, mqtt, host_name, request_observer: _, request_log } = self;
+        let Self {
+            data,
+            https,
+            mqtt,
+            host_name,
+            request_observer: _,
+            request_log,
+            evaluate_configurations,
+            active_jobs,
+            tier,
+            units,
+            query_lag,
+            latency,
+            faults,
+            entra_issuer,
+        } = self;
         f.debug_struct("HubOptions")
             .field("data", data)
             .field("https", https)
             .field("mqtt", mqtt)
             .field("host_name", host_name)
             .field("request_log", request_log)
+            .field("evaluate_configurations", evaluate_configurations)
+            .field("active_jobs", active_jobs)
+            .field("tier", tier)
+            .field("units", units)
+            .field("query_lag", query_lag)
+            .field("latency", latency)
+            .field("faults", faults)
+            .field("entra_issuer", entra_issuer)
             .finish_non_exhaustive()
     }
 }
@@ -134,6 +188,7 @@ fn expose<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok,
 pub struct RunningHub {
     address: SocketAddr,
     ready: Ready,
+    misbehaviour: Arc<Misbehaviour>,
     shutdown: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
@@ -149,6 +204,11 @@ impl RunningHub {
         &self.ready
     }
 
+    /// Lets it misbehave from now on, in place of what it was told before.
+    pub fn set_faults(&self, faults: FaultSpec) {
+        self.misbehaviour.set(faults);
+    }
+
     /// Stops it: no new request, those under way finish (within ten seconds), the store is closed, the folder is free.
     pub async fn stop(self) {
         let _ = self.shutdown.send(true);
@@ -162,7 +222,29 @@ impl RunningHub {
 ///
 /// When the data folder is not usable or in use, or the address cannot be listened on.
 pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubStartError> {
-    let HubOptions { data, https, mqtt, host_name, request_observer, request_log } = options;
+    let HubOptions {
+        data,
+        https,
+        mqtt,
+        host_name,
+        request_observer,
+        request_log,
+        evaluate_configurations,
+        active_jobs,
+        tier,
+        units,
+        query_lag,
+        latency,
+        faults,
+        entra_issuer,
+    } = options;
+    let active_jobs = active_jobs.unwrap_or(match tier {
+        Some(Tier::S2) => 5,
+        Some(Tier::S3) => 10,
+        _ => 1,
+    });
+    let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
+    let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
     let folder = Folder::open(&data)?;
     folder.announce(None)?;
@@ -178,7 +260,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let tls = authority.server_config(&names)?;
     let policies = Policies::open(&folder)?;
     let ready = ready(address, mqtt_address, host_name.as_ref(), &authority, &policies);
-    let access = Arc::new(Access::new(policies, &ready.host_name, &names, address.port()));
+    let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
+    let access = Arc::new(access);
     folder.announce(Some(&ready.host_name))?;
 
     let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
@@ -191,7 +274,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
-    let live = Arc::new(Live::new(hub, committer, clock));
+    let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
     let (shutdown, stopping) = watch::channel(false);
     let (front, devices) = Front::new(live.clone(), access.clone(), stopping.clone());
     if let Some((listener, _)) = mqtt {
@@ -201,9 +284,12 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         let tls = TlsAcceptor::from(Arc::new(tls));
         tokio::spawn(mqtt::listener::accept(listener, tls, front.clone(), stopping.clone()));
     }
-    let service = Service::new(live, access, front, observers);
-    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), service, devices, stopping));
-    Ok(RunningHub { address, ready, shutdown, accepting })
+    let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
+    let background = Background::start(&live, Rhythm { evaluate_configurations });
+    let service = Service::new(live, access, front, active_jobs, limits, misbehaviour.clone(), observers);
+    let tls = TlsAcceptor::from(Arc::new(tls));
+    let accepting = tokio::spawn(accept(listener, tls, service, background, devices, stopping));
+    Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubStartError> {
@@ -274,6 +360,7 @@ async fn accept(
     listener: TcpListener,
     tls: TlsAcceptor,
     service: Service,
+    background: Background,
     mut devices: mpsc::Receiver<()>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -301,6 +388,7 @@ async fn accept(
     drop(listener);
     let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
+    background.stop().await;
     // The last owner of the store closes it, which waits for the disk. Devices' connections own it too.
     let _ = tokio::task::spawn_blocking(move || drop(service)).await;
     let _ = tokio::time::timeout(STOP_TIMEOUT, devices.recv()).await;
@@ -336,7 +424,7 @@ async fn serve(
     let answer = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let service = service.clone();
         request.extensions_mut().insert(certificate.clone());
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
+        async move { service.answer(request).await }
     });
     // How a connection ends is its client's business.
     let _ = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned()).await;

@@ -1,15 +1,22 @@
 //! The whole hub as a pure machine: a command and the time in, an answer and what changed out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::command::{Change, Command, Notice, Outcome, Refusal, Reply, TwinWrite};
+use super::command::{Change, Command, Notice, Outcome, Record, Refusal, Reply, TwinWrite};
+use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
 use super::identity::Identity;
+use super::jobs::{JobCommand, JobStep, Jobs};
+use super::lag::Lag;
+use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
+use super::transfers::Transfers;
 use super::twin::TwinDocument;
-use crate::twin::{DeviceId, ETag, IfMatch, TwinId};
+use crate::twin::limits::MODULES_PER_DEVICE;
+use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceStatus;
 use crate::wire::twins::TwinBody;
@@ -21,76 +28,120 @@ mod presence;
 pub struct Hub {
     sequences: HashMap<DeviceId, u64>,
     devices: BTreeMap<u64, Arc<Device>>,
+    pub(super) modules: Modules,
+    pub(super) configurations: Configurations,
+    pub(super) jobs: Jobs,
+    transfers: Transfers,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
+    /// How queries see it, when they lag.
+    lag: Option<Lag>,
+    /// The time of the command under way.
+    now: Option<OffsetDateTime>,
     /// Who is connected, by the connection's number.
     connected: BTreeMap<TwinId, u64>,
     /// What the command under way has for those who are connected.
     notices: Vec<Notice>,
 }
 
-/// What a command comes to: the answer, and the device as it is after it (or none, when it is gone).
-type Decision = (Reply, Option<Write>);
-
-enum Write {
-    Put(Arc<Device>),
-    Remove(u64),
-}
+/// What a command comes to: the answer, and what is different after it.
+pub(super) type Decision = (Reply, Option<Record>);
 
 impl Hub {
     /// Takes up where a store left off.
-    pub fn restore(devices: impl IntoIterator<Item = Device>, last_sequence: u64) -> Self {
+    pub fn restore(kept: impl IntoIterator<Item = Record>, last_sequence: u64) -> Self {
         let mut hub = Self { last_sequence, ..Self::default() };
-        for device in devices {
-            hub.last_sequence = hub.last_sequence.max(device.sequence);
-            hub.put(Arc::new(device));
+        for record in kept {
+            // Twins whose configurations went while nobody evaluated; to look twice does no harm.
+            hub.configurations.leftovers |= record.twin().is_some_and(|twin| twin.contains("\"configurations\":{"));
+            hub.keep(record);
         }
         hub
     }
 
-    /// Does what a command asks.
-    pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
-        let command = match command {
-            Command::Session(command) => return self.handle_session(command, now),
-            other => other,
-        };
-        let subject = match &command {
-            Command::GetTwin { id } | Command::WriteTwin { id, .. } => Some(id.device.clone()),
-            Command::GetDevice { id } | Command::PutDevice { id, .. } | Command::DeleteDevice { id, .. } => {
-                Some(id.clone())
-            }
-            Command::ListDevices { .. }
-            | Command::CountDevices
-            | Command::ScanDevices { .. }
-            | Command::FindDevices { .. }
-            | Command::Session(_) => None,
-        };
-        let (reply, change) = match self.decide(command, now) {
-            Ok((reply, write)) => (Ok(reply), write.map(|write| self.write(write))),
-            Err(refusal) => (Err(refusal), None),
-        };
-        let seen = match (&change, &reply) {
-            (Some(change), _) => change.revision,
-            // A slice of the fleet shows what is there, and shows by what it lacks what is gone.
-            (None, Ok(Reply::Devices(devices))) => {
-                devices.iter().map(|device| device.revision).max().unwrap_or(0).max(self.removal)
-            }
-            (None, Ok(Reply::Counts { .. })) => self.revision,
-            (None, Ok(Reply::Device(device))) => device.revision,
-            (None, _) => {
-                let device = subject.and_then(|id| self.find(&id).cloned());
-                device.map_or(self.removal, |device| device.revision)
-            }
-        };
-        Outcome { reply, change, seen, notices: std::mem::take(&mut self.notices) }
+    /// Lets queries lag: they see the hub as it was that long ago, as far back as it has been running. What is asked for by
+    /// its id is always current.
+    #[must_use]
+    pub fn with_query_lag(mut self, by: Duration) -> Self {
+        self.lag = (!by.is_zero()).then(|| Lag::new(by));
+        self
     }
 
-    fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
+    /// Does what a command asks.
+    pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
+        self.now = Some(now);
+        if let Some(lag) = &mut self.lag {
+            lag.settle(now);
+        }
+        let subject = Subject::of(&command);
+        let mut records = Vec::new();
+        let reply = self.perform(command, now, &mut records);
+        let notices = std::mem::take(&mut self.notices);
+        if records.is_empty() {
+            let seen = self.seen(&reply, &subject);
+            return Outcome { reply, change: None, seen, notices };
+        }
+        self.revision += 1;
+        let revision = self.revision;
+        Outcome { reply, change: Some(Change { revision, records }), seen: revision, notices }
+    }
+
+    /// Does what a command asks as a part of the revision to come, and adds what changed to `records`.
+    fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
+        let (reply, record) = match command {
+            Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            Command::Job(JobCommand::Run { limit }) => return Ok(Reply::Ran(self.run_jobs(limit, now, records))),
+            Command::Job(JobCommand::Finish { device_job, outcome }) => {
+                self.finish_method(device_job, outcome, now, records);
+                return Ok(Reply::Ran(JobStep::default()));
+            }
+            Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
+                return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
+            }
+            Command::Session(command) => self.session(command, now)?,
+            command => self.decide(command, now)?,
+        };
+        if let Some(record) = record {
+            self.write(record, records);
+        }
+        Ok(reply)
+    }
+
+    /// Returns the revision of the latest change that an answer shows which changed nothing itself.
+    fn seen(&self, reply: &Result<Reply, Refusal>, subject: &Subject) -> u64 {
+        match (reply, subject) {
+            // A slice of the fleet shows what is there, and shows by what it lacks what is gone.
+            (Ok(Reply::Devices(devices)), _) => {
+                devices.iter().map(|device| device.revision).fold(self.removal, u64::max)
+            }
+            (Ok(Reply::Modules(modules)), _) => {
+                modules.iter().map(|module| module.revision).fold(self.removal, u64::max)
+            }
+            (Ok(Reply::Counts { .. }), _) => self.revision,
+            (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
+            (_, Subject::Configurations) => self.configurations.latest,
+            (_, Subject::Jobs) => self.jobs.latest,
+            (_, Subject::Transfers) => self.transfers.latest,
+            (Ok(Reply::Device(device)), _) => device.revision,
+            (Ok(Reply::Module(module)), _) => module.revision,
+            (_, Subject::Twin(id)) => {
+                let device = self.find(&id.device).map_or(self.removal, |device| device.revision);
+                let module = id.module.as_ref().map(|_| self.modules.twin(id).map_or(self.removal, |it| it.revision));
+                device.max(module.unwrap_or(0))
+            }
+            (_, Subject::Many) => self.revision,
+        }
+    }
+
+    pub(super) fn decide(&self, command: Command, now: OffsetDateTime) -> Result<Decision, Refusal> {
         match command {
-            Command::GetTwin { id } => Ok((Reply::Device(self.twin(&id)?.clone()), None)),
+            Command::GetTwin { id } => match id.module {
+                None => Ok((Reply::Device(self.device(&id.device)?.clone()), None)),
+                Some(_) => Ok((Reply::Module(self.module_twin(&id)?.clone()), None)),
+            },
             Command::WriteTwin { id, how, body, if_match } => self.write_twin(&id, how, body, &if_match, now),
             Command::GetDevice { id } => Ok((Reply::Device(self.device(&id)?.clone()), None)),
             Command::PutDevice { id, body, if_match, entropy } => match if_match {
@@ -115,32 +166,90 @@ impl Hub {
                 }
             },
             Command::DeleteDevice { id, if_match } => {
-                if if_match == IfMatch::Absent {
-                    return Err(Refusal::new(
-                        ErrorCode::PreconditionFailed,
-                        "ETag missing: a delete needs an If-Match header, \"*\" for whatever is there",
-                    ));
-                }
+                check_delete(&if_match)?;
                 let device = self.device(&id)?;
                 check_identity(&if_match, &device.identity_etag)?;
-                Ok((Reply::Deleted, Some(Write::Remove(device.sequence))))
+                Ok((Reply::Deleted, Some(Record::Device(device.sequence, None))))
             }
             Command::ListDevices { top } => {
                 Ok((Reply::Devices(self.devices.values().take(top).cloned().collect()), None))
             }
             Command::CountDevices => Ok((Reply::Counts { total: self.devices.len(), enabled: self.enabled }, None)),
             Command::ScanDevices { after, limit } => {
-                let next = self.devices.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-                Ok((Reply::Devices(next.take(limit).map(|(_, device)| device.clone()).collect()), None))
+                Ok((Reply::Devices(self.devices_for_queries(after).take(limit).cloned().collect()), None))
             }
             Command::FindDevices { ids } => {
-                let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
-                let mut found: Vec<_> = ids.filter_map(|id| self.find(&id).cloned()).collect();
+                let mut found: Vec<_> = match &self.lag {
+                    Some(lag) => self.find_as_queries_do(lag, &ids),
+                    None => {
+                        let ids = ids.iter().filter_map(|id| id.parse::<DeviceId>().ok());
+                        ids.filter_map(|id| self.find(&id).cloned()).collect()
+                    }
+                };
                 found.sort_unstable_by_key(|device| device.sequence);
                 found.dedup_by_key(|device| device.sequence);
                 Ok((Reply::Devices(found), None))
             }
-            Command::Session(_) => unreachable!("handle gives these to handle_session"),
+            Command::Module(command) => {
+                if let Some((device, _)) = command.subject() {
+                    self.check_open_to_modules(device)?;
+                }
+                self.decide_module(command, now)
+            }
+            Command::Configuration(command) => {
+                self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
+            }
+            Command::Transfer(command) => {
+                self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
+            }
+            Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
+            Command::Bulk { .. } | Command::Session(_) => unreachable!("done elsewhere, step by step"),
+        }
+    }
+
+    pub(super) fn decide_module(&self, command: ModuleCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
+        match command {
+            ModuleCommand::Get { device, module } => Ok((Reply::Module(self.module(&device, &module)?.clone()), None)),
+            ModuleCommand::List { device } => Ok((Reply::Modules(self.modules.of(&device)), None)),
+            ModuleCommand::Put { device, module, body, if_match: IfMatch::Absent, entropy } => {
+                self.device(&device)?;
+                if self.modules.get(&device, &module).is_some() {
+                    let text = format!("a module with ID '{module}' is already registered on the device '{device}'");
+                    return Err(Refusal::new(ErrorCode::ModuleAlreadyExistsOnDevice, text));
+                }
+                if self.modules.count(&device) >= MODULES_PER_DEVICE {
+                    let text = format!("the device '{device}' has {MODULES_PER_DEVICE} modules, and can have no more");
+                    return Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text));
+                }
+                let identity = ModuleIdentity::create(device, module, *body, &entropy)?;
+                let twin = TwinDocument::fresh_module(&identity, now);
+                Ok(put_module(Module::new(self.last_sequence + 1, self.revision + 1, &identity, &twin)))
+            }
+            ModuleCommand::Put { device, module, body, if_match, entropy } => {
+                let module = self.module(&device, &module)?;
+                let mut identity = module.identity();
+                check_identity(&if_match, &identity.etag)?;
+                identity.replace(*body, &entropy)?;
+                let mut twin = module.twin();
+                twin.follow_module(&identity);
+                Ok(put_module(Module::new(module.sequence, self.revision + 1, &identity, &twin)))
+            }
+            ModuleCommand::Delete { device, module, if_match } => {
+                check_delete(&if_match)?;
+                let module = self.module(&device, &module)?;
+                check_identity(&if_match, &module.identity_etag)?;
+                Ok((Reply::Deleted, Some(Record::Module(module.sequence, None))))
+            }
+            ModuleCommand::Scan { after, limit } => {
+                Ok((Reply::Modules(self.modules.after(after).take(limit).cloned().collect()), None))
+            }
+            ModuleCommand::Find { devices } => {
+                let ids = devices.iter().filter_map(|id| id.parse::<DeviceId>().ok());
+                let mut found: Vec<_> = ids.flat_map(|id| self.modules.of(&id)).collect();
+                found.sort_unstable_by_key(|module| module.sequence);
+                found.dedup_by_key(|module| module.sequence);
+                Ok((Reply::Modules(found), None))
+            }
         }
     }
 
@@ -152,74 +261,225 @@ impl Hub {
         if_match: &IfMatch,
         now: OffsetDateTime,
     ) -> Result<Decision, Refusal> {
-        let device = self.twin(id)?;
+        if id.module.is_some() {
+            let module = self.module_twin(id)?;
+            let mut twin = module.twin();
+            return Ok(match write(&mut twin, how, body, if_match, now)? {
+                true => put_module(module.with_twin(self.revision + 1, &twin)),
+                false => (Reply::Module(module.clone()), None),
+            });
+        }
+        let device = self.device(&id.device)?;
         let mut twin = device.twin();
-        // An etag without quotes is passed over, as the service did when its own SDKs forgot the quotes.
-        if let IfMatch::Quoted(wanted) = if_match
-            && *wanted != twin.etag
-        {
-            return Err(stale(wanted, &twin.etag));
-        }
-        if !twin.write(how, body, now)? {
-            return Ok((Reply::Device(device.clone()), None));
-        }
-        Ok(put(device.with_twin(self.revision + 1, &twin)))
+        Ok(match write(&mut twin, how, body, if_match, now)? {
+            true => put(device.with_twin(self.revision + 1, &twin)),
+            false => (Reply::Device(device.clone()), None),
+        })
     }
 
-    fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
+    /// Returns the revision of the change to come.
+    pub(super) fn next_revision(&self) -> u64 {
+        self.revision + 1
+    }
+
+    /// Returns the last place in the order of creation that was given.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Returns the devices after one, in order of creation.
+    pub(super) fn devices_after(&self, after: u64) -> impl Iterator<Item = &Arc<Device>> {
+        let next = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        self.devices.range(next).map(|(_, device)| device)
+    }
+
+    /// Returns the devices after one as queries see them.
+    pub(super) fn devices_for_queries(&self, after: u64) -> Box<dyn Iterator<Item = &Arc<Device>> + '_> {
+        match &self.lag {
+            Some(lag) => Box::new(lag.scan(&self.devices, after)),
+            None => Box::new(self.devices_after(after)),
+        }
+    }
+
+    pub(super) fn find(&self, id: &DeviceId) -> Option<&Arc<Device>> {
         self.devices.get(self.sequences.get(id)?)
+    }
+
+    fn find_as_queries_do(&self, lag: &Lag, ids: &[String]) -> Vec<Arc<Device>> {
+        let ids: HashSet<DeviceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let unchanged = ids.iter().filter_map(|id| self.find(id)).filter(|device| lag.seen(device.sequence).is_none());
+        unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
     }
 
     fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
         self.find(id).ok_or_else(|| Refusal::new(ErrorCode::DeviceNotFound, format!("device {id} not registered")))
     }
 
-    fn twin(&self, id: &TwinId) -> Result<&Arc<Device>, Refusal> {
-        let device = self.device(&id.device)?;
-        match &id.module {
-            None => Ok(device),
-            // A missing module's twin says DeviceNotFound, unlike its identity.
-            Some(_) => Err(Refusal::new(ErrorCode::DeviceNotFound, format!("there is no twin of the module {id}"))),
+    /// A missing module's twin says DeviceNotFound, unlike its identity.
+    fn module_twin(&self, id: &TwinId) -> Result<&Arc<Module>, Refusal> {
+        let missing = || Refusal::new(ErrorCode::DeviceNotFound, format!("there is no twin of the module {id}"));
+        self.modules.twin(id).ok_or_else(missing)
+    }
+
+    fn module(&self, device: &DeviceId, module: &ModuleId) -> Result<&Arc<Module>, Refusal> {
+        self.device(device)?;
+        let missing = || Refusal::new(ErrorCode::ModuleNotFound, format!("module {module} not registered on {device}"));
+        self.modules.get(device, module).ok_or_else(missing)
+    }
+
+    /// The service looks a module's identity up with its device's rights, and so answers with 401 where that one is missing
+    /// or disabled.
+    fn check_open_to_modules(&self, id: &DeviceId) -> Result<(), Refusal> {
+        match self.find(id) {
+            Some(device) if device.status == DeviceStatus::Enabled => Ok(()),
+            Some(_) => Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, format!("the device {id} is disabled"))),
+            None => Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, format!("device {id} not registered"))),
         }
     }
 
-    fn write(&mut self, write: Write) -> Change {
-        self.revision += 1;
-        let revision = self.revision;
-        match write {
-            Write::Put(device) => {
-                let sequence = device.sequence;
-                self.last_sequence = self.last_sequence.max(sequence);
-                if let Some(before) = self.devices.get(&sequence).cloned() {
-                    self.notice_write(&before, Some(&device));
-                }
-                self.put(device.clone());
-                Change { revision, sequence, device: Some(device) }
+    /// Makes a change that was decided on, with all that follows from it.
+    pub(super) fn write(&mut self, record: Record, records: &mut Vec<Record>) {
+        if let (Some(lag), Some(now), Record::Device(sequence, after)) = (&mut self.lag, self.now, &record) {
+            lag.change(*sequence, self.devices.get(sequence).cloned(), after.clone(), now);
+        }
+        if let Record::Device(sequence, None) = &record
+            && let Some(device) = self.devices.get(sequence)
+        {
+            for module in self.modules.of(&device.id.clone()) {
+                self.write(Record::Module(module.sequence, None), records);
             }
-            Write::Remove(sequence) => {
-                self.removal = revision;
+        }
+        if let Record::Module(sequence, None) = &record
+            && let Some(forgetful) = self.without_session_of(*sequence)
+        {
+            self.write(forgetful, records);
+        }
+        if matches!(record, Record::Device(_, None) | Record::Module(_, None)) {
+            self.removal = self.revision + 1;
+        }
+        self.notice(&record);
+        self.keep(record.clone());
+        records.push(record);
+    }
+
+    fn keep(&mut self, record: Record) {
+        match record {
+            Record::Device(sequence, Some(device)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.enabled += usize::from(device.status == DeviceStatus::Enabled);
+                self.sequences.insert(device.id.clone(), sequence);
+                if let Some(before) = self.devices.insert(sequence, device) {
+                    self.enabled -= usize::from(before.status == DeviceStatus::Enabled);
+                }
+            }
+            Record::Device(sequence, None) => {
                 if let Some(device) = self.devices.remove(&sequence) {
-                    self.notice_write(&device, None);
                     self.sequences.remove(&device.id);
                     self.enabled -= usize::from(device.status == DeviceStatus::Enabled);
                 }
-                Change { revision, sequence, device: None }
             }
+            Record::Module(sequence, Some(module)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.modules.put(module);
+            }
+            Record::Module(sequence, None) => self.modules.remove(sequence),
+            Record::Configuration(sequence, Some(configuration)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.configurations.put(configuration);
+            }
+            Record::Transfer(sequence, Some(transfer)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.transfers.put(transfer);
+            }
+            Record::Transfer(sequence, None) => self.transfers.remove(sequence, self.next_revision()),
+            Record::Job(sequence, Some(job)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put(job);
+            }
+            Record::Job(sequence, None) => self.jobs.remove(sequence, self.next_revision()),
+            Record::DeviceJob(sequence, Some(it)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.jobs.put_device_job(it);
+            }
+            Record::DeviceJob(sequence, None) => self.jobs.remove_device_job(sequence, self.next_revision()),
+            Record::Configuration(sequence, None) => self.configurations.remove(sequence, self.next_revision()),
         }
     }
+}
 
-    fn put(&mut self, device: Arc<Device>) {
-        self.enabled += usize::from(device.status == DeviceStatus::Enabled);
-        self.sequences.insert(device.id.clone(), device.sequence);
-        if let Some(before) = self.devices.insert(device.sequence, device) {
-            self.enabled -= usize::from(before.status == DeviceStatus::Enabled);
+/// What a command is about, when it is not what it answers with.
+enum Subject {
+    /// One device or module.
+    Twin(TwinId),
+    /// Configurations, and which there are.
+    Configurations,
+    /// Jobs, and which there are.
+    Jobs,
+    /// Import and export jobs, and which there are.
+    Transfers,
+    /// More than can be told.
+    Many,
+}
+
+impl Subject {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::GetTwin { id } | Command::WriteTwin { id, .. } => Self::Twin(id.clone()),
+            Command::GetDevice { id } | Command::PutDevice { id, .. } | Command::DeleteDevice { id, .. } => {
+                Self::Twin(id.clone().into())
+            }
+            Command::Module(command) => match command.subject() {
+                Some((device, module)) => Self::Twin(TwinId { device: device.clone(), module: module.cloned() }),
+                None => Self::Many,
+            },
+            Command::Configuration(_) => Self::Configurations,
+            Command::Job(_) => Self::Jobs,
+            Command::Transfer(_) => Self::Transfers,
+            Command::Session(command) => Self::Twin(command.sender().0.clone()),
+            Command::Bulk { .. }
+            | Command::ListDevices { .. }
+            | Command::CountDevices
+            | Command::ScanDevices { .. }
+            | Command::FindDevices { .. } => Self::Many,
         }
+    }
+}
+
+/// Writes to a twin under a condition. Says whether anything was written.
+fn write(
+    twin: &mut TwinDocument,
+    how: TwinWrite,
+    body: TwinBody,
+    if_match: &IfMatch,
+    now: OffsetDateTime,
+) -> Result<bool, Refusal> {
+    // An etag without quotes is passed over, as the service did when its own SDKs forgot the quotes.
+    if let IfMatch::Quoted(wanted) = if_match
+        && *wanted != twin.etag
+    {
+        return Err(stale(wanted, &twin.etag));
+    }
+    twin.write(how, body, now)
+}
+
+fn check_delete(if_match: &IfMatch) -> Result<(), Refusal> {
+    match if_match {
+        IfMatch::Absent => Err(Refusal::new(
+            ErrorCode::PreconditionFailed,
+            "ETag missing: a delete needs an If-Match header, \"*\" for whatever is there",
+        )),
+        _ => Ok(()),
     }
 }
 
 fn put(device: Device) -> Decision {
     let device = Arc::new(device);
-    (Reply::Device(device.clone()), Some(Write::Put(device)))
+    (Reply::Device(device.clone()), Some(Record::Device(device.sequence, Some(device))))
+}
+
+fn put_module(module: Module) -> Decision {
+    let module = Arc::new(module);
+    (Reply::Module(module.clone()), Some(Record::Module(module.sequence, Some(module))))
 }
 
 /// An identity's etag counts with quotes and without.

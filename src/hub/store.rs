@@ -1,4 +1,4 @@
-//! What makes an answer true after a crash: the devices on disk, and the thread that puts them there.
+//! What makes an answer true after a crash: devices and all else on disk, and the thread that puts them there.
 //!
 //! Changes go to one thread in the order in which the hub made them. It takes all that are waiting, writes them in one
 //! transaction, syncs once, and says how far it has come ([`Durable`]); every answer waits until what it shows is on disk.
@@ -17,19 +17,35 @@ use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefin
 use tokio::sync::watch;
 
 use super::HubStartError;
-use super::command::Change;
+use super::command::{Change, Record};
+use super::configurations::Configuration;
 use super::device::Device;
 use super::folder::Folder;
+use super::jobs::{DeviceJob, Job};
+use super::modules::Module;
 use super::state::Hub;
+use super::transfers::Transfer;
 
 const FILE: &str = "hub.redb";
 /// A device by its place in the order of creation.
 const DEVICES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("devices");
+/// A module by its place in the order of creation.
+const MODULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("modules");
+/// A configuration by its place in the order of creation.
+const CONFIGURATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("configurations");
+/// A job by its place in the order of creation.
+const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
+/// A job's outcome on a device by its place in the order of creation.
+const DEVICE_JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("device jobs");
+/// An import or export job by its place in the order of creation.
+const TRANSFERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("import and export jobs");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
 const LAST_SEQUENCE: &str = "last sequence";
-const FORMAT_VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 2;
+/// The formats that are read as well: 1 had devices alone.
+const OLDER_FORMATS: [u64; 1] = [1];
 /// What the database may keep in memory; the hub has all devices in memory itself.
 const CACHE_BYTES: usize = 16 << 20;
 /// Changes in one transaction, at most.
@@ -62,33 +78,45 @@ impl Store {
         if format != FORMAT_VERSION {
             return Err(HubStartError::Format { path, found: format, known: FORMAT_VERSION });
         }
-        let mut devices = Vec::with_capacity(records.len());
-        for (sequence, record) in records {
-            let device = Device::from_record(sequence, &record);
-            devices.push(device.map_err(|source| HubStartError::Record { path: path.clone(), sequence, source })?);
+        let mut kept = Vec::with_capacity(records.len());
+        for (table, key, bytes) in records {
+            let record = table.decode(key, &bytes);
+            kept.push(record.map_err(|source| HubStartError::Record {
+                path: path.clone(),
+                what: table.name(),
+                key,
+                source,
+            })?);
         }
-        let hub = Hub::restore(devices, last_sequence);
+        let hub = Hub::restore(kept, last_sequence);
         Ok((Self { database, last_sequence, _folder: folder }, hub))
     }
 
     /// Writes changes in one transaction, and returns when it is on disk.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), Failure> {
-        // Of several changes to one device the last is all that matters.
-        let last: BTreeMap<u64, &Change> = changes.iter().map(|change| (change.sequence, change)).collect();
+        // Of several changes to one thing the last is all that matters.
+        let records = changes.iter().flat_map(|change| &change.records);
+        let last: BTreeMap<(Table, u64), &Record> = records.map(|record| (Table::of(record), record)).collect();
         self.write(&last).map_err(|error| error.to_string().into())
     }
 
-    fn write(&mut self, changes: &BTreeMap<u64, &Change>) -> Result<(), redb::Error> {
+    fn write(&mut self, records: &BTreeMap<(Table, u64), &Record>) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut devices = transaction.open_table(DEVICES)?;
-            for (sequence, change) in changes {
-                match &change.device {
-                    Some(device) => devices.insert(sequence, device.to_record().as_slice())?,
-                    None => devices.remove(sequence)?,
-                };
+            for table in Table::ALL {
+                let mut of_table = records.range((table, 0)..=(table, u64::MAX)).peekable();
+                if of_table.peek().is_none() {
+                    continue;
+                }
+                let mut open = transaction.open_table(table.definition())?;
+                for ((_, key), record) in of_table {
+                    match encode(record) {
+                        Some(bytes) => open.insert(key, bytes.as_slice())?,
+                        None => open.remove(key)?,
+                    };
+                }
             }
-            let newest = changes.keys().next_back().copied().unwrap_or(0);
+            let newest = records.keys().map(|(_, key)| *key).max().unwrap_or(0);
             if newest > self.last_sequence {
                 transaction.open_table(NUMBERS)?.insert(LAST_SEQUENCE, newest)?;
                 self.last_sequence = newest;
@@ -99,35 +127,121 @@ impl Store {
     }
 }
 
+/// The tables of things, each by its place in the order of creation, which all of them share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Table {
+    Devices,
+    Modules,
+    Configurations,
+    Jobs,
+    DeviceJobs,
+    Transfers,
+}
+
+impl Table {
+    const ALL: [Self; 6] =
+        [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs, Self::Transfers];
+
+    fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
+        match self {
+            Self::Devices => DEVICES,
+            Self::Modules => MODULES,
+            Self::Configurations => CONFIGURATIONS,
+            Self::Jobs => JOBS,
+            Self::DeviceJobs => DEVICE_JOBS,
+            Self::Transfers => TRANSFERS,
+        }
+    }
+
+    /// Returns what one thing in it is called.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Devices => "device",
+            Self::Modules => "module",
+            Self::Configurations => "configuration",
+            Self::Jobs => "job",
+            Self::DeviceJobs => "device job",
+            Self::Transfers => "import or export job",
+        }
+    }
+
+    fn of(record: &Record) -> (Self, u64) {
+        match record {
+            Record::Device(sequence, _) => (Self::Devices, *sequence),
+            Record::Module(sequence, _) => (Self::Modules, *sequence),
+            Record::Configuration(sequence, _) => (Self::Configurations, *sequence),
+            Record::Job(sequence, _) => (Self::Jobs, *sequence),
+            Record::DeviceJob(sequence, _) => (Self::DeviceJobs, *sequence),
+            Record::Transfer(sequence, _) => (Self::Transfers, *sequence),
+        }
+    }
+
+    fn decode(self, key: u64, bytes: &[u8]) -> Result<Record, serde_json::Error> {
+        Ok(match self {
+            Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
+            Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
+            Self::Transfers => Record::Transfer(key, Some(Arc::new(Transfer::from_record(key, bytes)?))),
+            Self::Jobs => Record::Job(key, Some(Arc::new(Job::from_record(key, bytes)?))),
+            Self::DeviceJobs => Record::DeviceJob(key, Some(Arc::new(DeviceJob::from_record(key, bytes)?))),
+            Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
+        })
+    }
+}
+
+/// Writes a thing for the disk; nothing when it is gone.
+fn encode(record: &Record) -> Option<Vec<u8>> {
+    match record {
+        Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
+        Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
+        Record::Transfer(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
+        Record::Job(_, job) => job.as_ref().map(|job| job.to_record()),
+        Record::DeviceJob(_, it) => it.as_ref().map(|it| it.document.as_str().as_bytes().to_vec()),
+        Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
+    }
+}
+
 struct Read {
     format: u64,
     last_sequence: u64,
-    records: Vec<(u64, Vec<u8>)>,
+    records: Vec<(Table, u64, Vec<u8>)>,
 }
 
 fn read(database: &Database) -> Result<Read, redb::Error> {
+    let format = prepare(database)?;
+    let mut read = Read { format, last_sequence: 0, records: Vec::new() };
+    if format != FORMAT_VERSION {
+        return Ok(read);
+    }
     let transaction = database.begin_read()?;
-    let numbers = match transaction.open_table(NUMBERS) {
-        Ok(numbers) => numbers,
-        Err(redb::TableError::TableDoesNotExist(_)) => {
-            let transaction = database.begin_write()?;
-            transaction.open_table(NUMBERS)?.insert(FORMAT, FORMAT_VERSION)?;
-            transaction.open_table(DEVICES)?;
-            transaction.commit()?;
-            return Ok(Read { format: FORMAT_VERSION, last_sequence: 0, records: Vec::new() });
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let number = |name| Ok::<_, redb::Error>(numbers.get(name)?.map_or(0, |number| number.value()));
-    let mut records = Vec::new();
-    let format = number(FORMAT)?;
-    if format == FORMAT_VERSION {
-        for entry in transaction.open_table(DEVICES)?.iter()? {
-            let (sequence, record) = entry?;
-            records.push((sequence.value(), record.value().to_vec()));
+    let numbers = transaction.open_table(NUMBERS)?;
+    read.last_sequence = numbers.get(LAST_SEQUENCE)?.map_or(0, |number| number.value());
+    for table in Table::ALL {
+        for entry in transaction.open_table(table.definition())?.iter()? {
+            let (key, bytes) = entry?;
+            read.records.push((table, key.value(), bytes.value().to_vec()));
         }
     }
-    Ok(Read { format, last_sequence: number(LAST_SEQUENCE)?, records })
+    Ok(read)
+}
+
+/// Makes the tables of a new database, and those that an older one lacks. Returns the format that it then has.
+fn prepare(database: &Database) -> Result<u64, redb::Error> {
+    let found = match database.begin_read()?.open_table(NUMBERS) {
+        Ok(numbers) => Some(numbers.get(FORMAT)?.map_or(0, |number| number.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match found {
+        Some(found) if !OLDER_FORMATS.contains(&found) => return Ok(found),
+        Some(_) | None => {}
+    }
+    let transaction = database.begin_write()?;
+    transaction.open_table(NUMBERS)?.insert(FORMAT, FORMAT_VERSION)?;
+    for table in Table::ALL {
+        transaction.open_table(table.definition())?;
+    }
+    transaction.commit()?;
+    Ok(FORMAT_VERSION)
 }
 
 /// How far the store has come.
@@ -259,6 +373,34 @@ mod tests {
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
             self.room()?;
             self.inner.write(offset, data)
+        }
+    }
+
+    /// A folder of the time before modules opens; one of a time to come says so.
+    #[test]
+    fn formats_old_and_new() {
+        for (format, opens) in [(1, true), (FORMAT_VERSION, true), (FORMAT_VERSION + 1, false)] {
+            let path = tempfile::TempDir::new().expect("a folder");
+            let database = Database::create(path.path().join(FILE)).expect("a database");
+            let transaction = database.begin_write().expect("a transaction");
+            transaction.open_table(NUMBERS).expect("a table").insert(FORMAT, format).expect("a number");
+            for table in Table::ALL.into_iter().take(if format == 1 { 1 } else { usize::MAX }) {
+                transaction.open_table(table.definition()).expect("a table");
+            }
+            transaction.commit().expect("a commit");
+            drop(database);
+            // Twice: what is brought up to date must open again.
+            for _ in 0..2 {
+                let opened = Store::open(Folder::open(path.path()).expect("a folder")).map(|_| ());
+                match opened {
+                    Ok(()) => assert!(opens, "{format}"),
+                    Err(HubStartError::Format { found, known, .. }) => {
+                        assert!(!opens, "{format}");
+                        assert_eq!((found, known), (format, FORMAT_VERSION));
+                    }
+                    Err(other) => panic!("{format}: {other:?}"),
+                }
+            }
         }
     }
 

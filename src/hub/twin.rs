@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::command::{Refusal, TwinWrite};
 use super::device::{DISCONNECTED, Document, Presence};
 use super::identity::Identity;
+use super::modules::ModuleIdentity;
 use super::timestamp::{NEVER, timestamp};
 use crate::twin::limits::{DESIRED_MAX_BYTES, Violation, check_size, check_values, section_size};
-use crate::twin::{DeviceId, ETag, Object, Section, patch};
+use crate::twin::{DeviceId, ETag, ModuleId, Object, Section, patch};
 use crate::wire::ErrorCode;
 use crate::wire::registry::{AuthenticationType, Capabilities, DeviceStatus, Thumbprints};
 use crate::wire::twins::TwinBody;
@@ -20,11 +21,13 @@ const VERSION: &str = "$version";
 const LAST_UPDATED: &str = "$lastUpdated";
 const LAST_UPDATED_VERSION: &str = "$lastUpdatedVersion";
 
-/// A device twin as `GET /twins/{id}` answers it.
+/// A twin as `GET /twins/{id}` and `GET /twins/{id}/modules/{id}` answer it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TwinDocument {
     device_id: DeviceId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    module_id: Option<ModuleId>,
     pub(super) etag: ETag,
     device_etag: ETag,
     status: DeviceStatus,
@@ -41,6 +44,9 @@ pub(super) struct TwinDocument {
     tags: Object,
     properties: Properties,
     capabilities: Capabilities,
+    /// The status of each configuration that targets the twin.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    configurations: Object,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,17 +62,32 @@ struct Properties {
 }
 
 impl TwinDocument {
-    /// Makes the twin of a new identity: empty, all versions 1.
+    /// Makes the twin of a new device: empty, all versions 1.
     pub(super) fn fresh(identity: &Identity, now: time::OffsetDateTime) -> Self {
+        let mut twin = Self::empty(identity.device_id.clone(), identity.etag.clone(), now);
+        twin.follow(identity);
+        twin
+    }
+
+    /// Makes the twin of a new module: empty, all versions 1.
+    pub(super) fn fresh_module(identity: &ModuleIdentity, now: time::OffsetDateTime) -> Self {
+        let mut twin = Self::empty(identity.device_id.clone(), identity.etag.clone(), now);
+        twin.module_id = Some(identity.module_id.clone());
+        twin.follow_module(identity);
+        twin
+    }
+
+    fn empty(device_id: DeviceId, device_etag: ETag, now: time::OffsetDateTime) -> Self {
         let now = timestamp(now);
         let section = |metadata: Value| -> Object {
             [(METADATA.to_owned(), metadata), (VERSION.to_owned(), 1.into())].into_iter().collect()
         };
-        let mut twin = Self {
-            device_id: identity.device_id.clone(),
+        Self {
+            device_id,
+            module_id: None,
             etag: etag_of(1),
-            device_etag: identity.etag.clone(),
-            status: identity.status,
+            device_etag,
+            status: DeviceStatus::default(),
             status_reason: None,
             status_update_time: NEVER.to_owned(),
             connection_state: DISCONNECTED.to_owned(),
@@ -82,11 +103,10 @@ impl TwinDocument {
                 reported: section(json!({ LAST_UPDATED: now })),
             },
             capabilities: Capabilities::default(),
+            configurations: Object::new(),
             device_scope: None,
             parent_scopes: None,
-        };
-        twin.follow(identity);
-        twin
+        }
     }
 
     /// Reads a document that the hub keeps.
@@ -111,6 +131,19 @@ impl TwinDocument {
         self.capabilities = identity.capabilities;
         self.device_scope = identity.device_scope.clone();
         self.parent_scopes = identity.parent_scopes.clone();
+    }
+
+    /// Takes over what a module's twin shows of its identity.
+    pub(super) fn follow_module(&mut self, identity: &ModuleIdentity) {
+        self.device_etag = identity.etag.clone();
+        self.authentication_type = identity.authentication.kind;
+        self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
+    }
+
+    /// Says which configurations target the twin, which moves neither etag nor version. Says whether that is news.
+    pub(super) fn set_configurations(&mut self, statuses: Object) -> bool {
+        let before = std::mem::replace(&mut self.configurations, statuses);
+        before != self.configurations
     }
 
     /// Writes to tags and desired properties. Says whether anything was written: a body that names no section writes nothing.

@@ -1,6 +1,6 @@
 //! IoT Hub's query language: text in, rows out.
 //!
-//! Owns the whole way from a query's text to its rows: [`parse`] makes a [`Query`] (a tree with spans), [`bind`] checks its
+//! Owns the whole way from a query's text to its rows: [`parse`] makes a [`Query`] (a tree with spans), [`bind()`] checks its
 //! names and types once and makes a [`BoundQuery`], and a [`Fold`] takes documents one by one and gives rows. Does not know
 //! where documents come from, how pages are cut, or what a twin is beyond the names of its properties.
 //!

@@ -295,8 +295,11 @@ pub(crate) fn everything() -> Vec<TwinPlan> {
     twins
 }
 
+/// A path and what must be there.
+pub(crate) type Declared<'s> = (&'s str, Option<Value>);
+
 /// Declarations of fleet redmond.
-pub(crate) fn declarations(twins: &[(&str, &[(&str, Option<Value>)])]) -> Declarations {
+pub(crate) fn declarations(twins: &[(&str, &[Declared<'_>])]) -> Declarations {
     let twins = twins.iter().map(|(id, leaves)| {
         let mut leaves: Vec<_> = leaves
             .iter()

@@ -61,6 +61,14 @@ codes! {
     DeviceDefinedMultipleTimes 400011 400,
     /// Some entries of a bulk request failed.
     BulkRegistryOperationFailure 400013 400,
+    /// A blob container that cannot be used.
+    BlobContainerValidationError 0 400,
+    /// A configuration's target condition that is none.
+    InvalidConfigurationTargetCondition 0 400,
+    /// A configuration's content that is none.
+    InvalidConfigurationContent 0 400,
+    /// A configuration's metric whose query is none.
+    InvalidConfigurationCustomMetricsQuery 0 400,
     /// Anything else that is wrong with a request.
     GenericBadRequest 0 400,
     /// A bad key, an expired token, or a policy without the right.
@@ -69,6 +77,8 @@ codes! {
     IotHubQuotaExceeded 403002 403,
     /// Another import or export job is running.
     JobQuotaExceeded 403003 403,
+    /// The hub's tier does not have it.
+    OperationNotAvailableInCurrentTier 403010 403,
     /// No such device, or no such twin.
     DeviceNotFound 404001 404,
     /// No such job.
@@ -85,18 +95,30 @@ codes! {
     DeviceAlreadyExists 409001 409,
     /// The module is there already.
     ModuleAlreadyExistsOnDevice 409301 409,
+    /// The configuration is there already.
+    ConfigurationAlreadyExists 0 409,
+    /// A job of this id is there already.
+    JobAlreadyExists 0 409,
     /// The etag is not the current one.
     PreconditionFailed 412001 412,
     /// The body is too large.
     MessageTooLarge 413001 413,
     /// More devices than one request takes.
     TooManyDevices 413002 413,
+    /// More modules than a device can have.
+    TooManyModulesOnDevice 0 413,
+    /// More configurations than a hub can have.
+    ConfigurationCountLimitExceeded 0 413,
     /// Too many requests.
     ThrottlingException 429001 429,
     /// Too many requests are waiting.
     ThrottleBacklogLimitExceeded 429002 429,
     /// The request waited too long behind others.
     ThrottlingBacklogTimeout 429003 429,
+    /// As many jobs are waiting and running as may.
+    ThrottlingMaxActiveJobCountExceeded 0 429,
+    /// It took too long.
+    GenericTimeout 0 500,
     /// The service failed; try again.
     ServerError 500001 500,
     /// The service is not there; try again.
@@ -207,7 +229,7 @@ pub fn encode_body(code: ErrorCode, text: &str, tracking_id: &str) -> Value {
     })
 }
 
-/// Writes the body that device-side refusals have, and newer paths.
+/// Writes the body of device-side refusals, module identities and newer paths: the code's number in place of its name.
 pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
     json!({ "errorCode": code.number(), "trackingId": tracking_id, "message": text, "timestampUtc": timestamp_utc })
 }
@@ -217,6 +239,14 @@ pub fn encode_nested_body(code: ErrorCode, text: &str, tracking_id: &str, timest
     let mut inner = encode_numbered_body(code, text, tracking_id, timestamp_utc);
     inner["info"] = Value::Null;
     json!({ "Message": inner.to_string(), "ExceptionMessage": "" })
+}
+
+/// Writes the body that import and export jobs over the quota answer with: lines of text in place of a code.
+pub fn encode_lines_body(code: ErrorCode, text: &str, timestamp: &str) -> Value {
+    json!({
+        "Message": format!("Error: {} {code}\nMessage: {text}\nTimestamp: {timestamp}", code.status()),
+        "ExceptionMessage": "",
+    })
 }
 
 /// Writes what the service calls a tracking id: the request's own id, a partition, and the time in UTC.

@@ -4,14 +4,20 @@
 //! cannot catch its own mistake: exchanges transcribed from the public reference, and Microsoft's SDKs as clients of the
 //! embedded hub, hold it to the real service.
 
+pub mod bulk;
+pub mod configurations;
 pub mod connection_string;
 pub mod error;
+pub mod faults;
+pub mod jobs;
 pub mod methods;
+pub mod modules;
 pub mod query;
 pub mod registry;
 pub mod sas;
 pub mod secret;
 pub mod topics;
+pub mod transfers;
 pub mod twins;
 
 pub use connection_string::ConnectionString;

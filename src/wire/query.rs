@@ -22,6 +22,8 @@ pub enum ItemType {
     Raw,
     /// A job's outcome on one device.
     DeviceJob,
+    /// A job.
+    JobResponse,
 }
 
 impl ItemType {
@@ -31,6 +33,7 @@ impl ItemType {
             Self::Twin => "Twin",
             Self::Raw => "Raw",
             Self::DeviceJob => "DeviceJob",
+            Self::JobResponse => "JobResponse",
         }
     }
 }

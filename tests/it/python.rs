@@ -45,7 +45,7 @@ fn must_run(command: &mut Command) {
 }
 
 /// Runs a script of `tests/python` against a hub, and returns its steps.
-fn steps(sandbox: &Sandbox, hub: &Hub, script: &str, args: &[&str]) -> Vec<Value> {
+pub(crate) fn steps(sandbox: &Sandbox, hub: &Hub, script: &str, args: &[&str]) -> Vec<Value> {
     let mut command = Command::new(python());
     command.arg(here().join(script)).args(args);
     scrub(&mut command, &sandbox.path(""));
@@ -57,7 +57,7 @@ fn steps(sandbox: &Sandbox, hub: &Hub, script: &str, args: &[&str]) -> Vec<Value
     stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-fn step(name: &str, value: Value) -> Value {
+pub(crate) fn step(name: &str, value: Value) -> Value {
     json!({ "step": name, "value": value })
 }
 

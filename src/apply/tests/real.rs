@@ -22,9 +22,9 @@ use crate::wire::{ConnectionString, Secret};
 const NOW: time::OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
 
 /// A hub, and its owner as a client.
-struct Field {
-    hub: RunningHub,
-    owner: HubClient,
+pub(super) struct Field {
+    pub(super) hub: RunningHub,
+    pub(super) owner: HubClient,
     requests: Arc<Mutex<Vec<RequestRecord>>>,
     _folder: TempDir,
 }
@@ -42,7 +42,7 @@ fn client(connection: ConnectionString, authority: Vec<u8>) -> HubClient {
 }
 
 impl Field {
-    async fn new(devices: &[&str]) -> Self {
+    pub(super) async fn new(devices: &[&str]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let requests = Arc::<Mutex<Vec<RequestRecord>>>::default();
         let mut options = HubOptions::loopback(folder.path());
@@ -70,7 +70,7 @@ impl Field {
         (proxy, client)
     }
 
-    async fn twin(&self, id: &str) -> Twin {
+    pub(super) async fn twin(&self, id: &str) -> Twin {
         match self.owner.get_twin(&id.parse().expect("an id")).await.expect("an answer") {
             Lookup::Found(twin) => *twin,
             Lookup::Absent(id) => panic!("no {id}"),
@@ -78,7 +78,7 @@ impl Field {
     }
 
     /// Writes as somebody else would.
-    async fn write(&self, id: &str, path: &str, value: Value) {
+    pub(super) async fn write(&self, id: &str, path: &str, value: Value) {
         let mut patch = MergePatch::default();
         patch.set(&path.parse().expect("a path"), value);
         let twin = self.twin(id).await;
@@ -86,7 +86,7 @@ impl Field {
     }
 
     /// Plans by reading every twin that is declared, and these others.
-    async fn plan(&self, declarations: &Declarations, others: &[&str]) -> Plan {
+    pub(super) async fn plan(&self, declarations: &Declarations, others: &[&str]) -> Plan {
         let mut lookups = Vec::new();
         let others: Vec<_> = others.iter().map(|id| id.parse().expect("an id")).collect();
         for id in declarations.twins.keys().chain(&others) {
@@ -98,7 +98,7 @@ impl Field {
     }
 
     /// Returns method, path, `If-Match` and status of the writes since the last call.
-    fn writes(&self) -> Vec<(String, String, Option<String>, u16)> {
+    pub(super) fn writes(&self) -> Vec<(String, String, Option<String>, u16)> {
         let all = std::mem::take(&mut *self.requests.lock().expect("nobody panicked"));
         let writes = all.into_iter().filter(|record| record.method != "GET");
         writes.map(|record| (record.method, record.path, record.if_match, record.status)).collect()
@@ -120,7 +120,7 @@ fn authority(hub: &RunningHub) -> Vec<u8> {
 }
 
 /// Declares leaves by device; null is absence.
-fn declare(missing: Missing, twins: Value) -> Declarations {
+pub(super) fn declare(missing: Missing, twins: Value) -> Declarations {
     let origin = || Origin { file: "fleet.yaml".into(), line: 1, layer: Layer::Device };
     let twins = twins.as_object().expect("an object").iter();
     let twins: BTreeMap<_, _> = twins
@@ -149,7 +149,7 @@ fn declare(missing: Missing, twins: Value) -> Declarations {
     }
 }
 
-async fn carry_out(plan: Plan, client: &HubClient, concurrency: usize) -> (ApplyReport, Vec<ApplyEvent>) {
+pub(super) async fn carry_out(plan: Plan, client: &HubClient, concurrency: usize) -> (ApplyReport, Vec<ApplyEvent>) {
     carry_out_until(plan, client, concurrency, Stop::new(), |_| {}).await
 }
 
@@ -172,7 +172,7 @@ async fn carry_out_until(
 }
 
 /// No write without an etag, quoted, that is not `*`.
-fn assert_guarded(writes: &[(String, String, Option<String>, u16)]) {
+pub(super) fn assert_guarded(writes: &[(String, String, Option<String>, u16)]) {
     for (method, path, if_match, _) in writes {
         if method == "PATCH" {
             let guard = if_match.as_deref().unwrap_or_else(|| panic!("an unguarded write of {path}"));

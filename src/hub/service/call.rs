@@ -15,7 +15,7 @@ use super::refusal::bad_json;
 use super::{Context, text_of};
 use crate::hub::access::Right;
 use crate::hub::command::Refusal;
-use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
@@ -38,7 +38,7 @@ macro_rules! needs {
     };
 }
 
-needs! { RegistryRead RegistryWrite ServiceConnect }
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations Jobs Administer }
 
 /// A request that may be done: its version is served and its token has the right `R`.
 pub(super) struct Call<R> {
@@ -62,7 +62,11 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
             return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
         }
         let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
-        context.access.check(authorization, parts.uri.path(), R::RIGHT, context.live.now())?;
+        let now = context.live.now();
+        context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?;
+        if let Some(admission) = &context.admission {
+            admission.admit(parts, now).await?;
+        }
         Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
     }
 }
@@ -73,6 +77,11 @@ impl<R> Call<R> {
         self.segment(1)?.parse().map_err(invalid)
     }
 
+    /// Returns the device that the path's second segment names, and the module that its fourth names.
+    pub(super) fn module(&self) -> Result<(DeviceId, ModuleId), Refusal> {
+        Ok((self.device()?, self.segment(3)?.parse().map_err(invalid)?))
+    }
+
     /// Returns the twin that the path names, a device's or a module's.
     pub(super) fn twin(&self) -> Result<TwinId, Refusal> {
         let device = self.device()?;
@@ -81,6 +90,16 @@ impl<R> Call<R> {
             module => Some(module.parse().map_err(invalid)?),
         };
         Ok(TwinId { device, module })
+    }
+
+    /// Returns the path's second segment, decoded: the id of something that has no type of its own.
+    pub(super) fn second_segment(&self) -> Result<String, Refusal> {
+        self.segment(1)
+    }
+
+    /// Returns the path's third segment, decoded: a job's id.
+    pub(super) fn third_segment(&self) -> Result<String, Refusal> {
+        self.segment(2)
     }
 
     /// Returns the condition that the request sets.

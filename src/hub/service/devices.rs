@@ -5,12 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
 
 use super::call::{Call, RegistryRead, RegistryWrite, read_json};
-use super::{Context, document, json};
+use super::{Context, array, document, json, no_content};
 use crate::hub::command::{Command, Refusal, Reply};
-use crate::hub::device::Device;
 use crate::hub::live;
 
 /// Identities in one list, at most, and when nobody says how many.
@@ -49,26 +47,8 @@ pub(super) async fn list(State(context): State<Arc<Context>>, call: Call<Registr
 fn answer(reply: Reply) -> Response {
     match reply {
         Reply::Device(device) => document(&device.identity, &device.identity_etag),
-        Reply::Devices(devices) => json(list_of(&devices)),
-        Reply::Deleted => {
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
-        Reply::Counts { .. } | Reply::Session(_) | Reply::Reported(_) | Reply::Done => {
-            unreachable!("these commands answer with devices")
-        }
+        Reply::Devices(devices) => json(array(devices.iter().map(|device| device.identity.as_str()))),
+        Reply::Deleted => no_content(),
+        other => unreachable!("these commands answer with devices, and not {other:?}"),
     }
-}
-
-fn list_of(devices: &[Arc<Device>]) -> String {
-    let mut text = String::from("[");
-    for device in devices {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(device.identity.as_str());
-    }
-    text.push(']');
-    text
 }

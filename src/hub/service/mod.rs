@@ -1,14 +1,23 @@
 //! HTTPS in, commands out, and back: one file per resource of the service API.
 //!
 //! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
-//! must have (version, right) in [`call`], and the rest by the resources.
+//! must have (version, right, a turn under the throttles) in [`call`], and the rest by the resources. Misbehaviour that was asked
+//! for stands in front of it all.
 
+mod admission;
+mod bulk;
 mod call;
+mod configurations;
 mod devices;
+mod faults;
+mod jobs;
 mod methods;
+mod misbehaviour;
+mod modules;
 mod query;
 mod refusal;
 mod statistics;
+mod transfers;
 mod twins;
 pub(super) mod web_socket;
 
@@ -27,20 +36,34 @@ use tower::ServiceExt;
 use super::access::Access;
 use super::command::Refusal;
 use super::device::Document;
+use super::faults::Ill;
 use super::live::Live;
 use super::mqtt::Front;
 use super::request_log::{RequestObserver, RequestRecord};
+use super::throttle::Limits;
 use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
+use crate::wire::faults::FAULTS_PATH;
+
+use admission::Admission;
+pub(super) use misbehaviour::{BrokenOff, Misbehaviour};
+
+/// Both names under which a refusal's code is sent.
+const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
 
 /// What the resources work with.
 pub(super) struct Context {
     live: Arc<Live>,
     access: Arc<Access>,
     front: Front,
+    /// Jobs that may wait or run at once.
+    active_jobs: usize,
+    /// The limits, when there are any.
+    admission: Option<Admission>,
+    misbehaviour: Arc<Misbehaviour>,
 }
 
 /// The service API of one hub.
@@ -52,14 +75,23 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(live: Arc<Live>, access: Arc<Access>, front: Front, observers: Vec<RequestObserver>) -> Self {
-        let context = Arc::new(Context { live, access, front });
+    pub(super) fn new(
+        live: Arc<Live>,
+        access: Arc<Access>,
+        front: Front,
+        active_jobs: usize,
+        limits: Option<Limits>,
+        misbehaviour: Arc<Misbehaviour>,
+        observers: Vec<RequestObserver>,
+    ) -> Self {
+        let admission = limits.map(Admission::new);
+        let context = Arc::new(Context { live, access, front, active_jobs, admission, misbehaviour });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
     }
 
-    /// Answers one request, whatever happens.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
+    /// Answers one request, whatever happens, unless it is to break off.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response, BrokenOff> {
         let mut record = RequestRecord {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
@@ -67,42 +99,84 @@ impl Service {
             if_match: text_of(request.headers(), &header::IF_MATCH).map(str::to_owned),
             status: 0,
             error_code: None,
+            fault: None,
         };
-        let routed = self.router.clone().oneshot(request.map(Body::new));
+        let ill = self.context.misbehaviour.meet(&request).await;
+        record.fault = ill.map(Ill::name);
+        let response = match ill {
+            Some(Ill::ResetBefore) => Err(BrokenOff),
+            Some(Ill::Status(status)) => Ok(misbehaviour::refusal(status, &request)),
+            Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_)) | None => Ok(self.route(request).await),
+        };
+        let response = response.map(|response| self.finish(response, &mut record));
+        for observer in &*self.observers {
+            observer(&record);
+        }
+        match ill {
+            Some(Ill::ResetAfter) => Err(BrokenOff),
+            Some(Ill::Half) => misbehaviour::halve(response?).await,
+            Some(Ill::Garbage(draw)) => Ok(misbehaviour::garble(response?, draw)),
+            Some(Ill::ResetBefore | Ill::Status(_)) | None => response,
+        }
+    }
+
+    /// Hands a request to its resource, and charges what it comes to.
+    async fn route(&self, request: Request<Incoming>) -> Response {
+        let (request, meter) = match &self.context.admission {
+            None => (request.map(Body::new), None),
+            Some(admission) => {
+                let (request, meter) = admission.meter(request);
+                (request, Some((admission, meter)))
+            }
+        };
+        let routed = self.router.clone().oneshot(request);
         // A fault in one request's handling is that request's alone.
-        let mut response = match AssertUnwindSafe(routed).catch_unwind().await {
+        let response = match AssertUnwindSafe(routed).catch_unwind().await {
             Ok(Ok(response)) => response,
             Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
         };
+        if let Some((admission, meter)) = meter {
+            admission.charge(&meter, &response, self.context.live.now());
+        }
+        response
+    }
+
+    /// Gives an answer what every answer has, and notes it.
+    fn finish(&self, mut response: Response, record: &mut RequestRecord) -> Response {
         let request_id = request_id();
         let refusal = response.extensions_mut().remove::<Refusal>();
         let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
         if let Some(Refusal { code, text }) = refusal {
             let now = self.context.live.now();
             let tracking_id = wire::error::tracking_id(&request_id, now);
-            let body = match nested {
-                true => wire::error::encode_nested_body(code, &text, &tracking_id, &timestamp(now)),
-                false => wire::error::encode_body(code, &text, &tracking_id),
+            let now = timestamp(now);
+            let body = match code {
+                _ if nested => wire::error::encode_nested_body(code, &text, &tracking_id, &now),
+                ErrorCode::ModuleNotFound | ErrorCode::ModuleAlreadyExistsOnDevice => {
+                    wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
+                }
+                ErrorCode::JobQuotaExceeded => wire::error::encode_lines_body(code, &text, &now),
+                _ => wire::error::encode_body(code, &text, &tracking_id),
             };
             *response.body_mut() = Body::from(body.to_string());
             let headers = response.headers_mut();
             // The router counted the empty body.
             headers.remove(header::CONTENT_LENGTH);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
-            for name in [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK] {
-                if let Ok(name) = name.parse::<header::HeaderName>() {
-                    headers.insert(name, HeaderValue::from_static(code.name()));
-                }
+            for name in ERROR_CODE_HEADERS {
+                headers.insert(name, HeaderValue::from_static(code.name()));
             }
-            record.error_code = Some(code.name().to_owned());
+            if code == ErrorCode::ThrottlingBacklogTimeout {
+                // As the service does, which sends no Retry-After. HTTP/2 has no such header, and it is left out there.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
         }
+        record.error_code =
+            response.headers().get(ERROR_CODE_HEADER).and_then(|code| Some(code.to_str().ok()?.to_owned()));
         if let Ok(request_id) = HeaderValue::try_from(request_id) {
             response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
         }
         record.status = response.status().as_u16();
-        for observer in &*self.observers {
-            observer(&record);
-        }
         response
     }
 }
@@ -113,18 +187,36 @@ fn router() -> Router<Arc<Context>> {
     for slash in ["", "/"] {
         let path = |path: &str| format!("{path}{slash}");
         let device = || get(devices::get).put(devices::put).delete(devices::delete);
+        let configuration = || get(configurations::get).put(configurations::put).delete(configurations::delete);
         router = router
             .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
             .route(&path("/twins/{device}/methods"), post(methods::post))
             .route(&path("/twins/{device}/modules/{module}/methods"), post(methods::post))
-            .route(&path("/devices"), get(devices::list))
+            .route(&path("/devices"), get(devices::list).post(bulk::post))
             .route(&path("/devices/{device}/commands"), delete(methods::purge))
             .route(&path("/devices/{device}"), device())
+            .route(&path("/devices/{device}/modules"), get(modules::list))
+            .route(
+                &path("/devices/{device}/modules/{module}"),
+                get(modules::get).put(modules::put).delete(modules::delete),
+            )
             // A device may be called so as well.
             .route(&path("/devices/query"), device().merge(post(query::post)))
+            .route(&path("/configurations"), get(configurations::list))
+            .route(&path("/configurations/{id}"), configuration())
+            // No configuration can be called so.
+            .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
+            .route(&path("/jobs"), get(transfers::list))
+            .route(&path("/jobs/create"), get(transfers::get).delete(transfers::cancel).post(transfers::create))
+            .route(&path("/jobs/{id}"), get(transfers::get).delete(transfers::cancel))
+            .route(&path("/jobs/v2/{id}"), get(jobs::get).put(jobs::put))
+            // A job may be called so as well; to look at it, one queries.
+            .route(&path("/jobs/v2/query"), get(jobs::list).put(jobs::put))
+            .route(&path("/jobs/v2/{id}/cancel"), post(jobs::cancel))
             .route(&path("/statistics/devices"), get(statistics::devices))
-            .route(&path("/statistics/service"), get(statistics::service));
+            .route(&path("/statistics/service"), get(statistics::service))
+            .route(&path(FAULTS_PATH), get(faults::get).put(faults::put).delete(faults::delete));
     }
     router
         .route(web_socket::PATH, any(web_socket::upgrade))
@@ -147,7 +239,10 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a 
 
 /// Answers with a document and its etag, between quotes as the header wants it.
 fn document(document: &Document, etag: &ETag) -> Response {
-    let mut response = json(Bytes::from_owner(document.clone()));
+    with_etag(json(Bytes::from_owner(document.clone())), etag)
+}
+
+fn with_etag(mut response: Response, etag: &ETag) -> Response {
     if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
         response.headers_mut().insert(header::ETAG, etag);
     }
@@ -159,6 +254,26 @@ fn json(text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(text.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
     response
+}
+
+/// Answers with nothing but that it is done.
+fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Makes an array of texts that are JSON.
+fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text.push(']');
+    text
 }
 
 /// Returns a random id in the form of a UUID.

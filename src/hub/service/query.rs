@@ -18,7 +18,9 @@ use sha2::{Digest, Sha256};
 use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, json, text_of};
 use crate::hub::command::{Command, Refusal, Reply};
-use crate::hub::device::Device;
+use crate::hub::device::Document;
+use crate::hub::jobs::JobCommand;
+use crate::hub::modules::ModuleCommand;
 use crate::query::{self, BoundQuery, Collection};
 use crate::wire::ErrorCode;
 use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, ItemType, MAX_ITEM_COUNT_HEADER, MAX_PAGE, QueryBody};
@@ -38,10 +40,7 @@ pub(super) async fn post(
     let text = text.ok_or_else(|| Refusal::new(ErrorCode::ArgumentNull, "the body has no query"))?;
     let size = page_size(&call.headers)?;
     let query = compile(&text)?;
-    let from = match text_of(&call.headers, &HeaderName::from_static(CONTINUATION_HEADER)) {
-        None | Some("") => Cursor::default(),
-        Some(continuation) => Cursor::decode(continuation, &text)?,
-    };
+    let from = continuation(&call.headers, &text)?;
     let page = match query.is_aggregate() {
         true => aggregate_page(&context, &query, from, size).await?,
         false => row_page(&context, &query, from, size).await?,
@@ -75,6 +74,36 @@ fn page_size(headers: &HeaderMap) -> Result<usize, Refusal> {
             ErrorCode::ArgumentInvalid,
             format!("{MAX_ITEM_COUNT_HEADER} must be a positive decimal number"),
         )),
+    }
+}
+
+/// Answers with the page of `rows` that the headers ask for. The rows come with their places in the order of creation, and `of`
+/// says what they are rows of, so that a continuation is good for nothing else.
+pub(super) fn page_of(
+    headers: &HeaderMap,
+    of: &str,
+    rows: impl Iterator<Item = (u64, String)>,
+    item_type: ItemType,
+) -> Result<Response, Refusal> {
+    let size = page_size(headers)?;
+    let from = continuation(headers, of)?;
+    let mut page = Page::default();
+    let mut last = from.after;
+    for (sequence, row) in rows.filter(|(sequence, _)| *sequence > from.after) {
+        if page.rows == size {
+            page.next = Some(Cursor { after: last, rows: from.rows + size as u64 });
+            break;
+        }
+        page.push(&row);
+        last = sequence;
+    }
+    Ok(page.into_response(of, item_type))
+}
+
+fn continuation(headers: &HeaderMap, of: &str) -> Result<Cursor, Refusal> {
+    match text_of(headers, &HeaderName::from_static(CONTINUATION_HEADER)) {
+        None | Some("") => Ok(Cursor::default()),
+        Some(continuation) => Cursor::decode(continuation, of),
     }
 }
 
@@ -160,8 +189,8 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
         if slice.is_empty() {
             break;
         }
-        for device in slice {
-            let document = document(&device);
+        for found in slice {
+            let document = found.value();
             if !query.matches(&document) {
                 continue;
             }
@@ -170,11 +199,11 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
                 break 'fleet;
             }
             if query.selects_documents() {
-                page.push(device.twin.as_str());
+                page.push(found.document.as_str());
             } else if let Some(row) = fold.push(&document) {
                 page.push(&row.to_string());
             }
-            last = device.sequence;
+            last = found.sequence;
         }
     }
     Ok(page)
@@ -189,8 +218,8 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
         if slice.is_empty() {
             break;
         }
-        for device in slice {
-            fold.push(&document(&device));
+        for found in slice {
+            fold.push(&found.value());
         }
     }
     let rows = fold.finish();
@@ -204,40 +233,61 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
     Ok(page)
 }
 
-fn document(device: &Device) -> Value {
-    serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON")
+/// A document that a query is asked of, and its place in the order of creation.
+struct Found {
+    sequence: u64,
+    document: Document,
+}
+
+impl Found {
+    fn value(&self) -> Value {
+        serde_json::from_str(self.document.as_str()).expect("a kept document is JSON")
+    }
 }
 
 /// The documents that a query is asked of, a slice at a time.
 enum Fleet<'a> {
-    All { context: &'a Context, after: u64 },
-    Named { context: &'a Context, after: u64, ids: Vec<String> },
+    All { context: &'a Context, collection: Collection, after: u64 },
+    Named { context: &'a Context, collection: Collection, after: u64, ids: Vec<String> },
     Nobody,
 }
 
 impl<'a> Fleet<'a> {
     fn of(context: &'a Context, query: &BoundQuery, after: u64) -> Self {
-        match (query.collection(), query.device_ids()) {
-            (Collection::Devices, None) => Self::All { context, after },
-            (Collection::Devices, Some(ids)) => {
-                Self::Named { context, after, ids: ids.into_iter().map(str::to_owned).collect() }
+        let collection = query.collection();
+        match (collection, query.device_ids()) {
+            (Collection::Devices | Collection::Modules, Some(ids)) => {
+                Self::Named { context, collection, after, ids: ids.into_iter().map(str::to_owned).collect() }
             }
-            (Collection::Modules | Collection::Jobs, _) => Self::Nobody,
+            // Whose the outcomes of jobs are is asked of each.
+            (Collection::Devices | Collection::Modules, None) | (Collection::Jobs, _) => {
+                Self::All { context, collection, after }
+            }
         }
     }
 
     /// Returns the next ones; none when there are no more.
-    async fn next(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
+    async fn next(&mut self) -> Result<Vec<Found>, Refusal> {
         match self {
-            Self::All { context, after } => {
+            Self::All { context, collection, after } => {
                 tokio::task::yield_now().await;
-                let slice = devices(context, Command::ScanDevices { after: *after, limit: SLICE }).await?;
-                *after = slice.last().map_or(*after, |device| device.sequence);
+                let command = match collection {
+                    Collection::Modules => Command::Module(ModuleCommand::Scan { after: *after, limit: SLICE }),
+                    Collection::Jobs => Command::Job(JobCommand::Scan { after: *after, limit: SLICE }),
+                    Collection::Devices => Command::ScanDevices { after: *after, limit: SLICE },
+                };
+                let slice = find(context, command).await?;
+                *after = slice.last().map_or(*after, |found| found.sequence);
                 Ok(slice)
             }
-            Self::Named { context, after, ids } => {
-                let mut found = devices(context, Command::FindDevices { ids: std::mem::take(ids) }).await?;
-                found.retain(|device| device.sequence > *after);
+            Self::Named { context, collection, after, ids } => {
+                let ids = std::mem::take(ids);
+                let command = match collection {
+                    Collection::Modules => Command::Module(ModuleCommand::Find { devices: ids }),
+                    _ => Command::FindDevices { ids },
+                };
+                let mut found = find(context, command).await?;
+                found.retain(|found| found.sequence > *after);
                 *self = Self::Nobody;
                 Ok(found)
             }
@@ -246,18 +296,19 @@ impl<'a> Fleet<'a> {
     }
 }
 
-async fn devices(context: &Context, command: Command) -> Result<Vec<Arc<Device>>, Refusal> {
-    match context.live.handle(command).await? {
-        Reply::Devices(devices) => Ok(devices),
-        Reply::Device(_)
-        | Reply::Deleted
-        | Reply::Counts { .. }
-        | Reply::Session(_)
-        | Reply::Reported(_)
-        | Reply::Done => {
-            unreachable!("these commands answer with devices")
+async fn find(context: &Context, command: Command) -> Result<Vec<Found>, Refusal> {
+    Ok(match context.live.handle(command).await? {
+        Reply::Devices(devices) => {
+            devices.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
         }
-    }
+        Reply::Modules(modules) => {
+            modules.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
+        }
+        Reply::DeviceJobs(all) => {
+            all.iter().map(|it| Found { sequence: it.sequence, document: it.document.clone() }).collect()
+        }
+        other => unreachable!("these commands answer with twins, and not {other:?}"),
+    })
 }
 
 #[cfg(test)]

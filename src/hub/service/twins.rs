@@ -49,13 +49,7 @@ async fn write(
 async fn answer(context: &Context, command: Command) -> Result<Response, Refusal> {
     match context.live.handle(command).await? {
         Reply::Device(device) => Ok(document(&device.twin, &device.twin_etag)),
-        Reply::Devices(_)
-        | Reply::Deleted
-        | Reply::Counts { .. }
-        | Reply::Session(_)
-        | Reply::Reported(_)
-        | Reply::Done => {
-            unreachable!("these commands answer with a device")
-        }
+        Reply::Module(module) => Ok(document(&module.twin, &module.twin_etag)),
+        other => unreachable!("these commands answer with a twin, and not {other:?}"),
     }
 }

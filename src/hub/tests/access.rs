@@ -12,6 +12,7 @@ async fn each_policy_has_its_rights() {
     hub.create("d").await;
     let body = json!({}).to_string();
     let query = json!({"query": "SELECT * FROM devices"}).to_string();
+    let bulk = json!([]).to_string();
     // Which of iothubowner, service, device, registryRead, registryReadWrite may.
     for (method, path, body, allowed) in [
         ("GET", "/twins/d", None, "ys---"),
@@ -21,7 +22,26 @@ async fn each_policy_has_its_rights() {
         ("GET", "/devices/d", None, "y--rw"),
         ("GET", "/devices", None, "y--rw"),
         ("PUT", "/devices/d", Some(&body), "y---w"),
+        ("GET", "/devices/d/modules", None, "y--rw"),
+        ("PUT", "/devices/d/modules/m", Some(&body), "y---w"),
+        ("GET", "/devices/d/modules/m", None, "y--rw"),
+        ("GET", "/twins/d/modules/m", None, "ys---"),
+        ("DELETE", "/devices/d/modules/m", None, "y---w"),
         ("DELETE", "/devices/d", None, "y---w"),
+        ("POST", "/devices", Some(&bulk), "y---w"),
+        ("GET", "/configurations", None, "y----"),
+        ("GET", "/configurations/c", None, "y----"),
+        ("PUT", "/configurations/c", Some(&body), "y----"),
+        ("DELETE", "/configurations/c", None, "y----"),
+        ("POST", "/configurations/testQueries", Some(&body), "y----"),
+        ("PUT", "/jobs/v2/j", Some(&body), "y----"),
+        ("GET", "/jobs/v2/j", None, "y----"),
+        ("POST", "/jobs/v2/j/cancel", None, "y----"),
+        ("GET", "/jobs/v2/query", None, "y----"),
+        ("POST", "/jobs/create", Some(&body), "y---w"),
+        ("GET", "/jobs", None, "y---w"),
+        ("GET", "/jobs/j", None, "y---w"),
+        ("DELETE", "/jobs/j", None, "y---w"),
         ("GET", "/statistics/devices", None, "y--rw"),
         ("GET", "/statistics/service", None, "ys---"),
     ] {
@@ -124,7 +144,7 @@ async fn nothing_shows_keys_by_accident() {
     assert!(!shown.contains(key.to_base64().expose()), "{shown}");
     let ready = serde_json::to_value(hub.hub.ready()).expect("JSON");
     let keys: Vec<_> = ready.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["caFile", "connectionStrings", "hostName", "https"]);
+    assert_eq!(keys, ["caFile", "connectionStrings", "hostName", "https", "websocket"]);
     let names: Vec<_> = ready["connectionStrings"].as_object().expect("an object").keys().collect();
     assert_eq!(names, ["device", "iothubowner", "registryRead", "registryReadWrite", "service"]);
     assert_eq!(

@@ -105,9 +105,9 @@ async fn refusals() {
         ("GET", "/", None, None, 404, "InvalidOperation"),
         ("GET", "/twins", None, None, 404, "InvalidOperation"),
         ("GET", "/twins//", None, None, 400, "ArgumentInvalid"),
-        ("GET", "/jobs/v2/x", None, None, 404, "InvalidOperation"),
+        ("GET", "/jobs/v3/x", None, None, 404, "InvalidOperation"),
         ("DELETE", "/twins/d", None, None, 405, "InvalidOperation"),
-        ("POST", "/devices", None, Some("[]"), 405, "InvalidOperation"),
+        ("DELETE", "/devices", None, Some("[]"), 405, "InvalidOperation"),
     ] {
         let token = hub.token("iothubowner");
         let mut headers = vec![("Authorization", token.as_str())];

@@ -1,11 +1,20 @@
 //! The hub over real HTTPS, as a client meets it.
 
 mod access;
+mod bulk;
+mod configurations;
 mod contract;
 mod durability;
+mod entra;
+mod faults;
+mod jobs;
+mod lag;
+mod limits;
 mod machine;
+mod modules;
 mod queries;
 mod robustness;
+mod transfers;
 
 use std::sync::Arc;
 

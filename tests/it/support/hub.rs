@@ -86,14 +86,9 @@ impl Hub {
 
     /// Sends one request as `iothubowner`; the path has no query string. Sent with the `If-Match` that is given, if any.
     pub(crate) fn send(&self, method: &str, path: &str, if_match: Option<&str>, body: Option<Value>) -> Answer {
-        self.runtime.block_on(request(
-            &self.client,
-            self.connection_string("iothubowner"),
-            method,
-            path,
-            if_match,
-            body,
-        ))
+        let owner = self.connection_string("iothubowner");
+        let answer = self.runtime.block_on(try_request(&self.client, owner, method, path, if_match, body));
+        answer.expect("an answer")
     }
 
     /// A client for another runtime: one's connections live on the runtime that it was first used on.
@@ -151,19 +146,7 @@ fn trusting_client(ca_file: &str) -> reqwest::Client {
     reqwest::Client::builder().tls_certs_only([ca]).build().expect("a client")
 }
 
-/// Sends one request, signed with the connection string's key.
-pub(crate) async fn request(
-    client: &reqwest::Client,
-    connection_string: &str,
-    method: &str,
-    path: &str,
-    if_match: Option<&str>,
-    body: Option<Value>,
-) -> Answer {
-    try_request(client, connection_string, method, path, if_match, body).await.expect("an answer")
-}
-
-/// Like [`request`], for hubs that may die meanwhile.
+/// Sends one request, signed with the connection string's key. No answer comes when the hub dies meanwhile.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test has no clock of its own, and the hub's tokens end by the real one"

@@ -1,0 +1,221 @@
+//! What each request of the service API counts as: for throttles, for the daily quota, for Entra's data actions, by tier.
+
+use http::Method;
+
+/// What may be throttled together (docs: IoT Hub quotas and throttling, "Operation throttles").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    IdentityRegistry,
+    Queries,
+    TwinReads,
+    TwinUpdates,
+    Jobs,
+    Configurations,
+    /// Counted in KB, in steps of 4.
+    DirectMethods,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 7] = [
+        Self::IdentityRegistry,
+        Self::Queries,
+        Self::TwinReads,
+        Self::TwinUpdates,
+        Self::Jobs,
+        Self::Configurations,
+        Self::DirectMethods,
+    ];
+}
+
+/// Whose bytes are charged as messages (docs: Azure IoT Hub billing information).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Charge {
+    Nothing,
+    Request,
+    Answer,
+    /// The request, and the answer for itself.
+    Both,
+}
+
+/// What Entra's roles allow (docs: Control access to IoT Hub by using Microsoft Entra ID).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DataAction {
+    TwinsRead,
+    TwinsWrite,
+    DevicesRead,
+    DevicesWrite,
+    DevicesDelete,
+    JobsRead,
+    JobsWrite,
+    JobsDelete,
+    ConfigurationsRead,
+    ConfigurationsWrite,
+    ConfigurationsDelete,
+    ConfigurationsTest,
+    ConfigurationsApply,
+    DirectMethods,
+    StatisticsRead,
+    CommandsPurge,
+}
+
+impl DataAction {
+    /// Returns its name, without the `Microsoft.Devices/IotHubs/` that all have before it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::TwinsRead => "twins/read",
+            Self::TwinsWrite => "twins/write",
+            Self::DevicesRead => "devices/read",
+            Self::DevicesWrite => "devices/write",
+            Self::DevicesDelete => "devices/delete",
+            Self::JobsRead => "jobs/read",
+            Self::JobsWrite => "jobs/write",
+            Self::JobsDelete => "jobs/delete",
+            Self::ConfigurationsRead => "configurations/read",
+            Self::ConfigurationsWrite => "configurations/write",
+            Self::ConfigurationsDelete => "configurations/delete",
+            Self::ConfigurationsTest => "configurations/testQueries/action",
+            Self::ConfigurationsApply => "configurations/applyToEdgeDevice/action",
+            Self::DirectMethods => "directMethods/invoke/action",
+            Self::StatisticsRead => "statistics/read",
+            Self::CommandsPurge => "cloudToDeviceMessages/queue/purge/action",
+        }
+    }
+
+    /// Says whether it only reads.
+    pub(super) fn reads(self) -> bool {
+        self.name().ends_with("/read")
+    }
+}
+
+/// What one request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Operation {
+    /// The operation type that a throttled request's refusal names.
+    pub(super) kind: &'static str,
+    pub(super) class: Class,
+    pub(super) charge: Charge,
+    /// What a role must allow, all of them.
+    pub(super) actions: &'static [DataAction],
+    /// Not there in the Basic tier.
+    pub(super) standard_only: bool,
+}
+
+/// Says what a request is; nothing for one that the service API does not have.
+pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
+    use Class::{Configurations, DirectMethods, IdentityRegistry, Jobs, Queries, TwinReads, TwinUpdates};
+    use DataAction as A;
+
+    let registry = |kind, actions| basic(kind, IdentityRegistry, Charge::Nothing, actions);
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    Some(match (method.as_str(), segments.as_slice()) {
+        ("GET", ["twins", _] | ["twins", _, "modules", _] | ["digitaltwins", _]) => {
+            standard("TwinRead", TwinReads, Charge::Answer, &[A::TwinsRead])
+        }
+        ("PATCH" | "PUT", ["twins", _] | ["twins", _, "modules", _]) | ("PATCH", ["digitaltwins", _]) => {
+            standard("TwinUpdate", TwinUpdates, Charge::Request, &[A::TwinsWrite])
+        }
+        ("POST", ["twins", _, "methods"] | ["twins", _, "modules", _, "methods"] | ["digitaltwins", _, .., _]) => {
+            standard("DirectMethod", DirectMethods, Charge::Both, &[A::DirectMethods])
+        }
+
+        ("POST", ["devices", "query"]) => basic("Query", Queries, Charge::Answer, &[A::TwinsRead]),
+        ("POST", ["devices"]) => registry("CRUD", &[A::DevicesWrite, A::DevicesDelete]),
+        ("POST", ["devices", _, "applyConfigurationContent"]) => {
+            standard("ConfigurationWrite", Configurations, Charge::Request, &[A::ConfigurationsApply])
+        }
+        ("DELETE", ["devices", _, "commands"]) => registry("CRUD", &[A::CommandsPurge]),
+        ("GET", ["devices"] | ["devices", _] | ["devices", _, "modules"] | ["devices", _, "modules", _]) => {
+            registry("RegistryRead", &[A::DevicesRead])
+        }
+        ("PUT", ["devices", _] | ["devices", _, "modules", _]) => registry("CRUD", &[A::DevicesWrite]),
+        ("DELETE", ["devices", _] | ["devices", _, "modules", _]) => registry("CRUD", &[A::DevicesDelete]),
+        ("GET", ["statistics", "devices" | "service"]) => registry("RegistryRead", &[A::StatisticsRead]),
+
+        ("POST", ["jobs", "v2", _, "cancel"]) => standard("JobWrite", Jobs, Charge::Nothing, &[A::JobsDelete]),
+        ("GET", ["jobs", "v2", _]) => standard("JobRead", Jobs, Charge::Nothing, &[A::JobsRead]),
+        ("PUT", ["jobs", "v2", _]) => standard("JobWrite", Jobs, Charge::Nothing, &[A::JobsWrite]),
+        // Import and export of identities, which Basic has.
+        ("GET", ["jobs"] | ["jobs", _]) => basic("JobRead", Jobs, Charge::Nothing, &[A::JobsRead]),
+        ("POST", ["jobs", "create"]) => basic("JobWrite", Jobs, Charge::Nothing, &[A::JobsWrite]),
+        ("DELETE", ["jobs", _]) => basic("JobWrite", Jobs, Charge::Nothing, &[A::JobsDelete]),
+
+        ("POST", ["configurations", "testQueries"]) => {
+            standard("ConfigurationRead", Configurations, Charge::Nothing, &[A::ConfigurationsTest])
+        }
+        ("GET", ["configurations"] | ["configurations", _]) => {
+            standard("ConfigurationRead", Configurations, Charge::Nothing, &[A::ConfigurationsRead])
+        }
+        ("PUT", ["configurations", _]) => {
+            standard("ConfigurationWrite", Configurations, Charge::Nothing, &[A::ConfigurationsWrite])
+        }
+        ("DELETE", ["configurations", _]) => {
+            standard("ConfigurationWrite", Configurations, Charge::Nothing, &[A::ConfigurationsDelete])
+        }
+        _ => return None,
+    })
+}
+
+fn basic(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
+    Operation { kind, class, charge, actions, standard_only: false }
+}
+
+fn standard(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
+    Operation { standard_only: true, ..basic(kind, class, charge, actions) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_what_they_are() {
+        for (method, path, kind, actions) in [
+            ("GET", "/twins/a%23b", "TwinRead", "twins/read"),
+            ("GET", "/twins/d/", "TwinRead", "twins/read"),
+            ("GET", "/twins/d/modules/m", "TwinRead", "twins/read"),
+            ("GET", "/digitaltwins/d", "TwinRead", "twins/read"),
+            ("PATCH", "/twins/d", "TwinUpdate", "twins/write"),
+            ("PUT", "/twins/d/modules/m", "TwinUpdate", "twins/write"),
+            ("POST", "/twins/d/methods", "DirectMethod", "directMethods/invoke/action"),
+            ("POST", "/twins/d/modules/m/methods", "DirectMethod", "directMethods/invoke/action"),
+            ("POST", "/devices/query", "Query", "twins/read"),
+            // A device may be called so.
+            ("GET", "/devices/query", "RegistryRead", "devices/read"),
+            ("PUT", "/devices/query", "CRUD", "devices/write"),
+            ("POST", "/devices", "CRUD", "devices/write devices/delete"),
+            ("POST", "/devices/", "CRUD", "devices/write devices/delete"),
+            ("GET", "/devices", "RegistryRead", "devices/read"),
+            ("DELETE", "/devices/d", "CRUD", "devices/delete"),
+            ("DELETE", "/devices/d/commands", "CRUD", "cloudToDeviceMessages/queue/purge/action"),
+            ("GET", "/devices/d/modules", "RegistryRead", "devices/read"),
+            (
+                "POST",
+                "/devices/d/applyConfigurationContent",
+                "ConfigurationWrite",
+                "configurations/applyToEdgeDevice/action",
+            ),
+            ("GET", "/statistics/devices", "RegistryRead", "statistics/read"),
+            ("PUT", "/jobs/v2/j", "JobWrite", "jobs/write"),
+            ("GET", "/jobs/v2/query", "JobRead", "jobs/read"),
+            ("POST", "/jobs/v2/j/cancel", "JobWrite", "jobs/delete"),
+            ("POST", "/jobs/create", "JobWrite", "jobs/write"),
+            ("GET", "/jobs", "JobRead", "jobs/read"),
+            ("DELETE", "/jobs/j", "JobWrite", "jobs/delete"),
+            ("GET", "/configurations", "ConfigurationRead", "configurations/read"),
+            ("POST", "/configurations/testQueries", "ConfigurationRead", "configurations/testQueries/action"),
+            ("PUT", "/configurations/c", "ConfigurationWrite", "configurations/write"),
+            ("DELETE", "/configurations/c", "ConfigurationWrite", "configurations/delete"),
+            ("POST", "/twins/d", "", ""),
+            ("GET", "/twins", "", ""),
+            ("GET", "/", "", ""),
+        ] {
+            let operation = of(&Method::from_bytes(method.as_bytes()).expect("a method"), path);
+            let names = |operation: Operation| {
+                let names: Vec<_> = operation.actions.iter().map(|action| action.name()).collect();
+                (operation.kind, names.join(" "))
+            };
+            let found = operation.map(names).unwrap_or_default();
+            assert_eq!(found, (kind, actions.to_owned()), "{method} {path}");
+        }
+    }
+}

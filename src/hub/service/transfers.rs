@@ -1,0 +1,49 @@
+//! `/jobs`, `/jobs/create` and `/jobs/{id}`: import and export jobs.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::call::{Call, RegistryWrite, read_json};
+use super::{Context, array, json, no_content, request_id};
+use crate::hub::command::{Command, Refusal, Reply};
+use crate::hub::transfers::TransferCommand;
+
+pub(super) async fn create(
+    State(context): State<Arc<Context>>,
+    _call: Call<RegistryWrite>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let properties = Box::new(read_json(body).await?);
+    let answer = ask(&context, TransferCommand::Create { id: request_id(), properties }).await?;
+    context.live.transfers_changed.notify_one();
+    Ok(answer)
+}
+
+pub(super) async fn list(State(context): State<Arc<Context>>, _call: Call<RegistryWrite>) -> Result<Response, Refusal> {
+    ask(&context, TransferCommand::List).await
+}
+
+pub(super) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryWrite>) -> Result<Response, Refusal> {
+    ask(&context, TransferCommand::Get { id: call.second_segment()? }).await
+}
+
+pub(super) async fn cancel(
+    State(context): State<Arc<Context>>,
+    call: Call<RegistryWrite>,
+) -> Result<Response, Refusal> {
+    ask(&context, TransferCommand::Cancel { id: call.second_segment()? }).await.map(|_| no_content())
+}
+
+async fn ask(context: &Context, command: TransferCommand) -> Result<Response, Refusal> {
+    Ok(match context.live.handle(Command::Transfer(command)).await? {
+        Reply::Transfer(Some(transfer)) => json(transfer.to_json()),
+        Reply::Transfers(transfers) => {
+            let texts: Vec<String> = transfers.iter().map(|transfer| transfer.to_json()).collect();
+            json(array(texts.iter().map(String::as_str)))
+        }
+        other => unreachable!("these commands answer with jobs, and not {other:?}"),
+    })
+}

@@ -1,0 +1,207 @@
+//! Carrying imports and exports out: one at a time, with commands like any client's.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::blob::{BlobError, Blobs};
+use super::{Transfer, TransferCommand};
+use crate::hub::command::{Command, Refusal, Reply};
+use crate::hub::live::{self, Live};
+use crate::hub::modules::ModuleCommand;
+use crate::twin::DeviceId;
+use crate::wire::ErrorCode;
+use crate::wire::bulk::{BULK_MAX, BulkEntry};
+use crate::wire::transfers::{DEVICES_BLOB, ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
+
+/// Devices that are exported before others get their turn.
+const SLICE: usize = 128;
+
+/// Carries out what is asked for, without end.
+pub(in crate::hub) async fn run(live: Arc<Live>) {
+    // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
+    let stopped = Some("the hub was stopped while the job was under way".to_owned());
+    let _ = ask(&live, TransferCommand::End { failure: stopped }).await;
+    loop {
+        match ask(&live, TransferCommand::Begin).await {
+            Ok(Some(transfer)) => {
+                let failure = transfer_one(&live, &transfer.properties).await.err().map(|error| error.to_string());
+                let _ = ask(&live, TransferCommand::End { failure }).await;
+            }
+            Ok(None) | Err(_) => live.transfers_changed.notified().await,
+        }
+    }
+}
+
+/// Why an import or export did not go on.
+#[derive(Debug, thiserror::Error)]
+enum TransferError {
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Hub(#[from] Refusal),
+    #[error("it was cancelled")]
+    Cancelled,
+}
+
+async fn ask(live: &Live, command: TransferCommand) -> Result<Option<Arc<Transfer>>, Refusal> {
+    match live.handle(Command::Transfer(command)).await? {
+        Reply::Transfer(transfer) => Ok(transfer),
+        other => unreachable!("these commands answer with a job, and not {other:?}"),
+    }
+}
+
+async fn transfer_one(live: &Live, properties: &TransferProperties) -> Result<(), TransferError> {
+    let blobs = Blobs::new()?;
+    match properties.kind {
+        TransferType::Import => import(live, &blobs, properties).await,
+        TransferType::Export => export(live, &blobs, properties).await,
+    }
+}
+
+/// Says how far a transfer is, and hears whether it was cancelled.
+async fn advance(live: &Live, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
+    let command = TransferCommand::Advance { id: properties.job_id.clone(), progress };
+    match ask(live, command).await? {
+        Some(transfer) if transfer.properties.status == TransferStatus::Running => Ok(()),
+        _ => Err(TransferError::Cancelled),
+    }
+}
+
+async fn import(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+    let input = properties.input_blob_container_uri.as_deref().unwrap_or_default();
+    let output = properties.output_blob_container_uri.as_deref().unwrap_or_default();
+    let mut lines = blobs.read(input, properties.input_blob_name.as_deref().unwrap_or(DEVICES_BLOB)).await?;
+    let mut errors: Vec<Value> = Vec::new();
+    loop {
+        let mut entries = Vec::new();
+        let mut over = false;
+        while entries.len() < BULK_MAX && !over {
+            match lines.line().await? {
+                None => over = true,
+                Some(line) if line.trim_ascii().is_empty() => {}
+                Some(line) => match read_line(&line) {
+                    Ok(entry) => entries.push((entry, live::entropy()?)),
+                    Err(error) => errors.push(error),
+                },
+            }
+        }
+        if !entries.is_empty() {
+            advance(live, properties, 0).await?;
+            let Reply::Bulk(result) = live.handle(Command::Bulk { entries }).await? else {
+                unreachable!("the command answers with what became of its entries")
+            };
+            errors.extend(result.errors.iter().map(|error| {
+                let number = ErrorCode::from_name(error.error_code).map_or(0, ErrorCode::number);
+                failed(&error.device_id, error.module_id.as_deref(), number, &error.error_status)
+            }));
+        }
+        if over {
+            break;
+        }
+    }
+    if !errors.is_empty() {
+        let mut log = blobs.write(output, ERRORS_BLOB);
+        for error in errors {
+            log.line(&error.to_string()).await?;
+        }
+        log.finish().await?;
+    }
+    Ok(())
+}
+
+fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
+    let text = line.trim_ascii();
+    // Some editors begin a file with it.
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    let format = ErrorCode::IotHubFormatError.number();
+    let entry: BulkEntry =
+        serde_json::from_slice(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    if entry.status.is_none() {
+        let number = ErrorCode::ArgumentInvalid.number();
+        return Err(failed(&entry.id, entry.module_id.as_deref(), number, "the line has no status"));
+    }
+    Ok(entry)
+}
+
+/// A line of the log of errors, whose codes are numbers.
+fn failed(device: &str, module: Option<&str>, code: u32, status: &str) -> Value {
+    let mut error = json!({ "deviceId": device, "errorCode": code, "errorStatus": status });
+    if let Some(module) = module {
+        error["moduleId"] = json!(module);
+    }
+    error
+}
+
+async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+    let container = properties.output_blob_container_uri.as_deref().unwrap_or_default();
+    let name = properties.output_blob_name.as_deref().unwrap_or(DEVICES_BLOB);
+    let without_keys = properties.exclude_keys_in_export == Some(true);
+    let total = match live.handle(Command::CountDevices).await? {
+        Reply::Counts { total, .. } => total.max(1),
+        other => unreachable!("the command answers with counts, and not {other:?}"),
+    };
+    let mut blob = blobs.write(container, name);
+    let (mut after, mut done) = (0, 0);
+    loop {
+        let slice = match live.handle(Command::ScanDevices { after, limit: SLICE }).await? {
+            Reply::Devices(devices) => devices,
+            other => unreachable!("the command answers with devices, and not {other:?}"),
+        };
+        let Some(last) = slice.last() else { break };
+        after = last.sequence;
+        done += slice.len();
+        for device in &slice {
+            blob.line(&line_of(device.identity.as_str(), device.twin.as_str(), without_keys)).await?;
+            for (identity, twin) in modules_of(live, &device.id).await? {
+                blob.line(&line_of(&identity, &twin, without_keys)).await?;
+            }
+        }
+        let percent = u64::try_from(done * 100 / total).unwrap_or(100).min(99);
+        advance(live, properties, percent).await?;
+    }
+    blob.finish().await?;
+    Ok(())
+}
+
+async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
+    let command = ModuleCommand::Find { devices: vec![device.as_str().to_owned()] };
+    match live.handle(Command::Module(command)).await? {
+        Reply::Modules(modules) => {
+            let texts = modules.iter().map(|it| (it.identity.as_str().to_owned(), it.twin.as_str().to_owned()));
+            Ok(texts.collect())
+        }
+        other => unreachable!("the command answers with modules, and not {other:?}"),
+    }
+}
+
+/// Makes the line of a device or module, with the names that entries of bulk requests have.
+fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
+    let read = |text: &str| serde_json::from_str::<Value>(text).expect("a kept document is JSON");
+    let (mut identity, mut twin) = (read(identity), read(twin));
+    if without_keys {
+        identity["authentication"]["symmetricKey"] = json!({ "primaryKey": null, "secondaryKey": null });
+    }
+    let mut line = serde_json::Map::new();
+    for (name, own) in [
+        ("id", "deviceId"),
+        ("moduleId", "moduleId"),
+        ("eTag", "etag"),
+        ("status", "status"),
+        ("statusReason", "statusReason"),
+        ("authentication", "authentication"),
+        ("capabilities", "capabilities"),
+        ("deviceScope", "deviceScope"),
+        ("parentScopes", "parentScopes"),
+    ] {
+        if let Some(value) = identity.get_mut(own).map(Value::take).filter(|value| !value.is_null()) {
+            line.insert(name.to_owned(), value);
+        }
+    }
+    // A module has no status of its own, and every line needs one.
+    line.entry("status").or_insert_with(|| json!("enabled"));
+    for (name, own) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
+        line.insert(name.to_owned(), twin[own].take());
+    }
+    Value::Object(line).to_string()
+}

@@ -1,0 +1,238 @@
+//! Automatic device configurations as JSON: `/configurations/{id}`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::encode_segment;
+use crate::twin::Object;
+
+/// Where configurations are listed.
+pub const PATH: &str = "/configurations";
+/// Configurations of a paid hub, at most.
+pub const CONFIGURATIONS_MAX: usize = 100;
+/// How a target condition begins that is asked of modules.
+pub const MODULES_PREFIX: &str = "FROM devices.modules WHERE";
+
+/// Returns the path of a configuration.
+pub fn configuration_path(id: &str) -> String {
+    format!("{PATH}/{}", encode_segment(id))
+}
+
+/// A configuration as a PUT sends it and as the service reads it: all optional, read-only members passed over.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationBody {
+    /// The id, which must be the path's where it is given.
+    pub id: Option<String>,
+    /// The version of the content's form.
+    pub schema_version: Option<String>,
+    /// What people say about it.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// What is written to which path.
+    pub content: Option<Object>,
+    /// Which twins.
+    pub target_condition: Option<String>,
+    /// The higher wins.
+    pub priority: Option<i64>,
+    /// The custom metrics.
+    pub metrics: Option<MetricsBody>,
+}
+
+/// Custom metrics as a PUT sends them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsBody {
+    /// Queries by name.
+    pub queries: Option<BTreeMap<String, String>>,
+}
+
+/// Queries by name, and what they came to when they were last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metrics {
+    /// Rows by name; empty until the first evaluation.
+    pub results: BTreeMap<String, u64>,
+    /// Queries by name.
+    pub queries: BTreeMap<String, String>,
+}
+
+/// What `POST /configurations/testQueries` is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestQueriesBody {
+    /// A target condition.
+    pub target_condition: Option<String>,
+    /// Metrics' queries by name.
+    pub custom_metric_queries: Option<BTreeMap<String, String>>,
+}
+
+/// One path of a configuration's content, and what is put there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContentPath {
+    /// The keys below `properties.desired`; none for all of it.
+    pub keys: Vec<String>,
+    /// What stands there.
+    pub value: Value,
+}
+
+impl ContentPath {
+    /// Returns the desired properties with nothing but the value at its place.
+    pub fn object(&self) -> Object {
+        let mut value = self.value.clone();
+        for key in self.keys.iter().rev() {
+            value = Value::Object([(key.clone(), value)].into_iter().collect());
+        }
+        match value {
+            Value::Object(object) => object,
+            // A path without keys has an object as its value, as `decode_content` sees to.
+            _ => Object::new(),
+        }
+    }
+}
+
+/// What a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentKind {
+    /// `deviceContent`: paths of device twins.
+    Devices,
+    /// `moduleContent`: paths of module twins.
+    Modules,
+    /// `modulesContent`: a deployment to edge devices.
+    Edge,
+}
+
+/// Why a configuration's content is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct ContentError {
+    problem: String,
+}
+
+impl ContentError {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into() }
+    }
+}
+
+/// Reads which paths a configuration writes: for those who write them, and for those who must not.
+///
+/// Whether the values keep the twins' limits is not asked here.
+pub fn decode_content(content: &Object) -> Result<(ContentKind, Vec<ContentPath>), ContentError> {
+    let kinds = [
+        ("deviceContent", ContentKind::Devices),
+        ("moduleContent", ContentKind::Modules),
+        ("modulesContent", ContentKind::Edge),
+    ];
+    let mut given = Vec::new();
+    for (name, kind) in kinds {
+        match content.get(name) {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(paths)) if paths.is_empty() => {}
+            Some(Value::Object(paths)) => given.push((name, kind, paths)),
+            Some(_) => return Err(ContentError::new(format!("`{name}` is not an object"))),
+        }
+    }
+    let (name, kind, paths) = match given.as_slice() {
+        [] => {
+            return Err(ContentError::new(
+                "the content has neither deviceContent nor moduleContent nor modulesContent",
+            ));
+        }
+        [(name, kind, paths)] => (name, *kind, *paths),
+        [(first, ..), (second, ..), ..] => {
+            return Err(ContentError::new(format!("the content has both {first} and {second}")));
+        }
+    };
+    if kind == ContentKind::Edge {
+        return Ok((kind, Vec::new()));
+    }
+    let mut read: Vec<ContentPath> = Vec::new();
+    for (path, value) in paths {
+        let mut segments = path.split('.');
+        if (segments.next(), segments.next()) != (Some("properties"), Some("desired")) {
+            let problem =
+                format!("the path `{}` of {name} does not begin with properties.desired", path.escape_debug());
+            return Err(ContentError::new(problem));
+        }
+        let keys: Vec<String> = segments.map(str::to_owned).collect();
+        if keys.iter().any(String::is_empty) {
+            return Err(ContentError::new(format!("the path `{}` of {name} has an empty part", path.escape_debug())));
+        }
+        if keys.is_empty() && !value.is_object() {
+            return Err(ContentError::new(format!("what {name} puts at properties.desired is not an object")));
+        }
+        if let Some(other) = read.iter().find(|other| overlap(&other.keys, &keys)) {
+            let other = other.keys.join(".");
+            let problem =
+                format!("the path `{}` of {name} and properties.desired.{other} overlap", path.escape_debug());
+            return Err(ContentError::new(problem));
+        }
+        read.push(ContentPath { keys, value: value.clone() });
+    }
+    Ok((kind, read))
+}
+
+/// Says whether one path leads to the other's place, or through it.
+pub fn overlap(a: &[String], b: &[String]) -> bool {
+    let shorter = a.len().min(b.len());
+    a[..shorter] == b[..shorter]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn contents() {
+        for (content, expected) in [
+            (json!({}), Err("the content has neither deviceContent nor moduleContent nor modulesContent")),
+            (json!({"deviceContent": {}, "moduleContent": null}), Err("the content has neither")),
+            (json!({"deviceContent": 1}), Err("`deviceContent` is not an object")),
+            (
+                json!({"deviceContent": {"properties.desired.a": 1}, "modulesContent": {"m": {}}}),
+                Err("the content has both deviceContent and modulesContent"),
+            ),
+            (json!({"deviceContent": {"tags.a": 1}}), Err("the path `tags.a` of deviceContent does not begin with")),
+            (json!({"deviceContent": {"properties.reported.a": 1}}), Err("the path `properties.reported.a`")),
+            (json!({"deviceContent": {"properties.desired.a..b": 1}}), Err("the path `properties.desired.a..b`")),
+            (json!({"deviceContent": {"properties.desired.": 1}}), Err("the path `properties.desired.` of")),
+            (json!({"deviceContent": {"properties.desired": 1}}), Err("what deviceContent puts at properties.desired")),
+            (
+                json!({"deviceContent": {"properties.desired.a": 1, "properties.desired.a.b": 1}}),
+                Err("the path `properties.desired.a.b` of deviceContent and properties.desired.a overlap"),
+            ),
+            (json!({"deviceContent": {"properties.desired": {"a": 1}}}), Ok((ContentKind::Devices, vec![""]))),
+            (
+                json!({"deviceContent": {"properties.desired.fw.channel": 1, "properties.desired.fw.ring": 1}}),
+                Ok((ContentKind::Devices, vec!["fw.channel", "fw.ring"])),
+            ),
+            (json!({"moduleContent": {"properties.desired.a": {}}}), Ok((ContentKind::Modules, vec!["a"]))),
+            (json!({"modulesContent": {"$edgeAgent": {"properties.desired": {}}}}), Ok((ContentKind::Edge, vec![]))),
+        ] {
+            let found = decode_content(content.as_object().expect("an object"));
+            match (found, expected) {
+                (Ok((kind, paths)), Ok((expected, keys))) => {
+                    assert_eq!(kind, expected, "{content}");
+                    assert_eq!(paths.iter().map(|path| path.keys.join(".")).collect::<Vec<_>>(), keys, "{content}");
+                }
+                (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{content}: {error}"),
+                (found, _) => panic!("{content}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn paths_overlap_where_one_leads_through_the_other() {
+        let keys = |text: &str| text.split_terminator('.').map(str::to_owned).collect::<Vec<_>>();
+        for (a, b, expected) in
+            [("a", "a", true), ("a", "a.b", true), ("", "a", true), ("a.b", "a.c", false), ("a", "ab", false)]
+        {
+            assert_eq!(overlap(&keys(a), &keys(b)), expected, "{a} {b}");
+            assert_eq!(overlap(&keys(b), &keys(a)), expected, "{b} {a}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Module identities as JSON: `/devices/{id}/modules/{id}`.
+
+use serde::Deserialize;
+
+use super::encode_segment;
+use super::registry::AuthenticationBody;
+use crate::twin::{DeviceId, ModuleId};
+
+/// Returns the path of a module's identity.
+pub fn module_path(device: &DeviceId, module: &ModuleId) -> String {
+    format!("{}/{}", modules_path(device), encode_segment(module.as_str()))
+}
+
+/// Returns the path of the list of a device's modules.
+pub fn modules_path(device: &DeviceId) -> String {
+    format!("/devices/{}/modules", encode_segment(device.as_str()))
+}
+
+/// A module's identity as a PUT sends it and as the service reads it: all optional, read-only members passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleBody {
+    /// The device's id, which must be the path's where it is given.
+    pub device_id: Option<String>,
+    /// The module's id, which must be the path's where it is given.
+    pub module_id: Option<String>,
+    /// Who manages the module: `IotEdge` where the edge runtime does.
+    pub managed_by: Option<String>,
+    /// How the module proves who it is; the service makes keys where this is absent.
+    pub authentication: Option<AuthenticationBody>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_escape_both_ids() {
+        let (device, module) = ("a#b".parse().expect("an id"), "m:1".parse().expect("an id"));
+        assert_eq!(module_path(&device, &module), "/devices/a%23b/modules/m%3A1");
+        assert_eq!(modules_path(&device), "/devices/a%23b/modules");
+    }
+}

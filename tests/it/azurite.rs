@@ -1,0 +1,137 @@
+//! Import and export jobs over Azurite, Microsoft's emulator of blob storage, asked for by Microsoft's service SDK for Python.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::json;
+use sha2::Sha256;
+
+use crate::python::{step, steps};
+use crate::support::{Sandbox, scrub};
+
+/// The account that every Azurite has, and its key (docs: Use the Azurite emulator for local Azure Storage development).
+const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Returns the folder of packages that has what the lock file says, made at the first call; none where there is no Node.
+fn packages() -> Option<&'static Path> {
+    static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let made = PACKAGES.get_or_init(|| {
+        Command::new("npm").arg("--version").output().ok().filter(|output| output.status.success())?;
+        let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/azurite"));
+        let lock = fs::read_to_string(here.join("package-lock.json")).expect("the lock file");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azurite");
+        let (stamp, packages) = (folder.join("installed.json"), folder.join("node_modules"));
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+            return Some(packages);
+        }
+        fs::create_dir_all(&folder).expect("a folder");
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(here.join(file), folder.join(file)).expect(file);
+        }
+        let mut command = Command::new("npm");
+        command.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
+        let output = command.output().expect("npm starts");
+        assert!(output.status.success(), "npm ci:\n{}", String::from_utf8_lossy(&output.stderr));
+        fs::write(&stamp, lock).expect("the stamp");
+        Some(packages)
+    });
+    made.as_deref()
+}
+
+/// A blob storage on a free port, which forgets all at its end.
+struct Azurite {
+    child: Child,
+    /// Where its account is.
+    account: String,
+}
+
+impl Azurite {
+    fn start(sandbox: &Sandbox, packages: &Path) -> Self {
+        let mut command = Command::new("node");
+        command.arg(packages.join("azurite/dist/src/blob/main.js"));
+        command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"]);
+        scrub(&mut command, &sandbox.path(""));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("node starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let address = loop {
+            let line = lines.next().expect("it says where it listens").expect("UTF-8");
+            if let Some((_, address)) = line.split_once("successfully listens on ") {
+                break address.trim().to_owned();
+            }
+        };
+        // It must not wait for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, account: format!("{address}/{ACCOUNT}") }
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the parameters that open the account (docs: Create an account SAS).
+fn signature() -> String {
+    let (permissions, services, kinds, version) = ("rwdlc", "b", "sco", "2020-10-02");
+    let expiry = "2099-01-01T00:00:00Z";
+    let text = format!("{ACCOUNT}\n{permissions}\n{services}\n{kinds}\n\n{expiry}\n\n\n{version}\n");
+    let key = STANDARD.decode(KEY).expect("base64");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length is a key");
+    mac.update(text.as_bytes());
+    let signature = twinctl::wire::encode_segment(&STANDARD.encode(mac.finalize().into_bytes()));
+    let expiry = twinctl::wire::encode_segment(expiry);
+    format!("sv={version}&ss={services}&srt={kinds}&sp={permissions}&se={expiry}&sig={signature}")
+}
+
+#[test]
+fn a_registry_goes_out_and_comes_in_again() {
+    let Some(packages) = packages() else {
+        #[expect(clippy::print_stderr, reason = "a test that was not run says so")]
+        {
+            eprintln!("skipped: there is no Node with npm, which Azurite needs");
+        }
+        return;
+    };
+    let sandbox = Sandbox::new();
+    let azurite = Azurite::start(&sandbox, packages);
+    let hub = sandbox.hub();
+    let signature = signature();
+    let container = format!("{}/registry", azurite.account);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let made =
+        hub.new_client().put(format!("{container}?restype=container&{signature}")).header("x-ms-version", "2020-10-02");
+    let made = runtime.block_on(made.send()).expect("an answer");
+    assert_eq!(made.status().as_u16(), 201, "{made:?}");
+    let uri = format!("{container}?{signature}");
+    assert_eq!(
+        steps(&sandbox, &hub, "transfers.py", &[&uri]),
+        [
+            step("asked", json!(["export", true])),
+            step("exported", json!(["export", "completed", 100, null])),
+            step("deleted", json!(0)),
+            step("imported", json!(["import", "completed", 100, null])),
+            step("tags", json!([{ "n": 0 }, { "n": 1 }, { "n": 2 }])),
+            step("keys kept", json!(true)),
+            step("jobs", json!(["export", "import"])),
+            step(
+                "no blob",
+                json!([
+                    "import",
+                    "failed",
+                    0,
+                    "reading the blob none.txt: the storage account answers with 404 BlobNotFound"
+                ])
+            ),
+            step("cancelled none", json!([404, "JobNotFound"])),
+        ]
+    );
+}

@@ -1,0 +1,89 @@
+//! What the documents show is what the program prints.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::Sandbox;
+
+fn document(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
+}
+
+/// Returns the content of the fenced blocks that follow a `<!-- tested -->` line.
+fn tested_blocks(text: &str) -> Vec<&str> {
+    text.split("<!-- tested -->\n")
+        .skip(1)
+        .map(|rest| {
+            let (_, rest) = rest.split_once("```console\n").expect("a console block");
+            rest.split_once("```").expect("the block ends").0
+        })
+        .collect()
+}
+
+/// Times differ from run to run.
+fn masked(text: &str) -> String {
+    let mut words: Vec<&str> = text.split(' ').collect();
+    for at in 1..words.len() {
+        if words[at - 1] == "in" && words[at].starts_with(|c: char| c.is_ascii_digit()) {
+            words[at] = "[TIME]";
+        }
+    }
+    words.join(" ")
+}
+
+/// Splits a line as a shell does, as far as documents need it.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("there is always one").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_readmes_sessions_are_real() {
+    let sandbox = Sandbox::new();
+    sandbox.write("examples/fleet.yaml", &document("examples/fleet.yaml"));
+    let readme = document("README.md");
+    let mut commands = 0;
+    for block in tested_blocks(&readme) {
+        let mut real = String::new();
+        for line in block.lines() {
+            let Some(command) = line.strip_prefix("$ twinctl ") else { continue };
+            let run = sandbox.twinctl(words(command));
+            assert!(run.code == 0 || run.code == 2, "{run}");
+            real.push_str(&format!("{line}\n{}{}", run.stdout, run.stderr));
+            commands += 1;
+        }
+        assert_eq!(masked(&real), masked(block), "\nthe README should have:\n{real}");
+    }
+    assert!(commands >= 3, "the README shows a plan, an apply and an empty plan");
+}
+
+#[test]
+fn the_readme_shows_the_whole_example() {
+    assert!(
+        document("README.md").contains(document("examples/fleet.yaml").trim()),
+        "examples/fleet.yaml is copied into the README"
+    );
+}
+
+#[test]
+fn the_hubs_choices_are_documented() {
+    let list = document("src/hub/mod.rs");
+    let docs = document("docs/hub.md");
+    let choices: Vec<&str> = list
+        .lines()
+        .skip_while(|line| !line.starts_with("//! # Choices"))
+        .filter_map(|line| line.strip_prefix("//! "))
+        .filter(|line| line.starts_with("- ") || line.starts_with("  "))
+        .collect();
+    assert!(choices.len() > 20, "the list was found");
+    for choice in choices {
+        assert!(docs.contains(choice), "docs/hub.md lacks this choice of the hub's:\n{choice}");
+    }
+}

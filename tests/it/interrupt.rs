@@ -1,0 +1,81 @@
+//! Runs that are stopped, and runs that meet: neither leaves a fleet that the next run cannot finish.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use crate::support::{Hub, Run, Sandbox};
+
+const FLEET: &str =
+    "fleet: demo\nmissing: register\ndefaults: { desired: { a: 1 } }\ndevices: { 'd{0001..1500}': {} }\n";
+
+/// Waits until the hub has seen some writes, so that the run is in the middle.
+fn wait_for_writes(hub: &Hub, count: usize) {
+    while hub.requests().iter().filter(|request| request["method"] == "PATCH").count() < count {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_finishes_what_is_under_way_and_the_next_run_the_rest() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", FLEET);
+    let apply = sandbox
+        .command_on(&hub, ["apply", "fleet.yaml", "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("apply starts");
+    wait_for_writes(&hub, 50);
+    let sent = Command::new("kill").args(["-INT", &apply.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    let output = apply.wait_with_output().expect("apply ends");
+    let run = Run::from_output(&output, &sandbox.path(""));
+    assert_eq!(run.code, 130, "{run}");
+    assert!(run.stdout.contains("Interrupted: ") && run.stdout.contains(" not attempted"), "{run}");
+    let written =
+        hub.requests().iter().filter(|request| request["method"] == "PATCH" && request["status"] == 200).count();
+    assert!(
+        run.stdout.contains(&format!("Interrupted: {} twins written", grouped(written))),
+        "{written} on the hub\n{run}"
+    );
+
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
+    let written =
+        hub.requests().iter().filter(|request| request["method"] == "PATCH" && request["status"] == 200).count();
+    assert_eq!(written, 1500, "no twin was written twice");
+}
+
+fn grouped(number: usize) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1000, number % 1000),
+    }
+}
+
+#[test]
+fn two_runs_at_once_share_the_work() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", &FLEET.replace("1500", "0300"));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    sandbox.write("fleet.yaml", &FLEET.replace("1500", "0300").replace("a: 1", "a: 2"));
+    let runs: Vec<_> = (0..2)
+        .map(|_| {
+            sandbox
+                .command_on(&hub, ["apply", "fleet.yaml", "--yes"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("apply starts")
+        })
+        .collect();
+    for mut run in runs {
+        let mut text = String::new();
+        run.stdout.take().expect("a pipe").read_to_string(&mut text).expect("UTF-8");
+        assert!(run.wait().expect("apply ends").success(), "{text}");
+    }
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
+}

@@ -1,0 +1,108 @@
+"""Automatic device configurations, by Microsoft's service SDK. The hub evaluates them every few milliseconds.
+
+Prints one line of JSON a step, which the test compares.
+"""
+
+import json
+import os
+import time
+
+from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
+from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, Twin, TwinProperties
+from azure.iot.hub.models import ConfigurationQueriesTestInput
+from msrest.exceptions import HttpOperationError
+
+string = os.environ["IOTHUB_CONNECTION_STRING"]
+registry = IoTHubRegistryManager.from_connection_string(string)
+configurations = IoTHubConfigurationManager.from_connection_string(string)
+
+
+def show(step, value):
+    print(json.dumps({"step": step, "value": value}, sort_keys=True))
+
+
+def refused(step, call):
+    try:
+        call()
+        show(step, "done")
+    except HttpOperationError as error:
+        show(step, [error.response.status_code, error.response.headers.get("iothub-errorcode")])
+
+
+def until(step, look, wanted):
+    """Looks until it sees what it wants, for ten seconds at most, and shows what it saw last."""
+    for _ in range(500):
+        seen = look()
+        if seen == wanted:
+            break
+        time.sleep(0.02)
+    show(step, seen)
+
+
+for ring in [1, 2]:
+    registry.create_device_with_sas(f"d{ring}", "", "", "enabled")
+    registry.update_twin(f"d{ring}", Twin(tags={"ring": ring}))
+
+
+def channel(device):
+    return registry.get_twin(device).properties.desired.get("fw", {}).get("channel")
+
+
+body = Configuration(
+    id="beta",
+    labels={"team": "fw"},
+    content=ConfigurationContent(device_content={"properties.desired.fw.channel": "beta"}),
+    target_condition="tags.ring = 1",
+    priority=10,
+    metrics=ConfigurationMetrics(queries={"on beta": "SELECT deviceId FROM devices WHERE properties.desired.fw.channel = 'beta'"}),
+)
+made = configurations.create_configuration(body)
+show("created", [made.id, made.etag, made.priority, made.labels, made.schema_version])
+refused("created twice", lambda: configurations.create_configuration(body))
+until("applied", lambda: [channel("d1"), channel("d2")], ["beta", None])
+until("status", lambda: registry.get_twin("d1").additional_properties.get("configurations"), {"beta": {"status": "Applied"}})
+
+
+def metrics():
+    seen = configurations.get_configuration("beta")
+    return [seen.system_metrics.results, seen.metrics.results]
+
+
+until("metrics", metrics, [{"targetedCount": 1, "appliedCount": 1}, {"on beta": 1}])
+registry.update_twin("d1", Twin(properties=TwinProperties(desired={"fw": {"channel": "mine"}})))
+until("rewritten", lambda: channel("d1"), "beta")
+
+configurations.create_configuration(
+    Configuration(
+        id="stable",
+        content=ConfigurationContent(device_content={"properties.desired.fw": {"channel": "stable"}}),
+        target_condition="*",
+        priority=20,
+    )
+)
+until("a higher priority", lambda: [channel("d1"), channel("d2")], ["stable", "stable"])
+show("listed", sorted(one.id for one in configurations.get_configurations(10)))
+
+body.target_condition = "tags.ring = 2"
+body.content = ConfigurationContent(device_content={"properties.desired.other": 1})
+refused("updated without quotes", lambda: configurations.update_configuration(body, made.etag))
+updated = configurations.update_configuration(body, f'"{made.etag}"')
+show("updated", [updated.etag, updated.target_condition, updated.content.device_content])
+refused("updated under a stale etag", lambda: configurations.update_configuration(body, f'"{made.etag}"'))
+
+bad = Configuration(id="bad", content=ConfigurationContent(device_content={"tags.a": 1}), target_condition="*")
+refused("tags as content", lambda: configurations.create_configuration(bad))
+bad.content = ConfigurationContent(device_content={"properties.desired.a": 1})
+bad.target_condition = "status = 'enabled'"
+refused("a bad target", lambda: configurations.create_configuration(bad))
+tested = configurations.test_configuration_queries(
+    ConfigurationQueriesTestInput(target_condition="*", custom_metric_queries={"good": "SELECT * FROM devices", "bad": "SELECT"})
+)
+show("tested", [tested.target_condition_error is not None, sorted(tested.custom_metric_query_errors)])
+
+refused("get of none", lambda: configurations.get_configuration("none"))
+configurations.delete_configuration("stable")
+configurations.delete_configuration("beta", f'"{updated.etag}"')
+until("left", lambda: registry.get_twin("d1").additional_properties.get("configurations"), None)
+show("what was written stays", channel("d1"))
+show("none left", configurations.get_configurations())
