@@ -12,6 +12,8 @@ mod goal;
 mod pause;
 pub mod report;
 mod session;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::sync::Arc;
