@@ -40,6 +40,7 @@
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
 //!   whole request. An id that is none fails its entry alone.
+//! - The names of modes count without their case, as Microsoft's client for Node needs it.
 //! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
 //! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
 //!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.

@@ -1,6 +1,7 @@
 //! Many identities and twins in one request: `POST /devices`, and the lines of import and export blobs.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::registry::{AuthenticationBody, Capabilities, DeviceStatus};
@@ -44,31 +45,51 @@ pub struct BulkEntry {
 }
 
 /// What is to happen to a device or module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportMode {
     /// Made, where it is not there.
     Create,
     /// Replaced, where it is there.
     Update,
     /// Replaced, where its etag is the given one.
-    #[serde(rename = "updateIfMatchETag")]
     UpdateIfMatchETag,
     /// Removed.
     Delete,
     /// Removed, where its etag is the given one.
-    #[serde(rename = "deleteIfMatchETag")]
     DeleteIfMatchETag,
     /// Its twin merged with what is given.
     UpdateTwin,
     /// The same, where the twin's etag is the given one.
-    #[serde(rename = "updateTwinIfMatchETag")]
     UpdateTwinIfMatchETag,
     /// Made or replaced. Blobs only.
     CreateOrUpdate,
     /// Made, or replaced where its etag is the given one. Blobs only.
-    #[serde(rename = "createOrUpdateIfMatchETag")]
     CreateOrUpdateIfMatchETag,
+}
+
+impl ImportMode {
+    /// All of them, by the names that JSON has.
+    pub const NAMES: [(&str, Self); 9] = [
+        ("create", Self::Create),
+        ("update", Self::Update),
+        ("updateIfMatchETag", Self::UpdateIfMatchETag),
+        ("delete", Self::Delete),
+        ("deleteIfMatchETag", Self::DeleteIfMatchETag),
+        ("updateTwin", Self::UpdateTwin),
+        ("updateTwinIfMatchETag", Self::UpdateTwinIfMatchETag),
+        ("createOrUpdate", Self::CreateOrUpdate),
+        ("createOrUpdateIfMatchETag", Self::CreateOrUpdateIfMatchETag),
+    ];
+}
+
+/// Takes names in any case: Microsoft's client for Node sends `Update` where others send `update`.
+impl<'de> Deserialize<'de> for ImportMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let found = Self::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+        let unknown = || D::Error::custom(format!("`{}` is no importMode", text.escape_debug()));
+        found.map(|(_, mode)| *mode).ok_or_else(unknown)
+    }
 }
 
 /// What became of a `POST /devices`.
@@ -133,18 +154,11 @@ mod tests {
             ..BulkEntry::default()
         };
         assert_eq!(entry, expected);
-        for (name, mode) in [
-            ("create", ImportMode::Create),
-            ("update", ImportMode::Update),
-            ("updateIfMatchETag", ImportMode::UpdateIfMatchETag),
-            ("delete", ImportMode::Delete),
-            ("deleteIfMatchETag", ImportMode::DeleteIfMatchETag),
-            ("updateTwin", ImportMode::UpdateTwin),
-            ("updateTwinIfMatchETag", ImportMode::UpdateTwinIfMatchETag),
-            ("createOrUpdate", ImportMode::CreateOrUpdate),
-            ("createOrUpdateIfMatchETag", ImportMode::CreateOrUpdateIfMatchETag),
-        ] {
-            assert_eq!(serde_json::to_value(mode).expect("a name"), json!(name));
+        for (name, mode) in ImportMode::NAMES {
+            for name in [name.to_owned(), name.to_uppercase()] {
+                assert_eq!(serde_json::from_value::<ImportMode>(json!(name)).expect("a mode"), mode, "{name}");
+            }
         }
+        assert!(serde_json::from_value::<ImportMode>(json!("upsert")).is_err());
     }
 }

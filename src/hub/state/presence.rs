@@ -233,7 +233,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::hub::command::{Command, Entropy, TwinWrite};
+    use crate::hub::command::{Command, Entropy, Outcome, TwinWrite};
     use crate::hub::session::Fingerprints;
     use crate::twin::IfMatch;
     use crate::wire::sas::{Token, sign};
@@ -381,10 +381,11 @@ mod tests {
         let mut hub = hub();
         connect(&mut hub, 1, false).reply.expect("admitted");
         let change = keep(&mut hub, 1).change.expect("a change");
-        let record = change.device.expect("a device").to_record();
+        let [Record::Device(_, Some(device))] = change.records.as_slice() else { panic!("a device: {change:?}") };
+        let record = device.to_record();
         let device = Device::from_record(1, &record).expect("a record");
         assert_eq!(device.sessions.of(None), [DesiredPatches, Methods].into());
-        assert_eq!(state(&mut Hub::restore([device], 1)), DISCONNECTED);
+        assert_eq!(state(&mut Hub::restore([Record::Device(1, Some(device.into()))], 1)), DISCONNECTED);
     }
 
     #[test]
