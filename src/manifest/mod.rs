@@ -16,7 +16,7 @@ mod expect;
 mod fingerprint;
 mod interpolate;
 mod layers;
-mod range;
+pub(crate) mod range;
 mod reader;
 mod resolve;
 mod schema;

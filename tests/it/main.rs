@@ -6,9 +6,9 @@ mod docs;
 mod faults;
 mod interrupt;
 mod kill;
+mod modules;
 #[cfg(target_os = "linux")]
 mod node_device;
-mod modules;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;
