@@ -24,6 +24,8 @@ pub mod apply;
 
 pub mod hub;
 
+pub mod device;
+
 pub mod render;
 
 pub mod cli;

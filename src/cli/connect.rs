@@ -16,7 +16,7 @@ use crate::wire::Secret;
 use crate::wire::connection_string::ConnectionString;
 
 /// Where the connection string comes from when no option says so.
-const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
+pub(super) const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
 
 /// A hub that can be asked, and for an embedded one the hub itself.
 pub struct Connection {

@@ -8,6 +8,7 @@ pub mod args;
 mod check;
 pub mod connect;
 pub mod context;
+mod device;
 mod file;
 mod hub;
 mod interrupt;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use args::{Arguments, Command, HubCommand};
+use args::{Arguments, Command, HubCommand, SimulationCommand};
 pub use context::Context;
 use interrupt::Interrupts;
 use outcome::CliResult;
@@ -75,7 +76,7 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
 
 /// Commands that have something to finish when the user wants them to stop.
 fn handles_signals(command: &Command) -> bool {
-    matches!(command, Command::Apply(_) | Command::Hub(HubCommand::Serve(_)))
+    matches!(command, Command::Apply(_) | Command::Device(_) | Command::Hub(HubCommand::Serve(_)))
 }
 
 async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
@@ -87,6 +88,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Render(args) => validate::render(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
+        Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,
     }
 }
 

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use crate::twin::limits::ID_MAX_CHARS;
 
-/// Devices of a fleet, at most: what one hub holds.
-pub(super) const DEVICES_MAX: u64 = 1_000_000;
+/// Devices and modules of a fleet together, at most: what one hub holds.
+pub(super) const IDENTITIES_MAX: u64 = 1_000_000;
 
 /// A name that stands for one device or for many. Several ranges in it multiply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     parts: Vec<Part>,
     count: u64,
 }
@@ -27,14 +27,14 @@ enum Part {
 
 /// What is wrong with a range, and where in the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RangeError {
-    pub(super) at: Range<usize>,
-    pub(super) message: String,
-    pub(super) help: String,
+pub(crate) struct RangeError {
+    pub(crate) at: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) help: String,
 }
 
 impl Pattern {
-    pub(super) fn parse(name: &str) -> Result<Self, RangeError> {
+    pub(crate) fn parse(name: &str) -> Result<Self, RangeError> {
         let mut parts = Vec::new();
         let mut count: u64 = 1;
         let mut position = 0;
@@ -63,8 +63,8 @@ impl Pattern {
         if position < name.len() || parts.is_empty() {
             parts.push(Part::Literal(name[position..].to_owned()));
         }
-        if count > DEVICES_MAX {
-            let message = format!("more than the {DEVICES_MAX} devices that a hub holds");
+        if count > IDENTITIES_MAX {
+            let message = format!("more than the {IDENTITIES_MAX} devices that a hub holds");
             return Err(RangeError {
                 at: 0..name.len(),
                 message,
@@ -75,17 +75,17 @@ impl Pattern {
     }
 
     /// Returns how many devices it stands for.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// Says whether it has a range in it.
-    pub(super) fn is_range(&self) -> bool {
+    pub(crate) fn is_range(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Numbers { .. }))
     }
 
     /// Returns the name of each device, in order.
-    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         (0..self.count).map(|index| self.name(index))
     }
 

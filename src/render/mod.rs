@@ -5,6 +5,7 @@
 
 pub mod checks;
 pub mod declarations;
+pub mod device;
 pub mod diagnostic;
 pub mod escape;
 pub mod json;

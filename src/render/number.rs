@@ -24,6 +24,7 @@ pub fn counted(number: usize, noun: &str) -> String {
 pub fn plural(number: usize, noun: &str) -> String {
     match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
+        None if noun.ends_with("ch") => format!("{noun}es"),
         Some(stem) => format!("{stem}ies"),
         None => format!("{noun}s"),
     }
@@ -55,6 +56,7 @@ mod tests {
         assert_eq!(counted(1, "device"), "1 device");
         assert_eq!(counted(0, "query"), "0 queries");
         assert_eq!(counted(9987, "device"), "9,987 devices");
+        assert_eq!(counted(2, "patch"), "2 patches");
     }
 
     #[test]

@@ -381,7 +381,7 @@ mod tests {
         let mut hub = hub();
         connect(&mut hub, 1, false).reply.expect("admitted");
         let change = keep(&mut hub, 1).change.expect("a change");
-        let [Record::Device(1, Some(device))] = &*change.records else { panic!("{change:?}") };
+        let [Record::Device(_, Some(device))] = change.records.as_slice() else { panic!("a device: {change:?}") };
         let record = device.to_record();
         let device = Device::from_record(1, &record).expect("a record");
         assert_eq!(device.sessions.of(None), [DesiredPatches, Methods].into());

@@ -1,0 +1,72 @@
+//! What happens to a device, for whoever watches.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Error;
+use crate::twin::Object;
+
+/// Something that happened to one device.
+#[derive(Debug)]
+pub enum Event {
+    /// The hub lets it in. Not told when a connection was merely renewed.
+    Connected,
+    /// It is not connected, and tries again after this time.
+    Trying {
+        /// Why.
+        error: Error,
+        /// When.
+        after: Duration,
+    },
+    /// Its desired properties, on the first reading.
+    Desired {
+        /// All of them.
+        desired: Object,
+        /// Their version.
+        version: u64,
+    },
+    /// Its desired properties changed: by a patch of the hub's, or while it was away.
+    Patch {
+        /// What changed; null removes.
+        patch: Object,
+        /// The version after it.
+        version: u64,
+    },
+    /// The hub took what it reports.
+    Reported {
+        /// What it sent.
+        patch: Object,
+        /// The version after it, if the hub said so.
+        version: Option<u64>,
+    },
+    /// The hub did not take what it asked.
+    Refused {
+        /// What that was: `twin`, `reported properties`.
+        what: &'static str,
+        /// The hub's status.
+        status: u16,
+        /// The hub's words, if it had any.
+        message: String,
+    },
+    /// A direct method was called and answered.
+    Method {
+        /// Which.
+        name: String,
+        /// With what: JSON, or else a text.
+        payload: Value,
+    },
+    /// It has done all there is to do, or was told to stop.
+    Finished,
+    /// It is given up.
+    Failed(Error),
+}
+
+/// An event, and whose.
+#[derive(Debug)]
+pub struct Told {
+    /// The device's place in the list that was started.
+    pub device: usize,
+    /// What happened.
+    pub event: Event,
+}
