@@ -182,6 +182,28 @@ fn the_device_program_with_a_certificate() {
 }
 
 #[test]
+fn a_module_of_a_device() {
+    let sandbox = Sandbox::new();
+    let address = address_for(&[8883]).expect("8883 is nobody's privilege");
+    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    assert_eq!(
+        steps(&sandbox, &hub, &by_key(), "module_device.py", address, "sas"),
+        [
+            step("connected", json!(["Connected", "Disconnected"])),
+            step("twin", json!({ "desired": { "$version": 1 }, "reported": { "$version": 1 } })),
+            step("reported", json!({ "state": "idle", "$version": 2 })),
+            step("patch", json!({ "speed": 2, "$version": 2 })),
+            step("method", json!([200, { "called": "home" }])),
+            step("method of the device", json!(404)),
+            step("telemetry", json!("acknowledged")),
+            step("shut down", json!(["Disconnected", "Disconnected"])),
+            step("patches left", json!(0)),
+            step("purged", json!(["myDeviceId", 0])),
+        ]
+    );
+}
+
+#[test]
 fn short_tokens_are_renewed() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
