@@ -10,6 +10,7 @@ use super::ast::{
 };
 use super::error::{QueryError, QueryErrorKind};
 use super::eval::{self, Fold};
+use super::excerpt::{Needles, Wanted};
 use super::functions::{self, Class, Function};
 use super::names::{self, BoundPath};
 use super::remarks;
@@ -23,6 +24,8 @@ pub struct BoundQuery {
     pub(super) output: Output,
     pub(super) condition: Option<Condition>,
     reads_reported: bool,
+    wanted: Wanted,
+    needles: Needles,
     warnings: Vec<QueryError>,
 }
 
@@ -175,6 +178,23 @@ impl BoundQuery {
         self.condition.as_ref().is_none_or(|condition| eval::holds(condition, document))
     }
 
+    /// Says whether the condition can hold for a document, by its text alone and much faster than [`BoundQuery::matches`]: `false`
+    /// is certain. The text must be as serde_json writes it.
+    pub fn may_match(&self, document: &str) -> bool {
+        self.needles.are_in(document)
+    }
+
+    /// Reads of a document's text what the condition and the columns look at, which is faster than to read all of it. The
+    /// query matches the excerpt as it does the document, and has the same row of it; only the rows of `SELECT *` are the
+    /// documents themselves.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not JSON, as far as it had to be read.
+    pub fn excerpt(&self, document: &str) -> Result<Value, serde_json::Error> {
+        self.wanted.read(document)
+    }
+
     /// Returns the rows over `documents`, in their order, without reading on once `TOP` is reached.
     pub fn rows<'d>(&self, documents: impl IntoIterator<Item = &'d Value>) -> Vec<Value> {
         let mut fold = self.start();
@@ -248,6 +268,8 @@ pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
     warnings.sort_by_key(|warning| warning.span);
     warnings.dedup();
     Ok(BoundQuery {
+        wanted: Wanted::of(condition.as_ref(), &output),
+        needles: Needles::of(condition.as_ref()),
         collection: query.from,
         top: query.top,
         output,

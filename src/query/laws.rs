@@ -384,6 +384,22 @@ proptest! {
     }
 
     #[test]
+    fn an_excerpt_is_as_good_as_the_document(query in query(), condition in condition(), fleet in fleet()) {
+        let compiled = compile(&query.to_string());
+        for query in [Some(condition), compiled.ok()].into_iter().flatten() {
+            let texts: Vec<String> = fleet.iter().map(Value::to_string).collect();
+            let excerpts: Vec<Value> = texts.iter().map(|text| query.excerpt(text).expect("JSON")).collect();
+            for ((document, text), excerpt) in fleet.iter().zip(&texts).zip(&excerpts) {
+                prop_assert!(query.may_match(text) || !query.matches(document), "{}", query.text());
+                prop_assert_eq!(query.matches(document), query.matches(excerpt), "{}", query.text());
+            }
+            if !query.selects_documents() {
+                prop_assert_eq!(query.rows(&fleet), query.rows(&excerpts), "{}", query.text());
+            }
+        }
+    }
+
+    #[test]
     fn a_condition_and_its_negation_never_both_hold(condition in condition(), fleet in fleet()) {
         let negated = compile_condition(&format!("NOT ({})", condition.text()), Collection::Devices).expect("a condition");
         for document in &fleet {

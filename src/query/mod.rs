@@ -27,6 +27,7 @@ mod bind;
 mod cases;
 mod error;
 mod eval;
+mod excerpt;
 mod expression;
 mod functions;
 #[cfg(test)]

@@ -62,6 +62,11 @@ impl BoundPath {
         Some(found)
     }
 
+    /// Returns the names from the document down, and whether each must be spelt so.
+    pub(super) fn segments(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.segments.iter().map(|segment| (segment.name.as_str(), segment.exact))
+    }
+
     /// Returns the last name, in the hub's spelling if it is one of the hub's.
     pub(super) fn last(&self) -> &str {
         self.key.unwrap_or_else(|| self.segments.last().map_or("", |segment| &segment.name))

@@ -190,10 +190,7 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
             break;
         }
         for found in slice {
-            let document = found.value();
-            if !query.matches(&document) {
-                continue;
-            }
+            let Some(document) = found.excerpt(query).filter(|document| query.matches(document)) else { continue };
             if page.rows == size {
                 page.next = (allowed > size as u64).then(|| Cursor { after: last, rows: from.rows + size as u64 });
                 break 'fleet;
@@ -219,7 +216,9 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
             break;
         }
         for found in slice {
-            fold.push(&found.value());
+            if let Some(document) = found.excerpt(query) {
+                fold.push(&document);
+            }
         }
     }
     let rows = fold.finish();
@@ -240,8 +239,10 @@ struct Found {
 }
 
 impl Found {
-    fn value(&self) -> Value {
-        serde_json::from_str(self.document.as_str()).expect("a kept document is JSON")
+    /// Returns what a query looks at of the document; nothing where it cannot match.
+    fn excerpt(&self, query: &BoundQuery) -> Option<Value> {
+        let text = self.document.as_str();
+        query.may_match(text).then(|| query.excerpt(text).expect("a kept document is JSON"))
     }
 }
 
