@@ -151,7 +151,7 @@ impl Device {
         let identity: Identity = serde_json::from_str(record.identity.get())?;
         let twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !identity.is_sound() || !twin.is_sound() {
-            return Err(serde::de::Error::custom("an etag that this program does not write"));
+            return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
         let device = Self {
             sequence,

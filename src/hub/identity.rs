@@ -112,7 +112,7 @@ impl Identity {
 
     /// Says whether it is as this program writes it, as far as its types do not say so.
     pub(super) fn is_sound(&self) -> bool {
-        counter_of(&self.etag).is_some()
+        counter_of(&self.etag).is_some_and(is_count)
     }
 
     fn take(&mut self, body: DeviceBody, entropy: &Entropy) -> Result<(), Refusal> {
@@ -205,6 +205,11 @@ pub(super) fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy
 
 pub(super) fn invalid(text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::ArgumentInvalid, text)
+}
+
+/// Says whether a number of things that were counted one by one can be so large.
+pub(super) fn is_count(number: u64) -> bool {
+    number < 1 << 53
 }
 
 /// Returns an identity's etag: its counter's decimal digits, in base64.

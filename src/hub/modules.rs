@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::command::{Entropy, Refusal};
 use super::device::{CONNECTED, DISCONNECTED, Document, Presence};
-use super::identity::{Authentication, authentication, counter_of, etag_of, first_numbers, invalid};
+use super::identity::{Authentication, authentication, counter_of, etag_of, first_numbers, invalid, is_count};
 use super::timestamp::NEVER;
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
@@ -165,8 +165,8 @@ impl Module {
         let record: Record<'_> = serde_json::from_slice(record)?;
         let identity: ModuleIdentity = serde_json::from_str(record.identity.get())?;
         let twin: TwinDocument = serde_json::from_str(record.twin.get())?;
-        if counter_of(&identity.etag).is_none() || !twin.is_sound() {
-            return Err(serde::de::Error::custom("an etag that this program does not write"));
+        if !counter_of(&identity.etag).is_some_and(is_count) || !twin.is_sound() {
+            return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
         let module = Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) };
         // Whoever was connected when the hub went down is not any more.

@@ -21,6 +21,7 @@ use super::command::{Change, Record};
 use super::configurations::Configuration;
 use super::device::Device;
 use super::folder::Folder;
+use super::identity::is_count;
 use super::jobs::{DeviceJob, Job};
 use super::modules::Module;
 use super::state::Hub;
@@ -129,7 +130,7 @@ impl Store {
 
 /// The tables of things, each by its place in the order of creation, which all of them share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Table {
+pub(super) enum Table {
     Devices,
     Modules,
     Configurations,
@@ -139,7 +140,7 @@ enum Table {
 }
 
 impl Table {
-    const ALL: [Self; 6] =
+    pub(super) const ALL: [Self; 6] =
         [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs, Self::Transfers];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
@@ -154,7 +155,7 @@ impl Table {
     }
 
     /// Returns what one thing in it is called.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Devices => "device",
             Self::Modules => "module",
@@ -165,7 +166,7 @@ impl Table {
         }
     }
 
-    fn of(record: &Record) -> (Self, u64) {
+    pub(super) fn of(record: &Record) -> (Self, u64) {
         match record {
             Record::Device(sequence, _) => (Self::Devices, *sequence),
             Record::Module(sequence, _) => (Self::Modules, *sequence),
@@ -176,7 +177,10 @@ impl Table {
         }
     }
 
-    fn decode(self, key: u64, bytes: &[u8]) -> Result<Record, serde_json::Error> {
+    pub(super) fn decode(self, key: u64, bytes: &[u8]) -> Result<Record, serde_json::Error> {
+        if !is_count(key) {
+            return Err(serde::de::Error::custom("a place in the order of creation that this program does not give"));
+        }
         Ok(match self {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
@@ -189,7 +193,7 @@ impl Table {
 }
 
 /// Writes a thing for the disk; nothing when it is gone.
-fn encode(record: &Record) -> Option<Vec<u8>> {
+pub(super) fn encode(record: &Record) -> Option<Vec<u8>> {
     match record {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
@@ -269,6 +273,14 @@ impl Committer {
             .name("hub store".to_owned())
             .spawn(move || commit_all(store, &changes, &progress))?;
         Ok(Self { queue: Some(queue), durable, thread: Some(thread) })
+    }
+
+    /// Makes one without a disk, for which everything is on disk at once, and the end at which its changes come out.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn without_disk() -> (Self, mpsc::Receiver<Change>) {
+        let (queue, changes) = mpsc::channel();
+        let (_, durable) = watch::channel(Durable { through: u64::MAX, failure: None });
+        (Self { queue: Some(queue), durable, thread: None }, changes)
     }
 
     /// Hands a change over. Must be called in the order of revisions.

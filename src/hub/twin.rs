@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::command::{Refusal, TwinWrite};
 use super::device::{DISCONNECTED, Document, Presence};
-use super::identity::Identity;
+use super::identity::{Identity, is_count};
 use super::modules::ModuleIdentity;
 use super::timestamp::{NEVER, timestamp};
 use crate::twin::limits::{DESIRED_MAX_BYTES, Violation, check_size, check_values, section_size};
@@ -117,7 +117,13 @@ impl TwinDocument {
 
     /// Says whether it is as this program writes it, as far as its types do not say so.
     pub(super) fn is_sound(&self) -> bool {
-        counter_of(&self.etag).is_some()
+        let counts = |section: &Object| section.get(VERSION).and_then(Value::as_u64).is_some_and(is_count);
+        let Properties { desired, reported } = &self.properties;
+        counter_of(&self.etag).is_some_and(is_count)
+            && is_count(self.version)
+            && [desired, reported]
+                .into_iter()
+                .all(|section| counts(section) && section.get(METADATA).is_some_and(is_node))
     }
 
     /// Takes over what the twin shows of its identity. The twin's own etag and versions stay.
@@ -374,6 +380,11 @@ impl Stamp<'_> {
         }
         metadata
     }
+}
+
+/// Says whether a value is a node of `$metadata` with nothing but nodes below it.
+fn is_node(value: &Value) -> bool {
+    value.as_object().is_some_and(|node| node.iter().all(|(key, value)| key.starts_with('$') || is_node(value)))
 }
 
 /// Returns a twin's etag: its counter as eight bytes, the highest first, in base64.

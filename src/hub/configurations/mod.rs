@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::command::{Record, Refusal, Reply};
-use super::identity::{counter_of, etag_of, invalid};
+use super::identity::{counter_of, etag_of, invalid, is_count};
 use super::timestamp::timestamp;
 use crate::twin::{ETag, IfMatch, Object};
 use crate::wire::ErrorCode;
@@ -103,7 +103,8 @@ impl Configuration {
     /// Reads it from the disk, and looks that it is what this program writes.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
         let read: Self = serde_json::from_slice(record)?;
-        if counter_of(&read.etag).is_none() || Checked::of(&read.content, &read.target_condition).is_err() {
+        if !counter_of(&read.etag).is_some_and(is_count) || Checked::of(&read.content, &read.target_condition).is_err()
+        {
             return Err(serde::de::Error::custom("a configuration that this program does not write"));
         }
         Ok(Self { sequence, ..read })
