@@ -20,6 +20,10 @@ lint:
     cargo clippy --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
+# Each fuzzing target for so many seconds; see fuzz/README.md.
+fuzz seconds="60":
+    fuzz/run {{seconds}}
+
 # Licences, bans and sources of dependencies.
 deny:
     cargo deny check bans licenses sources

@@ -29,3 +29,7 @@ pub mod device;
 pub mod render;
 
 pub mod cli;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

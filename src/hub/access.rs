@@ -99,6 +99,12 @@ impl Policies {
         Ok(Self::load(&stored).expect("made of all policies just above"))
     }
 
+    /// The policies with one key for all of them.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of_one_key(key: &Key) -> Self {
+        Self { keys: POLICIES.map(|_| Keys { primary: key.clone(), secondary: key.clone() }) }
+    }
+
     fn load(stored: &[Stored]) -> Option<Self> {
         let keys = POLICIES.map(|(name, _)| {
             let stored = stored.iter().find(|stored| stored.name == name)?;

@@ -39,6 +39,12 @@ impl Live {
         }
     }
 
+    /// Returns the hub, and lets go of its store.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn into_hub(self) -> Hub {
+        self.hub.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what time it is for the hub.
     pub(super) fn now(&self) -> time::OffsetDateTime {
         (self.clock)()

@@ -157,6 +157,8 @@ pub mod device;
 mod entra;
 pub mod faults;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod identity;
 pub mod jobs;
 mod lag;

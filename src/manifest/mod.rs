@@ -78,6 +78,16 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     resolve_files(&files, &*options.environment, found)
 }
 
+/// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files.
+///
+/// # Errors
+///
+/// As for [`load`].
+pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    let files: Vec<File> = texts.iter().map(|(name, text)| File::new(name, *text, true)).collect();
+    resolve_files(&files, environment, Vec::new())
+}
+
 fn resolve_files(
     files: &[File],
     environment: &dyn Fn(&str) -> Option<String>,

@@ -120,6 +120,23 @@ impl Service {
         }
     }
 
+    /// Answers one request that came from no connection; a panic is not caught.
+    #[cfg(any(test, fuzzing))]
+    pub(super) async fn answer_in_process(&self, request: Request<Body>) -> Response {
+        let routed = self.router.clone().oneshot(request);
+        let Ok(response) = routed.await;
+        let mut record = RequestRecord {
+            method: String::new(),
+            path: String::new(),
+            api_version: None,
+            if_match: None,
+            status: 0,
+            error_code: None,
+            fault: None,
+        };
+        self.finish(response, &mut record)
+    }
+
     /// Hands a request to its resource, and charges what it comes to.
     async fn route(&self, request: Request<Incoming>) -> Response {
         let (request, meter) = match &self.context.admission {
