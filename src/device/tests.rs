@@ -270,14 +270,16 @@ async fn what_is_of_no_use_is_not_tried_again() {
 
     // The port of HTTPS, by mistake.
     let endpoint = Endpoint::new(&host, Some(bench.hub.https_addr().port()), false, Some(&bench.ca));
-    let options = Options { endpoint: endpoint.expect("an endpoint"), ..bench.options(json!({}), false) };
+    let budget = Duration::from_millis(300);
+    let options = Options { endpoint: endpoint.expect("an endpoint"), budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::NotMqtt { .. }), "{error:?}");
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    assert!(error.advice().is_some_and(|advice| advice.contains("--port")));
 
     // A port that nobody listens on is tried for as long as the budget has it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let endpoint = Endpoint::new(&host, Some(port), false, Some(&bench.ca)).expect("an endpoint");
-    let options = Options { endpoint, budget: Duration::from_millis(300), ..bench.options(json!({}), false) };
+    let options = Options { endpoint, budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
 

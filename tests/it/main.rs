@@ -2,6 +2,7 @@
 
 mod azurite;
 mod bad_input;
+mod device_run;
 mod docs;
 mod faults;
 mod interrupt;
