@@ -1,8 +1,10 @@
 //! Reads the live twins that a plan needs, and streams them into it.
 //!
 //! Owns how they are read: one GET a twin, or pages of one query over the whole hub, whichever the hub's own throttles make
-//! cheaper. A query's answer lags, and lists twins that are gone (docs: IoT Hub query language), so its word is taken for what
+//! cheaper, for device twins and for module twins apart, as no query lists both. A query's answer lags, and lists twins that are gone (docs: IoT Hub query language), so its word is taken for what
 //! a twin was at an etag, never for its absence: that is asked of a GET. What is to be done about a twin is `plan`'s.
+
+use std::str::FromStr;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use crate::client::{Error, HubClient, Pages};
 use crate::manifest::{Declarations, Ownership};
 use crate::plan::ownership::RECORDS_KEY;
 use crate::plan::{Planner, ReadBy};
-use crate::twin::{Lookup, Twin, TwinId};
+use crate::twin::{IdError, Lookup, Twin, TwinId};
 use crate::wire::query::MAX_PAGE;
 use crate::wire::twins::decode_twin;
 
@@ -34,14 +36,47 @@ pub async fn survey(
     progress: &mut (dyn FnMut(usize) + Send),
 ) -> Result<ReadBy, Error> {
     let mut survey = Survey { client, planner, declarations, concurrency: concurrency.max(1), read: 0, progress };
-    let declared = declarations.twins.len();
-    if declared > FEW
-        && let Some(on_hub) = survey.count().await?
-        && survey.cost(declared).by(on_hub, MAX_PAGE) == ReadBy::Query
-    {
-        return survey.by_query(on_hub).await;
+    let devices = survey.all(Kind::Devices).await?;
+    let modules = survey.all(Kind::Modules).await?;
+    Ok(if (devices, modules) == (ReadBy::Get, ReadBy::Get) { ReadBy::Get } else { ReadBy::Query })
+}
+
+/// Which twins a query lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Devices,
+    Modules,
+}
+
+impl Kind {
+    fn has(self, id: &TwinId) -> bool {
+        id.module.is_some() == (self == Self::Modules)
     }
-    survey.by_get().await
+
+    fn source(self) -> &'static str {
+        match self {
+            Self::Devices => "devices",
+            Self::Modules => "devices.modules",
+        }
+    }
+
+    /// The columns that name a twin.
+    fn names(self) -> &'static str {
+        match self {
+            Self::Devices => "deviceId",
+            Self::Modules => "deviceId, moduleId",
+        }
+    }
+
+    fn id_of(self, row: &Value, pages: &Pages) -> Result<TwinId, Error> {
+        Ok(TwinId {
+            device: named(row, "deviceId", pages)?,
+            module: match self {
+                Self::Devices => None,
+                Self::Modules => Some(named(row, "moduleId", pages)?),
+            },
+        })
+    }
 }
 
 struct Survey<'a, 'd> {
@@ -55,9 +90,27 @@ struct Survey<'a, 'd> {
 }
 
 impl Survey<'_, '_> {
+    /// Reads all of one kind.
+    async fn all(&mut self, kind: Kind) -> Result<ReadBy, Error> {
+        let declared = self.pending(kind).count();
+        if declared > FEW
+            && let Some(on_hub) = self.count(kind).await?
+            && self.cost(declared).by(on_hub, MAX_PAGE) == ReadBy::Query
+        {
+            self.by_query(kind, declared, on_hub).await?;
+            return Ok(ReadBy::Query);
+        }
+        self.by_get(kind).await?;
+        Ok(ReadBy::Get)
+    }
+
+    fn pending(&self, kind: Kind) -> impl Iterator<Item = &TwinId> {
+        self.planner.pending().filter(move |id| kind.has(id))
+    }
+
     /// Asks how many twins the hub has; nothing when the answer is no number, as it is only an estimate anyway.
-    async fn count(&mut self) -> Result<Option<usize>, Error> {
-        let mut pages = self.client.query("SELECT COUNT() AS n FROM devices", 1);
+    async fn count(&self, kind: Kind) -> Result<Option<usize>, Error> {
+        let mut pages = self.client.query(&format!("SELECT COUNT() AS n FROM {}", kind.source()), 1);
         let mut count = None;
         while let Some(page) = pages.next().await? {
             count = count.or(page.rows.first().and_then(|row| row.get("n")?.as_u64()));
@@ -75,19 +128,20 @@ impl Survey<'_, '_> {
     }
 
     /// Reads each declared twin by GET, and asks a query alone for those that left.
-    async fn by_get(mut self) -> Result<ReadBy, Error> {
-        let pending: Vec<_> = self.planner.pending().cloned().collect();
+    async fn by_get(&mut self, kind: Kind) -> Result<(), Error> {
+        let pending: Vec<_> = self.pending(kind).cloned().collect();
         self.get_all(pending).await?;
         if self.finds_left() {
-            let left = self.left_by_query().await?;
+            let left = self.left_by_query(kind).await?;
             self.get_all(left).await?;
         }
-        Ok(ReadBy::Get)
+        Ok(())
     }
 
     /// Reads whole pages of all of the hub's twins, and by GET what they leave open.
-    async fn by_query(mut self, on_hub: usize) -> Result<ReadBy, Error> {
-        let mut pages = self.client.query("SELECT * FROM devices", MAX_PAGE);
+    async fn by_query(&mut self, kind: Kind, declared: usize, on_hub: usize) -> Result<(), Error> {
+        let mut pages = self.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE);
+        let read_before = self.read;
         let mut left = Vec::new();
         let mut listed = 0;
         while let Some(page) = pages.next().await? {
@@ -101,16 +155,14 @@ impl Survey<'_, '_> {
             // A hub may send far smaller pages than it was asked for. The last page of all is small too, so look only when
             // much should be left.
             let rest = on_hub.saturating_sub(listed);
-            let pending = self.declarations.twins.len() - self.read;
+            let pending = declared - (self.read - read_before);
             if rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get {
-                self.by_get().await?;
-                return Ok(ReadBy::Query);
+                return self.by_get(kind).await;
             }
         }
         // Not listed is not absent: the twin may be younger than the query's view of the hub.
-        left.extend(self.planner.pending().cloned());
-        self.get_all(left).await?;
-        Ok(ReadBy::Query)
+        left.extend(self.pending(kind).cloned());
+        self.get_all(left).await
     }
 
     fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
@@ -126,14 +178,14 @@ impl Survey<'_, '_> {
     }
 
     /// Returns twins that carry this fleet's record, as far as a query knows, and are not declared.
-    async fn left_by_query(&mut self) -> Result<Vec<TwinId>, Error> {
-        let fleet = &self.declarations.fleet;
-        let text = format!("SELECT deviceId FROM devices WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
+    async fn left_by_query(&self, kind: Kind) -> Result<Vec<TwinId>, Error> {
+        let (fleet, names, source) = (&self.declarations.fleet, kind.names(), kind.source());
+        let text = format!("SELECT {names} FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
         let mut pages = self.client.query(&text, MAX_PAGE);
         let mut left = Vec::new();
         while let Some(page) = pages.next().await? {
             for row in page.rows {
-                let id = listed_id(&row, &pages)?;
+                let id = kind.id_of(&row, &pages)?;
                 if !self.declarations.twins.contains_key(&id) {
                     left.push(id);
                 }
@@ -156,10 +208,10 @@ impl Survey<'_, '_> {
     }
 }
 
-fn listed_id(row: &Value, pages: &Pages) -> Result<TwinId, Error> {
-    match row.get("deviceId") {
-        Some(Value::String(id)) => id.parse().map(TwinId::device).map_err(|error| pages.nonsense(error)),
-        _ => Err(pages.nonsense("a row has no deviceId")),
+fn named<Id: FromStr<Err = IdError>>(row: &Value, column: &str, pages: &Pages) -> Result<Id, Error> {
+    match row.get(column) {
+        Some(Value::String(id)) => id.parse().map_err(|error: IdError| pages.nonsense(error)),
+        _ => Err(pages.nonsense(format!("a row has no {column}"))),
     }
 }
 
@@ -220,18 +272,24 @@ mod tests {
 
     /// A fleet of `d-000` and so on, each with `tags.x: 1`.
     fn fleet(devices: usize) -> Declarations {
+        fleet_of((0..devices).map(|n| format!("d-{n:03}")))
+    }
+
+    fn fleet_of(ids: impl IntoIterator<Item = String>) -> Declarations {
         let origin = Origin { file: "fleet.yaml".into(), line: 1, layer: Layer::Device };
         let leaf = Leaf { path: "tags.x".parse().expect("a path"), value: Some(json!(1)), origin: origin.clone() };
         let body = Arc::new(Body { leaves: vec![leaf] });
         let declaration = Declaration { body, origin };
-        let id = |n: usize| format!("d-{n:03}").parse::<TwinId>().expect("an id");
         Declarations {
             fleet: "plant-1".parse().expect("a name"),
             hub: None,
             ownership: Ownership::Record,
             missing: Missing::Fail,
             checks: Vec::new(),
-            twins: (0..devices).map(|n| (id(n), declaration.clone())).collect::<BTreeMap<_, _>>(),
+            twins: ids
+                .into_iter()
+                .map(|id| (id.parse().expect("an id"), declaration.clone()))
+                .collect::<BTreeMap<_, _>>(),
             digest: Hasher::new().finish(),
         }
     }
@@ -292,6 +350,52 @@ mod tests {
         assert_eq!(of(&plan, Action::Release), ["left"]);
     }
 
+    /// A hub with three gateways as declared, each with so many modules: as declared but for the first of all, and one more that left.
+    async fn hub_of_modules(modules: usize) -> TestHub {
+        let hub = TestHub::start().await;
+        let client = &hub.client();
+        let record = json!({"v": 1, "rev": "", "owns": ["tags.x=6b86"]});
+        let write = async |id: &TwinId, value: i64| {
+            let mut patch = MergePatch::default();
+            patch.set(&"tags.x".parse().expect("a path"), json!(value));
+            patch.set(&"tags.twinctl.plant-1".parse().expect("a path"), record.clone());
+            let Lookup::Found(twin) = client.get_twin(id).await.expect("an answer") else { panic!("there") };
+            client.update_twin(id, &patch, &twin.etag).await.expect("written");
+        };
+        for gateway in 0..3 {
+            let device: TwinId = format!("gw-{gateway}").parse().expect("an id");
+            client.create_device(&device.device).await.expect("made");
+            write(&device, 1).await;
+            for module in (0..modules).map(|n| format!("m-{n:02}")).chain(["left".to_owned(), "stranger".to_owned()]) {
+                let id: TwinId = format!("gw-{gateway}/{module}").parse().expect("an id");
+                client.create_module(&id.device, id.module.as_ref().expect("a module")).await.expect("made");
+                match (gateway, module.as_str()) {
+                    (0, "m-00") | (_, "stranger") => {}
+                    (_, module) => write(&id, if module == "left" { 7 } else { 1 }).await,
+                }
+            }
+        }
+        hub
+    }
+
+    #[tokio::test]
+    async fn module_twins_are_read_as_those_of_devices() {
+        for (modules, by, read) in [(2, ReadBy::Get, 3 + 7 + 3), (40, ReadBy::Query, 3 + 121 + 3)] {
+            let hub = hub_of_modules(modules).await;
+            let gateways = 0..3;
+            let ids = gateways.flat_map(|gateway| {
+                let of = move |n: usize| format!("gw-{gateway}/m-{n:02}");
+                (0..modules).map(of).chain([format!("gw-{gateway}")])
+            });
+            let missing = "gw-1/missing".to_owned();
+            let (plan, told) = plan(&hub.client(), &fleet_of(ids.chain([missing]))).await.expect("read");
+            assert_eq!((plan.read, told, plan.unchanged), (by, read, 3 + 3 * modules - 1));
+            assert_eq!(of(&plan, Action::Update), ["gw-0/m-00"]);
+            assert_eq!(of(&plan, Action::Missing), ["gw-1/missing"]);
+            assert_eq!(of(&plan, Action::Release), ["gw-0/left", "gw-1/left", "gw-2/left"]);
+        }
+    }
+
     fn page(rows: &str, continuation: &str) -> Reply {
         answer("200 OK", &format!("content-type: application/json\r\n{continuation}"), rows)
     }
@@ -311,6 +415,7 @@ mod tests {
             // The twin that left is gone, the one that was not listed is there.
             answer("404 Not Found", "iothub-errorcode: DeviceNotFound\r\n", ""),
             page(twins(149..150).trim_matches(['[', ']']), ""),
+            page("[]", ""),
         ])
         .await;
         let (plan, _) = plan(&server.client(), &fleet(150)).await.expect("read");
@@ -319,7 +424,7 @@ mod tests {
         let asked = server.requests();
         let asked: Vec<_> = asked.iter().map(|request| request.lines().next().expect("a line")).collect();
         assert_eq!(
-            asked[3..],
+            asked[3..5],
             ["GET /twins/left?api-version=2021-04-12 HTTP/1.1", "GET /twins/d-149?api-version=2021-04-12 HTTP/1.1"]
         );
     }
@@ -328,11 +433,15 @@ mod tests {
     async fn small_pages_turn_it_to_gets() {
         let mut replies = vec![page(r#"[{"n":2000}]"#, ""), page(&twins(0..10), "x-ms-continuation: more\r\n")];
         replies.extend((10..800).map(|n| page(twins(n..n + 1).trim_matches(['[', ']']), "")));
-        replies.push(page("[]", ""));
+        replies.extend([page("[]", ""), page("[]", "")]);
         let server = Server::start(replies).await;
         let (plan, read) = plan(&server.client(), &fleet(800)).await.expect("read");
         assert_eq!((plan.read, read, plan.twins.len()), (ReadBy::Query, 800, 800));
-        assert!(server.requests()[792].contains("is_defined(tags.twinctl.[[plant-1]])"));
+        let requests = server.requests();
+        let asks =
+            |text: &str, request: &str| request.contains(&format!("{text} WHERE is_defined(tags.twinctl.[[plant-1]])"));
+        assert!(asks("SELECT deviceId FROM devices", &requests[792]), "{}", requests[792]);
+        assert!(asks("SELECT deviceId, moduleId FROM devices.modules", &requests[793]), "{}", requests[793]);
     }
 
     #[tokio::test]
@@ -344,6 +453,10 @@ mod tests {
             (
                 "page 2 of the query: the answer is not a twin: the twin of d has no etag",
                 vec![page("[]", "x-ms-continuation: more\r\n"), page(r#"[{"deviceId":"d"}]"#, "")],
+            ),
+            (
+                "page 1 of the query: a row has no moduleId",
+                vec![page(&twins(0..150), ""), page(r#"[{"deviceId":"d"}]"#, "")],
             ),
             ("the hub answers 404", vec![page(&twins(0..149), ""), answer("404 Not Found", "", "<html>")]),
         ] {

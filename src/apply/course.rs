@@ -73,9 +73,9 @@ pub(super) enum Sign {
     },
     /// It may have been done.
     Lost,
-    /// There is no such device.
+    /// There is no such device or module.
     Gone,
-    /// There is such a device.
+    /// There is such a device or module.
     Exists,
     /// This request will never do better, and no other will either.
     Futile,
@@ -172,6 +172,21 @@ impl<'p> Course<'p> {
         (course, todo)
     }
 
+    /// Says what an error tells, of a request of this twin.
+    pub(super) fn sign(&self, todo: &Todo, error: &Error) -> Sign {
+        match error {
+            // The service looks a module's identity up with its device's rights: where that one is missing or disabled, it says
+            // 401 of the module, and nothing of other twins is told by that.
+            Error::Unauthorized { .. } if *todo == Todo::Register && self.plan.id.module.is_some() => Sign::Refused,
+            error => Sign::of(error),
+        }
+    }
+
+    /// Says whether the identity is there, as far as this run knows.
+    pub(super) fn is_there(&self) -> bool {
+        self.registered || self.existed
+    }
+
     /// Takes the answer to a creation.
     pub(super) fn registered(&mut self, answer: Result<(), Error>, at: &mut Moment<'_>) -> Then {
         let error = match answer {
@@ -182,7 +197,7 @@ impl<'p> Course<'p> {
             }
             Err(error) => error,
         };
-        match Sign::of(&error) {
+        match self.sign(&Todo::Register, &error) {
             Sign::Exists => {
                 // When an answer was lost, it was most likely this run that created it.
                 self.registered = self.create_lost;
@@ -200,6 +215,10 @@ impl<'p> Course<'p> {
                 }
                 self.again(Todo::Register, &error, at)
             }
+            Sign::Refused if matches!(error, Error::Unauthorized { .. }) => self.give_up(format!(
+                "{}; of a module it says so too where its device is missing or disabled",
+                explain(&error)
+            )),
             Sign::Moved | Sign::Gone | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
         }
     }
@@ -275,7 +294,7 @@ impl<'p> Course<'p> {
             Sign::Gone if self.plan.action == Action::Release && is_no_device(&error) => {
                 Then::Done(TwinOutcome::Converged)
             }
-            Sign::Gone => self.failed(format!("the device is gone from the hub: {}", explain(&error))),
+            Sign::Gone => self.failed(format!("the {} is gone from the hub: {}", self.plan.id.kind(), explain(&error))),
             Sign::Exists | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
         }
     }
@@ -318,7 +337,7 @@ impl<'p> Course<'p> {
             return Then::Done(TwinOutcome::Converged);
         }
         if self.plan.action != Action::Register {
-            return self.failed("the device is gone from the hub".into());
+            return self.failed(format!("the {} is gone from the hub", self.plan.id.kind()));
         }
         if let Some(reason) = self.last.take() {
             return self.failed(reason);
@@ -410,7 +429,8 @@ impl<'p> Course<'p> {
     }
 
     fn failed(&self, reason: String) -> Then {
-        let reason = if self.registered { format!("the device is registered, but {reason}") } else { reason };
+        let kind = self.plan.id.kind();
+        let reason = if self.registered { format!("the {kind} is registered, but {reason}") } else { reason };
         Then::Done(TwinOutcome::Failed { reason })
     }
 }

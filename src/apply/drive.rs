@@ -11,6 +11,7 @@ use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
 use super::stop::Stop;
 use crate::client::HubClient;
 use crate::client::retry::random_fraction;
+use crate::twin::TwinId;
 
 /// How long a read may still take once the run is to end: it tells what became of a write, so it is worth a moment.
 const READ_GRACE: Duration = Duration::from_secs(10);
@@ -54,7 +55,10 @@ async fn sleep_until(time: Option<Instant>) {
 
 async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop: &Stop) -> (Ticket, StepOutcome) {
     let outcome = match request {
-        Request::Register { id } => StepOutcome::Registered(client.create_device(id).await.map(|_identity| ())),
+        Request::Register { id: TwinId { device, module } } => StepOutcome::Registered(match module {
+            None => client.create_device(device).await.map(|_identity| ()),
+            Some(module) => client.create_module(device, module).await.map(|_identity| ()),
+        }),
         Request::Read { id, hurried } => {
             let too_long = async {
                 if !hurried {

@@ -1,6 +1,6 @@
 //! Who goes when: told what happened and the time, it answers what to do next. Pure.
 //!
-//! It keeps no more than so many requests under way and not many more twins begun, sends no faster than the hub takes, sees
+//! A module is registered after its device. It keeps no more than so many requests under way and not many more twins begun, sends no faster than the hub takes, sees
 //! to it that nothing new begins once the run is to end, and ends every twin exactly once. What a single twin needs is its
 //! `Course`'s.
 
@@ -12,7 +12,7 @@ use super::ApplyOptions;
 use super::course::{Course, Ending, Guarded, Moment, Sign, Then, Todo, explain};
 use super::event::{ApplyEvent, TwinOutcome};
 use crate::client::Error;
-use crate::plan::TwinPlan;
+use crate::plan::{Action, TwinPlan};
 use crate::rate::Pace;
 use crate::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
 
@@ -40,10 +40,10 @@ pub enum Step<'p> {
 /// A request that a twin needs.
 #[derive(Debug, PartialEq)]
 pub enum Request<'p> {
-    /// Create the device's identity.
+    /// Create the device's or the module's identity.
     Register {
         /// Whose.
-        id: &'p DeviceId,
+        id: &'p TwinId,
     },
     /// Read the twin.
     Read {
@@ -94,6 +94,10 @@ pub struct Rollout<'p> {
     /// The twins to be written, and how many of them are begun.
     twins: Vec<&'p TwinPlan>,
     begun: usize,
+    /// The devices that this run registers: their modules can be registered only after them.
+    devices: BTreeMap<&'p DeviceId, Registration>,
+    /// Modules whose turn came before their device was there, and that may begin now.
+    released: VecDeque<usize>,
     /// Begun and not done.
     courses: BTreeMap<Ticket, Course<'p>>,
     under_way: BTreeMap<Ticket, UnderWay>,
@@ -112,6 +116,17 @@ pub struct Rollout<'p> {
     finished: bool,
 }
 
+/// How far a device is that modules wait for.
+#[derive(Debug, PartialEq)]
+enum Registration {
+    /// It is not done, and these modules had their turn already.
+    Awaited(Vec<usize>),
+    /// It is done, and there is an identity.
+    There,
+    /// It is done, and there is none.
+    Failed,
+}
+
 #[derive(Debug)]
 struct UnderWay {
     since: Duration,
@@ -123,10 +138,17 @@ impl<'p> Rollout<'p> {
     pub fn new(twins: impl IntoIterator<Item = &'p TwinPlan>, options: ApplyOptions) -> Self {
         let twins: Vec<_> = twins.into_iter().filter(|twin| twin.is_sent()).collect();
         let started = ApplyEvent::Started { twins: twins.len() };
+        let devices = twins
+            .iter()
+            .filter(|twin| twin.action == Action::Register && twin.id.module.is_none())
+            .map(|twin| (&twin.id.device, Registration::Awaited(Vec::new())))
+            .collect();
         Self {
             options,
             twins,
             begun: 0,
+            devices,
+            released: VecDeque::new(),
             courses: BTreeMap::new(),
             under_way: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -156,15 +178,15 @@ impl<'p> Rollout<'p> {
                 break;
             }
         }
+        if let Some(event) = self.events.pop_front() {
+            return Step::Tell(event);
+        }
         if !self.courses.is_empty() {
             return Step::Wait(self.next_time());
         }
-        match self.twins.get(self.begun) {
-            Some(twin) => {
-                // Only when the run was to end: whoever is left was not tried.
-                self.begun += 1;
-                Step::Tell(done(twin, TwinOutcome::NotAttempted))
-            }
+        match self.leave() {
+            // Only when the run was to end: whoever is left was not tried.
+            Some(twin) => Step::Tell(done(twin, TwinOutcome::NotAttempted)),
             None if self.finished => Step::End,
             None => {
                 self.finished = true;
@@ -177,7 +199,7 @@ impl<'p> Rollout<'p> {
     pub fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
         let Some(UnderWay { since, todo }) = self.under_way.remove(&ticket) else { return };
         let Some(course) = self.courses.get_mut(&ticket) else { return };
-        let sign = outcome.error().map(Sign::of);
+        let sign = outcome.error().map(|error| course.sign(&todo, error));
         match (&todo, sign) {
             (Todo::Patch(_), Some(Sign::Trouble { busy: true, .. })) => self.patch_pace.refused(since, now),
             (Todo::Register, Some(Sign::Trouble { busy: true, .. })) => self.registration_pace.refused(since, now),
@@ -229,6 +251,11 @@ impl<'p> Rollout<'p> {
     /// Ends the twins of which no request is under way, but for those that must be read to know what became of them.
     fn close(&mut self) {
         let Some(ending) = self.ending else { return };
+        for device in self.devices.values_mut() {
+            if let Registration::Awaited(modules) = device {
+                self.released.extend(modules.drain(..));
+            }
+        }
         let waiting = std::mem::take(&mut self.waiting).into_keys().map(|(_, ticket)| ticket);
         let idle: BTreeSet<Ticket> = waiting
             .chain(self.reads.drain(..))
@@ -252,7 +279,24 @@ impl<'p> Rollout<'p> {
             Then::Done(outcome) => {
                 if let Some(course) = self.courses.remove(&ticket) {
                     self.events.push_back(done(course.plan, outcome));
+                    self.release(&course);
                 }
+            }
+        }
+    }
+
+    /// Lets the modules begin that waited for this device, or ends them when it could not be registered.
+    fn release(&mut self, course: &Course<'p>) {
+        let TwinId { device, module: None } = &course.plan.id else { return };
+        let Some(registration) = self.devices.get_mut(device) else { return };
+        let after = if course.is_there() { Registration::There } else { Registration::Failed };
+        let is_there = after == Registration::There;
+        let Registration::Awaited(modules) = std::mem::replace(registration, after) else { return };
+        for module in modules {
+            if is_there || self.ending.is_some() {
+                self.released.push_back(module);
+            } else {
+                self.events.push_back(orphaned(self.twins[module]));
             }
         }
     }
@@ -294,7 +338,7 @@ impl<'p> Rollout<'p> {
             && let Some(ticket) = self.registrations.pop_front()
         {
             self.registration_pace.begin(now);
-            let id = &self.depart(ticket, Todo::Register, now)?.id.device;
+            let id = &self.depart(ticket, Todo::Register, now)?.id;
             return Some(Step::Send(ticket, Request::Register { id }));
         }
         None
@@ -312,13 +356,41 @@ impl<'p> Rollout<'p> {
         if self.ending.is_some() || self.courses.len() >= most {
             return false;
         }
-        let Some(&plan) = self.twins.get(self.begun) else { return false };
-        let ticket = Ticket(self.begun);
-        self.begun += 1;
-        let (course, todo) = Course::begin(plan);
+        let Some(next) = self.turn() else { return false };
+        let ticket = Ticket(next);
+        let (course, todo) = Course::begin(self.twins[next]);
         self.courses.insert(ticket, course);
         self.ready(ticket, todo);
         true
+    }
+
+    /// Returns whose turn it is. A module to be registered before its device is there steps aside.
+    fn turn(&mut self) -> Option<usize> {
+        if let Some(released) = self.released.pop_front() {
+            return Some(released);
+        }
+        while let Some(&twin) = self.twins.get(self.begun) {
+            let next = self.begun;
+            self.begun += 1;
+            if twin.action != Action::Register || twin.id.module.is_none() {
+                return Some(next);
+            }
+            match self.devices.get_mut(&twin.id.device) {
+                None | Some(Registration::There) => return Some(next),
+                Some(Registration::Awaited(modules)) => modules.push(next),
+                Some(Registration::Failed) => self.events.push_back(orphaned(twin)),
+            }
+        }
+        None
+    }
+
+    /// Takes a twin that was not begun, and never will be.
+    fn leave(&mut self) -> Option<&'p TwinPlan> {
+        let next = self.released.pop_front().unwrap_or_else(|| {
+            self.begun += 1;
+            self.begun - 1
+        });
+        self.twins.get(next).copied()
     }
 
     /// When something can be done that cannot be done now; never while only answers are awaited.
@@ -331,6 +403,11 @@ impl<'p> Rollout<'p> {
         let registration = (!self.registrations.is_empty()).then(|| self.registration_pace.ready_at());
         [waiting, patch, registration].into_iter().flatten().min()
     }
+}
+
+/// A module whose device is not there ends with it: the service would answer as if the credentials were wrong.
+fn orphaned(module: &TwinPlan) -> ApplyEvent {
+    done(module, TwinOutcome::Failed { reason: "its device could not be registered".into() })
 }
 
 fn done(plan: &TwinPlan, outcome: TwinOutcome) -> ApplyEvent {

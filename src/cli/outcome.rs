@@ -11,6 +11,7 @@ use crate::hub::HubStartError;
 use crate::plan::Refusal;
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
+use crate::twin::TwinId;
 use crate::wire::connection_string::ConnectionStringError;
 
 /// How a command ended. The numbers are fixed for good.
@@ -200,8 +201,9 @@ impl From<Refusal> for CliError {
             Refusal::Conflicts { twins, .. } => {
                 Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
             }
-            Refusal::MissingDevices { ids } => {
-                Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), "declared device")))
+            Refusal::Missing { ids } => {
+                let declared = format!("declared {}", TwinId::kind_of_all(ids));
+                Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
             Refusal::OtherHub { .. } => {
                 Self::from_error(refusal).hint("the manifest's `hub` guards against the wrong hub: look at both")

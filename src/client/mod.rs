@@ -27,7 +27,8 @@ pub use pages::{Page, Pages};
 pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 
-use crate::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, Twin, TwinId};
+use crate::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
+use crate::wire::modules::{ModuleIdentity, NewModule, module_path};
 use crate::wire::registry::{DeviceIdentity, NewDevice, device_path};
 use crate::wire::twins::{decode_twin, encode_patch, twin_path};
 use crate::wire::{ConnectionString, ErrorCode, Secret};
@@ -214,6 +215,22 @@ impl HubClient {
     pub async fn create_device(&self, id: &DeviceId) -> Result<DeviceIdentity, Error> {
         let call = Call::new("PUT", device_path(id)).body(&NewDevice::enabled(id.clone()));
         identity(&self.transport.once(&call).await?, id)
+    }
+
+    /// Creates a module's identity, with keys that the hub makes; once. Its twin comes with it.
+    ///
+    /// Where the device is missing or disabled the service answers with 401, as if the credentials were wrong.
+    pub async fn create_module(&self, device: &DeviceId, module: &ModuleId) -> Result<ModuleIdentity, Error> {
+        let new = NewModule { device_id: device.clone(), module_id: module.clone() };
+        let answer = self.transport.once(&Call::new("PUT", module_path(device, module)).body(&new)).await?;
+        // Not serde's own words: they could hold a key.
+        let identity: ModuleIdentity =
+            serde_json::from_value(answer.json()?).map_err(|_| answer.nonsense("it is not a module identity"))?;
+        if identity.device_id == *device && identity.module_id == *module {
+            Ok(identity)
+        } else {
+            Err(answer.nonsense(format!("it is the identity of {}/{}", identity.device_id, identity.module_id)))
+        }
     }
 
     /// Reads a device's identity; nothing when the hub says that there is none.

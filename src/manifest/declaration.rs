@@ -72,14 +72,14 @@ impl fmt::Debug for FleetName {
     }
 }
 
-/// What to do about a declared device that the hub lacks.
+/// What to do about a declared device or module that the hub lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {
     /// Refuse the plan.
     #[default]
     Fail,
-    /// Say so, and leave the device out.
+    /// Say so, and leave it out.
     Skip,
     /// Create its identity; the hub makes the keys.
     Register,
@@ -105,11 +105,11 @@ pub struct Declarations {
     pub hub: Option<HubHost>,
     /// Whether ownership is recorded.
     pub ownership: Ownership,
-    /// What to do about devices that the hub lacks.
+    /// What to do about devices and modules that the hub lacks.
     pub missing: Missing,
     /// The assertions, in the order of the files.
     pub checks: Vec<Check>,
-    /// What each twin should be.
+    /// What each twin should be. With a module, its device is always among them.
     pub twins: BTreeMap<TwinId, Declaration>,
     /// Of all the above, by value: comments, order and layering do not matter.
     pub digest: Digest,
@@ -120,7 +120,7 @@ pub struct Declarations {
 pub struct Declaration {
     /// The leaves.
     pub body: Arc<Body>,
-    /// Where the device itself is written.
+    /// Where the device or module itself is written.
     pub origin: Origin,
 }
 
@@ -178,6 +178,8 @@ pub enum Layer {
     Group(Arc<str>),
     /// The device's own entry.
     Device,
+    /// The module's own entry under its device: the only layer of a module twin.
+    Module,
 }
 
 impl fmt::Display for Layer {
@@ -186,6 +188,7 @@ impl fmt::Display for Layer {
             Self::Defaults => f.write_str("defaults"),
             Self::Group(name) => write!(f, "group {name}"),
             Self::Device => f.write_str("device"),
+            Self::Module => f.write_str("module"),
         }
     }
 }

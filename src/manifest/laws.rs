@@ -136,6 +136,7 @@ proptest! {
         good in prop::sample::select(vec![
             include_str!("../../tests/data/manifest/good/article.yaml"),
             include_str!("../../tests/data/manifest/good/checks.yaml"),
+            include_str!("../../tests/data/manifest/good/modules.yaml"),
             include_str!("../../tests/data/manifest/good/references.yaml"),
             include_str!("../../tests/data/manifest/good/values.yaml"),
         ]),

@@ -1,4 +1,4 @@
-//! Layers: defaults < the groups in the order listed < the device.
+//! Layers: defaults < the groups in the order listed < the device. A module twin has no layers but its own entry under its device.
 //!
 //! A layer is a list of leaves, sorted by path and none under another. Laid over a weaker one, a leaf takes the place of what
 //! stood at its path, over it or under it: so objects merge key by key, scalars and arrays replace, an object replaces a scalar and a

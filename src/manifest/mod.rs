@@ -5,6 +5,10 @@
 //! whose nodes know their places (`yaml`), references are put in (`vars`, `interpolate`), each file is read by tables of
 //! fields (`schema`, `checks`, `expect`), and all files together are resolved (`resolve`, `layers`, `range`). Read
 //! [`Declarations`] first.
+//!
+//! A module is declared under its device, `devices.ID.modules.ID: { tags, desired }`, and each device of a range has the modules of
+//! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a
+//! module declares its device.
 
 mod checks;
 pub mod declaration;

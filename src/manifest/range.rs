@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::twin::limits::ID_MAX_CHARS;
 
-/// Devices of a fleet, at most: what one hub holds.
-pub(crate) const DEVICES_MAX: u64 = 1_000_000;
+/// Devices and modules of a fleet together, at most: what one hub holds.
+pub(super) const IDENTITIES_MAX: u64 = 1_000_000;
 
 /// A name that stands for one device or for many. Several ranges in it multiply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Pattern {
         if position < name.len() || parts.is_empty() {
             parts.push(Part::Literal(name[position..].to_owned()));
         }
-        if count > DEVICES_MAX {
-            let message = format!("more than the {DEVICES_MAX} devices that a hub holds");
+        if count > IDENTITIES_MAX {
+            let message = format!("more than the {IDENTITIES_MAX} devices that a hub holds");
             return Err(RangeError {
                 at: 0..name.len(),
                 message,

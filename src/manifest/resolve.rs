@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::declaration::{Body, Declaration, Declarations, Layer, Leaf, Origin};
 use super::fingerprint;
 use super::layers::{merge, section_of};
-use super::range::DEVICES_MAX;
+use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::schema::{Entry, Group, Manifest};
 use super::source::File;
@@ -157,6 +157,7 @@ impl Parts<'_> {
         };
         let mut used = vec![false; self.groups.len()];
         let mut declarations = Vec::with_capacity(self.devices.len());
+        let no_leaves = Arc::new(Body::default());
         for (file, entry) in &self.devices {
             let mut groups = Vec::with_capacity(entry.groups.len());
             for name in &entry.groups {
@@ -170,9 +171,19 @@ impl Parts<'_> {
                 }
             }
             let body = bodies.body(file, entry, groups, found);
-            let origin =
-                Origin { file: file.name.clone(), line: file.line(entry.name.span.start), layer: Layer::Device };
-            declarations.push(Declaration { body, origin });
+            let origin = |span: Span, layer| Origin { file: file.name.clone(), line: file.line(span.start), layer };
+            let device = Declaration { body, origin: origin(entry.name.span, Layer::Device) };
+            // Defaults and groups describe devices' own twins, so that a module's entry is all there is to it.
+            let modules = entry.modules.iter().map(|module| {
+                let body = match module.leaves.is_empty() {
+                    true => Arc::clone(&no_leaves),
+                    false => Arc::new(Body { leaves: module.leaves.clone() }),
+                };
+                fits(file, module.span, "this module", &body, found);
+                Declaration { body, origin: origin(module.span, Layer::Module) }
+            });
+            let modules = modules.collect();
+            declarations.push(Resolved { device, modules });
         }
         // A list of groups that is wrong in itself makes its groups look unused.
         if complete && !found.iter().any(Diagnostic::is_error) {
@@ -188,23 +199,20 @@ impl Parts<'_> {
         self.expand(declarations, found)
     }
 
-    /// Names all devices of all entries, and finds those that are named twice.
-    fn expand(&self, declarations: Vec<Declaration>, found: &mut Vec<Diagnostic>) -> BTreeMap<TwinId, Declaration> {
+    /// Names all devices of all entries with their modules, and finds devices that are named twice.
+    fn expand(&self, declarations: Vec<Resolved>, found: &mut Vec<Diagnostic>) -> BTreeMap<TwinId, Declaration> {
         let mut total: u64 = 0;
-        let mut ids: Vec<(TwinId, usize)> = Vec::new();
+        let mut ids: Vec<(DeviceId, usize)> = Vec::new();
         for (index, (file, entry)) in self.devices.iter().enumerate() {
-            total += entry.pattern.count();
-            if total > DEVICES_MAX {
-                found.push(Diagnostic::error(format!("more than the {DEVICES_MAX} devices that a hub holds")).at(
-                    &file.source,
-                    entry.name.span,
-                    "exceeded here",
-                ));
+            total += entry.pattern.count() * (1 + entry.modules.len() as u64);
+            if total > IDENTITIES_MAX {
+                let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
+                found.push(Diagnostic::error(message).at(&file.source, entry.name.span, "exceeded here"));
                 return BTreeMap::new();
             }
             for name in entry.pattern.names() {
                 match name.parse::<DeviceId>() {
-                    Ok(id) => ids.push((id.into(), index)),
+                    Ok(id) => ids.push((id, index)),
                     Err(error) => {
                         // The other names of a range have the same mistake, as a rule.
                         found.push(bad_id(file, entry, &error));
@@ -214,7 +222,7 @@ impl Parts<'_> {
             }
         }
         ids.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
-        let mut clashes: BTreeMap<(usize, usize), (TwinId, usize)> = BTreeMap::new();
+        let mut clashes: BTreeMap<(usize, usize), (DeviceId, usize)> = BTreeMap::new();
         let mut first = 0;
         for next in 1..ids.len() {
             if ids[next].0 == ids[first].0 {
@@ -227,10 +235,19 @@ impl Parts<'_> {
         for ((again, first), (id, count)) in clashes {
             found.extend(self.clash(again, first, &id, count));
         }
-        ids.into_iter().map(|(id, index)| (id, declarations[index].clone())).collect()
+        let mut twins = BTreeMap::new();
+        for (device, index) in ids {
+            let declared = &declarations[index];
+            for (module, declaration) in self.devices[index].1.modules.iter().zip(&declared.modules) {
+                let id = TwinId { device: device.clone(), module: Some(module.id.clone()) };
+                twins.insert(id, declaration.clone());
+            }
+            twins.insert(TwinId::device(device), declared.device.clone());
+        }
+        twins
     }
 
-    fn clash(&self, again: usize, first: usize, id: &TwinId, count: usize) -> Option<Diagnostic> {
+    fn clash(&self, again: usize, first: usize, id: &DeviceId, count: usize) -> Option<Diagnostic> {
         let ((file, entry), (other, first_entry)) = (&self.devices[again], &self.devices[first]);
         let (also, are) = match count {
             1 => (String::new(), "is"),
@@ -298,6 +315,13 @@ fn bad_id(file: &File, entry: &Entry, error: &crate::twin::IdError) -> Diagnosti
     }
 }
 
+/// What an entry under `devices` comes to, whichever device of it.
+struct Resolved {
+    device: Declaration,
+    /// In the order of the entry's modules.
+    modules: Vec<Declaration>,
+}
+
 /// Lays layers over each other, once for all devices that have the same groups and nothing of their own.
 struct Bodies<'p> {
     defaults: &'p [Leaf],
@@ -316,29 +340,28 @@ impl Bodies<'_> {
         });
         if entry.leaves.is_empty() {
             if !*too_large {
-                *too_large = !fits(file, entry, base, found);
+                *too_large = !fits(file, entry.name.span, ALL_LAYERS, base, found);
             }
             return Arc::clone(base);
         }
         let body = Body { leaves: merge(&base.leaves, &entry.leaves) };
         if !*too_large {
-            fits(file, entry, &body, found);
+            fits(file, entry.name.span, ALL_LAYERS, &body, found);
         }
         Arc::new(body)
     }
 }
 
+/// What is too large when a device's sections are.
+const ALL_LAYERS: &str = "all layers of this device together";
+
 /// Checks the size of each section, which only all layers together have.
-fn fits(file: &File, entry: &Entry, body: &Body, found: &mut Vec<Diagnostic>) -> bool {
+fn fits(file: &File, place: Span, label: &str, body: &Body, found: &mut Vec<Diagnostic>) -> bool {
     let before = found.len();
     for section in Section::ALL {
         let object = section_of(&body.leaves, section);
         let Some(violation) = check_size(section, &object) else { continue };
-        let mut diagnostic = Diagnostic::error(violation.rule.to_string()).at(
-            &file.source,
-            entry.name.span,
-            "all layers of this device together",
-        );
+        let mut diagnostic = Diagnostic::error(violation.rule.to_string()).at(&file.source, place, label);
         let sizes = object.into_iter().map(|(key, value)| {
             let size = section_size(&[(key.clone(), value)].into_iter().collect());
             (size, key)

@@ -12,7 +12,8 @@ use super::yaml::{Key, Kind, Node, Text};
 use super::{layers, validate};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Source, Span};
-use crate::twin::{HubHost, Section};
+use crate::twin::limits::MODULES_PER_DEVICE;
+use crate::twin::{HubHost, ModuleId, Section};
 
 /// What one file has in it.
 #[derive(Debug, Default)]
@@ -45,6 +46,16 @@ pub(super) struct Entry {
     pub(super) name: Spanned<String>,
     pub(super) pattern: Pattern,
     pub(super) groups: Vec<Spanned<Text>>,
+    pub(super) leaves: Vec<Leaf>,
+    /// Each device of the entry has these.
+    pub(super) modules: Vec<Module>,
+}
+
+/// An entry under a device's `modules`.
+#[derive(Debug)]
+pub(super) struct Module {
+    pub(super) id: ModuleId,
+    pub(super) span: Span,
     pub(super) leaves: Vec<Leaf>,
 }
 
@@ -79,16 +90,21 @@ struct Sections {
     layer: Layer,
     leaves: Vec<Leaf>,
     groups: Vec<Spanned<Text>>,
+    modules: Vec<Module>,
 }
 
 const REPORTED: (&str, &str) = ("reported", "reported properties are the device's own, and nothing can declare them");
 const PROPERTIES: (&str, &str) = ("properties", "desired properties stand under `desired`");
+const NO_SHARED_MODULES: (&str, &str) = (
+    "modules",
+    "put it under a device: defaults and groups describe devices' own twins, and a module has its entry alone",
+);
 
 const DEFAULTS: Table<Sections> = Table {
     what: "`defaults`",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
     later: &[],
-    misplaced: &[REPORTED, PROPERTIES, ("groups", "groups are listed under each device")],
+    misplaced: &[REPORTED, PROPERTIES, NO_SHARED_MODULES, ("groups", "groups are listed under each device")],
 };
 
 const GROUP: Table<Sections> = Table {
@@ -98,6 +114,7 @@ const GROUP: Table<Sections> = Table {
     misplaced: &[
         REPORTED,
         PROPERTIES,
+        NO_SHARED_MODULES,
         ("groups", "groups do not hold groups: list them all under the device"),
         ("devices", "list the group under `groups` of each device"),
     ],
@@ -116,6 +133,7 @@ const DEVICE: Table<Sections> = Table {
         REPORTED,
         PROPERTIES,
         ("group", "did you mean `groups`? It is a list: `groups: [NAME]`"),
+        ("module", "did you mean `modules`? It is a mapping: `modules: { ID: {} }`"),
         ("missing", "`missing` stands at the head of the manifest, for all devices"),
     ],
 };
@@ -124,7 +142,13 @@ const MODULE: Table<Sections> = Table {
     what: "a module",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
     later: &[],
-    misplaced: &[REPORTED, PROPERTIES],
+    misplaced: &[
+        REPORTED,
+        PROPERTIES,
+        ("groups", "groups describe devices' own twins: write what the module should have here"),
+        ("modules", "list all modules under the device"),
+        ("missing", "`missing` stands at the head of the manifest, for all devices and modules"),
+    ],
 };
 
 /// Reads a file's one document.
@@ -244,9 +268,10 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
             let diagnostic = reader.error(error.message.clone(), span, "").help(error.help.clone());
             reader.report(diagnostic);
         }
-        let Sections { leaves, groups, .. } = sections(reader, &DEVICE, Layer::Device, &key, node);
+        let Sections { layer: _, leaves, groups, modules } = sections(reader, &DEVICE, Layer::Device, &key, node);
         if let Ok(pattern) = pattern {
-            manifest.devices.push(Entry { name: Spanned { value: key.name, span: key.span }, pattern, groups, leaves });
+            let name = Spanned { value: key.name, span: key.span };
+            manifest.devices.push(Entry { name, pattern, groups, leaves, modules });
         }
     }
 }
@@ -265,7 +290,7 @@ fn inside(file: &File, key: &Key, range: std::ops::Range<usize>) -> Span {
 }
 
 fn sections(reader: &mut Reader<'_>, table: &Table<Sections>, layer: Layer, key: &Key, node: Node) -> Sections {
-    let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new() };
+    let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new(), modules: Vec::new() };
     if let Some(entries) = reader.mapping(key, node) {
         reader.fields(table, entries, &mut sections);
     }
@@ -330,19 +355,33 @@ fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: 
     }
 }
 
-/// Module twins come later; what is written about them is read all the same, so that its mistakes show now.
-fn modules(reader: &mut Reader<'_>, _: &mut Sections, key: Key, node: Node) {
-    let diagnostic = reader
-        .error("`modules` is not yet supported by this version", key.span, "module twins are not managed yet")
-        .help("declare the device's own twin, and leave its modules out until then");
-    reader.report(diagnostic);
+fn modules(reader: &mut Reader<'_>, device: &mut Sections, key: Key, node: Node) {
+    if let Kind::List(_) = node.kind {
+        let diagnostic =
+            reader.wrong_kind(&key, &node, "a mapping").help("write `ID: {}` for each module, and not `- ID`");
+        return reader.report(diagnostic);
+    }
+    let place = key.span;
     let Some(entries) = reader.mapping(&key, node) else { return };
+    if entries.len() > MODULES_PER_DEVICE {
+        let message = format!("{} modules, and the hub takes {MODULES_PER_DEVICE} a device at most", entries.len());
+        let diagnostic = reader.error(message, place, "");
+        reader.report(diagnostic);
+    }
     for (key, node) in entries {
-        if let Err(error) = key.name.parse::<crate::twin::ModuleId>() {
+        let id = key.name.parse::<ModuleId>();
+        if let Err(error) = &id {
             let diagnostic = reader.error(error.to_string(), key.span, "");
+            let diagnostic = match key.name.contains(['{', '}']) {
+                true => diagnostic.help("only devices have ranges: write each module"),
+                false => diagnostic,
+            };
             reader.report(diagnostic);
         }
-        sections(reader, &MODULE, Layer::Device, &key, node);
+        let leaves = sections(reader, &MODULE, Layer::Module, &key, node).leaves;
+        if let Ok(id) = id {
+            device.modules.push(Module { id, span: key.span, leaves });
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::check::Expectation;
 use crate::diagnostic::Severity;
+use crate::twin::ModuleId;
 
 fn data(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/manifest").join(folder)
@@ -177,6 +178,36 @@ fn devices_of_one_range_share_a_body() {
 }
 
 #[test]
+fn modules_of_one_range_share_a_body() {
+    let text = "fleet: f\ndefaults: { tags: { x: 1 } }\ndevices:\n  'a{1..100}': { modules: { m: { tags: { y: 1 } }, n: {}, o: {} } }\n";
+    let twins = load_text(text).expect("a fleet").declarations.twins;
+    assert_eq!(twins.len(), 400);
+    for (module, leaves) in [(None, 1), (Some("m"), 1), (Some("n"), 0), (Some("o"), 0)] {
+        let of: Vec<_> = twins
+            .iter()
+            .filter(|(id, _)| id.module.as_ref().map(ModuleId::as_str) == module)
+            .map(|(_, it)| it)
+            .collect();
+        assert_eq!(of.len(), 100);
+        assert_eq!(of[0].body.leaves.len(), leaves, "{module:?}");
+        assert!(of.iter().all(|declaration| Arc::ptr_eq(&declaration.body, &of[0].body)));
+    }
+}
+
+#[test]
+fn a_fleet_has_no_more_modules_than_a_hub_takes() {
+    let modules = |many: usize| (1..=many).map(|n| format!("m{n}: {{}}")).collect::<Vec<_>>().join(", ");
+    let fleet = |ids: &str, many| {
+        messages(&format!("fleet: f\ndevices: {{ '{ids}': {{ modules: {{ {} }} }} }}\n", modules(many)))
+    };
+    assert_eq!(fleet("a", 50), [""; 0]);
+    assert_eq!(fleet("a", 51), ["fleet.yaml:2:19: 51 modules, and the hub takes 50 a device at most"]);
+    assert_eq!(fleet("a{1..250}", 3), [""; 0]);
+    let message = "fleet.yaml:2:12: more than the 1000000 devices and modules that a hub holds";
+    assert_eq!(fleet("a{1..250001}", 3), [message]);
+}
+
+#[test]
 fn a_mistake_made_many_times_is_told_a_hundred_times() {
     let mut text = String::from("fleet: f\ndevices:\n");
     for index in 0..130 {
@@ -233,6 +264,11 @@ fn the_digest_is_of_what_is_declared() {
         digest(&fleet.replace("1.0", "'null'")),
         digest(&fleet.replace("tags", "desired")),
         digest(&fleet.replace("b: {}", "c: {}")),
+        digest(&fleet.replace("b: {}", "b: { modules: { m: {} } }")),
+        digest(&fleet.replace("b: {}", "b: { modules: { m: { tags: { x: 1 } } } }")),
+        digest(&fleet.replace("b: {}", "b: { modules: { m: { tags: { x: 2 } } } }")),
+        digest(&fleet.replace("b: {}", "b: { modules: { n: { tags: { x: 1 } } } }")),
+        digest(&fleet.replace("b: {}", "b: {}, c: { modules: { m: {} } }")),
         check("expect: none"),
         check("expect: some"),
         check("expect: { count: 3 }"),

@@ -31,10 +31,10 @@ pub enum Refusal {
         /// The first few of these twins.
         first: Vec<TwinId>,
     },
-    /// The hub lacks devices that must be there.
+    /// The hub lacks devices or modules that must be there.
     #[error("the hub has no {} {}; `missing: register` in the manifest creates what is missing, `missing: skip` leaves it out",
-        plural(ids.len(), "device", "devices"), Named { ids, all: ids.len() })]
-    MissingDevices {
+        kind(ids), Named { ids, all: ids.len() })]
+    Missing {
         /// All of them, sorted.
         ids: Vec<TwinId>,
     },
@@ -68,6 +68,14 @@ impl fmt::Display for Named<'_> {
     }
 }
 
+fn kind(ids: &[TwinId]) -> &'static str {
+    match TwinId::kind_of_all(ids) {
+        "module" => plural(ids.len(), "module", "modules"),
+        "device" => plural(ids.len(), "device", "devices"),
+        _ => "twins",
+    }
+}
+
 fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
     if count == 1 { one } else { many }
 }
@@ -85,7 +93,7 @@ pub fn check(plan: &Plan) -> Result<(), Refusal> {
     let missing = plan.twins.iter().filter(|twin| twin.action == Action::Missing);
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
     if !ids.is_empty() {
-        return Err(Refusal::MissingDevices { ids });
+        return Err(Refusal::Missing { ids });
     }
     let conflicting: Vec<_> = plan.twins.iter().filter(|twin| !twin.conflicts.is_empty()).collect();
     if !conflicting.is_empty() {

@@ -123,13 +123,12 @@ impl<'d> Planner<'d> {
 
     fn absent(&mut self, id: TwinId, declared: &Declared<'_>) {
         match self.declarations.missing {
-            // The hub creates devices alone: a module's identity is its device's affair.
-            Missing::Register if id.module.is_none() => {
+            Missing::Register => {
                 let nothing = Object::new();
                 let decision = decide(&self.rules, declared, Sections { tags: &nothing, desired: &nothing });
                 self.keep(id, Action::Register, None, decision);
             }
-            Missing::Register | Missing::Fail => self.keep(id, Action::Missing, None, Decision::default()),
+            Missing::Fail => self.keep(id, Action::Missing, None, Decision::default()),
             Missing::Skip => self.keep(id, Action::Skip, None, Decision::default()),
         }
     }

@@ -18,7 +18,7 @@ pub struct TwinPlan {
     pub fleet: FleetName,
     /// What kind of thing is to be done.
     pub action: Action,
-    /// The etag that the plan was computed from; `None` for a device that is yet to be registered.
+    /// The etag that the plan was computed from; `None` for a device or module that is yet to be registered.
     pub etag: Option<ETag>,
     /// The paths, sorted. Twins whose changes are the same share them.
     pub changes: Arc<[Change]>,
@@ -47,13 +47,13 @@ pub struct Taken {
 pub enum Action {
     /// It is there and differs.
     Update,
-    /// The hub lacks the device, and the manifest says to create it first.
+    /// The hub lacks the device or module, and the manifest says to create it first: a module after its device.
     Register,
-    /// The device left the manifest: what was owned and the record go. Its identity stays.
+    /// The device or module left the manifest: what was owned and the record go. Its identity stays.
     Release,
-    /// The hub lacks the device, and the manifest says that this is an error.
+    /// The hub lacks the device or module, and the manifest says that this is an error.
     Missing,
-    /// The hub lacks the device, and the manifest says to leave it out.
+    /// The hub lacks the device or module, and the manifest says to leave it out.
     Skip,
 }
 

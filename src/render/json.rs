@@ -141,7 +141,7 @@ struct Change<'p> {
 struct Origin<'p> {
     file: &'p str,
     line: u32,
-    /// `defaults`, `group NAME` or `device`.
+    /// `defaults`, `group NAME`, `device`, or, of a module twin, `module`.
     layer: String,
 }
 

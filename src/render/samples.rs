@@ -221,6 +221,18 @@ pub(crate) fn everything() -> Vec<TwinPlan> {
         twin("new-2", Action::Register, new(), Vec::new()),
         twin("new-3", Action::Register, Vec::new(), Vec::new()),
         twin(
+            "new-3/telemetry",
+            Action::Register,
+            vec![change("desired.batch", Verdict::New, None, Some(json!(50)))],
+            Vec::new(),
+        ),
+        twin(
+            "new-3/vision",
+            Action::Register,
+            vec![change("desired.batch", Verdict::New, None, Some(json!(50)))],
+            Vec::new(),
+        ),
+        twin(
             "old-1",
             Action::Release,
             vec![
@@ -230,6 +242,7 @@ pub(crate) fn everything() -> Vec<TwinPlan> {
             Vec::new(),
         ),
         twin("gone-1", Action::Missing, Vec::new(), Vec::new()),
+        twin("gone-1/telemetry", Action::Missing, Vec::new(), Vec::new()),
         twin("gone-2", Action::Skip, Vec::new(), Vec::new()),
         twin(
             "c-1",

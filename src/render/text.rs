@@ -301,15 +301,7 @@ fn shorten(text: &str, room: usize) -> String {
 fn who(ids: &[&TwinId]) -> String {
     match ids {
         [one] => one.to_string(),
-        _ => counted(ids.len(), noun(ids)),
-    }
-}
-
-fn noun(ids: &[&TwinId]) -> &'static str {
-    match ids.iter().filter(|id| id.module.is_some()).count() {
-        0 => "device",
-        modules if modules == ids.len() => "module",
-        _ => "twin",
+        _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
 }
 
@@ -348,7 +340,7 @@ fn hints(out: &mut String, clusters: &[Cluster<'_>], palette: Palette) {
         ),
         (
             clusters.iter().any(|cluster| cluster.action == Action::Missing),
-            "register the devices, or let the manifest say `missing: register` or `missing: skip`",
+            "register what is missing, or let the manifest say `missing: register` or `missing: skip`",
         ),
     ] {
         if applies {

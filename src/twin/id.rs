@@ -130,6 +130,18 @@ impl TwinId {
     pub fn device(device: DeviceId) -> Self {
         Self { device, module: None }
     }
+
+    /// Says what it is the twin of: "device" or "module".
+    pub fn kind(&self) -> &'static str {
+        if self.module.is_some() { "module" } else { "device" }
+    }
+
+    /// Says what all of these are the twins of: "device", "module", or, of both, "twin".
+    pub fn kind_of_all<'i>(ids: impl IntoIterator<Item = &'i Self>) -> &'static str {
+        let mut kinds = ids.into_iter().map(Self::kind);
+        let first = kinds.next().unwrap_or("twin");
+        if kinds.all(|kind| kind == first) { first } else { "twin" }
+    }
 }
 
 impl From<DeviceId> for TwinId {
@@ -280,6 +292,12 @@ mod tests {
         );
         assert_eq!(module.to_string(), "gateway-01/telemetry");
         assert!("a/b/c".parse::<TwinId>().is_err());
+        for (ids, kind) in
+            [(&["a", "b"][..], "device"), (&["a/m", "b/m"], "module"), (&["a", "a/m"], "twin"), (&["a/m", "b"], "twin")]
+        {
+            let ids: Vec<TwinId> = ids.iter().map(|id| id.parse().expect("an id")).collect();
+            assert_eq!(TwinId::kind_of_all(&ids), kind);
+        }
     }
 
     #[test]

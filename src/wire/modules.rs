@@ -1,6 +1,6 @@
 //! Module identities as JSON: `/devices/{id}/modules/{id}`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::encode_segment;
 use super::registry::AuthenticationBody;
@@ -14,6 +14,26 @@ pub fn module_path(device: &DeviceId, module: &ModuleId) -> String {
 /// Returns the path of the list of a device's modules.
 pub fn modules_path(device: &DeviceId) -> String {
     format!("/devices/{}/modules", encode_segment(device.as_str()))
+}
+
+/// What a client sends to create an identity whose keys the hub makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewModule {
+    /// The device's id, which must be the path's.
+    pub device_id: DeviceId,
+    /// The module's id, which must be the path's.
+    pub module_id: ModuleId,
+}
+
+/// What a client reads of an identity: no more than it needs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModuleIdentity {
+    /// The device's id.
+    pub device_id: DeviceId,
+    /// The module's id.
+    pub module_id: ModuleId,
 }
 
 /// A module's identity as a PUT sends it and as the service reads it: all optional, read-only members passed over.

@@ -7,6 +7,7 @@ mod docs;
 mod faults;
 mod interrupt;
 mod kill;
+mod modules;
 #[cfg(target_os = "linux")]
 mod node_device;
 mod python;

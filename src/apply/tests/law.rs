@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::twin::TwinId;
 
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
@@ -40,6 +41,11 @@ fn fitting(request: &Request<'_>, answer: Answer) -> Answer {
     }
 }
 
+fn name_of(n: usize) -> String {
+    let device = n - n % 3;
+    if n == device { format!("d{device}") } else { format!("d{device}/m{n}") }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -55,7 +61,9 @@ proptest! {
         fatal_after in proptest::option::of(0usize..200),
     ) {
         let twins: Vec<_> =
-            actions.iter().enumerate().map(|(n, &action)| twin_plan(&format!("d{n}"), action)).collect();
+            // Of three twins the first is a device, and the others are modules of it.
+            actions.iter().enumerate().map(|(n, &action)| twin_plan(&name_of(n), action)).collect();
+        let registered_here = |id: &TwinId| twins.iter().any(|twin| twin.id == *id && twin.action == Action::Register);
         let mut rollout = Rollout::new(&twins, ApplyOptions { concurrency, backoff: Backoff::default() });
         let mut script = script.iter().cycle().cloned();
         let mut under_way: Vec<(Duration, Ticket, Request<'_>)> = Vec::new();
@@ -67,8 +75,7 @@ proptest! {
             match rollout.next(now) {
                 Step::Tell(ApplyEvent::TwinDone { id, .. }) => {
                     prop_assert!(under_way.iter().all(|(_, _, request)| match request {
-                        Request::Register { id: busy } => id.device != **busy,
-                        Request::Read { id: busy, .. } | Request::Patch { id: busy, .. } => id != **busy,
+                        Request::Register { id: busy } | Request::Read { id: busy, .. } | Request::Patch { id: busy, .. } => id != **busy,
                     }), "{id} is done with a request under way");
                     prop_assert!(done.insert(id.clone()), "{id} ended twice");
                 }
@@ -78,6 +85,10 @@ proptest! {
                 Step::Send(ticket, request) => {
                     prop_assert!(!ending || matches!(request, Request::Read { .. }), "written after the end: {request:?}");
                     prop_assert!(under_way.iter().all(|(_, busy, _)| *busy != ticket), "two requests for one twin");
+                    if let Request::Register { id: id @ TwinId { device, module: Some(_) } } = &request {
+                        let device = TwinId::device(device.clone());
+                        prop_assert!(done.contains(&device) || !registered_here(&device), "{id} comes before its device");
+                    }
                     let (_, latency, _) = script.next().expect("it goes round");
                     under_way.push((now + ms(latency), ticket, request));
                     prop_assert!(under_way.len() <= concurrency);

@@ -2,6 +2,7 @@
 
 mod faults;
 mod law;
+mod modules;
 mod proxy;
 mod real;
 mod script;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Answer::*;
 use super::*;
 
-const PLAIN: Play = Play { concurrency: 2, stop_at: None, otherwise: None };
+pub(super) const PLAIN: Play = Play { concurrency: 2, stop_at: None, otherwise: None };
 
 fn update(answers: &[Answer]) -> String {
     PLAIN.run(&[twin_plan("a", Action::Update)], &[("a", answers)])
@@ -20,7 +20,7 @@ fn release(answers: &[Answer]) -> String {
     PLAIN.run(&[twin_plan("a", Action::Release)], &[("a", answers)])
 }
 
-fn stop_at(millis: u64) -> Play {
+pub(super) fn stop_at(millis: u64) -> Play {
     Play { concurrency: 2, stop_at: Some(ms(millis)), otherwise: None }
 }
 

@@ -92,6 +92,24 @@ async fn twins_are_made_read_written_and_found() {
 }
 
 #[tokio::test]
+async fn modules_are_made_with_their_twins() {
+    let hub = TestHub::start().await;
+    let client = hub.client();
+    let id: TwinId = "gw/tele:metry".parse().expect("an id");
+    let module = id.module.as_ref().expect("a module");
+    assert_eq!(client.get_twin(&id).await.expect("an answer"), Lookup::Absent(id.clone()));
+    // Not a 404: the service says so of modules whose device is not there.
+    assert!(matches!(client.create_module(&id.device, module).await, Err(Error::Unauthorized { .. })));
+    client.create_device(&id.device).await.expect("made");
+    let made = client.create_module(&id.device, module).await.expect("made");
+    assert_eq!((&made.device_id, &made.module_id), (&id.device, module));
+    assert!(matches!(client.create_module(&id.device, module).await, Err(Error::AlreadyExists { .. })));
+    let Lookup::Found(twin) = client.get_twin(&id).await.expect("an answer") else { panic!("there") };
+    let written = client.update_twin(&id, &patch(1), &twin.etag).await.expect("written");
+    assert_eq!((written.id, written.desired.0.get("power")), (id, Some(&json!(1))));
+}
+
+#[tokio::test]
 async fn what_a_user_reads_when_the_credentials_are_wrong() {
     let hub = TestHub::start().await;
     let strings = &hub.running.ready().connection_strings;

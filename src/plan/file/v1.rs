@@ -282,6 +282,7 @@ enum LayerV1 {
     Defaults,
     Group(Arc<str>),
     Device,
+    Module,
 }
 
 impl OriginV1 {
@@ -291,6 +292,7 @@ impl OriginV1 {
             Layer::Defaults => LayerV1::Defaults,
             Layer::Group(name) => LayerV1::Group(name.clone()),
             Layer::Device => LayerV1::Device,
+            Layer::Module => LayerV1::Module,
         };
         Self { file: file.clone(), line: *line, layer }
     }
@@ -300,6 +302,7 @@ impl OriginV1 {
             LayerV1::Defaults => Layer::Defaults,
             LayerV1::Group(name) => Layer::Group(name),
             LayerV1::Device => Layer::Device,
+            LayerV1::Module => Layer::Module,
         };
         Origin { file: self.file, line: self.line, layer }
     }

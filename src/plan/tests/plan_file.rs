@@ -26,13 +26,16 @@ fn assert_same(a: &Plan, b: &Plan) {
     }
 }
 
-/// A plan with something of all there is: edit, drift, adopt, removal, a fleet to take from, a device to register, one that left.
+/// A plan with something of all there is: edit, drift, adopt, removal, a fleet to take from, a device and a module to register, one that left.
 fn rich_plan(revision: &str) -> Plan {
     let mut declarations = declarations([
         (id("a"), body(json!({"tags": {"site": {"plant": "P"}}, "desired": {"power": 2, "fan": null, "list": [1.0]}}))),
         (id("b"), body(json!({"desired": {"power": 2}}))),
+        (id("z/m"), body(json!({"desired": {"batch": 50}}))),
         (id("c"), body(json!({"tags": {"k=v": 1.5}}))),
     ]);
+    let module = declarations.twins.get_mut(&id("z/m")).expect("declared");
+    Arc::make_mut(&mut module.body).leaves[0].origin.layer = Layer::Module;
     declarations.missing = Missing::Register;
     let check = |name: &str, expect| Check {
         name: name.to_owned(),
@@ -66,6 +69,7 @@ fn rich_plan(revision: &str) -> Plan {
         ))),
         Lookup::Absent(id("b")),
         Lookup::Found(Box::new(twin("c", json!({})))),
+        Lookup::Absent(id("z/m")),
         Lookup::Found(Box::new(twin(
             "gone",
             json!({"tags": {"twinctl": {"redmond": record(json!({"desired": {"power": 1}}))}}, "desired": {"power": 1}}),

@@ -344,9 +344,9 @@ fn limits() {
 }
 
 #[test]
-fn devices_that_the_hub_lacks() {
+fn devices_and_modules_that_the_hub_lacks() {
     let declared = || body(json!({"tags": {"a": 1}, "desired": {"b": null}}));
-    for (missing, action, expected) in [
+    let actions = [
         (Missing::Fail, Action::Missing, vec!["patch {}"]),
         (Missing::Skip, Action::Skip, vec!["patch {}"]),
         (
@@ -354,10 +354,14 @@ fn devices_that_the_hub_lacks() {
             Action::Register,
             vec!["new tags.a – → 1", "adopt desired.b – → –", r#"patch {"tags":{"a":1,"twinctl":"…"}}"#],
         ),
-    ] {
-        let declarations = Declarations { missing, ..declarations([(id("d"), declared())]) };
-        let plan = plan(&declarations, context(), [Lookup::Absent(id("d"))], ReadBy::Get);
-        assert_eq!((plan.twins[0].action, lines(&plan)), (action, expected.into_iter().map(String::from).collect()));
+    ];
+    for (name, (missing, action, expected)) in
+        ["d", "d/m"].iter().flat_map(|name| actions.iter().map(move |row| (*name, row)))
+    {
+        let (missing, action) = (*missing, *action);
+        let declarations = Declarations { missing, ..declarations([(id(name), declared())]) };
+        let plan = plan(&declarations, context(), [Lookup::Absent(id(name))], ReadBy::Get);
+        assert_eq!((plan.twins[0].action, lines(&plan)), (action, expected.iter().map(ToString::to_string).collect()));
         assert_eq!(plan.twins[0].etag, None);
         assert_eq!(plan.is_empty(), action == Action::Skip);
         assert_eq!(plan.twins[0].is_sent(), action == Action::Register);
@@ -368,6 +372,50 @@ fn devices_that_the_hub_lacks() {
     let plan = plan(&bare, context(), [Lookup::Absent(id("d"))], ReadBy::Get);
     assert!(plan.twins[0].is_sent() && !plan.is_empty());
     assert_eq!(plan.summary().record_only, 0);
+}
+
+#[test]
+fn a_device_and_its_modules_are_twins_of_their_own() {
+    let declarations = Declarations {
+        missing: Missing::Register,
+        ..declarations([
+            (id("gw"), body(json!({"desired": {"batch": 5}}))),
+            (id("gw/there"), body(json!({"desired": {"batch": 5}}))),
+            (id("gw/new"), body(json!({"desired": {"batch": 5}}))),
+        ])
+    };
+    let owned = json!({"desired": {"batch": 5, "old": 1}});
+    let mut left = owning(owned.clone(), owned);
+    left.id = id("gw/left");
+    let lookups = [
+        Lookup::Found(Box::new(left)),
+        Lookup::Found(Box::new(twin("gw/there", json!({"desired": {"batch": 4}})))),
+        Lookup::Found(Box::new(twin("gw/stranger", json!({"desired": {"batch": 4}})))),
+        Lookup::Absent(id("gw/new")),
+        Lookup::Found(Box::new(twin("gw", json!({"desired": {"batch": 5}})))),
+    ];
+    let made = plan(&declarations, context(), lookups, ReadBy::Get);
+    let twins: Vec<_> = made
+        .twins
+        .iter()
+        .map(|twin| (twin.id.to_string(), twin.action, patch_json(&twin.patch)["desired"].clone()))
+        .collect();
+    assert_eq!(
+        twins,
+        [
+            ("gw".to_owned(), Action::Update, Value::Null),
+            ("gw/left".to_owned(), Action::Release, json!({"batch": null, "old": null})),
+            ("gw/new".to_owned(), Action::Register, json!({"batch": 5})),
+            ("gw/there".to_owned(), Action::Update, json!({"batch": 5})),
+        ]
+    );
+    let digest = |name: &str| {
+        let mut other = made.clone();
+        other.twins[2].id = id(name);
+        other.review_digest()
+    };
+    assert_eq!(digest("gw/new"), made.review_digest());
+    assert_ne!(digest("gw/nex"), made.review_digest(), "what is reviewed is of these modules");
 }
 
 #[test]
