@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Hub, Run, Sandbox};
+use crate::support::{Hub, Run, Sandbox, TWINCTL, scrub};
 
 /// Nothing here takes so long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -97,6 +97,28 @@ fn a_device_reports_and_the_back_end_finds_it() {
     command.args(["--report", "connectivity=wifi", "--connection-string", &string]);
     let _ = Run::of(&mut command, &sandbox.path("")).success();
     assert_eq!(hub.twin("thermostat-001")["properties"]["reported"]["connectivity"], "wifi");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_example_of_the_readme() {
+    let sandbox = Sandbox::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/device.sh");
+    let mut command = Command::new(script);
+    scrub(&mut command, &sandbox.path(""));
+    let run = Run::of(command.env("TWINCTL", TWINCTL), &sandbox.path(""));
+    assert_eq!(run.code, 0, "{run}");
+    let readme = include_str!("../../README.md");
+    for line in [
+        "thermostat-001 is connected",
+        "thermostat-001  desired 2  {\"power_level\":1,\"telemetry\":{\"intervalSeconds\":60}}",
+        "thermostat-001 reported {\"connectivity\":\"cellular\"} (version 2)",
+        "deviceId\nthermostat-001\n",
+    ] {
+        assert!(readme.contains(line), "the README lacks {line}");
+        assert!(run.stdout.contains(line) || run.stderr.contains(line), "no {line} in {run}");
+    }
+    assert!(run.stdout.contains("failed nobody in the plant is on cellular"), "{run}");
 }
 
 #[cfg(unix)]
