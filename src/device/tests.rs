@@ -133,10 +133,6 @@ impl Events {
         .await
     }
 
-    async fn connected(&mut self) {
-        self.until(|event| matches!(event, Event::Connected).then_some(())).await;
-    }
-
     async fn failure(&mut self) -> Error {
         self.until(|event| match event {
             Event::Failed(error) => Some(error),
@@ -228,7 +224,8 @@ async fn tokens_are_renewed_before_they_end() {
     let options = Options { token_life: Duration::from_secs(2), ..bench.options(json!({"a": 1}), true) };
     let stop = options.stop.clone();
     let mut events = Events(start(vec![device], options));
-    events.connected().await;
+    // Not merely connected: what is desired before the first reading is part of that.
+    events.until(|event| matches!(event, Event::Desired { .. }).then_some(())).await;
     // Longer than a token lives.
     for turn in 0..5 {
         bench.desire("d", json!({"turn": turn})).await;

@@ -92,6 +92,13 @@ fn a_device_reports_and_the_back_end_finds_it() {
     let rows = sandbox.on(&hub, ["query", query, "--format", "json"]).success();
     assert_eq!(serde_json::from_str::<Value>(&rows).expect("JSON"), json!([{"deviceId": "thermostat-001"}]));
 
+    // A hub by another name, behind a gateway: the certificate is for the gateway, the token for the hub.
+    let (_, rest) = string.split_once(';').expect("a host name first");
+    let behind = format!("HostName=my-hub.azure-devices.net;{rest};GatewayHostName=localhost");
+    let mut command = device(&sandbox, &hub, &behind, &["--once", "--report", "connectivity=none"]);
+    let _ = Run::of(&mut command, &sandbox.path("")).success();
+    assert_eq!(hub.twin("thermostat-001")["properties"]["reported"]["connectivity"], "none");
+
     // The same over a WebSocket, on the port that the connection string has for HTTPS.
     let mut command = sandbox.command(["device", "run", "--ca-file", hub.ca_file(), "--websocket", "--once"]);
     command.args(["--report", "connectivity=wifi", "--connection-string", &string]);
