@@ -1,6 +1,5 @@
 //! Import and export jobs over Azurite, Microsoft's emulator of blob storage, asked for by Microsoft's service SDK for Python.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +12,7 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::python::{step, steps};
-use crate::support::{Sandbox, scrub};
+use crate::support::{Sandbox, packages_of, scrub};
 
 /// The account that every Azurite has, and its key (docs: Use the Azurite emulator for local Azure Storage development).
 const ACCOUNT: &str = "devstoreaccount1";
@@ -22,38 +21,21 @@ const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6t
 /// Returns the folder of packages that has what the lock file says, made at the first call; none where there is no Node.
 fn packages() -> Option<&'static Path> {
     static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let made = PACKAGES.get_or_init(|| {
-        Command::new("npm").arg("--version").output().ok().filter(|output| output.status.success())?;
-        let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/azurite"));
-        let lock = fs::read_to_string(here.join("package-lock.json")).expect("the lock file");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("azurite");
-        let (stamp, packages) = (folder.join("installed.json"), folder.join("node_modules"));
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
-            return Some(packages);
-        }
-        fs::create_dir_all(&folder).expect("a folder");
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(here.join(file), folder.join(file)).expect(file);
-        }
-        let mut command = Command::new("npm");
-        command.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder);
-        let output = command.output().expect("npm starts");
-        assert!(output.status.success(), "npm ci:\n{}", String::from_utf8_lossy(&output.stderr));
-        fs::write(&stamp, lock).expect("the stamp");
-        Some(packages)
-    });
-    made.as_deref()
+    let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/azurite"));
+    PACKAGES.get_or_init(|| packages_of(here, "azurite")).as_deref()
 }
 
 /// A blob storage on a free port, which forgets all at its end.
-struct Azurite {
+pub(crate) struct Azurite {
     child: Child,
     /// Where its account is.
     account: String,
 }
 
 impl Azurite {
-    fn start(sandbox: &Sandbox, packages: &Path) -> Self {
+    /// Starts one; none where there is no Node.
+    pub(crate) fn start(sandbox: &Sandbox) -> Option<Self> {
+        let packages = packages()?;
         let mut command = Command::new("node");
         command.arg(packages.join("azurite/dist/src/blob/main.js"));
         command.args(["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"]);
@@ -68,7 +50,19 @@ impl Azurite {
         };
         // It must not wait for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, account: format!("{address}/{ACCOUNT}") }
+        Some(Self { child, account: format!("{address}/{ACCOUNT}") })
+    }
+
+    /// Makes a container, and returns the URI that opens it. `client` is anybody's.
+    pub(crate) fn container(&self, name: &str, client: &reqwest::Client) -> String {
+        let signature = signature();
+        let container = format!("{}/{name}", self.account);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let made =
+            client.put(format!("{container}?restype=container&{signature}")).header("x-ms-version", "2020-10-02");
+        let made = runtime.block_on(made.send()).expect("an answer");
+        assert_eq!(made.status().as_u16(), 201, "{made:?}");
+        format!("{container}?{signature}")
     }
 }
 
@@ -94,24 +88,10 @@ fn signature() -> String {
 
 #[test]
 fn a_registry_goes_out_and_comes_in_again() {
-    let Some(packages) = packages() else {
-        #[expect(clippy::print_stderr, reason = "a test that was not run says so")]
-        {
-            eprintln!("skipped: there is no Node with npm, which Azurite needs");
-        }
-        return;
-    };
     let sandbox = Sandbox::new();
-    let azurite = Azurite::start(&sandbox, packages);
+    let Some(azurite) = Azurite::start(&sandbox) else { return };
     let hub = sandbox.hub();
-    let signature = signature();
-    let container = format!("{}/registry", azurite.account);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let made =
-        hub.new_client().put(format!("{container}?restype=container&{signature}")).header("x-ms-version", "2020-10-02");
-    let made = runtime.block_on(made.send()).expect("an answer");
-    assert_eq!(made.status().as_u16(), 201, "{made:?}");
-    let uri = format!("{container}?{signature}");
+    let uri = azurite.container("registry", &hub.new_client());
     assert_eq!(
         steps(&sandbox, &hub, "transfers.py", &[&uri]),
         [

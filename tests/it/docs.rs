@@ -87,3 +87,38 @@ fn the_hubs_choices_are_documented() {
         assert!(docs.contains(choice), "docs/hub.md lacks this choice of the hub's:\n{choice}");
     }
 }
+
+/// The names that the tables of calls give in a column stand in the programs of that SDK.
+#[test]
+fn the_calls_of_the_tables_are_made() {
+    let document = document("docs/hub.md");
+    let (_, tables) = document.split_once("## What is there").expect("the section");
+    let (tables, _) = tables.split_once("## What is a choice").expect("the next one");
+    let programs = |folder: &str, ending: &str| -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+        let files = fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").path());
+        files
+            .filter(|file| file.extension().is_some_and(|it| it == ending))
+            .map(|file| fs::read_to_string(file).expect("text"))
+            .collect()
+    };
+    let programs = [programs("python", "py"), programs("node", "js")];
+    let mut seen = 0;
+    for row in tables.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        if cells[0].trim() == "call" {
+            continue;
+        }
+        for (cell, program) in cells[1..].iter().zip(&programs) {
+            for name in cell.split('`').skip(1).step_by(2) {
+                let made = program.match_indices(name).any(|(at, _)| {
+                    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                    !word(program[..at].chars().next_back()) && !word(program[at + name.len()..].chars().next())
+                });
+                assert!(made, "no program calls {name}: {row}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "the tables were not read: {seen}");
+}

@@ -2,6 +2,7 @@
 
 mod azurite;
 mod bad_input;
+mod configurations;
 mod device_run;
 mod docs;
 mod faults;
@@ -9,7 +10,7 @@ mod interrupt;
 mod kill;
 mod modules;
 #[cfg(target_os = "linux")]
-mod node_device;
+mod node;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -98,6 +98,8 @@ fn each_call_of_the_registry_manager() {
             step("x509", json!(["sdk#3", "selfSigned", "A".repeat(40)])),
             step("certificate authority", json!(["sdk+4-is-not-an-id", "certificateAuthority"])),
             step("updated", json!(["disabled", "repair", true])),
+            step("x509 updated", json!(["disabled", "C".repeat(40)])),
+            step("certificate authority updated", json!(["certificateAuthority", "checked"])),
             step("updated under a stale etag", json!([412, "PreconditionFailed", "ErrorCode:PreconditionFailed"])),
             step("get of nobody", json!([404, "DeviceNotFound", "ErrorCode:DeviceNotFound"])),
             step("twin of nobody", json!([404, "DeviceNotFound", "ErrorCode:DeviceNotFound"])),

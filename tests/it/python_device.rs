@@ -4,16 +4,18 @@
 //! loopback network for itself, which Linux gives without asking.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Hub, Sandbox, scrub};
+use crate::support::{Hub, Sandbox, not_run, scrub};
 
 fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python"))
@@ -67,17 +69,14 @@ pub(crate) fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
     }
 }
 
+/// What to do about an address that [`address_for`] did not find.
+pub(crate) const NO_443: &str =
+    "port 443 may not be listened on: be root, or lower net.ipv4.ip_unprivileged_port_start";
+
 pub(crate) const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Runs a script of `tests/python` as the device `myDeviceId` of a hub, and returns its steps.
-fn steps(
-    sandbox: &Sandbox,
-    hub: &Hub,
-    authentication: &Value,
-    script: &str,
-    address: Ipv4Addr,
-    way: &str,
-) -> Vec<Value> {
+/// Registers `myDeviceId`, and returns the command that runs a script of `tests/python` as it.
+fn device(sandbox: &Sandbox, hub: &Hub, authentication: &Value, script: &str, address: Ipv4Addr, way: &str) -> Command {
     let body = json!({ "deviceId": "myDeviceId", "authentication": authentication });
     let answer = hub.send("PUT", "/devices/myDeviceId", None, Some(body));
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -88,7 +87,19 @@ fn steps(
     command.env("DEVICE_CONNECTION_STRING", format!("HostName={address};DeviceId=myDeviceId;SharedAccessKey={KEY}"));
     command.env("REQUESTS_CA_BUNDLE", hub.ca_file()).env("DEVICE_CA_FILE", hub.ca_file());
     command.env("DEVICE_CERTIFICATE", sandbox.path("device.pem")).env("DEVICE_KEY", sandbox.path("device-key.pem"));
-    let output = command.output().expect("the script starts");
+    command
+}
+
+/// Runs a script as the device, and returns its steps.
+fn steps(
+    sandbox: &Sandbox,
+    hub: &Hub,
+    authentication: &Value,
+    script: &str,
+    address: Ipv4Addr,
+    way: &str,
+) -> Vec<Value> {
+    let output = device(sandbox, hub, authentication, script, address, way).output().expect("the script starts");
     let stdout = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{script}:\n{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
     stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -148,7 +159,7 @@ fn the_module_client_as_a_device() {
 /// Where this process may listen on port 443, which on most machines means as root.
 #[test]
 fn the_device_program_over_web_sockets() {
-    let Some(address) = address_for(&[443]) else { return };
+    let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
     let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", "127.0.0.1:0"]);
     let found = steps(&sandbox, &hub, &by_key(), "device.py", address, "websocket");
@@ -171,6 +182,28 @@ fn the_device_program_with_a_certificate() {
 }
 
 #[test]
+fn a_module_of_a_device() {
+    let sandbox = Sandbox::new();
+    let address = address_for(&[8883]).expect("8883 is nobody's privilege");
+    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    assert_eq!(
+        steps(&sandbox, &hub, &by_key(), "module_device.py", address, "sas"),
+        [
+            step("connected", json!(["Connected", "Disconnected"])),
+            step("twin", json!({ "desired": { "$version": 1 }, "reported": { "$version": 1 } })),
+            step("reported", json!({ "state": "idle", "$version": 2 })),
+            step("patch", json!({ "speed": 2, "$version": 2 })),
+            step("method", json!([200, { "called": "home" }])),
+            step("method of the device", json!(404)),
+            step("telemetry", json!("acknowledged")),
+            step("shut down", json!(["Disconnected", "Disconnected"])),
+            step("patches left", json!(0)),
+            step("purged", json!(["myDeviceId", 0])),
+        ]
+    );
+}
+
+#[test]
 fn short_tokens_are_renewed() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
@@ -183,4 +216,33 @@ fn short_tokens_are_renewed() {
             step("wrong key", json!("Credentials invalid, could not connect")),
         ]
     );
+}
+
+/// Killed, not stopped: what was answered is there, and so are the subscriptions that the SDK counts on.
+#[test]
+fn a_device_outlives_its_hub() {
+    let sandbox = Sandbox::new();
+    let address = address_for(&[8883]).expect("8883 is nobody's privilege");
+    let mqtt = format!("{address}:8883");
+    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let mut command = device(&sandbox, &hub, &by_key(), "device_restart.py", address, "sas");
+    // The SDK prints what it thinks of a hub that dies.
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the script starts");
+    let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        let line = said.next().expect("a step").expect("UTF-8");
+        serde_json::from_str(&line).expect("a line of JSON")
+    };
+    assert_eq!(next(), step("ready", json!(true)));
+    hub.kill();
+    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while hub.twin("myDeviceId")["connectionState"] != "Connected" {
+        assert!(Instant::now() < deadline, "the device does not come back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    hub.patch("myDeviceId", json!({ "properties": { "desired": { "after": "the kill" } } }));
+    assert_eq!(next(), step("patch", json!({ "after": "the kill", "$version": 2 })));
+    assert_eq!(next(), step("twin", json!({ "n": 9, "$version": 11 })));
+    assert!(child.wait().expect("an ended child").success());
 }

@@ -19,6 +19,8 @@ fn modules_and_bulk_requests() {
             step("x509", json!("B".repeat(40))),
             step("certificate authority", json!("certificateAuthority")),
             step("updated", json!(["me", true, true])),
+            step("x509 updated", json!(["me", "C".repeat(40)])),
+            step("certificate authority updated", json!(["you", "certificateAuthority"])),
             step("updated under a stale etag", json!([412, "PreconditionFailed"])),
             step("get", json!(true)),
             step("listed", json!(["ca", "m#1", "x"])),
@@ -102,6 +104,7 @@ fn each_call_of_the_job_manager() {
             step("cancelled twice", json!([405, "OperationNotAllowedInCurrentState"])),
             step("cancelled none", json!([404, "JobNotFound"])),
             step("outcomes", json!(["DeviceJob", [["d1", "completed"], ["d2", "completed"]]])),
+            step("listed", json!("not read")),
         ]
     );
 }

@@ -10,7 +10,7 @@ import time
 
 from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, JobRequest, QuerySpecification, Twin, TwinProperties
-from msrest.exceptions import HttpOperationError
+from msrest.exceptions import DeserializationError, HttpOperationError
 
 string = os.environ["IOTHUB_CONNECTION_STRING"]
 registry = IoTHubRegistryManager.from_connection_string(string)
@@ -87,3 +87,10 @@ refused("cancelled none", lambda: jobs.cancel_scheduled_job("none"))
 result = registry.query_iot_hub(QuerySpecification(query="SELECT * FROM devices.jobs WHERE devices.jobs.jobId = 'update-1'"))
 outcomes = [[item.device_id, item.status] for item in result.items]
 show("outcomes", [result.type, outcomes])
+
+try:
+    jobs.query_scheduled_jobs("scheduleUpdateTwin", "completed")
+    show("listed", "read")
+except DeserializationError:
+    # The answer is a list, as other SDKs know it; this one looks for an object.
+    show("listed", "not read")

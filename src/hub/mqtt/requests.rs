@@ -101,11 +101,12 @@ impl Attached {
             acknowledge(outcome.seen);
             let message = match &outcome.reply {
                 Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), twin: device.twin.clone() },
+                Ok(Reply::Module(module)) => Message::Twin { rid: rid.to_owned(), twin: module.twin.clone() },
                 Ok(Reply::Reported(version)) => {
                     let response = FromHub::TwinResponse { status: 204, rid: rid.to_owned(), version: Some(*version) };
                     Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
                 }
-                Ok(_) => unreachable!("the two commands of twin requests answer so"),
+                Ok(other) => unreachable!("the two commands of twin requests do not answer with {other:?}"),
                 Err(refusal) => return self.refuse(rid, refusal, outcome.seen),
             };
             self.link.outbox.offer(message, outcome.seen);

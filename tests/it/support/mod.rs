@@ -1,6 +1,7 @@
 //! What tests of the binary stand on: a folder of their own, a scrubbed environment, a hub of their own.
 
 pub(crate) mod hub;
+mod node;
 mod run;
 
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 pub(crate) use hub::Hub;
+pub(crate) use node::{not_run, packages_of};
 pub(crate) use run::{Run, snapshot};
 
 /// The binary under test.

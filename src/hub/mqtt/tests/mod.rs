@@ -5,6 +5,7 @@ mod crowd;
 mod hostile;
 mod login;
 mod methods;
+mod modules;
 mod sessions;
 mod twins;
 mod web_socket;
