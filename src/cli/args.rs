@@ -544,6 +544,9 @@ pub enum SimulationCommand {
     ///
     /// --connection-string takes a device's own, or with --id a shared access policy's, which fetches the devices' keys.
     ///
+    /// --concurrency devices connect at a time, 16 by default. One that cannot be reached is tried for --retry-budget, one that
+    /// was connected for ever; one that the hub does not let in is given up.
+    ///
     /// Ctrl-C ends it.
     Run(DeviceRunArgs),
 }

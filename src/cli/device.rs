@@ -40,9 +40,9 @@ pub(super) async fn run(context: &mut Context, args: &DeviceRunArgs) -> CliResul
         found = devices(context, args, ids) => found?,
         () = interrupts.next() => return Ok(Outcome::Interrupted),
     };
-    let (host, devices) = found;
+    let Found { host, gateway, devices } = found;
     let ca = args.hub.ca_file.as_deref().map(|path| read_ca(context, path)).transpose()?;
-    let endpoint = Endpoint::new(&host, args.port, args.websocket, ca.as_deref())?;
+    let endpoint = Endpoint::new(gateway.as_ref().unwrap_or(&host), args.port, args.websocket, ca.as_deref())?;
     let stop = Stop::new();
     let options = Options {
         once: args.once,
@@ -166,8 +166,15 @@ fn ids(args: &DeviceRunArgs) -> CliResult<Vec<DeviceId>> {
     Ok(ids)
 }
 
+/// Who is to be run, and where.
+struct Found {
+    host: HubHost,
+    gateway: Option<HubHost>,
+    devices: Vec<Device>,
+}
+
 /// Finds the hub, and each device with its key.
-async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<(HubHost, Vec<Device>)> {
+async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<Found> {
     if let Some(HubName::Embedded(_)) = args.hub.hub {
         return Err(CliError::new("a hub for one command has nobody else on it to meet the device")
             .hint("run `twinctl hub serve` beside this, and give the connection string that it prints"));
@@ -187,30 +194,33 @@ async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) ->
     {
         return Err(CliError::new(format!("--hub says {host}, and the connection string is for {}", string.host)));
     }
-    let ConnectionString { host, policy, device, module, key } = string;
-    match (device, policy) {
+    let ConnectionString { host, gateway, policy, device, module, key } = string;
+    let devices = match (device, policy) {
         (Some(device), policy) if ids.is_empty() => {
-            Ok((host, vec![Device { id: TwinId { device, module }, key, policy }]))
+            vec![Device { id: TwinId { device, module }, key, policy }]
         }
         (Some(device), _) => {
-            Err(CliError::new(format!("the connection string is the one of {device}, and --id names others"))
-                .hint("leave --id out, or give a shared access policy's connection string"))
+            let message = format!("the connection string is the one of {device}, and --id names others");
+            return Err(
+                CliError::new(message).hint("leave --id out, or give a shared access policy's connection string")
+            );
         }
         (None, _) if ids.is_empty() => {
-            Err(CliError::new("the connection string is a policy's, and no device is named")
-                .hint("--id thermostat-001, or --id 'press-{001..100}'"))
+            return Err(CliError::new("the connection string is a policy's, and no device is named")
+                .hint("--id thermostat-001, or --id 'press-{001..100}'"));
         }
         (None, Some(policy)) if policy == DEVICE_POLICY => {
             let device = |id: DeviceId| Device { id: id.into(), key: key.clone(), policy: Some(policy.clone()) };
-            Ok((host, ids.into_iter().map(device).collect()))
+            ids.into_iter().map(device).collect()
         }
         (None, _) => {
             let connection = connect(context, &args.hub).await?;
-            let found = fetch(&connection.client, ids, read_concurrency(&args.hub)).await;
+            let fetched = fetch(&connection.client, ids, read_concurrency(&args.hub)).await;
             connection.close().await;
-            Ok((host, found?))
+            fetched?
         }
-    }
+    };
+    Ok(Found { host, gateway, devices })
 }
 
 /// Fetches the devices' keys.

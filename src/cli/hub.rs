@@ -175,7 +175,7 @@ async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> 
 fn connection_string(host: &crate::twin::HubHost, identity: &DeviceIdentity) -> Option<Secret> {
     let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
     let device = Some(identity.device_id.clone());
-    Some(ConnectionString { host: host.clone(), policy: None, device, module: None, key }.expose())
+    Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())
 }
 
 /// The most that one listing of the service returns.

@@ -40,9 +40,12 @@ pub(super) async fn establish(device: &Device, options: &Options) -> Result<Link
     let connecting = async {
         let mut link = transport::dial(&options.endpoint).await?;
         link.write([Packet::Connect(login(device, options))]).await?;
-        match link.read().await? {
-            Packet::ConnAck(answer) => admitted(answer.code, device, options).map(|()| link),
-            _ => Err(Error::Closed),
+        match link.read().await {
+            Ok(Packet::ConnAck(answer)) => admitted(answer.code, device, options).map(|()| link),
+            Ok(_) | Err(Error::Closed) => {
+                Err(Error::Unanswered { host: options.host.name().to_owned(), port: options.endpoint.port })
+            }
+            Err(error) => Err(error),
         }
     };
     tokio::time::timeout(options.connect_timeout, connecting).await.unwrap_or(Err(Error::Silent))
@@ -72,7 +75,8 @@ fn login(device: &Device, options: &Options) -> Connect {
     };
     // A clock before 1970 is refused by the hub, which says so better than we could.
     let now = (options.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let expiry = (now + options.token_life).as_secs();
+    // Rounded up: it must not end before the connection is renewed.
+    let expiry = (now + options.token_life).as_secs() + 1;
     let token = sas::sign(&resource, &device.key, expiry, device.policy.as_deref());
     let version = env!("CARGO_PKG_VERSION");
     let user_name = format!("{host}/{client_id}/?api-version={API_VERSION}&DeviceClientType=twinctl%2F{version}");

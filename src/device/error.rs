@@ -79,6 +79,14 @@ pub enum Error {
         /// In MQTT's words.
         reason: &'static str,
     },
+    /// It was closed before the device was let in.
+    #[error("{host}:{port} closes the connection without an answer")]
+    Unanswered {
+        /// Where.
+        host: String,
+        /// Where.
+        port: u16,
+    },
     /// It was lost.
     #[error("the connection was lost")]
     Lost {
@@ -127,6 +135,7 @@ impl Error {
             Self::Name { .. } | Self::WebSocket { .. } | Self::NotMqtt { .. } => !met,
             Self::Connect { .. }
             | Self::Handshake { .. }
+            | Self::Unanswered { .. }
             | Self::Unavailable
             | Self::Lost { .. }
             | Self::Closed
@@ -145,7 +154,7 @@ impl Error {
             Self::NotAuthorized { .. } => "not authorized",
             Self::Unavailable => "unavailable",
             Self::Refused { .. } => "refused",
-            Self::Lost { .. } | Self::Closed | Self::Silent => "connection lost",
+            Self::Lost { .. } | Self::Closed | Self::Silent | Self::Unanswered { .. } => "connection lost",
             Self::NotMqtt { .. } => "no MQTT",
             Self::NotTaken { .. } => "report not taken",
         }
@@ -164,7 +173,7 @@ impl Error {
             Self::Untrusted { .. } => {
                 "for `twinctl hub serve`, --ca-file takes the certificate authority that it prints at its start"
             }
-            Self::Handshake { .. } | Self::NotMqtt { .. } => {
+            Self::Handshake { .. } | Self::NotMqtt { .. } | Self::Unanswered { .. } => {
                 "is this the port for MQTT over TLS? It is 8883 unless --port says another"
             }
             Self::WebSocket { .. } => {

@@ -133,10 +133,6 @@ impl Events {
         .await
     }
 
-    async fn connected(&mut self) {
-        self.until(|event| matches!(event, Event::Connected).then_some(())).await;
-    }
-
     async fn failure(&mut self) -> Error {
         self.until(|event| match event {
             Event::Failed(error) => Some(error),
@@ -228,7 +224,8 @@ async fn tokens_are_renewed_before_they_end() {
     let options = Options { token_life: Duration::from_secs(2), ..bench.options(json!({"a": 1}), true) };
     let stop = options.stop.clone();
     let mut events = Events(start(vec![device], options));
-    events.connected().await;
+    // Not merely connected: what is desired before the first reading is part of that.
+    events.until(|event| matches!(event, Event::Desired { .. }).then_some(())).await;
     // Longer than a token lives.
     for turn in 0..5 {
         bench.desire("d", json!({"turn": turn})).await;
@@ -270,14 +267,16 @@ async fn what_is_of_no_use_is_not_tried_again() {
 
     // The port of HTTPS, by mistake.
     let endpoint = Endpoint::new(&host, Some(bench.hub.https_addr().port()), false, Some(&bench.ca));
-    let options = Options { endpoint: endpoint.expect("an endpoint"), ..bench.options(json!({}), false) };
+    let budget = Duration::from_millis(300);
+    let options = Options { endpoint: endpoint.expect("an endpoint"), budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::NotMqtt { .. }), "{error:?}");
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    assert!(error.advice().is_some_and(|advice| advice.contains("--port")));
 
     // A port that nobody listens on is tried for as long as the budget has it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let endpoint = Endpoint::new(&host, Some(port), false, Some(&bench.ca)).expect("an endpoint");
-    let options = Options { endpoint, budget: Duration::from_millis(300), ..bench.options(json!({}), false) };
+    let options = Options { endpoint, budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
 

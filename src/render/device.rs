@@ -143,7 +143,7 @@ impl std::fmt::Display for Tally {
             write!(f, ", {} of the hub", counted(self.refused, "refusal"))?;
         }
         if !self.troubles.is_empty() {
-            write!(f, "; {} again", counted(self.troubles.values().sum(), "attempt"))?;
+            write!(f, "; {}", counted(self.troubles.values().sum(), "retry"))?;
             reasons(f, &self.troubles)?;
         }
         Ok(())
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(
             tally.to_string(),
             "1,197 of 1,200 devices connected, 1 connecting, 1 done, 1 failed (not authorized: 1); 1 patch received, \
-             1 report sent, 1 refusal of the hub; 1 attempt again (connection lost: 1)"
+             1 report sent, 1 refusal of the hub; 1 retry (connection lost: 1)"
         );
         assert_eq!(tally.failed(), 1);
     }

@@ -11,6 +11,8 @@ use crate::twin::{DeviceId, HubHost, IdError, ModuleId};
 pub struct ConnectionString {
     /// The hub.
     pub host: HubHost,
+    /// What devices connect to in the hub's place; tokens and user names have the hub all the same.
+    pub gateway: Option<HubHost>,
     /// The shared access policy, in a service's.
     pub policy: Option<String>,
     /// The device, in a device's.
@@ -96,9 +98,11 @@ impl ConnectionString {
                 return Err(E::Twice { name: NAMES[known] });
             }
         }
-        let [host, policy, key, device, module, signature, _gateway] = values.map(|v| v.filter(|v| !v.is_empty()));
+        let [host, policy, key, device, module, signature, gateway] = values.map(|v| v.filter(|v| !v.is_empty()));
         let host = host.ok_or(E::Missing { name: "HostName" })?;
         let host = host.parse().map_err(|source| E::Id { name: "HostName", source })?;
+        let gateway =
+            gateway.map(str::parse).transpose().map_err(|source| E::Id { name: "GatewayHostName", source })?;
         let device = device.map(str::parse).transpose().map_err(|source| E::Id { name: "DeviceId", source })?;
         let module = module.map(str::parse).transpose().map_err(|source| E::Id { name: "ModuleId", source })?;
         if policy.is_none() && device.is_none() {
@@ -112,7 +116,7 @@ impl ConnectionString {
             None if signature.is_some() => return Err(E::Signature),
             None => return Err(E::Missing { name: "SharedAccessKey" }),
         };
-        Ok(Self { host, policy: policy.map(str::to_owned), device, module, key })
+        Ok(Self { host, gateway, policy: policy.map(str::to_owned), device, module, key })
     }
 
     /// Writes it out with its key: for the user who asked for it, and for nobody else.
@@ -134,6 +138,9 @@ impl fmt::Display for ConnectionString {
         if let Some(policy) = &self.policy {
             write!(f, "SharedAccessKeyName={policy};")?;
         }
+        if let Some(gateway) = &self.gateway {
+            write!(f, "GatewayHostName={gateway};")?;
+        }
         f.write_str("SharedAccessKey=")
     }
 }
@@ -148,6 +155,7 @@ mod tests {
             "HostName=hub.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
             "HostName=localhost:8443;DeviceId=a=b;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
             "HostName=localhost;DeviceId=gw;ModuleId=telemetry;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+            "HostName=hub.azure-devices.net;DeviceId=d;GatewayHostName=edge:8884;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
         ] {
             let read = ConnectionString::parse(text).expect(text);
             assert_eq!(read.expose().expose(), text);

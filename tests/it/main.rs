@@ -3,6 +3,7 @@
 mod azurite;
 mod bad_input;
 mod configurations;
+mod device_run;
 mod docs;
 mod faults;
 mod interrupt;
