@@ -17,8 +17,11 @@ use crate::render::style::Palette;
 use crate::wire::ConnectionString;
 use crate::wire::sas::{self, Key, Token};
 
+/// What is given bytes, and panics when something does not hold.
+pub type Target = fn(&[u8]);
+
 /// All targets, by the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("connection_string", connection_string),
     ("faults", faults),
     ("http", http),

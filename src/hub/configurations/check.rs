@@ -35,7 +35,7 @@ pub(super) enum Target {
     /// `*`.
     All,
     /// Those for which this holds.
-    Those(BoundQuery),
+    Those(Box<BoundQuery>),
 }
 
 /// A configuration's content and condition, read.
@@ -79,7 +79,7 @@ impl Checked {
                         ));
                     }
                 }
-                Target::Those(query)
+                Target::Those(Box::new(query))
             }
         };
         Ok(Self { kind, paths, target })
