@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Secret;
 use super::sas::Key;
+use crate::diagnostic::nearest;
 use crate::twin::{DeviceId, HubHost, IdError, ModuleId};
 
 /// What a connection string says. A service's names a policy, a device's names the device.
@@ -33,10 +34,12 @@ pub enum ConnectionStringError {
         number: usize,
     },
     /// A name that connection strings do not have.
-    #[error("the connection string has `{}`, which is not one of its names", name.escape_debug())]
+    #[error("part {number} of the connection string has a name that it cannot have{}", Meant(*near))]
     Unknown {
-        /// As written, cut where it could be part of a key.
-        name: String,
+        /// Counted from 1.
+        number: usize,
+        /// What was probably meant. The name itself may be a key without its own.
+        near: Option<&'static str>,
     },
     /// A name that is there twice.
     #[error("the connection string has `{name}` twice")]
@@ -57,13 +60,12 @@ pub enum ConnectionStringError {
     #[error("the connection string has a `SharedAccessSignature`, which ends; a `SharedAccessKey` is needed")]
     Signature,
     /// A value that is not what its name says.
-    #[error("`{name}` of the connection string: {source}")]
-    Id {
+    #[error("`{name}` of the connection string {problem}")]
+    Value {
         /// Which.
         name: &'static str,
-        /// Why.
-        #[source]
-        source: IdError,
+        /// Why, without the value: with other separators than `;` the key is part of it.
+        problem: String,
     },
     /// A policy's name that cannot be one.
     #[error("`SharedAccessKeyName` of the connection string holds a character that policies' names do not have")]
@@ -71,6 +73,14 @@ pub enum ConnectionStringError {
     /// A key that is not base64.
     #[error("`SharedAccessKey` of the connection string is not base64")]
     Key,
+}
+
+struct Meant(Option<&'static str>);
+
+impl fmt::Display for Meant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |name| write!(f, "; did you mean `{name}`?"))
+    }
 }
 
 const NAMES: [&str; 7] = [
@@ -92,7 +102,7 @@ impl ConnectionString {
             // Keys end in `=`, so the first one separates.
             let (name, value) = part.split_once('=').ok_or(E::Part { number: index + 1 })?;
             let Some(known) = NAMES.iter().position(|known| *known == name) else {
-                return Err(E::Unknown { name: name.chars().take(24).collect() });
+                return Err(E::Unknown { number: index + 1, near: nearest(name, NAMES) });
             };
             if values[known].replace(value).is_some() {
                 return Err(E::Twice { name: NAMES[known] });
@@ -100,11 +110,10 @@ impl ConnectionString {
         }
         let [host, policy, key, device, module, signature, gateway] = values.map(|v| v.filter(|v| !v.is_empty()));
         let host = host.ok_or(E::Missing { name: "HostName" })?;
-        let host = host.parse().map_err(|source| E::Id { name: "HostName", source })?;
-        let gateway =
-            gateway.map(str::parse).transpose().map_err(|source| E::Id { name: "GatewayHostName", source })?;
-        let device = device.map(str::parse).transpose().map_err(|source| E::Id { name: "DeviceId", source })?;
-        let module = module.map(str::parse).transpose().map_err(|source| E::Id { name: "ModuleId", source })?;
+        let host = host.parse().map_err(|error| wrong("HostName", &error))?;
+        let gateway = gateway.map(str::parse).transpose().map_err(|error| wrong("GatewayHostName", &error))?;
+        let device = device.map(str::parse).transpose().map_err(|error| wrong("DeviceId", &error))?;
+        let module = module.map(str::parse).transpose().map_err(|error| wrong("ModuleId", &error))?;
         if policy.is_none() && device.is_none() {
             return Err(E::Nobody);
         }
@@ -123,6 +132,19 @@ impl ConnectionString {
     pub fn expose(&self) -> Secret {
         Secret::new(format!("{self}{}", self.key.to_base64().expose()))
     }
+}
+
+/// Says what is wrong with a value, and does not show it.
+fn wrong(name: &'static str, error: &IdError) -> ConnectionStringError {
+    let problem = match error {
+        IdError::Empty { what: _ } => "is empty".to_owned(),
+        IdError::TooLong { what: _, found } => format!("has {found} characters, more than an id can have"),
+        IdError::Character { what: _, text: _, found } => format!("holds {found:?}, which ids do not have"),
+        IdError::Host { text: _ } => {
+            "is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net".to_owned()
+        }
+    };
+    ConnectionStringError::Value { name, problem }
 }
 
 /// All but the key: ends in `SharedAccessKey=`.
@@ -171,7 +193,11 @@ mod tests {
             (format!("HostName=a;b;{key}"), "part 2 of the connection string is not NAME=VALUE"),
             (
                 format!("hostname=a;SharedAccessKeyName=b;{key}"),
-                "the connection string has `hostname`, which is not one of its names",
+                "part 1 of the connection string has a name that it cannot have; did you mean `HostName`?",
+            ),
+            (
+                "HostName=a;SharedAccessKeyName=b;AAECAwQFBgcICQoLDA0ODw==".to_owned(),
+                "part 3 of the connection string has a name that it cannot have",
             ),
             (format!("HostName=a;HostName=b;{key}"), "the connection string has `HostName` twice"),
             (format!("SharedAccessKeyName=b;{key}"), "the connection string has no `HostName`"),
@@ -190,14 +216,24 @@ mod tests {
             ),
             (
                 format!("HostName=https://a;SharedAccessKeyName=b;{key}"),
-                "`HostName` of the connection string: `https://a` is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net",
+                "`HostName` of the connection string is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net",
+            ),
+            (
+                format!("HostName=a,SharedAccessKeyName=b,{key}"),
+                "`HostName` of the connection string is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net",
+            ),
+            (
+                format!("HostName=a;DeviceId=b {key}"),
+                "`DeviceId` of the connection string holds ' ', which ids do not have",
             ),
             (
                 format!("HostName=a;SharedAccessKeyName=b c;{key}"),
                 "`SharedAccessKeyName` of the connection string holds a character that policies' names do not have",
             ),
         ] {
-            assert_eq!(ConnectionString::parse(&text).expect_err(&text).to_string(), message);
+            let error = ConnectionString::parse(&text).expect_err(&text);
+            assert_eq!(error.to_string(), message);
+            assert!(!format!("{error:?}").contains("AAEC"), "no key in Debug");
         }
     }
 
