@@ -63,8 +63,12 @@ pub fn sas_token(input: &[u8]) {
             assert!(sas::covers(&resource, &resource) || resource.split('/').next() == Some(""), "{resource}");
             assert!(!token.is_signed_by(&other), "a key that signed no token");
             if token.is_signed_by(&key) {
-                let damaged = text.replacen("sig=", "sig=AAAA", 1);
-                assert!(!Token::parse(&damaged).is_ok_and(|token| token.is_signed_by(&key)), "with another signature");
+                // With the separator before it: a policy's name, which is not signed, may hold the rest.
+                let damaged = text.replacen("&sig=", "&sig=AAAA", 1);
+                assert!(
+                    damaged == text || !Token::parse(&damaged).is_ok_and(|token| token.is_signed_by(&key)),
+                    "with another signature"
+                );
             }
         }
         Err(error) => {
