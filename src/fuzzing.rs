@@ -43,11 +43,11 @@ pub fn connection_string(input: &[u8]) {
         Ok(read) => {
             let again = ConnectionString::parse(read.expose().expose());
             assert_eq!(again.as_ref(), Ok(&read), "written out and read again");
-            assert!(!format!("{read:?}").contains(SECRET), "the key is in the debug text");
         }
         Err(error) => {
             let shown = format!("{error} {error:?}");
-            assert!(!shown.contains(SECRET), "the key is in the message {shown}");
+            let mut pieces = SECRET.as_bytes().windows(8).filter_map(|piece| str::from_utf8(piece).ok());
+            assert!(!pieces.any(|piece| shown.contains(piece)), "a piece of the key is in the message {shown}");
         }
     }
 }
