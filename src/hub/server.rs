@@ -238,12 +238,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         faults,
         entra_issuer,
     } = options;
-    let active_jobs = active_jobs.unwrap_or(match tier {
-        Some(Tier::S2) => 5,
-        Some(Tier::S3) => 10,
-        _ => 1,
-    });
     let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
+    let active_jobs = active_jobs.unwrap_or_else(|| limits.map_or(1, Limits::active_jobs));
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
     let folder = Folder::open(&data)?;

@@ -2,7 +2,7 @@
 //!
 //! The plan and the rebase onto a fresher twin both come here, so that a removal takes the same objects with it in either.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::change::Change;
 use super::ownership::{RECORDS_KEY, record_path};
@@ -150,19 +150,7 @@ impl Target {
 
     /// Puts a value at a path, and objects in the place of whatever else is on the way.
     pub(super) fn set(&mut self, path: &TwinPath, value: Value) {
-        let mut object = self.section_mut(path.section());
-        let mut keys = path.keys().peekable();
-        while let Some(key) = keys.next() {
-            if keys.peek().is_none() {
-                object.insert(key.to_owned(), value);
-                return;
-            }
-            let slot = object.entry(key).or_insert_with(|| json!({}));
-            if !slot.is_object() {
-                *slot = json!({});
-            }
-            object = slot.as_object_mut().expect("made an object on the line above");
-        }
+        path.put(self.section_mut(path.section()), value);
     }
 
     fn remove(&mut self, path: &TwinPath) -> Option<Value> {

@@ -5,7 +5,7 @@
 //! more.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::value::equal;
 use super::{Object, Section, Twin, TwinPath};
@@ -51,19 +51,7 @@ impl MergePatch {
     /// Adds "this path becomes `value`", where `Value::Null` means that it goes. Replaces what the patch said about the
     /// path or of anything on the way to it that was not an object.
     pub fn set(&mut self, path: &TwinPath, value: Value) {
-        let mut keys = path.keys().peekable();
-        let mut object = self.section_mut(path.section());
-        while let Some(key) = keys.next() {
-            if keys.peek().is_none() {
-                object.insert(key.to_owned(), value);
-                return;
-            }
-            let slot = object.entry(key).or_insert_with(|| json!({}));
-            if !slot.is_object() {
-                *slot = json!({});
-            }
-            object = slot.as_object_mut().expect("made an object on the line above");
-        }
+        path.put(self.section_mut(path.section()), value);
     }
 
     /// Returns the twin's tags and desired as they are after this patch; everything else as it was.
@@ -132,6 +120,7 @@ pub fn diff(from: &Object, to: &Object) -> Object {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
     use crate::twin::{Desired, ETag, Reported, Tags};

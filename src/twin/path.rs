@@ -74,6 +74,24 @@ impl TwinPath {
         }
         Some(value)
     }
+
+    /// Puts a value at the path below its section's root, and objects in the place of whatever else is on the way. For a
+    /// section itself nothing is done.
+    pub fn put(&self, root: &mut Object, value: Value) {
+        let mut object = root;
+        let mut keys = self.keys().peekable();
+        while let Some(key) = keys.next() {
+            if keys.peek().is_none() {
+                object.insert(key.to_owned(), value);
+                return;
+            }
+            let slot = object.entry(key).or_insert_with(|| Object::new().into());
+            if !slot.is_object() {
+                *slot = Object::new().into();
+            }
+            object = slot.as_object_mut().expect("made an object on the line above");
+        }
+    }
 }
 
 impl FromStr for TwinPath {
