@@ -245,8 +245,7 @@ mod tests {
     use super::*;
     use crate::client::tests::hub::TestHub;
     use crate::client::tests::server::{Reply, Server, answer};
-    use crate::digest::Hasher;
-    use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin};
+    use crate::manifest::{Body, Declaration, Layer, Leaf, Origin};
     use crate::plan::{Action, Plan, PlanContext};
     use crate::twin::MergePatch;
 
@@ -281,16 +280,11 @@ mod tests {
         let body = Arc::new(Body { leaves: vec![leaf] });
         let declaration = Declaration { body, origin };
         Declarations {
-            fleet: "plant-1".parse().expect("a name"),
-            hub: None,
-            ownership: Ownership::Record,
-            missing: Missing::Fail,
-            checks: Vec::new(),
             twins: ids
                 .into_iter()
                 .map(|id| (id.parse().expect("an id"), declaration.clone()))
                 .collect::<BTreeMap<_, _>>(),
-            digest: Hasher::new().finish(),
+            ..Declarations::empty("plant-1".parse().expect("a name"))
         }
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::policy::{Policy, Selection, Selector};
 use crate::check::Check;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::twin::{HubHost, TwinId, TwinPath};
 
 /// The name of a fleet, under which it owns what it wrote: `[a-z0-9][a-z0-9-]{0,62}`.
@@ -109,10 +110,48 @@ pub struct Declarations {
     pub missing: Missing,
     /// The assertions, in the order of the files.
     pub checks: Vec<Check>,
+    /// How they may be enforced.
+    pub policy: Policy,
+    /// The groups, those without members included.
+    pub groups: BTreeMap<Arc<str>, Group>,
+    /// Queries for devices that are declared by being found, in the order of the files.
+    pub selectors: Vec<Selector>,
+    /// What the selectors found, in their order; empty until they were asked.
+    pub selections: Vec<Selection>,
     /// What each twin should be. With a module, its device is always among them.
     pub twins: BTreeMap<TwinId, Declaration>,
     /// Of all the above, by value: comments, order and layering do not matter.
     pub digest: Digest,
+}
+
+impl Declarations {
+    /// Returns a fleet that declares nothing.
+    pub fn empty(fleet: FleetName) -> Self {
+        Self {
+            fleet,
+            hub: None,
+            ownership: Ownership::default(),
+            missing: Missing::default(),
+            checks: Vec::new(),
+            policy: Policy::default(),
+            groups: BTreeMap::new(),
+            selectors: Vec::new(),
+            selections: Vec::new(),
+            twins: BTreeMap::new(),
+            digest: Hasher::new().finish(),
+        }
+    }
+}
+
+/// Devices that are described together.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it declares, by itself.
+    pub body: Arc<Body>,
+    /// How many devices are in it.
+    pub members: usize,
+    /// Where in the manifest.
+    pub origin: Origin,
 }
 
 /// What one twin should be. Twins that should be the same share their body.
@@ -174,8 +213,12 @@ impl fmt::Debug for Origin {
 pub enum Layer {
     /// `defaults`
     Defaults,
+    /// `selectors`, by its name.
+    Selector(Arc<str>),
     /// `groups.<name>`
     Group(Arc<str>),
+    /// A row of an inventory.
+    Inventory,
     /// The device's own entry.
     Device,
     /// The module's own entry under its device: the only layer of a module twin.
@@ -186,7 +229,9 @@ impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Defaults => f.write_str("defaults"),
+            Self::Selector(name) => write!(f, "selector {name}"),
             Self::Group(name) => write!(f, "group {name}"),
+            Self::Inventory => f.write_str("inventory"),
             Self::Device => f.write_str("device"),
             Self::Module => f.write_str("module"),
         }

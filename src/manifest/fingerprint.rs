@@ -12,7 +12,7 @@ use crate::twin::value::canonical;
 
 /// Returns the digest of all but the digest itself and the origins.
 pub(super) fn of(declarations: &Declarations) -> Digest {
-    let Declarations { fleet, hub, ownership, missing, checks, twins, digest: _ } = declarations;
+    let Declarations { fleet, hub, ownership, missing, checks, twins, .. } = declarations;
     let mut hasher = Hasher::new();
     let head = json!({ "fleet": fleet, "hub": hub, "ownership": ownership, "missing": missing });
     hasher.piece(canonical(&head));

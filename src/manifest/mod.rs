@@ -16,6 +16,7 @@ mod expect;
 mod fingerprint;
 mod interpolate;
 mod layers;
+pub mod policy;
 pub(crate) mod range;
 mod reader;
 mod resolve;
@@ -34,7 +35,8 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use declaration::{Body, Declaration, Declarations, FleetName, Layer, Leaf, Missing, Origin, Ownership};
+pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
 use interpolate::Interpolation;

@@ -284,13 +284,12 @@ impl Parts<'_> {
 
     fn declarations(self, checks: Vec<Check>, twins: BTreeMap<TwinId, Declaration>) -> Option<Declarations> {
         let mut declarations = Declarations {
-            fleet: self.fleet?.0.value,
             hub: self.hub.and_then(|(hub, _)| hub.value),
             ownership: self.ownership.map_or_else(Default::default, |(ownership, _)| ownership.value),
             missing: self.missing.map_or_else(Default::default, |(missing, _)| missing.value),
             checks,
             twins,
-            digest: crate::digest::Hasher::new().finish(),
+            ..Declarations::empty(self.fleet?.0.value)
         };
         declarations.digest = fingerprint::of(&declarations);
         Some(declarations)

@@ -70,6 +70,8 @@ pub struct Change {
     pub after: Option<Value>,
     /// The manifest's line; `None` for what is no longer declared.
     pub origin: Option<Origin>,
+    /// Whether the values are never shown.
+    pub sensitive: bool,
 }
 
 /// Why a twin must not be changed as declared. Nothing is sent to such a twin.

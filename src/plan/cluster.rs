@@ -61,7 +61,7 @@ type ChangeKey<'c> =
     (&'c crate::twin::TwinPath, super::Verdict, &'c Option<serde_json::Value>, &'c Option<serde_json::Value>);
 
 fn key(change: &Change) -> ChangeKey<'_> {
-    let Change { path, verdict, before, after, origin: _ } = change;
+    let Change { path, verdict, before, after, origin: _, sensitive: _ } = change;
     (path, *verdict, before, after)
 }
 

@@ -164,6 +164,7 @@ impl Changes<'_> {
                 before: Some(value.clone()),
                 after: None,
                 origin: Some(leaf.origin.clone()),
+                sensitive: false,
             });
         }
         self.found.insert(
@@ -174,6 +175,7 @@ impl Changes<'_> {
                 before: live.cloned(),
                 after: leaf.value.clone(),
                 origin: Some(leaf.origin.clone()),
+                sensitive: false,
             },
         );
         None
@@ -192,7 +194,14 @@ impl Changes<'_> {
                 .into_iter()
                 .any(|(fleet, _, owned)| taken.binary_search(&Taken { fleet, path: owned }).is_err());
             if !belongs_to_other {
-                let change = Change { path: path.clone(), verdict, before: live.cloned(), after: None, origin: None };
+                let change = Change {
+                    path: path.clone(),
+                    verdict,
+                    before: live.cloned(),
+                    after: None,
+                    origin: None,
+                    sensitive: false,
+                };
                 self.found.insert(path.clone(), change);
             }
         }

@@ -15,6 +15,7 @@ mod decide;
 pub mod file;
 pub mod guard;
 mod intern;
+pub mod outlook;
 pub mod ownership;
 mod planner;
 mod rebase;
@@ -24,6 +25,7 @@ pub mod twin_plan;
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;
 pub use guard::{ApprovedPlan, Consent, Refusal, approve, check_hub};
+pub use outlook::{Cost, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Writer};
 pub use planner::{PlanContext, Planner};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
 
@@ -33,7 +35,7 @@ use serde_json::Value;
 
 use crate::check::Check;
 use crate::digest::{Digest, Hasher};
-use crate::manifest::{Declarations, FleetName};
+use crate::manifest::{Declarations, FleetName, Policy, Selection};
 use crate::twin::value::canonical;
 use crate::twin::{HubHost, Lookup};
 
@@ -70,6 +72,12 @@ pub struct Plan {
     pub unchanged: usize,
     /// What must hold afterwards.
     pub checks: Vec<Check>,
+    /// How it may be enforced.
+    pub policy: Policy,
+    /// What the manifest's selectors found.
+    pub selections: Vec<Selection>,
+    /// What it will lead to, beside its changes.
+    pub outlook: Outlook,
 }
 
 /// How live twins were read, which says how fresh they are.

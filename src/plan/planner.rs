@@ -8,7 +8,7 @@ use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
-use super::{Plan, ReadBy};
+use super::{Outlook, Plan, ReadBy};
 use crate::manifest::{Body, Declarations, Missing, Ownership};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 
@@ -109,6 +109,9 @@ impl<'d> Planner<'d> {
             twins,
             unchanged: self.unchanged,
             checks: self.declarations.checks.clone(),
+            policy: self.declarations.policy.clone(),
+            selections: self.declarations.selections.clone(),
+            outlook: Outlook::default(),
         }
     }
 

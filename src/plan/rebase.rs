@@ -199,7 +199,15 @@ impl Moved<'_> {
     }
 
     fn moved(&self, path: &TwinPath, seen: Option<Value>, found: Option<Value>, planned: Option<Value>) -> MovedPath {
-        MovedPath { path: path.clone(), seen, found, planned, written_at: written_at(self.fresh, path), origin: None }
+        MovedPath {
+            path: path.clone(),
+            seen,
+            found,
+            planned,
+            written_at: written_at(self.fresh, path),
+            origin: None,
+            sensitive: false,
+        }
     }
 }
 

@@ -92,15 +92,7 @@ pub(super) fn declarations(twins: impl IntoIterator<Item = (TwinId, Body)>) -> D
     };
     let twins: BTreeMap<_, _> =
         twins.into_iter().map(|(id, body)| (id, Declaration { body: share(body), origin: origin(1) })).collect();
-    Declarations {
-        fleet: "redmond".parse().expect("a fleet"),
-        hub: None,
-        ownership: Ownership::Record,
-        missing: Missing::Fail,
-        checks: Vec::new(),
-        twins,
-        digest: Hasher::new().finish(),
-    }
+    Declarations { twins, ..Declarations::empty("redmond".parse().expect("a fleet")) }
 }
 
 pub(super) fn plan_one(declared: Value, live: &Twin) -> Plan {

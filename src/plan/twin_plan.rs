@@ -72,6 +72,8 @@ pub struct MovedPath {
     pub written_at: Option<String>,
     /// The manifest's line.
     pub origin: Option<Origin>,
+    /// Whether the values are never shown.
+    pub sensitive: bool,
 }
 
 /// What a plan comes to on a fresher twin.

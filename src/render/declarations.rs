@@ -51,7 +51,7 @@ impl Sections {
 }
 
 fn document(declarations: &Declarations) -> Document<'_> {
-    let Declarations { fleet, hub, ownership, missing, checks, twins, digest } = declarations;
+    let Declarations { fleet, hub, ownership, missing, checks, twins, digest, .. } = declarations;
     Document {
         version: 1,
         fleet: fleet.as_str(),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
-use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Ownership};
-use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy};
+use crate::plan::{Action, Change, Conflict, Outlook, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, MergePatch};
 
 /// Compares with `snapshots/<name>.snap`.
@@ -98,6 +98,7 @@ pub(crate) fn apply_report() -> ApplyReport {
         planned,
         written_at: written_at.map(str::to_owned),
         origin: Some(origin(14)),
+        sensitive: false,
     };
     let id = |text: &str| text.parse().expect("an id");
     ApplyReport {
@@ -143,7 +144,7 @@ pub(crate) fn origin(line: u32) -> Origin {
 pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> Change {
     let removed = matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift);
     let origin = (!removed).then(|| origin(14));
-    Change { path: path.parse().expect("a path"), verdict, before, after, origin }
+    Change { path: path.parse().expect("a path"), verdict, before, after, origin, sensitive: false }
 }
 
 pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Vec<Conflict>) -> TwinPlan {
@@ -180,6 +181,9 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         twins,
         unchanged: 12,
         checks: Vec::new(),
+        policy: Policy::default(),
+        selections: Vec::new(),
+        outlook: Outlook::default(),
     }
 }
 
@@ -323,12 +327,8 @@ pub(crate) fn declarations(twins: &[(&str, &[Declared<'_>])]) -> Declarations {
         (id.parse().expect("an id"), declaration)
     });
     Declarations {
-        fleet: "redmond".parse().expect("a name"),
-        hub: None,
-        ownership: Ownership::Record,
         missing: Missing::Register,
-        checks: Vec::new(),
         twins: twins.collect(),
-        digest: Hasher::new().finish(),
+        ..Declarations::empty("redmond".parse().expect("a name"))
     }
 }

@@ -138,6 +138,7 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
             before: (!registered).then(|| json!(1)),
             after: Some(json!(2)),
             origin: None,
+            sensitive: false,
         }]),
         taken: Arc::new([]),
         inverse: Arc::new(patch.invert(&before)),

@@ -11,10 +11,9 @@ use time::macros::datetime;
 use super::proxy::{Mishap, Proxy};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, apply};
 use crate::client::{Backoff, ClientOptions, HubClient};
-use crate::digest::Hasher;
 use crate::hub::RequestRecord;
 use crate::hub::server::{HubOptions, RunningHub, start};
-use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Ownership};
+use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin};
 use crate::plan::{Consent, Plan, PlanContext, ReadBy, approve, plan};
 use crate::twin::{Lookup, MergePatch, Twin};
 use crate::wire::{ConnectionString, Secret};
@@ -138,15 +137,7 @@ pub(super) fn declare(missing: Missing, twins: Value) -> Declarations {
             (id.parse().expect("an id"), declaration)
         })
         .collect();
-    Declarations {
-        fleet: "fleet".parse().expect("a name"),
-        hub: None,
-        ownership: Ownership::Record,
-        missing,
-        checks: Vec::new(),
-        twins,
-        digest: Hasher::new().finish(),
-    }
+    Declarations { missing, twins, ..Declarations::empty("fleet".parse().expect("a name")) }
 }
 
 pub(super) async fn carry_out(plan: Plan, client: &HubClient, concurrency: usize) -> (ApplyReport, Vec<ApplyEvent>) {

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use super::{FORMAT, PlanFileError, VERSION, to_value};
 use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
 use crate::digest::Digest;
-use crate::manifest::{FleetName, Layer, Origin};
+use crate::manifest::{FleetName, Layer, Origin, Policy};
 use crate::plan::decide::Decision;
-use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Change, Conflict, Outlook, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::query::{BoundQuery, compile};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
@@ -128,6 +128,9 @@ impl Head {
             twins: Vec::new(),
             unchanged: usize::try_from(self.unchanged).unwrap_or(usize::MAX),
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
+            policy: Policy::default(),
+            selections: Vec::new(),
+            outlook: Outlook::default(),
         })
     }
 }
@@ -252,7 +255,7 @@ struct ChangeV1 {
 
 impl ChangeV1 {
     fn of(change: &Change) -> Self {
-        let Change { path, verdict, before, after, origin } = change;
+        let Change { path, verdict, before, after, origin, sensitive: _ } = change;
         Self {
             path: path.clone(),
             verdict: (*verdict).into(),
@@ -264,7 +267,14 @@ impl ChangeV1 {
 
     fn into_change(self) -> Change {
         let Self { path, verdict, before, after, origin } = self;
-        Change { path, verdict: verdict.into(), before, after, origin: origin.map(OriginV1::into_origin) }
+        Change {
+            path,
+            verdict: verdict.into(),
+            before,
+            after,
+            origin: origin.map(OriginV1::into_origin),
+            sensitive: false,
+        }
     }
 }
 
@@ -280,7 +290,9 @@ struct OriginV1 {
 #[serde(rename_all = "lowercase")]
 enum LayerV1 {
     Defaults,
+    Selector(Arc<str>),
     Group(Arc<str>),
+    Inventory,
     Device,
     Module,
 }
@@ -290,7 +302,9 @@ impl OriginV1 {
         let Origin { file, line, layer } = origin;
         let layer = match layer {
             Layer::Defaults => LayerV1::Defaults,
+            Layer::Selector(name) => LayerV1::Selector(name.clone()),
             Layer::Group(name) => LayerV1::Group(name.clone()),
+            Layer::Inventory => LayerV1::Inventory,
             Layer::Device => LayerV1::Device,
             Layer::Module => LayerV1::Module,
         };
@@ -300,7 +314,9 @@ impl OriginV1 {
     fn into_origin(self) -> Origin {
         let layer = match self.layer {
             LayerV1::Defaults => Layer::Defaults,
+            LayerV1::Selector(name) => Layer::Selector(name),
             LayerV1::Group(name) => Layer::Group(name),
+            LayerV1::Inventory => Layer::Inventory,
             LayerV1::Device => Layer::Device,
             LayerV1::Module => Layer::Module,
         };

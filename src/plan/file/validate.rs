@@ -110,7 +110,7 @@ fn check_changes(twin: &TwinPlan) -> Check {
         "its changes are not sorted by path, or one is there twice".to_owned()
     })?;
     for change in changes {
-        let Change { path, verdict, before, after, origin: _ } = change;
+        let Change { path, verdict, before, after, origin: _, sensitive: _ } = change;
         let is_declarable = path.keys().next().is_some() && !records_path().overlaps(path);
         ensure(is_declarable, || format!("{path} is not for a manifest to change"))?;
         let is_leaf =

@@ -10,7 +10,7 @@ use crate::check::{Bound, Column, Comparison, Expectation, Severity};
 use crate::plan::file::{PlanFileError, read, write};
 
 fn assert_same(a: &Plan, b: &Plan) {
-    let Plan { hub, fleet, manifest, revision, read, twins, unchanged, checks } = a;
+    let Plan { hub, fleet, manifest, revision, read, twins, unchanged, checks, .. } = a;
     assert_eq!(
         (hub, fleet, manifest, revision, read, unchanged),
         (&b.hub, &b.fleet, &b.manifest, &b.revision, &b.read, &b.unchanged)
