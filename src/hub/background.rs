@@ -12,6 +12,7 @@ use super::command::{Command, Reply};
 use super::configurations::ConfigurationCommand;
 use super::jobs::{JobCommand, methods};
 use super::live::Live;
+use super::messages::MessageCommand;
 use super::transfers::drive;
 
 /// Twins that one step looks at: about a millisecond's work.
@@ -21,6 +22,8 @@ const AFTER_CHANGE: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the time of a job has come.
 const JOBS_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether messages' time is over.
+const MESSAGES_EVERY: Duration = Duration::from_millis(200);
 /// How often it is looked whether a job is to be forgotten, when nobody makes any.
 const HISTORY_EVERY: Duration = Duration::from_secs(3600);
 
@@ -42,6 +45,7 @@ impl Background {
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
         tasks.spawn(drive::run(live.clone()));
+        tasks.spawn(sweep_messages(live.clone()));
         Self { tasks }
     }
 
@@ -100,6 +104,16 @@ async fn run_jobs(live: Arc<Live>) {
             () = tokio::time::sleep(wait) => {}
             () = live.jobs_changed.notified() => {}
             Some(_) = calls.join_next() => {}
+        }
+    }
+}
+
+async fn sweep_messages(live: Arc<Live>) {
+    loop {
+        match live.handle(Command::Message(MessageCommand::Sweep)).await {
+            Ok(Reply::Swept { waiting: false }) => live.messages_changed.notified().await,
+            // As above.
+            Ok(_) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::{Device, Document};
 use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
+use super::messages::{CloudMessage, Feedback, MessageCommand};
 use super::modules::{Module, ModuleCommand};
 use super::session::{Session, SessionCommand};
 use super::transfers::{Transfer, TransferCommand};
@@ -88,6 +89,8 @@ pub enum Command {
     Job(JobCommand),
     /// Something about import and export jobs.
     Transfer(TransferCommand),
+    /// Something about messages from the cloud.
+    Message(MessageCommand),
     /// What a device's connection asks.
     Session(SessionCommand),
 }
@@ -102,6 +105,7 @@ impl Command {
             Self::Configuration(command) => command.writes(),
             Self::Job(command) => command.writes(),
             Self::Transfer(command) => command.writes(),
+            Self::Message(command) => command.writes(),
             Self::Session(command) => command.writes(),
             Self::GetTwin { .. }
             | Self::GetDevice { .. }
@@ -166,6 +170,17 @@ pub enum Reply {
     Transfers(Vec<Arc<Transfer>>),
     /// The jobs are a step further.
     Ran(JobStep),
+    /// Messages for a device, oldest first.
+    Messages(Vec<Arc<CloudMessage>>),
+    /// What became of messages, oldest first.
+    Feedback(Vec<Arc<Feedback>>),
+    /// So many messages are gone.
+    Purged(usize),
+    /// What time brought about is done.
+    Swept {
+        /// Is there anything left that time may change.
+        waiting: bool,
+    },
     /// It is gone.
     Deleted,
     /// How many there are.
@@ -226,6 +241,11 @@ pub enum Notice {
         /// As it is now.
         after: Document,
     },
+    /// Messages from the cloud wait for it.
+    MessagesWait {
+        /// Whom for.
+        id: TwinId,
+    },
     /// It may no longer be connected.
     Cut {
         /// Who.
@@ -257,6 +277,10 @@ pub enum Record {
     Job(u64, Option<Arc<Job>>),
     /// A job's outcome on a device, by its [`DeviceJob::sequence`].
     DeviceJob(u64, Option<Arc<DeviceJob>>),
+    /// A message from the cloud, by its [`CloudMessage::sequence`].
+    Message(u64, Option<Arc<CloudMessage>>),
+    /// What became of one, by its [`Feedback::sequence`].
+    Feedback(u64, Option<Arc<Feedback>>),
 }
 
 impl Record {
@@ -266,6 +290,7 @@ impl Record {
             Self::Device(_, device) => device.as_ref().map(|device| device.twin.as_str()),
             Self::Module(_, module) => module.as_ref().map(|module| module.twin.as_str()),
             Self::Configuration(..) | Self::Job(..) | Self::DeviceJob(..) | Self::Transfer(..) => None,
+            Self::Message(..) | Self::Feedback(..) => None,
         }
     }
 }

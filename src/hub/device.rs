@@ -117,6 +117,15 @@ impl Device {
         Self { revision, sessions, ..self.clone() }
     }
 
+    /// Returns the device as one for which so many messages wait.
+    pub(super) fn with_messages(&self, revision: u64, count: usize) -> Self {
+        let (mut identity, mut twin) = (self.identity(), self.twin());
+        let count = u64::try_from(count).expect("a count of things in memory");
+        identity.count_messages(count);
+        twin.count_messages(count);
+        Self { revision, identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+    }
+
     /// Returns the device as it shows itself connected or not. That is no change that a disk need know, so its revision stays.
     pub(super) fn with_presence(&self, presence: &Presence<'_>) -> Self {
         let (mut identity, mut twin) = (self.identity(), self.twin());

@@ -22,6 +22,7 @@ use super::configurations::ConfigurationCommand;
 use super::faults::FaultSpec;
 use super::jobs::JobCommand;
 use super::live::Live;
+use super::messages::MessageCommand;
 use super::mqtt::{Front, transport};
 use super::service::{Misbehaviour, Service};
 use super::state::Hub;
@@ -302,6 +303,7 @@ fn settle(hub: &mut Hub, disk: &mut Disk, now: OffsetDateTime) {
         for command in [
             Command::Configuration(ConfigurationCommand::Evaluate { limit: 8 }),
             Command::Job(JobCommand::Run { limit: 8 }),
+            Command::Message(MessageCommand::Sweep),
         ] {
             let outcome = hub.handle(command, now);
             if let Some(change) = outcome.change {
@@ -309,6 +311,8 @@ fn settle(hub: &mut Hub, disk: &mut Disk, now: OffsetDateTime) {
             }
             match outcome.reply.expect("the hub's own work is not refused") {
                 Reply::Evaluated { done } => busy |= !done,
+                // Their time is over before the last step.
+                Reply::Swept { waiting } => busy |= waiting,
                 Reply::Ran(step) => {
                     busy |= step.more || step.waiting;
                     todo.extend(step.calls);

@@ -105,6 +105,16 @@ impl Identity {
         }
     }
 
+    /// Takes over how many messages wait for the device. The etag stays.
+    pub(super) fn count_messages(&mut self, count: u64) {
+        self.cloud_to_device_message_count = count;
+    }
+
+    /// Returns the number that no other identity of this id has had.
+    pub(super) fn generation(&self) -> &str {
+        &self.generation_id
+    }
+
     /// Says whether it shows itself connected.
     pub(super) fn is_connected(&self) -> bool {
         self.connection_state == CONNECTED

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::command::Notice;
+use super::mqtt::deliveries::Deliveries;
 use super::mqtt::outbox::{Message, Outbox};
 use crate::twin::TwinId;
 use crate::wire::topics::{FromHub, Subscription};
@@ -35,6 +36,7 @@ pub(super) struct Link {
     id: TwinId,
     connection: u64,
     pub(super) outbox: Outbox,
+    pub(super) deliveries: Deliveries,
     cut: Notify,
     subscriptions: Mutex<BTreeSet<Subscription>>,
     calls: Mutex<Calls>,
@@ -108,6 +110,11 @@ impl Links {
                         link.outbox.offer(Message::Desired { before, after }, seen);
                     }
                 }
+                Notice::MessagesWait { id } => {
+                    if let Some(link) = self.find(&id) {
+                        link.deliveries.look();
+                    }
+                }
                 Notice::Cut { id } => {
                     if let Some(link) = self.find(&id) {
                         link.cut();
@@ -124,7 +131,15 @@ impl Links {
 
 impl Link {
     pub(super) fn new(id: TwinId, connection: u64, outbox: Outbox) -> Self {
-        Self { id, connection, outbox, cut: Notify::new(), subscriptions: Mutex::default(), calls: Mutex::default() }
+        Self {
+            id,
+            connection,
+            outbox,
+            deliveries: Deliveries::default(),
+            cut: Notify::new(),
+            subscriptions: Mutex::default(),
+            calls: Mutex::default(),
+        }
     }
 
     pub(super) fn id(&self) -> &TwinId {

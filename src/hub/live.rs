@@ -23,6 +23,8 @@ pub(super) struct Live {
     pub(super) jobs_changed: Notify,
     /// Told of every new import or export job.
     pub(super) transfers_changed: Notify,
+    /// Told of every new message from the cloud.
+    pub(super) messages_changed: Notify,
     links: Links,
 }
 
@@ -36,6 +38,7 @@ impl Live {
             configurations_changed: Notify::new(),
             jobs_changed: Notify::new(),
             transfers_changed: Notify::new(),
+            messages_changed: Notify::new(),
         }
     }
 

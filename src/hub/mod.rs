@@ -164,6 +164,7 @@ pub mod jobs;
 mod lag;
 mod links;
 mod live;
+pub mod messages;
 mod methods;
 pub mod modules;
 mod mqtt;

@@ -47,6 +47,24 @@ pub enum SessionCommand {
         /// All of them.
         subscriptions: BTreeSet<Subscription>,
     },
+    /// Takes messages from the cloud that wait. They are the connection's until it completes them, or for a minute.
+    Take {
+        /// Whose.
+        id: TwinId,
+        /// The connection's number.
+        connection: u64,
+        /// Do they count as completed with that.
+        at_most_once: bool,
+    },
+    /// Has a message that it took.
+    Complete {
+        /// Whose.
+        id: TwinId,
+        /// The connection's number.
+        connection: u64,
+        /// Which, by its [`CloudMessage::sequence`](super::messages::CloudMessage::sequence).
+        message: u64,
+    },
     /// Merges into the reported properties.
     Report {
         /// Whose.
@@ -68,6 +86,8 @@ impl SessionCommand {
             | Self::Disconnect { id, connection }
             | Self::Touch { id, connection }
             | Self::KeepSubscriptions { id, connection, .. }
+            | Self::Take { id, connection, .. }
+            | Self::Complete { id, connection, .. }
             | Self::Report { id, connection, .. } => (id, *connection),
         }
     }
@@ -75,7 +95,8 @@ impl SessionCommand {
     /// Says whether it may change something that lasts.
     pub fn writes(&self) -> bool {
         match self {
-            Self::KeepSubscriptions { .. } | Self::Report { .. } => true,
+            Self::KeepSubscriptions { .. } | Self::Report { .. } | Self::Complete { .. } => true,
+            Self::Take { at_most_once, .. } => *at_most_once,
             // Of these only a clean session forgets something, and it works on when the disk does not.
             Self::Connect { .. } | Self::Disconnect { .. } | Self::Touch { .. } => false,
         }

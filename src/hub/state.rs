@@ -12,7 +12,10 @@ use super::device::Device;
 use super::identity::Identity;
 use super::jobs::{JobCommand, JobStep, Jobs};
 use super::lag::Lag;
+use super::messages::MessageCommand;
+use super::messages::queues::Queues;
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
+use super::session::SessionCommand;
 use super::transfers::Transfers;
 use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
@@ -21,6 +24,7 @@ use crate::wire::ErrorCode;
 use crate::wire::registry::DeviceStatus;
 use crate::wire::twins::TwinBody;
 
+mod messages;
 mod presence;
 
 /// The devices, and the rules by which they change. No clock, no randomness, no disk.
@@ -32,6 +36,7 @@ pub struct Hub {
     pub(super) configurations: Configurations,
     pub(super) jobs: Jobs,
     transfers: Transfers,
+    queues: Queues,
     last_sequence: u64,
     enabled: usize,
     revision: u64,
@@ -101,6 +106,13 @@ impl Hub {
             Command::Configuration(ConfigurationCommand::Evaluate { limit }) => {
                 return Ok(Reply::Evaluated { done: self.evaluate(limit, now, records) });
             }
+            Command::Message(command) => return self.message(command, now, records),
+            Command::Session(SessionCommand::Take { id, connection, at_most_once }) => {
+                return self.take_messages(&id, connection, at_most_once, now, records);
+            }
+            Command::Session(SessionCommand::Complete { id, connection, message }) => {
+                return self.complete_message(&id, connection, message, now, records);
+            }
             Command::Session(command) => self.session(command, now)?,
             command => self.decide(command, now)?,
         };
@@ -120,6 +132,8 @@ impl Hub {
             (Ok(Reply::Modules(modules)), _) => {
                 modules.iter().map(|module| module.revision).fold(self.removal, u64::max)
             }
+            (Ok(Reply::Messages(messages)), _) => messages.iter().map(|message| message.revision).max().unwrap_or(0),
+            (Ok(Reply::Feedback(batch)), _) => batch.iter().map(|feedback| feedback.revision).max().unwrap_or(0),
             (Ok(Reply::Counts { .. }), _) => self.revision,
             (Ok(Reply::Configuration(configuration)), _) => configuration.revision,
             (_, Subject::Configurations) => self.configurations.latest,
@@ -132,6 +146,7 @@ impl Hub {
                 let module = id.module.as_ref().map(|_| self.modules.twin(id).map_or(self.removal, |it| it.revision));
                 device.max(module.unwrap_or(0))
             }
+            (_, Subject::Nothing) => 0,
             (_, Subject::Many) => self.revision,
         }
     }
@@ -203,7 +218,9 @@ impl Hub {
                 self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
             Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
-            Command::Bulk { .. } | Command::Session(_) => unreachable!("done elsewhere, step by step"),
+            Command::Bulk { .. } | Command::Message(_) | Command::Session(_) => {
+                unreachable!("done elsewhere, step by step")
+            }
         }
     }
 
@@ -345,9 +362,11 @@ impl Hub {
         if let Record::Device(sequence, None) = &record
             && let Some(device) = self.devices.get(sequence)
         {
-            for module in self.modules.of(&device.id.clone()) {
+            let id = device.id.clone();
+            for module in self.modules.of(&id) {
                 self.write(Record::Module(module.sequence, None), records);
             }
+            self.forget_messages(&id, records);
         }
         if let Record::Module(sequence, None) = &record
             && let Some(forgetful) = self.without_session_of(*sequence)
@@ -402,6 +421,16 @@ impl Hub {
                 self.jobs.put_device_job(it);
             }
             Record::DeviceJob(sequence, None) => self.jobs.remove_device_job(sequence, self.next_revision()),
+            Record::Message(sequence, Some(message)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.queues.put(message);
+            }
+            Record::Message(sequence, None) => self.queues.remove(sequence),
+            Record::Feedback(sequence, Some(feedback)) => {
+                self.last_sequence = self.last_sequence.max(sequence);
+                self.queues.put_feedback(feedback);
+            }
+            Record::Feedback(sequence, None) => self.queues.remove_feedback(sequence),
             Record::Configuration(sequence, None) => self.configurations.remove(sequence, self.next_revision()),
         }
     }
@@ -417,6 +446,8 @@ enum Subject {
     Jobs,
     /// Import and export jobs, and which there are.
     Transfers,
+    /// Nothing at all.
+    Nothing,
     /// More than can be told.
     Many,
 }
@@ -435,6 +466,10 @@ impl Subject {
             Command::Configuration(_) => Self::Configurations,
             Command::Job(_) => Self::Jobs,
             Command::Transfer(_) => Self::Transfers,
+            Command::Message(MessageCommand::Send { to, .. }) => Self::Twin(to.clone()),
+            Command::Message(MessageCommand::Purge { device }) => Self::Twin(device.clone().into()),
+            // They show nothing but what they answer with.
+            Command::Message(_) => Self::Nothing,
             Command::Session(command) => Self::Twin(command.sender().0.clone()),
             Command::Bulk { .. }
             | Command::ListDevices { .. }

@@ -23,6 +23,7 @@ use super::device::Device;
 use super::folder::Folder;
 use super::identity::is_count;
 use super::jobs::{DeviceJob, Job};
+use super::messages::{CloudMessage, Feedback};
 use super::modules::Module;
 use super::state::Hub;
 use super::transfers::Transfer;
@@ -40,13 +41,17 @@ const JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("jobs");
 const DEVICE_JOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("device jobs");
 /// An import or export job by its place in the order of creation.
 const TRANSFERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("import and export jobs");
+/// A message from the cloud by its place in the order of creation.
+const MESSAGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("messages");
+/// What became of a message by its place in the order of creation.
+const FEEDBACK: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("feedback");
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 const FORMAT: &str = "format";
 const LAST_SEQUENCE: &str = "last sequence";
-const FORMAT_VERSION: u64 = 2;
-/// The formats that are read as well: 1 had devices alone.
-const OLDER_FORMATS: [u64; 1] = [1];
+const FORMAT_VERSION: u64 = 3;
+/// The formats that are read as well: 1 had devices alone, 2 no messages.
+const OLDER_FORMATS: [u64; 2] = [1, 2];
 /// What the database may keep in memory; the hub has all devices in memory itself.
 const CACHE_BYTES: usize = 16 << 20;
 /// Changes in one transaction, at most.
@@ -137,11 +142,21 @@ pub(super) enum Table {
     Jobs,
     DeviceJobs,
     Transfers,
+    Messages,
+    Feedback,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Devices, Self::Modules, Self::Configurations, Self::Jobs, Self::DeviceJobs, Self::Transfers];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Devices,
+        Self::Modules,
+        Self::Configurations,
+        Self::Jobs,
+        Self::DeviceJobs,
+        Self::Transfers,
+        Self::Messages,
+        Self::Feedback,
+    ];
 
     fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         match self {
@@ -151,6 +166,8 @@ impl Table {
             Self::Jobs => JOBS,
             Self::DeviceJobs => DEVICE_JOBS,
             Self::Transfers => TRANSFERS,
+            Self::Messages => MESSAGES,
+            Self::Feedback => FEEDBACK,
         }
     }
 
@@ -163,6 +180,8 @@ impl Table {
             Self::Jobs => "job",
             Self::DeviceJobs => "device job",
             Self::Transfers => "import or export job",
+            Self::Messages => "message",
+            Self::Feedback => "feedback",
         }
     }
 
@@ -174,6 +193,8 @@ impl Table {
             Record::Job(sequence, _) => (Self::Jobs, *sequence),
             Record::DeviceJob(sequence, _) => (Self::DeviceJobs, *sequence),
             Record::Transfer(sequence, _) => (Self::Transfers, *sequence),
+            Record::Message(sequence, _) => (Self::Messages, *sequence),
+            Record::Feedback(sequence, _) => (Self::Feedback, *sequence),
         }
     }
 
@@ -185,6 +206,8 @@ impl Table {
             Self::Devices => Record::Device(key, Some(Arc::new(Device::from_record(key, bytes)?))),
             Self::Modules => Record::Module(key, Some(Arc::new(Module::from_record(key, bytes)?))),
             Self::Transfers => Record::Transfer(key, Some(Arc::new(Transfer::from_record(key, bytes)?))),
+            Self::Messages => Record::Message(key, Some(Arc::new(CloudMessage::from_record(key, bytes)?))),
+            Self::Feedback => Record::Feedback(key, Some(Arc::new(Feedback::from_record(key, bytes)?))),
             Self::Jobs => Record::Job(key, Some(Arc::new(Job::from_record(key, bytes)?))),
             Self::DeviceJobs => Record::DeviceJob(key, Some(Arc::new(DeviceJob::from_record(key, bytes)?))),
             Self::Configurations => Record::Configuration(key, Some(Arc::new(Configuration::from_record(key, bytes)?))),
@@ -198,6 +221,8 @@ pub(super) fn encode(record: &Record) -> Option<Vec<u8>> {
         Record::Device(_, device) => device.as_ref().map(|device| device.to_record()),
         Record::Module(_, module) => module.as_ref().map(|module| module.to_record()),
         Record::Transfer(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
+        Record::Message(_, it) => it.as_ref().map(|it| it.to_record()),
+        Record::Feedback(_, it) => it.as_ref().map(|it| it.to_record()),
         Record::Job(_, job) => job.as_ref().map(|job| job.to_record()),
         Record::DeviceJob(_, it) => it.as_ref().map(|it| it.document.as_str().as_bytes().to_vec()),
         Record::Configuration(_, it) => it.as_ref().map(|it| it.to_json().into_bytes()),
@@ -388,15 +413,18 @@ mod tests {
         }
     }
 
-    /// A folder of the time before modules opens; one of a time to come says so.
+    /// A folder of an earlier time opens; one of a time to come says so.
     #[test]
     fn formats_old_and_new() {
-        for (format, opens) in [(1, true), (FORMAT_VERSION, true), (FORMAT_VERSION + 1, false)] {
+        let all = Table::ALL.len();
+        for (format, tables, opens) in
+            [(1, 1, true), (2, 6, true), (FORMAT_VERSION, all, true), (FORMAT_VERSION + 1, all, false)]
+        {
             let path = tempfile::TempDir::new().expect("a folder");
             let database = Database::create(path.path().join(FILE)).expect("a database");
             let transaction = database.begin_write().expect("a transaction");
             transaction.open_table(NUMBERS).expect("a table").insert(FORMAT, format).expect("a number");
-            for table in Table::ALL.into_iter().take(if format == 1 { 1 } else { usize::MAX }) {
+            for table in Table::ALL.into_iter().take(tables) {
                 transaction.open_table(table.definition()).expect("a table");
             }
             transaction.commit().expect("a commit");

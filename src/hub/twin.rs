@@ -126,6 +126,11 @@ impl TwinDocument {
                 .all(|section| counts(section) && section.get(METADATA).is_some_and(is_node))
     }
 
+    /// Takes over how many messages wait for the device. Etag and versions stay.
+    pub(super) fn count_messages(&mut self, count: u64) {
+        self.cloud_to_device_message_count = count;
+    }
+
     /// Takes over what the twin shows of its identity. The twin's own etag and versions stay.
     pub(super) fn follow(&mut self, identity: &Identity) {
         self.device_etag = identity.etag.clone();

@@ -77,6 +77,8 @@ codes! {
     IotHubQuotaExceeded 403002 403,
     /// Another import or export job is running.
     JobQuotaExceeded 403003 403,
+    /// As many messages wait for the device as may.
+    DeviceMaximumQueueDepthExceeded 403004 403,
     /// The hub's tier does not have it.
     OperationNotAvailableInCurrentTier 403010 403,
     /// No such device, or no such twin.

@@ -152,6 +152,8 @@ pub enum Subscription {
     Methods,
     /// Messages from the cloud, for a device.
     CloudToDevice,
+    /// The same at QoS 0: they count as received when they are sent.
+    CloudToDeviceAtMostOnce,
     /// Messages routed to a module's inputs.
     ModuleInputs,
     /// All of a module's own topics, as some SDKs ask for its inputs.
@@ -159,6 +161,7 @@ pub enum Subscription {
 }
 
 impl Subscription {
+    /// All filters, each once.
     const ALL: [Self; 6] = [
         Self::TwinResponses,
         Self::DesiredPatches,
@@ -180,10 +183,13 @@ impl Subscription {
             (Self::TwinResponses, _) => format!("{TWIN_RESPONSE}#"),
             (Self::DesiredPatches, _) => format!("{DESIRED}#"),
             (Self::Methods, _) => format!("{METHOD}#"),
-            (Self::CloudToDevice, None) => format!("devices/{device}/messages/devicebound/#"),
+            (Self::CloudToDevice | Self::CloudToDeviceAtMostOnce, None) => {
+                format!("devices/{device}/messages/devicebound/#")
+            }
             (Self::ModuleInputs, Some(module)) => format!("devices/{device}/modules/{module}/inputs/#"),
             (Self::ModuleTopics, Some(module)) => format!("devices/{device}/modules/{module}/#"),
-            (Self::CloudToDevice, Some(_)) | (Self::ModuleInputs | Self::ModuleTopics, None) => return None,
+            (Self::CloudToDevice | Self::CloudToDeviceAtMostOnce, Some(_))
+            | (Self::ModuleInputs | Self::ModuleTopics, None) => return None,
         })
     }
 }

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::deliveries::deliver;
 use super::login::{Login, login};
 use super::outbox::{Message, Pending, outbox};
 use super::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
@@ -63,6 +64,7 @@ impl Front {
         // Whichever ends first ends them all.
         tokio::select! {
             () = read(&attached, reader, silence) => {}
+            () = deliver(&attached) => {}
             () = write(&attached, pending, sink, self.patience.write) => {}
             () = attached.link.is_cut() => {}
             () = attached.link.outbox.overflows() => {}

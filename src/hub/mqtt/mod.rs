@@ -8,6 +8,7 @@
 //! a client, and SDKs take a SUBACK of failure for success.
 
 mod connection;
+pub(super) mod deliveries;
 pub(super) mod listener;
 mod login;
 pub(super) mod outbox;

@@ -9,6 +9,7 @@ use mqttbytes::v4::Publish;
 use tokio::sync::{Notify, mpsc};
 
 use crate::hub::device::Document;
+use crate::hub::messages::CloudMessage;
 use crate::hub::twin::TwinDocument;
 use crate::wire::topics::FromHub;
 
@@ -16,6 +17,7 @@ use crate::wire::topics::FromHub;
 const READ_ON_BELOW: usize = 256 * 1024;
 /// Bytes that may wait for a client before it is given up: a device that reads would have had them long ago.
 const GIVE_UP_ABOVE: usize = 4 * 1024 * 1024;
+const WITHIN_LIMITS: &str = "nothing that the hub publishes comes near MQTT's limit of 256 MiB";
 /// What a message costs beside its content.
 const OVERHEAD: usize = 128;
 
@@ -30,6 +32,15 @@ pub(in crate::hub) enum Message {
         topic: String,
         /// Its payload.
         payload: Bytes,
+    },
+    /// A message from the cloud.
+    FromCloud {
+        /// Which.
+        message: Arc<CloudMessage>,
+        /// The packet's number at QoS 1; none at QoS 0.
+        pkid: Option<u16>,
+        /// Was it sent over this connection before.
+        again: bool,
     },
     /// The answer to a twin request, made when it is written.
     Twin {
@@ -53,6 +64,7 @@ impl Message {
             + match self {
                 Self::Packet(bytes) => bytes.len(),
                 Self::Publish { topic, payload } => topic.len() + payload.len(),
+                Self::FromCloud { message, .. } => message.topic.len() + message.payload.len(),
                 Self::Twin { twin, .. } => twin.as_str().len(),
                 Self::Desired { before, after } => before.as_str().len() + after.as_str().len(),
             }
@@ -63,6 +75,13 @@ impl Message {
         match self {
             Self::Packet(bytes) => buffer.extend_from_slice(&bytes),
             Self::Publish { topic, payload } => publish(buffer, topic, payload),
+            Self::FromCloud { message, pkid, again } => {
+                let qos = if pkid.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                let mut packet = Publish::from_bytes(message.topic.clone(), qos, message.payload.clone());
+                packet.pkid = pkid.unwrap_or(0);
+                packet.dup = again;
+                packet.write(buffer).expect(WITHIN_LIMITS);
+            }
             Self::Twin { rid, twin } => {
                 let topic = FromHub::TwinResponse { status: 200, rid, version: None }.topic();
                 publish(buffer, topic, TwinDocument::read(&twin).for_device().to_string().into());
@@ -81,7 +100,7 @@ impl Message {
 
 fn publish(buffer: &mut BytesMut, topic: String, payload: Bytes) {
     let written = Publish::from_bytes(topic, QoS::AtMostOnce, payload).write(buffer);
-    written.expect("nothing that the hub publishes comes near MQTT's limit of 256 MiB");
+    written.expect(WITHIN_LIMITS);
 }
 
 /// The way to a client.

@@ -1,5 +1,7 @@
 //! What a client may say once it is let in, and what that comes to.
 
+use std::collections::BTreeSet;
+
 use bytes::BytesMut;
 use mqttbytes::QoS;
 use mqttbytes::v4::{Packet, PingResp, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode, UnsubAck, Unsubscribe};
@@ -35,8 +37,7 @@ pub(super) fn take(attached: &Attached, packet: Packet) -> Next {
             attached.say(|buffer| PingResp.write(buffer), 0);
             Some(())
         }
-        // Nothing that is sent here waits for one.
-        Packet::PubAck(_) => Some(()),
+        Packet::PubAck(acknowledgement) => attached.delivered(acknowledgement.pkid),
         Packet::Disconnect => None,
         // A second CONNECT, the packets of QoS 2, and what only servers send.
         Packet::Connect(_)
@@ -140,7 +141,11 @@ impl Attached {
             return None;
         }
         let parse = |path: &str| Subscription::parse(path, self.link.id());
-        let wanted: Vec<_> = subscribe.filters.iter().map(|filter| parse(&filter.path)).collect::<Option<_>>()?;
+        let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path)?, filter.qos) {
+            (Subscription::CloudToDevice, QoS::AtMostOnce) => Some(Subscription::CloudToDeviceAtMostOnce),
+            (subscription, _) => Some(subscription),
+        });
+        let wanted: Vec<_> = wanted.collect::<Option<_>>()?;
         // QoS 2 is granted as 1.
         let granted = |qos| match qos {
             QoS::AtMostOnce => QoS::AtMostOnce,
@@ -149,14 +154,23 @@ impl Attached {
         let granted =
             subscribe.filters.iter().map(|filter| SubscribeReasonCode::Success(granted(filter.qos))).collect();
         let acknowledgement = SubAck::new(subscribe.pkid, granted);
-        self.keep(|all| all.extend(wanted.iter().copied()), |buffer| acknowledgement.write(buffer))
+        let add = |all: &mut BTreeSet<Subscription>| {
+            for one in wanted {
+                // In place of the same filter at another QoS.
+                all.retain(|other| other.filter(self.link.id()) != one.filter(self.link.id()));
+                all.insert(one);
+            }
+        };
+        self.keep(add, |buffer| acknowledgement.write(buffer))?;
+        self.link.deliveries.look();
+        Some(())
     }
 
     fn unsubscribe(&self, unsubscribe: &Unsubscribe) -> Option<()> {
         let parse = |path: &String| Subscription::parse(path, self.link.id());
         let unwanted: Vec<_> = unsubscribe.topics.iter().filter_map(parse).collect();
         self.keep(
-            |all| all.retain(|one| !unwanted.contains(one)),
+            |all| all.retain(|one| !unwanted.iter().any(|it| it.filter(self.link.id()) == one.filter(self.link.id()))),
             |buffer| UnsubAck::new(unsubscribe.pkid).write(buffer),
         )
     }
@@ -164,7 +178,7 @@ impl Attached {
     /// Changes the subscriptions, keeps them if the session is one that lasts, and acknowledges.
     fn keep(
         &self,
-        change: impl FnOnce(&mut std::collections::BTreeSet<Subscription>),
+        change: impl FnOnce(&mut BTreeSet<Subscription>),
         acknowledge: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
     ) -> Option<()> {
         let mut subscriptions = self.link.subscriptions().clone();

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, json};
-use crate::hub::command::{Command, Refusal};
+use crate::hub::command::{Command, Refusal, Reply};
+use crate::hub::messages::MessageCommand;
 use crate::hub::methods::{MethodCall, invoke};
 use crate::wire::ErrorCode;
 use crate::wire::methods::encode_result;
@@ -43,12 +44,17 @@ async fn answer(context: &Context, call: &Call<ServiceConnect>, body: Body) -> R
     Ok(json(encode_result(status, &payload).to_string()))
 }
 
-/// Purges a device's queue of messages from the cloud, which is always empty: nothing here fills it.
+/// Purges a device's queue of messages from the cloud.
 pub(super) async fn purge(
     State(context): State<Arc<Context>>,
     call: Call<ServiceConnect>,
 ) -> Result<Response, Refusal> {
     let id = call.device()?;
-    context.live.handle(Command::GetDevice { id: id.clone() }).await?;
-    Ok(json(json!({ "deviceId": id, "moduleId": null, "totalMessagesPurged": 0 }).to_string()))
+    let purge = Command::Message(MessageCommand::Purge { device: id.clone() });
+    match context.live.handle(purge).await? {
+        Reply::Purged(count) => {
+            Ok(json(json!({ "deviceId": id, "moduleId": null, "totalMessagesPurged": count }).to_string()))
+        }
+        other => unreachable!("the command answers with a count, and not {other:?}"),
+    }
 }

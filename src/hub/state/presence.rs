@@ -24,13 +24,8 @@ impl Hub {
     pub(super) fn session(&mut self, command: SessionCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
         let (id, connection) = command.sender();
         let (id, connection) = (id.clone(), connection);
-        match &command {
-            SessionCommand::Connect { .. } => {}
-            _ if self.connected.get(&id) == Some(&connection) => {}
-            _ => {
-                let text = format!("{id} has another connection now, or none");
-                return Err(Refusal::new(ErrorCode::DeviceNotOnline, text));
-            }
+        if !matches!(command, SessionCommand::Connect { .. }) {
+            self.check_connection(&id, connection)?;
         }
         match command {
             SessionCommand::Connect { proof, clean, .. } => {
@@ -53,6 +48,9 @@ impl Hub {
             }
             SessionCommand::Disconnect { .. } => {
                 self.connected.remove(&id);
+                if id.module.is_none() {
+                    self.queues.release(&id.device);
+                }
                 self.show(&id, Some(DISCONNECTED), now);
                 Ok((Reply::Done, None))
             }
@@ -66,6 +64,7 @@ impl Hub {
                 }
                 Ok((Reply::Done, Some(self.with_session(&id, subscriptions)?)))
             }
+            SessionCommand::Take { .. } | SessionCommand::Complete { .. } => unreachable!("done elsewhere"),
             SessionCommand::Report { patch, base, .. } => {
                 let revision = self.next_revision();
                 let (version, record) = match &id.module {
@@ -85,6 +84,17 @@ impl Hub {
                     }
                 };
                 Ok((Reply::Reported(version), Some(record)))
+            }
+        }
+    }
+
+    /// Looks that a connection is the identity's.
+    pub(super) fn check_connection(&self, id: &TwinId, connection: u64) -> Result<(), Refusal> {
+        match self.connected.get(id) {
+            Some(current) if *current == connection => Ok(()),
+            Some(_) | None => {
+                let text = format!("{id} has another connection now, or none");
+                Err(Refusal::new(ErrorCode::DeviceNotOnline, text))
             }
         }
     }
@@ -146,6 +156,7 @@ impl Hub {
                 }
             }
             Record::Configuration(..) | Record::Job(..) | Record::DeviceJob(..) | Record::Transfer(..) => {}
+            Record::Message(..) | Record::Feedback(..) => {}
         }
     }
 

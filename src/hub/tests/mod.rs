@@ -11,6 +11,7 @@ mod jobs;
 mod lag;
 mod limits;
 mod machine;
+mod messages;
 mod modules;
 mod queries;
 mod robustness;

@@ -4,6 +4,7 @@
 mod crowd;
 mod hostile;
 mod login;
+mod messages;
 mod methods;
 mod modules;
 mod sessions;
