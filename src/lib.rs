@@ -16,6 +16,8 @@ pub mod manifest;
 
 pub mod plan;
 
+pub mod inspect;
+
 pub mod client;
 pub mod survey;
 pub mod verify;

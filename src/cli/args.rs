@@ -1,11 +1,15 @@
 //! The command line. Each command's help is written here.
 
+mod inspect;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use inspect::{ExplainArgs, ExplainFormat, ShowArgs};
 
 use super::context::ColourChoice;
 use crate::device::report::Property;
@@ -78,6 +82,19 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Print what the manifests come to, twin by twin, without a hub
     Render(RenderArgs),
+    /// Show one live twin beside its declaration, or a saved plan
+    ///
+    /// Of a twin, each path with what is there, what is declared, which fleet owns it and what the device reports: the sign and
+    /// the word are those of `twinctl plan`. Without a manifest here, the twin alone.
+    ///
+    /// A name that ends in .json is a file that `twinctl plan --out` wrote. It is checked and shown as `plan` showed it; no hub is
+    /// asked.
+    Show(ShowArgs),
+    /// Say why a device is declared as it is: the line that won, and those that lost
+    ///
+    /// Layers from the weakest to the strongest: defaults, the groups in the order in which the device lists them, the device
+    /// itself. Without a hub.
+    Explain(ExplainArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),

@@ -9,6 +9,7 @@ mod check;
 pub mod connect;
 pub mod context;
 mod device;
+mod explain;
 mod file;
 mod hub;
 mod interrupt;
@@ -16,6 +17,7 @@ mod manifest;
 pub mod outcome;
 mod plan;
 mod query;
+mod show;
 mod validate;
 
 use std::ffi::OsString;
@@ -86,6 +88,8 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Check(args) => check::check(context, args).await,
         Command::Validate(args) => validate::validate(context, args),
         Command::Render(args) => validate::render(context, args),
+        Command::Show(args) => show::show(context, args).await,
+        Command::Explain(args) => explain::explain(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,

@@ -4,10 +4,13 @@
 //! plan as people see it.
 
 pub mod checks;
+mod columns;
 pub mod declarations;
 pub mod device;
 pub mod diagnostic;
 pub mod escape;
+pub mod explanation;
+pub mod inspection;
 pub mod json;
 pub mod junit;
 pub mod number;
