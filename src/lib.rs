@@ -16,6 +16,7 @@ pub mod manifest;
 
 pub mod plan;
 
+pub mod against;
 pub mod inspect;
 
 pub mod client;

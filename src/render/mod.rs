@@ -3,6 +3,7 @@
 //! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Read [`text`] first: a
 //! plan as people see it.
 
+pub mod against;
 pub mod checks;
 mod columns;
 pub mod declarations;
