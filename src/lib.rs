@@ -16,6 +16,9 @@ pub mod manifest;
 
 pub mod plan;
 
+pub mod against;
+pub mod inspect;
+
 pub mod client;
 pub mod survey;
 pub mod verify;

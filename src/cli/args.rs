@@ -1,11 +1,17 @@
 //! The command line. Each command's help is written here.
 
+mod inspect;
+mod render;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub use inspect::{ExplainArgs, ExplainFormat, ShowArgs};
+pub use render::{RenderArgs, RenderFormat};
 
 use super::context::ColourChoice;
 use crate::device::report::Property;
@@ -76,8 +82,24 @@ pub enum Command {
     ///
     /// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
     Validate(ValidateArgs),
-    /// Print what the manifests come to, twin by twin, without a hub
+    /// Print what the manifests come to, or what a pull request changes in them, without a hub
+    ///
+    /// Alone it prints every twin's tags and desired properties after all layers; a null is a declared absence. With --against
+    /// it reads the same manifests at a Git ref too and shows what differs, twins with the same difference once.
     Render(RenderArgs),
+    /// Show one live twin beside its declaration, or a saved plan
+    ///
+    /// Of a twin, each path with what is there, what is declared, which fleet owns it and what the device reports: the sign and
+    /// the word are those of `twinctl plan`. Without a manifest here, the twin alone.
+    ///
+    /// A name that ends in .json is a file that `twinctl plan --out` wrote. It is checked and shown as `plan` showed it; no hub is
+    /// asked.
+    Show(ShowArgs),
+    /// Say why a device is declared as it is: the line that won, and those that lost
+    ///
+    /// Layers from the weakest to the strongest: defaults, the groups in the order in which the device lists them, the device
+    /// itself. Without a hub.
+    Explain(ExplainArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),
@@ -328,28 +350,6 @@ pub struct ValidateArgs {
     /// Which manifests.
     #[command(flatten)]
     pub manifest: ManifestArgs,
-}
-
-/// The options of `twinctl render`.
-#[derive(Debug, Args)]
-pub struct RenderArgs {
-    /// Which manifests.
-    #[command(flatten)]
-    pub manifest: ManifestArgs,
-
-    /// How to print it
-    #[arg(long, value_enum, default_value_t)]
-    pub format: RenderFormat,
-}
-
-/// How declarations are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum RenderFormat {
-    /// YAML, sorted.
-    #[default]
-    Yaml,
-    /// JSON, sorted.
-    Json,
 }
 
 /// Run the embedded hub, and look after its devices

@@ -10,13 +10,17 @@ use crate::render::diagnostic;
 
 /// Loads a fleet. Warnings go to the user at once.
 pub(super) fn load(context: &mut Context, paths: &[PathBuf]) -> CliResult<Declarations> {
-    let options = LoadOptions { paths: paths.to_vec(), environment: context.environment.clone() };
-    let loaded = load_files(&options)?;
+    let loaded = load_files(&options(context, paths))?;
     for warning in &loaded.warnings {
         let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
         context.say(format_args!("{text}\n"));
     }
     Ok(loaded.declarations)
+}
+
+/// What to load: these paths, with the context's environment.
+pub(super) fn options(context: &Context, paths: &[PathBuf]) -> LoadOptions {
+    LoadOptions { paths: paths.to_vec(), environment: context.environment.clone() }
 }
 
 /// How many digits of a commit name it.

@@ -9,13 +9,17 @@ mod check;
 pub mod connect;
 pub mod context;
 mod device;
+mod explain;
 mod file;
+mod git;
 mod hub;
 mod interrupt;
 mod manifest;
 pub mod outcome;
 mod plan;
 mod query;
+mod render;
+mod show;
 mod validate;
 
 use std::ffi::OsString;
@@ -85,7 +89,9 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Apply(args) => apply::apply(context, args).await,
         Command::Check(args) => check::check(context, args).await,
         Command::Validate(args) => validate::validate(context, args),
-        Command::Render(args) => validate::render(context, args),
+        Command::Render(args) => render::render(context, args),
+        Command::Show(args) => show::show(context, args).await,
+        Command::Explain(args) => explain::explain(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,

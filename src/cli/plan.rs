@@ -21,11 +21,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &args.manifest.paths);
     let plan = made.await?;
     connection.close().await;
-    match args.format {
-        PlanFormat::Text => show(context, &plan, args.full)?,
-        PlanFormat::Json => context.out.write_all(json::plan(&plan).as_bytes())?,
-    }
-    context.out.flush()?;
+    present(context, &plan, args.format, args.full)?;
     if let Some(path) = &args.out {
         let text = crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION"));
         file::write(&context.resolve(path), text.as_bytes())
@@ -65,6 +61,16 @@ pub(super) async fn make(
     let read = survey(client, &mut planner, declarations, read_concurrency(hub), &mut |read| progress.done(read)).await;
     drop(progress);
     Ok(planner.finish(read?))
+}
+
+/// Writes a plan in the format that was asked for.
+pub(super) fn present(context: &mut Context, plan: &Plan, format: PlanFormat, full: bool) -> CliResult<()> {
+    match format {
+        PlanFormat::Text => show(context, plan, full)?,
+        PlanFormat::Json => context.out.write_all(json::plan(plan).as_bytes())?,
+    }
+    context.out.flush()?;
+    Ok(())
 }
 
 /// Writes a plan for people.

@@ -13,6 +13,7 @@
 mod checks;
 pub mod declaration;
 mod expect;
+pub mod explain;
 mod fingerprint;
 mod interpolate;
 mod layers;
@@ -39,6 +40,7 @@ pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, 
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
+pub use explain::{Candidate, Explained, Explanation, explain, members};
 use interpolate::Interpolation;
 use source::File;
 
@@ -95,25 +97,7 @@ fn resolve_files(
     environment: &dyn Fn(&str) -> Option<String>,
     mut found: Vec<Diagnostic>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    // What could not be read at all is missing from the fleet.
-    let mut complete = found.is_empty();
-    let mut documents = Vec::with_capacity(files.len());
-    for file in files {
-        let before = found.len();
-        match yaml::parse(file, &mut found) {
-            Some(document) => documents.push((file, document)),
-            None if found.len() == before => found.push(empty(file)),
-            None => complete = false,
-        }
-    }
-    let bytes = files.iter().map(|file| file.source.text().len()).sum();
-    let vars = vars::collect(&mut documents, environment, &mut found);
-    let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
-    let mut manifests = Vec::with_capacity(documents.len());
-    for (file, mut document) in documents {
-        interpolation.resolve(file, &mut document, &mut found);
-        manifests.push((file, schema::read(file, document, &mut found)));
-    }
+    let (manifests, complete) = read_parts(files, environment, &mut found);
     let declarations = resolve::resolve(manifests, complete, &mut found);
     sort(files, &mut found);
     match declarations {
@@ -123,6 +107,34 @@ fn resolve_files(
             Err(found)
         }
     }
+}
+
+/// Reads what each file says by itself, and says whether all of them could be read.
+fn read_parts<'f>(
+    files: &'f [File],
+    environment: &dyn Fn(&str) -> Option<String>,
+    found: &mut Vec<Diagnostic>,
+) -> (Vec<(&'f File, schema::Manifest)>, bool) {
+    // What could not be read at all is missing from the fleet.
+    let mut complete = found.is_empty();
+    let mut documents = Vec::with_capacity(files.len());
+    for file in files {
+        let before = found.len();
+        match yaml::parse(file, found) {
+            Some(document) => documents.push((file, document)),
+            None if found.len() == before => found.push(empty(file)),
+            None => complete = false,
+        }
+    }
+    let bytes = files.iter().map(|file| file.source.text().len()).sum();
+    let vars = vars::collect(&mut documents, environment, found);
+    let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
+    let mut manifests = Vec::with_capacity(documents.len());
+    for (file, mut document) in documents {
+        interpolation.resolve(file, &mut document, found);
+        manifests.push((file, schema::read(file, document, found)));
+    }
+    (manifests, complete)
 }
 
 /// An empty file is a mistake where it was named, and only odd where a folder has it.

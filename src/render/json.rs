@@ -138,7 +138,7 @@ struct Change<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Origin<'p> {
+pub(super) struct Origin<'p> {
     file: &'p str,
     line: u32,
     /// `defaults`, `group NAME`, `device`, or, of a module twin, `module`.
@@ -146,9 +146,8 @@ struct Origin<'p> {
 }
 
 impl<'p> Origin<'p> {
-    fn of(origin: &'p Option<crate::manifest::Origin>) -> Option<Self> {
-        let origin = origin.as_ref()?;
-        Some(Self { file: &origin.file, line: origin.line, layer: origin.layer.to_string() })
+    pub(super) fn of(origin: &'p crate::manifest::Origin) -> Self {
+        Self { file: &origin.file, line: origin.line, layer: origin.layer.to_string() }
     }
 }
 
@@ -162,7 +161,7 @@ struct Taken<'p> {
 /// Why nothing is sent to these twins.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
-enum Conflict<'p> {
+pub(super) enum Conflict<'p> {
     /// Another fleet's record owns the path, or one over or under it.
     #[serde(rename_all = "camelCase")]
     OwnedByOther { path: &'p str, owned: &'p str, fleet: &'p str, revision: &'p str, origin: Option<Origin<'p>> },
@@ -206,7 +205,7 @@ impl<'p> Cluster<'p> {
                     verdict: *verdict,
                     before: before.as_ref(),
                     after: after.as_ref(),
-                    origin: Origin::of(origin),
+                    origin: origin.as_ref().map(Origin::of),
                 })
                 .collect(),
             taken: cluster
@@ -220,19 +219,19 @@ impl<'p> Cluster<'p> {
 }
 
 impl<'p> Conflict<'p> {
-    fn of(conflict: &'p plan::Conflict) -> Self {
+    pub(super) fn of(conflict: &'p plan::Conflict) -> Self {
         match conflict {
             plan::Conflict::OwnedByOther { path, owned, fleet, revision, origin } => Self::OwnedByOther {
                 path: path.as_str(),
                 owned: owned.as_str(),
                 fleet: fleet.as_str(),
                 revision,
-                origin: Origin::of(origin),
+                origin: origin.as_ref().map(Origin::of),
             },
             plan::Conflict::WouldDestroy { path, leaves, origin } => Self::WouldDestroy {
                 path: path.as_str(),
                 leaves: leaves.iter().map(|leaf| leaf.as_str()).collect(),
-                origin: Origin::of(origin),
+                origin: origin.as_ref().map(Origin::of),
             },
             plan::Conflict::Record { problem } => Self::Record { problem },
             plan::Conflict::Limit { problem } => Self::Limit { problem },

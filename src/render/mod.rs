@@ -3,11 +3,15 @@
 //! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Read [`text`] first: a
 //! plan as people see it.
 
+pub mod against;
 pub mod checks;
+mod columns;
 pub mod declarations;
 pub mod device;
 pub mod diagnostic;
 pub mod escape;
+pub mod explanation;
+pub mod inspection;
 pub mod json;
 pub mod junit;
 pub mod number;

@@ -291,6 +291,12 @@ fn origin(origin: Option<&crate::manifest::Origin>) -> String {
     origin.map(|origin| escape::line(&origin.to_string()).into_owned()).unwrap_or_default()
 }
 
+/// Says in a line what stands in the way of a twin.
+pub(super) fn conflict_line(conflict: &Conflict) -> String {
+    let row = Row::of_conflict(conflict);
+    format!("{}  {}  {}", row.path, row.value, row.origin).trim_end().to_owned()
+}
+
 /// Cuts a value, and says how long it is.
 fn shorten(text: &str, room: usize) -> String {
     let note = format!(" ({} characters)", grouped(value::width(text)));

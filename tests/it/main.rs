@@ -1,11 +1,13 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
+mod against;
 mod azurite;
 mod bad_input;
 mod configurations;
 mod device_run;
 mod docs;
 mod faults;
+mod inspect;
 mod interrupt;
 mod kill;
 mod modules;

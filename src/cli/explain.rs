@@ -1,0 +1,64 @@
+//! `twinctl explain`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::args::{ExplainArgs, ExplainFormat};
+use super::context::Context;
+use super::manifest;
+use super::outcome::{CliError, CliResult, Outcome};
+use crate::diagnostic::nearest;
+use crate::manifest::{Explained, Explanation};
+use crate::render::explanation;
+use crate::twin::TwinPath;
+
+/// Says where a twin's declared values come from.
+pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
+    let (paths, manifests) = split(context, &args.rest)?;
+    let options = manifest::options(context, &manifests);
+    let Some(found) = crate::manifest::explain(&options, &args.id)? else {
+        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id)));
+    };
+    let leaves = chosen(&found, &paths)?;
+    let text = match args.format {
+        ExplainFormat::Text => explanation::text(&found, &leaves, args.full, context.out.palette),
+        ExplainFormat::Json => explanation::json(&found, &leaves),
+    };
+    context.out.write_all(text.as_bytes())?;
+    context.out.flush()?;
+    Ok(Outcome::Done)
+}
+
+/// Tells paths of the twin from manifests: what begins with a section's name is one, unless a file or folder is called so.
+fn split(context: &Context, rest: &[String]) -> CliResult<(Vec<TwinPath>, Vec<PathBuf>)> {
+    let (mut paths, mut manifests) = (Vec::new(), Vec::new());
+    for text in rest {
+        match text.parse::<TwinPath>() {
+            Ok(path) if !context.resolve(text.as_ref()).exists() => paths.push(path),
+            _ if text == "reported" || text.starts_with("reported.") => {
+                return Err(CliError::new(format!(
+                    "nothing declares {text}: reported properties are the device's own"
+                )));
+            }
+            _ => manifests.push(PathBuf::from(text)),
+        }
+    }
+    if manifests.is_empty() {
+        manifests.push(PathBuf::from("."));
+    }
+    Ok((paths, manifests))
+}
+
+/// Returns the leaves at these paths, over them and under them; all of them when none is named.
+fn chosen<'e>(of: &'e Explanation, paths: &[TwinPath]) -> CliResult<Vec<&'e Explained>> {
+    if paths.is_empty() {
+        return Ok(of.leaves.iter().collect());
+    }
+    let overlaps = |path: &TwinPath| of.leaves.iter().any(|leaf| leaf.path.overlaps(path));
+    if let Some(missing) = paths.iter().find(|path| !overlaps(path)) {
+        let near = nearest(missing.as_str(), of.leaves.iter().map(|leaf| leaf.path.as_str()));
+        return Err(CliError::new(format!("nothing declares {missing} for {}", of.id))
+            .hint_if(near.map(|near| format!("did you mean {near}?"))));
+    }
+    Ok(of.leaves.iter().filter(|leaf| paths.iter().any(|path| path.overlaps(&leaf.path))).collect())
+}

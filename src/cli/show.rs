@@ -1,0 +1,73 @@
+//! `twinctl show`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::args::{PlanFormat, ShowArgs};
+use super::connect::connect;
+use super::context::Context;
+use super::outcome::{CliError, CliResult, Outcome};
+use super::{manifest, plan};
+use crate::inspect::inspect;
+use crate::manifest::Declarations;
+use crate::plan::check_hub;
+use crate::render::inspection;
+use crate::twin::{Lookup, TwinId};
+
+/// Shows a saved plan, or a live twin beside its declaration.
+pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
+    if args.what.ends_with(".json") {
+        return saved(context, args);
+    }
+    let id: TwinId = args.what.parse().map_err(CliError::from_error)?;
+    let declarations = declarations(context, &args.paths)?;
+    let connection = connect(context, &args.hub).await?;
+    let hub = connection.client.host().clone();
+    if let Some(declarations) = &declarations {
+        check_hub(declarations, &hub)?;
+    }
+    let twin = match connection.client.get_twin(&id).await? {
+        Lookup::Found(twin) => *twin,
+        Lookup::Absent(_) => return Err(absent(&id, &hub, declarations.as_ref())),
+    };
+    connection.close().await;
+    let inspection = inspect(twin, declarations.map(|declarations| (declarations, hub.clone())));
+    let text = match args.format {
+        PlanFormat::Text => inspection::text(&inspection, &hub, args.full, context.out.palette),
+        PlanFormat::Json => inspection::json(&inspection, &hub),
+    };
+    context.out.write_all(text.as_bytes())?;
+    context.out.flush()?;
+    Ok(Outcome::Done)
+}
+
+fn absent(id: &TwinId, hub: &crate::twin::HubHost, declarations: Option<&Declarations>) -> CliError {
+    let declared = declarations.and_then(|declarations| declarations.twins.get(id));
+    CliError::new(format!("the hub {hub} has no {} {id}", id.kind()))
+        .hint_if(declared.map(|declaration| format!("it is declared at {}", declaration.origin)))
+}
+
+/// Loads the manifests that are named, or those under this folder if they can be read: a twin can be looked at anywhere.
+fn declarations(context: &mut Context, paths: &[PathBuf]) -> CliResult<Option<Declarations>> {
+    if !paths.is_empty() {
+        return manifest::load(context, paths).map(Some);
+    }
+    match crate::manifest::load(&manifest::options(context, &[PathBuf::from(".")])) {
+        Ok(loaded) => Ok(Some(loaded.declarations)),
+        Err(_) => {
+            context.say("there is no manifest here that can be read, so the twin is shown by itself");
+            Ok(None)
+        }
+    }
+}
+
+fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
+    if !args.paths.is_empty() {
+        return Err(CliError::new("a saved plan is shown by itself, without manifests"));
+    }
+    let read = std::fs::read_to_string(context.resolve(args.what.as_ref()));
+    let text = read.map_err(|error| CliError::doing(format!("reading the plan {}", args.what), error))?;
+    let saved = crate::plan::file::read(&text).map_err(CliError::from_error)?;
+    plan::present(context, &saved, args.format, args.full)?;
+    Ok(Outcome::Done)
+}
