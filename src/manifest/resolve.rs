@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::declaration::{Body, Declaration, Declarations, Layer, Leaf, Origin};
 use super::fingerprint;
 use super::layers::{merge, section_of};
+use super::policy::Policy;
+use super::policy::settle::{Declared, settle};
 use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::schema::{Entry, Group, Manifest};
@@ -25,8 +27,10 @@ pub(super) fn resolve(
 ) -> Option<Declarations> {
     let first = files.first().map(|(file, _)| *file);
     let names_fleet = files.iter().any(|(_, manifest)| manifest.names_fleet);
+    let sources = files.iter().map(|(file, _)| *file).collect();
     let mut parts = Parts::default();
     let mut checks = Vec::new();
+    let mut policies = Vec::new();
     let mut names: Vec<(&File, Spanned<String>)> = Vec::new();
     for (file, manifest) in files {
         let Manifest {
@@ -38,6 +42,7 @@ pub(super) fn resolve(
             defaults,
             groups,
             devices,
+            policy,
             checks: own,
             names: broken,
         } = manifest;
@@ -55,6 +60,7 @@ pub(super) fn resolve(
         }
         parts.groups.extend(groups.into_iter().map(|group| (file, group)));
         parts.devices.extend(devices.into_iter().map(|entry| (file, entry)));
+        policies.push((file, policy));
         names.extend(broken.into_iter().map(|name| (file, name)));
         for Spanned { value, span } in own {
             names.push((file, Spanned { value: value.name.clone(), span }));
@@ -63,6 +69,8 @@ pub(super) fn resolve(
     }
     unique_checks(names, found);
     let twins = parts.twins(complete, found);
+    let ownership = parts.ownership.as_ref().map_or_else(Default::default, |(ownership, _)| ownership.value);
+    let policy = settle(policies, ownership, &Declared { layers: parts.layers(), files: sources }, complete, found);
     // Where there is no manifest at all, that has been said.
     if complete && !names_fleet && (first.is_some() || !found.iter().any(Diagnostic::is_error)) {
         let diagnostic = Diagnostic::error("the fleet has no name");
@@ -75,7 +83,7 @@ pub(super) fn resolve(
     if !complete || found.iter().any(Diagnostic::is_error) {
         return None;
     }
-    parts.declarations(checks, twins)
+    parts.declarations(checks, policy, twins)
 }
 
 /// What the files say together.
@@ -91,7 +99,7 @@ struct Parts<'f> {
 }
 
 /// Takes a value that stands once for the whole fleet; several files may repeat it, not contradict it.
-fn agree<'f, T: PartialEq>(
+pub(super) fn agree<'f, T: PartialEq>(
     name: &str,
     file: &'f File,
     value: Option<Spanned<T>>,
@@ -282,12 +290,28 @@ impl Parts<'_> {
         })
     }
 
-    fn declarations(self, checks: Vec<Check>, twins: BTreeMap<TwinId, Declaration>) -> Option<Declarations> {
+    /// Returns all leaves that are declared anywhere, layer by layer.
+    fn layers(&self) -> Vec<&[Leaf]> {
+        let defaults = self.defaults.iter().map(|(defaults, _)| defaults.value.as_slice());
+        let groups = self.groups.iter().map(|(_, group)| group.leaves.as_slice());
+        let devices = self.devices.iter().flat_map(|(_, entry)| {
+            std::iter::once(entry.leaves.as_slice()).chain(entry.modules.iter().map(|module| module.leaves.as_slice()))
+        });
+        defaults.chain(groups).chain(devices).filter(|leaves| !leaves.is_empty()).collect()
+    }
+
+    fn declarations(
+        self,
+        checks: Vec<Check>,
+        policy: Policy,
+        twins: BTreeMap<TwinId, Declaration>,
+    ) -> Option<Declarations> {
         let mut declarations = Declarations {
             hub: self.hub.and_then(|(hub, _)| hub.value),
             ownership: self.ownership.map_or_else(Default::default, |(ownership, _)| ownership.value),
             missing: self.missing.map_or_else(Default::default, |(missing, _)| missing.value),
             checks,
+            policy,
             twins,
             ..Declarations::empty(self.fleet?.0.value)
         };

@@ -5,6 +5,7 @@
 
 use super::checks;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
+use super::policy::read;
 use super::range::Pattern;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::source::File;
@@ -28,6 +29,7 @@ pub(super) struct Manifest {
     pub(super) defaults: Option<Spanned<Vec<Leaf>>>,
     pub(super) groups: Vec<Group>,
     pub(super) devices: Vec<Entry>,
+    pub(super) policy: read::Written,
     pub(super) checks: Vec<Spanned<Check>>,
     /// Names of checks that are wrong in themselves, so that a second one of the name is still found.
     pub(super) names: Vec<Spanned<String>>,
@@ -71,15 +73,31 @@ const MANIFEST: Table<Manifest> = Table {
         Field { name: "groups", read: groups },
         Field { name: "devices", read: devices },
         Field { name: "ownership", read: ownership },
+        Field { name: "exact", read: |reader, it, key, node| it.policy.exact = read::paths(reader, &key, node) },
+        Field {
+            name: "sensitive",
+            read: |reader, it, key, node| it.policy.sensitive = read::paths(reader, &key, node),
+        },
+        Field { name: "limits", read: |reader, it, key, node| read::limits(reader, &mut it.policy, key, node) },
+        Field { name: "moved", read: |reader, it, key, node| it.policy.moved = read::moved(reader, &key, node) },
+        Field { name: "released", read: |reader, it, key, node| it.policy.released = read::paths(reader, &key, node) },
+        Field { name: "rollout", read: |reader, it, key, node| read::rollout(reader, &mut it.policy, key, node) },
         Field { name: "checks", read: checks },
     ],
-    later: &["inventory", "selectors", "exact", "sensitive", "limits", "moved", "released", "rollout"],
     misplaced: &[
         ("tags", "put it under `defaults` for all devices, under a group, or under a device"),
         ("desired", "put it under `defaults` for all devices, under a group, or under a device"),
         ("modules", "put it under a device"),
         ("within", "put it under a check"),
         ("severity", "put it under a check"),
+        ("gate", "put it under a check"),
+        ("waves", "put it under `rollout`"),
+        ("pause", "put it under `rollout`"),
+        ("max_failed", "put it under `rollout`"),
+        ("on_failure", "put it under `rollout`"),
+        ("max_changed", "put it under `limits`"),
+        ("max_removed_keys", "put it under `limits`"),
+        ("min_population", "put it under `limits`"),
         ("name", "the fleet's name is `fleet`"),
         ("variables", "did you mean `vars`?"),
     ],
@@ -103,14 +121,12 @@ const NO_SHARED_MODULES: (&str, &str) = (
 const DEFAULTS: Table<Sections> = Table {
     what: "`defaults`",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[REPORTED, PROPERTIES, NO_SHARED_MODULES, ("groups", "groups are listed under each device")],
 };
 
 const GROUP: Table<Sections> = Table {
     what: "a group",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
@@ -128,7 +144,6 @@ const DEVICE: Table<Sections> = Table {
         Field { name: "desired", read: desired },
         Field { name: "modules", read: modules },
     ],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
@@ -141,7 +156,6 @@ const DEVICE: Table<Sections> = Table {
 const MODULE: Table<Sections> = Table {
     what: "a module",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
