@@ -17,6 +17,8 @@ pub mod manifest;
 pub mod plan;
 
 pub mod client;
+pub mod planning;
+pub mod selection;
 pub mod survey;
 pub mod verify;
 
