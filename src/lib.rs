@@ -20,6 +20,8 @@ pub mod against;
 pub mod inspect;
 
 pub mod client;
+pub mod planning;
+pub mod selection;
 pub mod survey;
 pub mod verify;
 

@@ -12,7 +12,9 @@ use serde_json::Value;
 use crate::client::{Error, HubClient, Pages};
 use crate::manifest::{Declarations, Ownership};
 use crate::plan::ownership::RECORDS_KEY;
-use crate::plan::{Planner, ReadBy};
+use crate::plan::{Planner, ReadBy, Watch};
+use crate::query::Collection;
+use crate::selection::Membership;
 use crate::twin::{IdError, Lookup, Twin, TwinId};
 use crate::wire::query::MAX_PAGE;
 use crate::wire::twins::decode_twin;
@@ -24,21 +26,69 @@ const SECONDS_A_PAGE: f64 = 3.0;
 /// So few twins are read by GET without asking how many the hub has.
 const FEW: usize = 100;
 
-/// Pushes every declared twin into `planner`, and every other twin that carries this fleet's record.
+/// What is read, for whom, and how.
+pub struct Survey<'a, 'd> {
+    /// The hub.
+    pub client: &'a HubClient,
+    /// Gets every declared twin, and every other twin that carries this fleet's record.
+    pub planner: &'a mut Planner<'d>,
+    /// Sees what the planner gets and what comes of it, and twins that were read beside.
+    pub watch: &'a mut Watch<'d>,
+    /// Says which twins must not be planned by these declarations, since they belong into other selections.
+    pub membership: &'a mut Membership<'d>,
+    /// What the planner plans by.
+    pub declarations: &'d Declarations,
+    /// Requests at once.
+    pub concurrency: usize,
+}
+
+/// How it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surveyed {
+    /// By query as soon as one kind of twin was.
+    pub read: ReadBy,
+    /// The kinds of which not every twin of the hub was seen.
+    pub unseen: Vec<Collection>,
+}
+
+/// Pushes every declared twin into the planner, and every other twin that carries this fleet's record.
 ///
 /// `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished, since what was
 /// not read is not known.
-pub async fn survey(
+pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + Send)) -> Result<Surveyed, Error> {
+    let mut pass = Pass { survey, read: 0, progress };
+    let mut surveyed = Surveyed { read: ReadBy::Get, unseen: Vec::new() };
+    for kind in [Kind::Devices, Kind::Modules] {
+        let Read { by, all } = pass.all(kind).await?;
+        if by == ReadBy::Query {
+            surveyed.read = ReadBy::Query;
+        }
+        if !all {
+            surveyed.unseen.push(kind.collection());
+        }
+    }
+    Ok(surveyed)
+}
+
+/// Reads twins by GET, so many at a time, and hands each over as it comes.
+pub async fn get_all(
     client: &HubClient,
-    planner: &mut Planner<'_>,
-    declarations: &Declarations,
+    ids: impl IntoIterator<Item = TwinId>,
     concurrency: usize,
-    progress: &mut (dyn FnMut(usize) + Send),
-) -> Result<ReadBy, Error> {
-    let mut survey = Survey { client, planner, declarations, concurrency: concurrency.max(1), read: 0, progress };
-    let devices = survey.all(Kind::Devices).await?;
-    let modules = survey.all(Kind::Modules).await?;
-    Ok(if (devices, modules) == (ReadBy::Get, ReadBy::Get) { ReadBy::Get } else { ReadBy::Query })
+    take: &mut (dyn FnMut(Lookup) + Send),
+) -> Result<(), Error> {
+    let mut lookups =
+        stream::iter(ids).map(|id| async move { client.get_twin(&id).await }).buffer_unordered(concurrency.max(1));
+    while let Some(lookup) = lookups.try_next().await? {
+        take(lookup);
+    }
+    Ok(())
+}
+
+/// How one kind was read, and whether all of the hub's were.
+struct Read {
+    by: ReadBy,
+    all: bool,
 }
 
 /// Which twins a query lists.
@@ -54,9 +104,13 @@ impl Kind {
     }
 
     fn source(self) -> &'static str {
+        self.collection().name()
+    }
+
+    fn collection(self) -> Collection {
         match self {
-            Self::Devices => "devices",
-            Self::Modules => "devices.modules",
+            Self::Devices => Collection::Devices,
+            Self::Modules => Collection::Modules,
         }
     }
 
@@ -79,38 +133,35 @@ impl Kind {
     }
 }
 
-struct Survey<'a, 'd> {
-    client: &'a HubClient,
-    planner: &'a mut Planner<'d>,
-    declarations: &'a Declarations,
-    concurrency: usize,
+struct Pass<'p, 'a, 'd> {
+    survey: Survey<'a, 'd>,
     /// How many declared twins are in the plan; those that left come last and count too.
     read: usize,
-    progress: &'a mut (dyn FnMut(usize) + Send),
+    progress: &'p mut (dyn FnMut(usize) + Send),
 }
 
-impl Survey<'_, '_> {
+impl Pass<'_, '_, '_> {
     /// Reads all of one kind.
-    async fn all(&mut self, kind: Kind) -> Result<ReadBy, Error> {
+    async fn all(&mut self, kind: Kind) -> Result<Read, Error> {
         let declared = self.pending(kind).count();
         if declared > FEW
             && let Some(on_hub) = self.count(kind).await?
             && self.cost(declared).by(on_hub, MAX_PAGE) == ReadBy::Query
         {
-            self.by_query(kind, declared, on_hub).await?;
-            return Ok(ReadBy::Query);
+            let all = self.by_query(kind, declared, on_hub).await?;
+            return Ok(Read { by: ReadBy::Query, all });
         }
         self.by_get(kind).await?;
-        Ok(ReadBy::Get)
+        Ok(Read { by: ReadBy::Get, all: false })
     }
 
     fn pending(&self, kind: Kind) -> impl Iterator<Item = &TwinId> {
-        self.planner.pending().filter(move |id| kind.has(id))
+        self.survey.planner.pending().filter(move |id| kind.has(id))
     }
 
     /// Asks how many twins the hub has; nothing when the answer is no number, as it is only an estimate anyway.
     async fn count(&self, kind: Kind) -> Result<Option<usize>, Error> {
-        let mut pages = self.client.query(&format!("SELECT COUNT() AS n FROM {}", kind.source()), 1);
+        let mut pages = self.survey.client.query(&format!("SELECT COUNT() AS n FROM {}", kind.source()), 1);
         let mut count = None;
         while let Some(page) = pages.next().await? {
             count = count.or(page.rows.first().and_then(|row| row.get("n")?.as_u64()));
@@ -124,7 +175,7 @@ impl Survey<'_, '_> {
 
     /// Says whether twins that left the manifest can be known.
     fn finds_left(&self) -> bool {
-        self.declarations.ownership == Ownership::Record
+        self.survey.declarations.ownership == Ownership::Record
     }
 
     /// Reads each declared twin by GET, and asks a query alone for those that left.
@@ -138,9 +189,10 @@ impl Survey<'_, '_> {
         Ok(())
     }
 
-    /// Reads whole pages of all of the hub's twins, and by GET what they leave open.
-    async fn by_query(&mut self, kind: Kind, declared: usize, on_hub: usize) -> Result<(), Error> {
-        let mut pages = self.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE);
+    /// Reads whole pages of all of the hub's twins, and by GET what they leave open. Says whether the pages were read to the
+    /// end.
+    async fn by_query(&mut self, kind: Kind, declared: usize, on_hub: usize) -> Result<bool, Error> {
+        let mut pages = self.survey.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE);
         let read_before = self.read;
         let mut left = Vec::new();
         let mut listed = 0;
@@ -157,36 +209,57 @@ impl Survey<'_, '_> {
             let rest = on_hub.saturating_sub(listed);
             let pending = declared - (self.read - read_before);
             if rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get {
-                return self.by_get(kind).await;
+                self.by_get(kind).await?;
+                return Ok(false);
             }
         }
         // Not listed is not absent: the twin may be younger than the query's view of the hub.
         left.extend(self.pending(kind).cloned());
-        self.get_all(left).await
+        self.get_all(left).await?;
+        Ok(true)
     }
 
     fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
-        if self.planner.is_pending(&twin.id) {
-            self.read += 1;
-            self.planner.push(Lookup::Found(Box::new(twin)));
-        } else if !self.declarations.twins.contains_key(&twin.id)
-            && self.finds_left()
-            && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(self.declarations.fleet.as_str())).is_some()
+        let declarations = self.survey.declarations;
+        if self.survey.planner.is_pending(&twin.id) {
+            // One that is in doubt stays pending, and is read by GET in the end.
+            if !self.survey.membership.is_doubtful(&twin) {
+                self.read += 1;
+                self.push(Lookup::Found(Box::new(twin)));
+            }
+        } else if declarations.twins.contains_key(&twin.id) {
+            // It was there before.
+        } else if self.finds_left()
+            && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(declarations.fleet.as_str())).is_some()
+            || self.survey.membership.is_doubtful(&twin)
         {
             left.push(twin.id);
+        } else {
+            self.survey.watch.stranger(&twin);
+        }
+    }
+
+    /// Hands a twin to the planner, and what comes of it to the watch.
+    fn push(&mut self, lookup: Lookup) {
+        let Survey { planner, watch, declarations, .. } = &mut self.survey;
+        let body = declarations.twins.get(lookup.id()).map(|declaration| &*declaration.body);
+        let seen = watch.look(&lookup, body);
+        let plan = planner.push(lookup);
+        if let Some(seen) = seen {
+            watch.planned(seen, plan, body);
         }
     }
 
     /// Returns twins that carry this fleet's record, as far as a query knows, and are not declared.
     async fn left_by_query(&self, kind: Kind) -> Result<Vec<TwinId>, Error> {
-        let (fleet, names, source) = (&self.declarations.fleet, kind.names(), kind.source());
+        let (fleet, names, source) = (&self.survey.declarations.fleet, kind.names(), kind.source());
         let text = format!("SELECT {names} FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
-        let mut pages = self.client.query(&text, MAX_PAGE);
+        let mut pages = self.survey.client.query(&text, MAX_PAGE);
         let mut left = Vec::new();
         while let Some(page) = pages.next().await? {
             for row in page.rows {
                 let id = kind.id_of(&row, &pages)?;
-                if !self.declarations.twins.contains_key(&id) {
+                if !self.survey.declarations.twins.contains_key(&id) {
                     left.push(id);
                 }
             }
@@ -194,17 +267,17 @@ impl Survey<'_, '_> {
         Ok(left)
     }
 
-    /// Reads twins by GET, so many at a time, and pushes each as it comes.
+    /// Reads twins by GET and pushes each as it comes, but those that belong into other selections than they are declared in.
     async fn get_all(&mut self, ids: Vec<TwinId>) -> Result<(), Error> {
-        let client = self.client;
-        let mut lookups =
-            stream::iter(ids).map(|id| async move { client.get_twin(&id).await }).buffer_unordered(self.concurrency);
-        while let Some(lookup) = lookups.try_next().await? {
-            self.planner.push(lookup);
+        let (client, concurrency) = (self.survey.client, self.survey.concurrency);
+        get_all(client, ids, concurrency, &mut |lookup| {
+            if !self.survey.membership.settle(&lookup) {
+                self.push(lookup);
+            }
             self.read += 1;
             (self.progress)(self.read);
-        }
-        Ok(())
+        })
+        .await
     }
 }
 
@@ -292,8 +365,18 @@ mod tests {
         let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
         let mut planner = Planner::new(declarations, context);
         let mut read = 0;
-        let by = survey(client, &mut planner, declarations, 1, &mut |count| read = count).await?;
-        Ok((planner.finish(by), read))
+        let (mut watch, mut membership) =
+            (Watch::new(declarations, Vec::new()), Membership::new(declarations).expect("no selectors"));
+        let pass = Survey {
+            client,
+            planner: &mut planner,
+            watch: &mut watch,
+            membership: &mut membership,
+            declarations,
+            concurrency: 1,
+        };
+        let surveyed = survey(pass, &mut |count| read = count).await?;
+        Ok((planner.finish(surveyed.read), read))
     }
 
     fn of(plan: &Plan, action: Action) -> Vec<String> {

@@ -28,6 +28,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     plan::show(context, &plan, args.full)?;
     context.out.flush()?;
     guard::check(&plan)?;
+    plan::require_checks(&plan, &args.planning)?;
     let outcome = if plan.is_empty() {
         let stop = listen()?;
         verify(context, &connection.client, &plan, &stop).await?
@@ -77,7 +78,12 @@ async fn from_manifests(context: &mut Context, args: &ApplyArgs) -> CliResult<(P
 }
 
 async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliResult<(Plan, Connection)> {
-    let given = [("--take-ownership", args.planning.take_ownership), ("--revision", args.planning.revision.is_some())];
+    let given = [
+        ("--take-ownership", args.planning.take_ownership),
+        ("--revision", args.planning.revision.is_some()),
+        ("--tier", args.planning.tier.is_some()),
+        ("--units", args.planning.units.is_some()),
+    ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(CliError::new(format!("{option} is decided when a plan is made, and {} is one", path.display())));
     }

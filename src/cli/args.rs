@@ -191,6 +191,18 @@ pub struct PlanningArgs {
     /// The Git revision to write into the records [default: the CI's variable, else `git rev-parse`]
     #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
+
+    /// Exit 6 when a check of severity `error` is going to fail; apply then sends nothing
+    #[arg(long)]
+    pub require_checks: bool,
+
+    /// The hub's tier, by whose throttles times and messages are reckoned [default: S1]
+    #[arg(long, value_name = "TIER", hide_possible_values = true)]
+    pub tier: Option<Tier>,
+
+    /// The hub's units [default: 1]
+    #[arg(long, value_name = "N")]
+    pub units: Option<u32>,
 }
 
 /// The options of `twinctl plan`.
@@ -202,7 +214,8 @@ Examples:
   twinctl plan fleet/ --detailed-exitcode   # exit 2 when there are changes
   twinctl plan fleet/ --format json | jq '.clusters[] | .count'
 
-A plan with conflicts, or with declared devices that the hub lacks, exits 3.")]
+A plan with conflicts, with declared devices that the hub lacks, or that would alter what its own
+selectors find, exits 3.")]
 pub struct PlanArgs {
     /// Which manifests.
     #[command(flatten)]

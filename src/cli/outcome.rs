@@ -99,6 +99,13 @@ impl CliError {
         self
     }
 
+    /// Ends the command as a check that does not hold ends one.
+    #[must_use]
+    pub fn checks_failed(mut self) -> Self {
+        self.outcome = Outcome::ChecksFailed;
+        self
+    }
+
     /// Adds something to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -205,6 +212,8 @@ impl From<Refusal> for CliError {
                 let declared = format!("declared {}", TwinId::kind_of_all(ids));
                 Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
+            Refusal::Diverges { .. } => Self::from_error(refusal)
+                .hint("a selector has to ask for what the manifest does not write: let one of the two places go"),
             Refusal::OtherHub { .. } => {
                 Self::from_error(refusal).hint("the manifest's `hub` guards against the wrong hub: look at both")
             }

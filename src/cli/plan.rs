@@ -8,11 +8,14 @@ use super::connect::{connect, read_concurrency};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{file, manifest};
+use crate::check::Severity;
 use crate::client::HubClient;
+use crate::hub::{Class, Limits, Tier};
 use crate::manifest::Declarations;
-use crate::plan::{Plan, PlanContext, Planner, check_hub, guard};
+use crate::plan::outlook::cost::Throttles;
+use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
+use crate::planning::{self, Options, PlanningError};
 use crate::render::{json, text};
-use crate::survey::survey;
 
 /// Plans, shows the plan, and saves it when asked to.
 pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
@@ -28,6 +31,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
             .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))?;
     }
     guard::check(&plan)?;
+    require_checks(&plan, &args.planning)?;
     if plan.is_empty() {
         return Ok(Outcome::Done);
     }
@@ -56,11 +60,46 @@ pub(super) async fn make(
         revision: manifest::revision(context, planning.revision.as_deref(), paths),
         take_ownership: planning.take_ownership,
     };
-    let mut planner = Planner::new(declarations, plan_context);
+    let options = Options { concurrency: read_concurrency(hub), throttles: throttles(planning)? };
     let mut progress = context.progress("twins read", Some(declarations.twins.len()));
-    let read = survey(client, &mut planner, declarations, read_concurrency(hub), &mut |read| progress.done(read)).await;
+    let made = planning::make(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
     drop(progress);
-    Ok(planner.finish(read?))
+    made.map_err(|error| match error {
+        PlanningError::Hub(error) => error.into(),
+        PlanningError::Selection(diagnostics) => diagnostics.into(),
+    })
+}
+
+/// Returns what the hub allows, as far as anybody says.
+fn throttles(planning: &PlanningArgs) -> CliResult<Throttles> {
+    let (tier, units) = (planning.tier.unwrap_or(Tier::S1), planning.units.unwrap_or(1));
+    let limits = Limits::new(tier, units).map_err(CliError::from_error)?;
+    let plural = if units == 1 { "" } else { "s" };
+    Ok(Throttles {
+        name: format!("{tier}, {units} unit{plural}"),
+        is_free: tier == Tier::F1,
+        queries: limits.rate(Class::Queries),
+        twin_reads: limits.rate(Class::TwinReads),
+        twin_updates: limits.rate(Class::TwinUpdates),
+        registry: limits.rate(Class::IdentityRegistry),
+        configurations: limits.rate(Class::Configurations),
+        jobs: limits.rate(Class::Jobs),
+        job_devices: limits.job_devices_per_second(),
+    })
+}
+
+/// Refuses a plan after which a check is known to fail, where that was asked for.
+pub(super) fn require_checks(plan: &Plan, planning: &PlanningArgs) -> CliResult<()> {
+    let fails = |prediction: &&Prediction| {
+        prediction.severity == Severity::Error && matches!(prediction.forecast, Forecast::WillFail(_))
+    };
+    let failing: Vec<_> = plan.outlook.predictions.iter().filter(fails).map(|it| format!("`{}`", it.name)).collect();
+    if !planning.require_checks || failing.is_empty() {
+        return Ok(());
+    }
+    let what = if failing.len() == 1 { "a check is" } else { "checks are" };
+    Err(CliError::new(format!("{what} going to fail, and --require-checks is given: {}", failing.join(", ")))
+        .checks_failed())
 }
 
 /// Writes a plan in the format that was asked for.

@@ -28,9 +28,11 @@ pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 
 use crate::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
+use crate::wire::configurations::{self, Configuration};
 use crate::wire::modules::{ModuleIdentity, NewModule, module_path};
 use crate::wire::registry::{DeviceIdentity, NewDevice, device_path};
 use crate::wire::twins::{decode_twin, encode_patch, twin_path};
+use crate::wire::usage::Usage;
 use crate::wire::{ConnectionString, ErrorCode, Secret};
 use auth::Authority;
 use send::{Answer, Call, Transport};
@@ -248,6 +250,18 @@ impl HubClient {
         let answer = self.transport.read(&call).await?;
         // Not serde's own words: they could hold a key.
         serde_json::from_value(answer.json()?).map_err(|_| answer.nonsense("it is not a list of device identities"))
+    }
+
+    /// Reads all configurations; the service has no pages here.
+    pub async fn configurations(&self) -> Result<Vec<Configuration>, Error> {
+        let answer = self.transport.read(&Call::new("GET", configurations::PATH.to_owned()).ceiling(64 << 20)).await?;
+        serde_json::from_value(answer.json()?)
+            .map_err(|error| answer.nonsense(format!("it is not a list of configurations: {error}")))
+    }
+
+    /// Returns what has been asked of the hub by this client and its clones.
+    pub fn usage(&self) -> Usage {
+        self.transport.usage()
     }
 
     /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.

@@ -1,8 +1,8 @@
 //! One request: what is sent, what came back, and what that means. Reads are sent again; writes never are, here.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
@@ -17,6 +17,7 @@ use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
 use crate::twin::HubHost;
 use crate::wire::error::{ERROR_CODE_HEADER, ErrorCode};
+use crate::wire::usage::{Billed, Usage};
 use crate::wire::{API_VERSION, HubError, JSON};
 
 /// Is told when a read is about to be sent again, why, and after how long.
@@ -106,6 +107,7 @@ pub(super) struct Transport {
     through_proxy: bool,
     /// Whether the hub has ever answered: until then, that it cannot be reached is a mistake rather than a mishap.
     answered: AtomicBool,
+    usage: Mutex<Usage>,
 }
 
 impl Transport {
@@ -118,7 +120,37 @@ impl Transport {
         on_retry: Option<OnRetry>,
         through_proxy: bool,
     ) -> Self {
-        Self { host, http, authority, backoff, timeout, on_retry, through_proxy, answered: AtomicBool::new(false) }
+        Self {
+            host,
+            http,
+            authority,
+            backoff,
+            timeout,
+            on_retry,
+            through_proxy,
+            answered: AtomicBool::new(false),
+            usage: Mutex::default(),
+        }
+    }
+
+    /// Returns what has been asked so far.
+    pub(super) fn usage(&self) -> Usage {
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request that was sent, and what a success is billed as.
+    fn count(&self, call: &Call, answer: Option<&[u8]>) {
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let (meter, billed) = usage.meter(call.method, &call.path);
+        let Some(answer) = answer else {
+            meter.requests += 1;
+            return;
+        };
+        match billed {
+            Billed::Answer => meter.bill(answer.len() as u64),
+            Billed::Request => meter.bill(call.body.as_ref().map_or(0, Vec::len) as u64),
+            Billed::Nothing => {}
+        }
     }
 
     pub(super) fn request(&self, call: &Call) -> Request {
@@ -148,6 +180,7 @@ impl Transport {
     /// Sends a request once.
     pub(super) async fn once(&self, call: &Call) -> Result<Answer, Error> {
         let request = self.build(call)?;
+        self.count(call, None);
         let mut response = self.http.execute(request).await.map_err(|error| self.failure(call, error))?;
         self.answered.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
@@ -161,7 +194,10 @@ impl Transport {
             body.extend_from_slice(&chunk);
         }
         match status {
-            200 | 201 => Ok(Answer { request: self.request(call), headers, body }),
+            200 | 201 => {
+                self.count(call, Some(&body));
+                Ok(Answer { request: self.request(call), headers, body })
+            }
             202..300 => {
                 let problem = format!("its status is {status}");
                 Err(Error::Nonsense { request: self.request(call), problem })

@@ -185,6 +185,7 @@ mod twin;
 
 pub use faults::FaultSpec;
 pub use offline::OfflineHub;
+pub use operation::Class;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
 pub use throttle::{Limits, LimitsError, Tier};

@@ -4,14 +4,20 @@ use http::Method;
 
 /// What may be throttled together (docs: IoT Hub quotas and throttling, "Operation throttles").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub enum Class {
+    /// Operations on identities.
     IdentityRegistry,
+    /// Queries.
     Queries,
+    /// Reads of one twin.
     TwinReads,
+    /// Writes of one twin.
     TwinUpdates,
+    /// Operations on jobs.
     Jobs,
+    /// Operations on configurations.
     Configurations,
-    /// Counted in KB, in steps of 4.
+    /// Direct methods, counted in KB, in steps of 4.
     DirectMethods,
 }
 

@@ -149,7 +149,7 @@ impl Limits {
     }
 
     /// Returns how many operations a second a class may have; KB a second for direct methods.
-    pub(super) fn rate(self, class: Class) -> f64 {
+    pub fn rate(self, class: Class) -> f64 {
         let units = f64::from(self.units);
         let minute = |per_unit: f64| per_unit / 60.0 * units;
         let higher = |least: f64, per_unit: f64| least.max(per_unit * units);

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
-use super::Plan;
 use super::twin_plan::Action;
+use super::{Divergence, Plan};
 use crate::manifest::Declarations;
 use crate::twin::{HubHost, TwinId};
 
@@ -38,6 +38,12 @@ pub enum Refusal {
         /// All of them, sorted.
         ids: Vec<TwinId>,
     },
+    /// The plan would alter what the manifest's own selectors find.
+    #[error("the plan is refused: {}", Diverging(all))]
+    Diverges {
+        /// All such cases.
+        all: Vec<Divergence>,
+    },
     /// The manifest is for another hub.
     #[error("the manifest is for the hub {declared}, and this is {given}")]
     OtherHub {
@@ -46,6 +52,29 @@ pub enum Refusal {
         /// What was given.
         given: HubHost,
     },
+}
+
+struct Diverging<'d>(&'d [Divergence]);
+
+impl fmt::Display for Diverging<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Divergence { selector, origin, altered_by, path, leaving, joining }) in self.0.iter().enumerate() {
+            write!(f, "{}the selector {selector} ({origin})", if index > 0 { "; " } else { "" })?;
+            let mut some = false;
+            for (verb, ids) in [("would lose", leaving), ("would gain", joining)] {
+                if !ids.is_empty() {
+                    write!(f, "{} {verb} {}", if some { " and" } else { "" }, Named { ids, all: ids.len() })?;
+                    some = true;
+                }
+            }
+            match (path, altered_by) {
+                (Some(path), Some(place)) => write!(f, " by {path} ({place})")?,
+                (Some(path), None) => write!(f, " as {path} is removed")?,
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How many twins a refusal names.
@@ -94,6 +123,9 @@ pub fn check(plan: &Plan) -> Result<(), Refusal> {
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
     if !ids.is_empty() {
         return Err(Refusal::Missing { ids });
+    }
+    if !plan.outlook.diverging.is_empty() {
+        return Err(Refusal::Diverges { all: plan.outlook.diverging.clone() });
     }
     let conflicting: Vec<_> = plan.twins.iter().filter(|twin| !twin.conflicts.is_empty()).collect();
     if !conflicting.is_empty() {

@@ -25,7 +25,7 @@ pub mod twin_plan;
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;
 pub use guard::{ApprovedPlan, Consent, Refusal, approve, check_hub};
-pub use outlook::{Cost, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Writer};
+pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Watch, Writer};
 pub use planner::{PlanContext, Planner};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
 
@@ -147,6 +147,14 @@ impl Plan {
         }
         hasher.part("]}");
         hasher.finish()
+    }
+
+    /// Takes over a plan for other twins, made of the same manifest with other selections.
+    pub(crate) fn take_over(&mut self, rest: Plan) {
+        self.twins.extend(rest.twins);
+        self.twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        self.unchanged += rest.unchanged;
+        self.selections = rest.selections;
     }
 
     /// Groups the twins whose changes are the same. See [`cluster`].

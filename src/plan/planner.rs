@@ -58,16 +58,18 @@ impl<'d> Planner<'d> {
     }
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
-    /// same id is ignored.
-    pub fn push(&mut self, lookup: Lookup) {
-        let id = match &lookup {
-            Lookup::Found(twin) => &twin.id,
-            Lookup::Absent(id) => id,
-        };
+    /// same id is ignored. Returns what is planned for it, if anything is.
+    pub fn push(&mut self, lookup: Lookup) -> Option<&TwinPlan> {
+        let before = self.twins.len();
+        self.take(lookup);
+        self.twins[before..].last()
+    }
+
+    fn take(&mut self, lookup: Lookup) {
         let declarations = self.declarations;
-        match (declarations.twins.get(id), lookup) {
+        match (declarations.twins.get(lookup.id()), lookup) {
             (Some(declaration), lookup) => {
-                if !self.pending.remove(id_of(&lookup)) {
+                if !self.pending.remove(lookup.id()) {
                     return;
                 }
                 let declared = self.declared(&declaration.body);
@@ -83,6 +85,13 @@ impl<'d> Planner<'d> {
             }
             (None, Lookup::Absent(_)) => {}
         }
+    }
+
+    /// Plans for these twins alone: of the others nothing is known.
+    #[must_use]
+    pub fn restricted_to(mut self, ids: &BTreeSet<TwinId>) -> Self {
+        self.pending.retain(|id| ids.contains(*id));
+        self
     }
 
     /// Says whether a twin is declared and not yet pushed.
@@ -152,12 +161,5 @@ impl<'d> Planner<'d> {
             return make();
         }
         self.shared.entry(Arc::as_ptr(body).addr()).or_insert_with(make).clone()
-    }
-}
-
-fn id_of(lookup: &Lookup) -> &TwinId {
-    match lookup {
-        Lookup::Found(twin) => &twin.id,
-        Lookup::Absent(id) => id,
     }
 }

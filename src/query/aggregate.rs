@@ -52,20 +52,38 @@ impl<'q> Groups<'q> {
         })
     }
 
-    pub(super) fn push(&mut self, document: &Value) {
+    /// Returns the place of the group with these values, each with its key.
+    fn place(&mut self, found: &[Option<(&str, &Value)>]) -> usize {
         let mut identity = String::new();
-        let found: Vec<_> = self.by.iter().map(|path| path.find(document)).collect();
-        for value in &found {
+        for value in found {
             identify(value.map(|(_, value)| value), &mut identity);
         }
-        let place = match self.places.get(&identity) {
+        match self.places.get(&identity) {
             Some(place) => *place,
             None => {
                 let values =
-                    found.into_iter().map(|found| found.map(|(key, value)| (key.to_owned(), plain(value)))).collect();
+                    found.iter().map(|found| found.map(|(key, value)| (key.to_owned(), plain(value)))).collect();
                 self.open(identity, values)
             }
-        };
+        }
+    }
+
+    /// Takes what the aggregates come to over other documents of one group.
+    pub(super) fn push_totals(&mut self, values: &[Option<&Value>], totals: &[Option<&Value>]) {
+        let found: Vec<_> =
+            self.by.iter().zip(values).map(|(path, value)| value.map(|value| (path.last(), value))).collect();
+        let place = self.place(&found);
+        for (total, value) in self.groups[place].totals.iter_mut().zip(totals) {
+            match (total, value) {
+                (Total::Count(count), Some(value)) => *count += value.as_f64().map_or(0, |more| more as u64),
+                (total, value) => total.push(*value),
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, document: &Value) {
+        let found: Vec<_> = self.by.iter().map(|path| path.find(document)).collect();
+        let place = self.place(&found);
         let aggregates = self.aggregates();
         for (total, (_, path)) in self.groups[place].totals.iter_mut().zip(aggregates) {
             total.push(path.and_then(|path| path.get(document)));

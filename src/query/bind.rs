@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::Span;
+use crate::twin::{Section, TwinPath};
 
 use super::ast::{
     Aggregate, ArithmeticOperator, Collection, ComparisonOperator, Expr, ExprKind, Item, Literal, Membership, Name,
@@ -23,7 +24,8 @@ pub struct BoundQuery {
     pub(super) top: Option<u64>,
     pub(super) output: Output,
     pub(super) condition: Option<Condition>,
-    reads_reported: bool,
+    /// What nobody can know beforehand of what it reads, each once.
+    live: Vec<String>,
     wanted: Wanted,
     needles: Needles,
     warnings: Vec<QueryError>,
@@ -149,7 +151,21 @@ impl BoundQuery {
     ///
     /// `SELECT *` alone does not: which documents match is known, though not all that is in them.
     pub fn reads_reported(&self) -> bool {
-        self.reads_reported
+        !self.live.is_empty() || self.collection == Collection::Jobs
+    }
+
+    /// Returns the paths because of which [`BoundQuery::reads_reported`] is so, in the order of the text and each once.
+    pub fn live_paths(&self) -> &[String] {
+        &self.live
+    }
+
+    /// Says whether the condition or a column looks at a path of a twin, over it or under it.
+    pub fn looks_at(&self, path: &TwinPath) -> bool {
+        let section: &[&str] = match path.section() {
+            Section::Tags => &["tags"],
+            Section::Desired => &["properties", "desired"],
+        };
+        self.wanted.overlaps(&section.iter().copied().chain(path.keys()).collect::<Vec<_>>())
     }
 
     /// Returns what is allowed and probably not meant, in the order of the text.
@@ -170,7 +186,12 @@ impl BoundQuery {
 
     /// Begins a run over documents.
     pub fn start(&self) -> Fold<'_> {
-        Fold::new(self)
+        Fold::new(self, self.top)
+    }
+
+    /// Begins a run over documents as if there were no `TOP`: for whoever has to know what it leaves out.
+    pub fn start_without_top(&self) -> Fold<'_> {
+        Fold::new(self, None)
     }
 
     /// Says whether the `WHERE` keeps a document.
@@ -250,7 +271,7 @@ pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
         text: &query.text,
         errors: Vec::new(),
         warnings: Vec::new(),
-        live: false,
+        live: Vec::new(),
         quiet: false,
     };
     let by: Vec<BoundPath> = query.group_by.iter().map(|path| binder.path(path)).collect();
@@ -274,7 +295,7 @@ pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
         top: query.top,
         output,
         condition,
-        reads_reported: live || query.from == Collection::Jobs,
+        live,
         warnings,
         text: query.text,
     })
@@ -285,8 +306,8 @@ struct Binder<'q> {
     text: &'q str,
     errors: Vec<QueryError>,
     warnings: Vec<QueryError>,
-    /// A path so far was live.
-    live: bool,
+    /// The paths so far that are live.
+    live: Vec<String>,
     /// Unknown names are not worth a word here, because another warning covers them.
     quiet: bool,
 }
@@ -298,7 +319,12 @@ impl Binder<'_> {
 
     fn path(&mut self, path: &Path) -> BoundPath {
         let (bound, remark) = names::resolve(self.collection, path);
-        self.live |= bound.live;
+        if bound.live {
+            let text = bound.to_string();
+            if !self.live.contains(&text) {
+                self.live.push(text);
+            }
+        }
         match remark {
             Some(remark) if remark.kind == QueryErrorKind::UnknownName => self.errors.push(remark),
             Some(remark) if !self.quiet => self.warnings.push(remark),
@@ -571,6 +597,28 @@ mod tests {
         check("SELECT MAX(version) AS n FROM devices", true);
         check("SELECT * FROM devices WHERE configurations.[[a-b]].status = 'Applied'", true);
         check("SELECT * FROM devices.jobs", true);
+        let query = compile(
+            "SELECT Properties.Reported.x FROM devices WHERE properties.reported.x = 1 AND tags.y = 1 AND configurations.[[a-b]].status = 'Applied'",
+        );
+        let expected = ["properties.reported.x", "configurations.[[a-b]].status"];
+        assert_eq!(query.expect("a query").live_paths(), expected);
+    }
+
+    #[test]
+    fn what_a_query_looks_at() {
+        let query =
+            compile("SELECT tags.c FROM devices WHERE TAGS.a.b = 1 AND properties.desired.x > 1").expect("a query");
+        for (path, expected) in [
+            ("tags.a", true),
+            ("tags.a.b", true),
+            ("tags.a.b.c", true),
+            ("tags.a.c", false),
+            ("tags.c", true),
+            ("desired.x", true),
+            ("desired.a", false),
+        ] {
+            assert_eq!(query.looks_at(&path.parse().expect("a path")), expected, "{path}");
+        }
     }
 
     #[test]

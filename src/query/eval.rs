@@ -19,21 +19,23 @@ pub struct Fold<'q> {
 }
 
 impl<'q> Fold<'q> {
-    pub(super) fn new(query: &'q BoundQuery) -> Self {
+    pub(super) fn new(query: &'q BoundQuery, top: Option<u64>) -> Self {
         let groups = match &query.output {
             Output::Groups { by, columns } => Some(Groups::new(by, columns)),
             Output::Documents | Output::Rows(_) => None,
         };
-        Self { query, left: query.top.unwrap_or(u64::MAX), groups }
+        Self { query, left: top.unwrap_or(u64::MAX), groups }
     }
 }
 
 impl Fold<'_> {
     /// Takes a document and returns its row: nothing where the condition does not hold, for aggregates, and after `TOP`.
     pub fn push(&mut self, document: &Value) -> Option<Value> {
-        if self.is_full() || !self.query.matches(document) {
-            return None;
-        }
+        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document) }
+    }
+
+    /// Takes a document for which the condition is known to hold, though the document may lack what the condition reads.
+    pub(super) fn push_matching(&mut self, document: &Value) -> Option<Value> {
         let row = match &self.query.output {
             Output::Documents => document.clone(),
             Output::Rows(columns) => {
@@ -55,6 +57,13 @@ impl Fold<'_> {
         };
         self.left -= 1;
         Some(row)
+    }
+
+    /// Takes what an aggregate of the same paths comes to over other documents, a row a group.
+    pub(super) fn push_totals(&mut self, values: &[Option<&Value>], totals: &[Option<&Value>]) {
+        if let Some(groups) = &mut self.groups {
+            groups.push_totals(values, totals);
+        }
     }
 
     /// Says whether `TOP` is reached, so that no further document can matter. Never true for aggregates, which look at all.

@@ -99,6 +99,15 @@ impl Wanted {
         here.whole = true;
     }
 
+    /// Says whether something is wanted at a place, over it or under it.
+    pub(super) fn overlaps(&self, keys: &[&str]) -> bool {
+        match keys.split_first() {
+            _ if self.whole => true,
+            None => !self.below.is_empty(),
+            Some((key, rest)) => self.below.iter().any(|(name, below)| name.is(key) && below.overlaps(rest)),
+        }
+    }
+
     /// Reads what is wanted of a JSON text. What is passed over is looked at only as far as it takes to find its end.
     pub(super) fn read(&self, text: &str) -> Result<Value, serde_json::Error> {
         if !self.whole && self.below.is_empty() {

@@ -35,6 +35,7 @@ mod laws;
 mod lexer;
 mod names;
 mod parser;
+mod remainder;
 mod remarks;
 mod value;
 
@@ -46,6 +47,7 @@ pub use bind::{BoundQuery, bind};
 pub use error::{QueryError, QueryErrorKind};
 pub use eval::Fold;
 pub use parser::{MAX_CHARACTERS, parse, parse_condition};
+pub use remainder::{Remainder, RowError};
 
 /// Parses and binds a whole query.
 ///

@@ -3,6 +3,8 @@
 //! Names of system properties are matched without regard to case (docs: "Queries for IoT Hub device and module twins" selects
 //! `DeviceId` and shows `deviceId`). Names under tags and properties are JSON keys and keep theirs.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::diagnostic::{Span, nearest};
@@ -32,6 +34,15 @@ pub(super) struct BoundPath {
 struct Segment {
     name: String,
     exact: bool,
+}
+
+/// As a query would name it, in the hub's spelling.
+impl fmt::Display for BoundPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let segments = self.segments.iter();
+        let segments = segments.map(|segment| Name { text: segment.name.clone(), span: Span::default() }).collect();
+        Path { segments }.fmt(f)
+    }
 }
 
 impl PartialEq for BoundPath {

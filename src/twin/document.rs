@@ -100,3 +100,13 @@ pub enum Lookup {
     /// The hub said that there is none.
     Absent(TwinId),
 }
+
+impl Lookup {
+    /// Returns which twin was looked for.
+    pub fn id(&self) -> &TwinId {
+        match self {
+            Self::Found(twin) => &twin.id,
+            Self::Absent(id) => id,
+        }
+    }
+}

@@ -40,6 +40,26 @@ pub struct ConfigurationBody {
     pub metrics: Option<MetricsBody>,
 }
 
+/// A configuration as a list of them answers it, as far as it says what is written where. Whatever else it has is passed over.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Configuration {
+    /// Its id.
+    pub id: String,
+    /// The higher wins.
+    #[serde(default)]
+    pub priority: i64,
+    /// Which twins.
+    #[serde(default)]
+    pub target_condition: String,
+    /// What is written to which path.
+    #[serde(default)]
+    pub content: Object,
+    /// When it was made (ISO 8601).
+    #[serde(default)]
+    pub created_time_utc: String,
+}
+
 /// Custom metrics as a PUT sends them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod topics;
 pub mod transfers;
 pub mod twins;
+pub mod usage;
 
 pub use connection_string::ConnectionString;
 pub use error::{ErrorCode, HubError};

@@ -1,7 +1,20 @@
 //! What a plan will lead to, beside its changes: what the checks will say, who else writes there, and what it costs.
+//!
+//! All of it is found out in the plan's own pass: [`Watch`] is shown each live twin with what is planned for it, holds what
+//! matches and never the fleet, and says in the end what else must be asked of the hub. Read [`Outlook`] first. Pure: who
+//! asks is `planning`.
+
+pub mod cost;
+mod forecast;
+mod watch;
+mod writers;
+
+pub use forecast::Question;
+pub use watch::{Seen, Watch};
+pub use writers::Subject;
 
 use crate::check::{Difference, Severity};
-use crate::manifest::FleetName;
+use crate::manifest::{FleetName, Origin};
 use crate::twin::{TwinId, TwinPath};
 
 /// What a plan will lead to.
@@ -11,6 +24,10 @@ pub struct Outlook {
     pub predictions: Vec<Prediction>,
     /// Who else writes what this plan writes.
     pub writers: Vec<Writer>,
+    /// What could not be found out about others who write, and why: a line each.
+    pub unread: Vec<String>,
+    /// Selections that the plan itself would alter. While there is any, nothing is applied.
+    pub diverging: Vec<Divergence>,
     /// What it costs; `None` where nobody reckoned.
     pub cost: Option<Cost>,
 }
@@ -44,6 +61,23 @@ pub enum Forecast {
     },
     /// It could not be predicted, and why.
     Unknown(String),
+}
+
+/// A selector whose answer the plan itself would alter, so that planning again would plan something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The selector's name.
+    pub selector: String,
+    /// Where it stands in the manifest.
+    pub origin: Origin,
+    /// Where in the manifest the value is declared that alters it; nothing where a key is removed that is declared no more.
+    pub altered_by: Option<Origin>,
+    /// The path that alters it; nothing where a new device is altogether what it looks for.
+    pub path: Option<TwinPath>,
+    /// Devices that it finds and would find no more, sorted.
+    pub leaving: Vec<TwinId>,
+    /// Devices that it does not find and would find then, sorted.
+    pub joining: Vec<TwinId>,
 }
 
 /// Somebody else who writes what this plan writes.
@@ -95,7 +129,8 @@ pub struct Cost {
     pub read: Spent,
     /// What applying will send, by strategy; the first is the one that is taken without a word.
     pub apply: Vec<StrategyCost>,
-    /// Desired-property notifications that connected devices get, each billed as a message of its own.
+    /// Desired-property notifications that connected devices get, each billed as a message of its own. Reckoned as if all of
+    /// them were connected.
     pub notifications: u64,
 }
 

@@ -1,0 +1,230 @@
+//! What a check will say: its queries over the twins with the plan applied.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::{Forecast, Prediction};
+use crate::check::{Check, Expectation, evaluate};
+use crate::query::{BoundQuery, Collection, Fold, Remainder};
+use crate::twin::TwinId;
+
+/// What must be asked of the hub to know what a check will say: about twins that the pass has not seen.
+#[derive(Clone, Debug)]
+pub struct Question<'d> {
+    remainder: Remainder<'d>,
+    check: usize,
+    is_whole: bool,
+}
+
+impl Question<'_> {
+    /// Returns the query.
+    pub fn text(&self) -> &str {
+        self.remainder.text()
+    }
+}
+
+/// All checks, being answered.
+#[derive(Debug)]
+pub(super) struct Forecasts<'d> {
+    checks: Vec<Asked<'d>>,
+}
+
+#[derive(Debug)]
+struct Asked<'d> {
+    check: &'d Check,
+    rows: Rows<'d>,
+    /// Of the other query, for a share.
+    whole: Option<Rows<'d>>,
+    unknown: Option<String>,
+}
+
+/// One query in progress.
+#[derive(Debug)]
+struct Rows<'d> {
+    query: &'d BoundQuery,
+    fold: Fold<'d>,
+    found: Vec<Value>,
+    /// The twins outside the plan that matched, so that none counts twice.
+    strangers: HashSet<TwinId>,
+}
+
+impl<'d> Rows<'d> {
+    fn new(query: &'d BoundQuery) -> Self {
+        Self { query, fold: query.start_without_top(), found: Vec::new(), strangers: HashSet::new() }
+    }
+
+    fn push(&mut self, document: &Value) {
+        if let Some(row) = self.fold.push(document) {
+            self.keep(row);
+        }
+    }
+
+    fn keep(&mut self, row: Value) {
+        // Of whole twins no more is looked at than which they are, as in the checks themselves.
+        let row = if self.query.selects_documents() { json!({ "deviceId": row.get("deviceId") }) } else { row };
+        self.found.push(row);
+    }
+
+    fn push_stranger(&mut self, id: &TwinId, document: &Value) {
+        if self.query.matches(document) && self.strangers.insert(id.clone()) {
+            self.push(document);
+        }
+    }
+
+    /// Ends the query: its rows as `TOP` leaves them, and how many there would be without it.
+    fn finish(self) -> (Vec<Value>, usize) {
+        let mut rows = self.found;
+        rows.extend(self.fold.finish());
+        let all = rows.len();
+        if let Some(top) = self.query.top() {
+            rows.truncate(usize::try_from(top).unwrap_or(usize::MAX));
+        }
+        (rows, all)
+    }
+}
+
+impl<'d> Asked<'d> {
+    fn new(check: &'d Check) -> Self {
+        let whole = match &check.expect {
+            Expectation::Share { of, .. } => Some(&**of),
+            _ => None,
+        };
+        let asks_jobs = |query: &BoundQuery| query.collection() == Collection::Jobs;
+        let unknown = if asks_jobs(&check.query) || whole.is_some_and(asks_jobs) {
+            Some("it asks about jobs, of which a plan knows nothing".to_owned())
+        } else if check.query.selects_documents()
+            && matches!(check.expect, Expectation::Rows(_) | Expectation::Columns(_))
+        {
+            Some("it compares whole twins, whose etags and times are not known beforehand".to_owned())
+        } else {
+            None
+        };
+        Self { check, rows: Rows::new(&check.query), whole: whole.map(Rows::new), unknown }
+    }
+
+    fn queries(&mut self) -> impl Iterator<Item = &mut Rows<'d>> {
+        let is_open = self.unknown.is_none();
+        std::iter::once(&mut self.rows).chain(&mut self.whole).filter(move |_| is_open)
+    }
+
+    fn forecast(self) -> Prediction {
+        let Self { check, rows, whole, unknown } = self;
+        let mut reads = check.query.live_paths().to_vec();
+        if let Some(whole) = &whole {
+            reads.extend(whole.query.live_paths().iter().cloned());
+            reads.sort_unstable();
+            reads.dedup();
+        }
+        let (rows, all) = rows.finish();
+        let whole = whole.map(|whole| whole.finish().0);
+        let told = matches!(check.expect, Expectation::Rows(_) | Expectation::Devices(_) | Expectation::Columns(_));
+        let forecast = match unknown {
+            Some(reason) => Forecast::Unknown(reason),
+            None if told && all > rows.len() => {
+                Forecast::Unknown(format!("its `TOP` takes {} of {all} rows, and a hub does not say which", rows.len()))
+            }
+            None => match (evaluate(check, &rows, whole.as_deref()), reads.is_empty()) {
+                (Ok(()), true) => Forecast::WillHold,
+                (Err(difference), true) => Forecast::WillFail(difference),
+                (outcome, false) => Forecast::DependsOnDevices { reads, as_it_is: outcome.err() },
+            },
+        };
+        let (name, query) = (check.name.clone(), check.query.text().to_owned());
+        Prediction { name, query, severity: check.severity, forecast }
+    }
+}
+
+impl<'d> Forecasts<'d> {
+    pub(super) fn new(checks: &'d [Check]) -> Self {
+        Self { checks: checks.iter().map(Asked::new).collect() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Takes a twin of the plan, as it is to be.
+    pub(super) fn push(&mut self, collection: Collection, planned: &Value) {
+        for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
+            rows.push(planned);
+        }
+    }
+
+    /// Takes a twin that the plan is not about, as it is.
+    pub(super) fn push_stranger(&mut self, id: &TwinId, document: &Value) {
+        let collection = collection_of(id);
+        for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
+            rows.push_stranger(id, document);
+        }
+    }
+
+    /// Returns what to ask about twins of the collections that were not seen whole. `ours` are the devices that the plan is
+    /// about, sorted.
+    pub(super) fn questions(&mut self, unseen: &[Collection], ours: &[&str]) -> Vec<Question<'d>> {
+        let mut questions = Vec::new();
+        for (check, asked) in self.checks.iter_mut().enumerate().filter(|(_, asked)| asked.unknown.is_none()) {
+            let mut too_long = false;
+            for (is_whole, rows) in [(false, Some(&asked.rows)), (true, asked.whole.as_ref())] {
+                let Some(rows) = rows.filter(|rows| unseen.contains(&rows.query.collection())) else { continue };
+                let query = rows.query;
+                let is_ours = |id: &&str| ours.binary_search(id).is_ok();
+                if query.collection() == Collection::Devices
+                    && query.device_ids().is_some_and(|ids| ids.iter().all(is_ours))
+                {
+                    continue;
+                }
+                // Totals cannot leave out strangers that were seen already.
+                let totals = if rows.strangers.is_empty() { query.remainder_without(ours) } else { None };
+                match totals.or_else(|| query.remainder()) {
+                    Some(remainder) => questions.push(Question { remainder, check, is_whole }),
+                    None => too_long = true,
+                }
+            }
+            if too_long {
+                asked.unknown = Some("what it finds among other twins would take too long a query".to_owned());
+            }
+        }
+        questions
+    }
+
+    /// Takes a row of the answer to a question. `is_ours` says of which twins the plan knows better.
+    pub(super) fn answer(
+        &mut self,
+        question: &Question<'_>,
+        row: &Value,
+        is_ours: impl Fn(&TwinId) -> bool,
+    ) -> Result<(), String> {
+        let asked = &mut self.checks[question.check];
+        let Some(rows) = (if question.is_whole { asked.whole.as_mut() } else { Some(&mut asked.rows) }) else {
+            return Ok(());
+        };
+        if let Some((device, module)) = question.remainder.names(row).map_err(|error| error.to_string())? {
+            let id = TwinId {
+                device: device.parse().map_err(|error: crate::twin::IdError| error.to_string())?,
+                module: module.map(str::parse).transpose().map_err(|error: crate::twin::IdError| error.to_string())?,
+            };
+            if is_ours(&id) || !rows.strangers.insert(id) {
+                return Ok(());
+            }
+        }
+        if let Some(row) = rows.fold.push_row(&question.remainder, row) {
+            rows.keep(row);
+        }
+        Ok(())
+    }
+
+    /// Says that a question has no whole answer.
+    pub(super) fn give_up(&mut self, question: &Question<'_>, reason: String) {
+        self.checks[question.check].unknown = Some(reason);
+    }
+
+    pub(super) fn finish(self) -> Vec<Prediction> {
+        self.checks.into_iter().map(Asked::forecast).collect()
+    }
+}
+
+/// Returns where queries find a twin.
+pub(super) fn collection_of(id: &TwinId) -> Collection {
+    if id.module.is_some() { Collection::Modules } else { Collection::Devices }
+}

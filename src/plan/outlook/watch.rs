@@ -1,0 +1,178 @@
+//! The plan's pass, watched: each live twin, and what is planned for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::forecast::{Forecasts, Question, collection_of};
+use super::writers::{Subject, Writers};
+use super::{Divergence, Outlook};
+use crate::manifest::{Body, Declarations, Origin, Selector};
+use crate::plan::{Action, Change, TwinPlan};
+use crate::query::Collection;
+use crate::twin::patch::merge;
+use crate::twin::{Lookup, Twin, TwinId, TwinPath};
+use crate::wire::twins::encode_twin;
+
+/// Finds out what a plan will lead to while it is made.
+#[derive(Debug)]
+pub struct Watch<'d> {
+    declarations: &'d Declarations,
+    forecasts: Forecasts<'d>,
+    writers: Writers,
+    diverging: BTreeMap<Diverging, (Vec<TwinId>, Vec<TwinId>)>,
+    /// Twins that were looked at and are not declared.
+    left: BTreeSet<TwinId>,
+    needs_documents: bool,
+}
+
+/// By the selector's place, what alters it, and where that is declared.
+type Diverging = (usize, Option<TwinPath>, Option<Origin>);
+
+/// A twin of the plan, looked at before it was planned for.
+#[derive(Debug)]
+pub struct Seen {
+    id: TwinId,
+    /// As a query would see it; nothing for one that the hub lacks, and where nobody needs it.
+    document: Option<Value>,
+}
+
+impl<'d> Watch<'d> {
+    /// Begins before the first twin. `declarations` are those that the plan is made of, and `subjects` the hub's
+    /// configurations.
+    pub fn new(declarations: &'d Declarations, subjects: Vec<Subject>) -> Self {
+        let forecasts = Forecasts::new(&declarations.checks);
+        let writers = Writers::new(declarations, subjects);
+        let needs_documents = !forecasts.is_empty() || writers.needs_documents() || !declarations.selectors.is_empty();
+        Self { declarations, forecasts, writers, diverging: BTreeMap::new(), left: BTreeSet::new(), needs_documents }
+    }
+
+    /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
+    /// [`Watch::planned`] wants to have, if it wants anything.
+    pub fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {
+        if let (Lookup::Found(twin), Some(declared)) = (lookup, declared) {
+            self.writers.look_at_records(&twin.tags.0, declared);
+        }
+        if !self.needs_documents {
+            return None;
+        }
+        Some(match lookup {
+            Lookup::Found(twin) => Seen { id: twin.id.clone(), document: Some(encode_twin(twin)) },
+            Lookup::Absent(id) => Seen { id: id.clone(), document: None },
+        })
+    }
+
+    /// Takes what came of it; nothing when nothing is to be done about the twin.
+    pub fn planned(&mut self, seen: Seen, plan: Option<&TwinPlan>, declared: Option<&Body>) {
+        let Seen { id, document: live } = seen;
+        if !self.declarations.twins.contains_key(&id) {
+            self.left.insert(id.clone());
+        }
+        let plan = plan.filter(|plan| plan.is_sent());
+        let mut planned = match (&live, plan) {
+            (Some(live), _) => live.clone(),
+            (None, Some(plan)) if plan.action == Action::Register => fresh(&id),
+            // The hub lacks it, and goes on lacking it.
+            (None, _) => return,
+        };
+        if let Some(plan) = plan {
+            apply(&mut planned, plan);
+            if id.module.is_none() {
+                self.compare_selections(&id, live.as_ref(), &planned, &plan.changes);
+            }
+        }
+        if let Some(declared) = declared {
+            self.writers.look(&id, &planned, declared);
+        }
+        self.forecasts.push(collection_of(&id), &planned);
+    }
+
+    /// Takes a twin that the plan is not about, and that was read all the same.
+    pub fn stranger(&mut self, twin: &Twin) {
+        if !self.forecasts.is_empty() {
+            self.forecasts.push_stranger(&twin.id, &encode_twin(twin));
+        }
+    }
+
+    fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[Change]) {
+        for (index, selector) in self.declarations.selectors.iter().enumerate() {
+            let before = live.is_some_and(|live| selector.condition.matches(live));
+            let after = selector.condition.matches(planned);
+            if before == after {
+                continue;
+            }
+            let change = changes.iter().find(|change| selector.condition.looks_at(&change.path));
+            let key = (index, change.map(|it| it.path.clone()), change.and_then(|it| it.origin.clone()));
+            let (leaving, joining) = self.diverging.entry(key).or_default();
+            if before { leaving } else { joining }.push(id.clone());
+        }
+    }
+
+    /// Returns what must be asked of the hub, for those kinds of twins of which not all were seen.
+    pub fn questions(&mut self, unseen: &[Collection]) -> Vec<Question<'d>> {
+        let declared = self.declarations.twins.keys();
+        let mut ours: Vec<&str> =
+            declared.chain(&self.left).filter(|id| id.module.is_none()).map(|id| id.device.as_str()).collect();
+        ours.sort_unstable();
+        self.forecasts.questions(unseen, &ours)
+    }
+
+    /// Takes a row of the answer to a question.
+    ///
+    /// # Errors
+    ///
+    /// When the row does not say of which twin it is.
+    pub fn answer(&mut self, question: &Question<'_>, row: &Value) -> Result<(), String> {
+        let (declared, left) = (&self.declarations.twins, &self.left);
+        self.forecasts.answer(question, row, |id| declared.contains_key(id) || left.contains(id))
+    }
+
+    /// Says that there is no whole answer to a question, and why.
+    pub fn give_up(&mut self, question: &Question<'_>, reason: String) {
+        self.forecasts.give_up(question, reason);
+    }
+
+    /// Ends the pass. What it costs is reckoned elsewhere.
+    pub fn finish(self) -> Outlook {
+        let selectors: &[Selector] = &self.declarations.selectors;
+        let diverging = self.diverging.into_iter().map(|((index, path, altered_by), (mut leaving, mut joining))| {
+            leaving.sort_unstable();
+            joining.sort_unstable();
+            let Selector { name, origin, .. } = &selectors[index];
+            Divergence { selector: name.to_string(), origin: origin.clone(), altered_by, path, leaving, joining }
+        });
+        Outlook {
+            diverging: diverging.collect(),
+            predictions: self.forecasts.finish(),
+            writers: self.writers.finish(),
+            ..Outlook::default()
+        }
+    }
+}
+
+/// A twin of a device or module that has just been created, as far as it can be known.
+fn fresh(id: &TwinId) -> Value {
+    let mut document = json!({
+        "deviceId": id.device,
+        "status": "enabled",
+        "connectionState": "Disconnected",
+        "cloudToDeviceMessageCount": 0,
+        "authenticationType": "sas",
+        "capabilities": { "iotEdge": false },
+        "tags": {},
+        "properties": { "desired": {}, "reported": {} },
+    });
+    if let Some(module) = &id.module {
+        document["moduleId"] = json!(module);
+    }
+    document
+}
+
+fn apply(document: &mut Value, plan: &TwinPlan) {
+    if let Some(tags) = document["tags"].as_object_mut() {
+        merge(tags, &plan.patch.tags);
+    }
+    if let Some(desired) = document["properties"]["desired"].as_object_mut() {
+        merge(desired, &plan.patch.desired);
+    }
+}

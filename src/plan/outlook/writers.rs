@@ -1,0 +1,270 @@
+//! Who else writes what this plan writes: configurations that target its twins, and other fleets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::forecast::collection_of;
+use super::{SharedPath, Writer};
+use crate::manifest::{Body, Declarations, FleetName, Leaf};
+use crate::plan::ownership::{RECORDS_KEY, Records};
+use crate::query::{BoundQuery, Collection, compile_condition};
+use crate::twin::value::equal;
+use crate::twin::{Object, Section, TwinId, TwinPath};
+use crate::wire::configurations::{Configuration, ContentKind, ContentPath, MODULES_PREFIX, decode_content, overlap};
+
+/// A configuration, read.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    id: String,
+    priority: i64,
+    condition: String,
+    created: String,
+    collection: Collection,
+    target: Target,
+    paths: Vec<ContentPath>,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Nobody,
+    All,
+    Those(Box<BoundQuery>),
+}
+
+impl Subject {
+    /// Reads a configuration; nothing for a deployment to edge devices, which writes no path of these.
+    ///
+    /// # Errors
+    ///
+    /// When its content or its target condition cannot be read, so that nobody knows what it writes where.
+    pub fn read(configuration: &Configuration) -> Result<Option<Self>, String> {
+        let Configuration { id, priority, target_condition, content, created_time_utc } = configuration;
+        let (kind, paths) = decode_content(content).map_err(|error| error.to_string())?;
+        let collection = match kind {
+            ContentKind::Devices => Collection::Devices,
+            ContentKind::Modules => Collection::Modules,
+            ContentKind::Edge => return Ok(None),
+        };
+        let condition = target_condition.trim();
+        let target = match condition {
+            "" => Target::Nobody,
+            "*" => Target::All,
+            condition => {
+                let bare = if collection == Collection::Modules { after_prefix(condition) } else { condition };
+                let query = compile_condition(bare, collection).map_err(|errors| {
+                    let problems: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                    format!("its target condition cannot be read: {}", problems.join("; "))
+                })?;
+                Target::Those(Box::new(query))
+            }
+        };
+        Ok(Some(Self {
+            id: id.clone(),
+            priority: *priority,
+            condition: condition.to_owned(),
+            created: created_time_utc.clone(),
+            collection,
+            target,
+            paths,
+        }))
+    }
+
+    fn targets(&self, collection: Collection, twin: &Value) -> bool {
+        self.collection == collection
+            && match &self.target {
+                Target::Nobody => false,
+                Target::All => true,
+                Target::Those(query) => query.matches(twin),
+            }
+    }
+}
+
+/// Takes away what a condition on modules begins with.
+fn after_prefix(condition: &str) -> &str {
+    let mut rest = condition;
+    for word in MODULES_PREFIX.split(' ') {
+        rest = match rest.get(..word.len()) {
+            Some(start) if start.eq_ignore_ascii_case(word) => rest[word.len()..].trim_start(),
+            _ => return condition,
+        };
+    }
+    rest
+}
+
+/// Whoever else writes, as far as twins were seen.
+#[derive(Debug)]
+pub(super) struct Writers {
+    fleet: FleetName,
+    /// The winners first. Empty where none writes what is declared.
+    subjects: Vec<Subject>,
+    /// By the place among the subjects.
+    found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
+    fleets: BTreeMap<FleetName, Theirs>,
+}
+
+#[derive(Debug, Default)]
+struct Theirs {
+    revisions: BTreeSet<String>,
+    twins: usize,
+    paths: BTreeSet<TwinPath>,
+}
+
+impl Writers {
+    pub(super) fn new(declarations: &Declarations, mut subjects: Vec<Subject>) -> Self {
+        // Of two that write one path the higher priority wins, and of equal ones the younger.
+        subjects.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.created.cmp(&a.created)));
+        if !meet(declarations, &subjects) {
+            subjects.clear();
+        }
+        let found = subjects.iter().map(|_| Default::default()).collect();
+        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new() }
+    }
+
+    /// Says whether twins have to be looked at as documents.
+    pub(super) fn needs_documents(&self) -> bool {
+        !self.subjects.is_empty()
+    }
+
+    /// Takes the tags of a declared twin, as they are.
+    pub(super) fn look_at_records(&mut self, tags: &Object, declared: &Body) {
+        let Some(Value::Object(records)) = tags.get(RECORDS_KEY) else { return };
+        if records.keys().all(|key| key == self.fleet.as_str()) {
+            return;
+        }
+        for (fleet, record) in Records::read(tags, &self.fleet).others {
+            let theirs = self.fleets.entry(fleet).or_default();
+            theirs.twins += 1;
+            if !record.revision.is_empty() && !theirs.revisions.contains(&record.revision) {
+                theirs.revisions.insert(record.revision);
+            }
+            for leaf in &declared.leaves {
+                if record.owns.keys().any(|owned| owned.overlaps(&leaf.path)) {
+                    theirs.paths.insert(leaf.path.clone());
+                }
+            }
+        }
+    }
+
+    /// Takes a declared twin, as it is to be.
+    pub(super) fn look(&mut self, id: &TwinId, planned: &Value, declared: &Body) {
+        let collection = collection_of(id);
+        let mut taken: Vec<&ContentPath> = Vec::new();
+        for (subject, (paths, twins)) in self.subjects.iter().zip(&mut self.found) {
+            if !subject.targets(collection, planned) {
+                continue;
+            }
+            let mut shares = false;
+            for path in &subject.paths {
+                if taken.iter().any(|other| overlap(&other.keys, &path.keys)) {
+                    continue;
+                }
+                taken.push(path);
+                let theirs = twin_path(path);
+                for leaf in declared.leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
+                    shares = true;
+                    let agree = agree(leaf, path);
+                    paths.insert(SharedPath { declared: leaf.path.clone(), theirs: theirs.clone(), agree });
+                }
+            }
+            if shares {
+                twins.push(id.clone());
+            }
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Writer> {
+        let mut writers = Vec::new();
+        for (subject, (paths, mut twins)) in self.subjects.into_iter().zip(self.found) {
+            if paths.is_empty() {
+                continue;
+            }
+            twins.sort_unstable();
+            let Subject { id, priority, condition, .. } = subject;
+            writers.push(Writer::Configuration { id, priority, condition, paths: paths.into_iter().collect(), twins });
+        }
+        for (fleet, Theirs { revisions, twins, paths }) in self.fleets {
+            let (revisions, paths) = (revisions.into_iter().collect(), paths.into_iter().collect());
+            writers.push(Writer::Fleet { fleet, revisions, twins, paths });
+        }
+        writers
+    }
+}
+
+/// Says whether some configuration writes some declared path, whatever it targets.
+fn meet(declarations: &Declarations, subjects: &[Subject]) -> bool {
+    let theirs: Vec<TwinPath> = subjects.iter().flat_map(|subject| &subject.paths).map(twin_path).collect();
+    if theirs.is_empty() {
+        return false;
+    }
+    let mut seen = BTreeSet::new();
+    declarations.twins.values().any(|declaration| {
+        seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
+            && declaration.body.leaves.iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
+    })
+}
+
+fn twin_path(path: &ContentPath) -> TwinPath {
+    path.keys.iter().fold(TwinPath::section_root(Section::Desired), |path, key| path.child(key))
+}
+
+/// Says whether a configuration's value is what is declared, where the two meet.
+fn agree(leaf: &Leaf, path: &ContentPath) -> bool {
+    // A configuration that writes into what is declared to be one value does not leave it so.
+    let mut keys = leaf.path.keys();
+    for key in &path.keys {
+        if keys.next() != Some(key) {
+            return false;
+        }
+    }
+    let mut theirs = Some(&path.value);
+    for key in keys {
+        theirs = theirs.and_then(|value| value.as_object()?.get(key));
+    }
+    match (&leaf.value, theirs) {
+        (Some(declared), Some(theirs)) => equal(declared, theirs),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_agree_where_they_meet() {
+        for (declared, value, keys, theirs, expected) in [
+            ("desired.a", Some(json!(1)), "a", json!(1.0), true),
+            ("desired.a", Some(json!(1)), "a", json!(2), false),
+            ("desired.a", None, "a", json!(2), false),
+            ("desired.a.b", Some(json!(1)), "a", json!({"b": 1, "c": 2}), true),
+            ("desired.a.b", Some(json!(1)), "a", json!({"c": 2}), false),
+            ("desired.a.b", None, "a", json!({"c": 2}), true),
+            ("desired.a.b", Some(json!(1)), "a", json!(7), false),
+            ("desired.a", Some(json!([1])), "a.b", json!(1), false),
+            ("desired.a", Some(json!({})), "a.b", json!(1), false),
+            ("desired.a", Some(json!(1)), "", json!({"a": 1}), true),
+        ] {
+            let origin = crate::manifest::Origin { file: "f".into(), line: 1, layer: crate::manifest::Layer::Device };
+            let leaf = Leaf { path: declared.parse().expect("a path"), value, origin };
+            let keys: Vec<String> = keys.split_terminator('.').map(str::to_owned).collect();
+            let path = ContentPath { keys, value: theirs };
+            assert_eq!(agree(&leaf, &path), expected, "{leaf:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn conditions() {
+        for (condition, expected) in [
+            ("FROM devices.modules WHERE deviceId = 'a'", "deviceId = 'a'"),
+            ("from  devices.modules\nwhere deviceId = 'a'", "deviceId = 'a'"),
+            ("deviceId = 'a'", "deviceId = 'a'"),
+            ("FROM devices WHERE deviceId = 'a'", "FROM devices WHERE deviceId = 'a'"),
+        ] {
+            assert_eq!(after_prefix(condition), expected);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A plan from a hub: all that is asked of it, in which order, and what becomes of the answers.
+//!
+//! Owns the order alone. What is read of the fleet is `survey`'s, who is in which selection `selection`'s, and what follows
+//! from all of it `plan`'s. Read [`make`].
+
+use std::collections::BTreeSet;
+
+use futures_util::future;
+
+use crate::client::{Error, HubClient};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{Declarations, Selection};
+use crate::plan::outlook::cost::{Throttles, cost};
+use crate::plan::outlook::{Question, Subject};
+use crate::plan::{Plan, PlanContext, Planner, ReadBy, Watch};
+use crate::selection::{self, Membership};
+use crate::survey::{Survey, get_all, survey};
+use crate::twin::{Section, TwinId};
+use crate::wire::query::MAX_PAGE;
+
+/// How many pages one question may take that a check asks about twins which the plan does not read: half a minute on an S1
+/// hub of one unit, which takes 20 queries a minute.
+const PAGES: usize = 10;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanningError {
+    /// The hub did not answer, or not so that it makes sense.
+    #[error(transparent)]
+    Hub(#[from] Error),
+    /// What the selectors found cannot be declared.
+    #[error("what the selectors found cannot be declared")]
+    Selection(Vec<Diagnostic>),
+}
+
+/// How a plan is made, beside what it is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Requests at once.
+    pub concurrency: usize,
+    /// What times and messages are reckoned by.
+    pub throttles: Throttles,
+}
+
+/// Reads the live twins, plans, and finds out what the plan will lead to. Writes nothing to the hub.
+///
+/// `progress` is told how many twins have been read.
+pub async fn make(
+    client: &HubClient,
+    declarations: &Declarations,
+    context: PlanContext,
+    options: &Options,
+    progress: &mut (dyn FnMut(usize) + Send),
+) -> Result<Plan, PlanningError> {
+    let before = client.usage();
+    let (selections, (subjects, unread)) =
+        future::try_join(selections(client, declarations), subjects(client, declarations)).await?;
+    let selected = match selections {
+        Some(selections) => Some(declarations.select(selections).map_err(PlanningError::Selection)?),
+        None => None,
+    };
+    let current = selected.as_ref().unwrap_or(declarations);
+    let mut membership = Membership::new(current).map_err(PlanningError::Selection)?;
+    let mut watch = Watch::new(current, subjects);
+    let mut planner = Planner::new(current, context.clone());
+    let pass = Survey {
+        client,
+        planner: &mut planner,
+        watch: &mut watch,
+        membership: &mut membership,
+        declarations: current,
+        concurrency: options.concurrency,
+    };
+    let surveyed = survey(pass, progress).await?;
+    let mut plan = planner.finish(surveyed.read);
+    let misplaced = membership.misplaced();
+    if !misplaced.is_empty() {
+        let corrected = declarations.select(membership.corrected()).map_err(PlanningError::Selection)?;
+        let rest = replan(client, &corrected, context, &misplaced, &mut watch, options.concurrency).await?;
+        plan.take_over(rest);
+    }
+    for question in watch.questions(&surveyed.unseen) {
+        answer(client, &mut watch, &question).await?;
+    }
+    plan.outlook = watch.finish();
+    plan.outlook.unread = unread;
+    // What the manifest says does not change with what its selectors find.
+    plan.manifest = declarations.digest.clone();
+    plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), &options.throttles));
+    Ok(plan)
+}
+
+async fn selections(client: &HubClient, declarations: &Declarations) -> Result<Option<Vec<Selection>>, Error> {
+    if declarations.selectors.is_empty() {
+        return Ok(None);
+    }
+    selection::ask(client, declarations).await.map(Some)
+}
+
+/// Reads the hub's configurations, where one could write what is declared; and says what of them cannot be read.
+async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Vec<Subject>, Vec<String>), Error> {
+    let mut unread = Vec::new();
+    let mut subjects = Vec::new();
+    if !declares_desired(declarations) {
+        return Ok((subjects, unread));
+    }
+    match client.configurations().await {
+        Ok(configurations) => {
+            for configuration in configurations {
+                match Subject::read(&configuration) {
+                    Ok(subject) => subjects.extend(subject),
+                    Err(problem) => unread.push(format!("the configuration {}: {problem}", configuration.id)),
+                }
+            }
+        }
+        // A policy that plans and applies twins need not have the right.
+        Err(error @ (Error::Unauthorized { .. } | Error::Refused { .. } | Error::NotFound { .. })) => {
+            unread.push(format!("the hub's configurations were not read: {error}"));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok((subjects, unread))
+}
+
+fn declares_desired(declarations: &Declarations) -> bool {
+    let mut seen = BTreeSet::new();
+    !declarations.selectors.is_empty()
+        || declarations.twins.values().any(|declaration| {
+            seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
+                && declaration.body.leaves.iter().any(|leaf| leaf.path.section() == Section::Desired)
+        })
+}
+
+/// Plans again for devices that belong into other selections than a query said.
+async fn replan(
+    client: &HubClient,
+    declarations: &Declarations,
+    context: PlanContext,
+    ids: &BTreeSet<TwinId>,
+    watch: &mut Watch<'_>,
+    concurrency: usize,
+) -> Result<Plan, Error> {
+    let mut planner = Planner::new(declarations, context).restricted_to(ids);
+    get_all(client, ids.iter().cloned(), concurrency, &mut |lookup| {
+        let id = lookup.id();
+        let body = declarations.twins.get(id).map(|declaration| declaration.body.clone());
+        let seen = watch.look(&lookup, body.as_deref());
+        let plan = planner.push(lookup);
+        if let Some(seen) = seen {
+            watch.planned(seen, plan, body.as_deref());
+        }
+    })
+    .await?;
+    Ok(planner.finish(ReadBy::Get))
+}
+
+/// Asks what a check has to know of twins that were not read, unless that takes too long.
+async fn answer(client: &HubClient, watch: &mut Watch<'_>, question: &Question<'_>) -> Result<(), Error> {
+    let mut pages = client.query(question.text(), MAX_PAGE);
+    let mut count = 0;
+    while let Some(page) = pages.next().await? {
+        count += 1;
+        if count > PAGES {
+            let reason = format!("it looks at more twins of the hub than {PAGES} pages of a query list");
+            watch.give_up(question, reason);
+            return Ok(());
+        }
+        for row in &page.rows {
+            watch.answer(question, row).map_err(|problem| pages.nonsense(problem))?;
+        }
+    }
+    Ok(())
+}

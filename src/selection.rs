@@ -1,0 +1,159 @@
+//! Which devices the manifest's selectors find: asked once by query, and held against each twin that is read.
+//!
+//! A query's answer lags (docs: IoT Hub query language), so that it serves to find devices and decides about none: whether one
+//! is in a selection is decided by its own twin, the very one that it is planned by, and to be taken out it takes a GET. What
+//! the selections are laid into is `manifest`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::client::{Error, HubClient};
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{Body, Declarations, Layer, Ownership, Selection, Selector};
+use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, value_hash};
+use crate::twin::{DeviceId, Lookup, Twin, TwinId, TwinPath};
+use crate::wire::query::MAX_PAGE;
+use crate::wire::twins::encode_twin;
+
+/// Asks the hub each selector's query.
+pub async fn ask(client: &HubClient, declarations: &Declarations) -> Result<Vec<Selection>, Error> {
+    let mut selections = Vec::with_capacity(declarations.selectors.len());
+    for selector in &declarations.selectors {
+        let condition = selector.condition.text();
+        let mut pages = client.query(&format!("SELECT deviceId FROM devices WHERE {condition}"), MAX_PAGE);
+        let mut ids = BTreeSet::new();
+        while let Some(page) = pages.next().await? {
+            for row in page.rows {
+                let id = row.get("deviceId").and_then(|id| id.as_str());
+                let id = id.ok_or_else(|| pages.nonsense("a row has no deviceId"))?;
+                ids.insert(TwinId::device(id.parse::<DeviceId>().map_err(|error| pages.nonsense(error))?));
+            }
+        }
+        selections.push(selection(selector, ids));
+    }
+    Ok(selections)
+}
+
+fn selection(selector: &Selector, ids: BTreeSet<TwinId>) -> Selection {
+    Selection {
+        name: selector.name.clone(),
+        condition: selector.condition.text().to_owned(),
+        ids: ids.into_iter().collect(),
+        origin: selector.origin.clone(),
+    }
+}
+
+/// Who is in which selection, as the declarations have it, and who should be.
+#[derive(Debug)]
+pub struct Membership<'d> {
+    declarations: &'d Declarations,
+    /// What each selector declares.
+    paths: Vec<BTreeSet<TwinPath>>,
+    /// Devices whose twins say otherwise, and in which selections they are by them.
+    misplaced: BTreeMap<TwinId, Vec<bool>>,
+}
+
+impl<'d> Membership<'d> {
+    /// Takes declarations into which the selections are laid already.
+    pub fn new(declarations: &'d Declarations) -> Result<Self, Vec<Diagnostic>> {
+        let paths =
+            (0..declarations.selectors.len()).map(|index| paths_of(declarations, index)).collect::<Result<_, _>>();
+        Ok(Self { declarations, paths: paths?, misplaced: BTreeMap::new() })
+    }
+
+    /// Says whether there is anything to be in.
+    pub fn is_empty(&self) -> bool {
+        self.declarations.selectors.is_empty()
+    }
+
+    fn declared(&self, id: &TwinId) -> Vec<bool> {
+        let selections = self.declarations.selections.iter();
+        selections.map(|selection| selection.ids.binary_search(id).is_ok()).collect()
+    }
+
+    fn by_twin(&self, twin: &Twin) -> Vec<bool> {
+        let document = encode_twin(twin);
+        self.declarations.selectors.iter().map(|selector| selector.condition.matches(&document)).collect()
+    }
+
+    /// Takes the word of a GET. Says whether the declarations have the device in other selections, so that it must not be
+    /// planned by them.
+    pub fn settle(&mut self, lookup: &Lookup) -> bool {
+        let id = lookup.id();
+        if self.is_empty() || id.module.is_some() {
+            return false;
+        }
+        let found = match lookup {
+            Lookup::Found(twin) => self.by_twin(twin),
+            // Queries list devices that are gone.
+            Lookup::Absent(_) => vec![false; self.declarations.selectors.len()],
+        };
+        let is_misplaced = self.declared(id) != found;
+        if is_misplaced {
+            self.misplaced.insert(id.clone(), found);
+        }
+        is_misplaced
+    }
+
+    /// Says whether a twin that a query listed has to be asked for by GET before it is known in which selections it is: the
+    /// two queries contradict each other, or its record owns what a selector declares that it is no more in.
+    pub fn is_doubtful(&self, twin: &Twin) -> bool {
+        if self.is_empty() || twin.id.module.is_some() {
+            return false;
+        }
+        let declared = self.declared(&twin.id);
+        declared != self.by_twin(twin)
+            || self.declarations.ownership == Ownership::Record && self.was_in_another(twin, &declared)
+    }
+
+    fn was_in_another(&self, twin: &Twin, declared: &[bool]) -> bool {
+        let record = twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(self.declarations.fleet.as_str()));
+        let Some(Ok(record)) = record.map(OwnershipRecord::read) else { return false };
+        let body = self.declarations.twins.get(&twin.id).map(|declaration| &*declaration.body);
+        let others = self.paths.iter().zip(declared).filter(|(_, is_in)| !**is_in).flat_map(|(paths, _)| paths);
+        others.into_iter().any(|path| {
+            record.owns.get(path).is_some_and(|applied| hash_declared(body, path).is_none_or(|hash| hash != *applied))
+        })
+    }
+
+    /// Returns the devices that belong elsewhere than the declarations have them.
+    pub fn misplaced(&self) -> BTreeSet<TwinId> {
+        self.misplaced.keys().cloned().collect()
+    }
+
+    /// Returns the selections as the twins say they are.
+    pub fn corrected(&self) -> Vec<Selection> {
+        let all = self.declarations.selectors.iter().zip(&self.declarations.selections).enumerate();
+        all.map(|(index, (selector, selection_before))| {
+            let mut ids: BTreeSet<TwinId> = selection_before.ids.iter().cloned().collect();
+            for (id, found) in &self.misplaced {
+                if found[index] {
+                    ids.insert(id.clone());
+                } else {
+                    ids.remove(id);
+                }
+            }
+            selection(selector, ids)
+        })
+        .collect()
+    }
+}
+
+fn hash_declared(body: Option<&Body>, path: &TwinPath) -> Option<u16> {
+    let leaves = &body?.leaves;
+    let at = leaves.binary_search_by(|leaf| leaf.path.cmp(path)).ok()?;
+    Some(value_hash(leaves[at].value.as_ref()))
+}
+
+/// Returns what one selector declares: what it lays over the defaults of a device that nobody else declares.
+fn paths_of(declarations: &Declarations, index: usize) -> Result<BTreeSet<TwinPath>, Vec<Diagnostic>> {
+    let nobody = TwinId::device("-".parse::<DeviceId>().map_err(|_| Vec::new())?);
+    let selections =
+        declarations.selectors.iter().enumerate().map(|(at, selector)| {
+            selection(selector, if at == index { [nobody.clone()].into() } else { BTreeSet::new() })
+        });
+    let probe = declarations.select(selections.collect())?;
+    let body = probe.twins.get(&nobody).map(|declaration| declaration.body.clone()).unwrap_or_default();
+    let name = &declarations.selectors[index].name;
+    let of_selector = |layer: &Layer| matches!(layer, Layer::Selector(selector) if selector == name);
+    Ok(body.leaves.iter().filter(|leaf| of_selector(&leaf.origin.layer)).map(|leaf| leaf.path.clone()).collect())
+}
