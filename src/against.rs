@@ -173,12 +173,13 @@ fn checks(before: &[Check], after: &[Check]) -> Vec<CheckChange> {
 }
 
 fn same(a: &Check, b: &Check) -> bool {
-    let Check { name, query, expect, within, severity } = a;
+    let Check { name, query, expect, within, severity, gate } = a;
     *name == b.name
         && query.text() == b.query.text()
         && *expect == b.expect
         && *within == b.within
         && *severity == b.severity
+        && *gate == b.gate
 }
 
 /// Clusters in the making.

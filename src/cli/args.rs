@@ -489,14 +489,18 @@ A rule says which requests, what happens, and how often:
   PATCH,PUT  /twins/*        429          20%
   GET        /twins/press-*  503          first 3
   *          /devices/query  half         every 5th
+  MQTT       twin/patch      429          10%
   *          *               slow 20ms..2s
   seed 7
 
 Methods: one, several with commas, or * for all. Paths: * for any; within one, * stands for any
 characters but /, and ** for any at all. What happens: a status from 400 to 599; reset-before or
 reset-after (the connection breaks before or after the request is done); slow TIME or slow
-TIME..TIME; half (half of the answer comes); garbage (the answer is nonsense). How often: a share
-by chance, first N, every Nth, or nothing for always.
+TIME..TIME; half (half of the answer comes); garbage (the answer is nonsense); no-answer (it is
+done, and nothing comes). How often: a share by chance, first N, every Nth, or nothing for always.
+
+The method MQTT is what devices ask for, with the paths connect, twin/get, twin/patch, telemetry,
+method, subscribe and unsubscribe; /devices/ID/connect and so on for one device alone.
 
 A rule ends with its line or with `;`, and a word that begins with # begins a comment. The first
 rule that is due decides; slow ones let the next go on. The seed makes chance repeatable.

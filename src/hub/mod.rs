@@ -135,7 +135,11 @@
 //! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
 //!   only operations that are charged are refused.
 //! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
-//! - What devices do over MQTT is neither throttled nor charged.
+//! - A device's CONNECT that is throttled is code 3, a twin request 429 with `ThrottlingException`; telemetry ends the
+//!   connection. Each client's requests are done in their order, so one that waits holds up the next, but no ping.
+//! - Devices are charged the properties that a twin request answers with, the patch that they report, each notification that
+//!   is written to them, and a message's payload and properties. They connect and are notified when the quota is used up, too;
+//!   whatever else is charged then ends the connection.
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
@@ -147,6 +151,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod admission;
 mod background;
 mod bulk;
 mod ca;

@@ -1,4 +1,5 @@
-//! What each request of the service API counts as: for throttles, for the daily quota, for Entra's data actions, by tier.
+//! What each request of the service API, and each thing that devices do, counts as: for throttles, for the daily quota, for
+//! Entra's data actions, by tier.
 
 use http::Method;
 
@@ -19,10 +20,14 @@ pub enum Class {
     Configurations,
     /// Direct methods, counted in KB, in steps of 4.
     DirectMethods,
+    /// New ones.
+    DeviceConnections,
+    /// Device-to-cloud messages, of any size.
+    Telemetry,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::IdentityRegistry,
         Self::Queries,
         Self::TwinReads,
@@ -30,6 +35,8 @@ impl Class {
         Self::Jobs,
         Self::Configurations,
         Self::DirectMethods,
+        Self::DeviceConnections,
+        Self::Telemetry,
     ];
 }
 
@@ -161,12 +168,22 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
     })
 }
 
-fn basic(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
+/// A device or module connects.
+pub(super) const DEVICE_CONNECTION: Operation =
+    basic("DeviceConnection", Class::DeviceConnections, Charge::Nothing, &[]);
+/// A device or module reads its twin. What it costs is its answer's, as on the service side.
+pub(super) const DEVICE_TWIN_READ: Operation = standard("TwinRead", Class::TwinReads, Charge::Answer, &[]);
+/// A device or module reports.
+pub(super) const DEVICE_TWIN_UPDATE: Operation = standard("TwinUpdate", Class::TwinUpdates, Charge::Request, &[]);
+/// A device or module sends a message.
+pub(super) const TELEMETRY: Operation = basic("Telemetry", Class::Telemetry, Charge::Request, &[]);
+
+const fn basic(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
     Operation { kind, class, charge, actions, standard_only: false }
 }
 
-fn standard(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
-    Operation { standard_only: true, ..basic(kind, class, charge, actions) }
+const fn standard(kind: &'static str, class: Class, charge: Charge, actions: &'static [DataAction]) -> Operation {
+    Operation { kind, class, charge, actions, standard_only: true }
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Policies};
+use super::admission::Admission;
 use super::background::{Background, Rhythm};
 use super::ca::Authority;
 use super::entra::Entra;
 use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
-use super::mqtt::{self, Front};
+use super::mqtt::{self, Front, Gate};
 use super::request_log::{self, RequestObserver};
 use super::service::web_socket::{self, ClientCertificate};
 use super::service::{Misbehaviour, Service};
@@ -272,7 +273,10 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
     let (shutdown, stopping) = watch::channel(false);
+    let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
+    let admission = limits.map(|limits| Arc::new(Admission::new(limits)));
     let (front, devices) = Front::new(live.clone(), access.clone(), stopping.clone());
+    let front = front.behind(Gate::new(misbehaviour.clone(), admission.clone()));
     if let Some((listener, _)) = mqtt {
         let mut tls = tls.clone();
         // Its clients offer no protocol, or their own name for MQTT.
@@ -280,9 +284,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         let tls = TlsAcceptor::from(Arc::new(tls));
         tokio::spawn(mqtt::listener::accept(listener, tls, front.clone(), stopping.clone()));
     }
-    let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
     let background = Background::start(&live, Rhythm { evaluate_configurations });
-    let service = Service::new(live, access, front, active_jobs, limits, misbehaviour.clone(), observers);
+    let service = Service::new(live, access, front, active_jobs, admission, misbehaviour.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
     let accepting = tokio::spawn(accept(listener, tls, service, background, devices, stopping));
     Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })

@@ -1,5 +1,5 @@
 //! The limits of a tier: throttles that first delay and then refuse, and a daily quota. Time is an argument; who is delayed
-//! waits in `service`.
+//! waits in `service` or in `mqtt`.
 //!
 //! Read [`Limits`] first, then `Throttle::admit`.
 
@@ -168,6 +168,9 @@ impl Limits {
             (Class::DirectMethods, Size::One) => 160.0 * units,
             (Class::DirectMethods, Size::Two) => 480.0 * units,
             (Class::DirectMethods, Size::Three) => 24.0 * 1024.0 * units,
+            (Class::DeviceConnections | Class::Telemetry, Size::One) => higher(100.0, 12.0),
+            (Class::DeviceConnections | Class::Telemetry, Size::Two) => 120.0 * units,
+            (Class::DeviceConnections | Class::Telemetry, Size::Three) => 6000.0 * units,
         }
     }
 
@@ -297,16 +300,27 @@ mod tests {
         operation::of(&Method::from_bytes(method.as_bytes()).expect("a method"), path).expect("an operation")
     }
 
-    /// The public table; each row for one unit and for twenty, by the minute (direct methods in KB by the second).
+    /// The public table; each row for one unit and for twenty, by the minute (direct methods in KB by the second; connections
+    /// and messages of devices by the second).
     #[test]
     fn rates() {
         use Class::*;
         use Tier::*;
-        for (tier, registry, queries, reads, updates, jobs, configurations, methods) in [
-            (F1, [100; 2], [20; 2], [6000; 2], [3000; 2], [100; 2], [20; 2], [160; 2]),
-            (B1, [100, 2000], [20, 400], [6000; 2], [3000; 2], [100, 2000], [20, 400], [160, 3200]),
-            (S1, [100, 2000], [20, 400], [6000; 2], [3000; 2], [100, 2000], [20, 400], [160, 3200]),
-            (S2, [100, 2000], [20, 400], [6000, 12_000], [3000, 6000], [100, 2000], [20, 400], [480, 9600]),
+        for (tier, registry, queries, reads, updates, jobs, configurations, methods, devices) in [
+            (F1, [100; 2], [20; 2], [6000; 2], [3000; 2], [100; 2], [20; 2], [160; 2], [100; 2]),
+            (B1, [100, 2000], [20, 400], [6000; 2], [3000; 2], [100, 2000], [20, 400], [160, 3200], [100, 240]),
+            (S1, [100, 2000], [20, 400], [6000; 2], [3000; 2], [100, 2000], [20, 400], [160, 3200], [100, 240]),
+            (
+                S2,
+                [100, 2000],
+                [20, 400],
+                [6000, 12_000],
+                [3000, 6000],
+                [100, 2000],
+                [20, 400],
+                [480, 9600],
+                [120, 2400],
+            ),
             (
                 S3,
                 [5000, 50_000],
@@ -316,6 +330,7 @@ mod tests {
                 [5000, 50_000],
                 [20, 200],
                 [24_576, 245_760],
+                [6000, 60_000],
             ),
         ] {
             for (at, units) in [1, 20.min(tier.max_units())].into_iter().enumerate() {
@@ -328,6 +343,8 @@ mod tests {
                     (Jobs, jobs),
                     (Configurations, configurations),
                     (DirectMethods, methods.map(|per_second| per_second * 60)),
+                    (DeviceConnections, devices.map(|per_second| per_second * 60)),
+                    (Telemetry, devices.map(|per_second| per_second * 60)),
                 ] {
                     let rate = (limits.rate(class) * 60.0).round();
                     assert_eq!(rate, f64::from(expected[at]), "{tier} {units} {class:?}");

@@ -236,6 +236,12 @@ pub fn encode_numbered_body(code: ErrorCode, text: &str, tracking_id: &str, time
     json!({ "errorCode": code.number(), "trackingId": tracking_id, "message": text, "timestampUtc": timestamp_utc })
 }
 
+/// Writes a body for a status that has no code of its own, or one without a number: what reads the number alone must find one.
+pub fn encode_body_of_number(status: u16, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
+    let number = u32::from(status) * 1000;
+    json!({ "errorCode": number, "trackingId": tracking_id, "message": text, "timestampUtc": timestamp_utc })
+}
+
 /// Writes the body that direct methods answer with when it is about the device: a numbered one as a text in the other.
 pub fn encode_nested_body(code: ErrorCode, text: &str, tracking_id: &str, timestamp_utc: &str) -> Value {
     let mut inner = encode_numbered_body(code, text, tracking_id, timestamp_utc);

@@ -1,4 +1,4 @@
-//! Misbehaviour that one may ask the hub for, to see what a client makes of it.
+//! Misbehaviour that one may ask the hub for, to see what a client makes of it, be it one of the service API or a device.
 //!
 //! A [`FaultSpec`] is rules in a small language of its own: which requests, what happens to them, how often. Rules are tried
 //! in their order. Each counts the requests that it is for; the first that is due decides what happens, and a `slow` that is due
@@ -10,16 +10,21 @@
 //! GET           /twins/press-*      503            first 3
 //! *             /devices/query      half           every 5th
 //! PATCH         *                   reset-after    5%
+//! MQTT          twin/patch          429            10%
+//! MQTT          /devices/press-*/connect  503      first 3
 //! *             *                   slow 20ms..2s
 //! seed 7
 //! ```
 //!
-//! - *methods*: one, or several with commas between, or `*` for all.
+//! - *methods*: one, or several with commas between, or `*` for all. `MQTT` is whatever a device or module asks for.
 //! - *path*: `*` for any, or one that begins with `/`, in which `*` stands for any characters of one segment and `**` for any
-//!   at all. It is compared with the request's path with its escapes resolved and without a slash at its end.
+//!   at all. It is compared with the request's path with its escapes resolved and without a slash at its end. What is asked for
+//!   over MQTT has the path `/devices/ID/WHAT`, of a module `/devices/ID/modules/ID/WHAT`, with one of [`MQTT_ROUTES`] for
+//!   `WHAT`; that alone, without a slash before it, is the path of everybody's.
 //! - *what*: a status from 400 to 599 in place of doing what was asked; `reset-before` and `reset-after`, the connection breaks
 //!   (HTTP/2: the stream) before or after it is done; `slow TIME` or `slow TIME..TIME`; `half`, it is done and half of the
-//!   answer comes; `garbage`, it is done and the answer's body is nonsense.
+//!   answer comes; `garbage`, it is done and the answer's body is nonsense; `no-answer`, it is done and nothing comes. What
+//!   these are over MQTT is said in `mqtt::gate`.
 //! - *how often*: `P%` by chance, `first N`, `every Nth`, or always when nothing is said.
 //!
 //! Rules end with their line or with a `;` after them, and a word that begins with `#` begins a comment. The last `seed N`
@@ -34,7 +39,14 @@ use std::time::Duration;
 use http::Method;
 
 use crate::diagnostic::{Diagnostic, Source};
+use crate::twin::TwinId;
 use crate::wire::faults::{FaultsReport, RuleReport};
+
+/// The method of rules for what devices do.
+pub(super) const MQTT: &str = "MQTT";
+/// What there is to do over MQTT, as paths have it.
+pub(super) const MQTT_ROUTES: [&str; 7] =
+    ["connect", "twin/get", "twin/patch", "telemetry", "method", "subscribe", "unsubscribe"];
 
 /// Rules and their seed. Its text is the language that it is read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,7 +86,7 @@ impl fmt::Display for FaultSpec {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
     /// None for all.
-    methods: Vec<Method>,
+    methods: Vec<&'static str>,
     path: Pattern,
     fault: Fault,
     when: When,
@@ -84,7 +96,7 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.methods.as_slice() {
             [] => f.write_str("*")?,
-            methods => f.write_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(","))?,
+            methods => f.write_str(&methods.join(","))?,
         }
         write!(f, " {} {}", self.path.0, self.fault)?;
         match self.when {
@@ -102,6 +114,7 @@ enum Fault {
     Slow(Duration, Duration),
     Half,
     Garbage,
+    NoAnswer,
 }
 
 impl fmt::Display for Fault {
@@ -114,6 +127,7 @@ impl fmt::Display for Fault {
             Self::Slow(least, most) => write!(f, "slow {}ms..{}ms", least.as_millis(), most.as_millis()),
             Self::Half => f.write_str("half"),
             Self::Garbage => f.write_str("garbage"),
+            Self::NoAnswer => f.write_str("no-answer"),
         }
     }
 }
@@ -150,13 +164,18 @@ impl fmt::Display for When {
     }
 }
 
-/// `*` for any path, or a path with `*` and `**` in it.
+/// `*` for any path, a path with `*` and `**` in it, or what somebody does over MQTT, whoever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern(String);
 
 impl Pattern {
     fn matches(&self, path: &str) -> bool {
-        self.0 == "*" || glob(self.0.as_bytes(), path.as_bytes())
+        match self.0.as_str() {
+            "*" => true,
+            pattern if pattern.starts_with('/') => glob(pattern.as_bytes(), path.as_bytes()),
+            // No id has a slash, and so the path's last part is this and nobody's name.
+            route => path.strip_suffix(route).is_some_and(|before| before.ends_with('/')),
+        }
     }
 }
 
@@ -206,6 +225,7 @@ pub(super) enum Ill {
     Half,
     /// Which nonsense, by a number.
     Garbage(u64),
+    NoAnswer,
 }
 
 impl Ill {
@@ -217,6 +237,7 @@ impl Ill {
             Self::ResetAfter => Fault::ResetAfter.to_string(),
             Self::Half => Fault::Half.to_string(),
             Self::Garbage(_) => Fault::Garbage.to_string(),
+            Self::NoAnswer => Fault::NoAnswer.to_string(),
         }
     }
 }
@@ -240,13 +261,25 @@ impl Faults {
         Self { spec, counts }
     }
 
-    /// Says what happens to the next request; `path` is as it came.
+    /// Says what happens to the next request over HTTP; `path` is as it came.
     pub(super) fn meet(&mut self, method: &Method, path: &str) -> Mishap {
         let path = crate::wire::decode_segment(path).unwrap_or_else(|| path.to_owned());
-        let path = if path.len() > 1 { path.trim_end_matches('/') } else { &path };
+        self.meet_decoded(method.as_str(), if path.len() > 1 { path.trim_end_matches('/') } else { &path })
+    }
+
+    /// Says what happens to the next thing that a device asks for.
+    pub(super) fn meet_mqtt(&mut self, id: &TwinId, route: &str) -> Mishap {
+        let path = match &id.module {
+            None => format!("/devices/{}/{route}", id.device),
+            Some(module) => format!("/devices/{}/modules/{module}/{route}", id.device),
+        };
+        self.meet_decoded(MQTT, &path)
+    }
+
+    fn meet_decoded(&mut self, method: &str, path: &str) -> Mishap {
         let mut mishap = Mishap::default();
         for (at, (rule, count)) in self.spec.rules.iter().zip(&mut self.counts).enumerate() {
-            if !(rule.methods.is_empty() || rule.methods.contains(method)) || !rule.path.matches(path) {
+            if !(rule.methods.is_empty() || rule.methods.contains(&method)) || !rule.path.matches(path) {
                 continue;
             }
             count.matched += 1;
@@ -271,6 +304,7 @@ impl Faults {
                 Fault::ResetAfter => Ill::ResetAfter,
                 Fault::Half => Ill::Half,
                 Fault::Garbage => Ill::Garbage(draw(1)),
+                Fault::NoAnswer => Ill::NoAnswer,
             });
             break;
         }
@@ -335,6 +369,11 @@ mod tests {
             ("/twins/a", "/twins/ab", false),
             ("/twins/ab", "/twins/a", false),
             ("/**", "/", true),
+            ("twin/get", "/devices/d/twin/get", true),
+            ("twin/get", "/devices/d/modules/m/twin/get", true),
+            ("connect", "/devices/connect/telemetry", false),
+            ("connect", "/devices/reconnect", false),
+            ("/devices/*/connect", "/devices/d/modules/m/connect", false),
         ] {
             assert_eq!(Pattern(pattern.to_owned()).matches(path), expected, "{pattern} {path}");
         }
@@ -363,6 +402,27 @@ mod tests {
                 (0..10).map(|_| if faults.meet(&get, "/twins/a%23b/").ill.is_some() { 'x' } else { '.' }).collect();
             assert_eq!(met, expected, "{rules}");
         }
+    }
+
+    #[test]
+    fn which_devices_and_what_they_do() {
+        for (rule, id, route, expected) in [
+            ("MQTT * 503", "d", "connect", true),
+            ("* * 503", "d", "connect", true),
+            ("GET,PATCH * 503", "d", "connect", false),
+            ("GET,MQTT * 503", "d", "connect", true),
+            ("MQTT twin/get 503", "d", "twin/get", true),
+            ("* twin/get 503", "d/m", "twin/get", true),
+            ("MQTT twin/get 503", "d", "twin/patch", false),
+            ("MQTT /devices/press-*/** 503", "press-1/m", "telemetry", true),
+            ("MQTT /devices/press-*/telemetry 503", "press-1/m", "telemetry", false),
+            // Ids have no escapes here.
+            ("MQTT /devices/a%23b/connect 503", "a%23b", "connect", true),
+        ] {
+            let met = Faults::new(spec(rule)).meet_mqtt(&id.parse().expect(id), route);
+            assert_eq!(met.ill.is_some(), expected, "{rule} {id} {route}");
+        }
+        assert_eq!(Faults::new(spec("MQTT * 503")).meet(&Method::GET, "/devices/d"), Mishap::default());
     }
 
     #[test]

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
-
-use super::{Fault, FaultSpec, Pattern, Rule, WHOLE, When};
+use super::{Fault, FaultSpec, MQTT, MQTT_ROUTES, Pattern, Rule, WHOLE, When};
 use crate::diagnostic::{Diagnostic, Source, Span, nearest};
 
-const METHODS: [Method; 5] = [Method::GET, Method::PUT, Method::PATCH, Method::POST, Method::DELETE];
-const FAULTS: [&str; 5] = ["reset-before", "reset-after", "slow", "half", "garbage"];
+const METHODS: [&str; 6] = ["GET", "PUT", "PATCH", "POST", "DELETE", MQTT];
+const FAULTS: [&str; 6] = ["reset-before", "reset-after", "slow", "half", "garbage", "no-answer"];
 /// The longest delay.
 const SLOWEST: Duration = Duration::from_secs(3600);
 /// Rules, at most: each is tried on every request.
@@ -98,7 +96,7 @@ fn statement(mut words: Words<'_>) -> Parsed<Statement> {
         let methods = methods(&words, first)?;
         let path = words.next("a path")?;
         if path.text != "*" && !path.text.starts_with('/') {
-            return Err(words.wrong(path, "a path begins with `/`", "a path such as `/twins/*`, or `*` for any"));
+            check_route(&words, path, &methods)?;
         }
         let path = Pattern(path.text.to_owned());
         let fault = fault(&mut words)?;
@@ -111,7 +109,28 @@ fn statement(mut words: Words<'_>) -> Parsed<Statement> {
     }
 }
 
-fn methods(words: &Words<'_>, list: Word<'_>) -> Parsed<Vec<Method>> {
+/// A path without a slash before it is what devices do, by rules that are for devices.
+fn check_route(words: &Words<'_>, path: Word<'_>, methods: &[&str]) -> Parsed<()> {
+    let is_route = MQTT_ROUTES.contains(&path.text);
+    match methods.is_empty() || methods.contains(&MQTT) {
+        true if is_route => Ok(()),
+        true => match nearest(path.text, MQTT_ROUTES) {
+            Some(near) => {
+                let error = words.error(path, "a path begins with `/`, or is what a device does over MQTT", "");
+                Err(Box::new(error.help(format!("did you mean `{near}`?"))))
+            }
+            None => {
+                let routes = listed(MQTT_ROUTES.into_iter());
+                let help = format!("a path such as `/twins/*`, `*` for any, or what a device does over MQTT: {routes}");
+                Err(words.wrong(path, "a path begins with `/`", &help))
+            }
+        },
+        false if is_route => Err(words.wrong(path, "only devices do this", "write the method `MQTT` before it")),
+        false => Err(words.wrong(path, "a path begins with `/`", "a path such as `/twins/*`, or `*` for any")),
+    }
+}
+
+fn methods(words: &Words<'_>, list: Word<'_>) -> Parsed<Vec<&'static str>> {
     if list.text == "*" {
         return Ok(Vec::new());
     }
@@ -120,17 +139,15 @@ fn methods(words: &Words<'_>, list: Word<'_>) -> Parsed<Vec<Method>> {
     for name in list.text.split(',') {
         let word = Word { text: name, span: Span::new(at, at + name.len()) };
         at += name.len() + 1;
-        let Some(method) = METHODS.iter().find(|method| method.as_str() == name) else {
+        let Some(method) = METHODS.into_iter().find(|method| *method == name) else {
             let error = words.error(word, format!("there is no method `{}`", name.escape_debug()), "");
-            return Err(Box::new(match nearest(name, METHODS.iter().map(Method::as_str)) {
+            return Err(Box::new(match nearest(name, METHODS) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => {
-                    error.help(format!("methods are {}, or `*` for all", listed(METHODS.iter().map(Method::as_str))))
-                }
+                None => error.help(format!("methods are {}, or `*` for all", listed(METHODS.into_iter()))),
             }));
         };
-        if !methods.contains(method) {
-            methods.push(method.clone());
+        if !methods.contains(&method) {
+            methods.push(method);
         }
     }
     Ok(methods)
@@ -143,6 +160,7 @@ fn fault(words: &mut Words<'_>) -> Parsed<Fault> {
         "reset-after" => Fault::ResetAfter,
         "half" => Fault::Half,
         "garbage" => Fault::Garbage,
+        "no-answer" => Fault::NoAnswer,
         "slow" => {
             let time = words.next("a time, such as `300ms` or `1s..5s`")?;
             let (least, most) = time.text.split_once("..").unwrap_or((time.text, time.text));
@@ -268,6 +286,8 @@ mod tests {
             ("seed 1; * * slow 1.5s; seed 2", "* * slow 1500ms\nseed 2\n"),
             ("POST /devices/query slow 20ms..2m 50%", "POST /devices/query slow 20ms..120000ms 50%\n"),
             ("\u{a0}* \u{3000}* 503", "* * 503\n"),
+            ("MQTT twin/get no-answer; GET,MQTT * 503", "MQTT twin/get no-answer\nGET,MQTT * 503\n"),
+            ("* connect 503; MQTT /devices/a/** half", "* connect 503\nMQTT /devices/a/** half\n"),
         ] {
             let spec = read(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
             assert_eq!(spec.to_string(), shown, "{text}");
@@ -283,6 +303,13 @@ mod tests {
             ("GET,PACTH * 503", "f:1:5: there is no method `PACTH`", "did you mean `PATCH`?"),
             ("frobnicate * 503", "f:1:1: there is no method `frobnicate`", "methods are `GET`, `PUT`,"),
             ("* twins/* 503", "f:1:3: a path begins with `/`", "a path such as `/twins/*`"),
+            ("GET twins/* 503", "f:1:5: a path begins with `/`", "a path such as `/twins/*`, or `*` for any"),
+            (
+                "MQTT twin/got 503",
+                "f:1:6: a path begins with `/`, or is what a device does over MQTT",
+                "did you mean `twin/get`?",
+            ),
+            ("GET,PUT telemetry 503", "f:1:9: only devices do this", "write the method `MQTT`"),
             ("* * grabage", "f:1:5: there is no fault `grabage`", "did you mean `garbage`?"),
             ("* * explode", "f:1:5: there is no fault `explode`", "faults are `reset-before`"),
             ("* * 200", "f:1:5: a status of a failure is from 400 to 599", ""),

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::deliveries::deliver;
+use super::gate::{Ending, Fate, Gate, Held};
 use super::login::{Login, login};
-use super::outbox::{Message, Pending, outbox};
+use super::outbox::{Message, Pending, Written, outbox};
 use super::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
-use super::requests::{Next, take};
+use super::requests::{Answer, Next, Said, hear};
 use super::transport::{Sink, Source};
 use super::{Front, stopped};
 use crate::hub::command::{Command, Reply};
@@ -52,11 +53,28 @@ impl Front {
             Ok(login) => login,
             Err(_denied) => return self.refuse(sink, ConnectReturnCode::NotAuthorized).await,
         };
-        let valid_for = login.valid_for;
-        let (attached, pending) = match Attached::new(self.live.clone(), login, &connect) {
+        // Later than any connection lasts, where there is no end.
+        let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
+        let (turn, fate) = self.gate.connect(&login.id, self.live.now());
+        sleep_until(turn).await;
+        let ending = match fate {
+            Fate::Done(ending) => ending,
+            Fate::Refused(refused) => {
+                let code = match refused.status() {
+                    401 | 403 | 404 => ConnectReturnCode::NotAuthorized,
+                    _ => ConnectReturnCode::ServiceUnavailable,
+                };
+                return self.refuse(sink, code).await;
+            }
+            Fate::Broken => return,
+        };
+        let (attached, pending) = match Attached::new(self, login, &connect, ending) {
             Ok(attached) => attached,
             Err(code) => return self.refuse(sink, code).await,
         };
+        if ending == Ending::Broken {
+            return;
+        }
         let silence = match connect.keep_alive {
             0 => SILENCE_MAX,
             seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(SILENCE_MAX),
@@ -68,7 +86,7 @@ impl Front {
             () = write(&attached, pending, sink, self.patience.write) => {}
             () = attached.link.is_cut() => {}
             () = attached.link.outbox.overflows() => {}
-            () = sleep(valid_for.unwrap_or(Duration::MAX)), if valid_for.is_some() => {}
+            () = async { sleep_until(valid_until.expect("it is looked at before")).await }, if valid_until.is_some() => {}
         }
     }
 
@@ -80,6 +98,7 @@ impl Front {
 /// A client that is let in. Dropped, it is gone, whichever way the connection ended.
 pub(super) struct Attached {
     pub(super) live: Arc<Live>,
+    pub(super) gate: Arc<Gate>,
     pub(super) link: Arc<Link>,
     /// Are its subscriptions kept for when it comes back.
     pub(super) keeps_session: bool,
@@ -87,7 +106,13 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    fn new(live: Arc<Live>, login: Login, connect: &Connect) -> Result<(Self, Pending), ConnectReturnCode> {
+    fn new(
+        front: &Front,
+        login: Login,
+        connect: &Connect,
+        ending: Ending,
+    ) -> Result<(Self, Pending), ConnectReturnCode> {
+        let (live, gate) = (front.live.clone(), front.gate.clone());
         let (outbox, pending) = outbox();
         let Login { id, proof, valid_for: _ } = login;
         let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
@@ -99,14 +124,14 @@ impl Attached {
                 // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
                 // says that a session is present to whoever asks for one.
                 let accepted = connack(ConnectReturnCode::Success, !connect.clean_session);
-                link.outbox.offer(Message::Packet(accepted), outcome.seen);
+                Answer::new(&link.outbox, ending).offer(Message::Packet(accepted), outcome.seen);
                 live.links().register(&link);
             }
         });
         match begun.and_then(|outcome| outcome.reply) {
             Ok(_) => {
                 let touched = Mutex::new(Instant::now());
-                Ok((Self { live, link, keeps_session: !connect.clean_session, touched }, pending))
+                Ok((Self { live, gate, link, keeps_session: !connect.clean_session, touched }, pending))
             }
             Err(_) => Err(ConnectReturnCode::NotAuthorized),
         }
@@ -136,11 +161,42 @@ impl Drop for Attached {
 
 /// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
 async fn read(attached: &Attached, mut reader: Reader, silence: Duration) {
+    let mut held = Held::default();
+    let mut heard = Instant::now();
+    let mut is_leaving = false;
     loop {
-        // Whoever does not read what it asked for may not ask for more.
-        attached.link.outbox.has_room().await;
-        let Ok(Ok(packet)) = timeout(silence, reader.next(PACKET_MAX_BYTES)).await else { return };
-        if take(attached, packet) == Next::Close {
+        let listens = !is_leaving && held.has_room();
+        let (asked, fate) = tokio::select! {
+            due = held.next() => due,
+            packet = async {
+                // Whoever does not read what it asked for may not ask for more, and is not silent meanwhile.
+                let full_since = Instant::now();
+                attached.link.outbox.has_room().await;
+                heard += full_since.elapsed();
+                timeout_at(heard + silence, reader.next(PACKET_MAX_BYTES)).await
+            }, if listens => {
+                let Ok(Ok(packet)) = packet else { return };
+                heard = Instant::now();
+                match hear(attached, packet) {
+                    Said::Nothing => continue,
+                    Said::Asked(asked) => {
+                        let admitted = held.admit(&attached.gate, attached.link.id(), asked, attached.live.now());
+                        let Some(now) = admitted else { continue };
+                        now
+                    }
+                    // What it sent before it went is done all the same.
+                    Said::Goodbye if !held.is_empty() => {
+                        is_leaving = true;
+                        continue;
+                    }
+                    Said::Goodbye | Said::Forbidden => return,
+                }
+            }
+        };
+        if attached.take(asked, fate) == Next::Close {
+            return;
+        }
+        if is_leaving && held.is_empty() {
             return;
         }
     }
@@ -151,21 +207,25 @@ async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patie
     let mut buffer = BytesMut::new();
     while let Some(first) = pending.next().await {
         let mut next = Some(first);
-        let mut spoke = false;
+        let (mut spoke, mut is_last) = (false, false);
         while let Some((message, seen)) = next {
             if attached.live.durable(seen).await.is_err() {
                 return;
             }
             spoke |= !matches!(message, Message::Packet(_));
-            message.encode(&mut buffer);
-            next = if buffer.len() < WRITE_TOGETHER { pending.next_now() } else { None };
+            match message.encode(&mut buffer) {
+                Written::Free => {}
+                Written::Charged(bytes) => attached.gate.charge(bytes, attached.live.now()),
+                Written::Last => is_last = true,
+            }
+            next = if buffer.len() < WRITE_TOGETHER && !is_last { pending.next_now() } else { None };
         }
         if spoke {
             attached.touch();
         }
         match timeout(patience, sink.write(buffer.split().freeze())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Ok(())) if !is_last => {}
+            Ok(_) | Err(_) => return,
         }
     }
 }

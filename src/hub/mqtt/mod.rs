@@ -2,13 +2,14 @@
 //!
 //! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
 //! the hub's machine (`SessionCommand`); what is here is bytes ([`transport`], [`packets`]), who the client is ([`login`]),
-//! what it may say ([`requests`]) and what waits for it ([`outbox`]).
+//! what it may say ([`requests`]), what holds that up ([`gate`]) and what waits for it ([`outbox`]).
 //!
 //! A violation of the hub's rules ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
 //! a client, and SDKs take a SUBACK of failure for success.
 
 mod connection;
 pub(super) mod deliveries;
+mod gate;
 pub(super) mod listener;
 mod login;
 pub(super) mod outbox;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use super::access::Access;
 use super::live::Live;
 
+pub(super) use gate::Gate;
 pub(super) use requests::payload_of;
 
 /// How long a client may take.
@@ -48,6 +50,7 @@ impl Default for Patience {
 pub(super) struct Front {
     live: Arc<Live>,
     access: Arc<Access>,
+    gate: Arc<Gate>,
     patience: Patience,
     /// True, or gone, when the hub stops.
     stopping: watch::Receiver<bool>,
@@ -68,6 +71,12 @@ impl Front {
         stopping: watch::Receiver<bool>,
     ) -> (Self, mpsc::Receiver<()>) {
         let (alive, ended) = mpsc::channel(1);
-        (Self { live, access, patience: Patience::default(), stopping, _alive: alive }, ended)
+        let (gate, patience) = (Arc::default(), Patience::default());
+        (Self { live, access, gate, patience, stopping, _alive: alive }, ended)
+    }
+
+    /// Puts limits and misbehaviour before it.
+    pub(super) fn behind(self, gate: Gate) -> Self {
+        Self { gate: Arc::new(gate), ..self }
     }
 }

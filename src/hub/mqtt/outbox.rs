@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::hub::device::Document;
 use crate::hub::messages::CloudMessage;
+use crate::hub::service::nonsense;
 use crate::hub::twin::TwinDocument;
 use crate::wire::topics::FromHub;
 
@@ -56,6 +57,28 @@ pub(in crate::hub) enum Message {
         /// As it is.
         after: Document,
     },
+    /// An answer that comes to harm on its way.
+    Spoiled(Box<Message>, Spoil),
+}
+
+/// What happens to an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum Spoil {
+    /// Half of it comes, and the connection ends.
+    Half,
+    /// Its payload is nonsense, which one by a number; so is all of it when it has no payload.
+    Garbage(u64),
+}
+
+/// What a message comes to when it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Nothing more.
+    Free,
+    /// So many bytes that are charged for.
+    Charged(usize),
+    /// The end of the connection.
+    Last,
 }
 
 impl Message {
@@ -67,11 +90,12 @@ impl Message {
                 Self::FromCloud { message, .. } => message.topic.len() + message.payload.len(),
                 Self::Twin { twin, .. } => twin.as_str().len(),
                 Self::Desired { before, after } => before.as_str().len() + after.as_str().len(),
+                Self::Spoiled(message, _) => message.cost(),
             }
     }
 
     /// Appends it as it goes over the wire.
-    pub(super) fn encode(self, buffer: &mut BytesMut) {
+    pub(super) fn encode(self, buffer: &mut BytesMut) -> Written {
         match self {
             Self::Packet(bytes) => buffer.extend_from_slice(&bytes),
             Self::Publish { topic, payload } => publish(buffer, topic, payload),
@@ -83,19 +107,43 @@ impl Message {
                 packet.write(buffer).expect(WITHIN_LIMITS);
             }
             Self::Twin { rid, twin } => {
-                let topic = FromHub::TwinResponse { status: 200, rid, version: None }.topic();
-                publish(buffer, topic, TwinDocument::read(&twin).for_device().to_string().into());
+                let payload = TwinDocument::read(&twin).for_device().to_string();
+                let bytes = payload.len();
+                publish(buffer, twin_topic(rid), payload.into());
+                return Written::Charged(bytes);
             }
             Self::Desired { before, after } => {
                 if let Some((version, patch)) =
                     TwinDocument::read(&after).desired_patch_since(TwinDocument::read(&before))
                 {
                     let payload = serde_json::Value::Object(patch).to_string();
+                    let bytes = payload.len();
                     publish(buffer, FromHub::DesiredPatch { version }.topic(), payload.into());
+                    return Written::Charged(bytes);
                 }
             }
+            Self::Spoiled(message, Spoil::Garbage(draw)) => match *message {
+                Self::Publish { topic, payload: _ } => publish(buffer, topic, nonsense(draw)),
+                Self::Twin { rid, twin: _ } => publish(buffer, twin_topic(rid), nonsense(draw)),
+                Self::Packet(_) | Self::Desired { .. } | Self::FromCloud { .. } | Self::Spoiled(..) => {
+                    // No packet begins so; a client need not wait for the rest of one to know.
+                    buffer.extend_from_slice(&[0xf0, 0]);
+                    buffer.extend_from_slice(&nonsense(draw));
+                }
+            },
+            Self::Spoiled(message, Spoil::Half) => {
+                let begun = buffer.len();
+                message.encode(buffer);
+                buffer.truncate(begun + (buffer.len() - begun) / 2);
+                return Written::Last;
+            }
         }
+        Written::Free
     }
+}
+
+fn twin_topic(rid: String) -> String {
+    FromHub::TwinResponse { status: 200, rid, version: None }.topic()
 }
 
 fn publish(buffer: &mut BytesMut, topic: String, payload: Bytes) {

@@ -8,7 +8,8 @@ use mqttbytes::v4::{Packet, PingResp, PubAck, Publish, SubAck, Subscribe, Subscr
 use serde_json::Value;
 
 use super::connection::Attached;
-use super::outbox::Message;
+use super::gate::{Asked, Ending, Fate, Refused, message_bytes};
+use super::outbox::{Message, Outbox};
 use super::packets::MESSAGE_MAX_BYTES;
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::links::MethodResult;
@@ -17,7 +18,7 @@ use crate::hub::session::SessionCommand;
 use crate::hub::timestamp::timestamp;
 use crate::twin::Object;
 use crate::wire::ErrorCode;
-use crate::wire::error::{encode_numbered_body, tracking_id};
+use crate::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
 use crate::wire::topics::{FromDevice, FromHub, Subscription};
 
 /// What becomes of the connection.
@@ -27,18 +28,42 @@ pub(super) enum Next {
     Close,
 }
 
-/// Takes a packet: does what it asks, and puts the answers in the outbox.
-pub(super) fn take(attached: &Attached, packet: Packet) -> Next {
-    let done = match packet {
-        Packet::Publish(publish) => attached.publish(publish),
-        Packet::Subscribe(subscribe) => attached.subscribe(&subscribe),
-        Packet::Unsubscribe(unsubscribe) => attached.unsubscribe(&unsubscribe),
-        Packet::PingReq => {
-            attached.say(|buffer| PingResp.write(buffer), 0);
-            Some(())
+/// What a packet means.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// It is dealt with.
+    Nothing,
+    /// Something is to be done.
+    Asked(Asked),
+    /// The client goes.
+    Goodbye,
+    /// A rule is broken.
+    Forbidden,
+}
+
+/// Looks at a packet, and answers it if that is all there is to do.
+pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
+    match packet {
+        Packet::Publish(publish) => {
+            if publish.qos == QoS::ExactlyOnce || publish.payload.len() > MESSAGE_MAX_BYTES {
+                return Said::Forbidden;
+            }
+            match FromDevice::parse(&publish.topic, attached.link.id()) {
+                Some(said) => Said::Asked(Asked::Publish(said, publish)),
+                None => Said::Forbidden,
+            }
         }
-        Packet::PubAck(acknowledgement) => attached.delivered(acknowledgement.pkid),
-        Packet::Disconnect => None,
+        Packet::Subscribe(subscribe) => Said::Asked(Asked::Subscribe(subscribe)),
+        Packet::Unsubscribe(unsubscribe) => Said::Asked(Asked::Unsubscribe(unsubscribe)),
+        Packet::PingReq => {
+            attached.well().say(|buffer| PingResp.write(buffer), 0);
+            Said::Nothing
+        }
+        Packet::PubAck(acknowledgement) => match attached.delivered(acknowledgement.pkid) {
+            Some(()) => Said::Nothing,
+            None => Said::Forbidden,
+        },
+        Packet::Disconnect => Said::Goodbye,
         // A second CONNECT, the packets of QoS 2, and what only servers send.
         Packet::Connect(_)
         | Packet::ConnAck(_)
@@ -47,59 +72,126 @@ pub(super) fn take(attached: &Attached, packet: Packet) -> Next {
         | Packet::PubComp(_)
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)
-        | Packet::PingResp => None,
-    };
-    done.map_or(Next::Close, |()| Next::Continue)
+        | Packet::PingResp => Said::Forbidden,
+    }
 }
 
-/// Each returns nothing when the connection is to be closed.
-impl Attached {
-    fn publish(&self, publish: Publish) -> Option<()> {
-        if publish.qos == QoS::ExactlyOnce || publish.payload.len() > MESSAGE_MAX_BYTES {
-            return None;
+/// The way of an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Answer<'a> {
+    outbox: &'a Outbox,
+    ending: Ending,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(outbox: &'a Outbox, ending: Ending) -> Self {
+        Self { outbox, ending }
+    }
+
+    /// Puts the answer into the outbox, unless it is not to come.
+    pub(super) fn offer(self, message: Message, seen: u64) {
+        match self.ending {
+            Ending::Answered(None) => self.outbox.offer(message, seen),
+            Ending::Answered(Some(spoil)) => self.outbox.offer(Message::Spoiled(Box::new(message), spoil), seen),
+            Ending::Unanswered | Ending::Broken => {}
         }
-        let said = FromDevice::parse(&publish.topic, self.link.id())?;
-        // A report moves the time of the last activity with the rest of the document.
-        self.touch();
-        let acknowledge = |seen| {
-            if publish.qos == QoS::AtLeastOnce {
-                self.say(|buffer| PubAck::new(publish.pkid).write(buffer), seen);
+    }
+
+    /// The way of what only says that a request has come: it comes to no harm, unless nothing comes at all.
+    fn of_packets(self) -> Self {
+        let ending = if self.ending == Ending::Broken { Ending::Broken } else { Ending::Answered(None) };
+        Self { ending, ..self }
+    }
+
+    fn say(self, write: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>, seen: u64) {
+        let mut buffer = BytesMut::new();
+        if write(&mut buffer).is_ok() {
+            self.offer(Message::Packet(buffer.freeze()), seen);
+        }
+    }
+}
+
+/// Those that return nothing want the connection closed.
+impl Attached {
+    /// Does what is asked, or not, as it is fated, and puts the answers into the outbox.
+    pub(super) fn take(&self, asked: Asked, fate: Fate) -> Next {
+        let done = match (asked, fate) {
+            (_, Fate::Broken) => None,
+            (
+                Asked::Publish(FromDevice::TwinGet { rid } | FromDevice::TwinPatch { rid, .. }, publish),
+                Fate::Refused(why),
+            ) => {
+                self.touch();
+                self.acknowledge(&publish, self.well(), 0);
+                self.refuse(&rid, &why, self.well(), 0);
+                Some(())
+            }
+            // There is no other way to tell it.
+            (_, Fate::Refused(_)) => None,
+            (asked, Fate::Done(ending)) => {
+                let answer = Answer::new(&self.link.outbox, ending);
+                let done = match asked {
+                    Asked::Publish(said, publish) => self.publish(said, &publish, answer),
+                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer),
+                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer),
+                };
+                done.filter(|()| ending != Ending::Broken)
             }
         };
+        done.map_or(Next::Close, |()| Next::Continue)
+    }
+
+    /// The way of an answer to which nothing happens.
+    fn well(&self) -> Answer<'_> {
+        Answer::new(&self.link.outbox, Ending::Answered(None))
+    }
+
+    fn acknowledge(&self, publish: &Publish, answer: Answer<'_>, seen: u64) {
+        if publish.qos == QoS::AtLeastOnce {
+            answer.say(|buffer| PubAck::new(publish.pkid).write(buffer), seen);
+        }
+    }
+
+    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Option<()> {
+        // A report moves the time of the last activity with the rest of the document.
+        self.touch();
         match said {
             // Twin requests are answered whether or not the answers are subscribed to: a client that was told nothing would
             // wait for ever, and some ask before they subscribe.
             FromDevice::TwinGet { rid } => {
-                self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, acknowledge)
+                self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
             }
             FromDevice::TwinPatch { rid, version } => match serde_json::from_slice::<Object>(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
                     let command = SessionCommand::Report { id, connection, patch, base: version };
-                    self.do_and_answer(Command::Session(command), &rid, acknowledge)
+                    self.do_and_answer(Command::Session(command), &rid, publish, answer)
                 }
                 Err(error) => {
                     let text = format!("the reported properties are not a JSON object: {error}");
-                    acknowledge(0);
-                    self.refuse(&rid, &Refusal::new(ErrorCode::ArgumentInvalid, text), 0);
+                    self.acknowledge(publish, answer.of_packets(), 0);
+                    self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
                     Some(())
                 }
             },
             FromDevice::MethodResult { status, rid } => {
                 self.link.answer(&rid, MethodResult { status, payload: publish.payload.clone() });
-                acknowledge(0);
+                self.acknowledge(publish, answer, 0);
                 Some(())
             }
-            FromDevice::Telemetry { properties: _ } => {
-                acknowledge(0);
+            FromDevice::Telemetry { properties } => {
+                if self.gate.charges() {
+                    self.gate.charge(message_bytes(&properties, &publish.payload), self.live.now());
+                }
+                self.acknowledge(publish, answer, 0);
                 Some(())
             }
         }
     }
 
-    fn do_and_answer(&self, command: Command, rid: &str, acknowledge: impl Fn(u64)) -> Option<()> {
+    fn do_and_answer(&self, command: Command, rid: &str, publish: &Publish, answer: Answer<'_>) -> Option<()> {
         let begun = self.live.begin(command, |outcome| {
-            acknowledge(outcome.seen);
+            self.acknowledge(publish, answer.of_packets(), outcome.seen);
             let message = match &outcome.reply {
                 Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), twin: device.twin.clone() },
                 Ok(Reply::Module(module)) => Message::Twin { rid: rid.to_owned(), twin: module.twin.clone() },
@@ -108,35 +200,48 @@ impl Attached {
                     Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
                 }
                 Ok(other) => unreachable!("the two commands of twin requests do not answer with {other:?}"),
-                Err(refusal) => return self.refuse(rid, refusal, outcome.seen),
+                Err(refusal) => return self.refuse(rid, &Refused::By(refusal.clone()), answer, outcome.seen),
             };
-            self.link.outbox.offer(message, outcome.seen);
+            answer.offer(message, outcome.seen);
         });
         match begun {
             Ok(outcome) => match outcome.reply {
                 // It is gone, or this is no longer its connection.
                 Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => None,
+                Ok(Reply::Reported(_)) => {
+                    self.gate.charge(publish.payload.len(), self.live.now());
+                    Some(())
+                }
                 Ok(_) | Err(_) => Some(()),
             },
             // The hub takes no writes any more.
             Err(refusal) => {
-                acknowledge(0);
-                self.refuse(rid, &refusal, 0);
+                self.acknowledge(publish, answer.of_packets(), 0);
+                self.refuse(rid, &Refused::By(refusal), answer, 0);
                 Some(())
             }
         }
     }
 
     /// Says no to a twin request. Some SDKs go by the status and some by the body alone, so both say it.
-    fn refuse(&self, rid: &str, refusal: &Refusal, seen: u64) {
+    fn refuse(&self, rid: &str, refused: &Refused, answer: Answer<'_>, seen: u64) {
         let now = self.live.now();
-        let tracking_id = tracking_id(&request_id(), now);
-        let body = encode_numbered_body(refusal.code, &refusal.text, &tracking_id, &timestamp(now));
-        let response = FromHub::TwinResponse { status: refusal.code.status(), rid: rid.to_owned(), version: None };
-        self.link.outbox.offer(Message::Publish { topic: response.topic(), payload: body.to_string().into() }, seen);
+        let (tracking_id, now) = (tracking_id(&request_id(), now), timestamp(now));
+        let status = refused.status();
+        let body = match refused {
+            Refused::By(Refusal { code, text }) if code.number() != 0 => {
+                encode_numbered_body(*code, text, &tracking_id, &now)
+            }
+            Refused::By(Refusal { text, .. }) => encode_body_of_number(status, text, &tracking_id, &now),
+            Refused::Status(_) => {
+                encode_body_of_number(status, "the embedded hub was asked to fail", &tracking_id, &now)
+            }
+        };
+        let response = FromHub::TwinResponse { status, rid: rid.to_owned(), version: None };
+        answer.offer(Message::Publish { topic: response.topic(), payload: body.to_string().into() }, seen);
     }
 
-    fn subscribe(&self, subscribe: &Subscribe) -> Option<()> {
+    fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Option<()> {
         if subscribe.filters.is_empty() {
             return None;
         }
@@ -161,17 +266,18 @@ impl Attached {
                 all.insert(one);
             }
         };
-        self.keep(add, |buffer| acknowledgement.write(buffer))?;
+        self.keep(add, |buffer| acknowledgement.write(buffer), answer)?;
         self.link.deliveries.look();
         Some(())
     }
 
-    fn unsubscribe(&self, unsubscribe: &Unsubscribe) -> Option<()> {
+    fn unsubscribe(&self, unsubscribe: &Unsubscribe, answer: Answer<'_>) -> Option<()> {
         let parse = |path: &String| Subscription::parse(path, self.link.id());
         let unwanted: Vec<_> = unsubscribe.topics.iter().filter_map(parse).collect();
         self.keep(
             |all| all.retain(|one| !unwanted.iter().any(|it| it.filter(self.link.id()) == one.filter(self.link.id()))),
             |buffer| UnsubAck::new(unsubscribe.pkid).write(buffer),
+            answer,
         )
     }
 
@@ -180,12 +286,13 @@ impl Attached {
         &self,
         change: impl FnOnce(&mut BTreeSet<Subscription>),
         acknowledge: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
+        answer: Answer<'_>,
     ) -> Option<()> {
         let mut subscriptions = self.link.subscriptions().clone();
         change(&mut subscriptions);
         if !self.keeps_session {
             *self.link.subscriptions() = subscriptions;
-            self.say(acknowledge, 0);
+            answer.say(acknowledge, 0);
             self.live.links().announce();
             return Some(());
         }
@@ -194,21 +301,13 @@ impl Attached {
         let begun = self.live.begin(Command::Session(command), |outcome| {
             if outcome.reply.is_ok() {
                 // The acknowledgement goes into the outbox before anything that is due to it.
-                self.say(&acknowledge, outcome.seen);
+                answer.say(&acknowledge, outcome.seen);
                 *self.link.subscriptions() = subscriptions;
             }
         });
         begun.and_then(|outcome| outcome.reply).ok()?;
         self.live.links().announce();
         Some(())
-    }
-
-    /// Puts a packet into the outbox.
-    fn say(&self, write: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>, seen: u64) {
-        let mut buffer = BytesMut::new();
-        if write(&mut buffer).is_ok() {
-            self.link.outbox.offer(Message::Packet(buffer.freeze()), seen);
-        }
     }
 }
 

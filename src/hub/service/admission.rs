@@ -1,7 +1,7 @@
 //! The limits in front of the resources: who must wait waits here, and what was done is charged.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, HttpBody};
 use axum::response::Response;
@@ -10,19 +10,12 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
-use tokio::time::Instant;
 
 use super::text_of;
+pub(super) use crate::hub::admission::Admission;
 use crate::hub::command::Refusal;
 use crate::hub::operation::{self, Charge, Operation};
-use crate::hub::throttle::{Limits, Throttle};
 use crate::wire::query::{ITEM_TYPE_HEADER, ItemType};
-
-/// The limits of a hub, and the time since it was started.
-pub(super) struct Admission {
-    throttle: Mutex<Throttle>,
-    started: Instant,
-}
 
 /// What is known of a request that may be charged.
 pub(super) struct Meter {
@@ -31,22 +24,17 @@ pub(super) struct Meter {
     bytes: Arc<AtomicU64>,
 }
 
-impl Admission {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { throttle: Mutex::new(Throttle::new(limits)), started: Instant::now() }
-    }
+/// Returns when it is a request's turn, or refuses it.
+pub(super) async fn admit(admission: &Admission, parts: &Parts, now: OffsetDateTime) -> Result<(), Refusal> {
+    let Some(operation) = operation::of(&parts.method, parts.uri.path()) else { return Ok(()) };
+    let length = text_of(&parts.headers, &header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    tokio::time::sleep_until(admission.turn(operation, length.unwrap_or(0), now)?).await;
+    Ok(())
+}
 
-    /// Returns when it is a request's turn, or refuses it. Somebody who does not wait to the end has had the turn all the same.
-    pub(super) async fn admit(&self, parts: &Parts, now: OffsetDateTime) -> Result<(), Refusal> {
-        let Some(operation) = operation::of(&parts.method, parts.uri.path()) else { return Ok(()) };
-        let length = text_of(&parts.headers, &header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let begin = self.throttle().admit(operation, length.unwrap_or(0), self.started.elapsed(), now)?;
-        tokio::time::sleep_until(self.started + begin).await;
-        Ok(())
-    }
-
+impl Meter {
     /// Counts the bytes of a request's body as they come.
-    pub(super) fn meter(&self, request: Request<Incoming>) -> (Request<Body>, Meter) {
+    pub(super) fn of(request: Request<Incoming>) -> (Request<Body>, Self) {
         let operation = operation::of(request.method(), request.uri().path());
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = bytes.clone();
@@ -57,12 +45,12 @@ impl Admission {
                 frame
             }))
         });
-        (request, Meter { operation, bytes })
+        (request, Self { operation, bytes })
     }
 
     /// Charges a request that was done. A method is also charged when its device does not answer.
-    pub(super) fn charge(&self, meter: &Meter, response: &Response, now: OffsetDateTime) {
-        let Some(Operation { charge, .. }) = meter.operation else { return };
+    pub(super) fn charge(&self, admission: &Admission, response: &Response, now: OffsetDateTime) {
+        let Some(Operation { charge, .. }) = self.operation else { return };
         let done = response.status().is_success();
         let offline = charge == Charge::Both && response.status() == StatusCode::NOT_FOUND;
         // Queries of jobs are free.
@@ -72,11 +60,7 @@ impl Admission {
             return;
         }
         let answer = response.body().size_hint().lower();
-        self.throttle().charge(charge, meter.bytes.load(Ordering::Relaxed), answer, now);
-    }
-
-    fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+        admission.charge(charge, self.bytes.load(Ordering::Relaxed), answer, now);
     }
 }
 

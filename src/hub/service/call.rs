@@ -11,6 +11,7 @@ use http::{HeaderMap, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use super::admission::admit;
 use super::refusal::bad_json;
 use super::{Context, text_of};
 use crate::hub::access::Right;
@@ -65,7 +66,7 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
         let now = context.live.now();
         context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?;
         if let Some(admission) = &context.admission {
-            admission.admit(parts, now).await?;
+            admit(admission, parts, now).await?;
         }
         Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
     }

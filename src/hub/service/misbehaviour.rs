@@ -14,6 +14,7 @@ use super::admission::kind_of;
 use crate::hub::command::Refusal;
 use crate::hub::faults::{FaultSpec, Faults, Ill, Mishap, between, draw};
 use crate::hub::throttle::throttled;
+use crate::twin::TwinId;
 use crate::wire::ErrorCode;
 use crate::wire::faults::{FAULTS_PATH, FaultsReport};
 
@@ -57,18 +58,27 @@ impl Misbehaviour {
     /// Holds a request up for as long as it is to be, and says what else happens to it. Requests to change the rules are
     /// spared.
     pub(super) async fn meet<B>(&self, request: &Request<B>) -> Option<Ill> {
-        if !self.any.load(Ordering::Relaxed) || request.uri().path().trim_end_matches('/') == FAULTS_PATH {
+        if request.uri().path().trim_end_matches('/') == FAULTS_PATH {
             return None;
         }
-        let Mishap { delay, ill } = {
-            let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.meet(request.method(), request.uri().path())
-        };
-        let delay = delay + self.late();
+        let Mishap { delay, ill } = self.mishap(|faults| faults.meet(request.method(), request.uri().path()));
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         ill
+    }
+
+    /// Says what happens to something that a device asks for over MQTT.
+    pub(in crate::hub) fn meet_mqtt(&self, id: &TwinId, route: &str) -> Mishap {
+        self.mishap(|faults| faults.meet_mqtt(id, route))
+    }
+
+    fn mishap(&self, meet: impl FnOnce(&mut Faults) -> Mishap) -> Mishap {
+        if !self.any.load(Ordering::Relaxed) {
+            return Mishap::default();
+        }
+        let Mishap { delay, ill } = meet(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner));
+        Mishap { delay: delay + self.late(), ill }
     }
 
     fn late(&self) -> Duration {
@@ -83,9 +93,20 @@ impl Misbehaviour {
 /// Answers with a failure in place of what was asked: with the service's body where it has one for the status, else with
 /// nothing, as a gateway does.
 pub(super) fn refusal<B>(status: u16, request: &Request<B>) -> Response {
-    let text = "the embedded hub was asked to fail";
+    match refusal_of(status, kind_of(request.method(), request.uri().path())) {
+        Some(refusal) => refusal.into_response(),
+        None => {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            response
+        }
+    }
+}
+
+/// Returns the refusal that the service has for a status. `kind` is the operation type that one of too many requests names.
+pub(in crate::hub) fn refusal_of(status: u16, kind: &str) -> Option<Refusal> {
     let code = match status {
-        429 => return throttled(kind_of(request.method(), request.uri().path())).into_response(),
+        429 => return Some(throttled(kind)),
         400 => ErrorCode::GenericBadRequest,
         401 => ErrorCode::IotHubUnauthorizedAccess,
         403 => ErrorCode::IotHubQuotaExceeded,
@@ -95,13 +116,9 @@ pub(super) fn refusal<B>(status: u16, request: &Request<B>) -> Response {
         413 => ErrorCode::MessageTooLarge,
         500 => ErrorCode::ServerError,
         503 => ErrorCode::ServiceUnavailable,
-        _ => {
-            let mut response = Response::default();
-            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return response;
-        }
+        _ => return None,
     };
-    Refusal::new(code, text).into_response()
+    Some(Refusal::new(code, "the embedded hub was asked to fail"))
 }
 
 /// Lets half of an answer's body come, and breaks off.
@@ -125,10 +142,14 @@ pub(super) async fn halve(response: Response) -> Result<Response, BrokenOff> {
 
 /// Puts nonsense in the place of an answer's body. Its status stays.
 pub(super) fn garble(response: Response, draw: u64) -> Response {
-    const NONSENSE: [&[u8]; 4] =
-        [b"<html><body><h1>It works!</h1></body></html>", b"{\"deviceId\":\"d", b"\xff\xfe\x00\x01\x00garbage", b"{}"];
     let (mut head, _) = response.into_parts();
     head.headers.remove(header::CONTENT_LENGTH);
-    let body = NONSENSE[usize::try_from(draw % 4).unwrap_or(0)];
-    Response::from_parts(head, Body::from(Bytes::from_static(body)))
+    Response::from_parts(head, Body::from(nonsense(draw)))
+}
+
+/// Returns something that is not what was wanted, by a number.
+pub(in crate::hub) fn nonsense(draw: u64) -> Bytes {
+    const NONSENSE: [&[u8]; 4] =
+        [b"<html><body><h1>It works!</h1></body></html>", b"{\"deviceId\":\"d", b"\xff\xfe\x00\x01\x00garbage", b"{}"];
+    Bytes::from_static(NONSENSE[usize::try_from(draw % 4).unwrap_or(0)])
 }

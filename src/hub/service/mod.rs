@@ -40,7 +40,6 @@ use super::faults::Ill;
 use super::live::Live;
 use super::mqtt::Front;
 use super::request_log::{RequestObserver, RequestRecord};
-use super::throttle::Limits;
 use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
@@ -48,8 +47,8 @@ use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
 use crate::wire::faults::FAULTS_PATH;
 
-use admission::Admission;
-pub(super) use misbehaviour::{BrokenOff, Misbehaviour};
+use admission::{Admission, Meter};
+pub(super) use misbehaviour::{BrokenOff, Misbehaviour, nonsense, refusal_of};
 
 /// Both names under which a refusal's code is sent.
 const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
@@ -62,7 +61,7 @@ pub(super) struct Context {
     /// Jobs that may wait or run at once.
     active_jobs: usize,
     /// The limits, when there are any.
-    admission: Option<Admission>,
+    admission: Option<Arc<Admission>>,
     misbehaviour: Arc<Misbehaviour>,
 }
 
@@ -80,11 +79,10 @@ impl Service {
         access: Arc<Access>,
         front: Front,
         active_jobs: usize,
-        limits: Option<Limits>,
+        admission: Option<Arc<Admission>>,
         misbehaviour: Arc<Misbehaviour>,
         observers: Vec<RequestObserver>,
     ) -> Self {
-        let admission = limits.map(Admission::new);
         let context = Arc::new(Context { live, access, front, active_jobs, admission, misbehaviour });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
@@ -106,7 +104,7 @@ impl Service {
         let response = match ill {
             Some(Ill::ResetBefore) => Err(BrokenOff),
             Some(Ill::Status(status)) => Ok(misbehaviour::refusal(status, &request)),
-            Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_)) | None => Ok(self.route(request).await),
+            Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_) | Ill::NoAnswer) | None => Ok(self.route(request).await),
         };
         let response = response.map(|response| self.finish(response, &mut record));
         for observer in &*self.observers {
@@ -116,6 +114,8 @@ impl Service {
             Some(Ill::ResetAfter) => Err(BrokenOff),
             Some(Ill::Half) => misbehaviour::halve(response?).await,
             Some(Ill::Garbage(draw)) => Ok(misbehaviour::garble(response?, draw)),
+            // Until the client has had enough of it, or the hub stops.
+            Some(Ill::NoAnswer) => std::future::pending().await,
             Some(Ill::ResetBefore | Ill::Status(_)) | None => response,
         }
     }
@@ -142,7 +142,7 @@ impl Service {
         let (request, meter) = match &self.context.admission {
             None => (request.map(Body::new), None),
             Some(admission) => {
-                let (request, meter) = admission.meter(request);
+                let (request, meter) = Meter::of(request);
                 (request, Some((admission, meter)))
             }
         };
@@ -153,7 +153,7 @@ impl Service {
             Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
         };
         if let Some((admission, meter)) = meter {
-            admission.charge(&meter, &response, self.context.live.now());
+            meter.charge(admission, &response, self.context.live.now());
         }
         response
     }

@@ -150,6 +150,17 @@ async fn rules_are_changed_while_it_runs() {
     assert_eq!(hub.ask("POST", PATH, &[], Some(json!({}))).await.status, 405);
 }
 
+/// Written, and never answered; other requests are.
+#[tokio::test]
+async fn no_answer() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let hub = Sandbox::with(folder, |options| options.faults = spec("PATCH * no-answer")).await;
+    hub.create("d").await;
+    let answer = tokio::time::timeout(Duration::from_millis(300), patch(&hub)).await;
+    answer.expect_err("no answer");
+    assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.body["tags"]["a"], 1);
+}
+
 #[tokio::test]
 async fn latency() {
     let folder = TempDir::new().expect("a temporary folder");

@@ -2,7 +2,9 @@
 //! slowness matters, over a pipe with a clock that jumps.
 
 mod crowd;
+mod faults;
 mod hostile;
+mod limits;
 mod login;
 mod messages;
 mod methods;
@@ -27,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::Front;
+use super::gate::Gate;
 use super::transport;
 use crate::hub::access::{Access, Policies};
 use crate::hub::command::{Command, Entropy};
@@ -286,6 +289,10 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::behind(Gate::default()).await
+    }
+
+    async fn behind(gate: Gate) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let open = Folder::open(folder.path()).expect("a folder");
         let policies = Policies::open(&open).expect("policies");
@@ -294,6 +301,7 @@ impl Bench {
         let live = Arc::new(Live::new(hub, Committer::start(store).expect("a thread"), clock()));
         let (stop, stopping) = watch::channel(false);
         let (front, _) = Front::new(live.clone(), access, stopping);
+        let front = front.behind(gate);
         let bench = Self { live, front, stop, _folder: folder };
         let id: DeviceId = "d".parse().expect("an id");
         let body: DeviceBody = serde_json::from_value(json!({ "authentication": { "symmetricKey": {
