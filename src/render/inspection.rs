@@ -9,7 +9,7 @@ use super::columns::{Cell, Columns};
 use super::json::{Conflict, Origin, document};
 use super::number::counted;
 use super::style::Palette;
-use super::{escape, text, value};
+use super::{escape, value, view};
 use crate::inspect::{Inspection, Record, Row};
 use crate::plan::Verdict;
 use crate::twin::path::leaves;
@@ -170,7 +170,7 @@ fn foot(out: &mut String, of: &Inspection, palette: Palette) {
     let Some(standing) = &of.standing else { return };
     out.push('\n');
     for conflict in &standing.conflicts {
-        _ = writeln!(out, "{} {}", palette.error("!"), text::conflict_line(conflict));
+        _ = writeln!(out, "{} {}", palette.error("!"), view::conflict_line(conflict));
     }
     let changes = of.rows.iter().filter(|row| row.verdict.is_some_and(Verdict::touches_value)).count();
     let unacknowledged = of.rows.iter().filter(|row| row.acknowledged() == Some(false)).count();

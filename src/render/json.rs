@@ -3,12 +3,13 @@
 //! The types here are what users' pipelines read: frozen, apart from the types that they are made from. A field may be
 //! added; none is renamed, removed or given another meaning without a new version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::escape;
+use super::{escape, view};
 use crate::plan;
 use crate::twin::MergePatch;
 
@@ -56,7 +57,13 @@ pub fn plan(plan: &plan::Plan) -> String {
                 action: twin.action,
                 cluster: cluster_of[&twin.id],
                 etag: twin.etag.as_ref().map(|etag| etag.as_str()),
-                patch: twin.is_sent().then_some(&*twin.patch),
+                patch: twin.is_sent().then(|| {
+                    let hidden = twin.changes.iter().filter(|change| change.sensitive);
+                    let hidden: Vec<_> = hidden.map(|change| &change.path).collect();
+                    view::patch(&twin.patch, |path| {
+                        plan.policy.sensitive.covers(path) || hidden.iter().any(|hidden| hidden.overlaps(path))
+                    })
+                }),
             })
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
@@ -125,10 +132,13 @@ struct Change<'p> {
     path: &'p str,
     /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed` or `removed-over-drift`.
     verdict: plan::Verdict,
-    /// What is there; left out when nothing is.
+    /// Whether the values are kept back; left out when they are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
+    /// What is there; left out when nothing is, and when it is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<&'p Value>,
-    /// What will be there; left out when nothing will.
+    /// What will be there; left out when nothing will, and when it is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'p Value>,
     /// Where in the manifest, for the first twin of the cluster.
@@ -187,9 +197,9 @@ struct Twin<'p> {
     /// What the plan was computed from.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<&'p str>,
-    /// What is sent, the ownership record included; left out when nothing is.
+    /// What is sent, the ownership record included, but for what is sensitive; left out when nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<&'p MergePatch>,
+    patch: Option<Cow<'p, MergePatch>>,
 }
 
 impl<'p> Cluster<'p> {
@@ -200,11 +210,12 @@ impl<'p> Cluster<'p> {
             changes: cluster
                 .changes
                 .iter()
-                .map(|plan::Change { path, verdict, before, after, origin, sensitive: _ }| Change {
+                .map(|plan::Change { path, verdict, before, after, origin, sensitive }| Change {
                     path: path.as_str(),
                     verdict: *verdict,
-                    before: before.as_ref(),
-                    after: after.as_ref(),
+                    sensitive: *sensitive,
+                    before: before.as_ref().filter(|_| !sensitive),
+                    after: after.as_ref().filter(|_| !sensitive),
                     origin: origin.as_ref().map(Origin::of),
                 })
                 .collect(),
@@ -248,5 +259,12 @@ mod tests {
         let text = super::plan(&samples::plan(samples::everything()));
         assert!(!text.contains(['\u{1b}', '\u{202e}']));
         snapshot("plan-json", &text);
+    }
+
+    #[test]
+    fn nothing_sensitive_is_in_it() {
+        let text = super::plan(&samples::reviewed());
+        assert!(!text.contains(samples::SECRET), "{text}");
+        assert!(text.contains("\"sensitive\": true"));
     }
 }
