@@ -174,6 +174,7 @@ pub mod modules;
 mod mqtt;
 pub mod offline;
 mod operation;
+mod prompt;
 mod request_log;
 pub mod server;
 mod service;
