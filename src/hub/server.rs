@@ -242,6 +242,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         faults,
         entra_issuer,
     } = options;
+    // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
     let active_jobs = active_jobs.unwrap_or_else(|| limits.map_or(1, Limits::active_jobs));
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;

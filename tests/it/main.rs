@@ -6,6 +6,8 @@ mod configurations;
 mod device_run;
 mod docs;
 mod faults;
+#[cfg(unix)]
+mod idle;
 mod interrupt;
 mod kill;
 mod modules;
