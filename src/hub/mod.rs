@@ -134,6 +134,7 @@
 //! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
 //! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
 //!   only operations that are charged are refused.
+//! - A hub of the tier F1 has 10 configurations at most, as the newer of two versions of the documentation says.
 //! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
 //! - A device's CONNECT that is throttled is code 3, a twin request 429 with `ThrottlingException`; telemetry ends the
 //!   connection. Each client's requests are done in their order, so one that waits holds up the next, but no ping.

@@ -39,7 +39,7 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
     let allowed = usize::try_from(rlimit::increase_nofile_limit(u64::MAX).expect("a limit")).unwrap_or(usize::MAX);
     let count = WANTED.min(allowed.saturating_sub(OTHER_FILES));
     if count < WANTED {
-        println!("{count} connections and not {WANTED}: no more than {allowed} files may be open");
+        say(&format!("{count} connections and not {WANTED}: no more than {allowed} files may be open"));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(crowd(&hub, count));
@@ -73,7 +73,7 @@ async fn crowd(hub: &Hub, count: usize) {
     let handshakes = stream::iter(handshakes).take_while(|_| is_time());
     let idle: Vec<_> = handshakes.buffer_unordered(AT_ONCE).collect().await;
     let (opened, count) = (begun.elapsed(), devices_in.len() + idle.len());
-    println!("{count} idle connections in {opened:?}");
+    say(&format!("{count} idle connections in {opened:?}"));
     assert!(count >= ENOUGH, "only {count} connections were made in {opened:?}");
 
     // Whoever comes now is served, over both protocols.
@@ -93,6 +93,11 @@ async fn crowd(hub: &Hub, count: usize) {
         let each = now.saturating_sub(before) / count as u64;
         assert!(each < BYTES_EACH, "a connection costs {each} bytes: {before} grew to {now}");
     }
+}
+
+#[expect(clippy::print_stderr, reason = "how many there were depends on the machine, and a reader wants to know")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
 
 /// What comes after the handshake on its own (tickets, in TLS 1.3) is all that may wait to be read.
