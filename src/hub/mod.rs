@@ -110,9 +110,9 @@
 //! - 100 rows a page by default, 1,000 at most; a larger wish is cut, one that is no positive number is `ArgumentInvalid`.
 //! - Answers are never stale unless a query lag is asked for, and rows come in order of creation. A continuation stays good
 //!   while twins come and go, for the query that it was given for.
-//! - With a query lag of some time, a query sees every device as it was that long ago, and those that are gone since. What was
-//!   there when the hub was started is seen as it was then. Lists, statistics, modules and
-//!   the outcomes of jobs do not lag; jobs find their devices, and exports theirs, as queries do.
+//! - With a query lag of some time, a query sees every device and module as it was that long ago, and those that are gone since.
+//!   What was there when the hub was started is seen as it was then. Lists, statistics and the outcomes of jobs do not lag; jobs
+//!   find their devices, and exports theirs, as queries do.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
 //!
