@@ -353,3 +353,48 @@ async fn many_at_once_outlive_the_hub() {
     stop.request();
     while tokio::time::timeout(PATIENCE, told.recv()).await.expect("it ends").is_some() {}
 }
+
+/// One device for each thing that may happen twice to each thing that it asks for: all end with their report on the hub.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_hub_does_wrong_is_tried_again() {
+    let bench = Bench::new().await;
+    let (mut devices, mut rules) = (Vec::new(), String::new());
+    for route in ["connect", "twin/get", "twin/patch", "subscribe"] {
+        for fault in
+            ["429", "500", "502", "reset-before", "reset-after", "half", "garbage", "no-answer", "slow 50ms..100ms"]
+        {
+            // Who does not speak MQTT from the first word on is taken for another kind of server.
+            if (route, fault) != ("connect", "garbage") {
+                let id = format!("d{:02}", devices.len());
+                rules += &format!("MQTT /devices/{id}/{route} {fault} first 2\n");
+                devices.push(bench.register(&id).await);
+            }
+        }
+    }
+    let count = devices.len();
+    let rules = crate::hub::FaultSpec::parse(&crate::diagnostic::Source::new("<faults>", rules)).expect("rules");
+    bench.hub.set_faults(rules);
+    let second = Duration::from_secs(1);
+    let options = Options {
+        once: true,
+        answer_timeout: second,
+        connect_timeout: second * 3,
+        at_a_time: count,
+        ..bench.options(json!({"up": true}), false)
+    };
+    let mut told = start(devices, options);
+    let mut finished = 0;
+    while let Some(Told { device, event }) = tokio::time::timeout(PATIENCE, told.recv()).await.expect("in time") {
+        match event {
+            Event::Finished => finished += 1,
+            Event::Failed(error) => panic!("{device}: {error:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(finished, count);
+    assert_eq!(bench.rows("SELECT deviceId FROM devices WHERE properties.reported.up = true").await, count);
+    for rule in bench.client.faults().await.expect("a report").rules {
+        // A report whose answer was damaged or lost is known to have been made.
+        assert!(rule.fired >= 1, "{} has not happened", rule.rule);
+    }
+}

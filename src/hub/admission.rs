@@ -28,6 +28,11 @@ impl Admission {
         Ok(self.started + begin)
     }
 
+    /// Returns how many configurations the hub may have.
+    pub(super) fn configurations(&self) -> usize {
+        self.throttle().limits().configurations()
+    }
+
     /// Charges what was done.
     pub(super) fn charge(&self, charge: Charge, request: u64, answer: u64, now: OffsetDateTime) {
         self.throttle().charge(charge, request, answer, now);

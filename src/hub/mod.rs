@@ -110,9 +110,9 @@
 //! - 100 rows a page by default, 1,000 at most; a larger wish is cut, one that is no positive number is `ArgumentInvalid`.
 //! - Answers are never stale unless a query lag is asked for, and rows come in order of creation. A continuation stays good
 //!   while twins come and go, for the query that it was given for.
-//! - With a query lag of some time, a query sees every device as it was that long ago, and those that are gone since. What was
-//!   there when the hub was started is seen as it was then. Lists, statistics, modules and
-//!   the outcomes of jobs do not lag; jobs find their devices, and exports theirs, as queries do.
+//! - With a query lag of some time, a query sees every device and module as it was that long ago, and those that are gone since.
+//!   What was there when the hub was started is seen as it was then. Lists, statistics and the outcomes of jobs do not lag; jobs
+//!   find their devices, and exports theirs, as queries do.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
 //!
@@ -134,6 +134,7 @@
 //! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
 //! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
 //!   only operations that are charged are refused.
+//! - A hub of the tier F1 has 10 configurations at most, as the newer of two versions of the documentation says.
 //! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
 //! - A device's CONNECT that is throttled is code 3, a twin request 429 with `ThrottlingException`; telemetry ends the
 //!   connection. Each client's requests are done in their order, so one that waits holds up the next, but no ping.
@@ -175,6 +176,7 @@ pub mod modules;
 mod mqtt;
 pub mod offline;
 mod operation;
+mod prompt;
 mod request_log;
 pub mod server;
 mod service;

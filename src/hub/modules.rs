@@ -269,6 +269,11 @@ impl Modules {
         self.by_sequence.get(&sequence)
     }
 
+    /// Returns them by their place in the order of creation.
+    pub(super) fn by_sequence(&self) -> &BTreeMap<u64, Arc<Module>> {
+        &self.by_sequence
+    }
+
     /// Returns the module of a twin's id; none for a device's.
     pub(super) fn twin(&self, id: &TwinId) -> Option<&Arc<Module>> {
         self.get(&id.device, id.module.as_ref()?)

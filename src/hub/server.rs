@@ -23,6 +23,7 @@ use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
 use super::mqtt::{self, Front, Gate};
+use super::prompt::Prompt;
 use super::request_log::{self, RequestObserver};
 use super::service::web_socket::{self, ClientCertificate};
 use super::service::{Misbehaviour, Service};
@@ -38,6 +39,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client whose next request has not come by then is let go. Longer than clients keep an idle connection, so that they and
 /// not the hub are the ones to close it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// A client that agreed on HTTP/2 and has not begun it by then is let go; after that it is asked now and then.
+const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Requests under way have so long when the hub is stopped.
@@ -239,6 +242,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         faults,
         entra_issuer,
     } = options;
+    // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
     let active_jobs = active_jobs.unwrap_or_else(|| limits.map_or(1, Limits::active_jobs));
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
@@ -412,10 +417,8 @@ async fn serve(
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // What TLS agreed on is known; to find it out from the first bytes would wait for them without end.
-    builder = match stream.get_ref().1.alpn_protocol() {
-        Some(b"h2") => builder.http2_only(),
-        _ => builder.http1_only(),
-    };
+    let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    builder = if is_http_2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
     let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -425,6 +428,10 @@ async fn serve(
         request.extensions_mut().insert(certificate.clone());
         async move { service.answer(request).await }
     });
+    let stream = match is_http_2 {
+        true => Prompt::for_http_2(stream, PREFACE_TIMEOUT),
+        false => Prompt::for_http_1(stream, HEADER_TIMEOUT),
+    };
     // How a connection ends is its client's business.
     let _ = watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned()).await;
 }

@@ -43,7 +43,8 @@ pub struct Hub {
     /// The revision of the last change that removed something: what an answer that shows an absence has seen.
     removal: u64,
     /// How queries see it, when they lag.
-    lag: Option<Lag>,
+    lag: Option<Lag<Device>>,
+    module_lag: Option<Lag<Module>>,
     /// The time of the command under way.
     now: Option<OffsetDateTime>,
     /// Who is connected, by the connection's number.
@@ -72,6 +73,7 @@ impl Hub {
     #[must_use]
     pub fn with_query_lag(mut self, by: Duration) -> Self {
         self.lag = (!by.is_zero()).then(|| Lag::new(by));
+        self.module_lag = (!by.is_zero()).then(|| Lag::new(by));
         self
     }
 
@@ -79,6 +81,9 @@ impl Hub {
     pub fn handle(&mut self, command: Command, now: OffsetDateTime) -> Outcome {
         self.now = Some(now);
         if let Some(lag) = &mut self.lag {
+            lag.settle(now);
+        }
+        if let Some(lag) = &mut self.module_lag {
             lag.settle(now);
         }
         let subject = Subject::of(&command);
@@ -258,13 +263,20 @@ impl Hub {
                 Ok((Reply::Deleted, Some(Record::Module(module.sequence, None))))
             }
             ModuleCommand::Scan { after, limit } => {
-                Ok((Reply::Modules(self.modules.after(after).take(limit).cloned().collect()), None))
+                let found = match &self.module_lag {
+                    Some(lag) => lag.scan(self.modules.by_sequence(), after).take(limit).cloned().collect(),
+                    None => self.modules.after(after).take(limit).cloned().collect(),
+                };
+                Ok((Reply::Modules(found), None))
             }
             ModuleCommand::Find { devices } => {
-                let ids = devices.iter().filter_map(|id| id.parse::<DeviceId>().ok());
-                let mut found: Vec<_> = ids.flat_map(|id| self.modules.of(&id)).collect();
+                let ids: HashSet<DeviceId> = devices.iter().filter_map(|id| id.parse().ok()).collect();
+                let mut found: Vec<_> = ids.iter().flat_map(|id| self.modules.of(id)).collect();
+                if let Some(lag) = &self.module_lag {
+                    found.retain(|module| lag.seen(module.sequence).is_none());
+                    found.extend(lag.changed().filter(|module| ids.contains(&module.device)).cloned());
+                }
                 found.sort_unstable_by_key(|module| module.sequence);
-                found.dedup_by_key(|module| module.sequence);
                 Ok((Reply::Modules(found), None))
             }
         }
@@ -322,7 +334,7 @@ impl Hub {
         self.devices.get(self.sequences.get(id)?)
     }
 
-    fn find_as_queries_do(&self, lag: &Lag, ids: &[String]) -> Vec<Arc<Device>> {
+    fn find_as_queries_do(&self, lag: &Lag<Device>, ids: &[String]) -> Vec<Arc<Device>> {
         let ids: HashSet<DeviceId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
         let unchanged = ids.iter().filter_map(|id| self.find(id)).filter(|device| lag.seen(device.sequence).is_none());
         unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
@@ -358,6 +370,9 @@ impl Hub {
     pub(super) fn write(&mut self, record: Record, records: &mut Vec<Record>) {
         if let (Some(lag), Some(now), Record::Device(sequence, after)) = (&mut self.lag, self.now, &record) {
             lag.change(*sequence, self.devices.get(sequence).cloned(), after.clone(), now);
+        }
+        if let (Some(lag), Some(now), Record::Module(sequence, after)) = (&mut self.module_lag, self.now, &record) {
+            lag.change(*sequence, self.modules.at(*sequence).cloned(), after.clone(), now);
         }
         if let Record::Device(sequence, None) = &record
             && let Some(device) = self.devices.get(sequence)

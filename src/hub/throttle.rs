@@ -13,6 +13,7 @@ use super::command::Refusal;
 use super::operation::{Charge, Class, Operation};
 use crate::rate::TokenBucket;
 use crate::wire::ErrorCode;
+use crate::wire::configurations::CONFIGURATIONS_MAX;
 
 /// How long a request waits for its turn at most (choice: the service has such a limit, and does not say which).
 const BACKLOG: Duration = Duration::from_secs(30);
@@ -192,6 +193,11 @@ impl Limits {
         }
     }
 
+    /// Returns how many automatic device configurations there may be (docs: IoT Hub quotas and throttling, "Other limits").
+    pub fn configurations(self) -> usize {
+        if self.tier == Tier::F1 { 10 } else { CONFIGURATIONS_MAX }
+    }
+
     /// Returns how many messages a day all units have together (docs: Azure IoT Hub pricing).
     pub fn messages_per_day(self) -> u64 {
         let per_unit = match (self.tier, self.tier.size()) {
@@ -224,6 +230,10 @@ impl Throttle {
     pub(super) fn new(limits: Limits) -> Self {
         let bucket = |class| TokenBucket::new(limits.rate(class), limits.rate(class) * BURST_SECONDS);
         Self { limits, buckets: Class::ALL.map(bucket), used: 0, day: None }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Says when a request may begin, or why it may not at all. `bytes` is the length of its body as far as it is known;
@@ -355,17 +365,18 @@ mod tests {
 
     #[test]
     fn other_numbers() {
-        for (tier, units, messages, jobs, job_devices) in [
-            (Tier::F1, 1, 8_000, 1, 10.0),
-            (Tier::S1, 2, 800_000, 1, 10.0),
-            (Tier::B1, 1, 400_000, 1, 10.0),
-            (Tier::S2, 1, 6_000_000, 5, 10.0),
-            (Tier::S2, 20, 120_000_000, 5, 20.0),
-            (Tier::S3, 2, 600_000_000, 10, 100.0),
+        for (tier, units, messages, jobs, job_devices, configurations) in [
+            (Tier::F1, 1, 8_000, 1, 10.0, 10),
+            (Tier::S1, 2, 800_000, 1, 10.0, 100),
+            (Tier::B1, 1, 400_000, 1, 10.0, 100),
+            (Tier::S2, 1, 6_000_000, 5, 10.0, 100),
+            (Tier::S2, 20, 120_000_000, 5, 20.0, 100),
+            (Tier::S3, 2, 600_000_000, 10, 100.0, 100),
         ] {
             let limits = limits(tier, units);
             let found = (limits.messages_per_day(), limits.active_jobs(), limits.job_devices_per_second());
             assert_eq!(found, (messages, jobs, job_devices), "{tier} {units}");
+            assert_eq!(limits.configurations(), configurations, "{tier}");
         }
         for (tier, bytes, messages) in [
             (Tier::S1, 0, 1),

@@ -343,6 +343,15 @@ mod tests {
         }
     }
 
+    /// The hub's limit of five subscriptions a client needs nobody to count.
+    #[test]
+    fn nobody_has_more_than_five_filters() {
+        for (subscriber, count) in [("d", 4), ("d/m", 5)] {
+            let filters = Subscription::ALL.into_iter().filter(|kind| kind.filter(&id(subscriber)).is_some());
+            assert_eq!(filters.count(), count, "{subscriber}");
+        }
+    }
+
     #[test]
     fn user_names() {
         for (text, client, expected) in [

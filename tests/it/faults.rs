@@ -30,13 +30,13 @@ fn rules_are_shown_set_and_cleared() {
     hub.create("d1");
     let faults = |args: &[&str]| sandbox.on(&hub, [&["hub", "faults"], args].concat());
 
-    let run = faults(&["set", "GET /twins/* 503 first 2; * * slow 1ms"]);
+    let run = faults(&["set", "GET /twins/* 503 first 2; * * slow 1ms; MQTT twin/get 429"]);
     assert_eq!(run.code, 0, "{run}");
     let status = || hub.send("GET", "/twins/d1", None, None).status;
     assert_eq!([status(), status(), status()], [503, 503, 200]);
     assert_eq!(
         faults(&["show"]).success(),
-        "requests  due  rule\n       3    2  GET /twins/* 503 first 2\n       1    1  * * slow 1ms\n",
+        "requests  due  rule\n       3    2  GET /twins/* 503 first 2\n       1    1  * * slow 1ms\n       0    0  MQTT twin/get 429\n",
     );
 
     let run = faults(&["set", "GTE /twins/* 503"]);

@@ -8,6 +8,8 @@ mod device_run;
 mod docs;
 mod faults;
 mod inspect;
+#[cfg(unix)]
+mod idle;
 mod interrupt;
 mod kill;
 mod modules;

@@ -32,7 +32,7 @@ pub(super) async fn put(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
     let body = Box::new(read_json(body).await?);
-    let limit = CONFIGURATIONS_MAX;
+    let limit = context.admission.as_ref().map_or(CONFIGURATIONS_MAX, |admission| admission.configurations());
     change(&context, ConfigurationCommand::Put { id, body, if_match, limit }).await
 }
 

@@ -82,6 +82,34 @@ async fn a_device_shows_late_changes_late_and_leaves_late() {
     assert_eq!(ask(&hub, COUNT).await, json!([{"n": 0}]));
 }
 
+/// As devices do; with its device a module goes.
+#[tokio::test]
+async fn modules_show_and_leave_late() {
+    const ALL: &str = "SELECT moduleId, tags.a AS a FROM devices.modules";
+    const ONE: &str = "SELECT moduleId, tags.a AS a FROM devices.modules WHERE deviceId = 'd'";
+    let (hub, clock) = lagging().await;
+    hub.create("d").await;
+    let body = json!({"deviceId": "d", "moduleId": "m"});
+    assert_eq!(hub.ask("PUT", "/devices/d/modules/m", &[], Some(body)).await.status, 200);
+    let seen = async |expected: Value| {
+        for query in [ALL, ONE] {
+            assert_eq!(ask(&hub, query).await, expected, "{query}");
+        }
+    };
+    seen(json!([])).await;
+    clock.store(1_000, Ordering::SeqCst);
+    hub.ask("PATCH", "/twins/d/modules/m", &[], Some(json!({"tags": {"a": 1}}))).await;
+    clock.store(2_000, Ordering::SeqCst);
+    seen(json!([{"moduleId": "m"}])).await;
+    clock.store(3_000, Ordering::SeqCst);
+    seen(json!([{"moduleId": "m", "a": 1}])).await;
+    hub.ask("DELETE", "/devices/d", &[("If-Match", "*")], None).await;
+    assert_eq!(hub.ask("GET", "/twins/d/modules/m", &[], None).await.status, 404);
+    seen(json!([{"moduleId": "m", "a": 1}])).await;
+    clock.store(5_000, Ordering::SeqCst);
+    seen(json!([])).await;
+}
+
 #[derive(Clone, Debug)]
 enum Doing {
     Put(u8),

@@ -130,6 +130,20 @@ async fn basic_has_no_twins() {
 }
 
 #[tokio::test]
+async fn a_free_hub_has_few_configurations() {
+    let hub = of_tier(Tier::F1).await;
+    for number in 0..=10 {
+        let body = json!({"id": format!("c{number}"), "content": {"deviceContent": {"properties.desired.a": 1}},
+            "targetCondition": "*", "priority": 1, "schemaVersion": "1.0"});
+        let answer = hub.ask("PUT", &format!("/configurations/c{number}"), &[], Some(body)).await;
+        match number {
+            10 => assert_eq!(answer.refusal(), (413, "ConfigurationCountLimitExceeded")),
+            _ => assert_eq!(answer.status, 200, "{answer:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn more_units_than_a_hub_can_have() {
     let folder = TempDir::new().expect("a temporary folder");
     let mut options = crate::hub::HubOptions::loopback(folder.path());

@@ -166,9 +166,19 @@ pub(super) fn client(hub: &RunningHub) -> reqwest::Client {
 
 /// A connection of one's own, for what no client library would send.
 pub(super) async fn raw_tls(hub: &RunningHub) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    raw_tls_speaking(hub, &[]).await
+}
+
+/// The same, with these protocols to choose from.
+pub(super) async fn raw_tls_speaking(
+    hub: &RunningHub,
+    protocols: &[&str],
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    let mut config = tls(hub);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let stream = tokio::net::TcpStream::connect(hub.https_addr()).await.expect("a connection");
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    tokio_rustls::TlsConnector::from(Arc::new(tls(hub))).connect(name, stream).await.expect("a handshake")
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake")
 }
 
 /// An observer that keeps what it is told.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-use super::{NOW, Sandbox, raw_tls, tls_of};
+use super::{NOW, Sandbox, raw_tls, raw_tls_speaking, tls_of};
 use crate::hub::{HubOptions, start};
 
 #[tokio::test]
@@ -78,4 +80,49 @@ async fn a_fault_in_one_request_is_that_requests_alone() {
     let answer = hub.ask("GET", "/twins/d", &[], None).await;
     assert_eq!(answer.refusal(), (500, "ServerError"));
     assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.status, 200);
+}
+
+/// However far a client comes before it falls silent, it is let go. Time jumps to where something is due.
+#[tokio::test]
+async fn the_silent_are_let_go() {
+    /// Reads until the hub has had enough, and returns how many seconds that took.
+    async fn until_the_end(stream: &mut (impl AsyncReadExt + Unpin)) -> u64 {
+        let begun = Instant::now();
+        let mut rest = Vec::new();
+        // Not for ever, should the hub have no end of it.
+        let _ = tokio::time::timeout(Duration::from_secs(600), stream.read_to_end(&mut rest)).await;
+        begun.elapsed().as_secs()
+    }
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let hub = Sandbox::with(folder, |options| options.mqtt = Some(([127, 0, 0, 1], 0).into())).await;
+    for address in [hub.hub.https_addr(), hub.hub.ready().mqtt.expect("MQTT")] {
+        // Nothing at all, and the beginning of a handshake.
+        for said in [&[][..], &[0x16, 3, 1, 2, 0, 1]] {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(said).await.expect("sent");
+            tokio::time::pause();
+            assert_eq!(until_the_end(&mut stream).await, 10, "{address} {said:?}");
+            tokio::time::resume();
+        }
+    }
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for (protocol, said, expected) in [
+        ("h2", vec![], 20..=20),
+        ("h2", PREFACE[..20].to_vec(), 20..=20),
+        // Asked whether it is there after half a minute, it has twenty seconds to answer.
+        ("h2", PREFACE.to_vec(), 49..=51),
+        ("h2", [PREFACE, SETTINGS].concat(), 49..=51),
+        ("http/1.1", vec![], 120..=120),
+        ("http/1.1", b"GET /twins/d HTT".to_vec(), 120..=120),
+        ("http/1.1", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), 120..=120),
+    ] {
+        let mut stream = raw_tls_speaking(&hub.hub, &[protocol]).await;
+        stream.write_all(&said).await.expect("sent");
+        stream.flush().await.expect("sent");
+        tokio::time::pause();
+        let seconds = until_the_end(&mut stream).await;
+        assert!(expected.contains(&seconds), "{protocol} {said:?}: {seconds}");
+        tokio::time::resume();
+    }
 }

@@ -40,6 +40,15 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Connects as far as TLS, to the door or to another address of the same hub.
+    pub(crate) async fn tls(&self, address: &str) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        tokio_rustls::TlsConnector::from(self.tls.clone()).connect(name, stream).await
+    }
+}
+
 /// A connected device that has subscribed to the answers to its twin requests.
 pub(crate) struct Device {
     stream: TlsStream<TcpStream>,
@@ -55,20 +64,9 @@ impl Device {
     /// When the connection breaks; being refused is no error but a panic.
     #[expect(clippy::disallowed_methods, reason = "a test has no clock of its own, and tokens end by the real one")]
     pub(crate) async fn connect(door: &Door, id: &str, key: &Key) -> io::Result<Self> {
-        let stream = TcpStream::connect(&door.address).await?;
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = tokio_rustls::TlsConnector::from(door.tls.clone()).connect(name, stream).await?;
-        let mut device = Self { stream, buffer: BytesMut::new(), requests: 0 };
         let expiry = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
         let token = sas::sign(&format!("{}/devices/{id}", door.host_name), key, expiry, None);
-        let mut connect = Connect::new(id);
-        connect.clean_session = false;
-        connect.set_login(format!("{}/{id}/?api-version=2021-04-12", door.host_name), token.expose());
-        device.send(Packet::Connect(connect)).await?;
-        match device.next().await? {
-            Packet::ConnAck(answer) => assert_eq!(answer.code, ConnectReturnCode::Success),
-            other => panic!("not the answer to a CONNECT: {other:?}"),
-        }
+        let mut device = Self::login(door, id, token.expose()).await?;
         let mut subscribe = Subscribe::new(RESPONSES, QoS::AtMostOnce);
         subscribe.pkid = 1;
         device.send(Packet::Subscribe(subscribe)).await?;
@@ -76,6 +74,31 @@ impl Device {
             Packet::SubAck(_) => Ok(device),
             other => panic!("not the answer to a SUBSCRIBE: {other:?}"),
         }
+    }
+
+    /// Connects with a token, and says no more than that for as long as MQTT allows.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks; being refused is no error but a panic.
+    pub(crate) async fn login(door: &Door, id: &str, token: &str) -> io::Result<Self> {
+        let stream = door.tls(&door.address).await?;
+        let mut device = Self { stream, buffer: BytesMut::new(), requests: 0 };
+        let mut connect = Connect::new(id);
+        connect.clean_session = false;
+        connect.keep_alive = 1177;
+        connect.set_login(format!("{}/{id}/?api-version=2021-04-12", door.host_name), token);
+        device.send(Packet::Connect(connect)).await?;
+        match device.next().await? {
+            Packet::ConnAck(answer) => assert_eq!(answer.code, ConnectReturnCode::Success),
+            other => panic!("not the answer to a CONNECT: {other:?}"),
+        }
+        Ok(device)
+    }
+
+    /// Returns the bytes' way, for looking whether the hub has closed it.
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.stream.get_ref().0
     }
 
     /// Reports properties, and returns the status that the hub answers with.

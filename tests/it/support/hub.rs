@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
@@ -32,12 +32,17 @@ impl Hub {
 
     /// Starts one on a certain address, for clients that cannot be told a port.
     pub(crate) fn start_at(sandbox: &Sandbox, https: &str, more: &[&str]) -> Self {
+        Self::start_by(sandbox, sandbox.command(["hub", "serve", "--https", https]), more)
+    }
+
+    /// Starts one by a command that lacks all but the address.
+    pub(crate) fn start_by(sandbox: &Sandbox, mut command: Command, more: &[&str]) -> Self {
         let data = sandbox.path("hub-data");
         let ready_file = data.with_extension("ready.json");
         let _ = fs::remove_file(&ready_file);
         let log = File::options().create(true).append(true).open(data.with_extension("log")).expect("a log");
-        let mut command = sandbox.command(["hub", "serve", "--https", https, "--data"]);
         command
+            .arg("--data")
             .arg(&data)
             .arg("--ready-file")
             .arg(&ready_file)
