@@ -147,6 +147,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 mod access;
+mod amqp;
 mod background;
 mod bulk;
 mod ca;

@@ -8,6 +8,8 @@ mod docs;
 mod faults;
 mod interrupt;
 mod kill;
+#[cfg(target_os = "linux")]
+mod messages;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;
