@@ -113,7 +113,7 @@ fn by_node(way: &str) {
             step("too large", json!(["MessageTooLargeError", "amqp:link:message-size-exceeded"])),
             step("closed", json!(true)),
             step("file notifications", json!("amqp:not-implemented")),
-            step("by another policy", json!(["UnauthorizedError", null])),
+            step("by another policy", json!(["Error", "UnauthorizedError"])),
         ]
     );
 }

@@ -21,7 +21,7 @@ function show(step, value) {
 }
 
 function refusal(error) {
-  return [error.name, error.amqpError ? error.amqpError.condition : null];
+  return [error.name, error.amqpError ? error.amqpError.condition || error.amqpError.name : null];
 }
 
 // What is awaited, one after the other.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use fe2o3_amqp_types::definitions::{Error, Role};
 use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Rejected, TargetArchetype};
 use fe2o3_amqp_types::performatives::{Attach, Begin, Close, Detach, Disposition, End, Flow, Performative, Transfer};
+use fe2o3_amqp_types::primitives::SimpleValue;
 use serde::Serialize;
 use serde_amqp::primitives::Binary;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -302,15 +303,19 @@ impl<'a> Connection<'a> {
 
     /// Takes a token, and lets the client hear what it is worth (AMQP Claims-based Security 1.0).
     fn put_token(&mut self, channel: u16, request: &Received) {
-        let (status, text) = match (request.text("operation"), request.payload()) {
-            (Some("put-token"), Some(token)) => match self.front.opens_anything(token) {
+        let operation = match request.property("operation") {
+            Some(SimpleValue::String(operation)) => operation.as_str(),
+            Some(_) | None => "",
+        };
+        let (status, text) = match (operation, request.payload()) {
+            ("put-token", Some(token)) => match self.front.opens_anything(token) {
                 Ok(()) => {
                     self.token = Some(token.to_owned());
                     (200, "OK".to_owned())
                 }
                 Err(refusal) => (401, refusal.to_string()),
             },
-            (Some("put-token"), None) => (400, "the token is not a text".to_owned()),
+            ("put-token", None) => (400, "the token is not a text".to_owned()),
             _ => (400, "the one operation is put-token".to_owned()),
         };
         let answer = message::answer(request.id(), status, &text);

@@ -71,12 +71,9 @@ impl Received {
         self.properties.to.as_deref()
     }
 
-    /// Returns an application property that is a text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        match self.application.iter().find(|(known, _)| known == name)? {
-            (_, SimpleValue::String(text)) => Some(text),
-            _ => None,
-        }
+    /// Returns an application property.
+    pub(super) fn property(&self, name: &str) -> Option<&SimpleValue> {
+        self.application.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Returns the payload as a text.
