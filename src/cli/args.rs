@@ -388,11 +388,12 @@ Examples:
   twinctl hub serve --data hub --https 127.0.0.1:8443
   twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
 
-The ready file is JSON: hostName, https, mqtt, websocket, caFile, and connectionStrings for
+The ready file is JSON: hostName, https, mqtt, amqp, websocket, caFile, and connectionStrings for
 iothubowner, service, device, registryRead and registryReadWrite.
 
-Most device SDKs know no other ports than 8883, and 443 for WebSockets. Several hubs on one Linux
-machine take several addresses, each with a port 8883 of its own:
+Most device SDKs know no other ports than 8883, and 443 for WebSockets; service SDKs send messages
+to devices by port 5671. Several hubs on one Linux machine take several addresses, each with such
+ports of its own:
   twinctl hub serve --data hub2 --https 127.0.0.2:8443")]
 pub struct ServeArgs {
     /// The folder to keep everything in; made when it is not there
@@ -407,6 +408,11 @@ pub struct ServeArgs {
     /// where that has port 0]
     #[arg(long, value_name = "ADDR:PORT")]
     pub mqtt: Option<SocketAddr>,
+
+    /// Where to listen for services that send messages to devices over AMQP [default: port 5671 of the address of --https, or
+    /// a free port where that has port 0]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub amqp: Option<SocketAddr>,
 
     /// The name that clients use, put into the certificate and the connection strings [default: the address]
     #[arg(long, value_name = "NAME")]

@@ -44,7 +44,8 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         faults: faults.as_deref().map(|rules| read_faults(context, rules)).transpose()?.unwrap_or_default(),
         entra_issuer: entra_issuer.as_deref().map(|path| context.resolve(path)),
         https: args.https,
-        mqtt: Some(args.mqtt.unwrap_or_else(|| mqtt_beside(args.https))),
+        mqtt: Some(args.mqtt.unwrap_or_else(|| beside(args.https, 8883))),
+        amqp: Some(args.amqp.unwrap_or_else(|| beside(args.https, 5671))),
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
         evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
@@ -122,9 +123,10 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
     Ok(Outcome::Done)
 }
 
-/// Where device SDKs look for MQTT, on the address of `https`. Whoever asks for any port there is not to meet a taken one here.
-fn mqtt_beside(https: SocketAddr) -> SocketAddr {
-    let port = if https.port() == 0 { 0 } else { 8883 };
+/// Where SDKs look for another protocol, on the address of `https`. Whoever asks for any port there is not to meet a taken one
+/// here.
+fn beside(https: SocketAddr, usual: u16) -> SocketAddr {
+    let port = if https.port() == 0 { 0 } else { usual };
     SocketAddr::new(https.ip(), port)
 }
 
@@ -134,6 +136,9 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
     let mut text = format!("{} https://{}\n", palette.title("The hub listens on"), ready.host_name);
     if let Some(mqtt) = ready.mqtt {
         text.push_str(&format!("  devices: mqtts://{mqtt} and {}\n", ready.websocket));
+    }
+    if let Some(amqp) = ready.amqp {
+        text.push_str(&format!("  messages to devices: amqps://{amqp} and {}\n", ready.websocket));
     }
     text.push('\n');
     text.push_str(&format!("{}\n", palette.title("Connection strings")));

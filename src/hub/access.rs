@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::command::Refusal;
 use super::entra::Entra;
 use super::folder::Folder;
+use super::operation::DataAction;
 use super::{HubStartError, operation};
 use crate::wire::sas::{Key, Token, covers};
 use crate::wire::{ErrorCode, Secret, decode_segment};
@@ -188,6 +189,29 @@ impl Access {
         })
     }
 
+    /// Lets a token through that comes without a request: a policy must have the right ServiceConnect, and the roles of an Entra
+    /// token must allow `action`. `path` is what the token must be for.
+    pub(super) fn check_link(
+        &self,
+        token: &str,
+        path: &str,
+        action: DataAction,
+        now: OffsetDateTime,
+    ) -> Result<(), Refusal> {
+        if let Some(entra) = &self.entra
+            && let Some(token) = bearer(token)
+        {
+            let allowed = entra.check(token, &[action], now);
+            return allowed.map_err(|text| Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+        }
+        self.check(Some(token), path, Right::ServiceConnect, now)
+    }
+
+    /// Returns the hub's name, as clients are told it.
+    pub(super) fn host_name(&self) -> &str {
+        self.hosts.first().map_or("", String::as_str)
+    }
+
     /// Lets a request through, or says why not. `path` is the request's, as it came.
     pub(super) fn check(
         &self,
@@ -229,7 +253,7 @@ impl Access {
         let path = decode_segment(path).unwrap_or_default();
         let path = path.trim_end_matches('/');
         if !self.hosts.iter().any(|host| covers(&resource, &format!("{host}{path}"))) {
-            let this = self.hosts.first().map_or("", String::as_str);
+            let this = self.host_name();
             return no(format!("the token is for `{}`, and this is {this}{path}", resource.escape_debug()));
         }
         if !rights.contains(&needed) {

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::access::{Access, Policies};
+use super::amqp;
 use super::command::{Change, Command, Entropy, Record, Refusal, Reply, TwinWrite};
 use super::configurations::ConfigurationCommand;
 use super::faults::FaultSpec;
@@ -24,6 +25,7 @@ use super::jobs::JobCommand;
 use super::live::Live;
 use super::messages::MessageCommand;
 use super::mqtt::{Front, transport};
+use super::service::web_socket::Fronts;
 use super::service::{Misbehaviour, Service};
 use super::state::Hub;
 use super::store::{Committer, Table, encode};
@@ -66,6 +68,7 @@ struct Whole {
     live: Arc<Live>,
     service: Service,
     front: Front,
+    amqp: amqp::Front,
     changes: mpsc::Receiver<Change>,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
@@ -82,10 +85,13 @@ impl Whole {
         let live = Arc::new(Live::new(hub, committer, clock));
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
-        let (front, _) = Front::new(live.clone(), access.clone(), stopping);
+        let alive = tokio::sync::mpsc::channel(1).0;
+        let front = Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone());
+        let amqp = amqp::Front::new(live.clone(), access.clone(), stopping, alive);
+        let fronts = Fronts { mqtt: front.clone(), amqp: amqp.clone() };
         let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, front.clone(), 10, None, misbehaviour, Vec::new());
-        Self { live, service, front, changes, seconds, _stop: stop }
+        let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Vec::new());
+        Self { live, service, front, amqp, changes, seconds, _stop: stop }
     }
 
     /// Answers a request, unless the answer waits for something that does not come.
@@ -104,8 +110,8 @@ impl Whole {
 
     /// Looks that a hub which is started from what this one has put on its disk has what this one has.
     fn restarts(self, mut disk: Disk) {
-        let Self { live, service, front, changes, seconds: _, _stop } = self;
-        drop((service, front));
+        let Self { live, service, front, amqp, changes, seconds: _, _stop } = self;
+        drop((service, front, amqp));
         let now = live.now();
         let mut hub = Arc::into_inner(live).expect("nobody else has it any more").into_hub();
         for change in changes.try_iter() {

@@ -153,6 +153,7 @@ use std::sync::Arc;
 
 mod access;
 mod admission;
+mod amqp;
 mod background;
 mod bulk;
 mod ca;

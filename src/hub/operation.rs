@@ -69,6 +69,8 @@ pub(super) enum DataAction {
     DirectMethods,
     StatisticsRead,
     CommandsPurge,
+    MessagesSend,
+    MessagesFeedback,
 }
 
 impl DataAction {
@@ -91,6 +93,8 @@ impl DataAction {
             Self::DirectMethods => "directMethods/invoke/action",
             Self::StatisticsRead => "statistics/read",
             Self::CommandsPurge => "cloudToDeviceMessages/queue/purge/action",
+            Self::MessagesSend => "cloudToDeviceMessages/send/action",
+            Self::MessagesFeedback => "cloudToDeviceMessages/feedback/action",
         }
     }
 

@@ -16,16 +16,17 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Policies};
 use super::admission::Admission;
+use super::amqp;
 use super::background::{Background, Rhythm};
 use super::ca::Authority;
 use super::entra::Entra;
 use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
-use super::mqtt::{self, Front, Gate};
+use super::mqtt::{self, Gate};
 use super::prompt::Prompt;
 use super::request_log::{self, RequestObserver};
-use super::service::web_socket::{self, ClientCertificate};
+use super::service::web_socket::{self, ClientCertificate, Fronts};
 use super::service::{Misbehaviour, Service};
 use super::session::Fingerprints;
 use super::store::{Committer, Store};
@@ -60,6 +61,9 @@ pub struct HubOptions {
     /// Where to listen for devices that speak MQTT over TLS; nowhere when there is none. SDKs cannot be told another port than
     /// 8883, but several hubs can be on several loopback addresses. MQTT over WebSocket is on the port of HTTPS, always.
     pub mqtt: Option<SocketAddr>,
+    /// Where to listen for services that speak AMQP over TLS; nowhere when there is none. SDKs cannot be told another port than
+    /// 5671. AMQP over WebSocket is on the port of HTTPS, always.
+    pub amqp: Option<SocketAddr>,
     /// The name by which clients reach it, where the address is not what they use.
     pub host_name: Option<String>,
     /// Who is told of every request.
@@ -92,6 +96,7 @@ impl HubOptions {
             data: data.into(),
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             mqtt: None,
+            amqp: None,
             host_name: None,
             request_observer: None,
             request_log: None,
@@ -113,6 +118,7 @@ impl std::fmt::Debug for HubOptions {
             data,
             https,
             mqtt,
+            amqp,
             host_name,
             request_observer: _,
             request_log,
@@ -129,6 +135,7 @@ impl std::fmt::Debug for HubOptions {
             .field("data", data)
             .field("https", https)
             .field("mqtt", mqtt)
+            .field("amqp", amqp)
             .field("host_name", host_name)
             .field("request_log", request_log)
             .field("evaluate_configurations", evaluate_configurations)
@@ -154,7 +161,10 @@ pub struct Ready {
     /// The address where MQTT over TLS is listened for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<SocketAddr>,
-    /// Where MQTT over WebSocket is spoken.
+    /// The address where AMQP over TLS is listened for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amqp: Option<SocketAddr>,
+    /// Where MQTT and AMQP over WebSocket are spoken.
     pub websocket: String,
     /// The certificate authority to trust, in PEM.
     pub ca_file: PathBuf,
@@ -230,6 +240,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         data,
         https,
         mqtt,
+        amqp,
         host_name,
         request_observer,
         request_log,
@@ -255,13 +266,17 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         None => None,
         Some(address) => Some(listen(address).await?),
     };
-    let mqtt_address = mqtt.as_ref().map(|(_, address)| *address);
+    let amqp = match amqp {
+        None => None,
+        Some(address) => Some(listen(address).await?),
+    };
+    let others = [&mqtt, &amqp].map(|listener| listener.as_ref().map(|(_, address)| *address));
 
-    let names = names(address, mqtt_address, host_name.as_ref());
+    let names = names(address, others, host_name.as_ref());
     let authority = Authority::open(&folder)?;
     let tls = authority.server_config(&names)?;
     let policies = Policies::open(&folder)?;
-    let ready = ready(address, mqtt_address, host_name.as_ref(), &authority, &policies);
+    let ready = ready(address, others, host_name.as_ref(), &authority, &policies);
     let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
     let access = Arc::new(access);
     folder.announce(Some(&ready.host_name))?;
@@ -280,19 +295,32 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let (shutdown, stopping) = watch::channel(false);
     let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
     let admission = limits.map(|limits| Arc::new(Admission::new(limits)));
-    let (front, devices) = Front::new(live.clone(), access.clone(), stopping.clone());
-    let front = front.behind(Gate::new(misbehaviour.clone(), admission.clone()));
-    if let Some((listener, _)) = mqtt {
+    let (alive, connections) = mpsc::channel(1);
+    let gate = Gate::new(misbehaviour.clone(), admission.clone());
+    let fronts = Fronts {
+        mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone()).behind(gate),
+        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive),
+    };
+    let without_alpn = {
         let mut tls = tls.clone();
-        // Its clients offer no protocol, or their own name for MQTT.
+        // Clients of other protocols than HTTP offer none, or a name of their own.
         tls.alpn_protocols.clear();
-        let tls = TlsAcceptor::from(Arc::new(tls));
-        tokio::spawn(mqtt::listener::accept(listener, tls, front.clone(), stopping.clone()));
+        TlsAcceptor::from(Arc::new(tls))
+    };
+    if let Some((listener, _)) = mqtt {
+        let front = fronts.mqtt.clone();
+        let serve = move |source, sink, certificate| front.clone().serve(source, sink, certificate);
+        tokio::spawn(mqtt::listener::accept(listener, without_alpn.clone(), stopping.clone(), serve));
+    }
+    if let Some((listener, _)) = amqp {
+        let front = fronts.amqp.clone();
+        let serve = move |source, sink, _| front.clone().serve(source, sink);
+        tokio::spawn(mqtt::listener::accept(listener, without_alpn, stopping.clone(), serve));
     }
     let background = Background::start(&live, Rhythm { evaluate_configurations });
-    let service = Service::new(live, access, front, active_jobs, admission, misbehaviour.clone(), observers);
+    let service = Service::new(live, access, fronts, active_jobs, admission, misbehaviour.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
-    let accepting = tokio::spawn(accept(listener, tls, service, background, devices, stopping));
+    let accepting = tokio::spawn(accept(listener, tls, service, background, connections, stopping));
     Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })
 }
 
@@ -305,14 +333,14 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubSta
 }
 
 /// Returns the names that the certificate and tokens may have, without ports.
-fn names(address: SocketAddr, mqtt: Option<SocketAddr>, host_name: Option<&HubHost>) -> Vec<String> {
+fn names(address: SocketAddr, others: [Option<SocketAddr>; 2], host_name: Option<&HubHost>) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(host) = host_name {
         names.push(host.name().trim_matches(['[', ']']).to_owned());
     }
     let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     names.extend([reached_at(address).to_string(), "localhost".to_owned()]);
-    names.extend(mqtt.map(|address| reached_at(address).to_string()));
+    names.extend(others.into_iter().flatten().map(|address| reached_at(address).to_string()));
     names.extend(loopback.map(|address| address.to_string()));
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -330,7 +358,7 @@ fn reached_at(address: SocketAddr) -> IpAddr {
 
 fn ready(
     address: SocketAddr,
-    mqtt: Option<SocketAddr>,
+    [mqtt, amqp]: [Option<SocketAddr>; 2],
     host_name: Option<&HubHost>,
     authority: &Authority,
     policies: &Policies,
@@ -356,7 +384,7 @@ fn ready(
         registry_read_write: of("registryReadWrite"),
     };
     let websocket = format!("wss://{host_name}{}", web_socket::PATH);
-    Ready { ca_file: authority.file().clone(), https: address, mqtt, websocket, connection_strings, host_name }
+    Ready { ca_file: authority.file().clone(), https: address, mqtt, amqp, websocket, connection_strings, host_name }
 }
 
 /// Takes connections until it is told to stop, or until the hub is dropped.
@@ -365,7 +393,7 @@ async fn accept(
     tls: TlsAcceptor,
     service: Service,
     background: Background,
-    mut devices: mpsc::Receiver<()>,
+    mut others: mpsc::Receiver<()>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -393,9 +421,9 @@ async fn accept(
     let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     connections.shutdown().await;
     background.stop().await;
-    // The last owner of the store closes it, which waits for the disk. Devices' connections own it too.
+    // The last owner of the store closes it, which waits for the disk. Connections of MQTT and AMQP own it too.
     let _ = tokio::task::spawn_blocking(move || drop(service)).await;
-    let _ = tokio::time::timeout(STOP_TIMEOUT, devices.recv()).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, others.recv()).await;
 }
 
 async fn serve(

@@ -7,11 +7,13 @@ mod configurations;
 mod device_run;
 mod docs;
 mod faults;
-mod inspect;
 #[cfg(unix)]
 mod idle;
+mod inspect;
 mod interrupt;
 mod kill;
+#[cfg(target_os = "linux")]
+mod messages;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;

@@ -19,7 +19,7 @@ fn here() -> &'static Path {
 }
 
 /// Returns the folder of packages that has what the lock file says, made at the first call; none where there is no Node.
-fn packages() -> Option<&'static Path> {
+pub(crate) fn packages() -> Option<&'static Path> {
     static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
     PACKAGES.get_or_init(|| packages_of(here(), "node-sdks")).as_deref()
 }

@@ -22,7 +22,7 @@ fn here() -> &'static Path {
 }
 
 /// Returns the interpreter of a virtual environment that has both SDKs, made at the first call.
-fn python() -> &'static Path {
+pub(crate) fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let requirements = here().join("requirements-device.txt");

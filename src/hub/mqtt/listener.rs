@@ -1,4 +1,4 @@
-//! MQTT over TLS: a port of its own.
+//! A protocol over TLS with a port of its own: MQTT, and AMQP.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Front, stopped, transport};
+use super::stopped;
+use super::transport::{self, Sink, Source};
 use crate::hub::session::Fingerprints;
 
 /// A client that has not finished its TLS handshake by then is let go.
@@ -15,19 +16,27 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Takes connections until the hub stops, and returns when all have ended.
-pub(in crate::hub) async fn accept(
+/// Takes connections until the hub stops, has each served by `serve`, and returns when all have ended.
+pub(in crate::hub) async fn accept<S>(
     listener: TcpListener,
     tls: TlsAcceptor,
-    front: Front,
     mut stopping: watch::Receiver<bool>,
-) {
+    serve: impl Fn(Source, Sink, Option<Fingerprints>) -> S + Clone + Send + 'static,
+) where
+    S: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, tls.clone(), front.clone()));
+                    let (tls, mut stopping, serve) = (tls.clone(), stopping.clone(), serve.clone());
+                    connections.spawn(async move {
+                        let handshake = shake_hands(stream, tls, &mut stopping).await;
+                        if let Some((source, sink, certificate)) = handshake {
+                            serve(source, sink, certificate).await;
+                        }
+                    });
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
@@ -40,19 +49,23 @@ pub(in crate::hub) async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, tls: TlsAcceptor, front: Front) {
+/// Brings TLS about; none where the client does not take part in it.
+async fn shake_hands(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    stopping: &mut watch::Receiver<bool>,
+) -> Option<(Source, Sink, Option<Fingerprints>)> {
     // Packets are small and wanted at once.
     let _ = stream.set_nodelay(true);
-    let mut stopping = front.stopping.clone();
     let stream = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(_)) | Err(_) => return None,
         },
-        () = stopped(&mut stopping) => return,
+        () = stopped(stopping) => return None,
     };
     let certificate =
         stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|leaf| Fingerprints::of(leaf));
     let (source, sink) = transport::stream(stream);
-    front.serve(source, sink, certificate).await;
+    Some((source, sink, certificate))
 }

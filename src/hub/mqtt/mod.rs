@@ -34,9 +34,9 @@ pub(super) use requests::payload_of;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// To send its CONNECT once TLS stands, every byte of it.
-    connect: Duration,
+    pub(super) connect: Duration,
     /// To take what is written to it.
-    write: Duration,
+    pub(super) write: Duration,
 }
 
 impl Default for Patience {
@@ -59,20 +59,20 @@ pub(super) struct Front {
 }
 
 /// Waits until the hub stops, or is dropped.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 impl Front {
-    /// Makes the front of a hub, and what closes when all its connections have ended and it is dropped itself.
+    /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
     pub(super) fn new(
         live: Arc<Live>,
         access: Arc<Access>,
         stopping: watch::Receiver<bool>,
-    ) -> (Self, mpsc::Receiver<()>) {
-        let (alive, ended) = mpsc::channel(1);
+        alive: mpsc::Sender<()>,
+    ) -> Self {
         let (gate, patience) = (Arc::default(), Patience::default());
-        (Self { live, access, gate, patience, stopping, _alive: alive }, ended)
+        Self { live, access, gate, patience, stopping, _alive: alive }
     }
 
     /// Puts limits and misbehaviour before it.

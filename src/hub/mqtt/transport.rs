@@ -1,4 +1,4 @@
-//! The bytes below MQTT: a TLS stream, or the binary frames of a WebSocket, which mean no more than the bytes in them.
+//! The bytes below MQTT and AMQP: a TLS stream, or the binary frames of a WebSocket, which mean no more than the bytes in them.
 
 use std::io;
 
@@ -34,7 +34,7 @@ pub(in crate::hub) fn web_socket(socket: WebSocket) -> (Source, Sink) {
 
 impl Source {
     /// Appends some bytes; says whether there were any before the end. What is lost when this is dropped half-way is nothing.
-    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<bool> {
+    pub(in crate::hub) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<bool> {
         match self {
             Self::Stream(stream) => Ok(stream.read_buf(buffer).await? > 0),
             Self::WebSocket(socket) => loop {
@@ -56,7 +56,7 @@ impl Source {
 
 impl Sink {
     /// Writes bytes, and sees them off.
-    pub(super) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+    pub(in crate::hub) async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         match self {
             Self::Stream(stream) => {
                 stream.write_all(&bytes).await?;
@@ -67,7 +67,7 @@ impl Sink {
     }
 
     /// Says that nothing more comes.
-    pub(super) async fn close(&mut self) {
+    pub(in crate::hub) async fn close(&mut self) {
         // A client that is gone need not be told.
         let _ = match self {
             Self::Stream(stream) => stream.shutdown().await,

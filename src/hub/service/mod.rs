@@ -38,7 +38,6 @@ use super::command::Refusal;
 use super::device::Document;
 use super::faults::Ill;
 use super::live::Live;
-use super::mqtt::Front;
 use super::request_log::{RequestObserver, RequestRecord};
 use super::timestamp::timestamp;
 use crate::twin::ETag;
@@ -49,6 +48,7 @@ use crate::wire::faults::FAULTS_PATH;
 
 use admission::{Admission, Meter};
 pub(super) use misbehaviour::{BrokenOff, Misbehaviour, nonsense, refusal_of};
+use web_socket::Fronts;
 
 /// Both names under which a refusal's code is sent.
 const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
@@ -57,7 +57,7 @@ const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK
 pub(super) struct Context {
     live: Arc<Live>,
     access: Arc<Access>,
-    front: Front,
+    fronts: Fronts,
     /// Jobs that may wait or run at once.
     active_jobs: usize,
     /// The limits, when there are any.
@@ -77,13 +77,13 @@ impl Service {
     pub(super) fn new(
         live: Arc<Live>,
         access: Arc<Access>,
-        front: Front,
+        fronts: Fronts,
         active_jobs: usize,
         admission: Option<Arc<Admission>>,
         misbehaviour: Arc<Misbehaviour>,
         observers: Vec<RequestObserver>,
     ) -> Self {
-        let context = Arc::new(Context { live, access, front, active_jobs, admission, misbehaviour });
+        let context = Arc::new(Context { live, access, fronts, active_jobs, admission, misbehaviour });
         let router = router().with_state(context.clone());
         Self { context, observers: observers.into(), router }
     }
@@ -237,6 +237,8 @@ fn router() -> Router<Arc<Context>> {
     }
     router
         .route(web_socket::PATH, any(web_socket::upgrade))
+        .route(web_socket::SERVICE_BUS_PATH, any(web_socket::upgrade))
+        .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), any(web_socket::upgrade))
         .fallback(|| async { unserved(StatusCode::NOT_FOUND, "there is no such resource on the embedded hub") })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")

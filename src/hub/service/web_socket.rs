@@ -1,4 +1,4 @@
-//! `/$iothub/websocket`: MQTT over WebSocket, on the port of HTTPS.
+//! `/$iothub/websocket`: MQTT and AMQP over WebSocket, on the port of HTTPS.
 
 use std::sync::Arc;
 
@@ -8,32 +8,50 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 
 use super::Context;
-use crate::hub::mqtt::transport;
+use crate::hub::amqp;
+use crate::hub::mqtt::{self, transport};
 use crate::hub::session::Fingerprints;
 
 /// The path, the same for all SDKs.
 pub(in crate::hub) const PATH: &str = "/$iothub/websocket";
-/// Bytes of a frame or message, at most; MQTT's packets may go over several, and several in one.
+/// The path where Microsoft's AMQP library for Python looks, whatever the service.
+pub(in crate::hub) const SERVICE_BUS_PATH: &str = "/$servicebus/websocket";
+/// The subprotocol of AMQP (AMQP WebSocket Binding 1.0).
+const AMQP: &str = "AMQPWSB10";
+/// Bytes of a frame or message, at most; packets may go over several, and several in one.
 const FRAME_MAX_BYTES: usize = 512 * 1024;
+
+/// What WebSockets lead to.
+#[derive(Clone)]
+pub(in crate::hub) struct Fronts {
+    /// Devices.
+    pub(in crate::hub) mqtt: mqtt::Front,
+    /// Services.
+    pub(in crate::hub) amqp: amqp::Front,
+}
 
 /// The certificate of the client at the other end of a request's connection, where it showed one.
 #[derive(Clone, Debug, Default)]
 pub(in crate::hub) struct ClientCertificate(pub(in crate::hub) Option<Fingerprints>);
 
-/// Takes the connection over. No token is asked for here, and no version: MQTT's own CONNECT has what proves the client.
+/// Takes the connection over. No token is asked for here, and no version: the protocols have their own ways to prove a client.
 pub(super) async fn upgrade(
     State(context): State<Arc<Context>>,
     Extension(ClientCertificate(certificate)): Extension<ClientCertificate>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let front = context.front.clone();
+    let Fronts { mqtt, amqp } = context.fronts.clone();
     upgrade
         // The subprotocol is answered as it was asked for.
-        .protocols(["mqtt", "MQTT"])
+        .protocols(["mqtt", "MQTT", AMQP])
         .max_message_size(FRAME_MAX_BYTES)
         .max_frame_size(FRAME_MAX_BYTES)
         .on_upgrade(async move |socket| {
+            let is_amqp = socket.protocol().is_some_and(|protocol| protocol == AMQP);
             let (source, sink) = transport::web_socket(socket);
-            front.serve(source, sink, certificate).await;
+            match is_amqp {
+                true => amqp.serve(source, sink).await,
+                false => mqtt.serve(source, sink, certificate).await,
+            }
         })
 }

@@ -89,6 +89,11 @@ impl Hub {
         self.ready["caFile"].as_str().expect("caFile")
     }
 
+    /// A token signed by a policy, good for an hour.
+    pub(crate) fn token(&self, policy: &str) -> String {
+        token(self.connection_string(policy)).1
+    }
+
     /// Sends one request as `iothubowner`; the path has no query string. Sent with the `If-Match` that is given, if any.
     pub(crate) fn send(&self, method: &str, path: &str, if_match: Option<&str>, body: Option<Value>) -> Answer {
         let owner = self.connection_string("iothubowner");
@@ -164,13 +169,11 @@ pub(crate) async fn try_request(
     if_match: Option<&str>,
     body: Option<Value>,
 ) -> Result<Answer, reqwest::Error> {
-    let connection = ConnectionString::parse(connection_string).expect("a connection string");
-    let expiry = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
-    let token = sas::sign(connection.host.as_str(), &connection.key, expiry, connection.policy.as_deref());
-    let url = format!("https://{}{path}?api-version=2021-04-12", connection.host);
+    let (host, token) = token(connection_string);
+    let url = format!("https://{host}{path}?api-version=2021-04-12");
     let mut request = client
         .request(method.parse().expect("a method"), url)
-        .header("Authorization", token.expose())
+        .header("Authorization", token)
         .header("Content-Type", "application/json; charset=utf-8");
     if let Some(if_match) = if_match {
         request = request.header("If-Match", if_match);
@@ -182,4 +185,12 @@ pub(crate) async fn try_request(
     let status = response.status().as_u16();
     let text = response.text().await?;
     Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+}
+
+/// The host of a connection string, and a token by its key that is good for an hour.
+fn token(connection_string: &str) -> (String, String) {
+    let connection = ConnectionString::parse(connection_string).expect("a connection string");
+    let expiry = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
+    let token = sas::sign(connection.host.as_str(), &connection.key, expiry, connection.policy.as_deref());
+    (connection.host.to_string(), token.expose().to_owned())
 }

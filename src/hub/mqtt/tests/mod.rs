@@ -300,8 +300,7 @@ impl Bench {
         let (store, hub) = Store::open(open).expect("a store");
         let live = Arc::new(Live::new(hub, Committer::start(store).expect("a thread"), clock()));
         let (stop, stopping) = watch::channel(false);
-        let (front, _) = Front::new(live.clone(), access, stopping);
-        let front = front.behind(gate);
+        let front = Front::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
         let bench = Self { live, front, stop, _folder: folder };
         let id: DeviceId = "d".parse().expect("an id");
         let body: DeviceBody = serde_json::from_value(json!({ "authentication": { "symmetricKey": {

@@ -1,0 +1,38 @@
+//! How the service says no over AMQP: a condition that clients act by, and a text.
+
+use fe2o3_amqp_types::definitions::{Error, ErrorCondition};
+use serde_amqp::primitives::Symbol;
+
+use crate::hub::command::Refusal;
+use crate::wire::ErrorCode;
+
+/// Makes an error of a condition.
+pub(super) fn error(condition: &'static str, text: impl Into<String>) -> Error {
+    let condition = ErrorCondition::Custom(Symbol::from(condition));
+    Error { condition, description: Some(text.into()), info: None }
+}
+
+/// Makes an error of a refusal. The description begins like the body of a refusal over HTTPS.
+pub(super) fn of(refusal: &Refusal) -> Error {
+    let Refusal { code, text } = refusal;
+    error(condition(*code), format!("ErrorCode:{code};{text}"))
+}
+
+/// Returns the condition that Microsoft's SDKs know a code by.
+fn condition(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::DeviceNotFound | ErrorCode::ModuleNotFound => "amqp:not-found",
+        ErrorCode::DeviceMaximumQueueDepthExceeded => "amqp:resource-limit-exceeded",
+        ErrorCode::IotHubUnauthorizedAccess => "amqp:unauthorized-access",
+        ErrorCode::MessageTooLarge => "amqp:link:message-size-exceeded",
+        ErrorCode::InvalidOperation => "amqp:not-implemented",
+        ErrorCode::ArgumentInvalid | ErrorCode::ArgumentNull => "com.microsoft:argument-error",
+        ErrorCode::IotHubQuotaExceeded => "com.microsoft:quota-exceeded",
+        ErrorCode::ThrottlingBacklogTimeout | ErrorCode::ThrottlingException => {
+            "com.microsoft:device-container-throttled"
+        }
+        ErrorCode::OperationNotAvailableInCurrentTier => "amqp:not-allowed",
+        ErrorCode::ServiceUnavailable => "com.microsoft:timeout",
+        _ => "amqp:internal-error",
+    }
+}

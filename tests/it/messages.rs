@@ -1,0 +1,129 @@
+//! Messages from the cloud, by Microsoft's SDKs for Python and Node: the services' over AMQP, the devices' over MQTT.
+//!
+//! The services' SDKs connect to port 5671, or 443 over WebSockets, and cannot be told another one.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::node;
+use crate::python_device::{self, KEY, NO_443, address_for, by_key, step};
+use crate::support::{Hub, Sandbox, not_run, scrub};
+
+/// Runs a command with what both SDKs need, and returns its steps.
+fn steps(sandbox: &Sandbox, hub: &Hub, command: &mut Command, more: &[(&str, &str)]) -> Vec<Value> {
+    scrub(command, &sandbox.path(""));
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("iothubowner"));
+    command.env("DEVICE_POLICY_CONNECTION_STRING", hub.connection_string("device"));
+    command.envs(more.iter().copied());
+    let output = command.output().expect("the program starts");
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn tests(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file)
+}
+
+/// Sends by Python's SDK, one way or the other.
+fn by_python(way: &str) {
+    let Some(address) = address_for(&[443, 5671, 8883]) else { return not_run(NO_443) };
+    let sandbox = Sandbox::new();
+    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &[]);
+    assert_eq!(hub.ready()["amqp"], format!("{address}:5671"));
+    let body = json!({ "deviceId": "myDeviceId", "authentication": by_key() });
+    assert_eq!(hub.send("PUT", "/devices/myDeviceId", None, Some(body)).status, 200);
+    let device = format!("HostName={address};DeviceId=myDeviceId;SharedAccessKey={KEY}");
+    let token = hub.token("service");
+    let mut command = Command::new(python_device::python());
+    command.arg(tests("python/messages.py")).arg(address.to_string()).arg(way);
+    let more = [
+        ("DEVICE_CONNECTION_STRING", device.as_str()),
+        ("SERVICE_TOKEN", token.as_str()),
+        ("DEVICE_CA_FILE", hub.ca_file()),
+        ("REQUESTS_CA_BUNDLE", hub.ca_file()),
+    ];
+    let failure = json!("Exception: C2D message send failure");
+    assert_eq!(
+        steps(&sandbox, &hub, &mut command, &more),
+        [
+            step("waiting", json!(1)),
+            step("received", json!(["while it is away", "m-1", null, null, null, null, {}])),
+            step(
+                "with properties",
+                json!([
+                    "{\"speed\": 2}", "m/2", "c 2", "application/json", "utf-8", "full",
+                    { "empty": "", "line": "a&b=c/d é" }
+                ])
+            ),
+            step("left", json!(0)),
+            step("expired", json!(1)),
+            step("after it came back", json!("in time")),
+            step("one too many", failure.clone()),
+            step("purged", json!([50, 0, 0])),
+            step("to nobody", failure.clone()),
+            step("too large", failure),
+            step("feedback", json!([["m/2", "Success", "myDeviceId"]])),
+            step("its type", json!("application/vnd.microsoft.iothub.feedback.json")),
+            step("by another policy", json!("TokenAuthFailure: CBS Token authentication failed.")),
+        ]
+    );
+}
+
+#[test]
+fn by_python_over_amqp() {
+    by_python("amqp");
+}
+
+#[test]
+fn by_python_over_web_sockets() {
+    by_python("websocket");
+}
+
+/// Sends by Node's SDK, one way or the other.
+fn by_node(way: &str) {
+    let Some(packages) = node::packages() else { return };
+    let Some(address) = address_for(&[443, 5671]) else { return not_run(NO_443) };
+    let sandbox = Sandbox::new();
+    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", &format!("{address}:0")]);
+    let mut command = Command::new("node");
+    command.arg(tests("node/messages.js")).arg(hub.ready()["mqtt"].as_str().expect("an address")).arg(way);
+    let packages = packages.to_str().expect("a path in UTF-8");
+    let more = [("NODE_EXTRA_CA_CERTS", hub.ca_file()), ("NODE_PATH", packages)];
+    let feedback = "application/vnd.microsoft.iothub.feedback.json";
+    assert_eq!(
+        steps(&sandbox, &hub, &mut command, &more),
+        [
+            step("open", json!(true)),
+            step("waiting", json!(1)),
+            // The SDK knows no `ack` of messages that come.
+            step("received", json!(["while it is away", "m-1", "", null, null, { "iothub-ack": "full" }])),
+            step(
+                "with properties",
+                json!([
+                    "{\"speed\":2}", "m/2", "9f3c6a1e-3b61-4b0e-9a55-0e3f1c7d2b11", "application/json", "utf-8",
+                    { "line": "a&b=c/d é" }
+                ])
+            ),
+            step("feedback", json!([["m-1", "Success", "node", feedback], ["m-3", "Expired", "node", feedback]])),
+            step("one too many", json!(["DeviceMaximumQueueDepthExceededError", "amqp:resource-limit-exceeded"])),
+            step("to nobody", json!(["DeviceNotFoundError", "amqp:not-found"])),
+            step("too large", json!(["MessageTooLargeError", "amqp:link:message-size-exceeded"])),
+            step("closed", json!(true)),
+            step("file notifications", json!("amqp:not-implemented")),
+            step("by another policy", json!(["Error", "UnauthorizedError"])),
+        ]
+    );
+}
+
+#[test]
+fn by_node_over_amqp() {
+    by_node("amqp");
+}
+
+#[test]
+fn by_node_over_web_sockets() {
+    by_node("amqp-ws");
+}
