@@ -12,7 +12,7 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::client::{Backoff, HubClient};
-use crate::plan::{ApprovedPlan, Consent, Plan, approve, guard};
+use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
 use crate::render::{escape, report};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
@@ -27,13 +27,16 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     };
     plan::show(context, &plan, args.full)?;
     context.out.flush()?;
-    guard::check(&plan)?;
+    if let Some(reviewed) = &args.expect {
+        guard::check_reviewed(&plan, reviewed)?;
+    }
+    guard::check_approved(&plan, args.approve.as_ref())?;
     let outcome = if plan.is_empty() {
         let stop = listen()?;
         verify(context, &connection.client, &plan, &stop).await?
     } else {
         let consent = if args.yes { Consent::Flag } else { ask(context)? };
-        let plan = approve(plan, consent)?;
+        let plan = approve(plan, consent, args.approve.as_ref())?;
         let stop = listen()?;
         let report = send(context, &connection.client, &plan, &args.hub, &stop).await?;
         let applied = outcome_of(&report);
@@ -83,7 +86,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     }
     let reading = || format!("reading the plan {}", path.display());
     let text = std::fs::read_to_string(context.resolve(path)).map_err(|error| CliError::doing(reading(), error))?;
-    let plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
+    let mut plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest)?;
         if declarations.digest != plan.manifest {
@@ -96,6 +99,10 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
             .refused()
             .hint("make the plan again from these manifests"));
         }
+        plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
+    } else if let Some((id, path)) = plan.first_withheld() {
+        // Better said before anything is asked than when all the rest is done.
+        return Err(Refusal::Withheld { id, path }.into());
     }
     let connection = connect(context, &args.hub).await?;
     let host = connection.client.host();

@@ -31,7 +31,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         file::write(&context.resolve(path), text.as_bytes())
             .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))?;
     }
-    guard::check(&plan)?;
+    guard::check_approved(&plan, args.approve.as_ref())?;
     if plan.is_empty() {
         return Ok(Outcome::Done);
     }

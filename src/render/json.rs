@@ -201,7 +201,7 @@ impl<'p> Cluster<'p> {
             changes: cluster
                 .changes
                 .iter()
-                .map(|plan::Change { path, verdict, before, after, origin, sensitive: _ }| Change {
+                .map(|plan::Change { path, verdict, before, after, origin, moved_from: _, sensitive: _ }| Change {
                     path: path.as_str(),
                     verdict: *verdict,
                     before: before.as_ref(),
