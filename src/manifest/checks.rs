@@ -81,9 +81,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node) -> (Option<Spanned<Strin
         reader.report(diagnostic);
     }
     let name = parts.name.flatten();
-    let title = name.as_ref().map_or("without name", |name| name.value.as_str());
-    let query = parts.query.and_then(|text| compile(reader, title, "query", text));
-    let expect = parts.expect.and_then(|(key, node)| expect::read(reader, title, query.as_ref(), &key, node));
+    let title = format!("check {}", name.as_ref().map_or("without name", |name| name.value.as_str()));
+    let query = parts.query.and_then(|text| compile(reader, &title, "query", text, query::compile));
+    let expect = parts.expect.and_then(|(key, node)| expect::read(reader, &title, query.as_ref(), &key, node));
     let within = parts.within.unwrap_or(Some(WITHIN));
     let severity = parts.severity.unwrap_or(Some(Severity::default()));
     let gate = parts.gate.unwrap_or(Some(false));
@@ -119,26 +119,27 @@ fn query_text(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) 
     parts.query = reader.text(&key, node);
 }
 
-/// Compiles a query, and reports what is wrong or odd in it.
+/// Compiles a query, and reports what is wrong or odd in it. `owner` says whose it is, as in "check NAME".
 pub(super) fn compile(
     reader: &mut Reader<'_>,
-    check: &str,
+    owner: &str,
     field: &str,
     mut text: Spanned<Text>,
+    compile: impl Fn(&str) -> Result<BoundQuery, Vec<QueryError>>,
 ) -> Option<BoundQuery> {
     // A block of text ends in a line break that is no part of the query.
     text.value.value.truncate(text.value.value.trim_end().len());
-    match query::compile(&text.value.value) {
+    match compile(&text.value.value) {
         Ok(query) => {
             for warning in query.warnings() {
-                let diagnostic = place(reader, check, field, &text, warning);
+                let diagnostic = place(reader, owner, field, &text, warning);
                 reader.report(diagnostic);
             }
             Some(query)
         }
         Err(errors) => {
             for error in &errors {
-                let diagnostic = place(reader, check, field, &text, error);
+                let diagnostic = place(reader, owner, field, &text, error);
                 reader.report(diagnostic);
             }
             None
@@ -147,7 +148,7 @@ pub(super) fn compile(
 }
 
 /// Points at a query's mistake: in the file, where the query stands there as it is, and else in a text of its own.
-fn place(reader: &Reader<'_>, check: &str, field: &str, text: &Spanned<Text>, error: &QueryError) -> Diagnostic {
+fn place(reader: &Reader<'_>, owner: &str, field: &str, text: &Spanned<Text>, error: &QueryError) -> Diagnostic {
     match text.value.written {
         Written::Verbatim(offset) => error.to_diagnostic(reader.source(), offset),
         Written::Interpolated { secret: true } => {
@@ -162,7 +163,7 @@ fn place(reader: &Reader<'_>, check: &str, field: &str, text: &Spanned<Text>, er
                 .help("it holds a value from the environment, and so is not shown")
         }
         Written::Folded | Written::Interpolated { secret: false } => {
-            let source = Source::new(format!("<{field} of check {check}>"), text.value.value.as_str());
+            let source = Source::new(format!("<{field} of {owner}>"), text.value.value.as_str());
             reader.at(error.to_diagnostic(&source, 0), text.span, "written here")
         }
     }

@@ -104,6 +104,12 @@ fn resolved(loaded: &Loaded) -> String {
     for policy in policies(&declarations.policy) {
         line(policy);
     }
+    for (name, Group { body, members, origin }) in &declarations.groups {
+        line(format!("group {name} [{origin}]: {} leaves, {members} devices", body.leaves.len()));
+    }
+    for Selector { name, condition, origin } in &declarations.selectors {
+        line(format!("selector {name} [{origin}]: {}", condition.text()));
+    }
     let mut bodies: Vec<(&Arc<Body>, Vec<String>)> = Vec::new();
     for (id, declaration) in &declarations.twins {
         let name = format!("{id} ({})", declaration.origin);
