@@ -99,6 +99,8 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
             .refused()
             .hint("make the plan again from these manifests"));
         }
+        // Selectors are asked when a plan is made, and what they found then is in it.
+        let declarations = declarations.select(plan.selections.clone())?;
         plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
     } else if let Some((id, path)) = plan.first_withheld() {
         // Better said before anything is asked than when all the rest is done.
@@ -183,7 +185,7 @@ async fn verify(context: &mut Context, client: &HubClient, plan: &Plan, stop: &S
     if plan.checks.is_empty() {
         return Ok(Outcome::Done);
     }
-    let results = check::ask(context, client, &plan.checks, true, stop.requested()).await;
+    let results = check::ask(context, client, &plan.checks, &plan.policy.sensitive, true, stop.requested()).await;
     let text = crate::render::checks::text(&results, context.out.palette);
     write!(context.out, "\n{text}")?;
     context.out.flush()?;

@@ -206,15 +206,12 @@ impl From<Refusal> for CliError {
                 Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
             Refusal::Guarded { guards, digest } => {
-                Self::new(format!("the plan is refused: {}", list(guards))).hint(format!(
+                Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
                     "if this is what is wanted, --approve {} lets just this plan pass",
                     digest.short()
                 ))
             }
-            Refusal::OtherApproved { given, digest, guards } => Self::new(format!(
-                "the plan is refused: {}",
-                list(guards)
-            ))
+            Refusal::OtherApproved { given, digest, guards } => Self::new(format!("the plan is refused:{}", list(guards)))
             .hint(format!(
                 "--approve {given} is of another plan; this one is {}, and is approved by --approve {} once it has been reviewed",
                 digest.short(),
@@ -242,7 +239,7 @@ impl From<Refusal> for CliError {
 /// Guards on a line each, where there are several.
 fn list(guards: &[Guard]) -> String {
     match guards {
-        [guard] => guard.to_string(),
+        [guard] => format!(" {guard}"),
         guards => guards.iter().map(|guard| format!("\n  {guard}")).collect(),
     }
 }

@@ -37,6 +37,14 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     }
     let hint = context.err.palette.hint("next:");
     match &args.out {
+        Some(path) if !plan.policy.sensitive.is_empty() => {
+            let manifests = args.manifest.paths.iter().map(|path| format!(" --manifest {}", path.display()));
+            let manifests = manifests.collect::<String>();
+            context.say(format_args!(
+                "{hint} twinctl apply {}{manifests} applies just this; sensitive values are not in the file",
+                path.display()
+            ));
+        }
         Some(path) => context.say(format_args!("{hint} twinctl apply {} applies just this", path.display())),
         None => {
             context.say(format_args!("{hint} twinctl apply, with the same arguments; --out FILE saves just this plan"))

@@ -187,6 +187,10 @@ impl Finding<'_> {
             let live = self.live.leaf(path);
             let Some(verdict) = verdict(Some(hash), Wanted::Undeclared, live) else { continue };
             if let Some(origin) = self.released(path).map(|released| released.origin.clone()) {
+                if self.found.contains_key(path) {
+                    // A scalar that gives way to what is declared under it cannot stay, released or not.
+                    continue;
+                }
                 self.change(path, Verdict::Released, live, live, Some(&origin));
                 continue;
             }

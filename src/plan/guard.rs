@@ -80,7 +80,7 @@ pub enum Refusal {
         digest: Digest,
     },
     /// The plan comes from a file, which holds no sensitive values, and they were not put in.
-    #[error("the plan sets {} of {id}, which is sensitive, so that its file does not hold the value", path)]
+    #[error("the plan sets {path} of {id}, which is sensitive: its file holds the path alone")]
     Withheld {
         /// One of the twins.
         id: TwinId,
@@ -210,6 +210,21 @@ impl fmt::Display for Listed<'_> {
 
 fn percent(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+impl Refusal {
+    /// Returns the word that names it in machine formats; of guards, each has its own.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conflicts { .. } => "conflicts",
+            Self::Missing { .. } => "missing",
+            Self::OtherHub { .. } => "other-hub",
+            Self::Guarded { .. } => "guarded",
+            Self::OtherApproved { .. } => "other-approved",
+            Self::OtherReviewed { .. } => "other-reviewed",
+            Self::Withheld { .. } => "withheld",
+        }
+    }
 }
 
 /// How many twins a refusal names.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::change::{Change, Verdict};
 use super::ownership::value_hash;
 use super::twin_plan::{Action, TwinPlan};
-use crate::manifest::{Body, Declarations, Origin};
+use crate::manifest::{Declarations, Leaf, Origin};
 
 /// So many twins that lose something at once are many: that they have nothing in its place is more likely a mistake than a wish.
 pub const MANY: usize = 10;
@@ -15,7 +15,8 @@ pub const MANY: usize = 10;
 pub struct Population {
     /// Devices that the manifest declares, modules not counted.
     pub devices: usize,
-    /// Groups and selectors that have no device any more while [`MANY`] twins lose what they gave, in order of their names.
+    /// Groups that have no device any more while [`MANY`] twins lose what they gave, and selectors that find none while so many
+    /// leave the fleet.
     pub emptied: Vec<Emptied>,
 }
 
@@ -43,36 +44,38 @@ pub enum EmptiedKind {
 
 impl Population {
     /// Counts, and finds what went from many to none. That a twin was in a group is seen by what it loses: each leaf of the group
-    /// was there, as the group has it.
+    /// was there, as the group has it. Selectors find now more and now fewer devices, which is what they are for; of them only the
+    /// devices count that leave the fleet.
     pub(super) fn of(declarations: &Declarations, twins: &[TwinPlan]) -> Self {
         let devices = declarations.twins.keys().filter(|id| id.module.is_none()).count();
         let touched = || twins.iter().filter(|twin| twin.id.module.is_none() && twin.is_sent());
         let groups = declarations.groups.iter().filter(|(_, group)| group.members == 0).map(|(name, group)| Emptied {
             kind: EmptiedKind::Group,
             name: name.clone(),
-            twins: touched().filter(|twin| loses(twin, &group.body)).count(),
+            twins: touched().filter(|twin| loses(twin, &group.body.leaves)).count(),
             origin: group.origin.clone(),
         });
-        let leaving = touched().filter(|twin| twin.action == Action::Release).count();
+        let leaving =
+            |given: &[Leaf]| touched().filter(|twin| twin.action == Action::Release && loses(twin, given)).count();
         let selectors = declarations.selections.iter().filter(|selection| selection.ids.is_empty());
         let selectors = selectors.map(|selection| Emptied {
             kind: EmptiedKind::Selector,
             name: selection.name.clone(),
-            twins: leaving,
+            twins: leaving(declarations.given_by(&selection.name)),
             origin: selection.origin.clone(),
         });
         Self { devices, emptied: groups.chain(selectors).filter(|emptied| emptied.twins >= MANY).collect() }
     }
 }
 
-/// Says whether a twin loses all that a group declares: each of its leaves is removed, or gives way to another layer's value, and
+/// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
 /// at least one is removed.
-fn loses(twin: &TwinPlan, group: &Body) -> bool {
+fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {
     let find = |path| twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at]);
     let was = |change: &Change, hash: u16| value_hash(change.before.as_ref()) == hash;
     let mut removed = 0;
     // Of an absence that is no longer declared nothing is left to see.
-    let all = group.leaves.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {
+    let all = given.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {
         let Some(change) = find(&leaf.path) else { return false };
         let hash = value_hash(leaf.value.as_ref());
         match change.verdict {

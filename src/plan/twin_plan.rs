@@ -143,6 +143,15 @@ impl TwinPlan {
         withheld(&self.changes, Side::After)
     }
 
+    /// Takes sensitive values out of a text that came from elsewhere, as from a hub that says of a request what it did not like.
+    pub fn conceal(&self, mut text: String) -> String {
+        let sensitive = self.changes.iter().filter(|change| change.sensitive);
+        for value in sensitive.flat_map(|change| [&change.before, &change.after]).flatten() {
+            conceal_value(&mut text, value);
+        }
+        text
+    }
+
     /// Returns the paths, sorted, that the inverse does not bring back, since what was there is not known: sensitive ones of a
     /// plan that was read from a file.
     pub fn not_restored(&self) -> impl Iterator<Item = &TwinPath> {
@@ -173,6 +182,27 @@ impl TwinPlan {
     pub fn target_reached(&self, answer: &Twin) -> bool {
         let assessment = Assessment::of(self, answer);
         assessment.moved.is_empty() && !assessment.pending
+    }
+}
+
+/// Values shorter than this are words like any other: taken out, they would leave no text.
+const TELLING: usize = 4;
+
+fn conceal_value(text: &mut String, value: &Value) {
+    if value.is_null() || value.is_boolean() {
+        return;
+    }
+    let json = value.to_string();
+    let bare = value.as_str().map(str::to_owned);
+    for secret in [Some(json), bare].into_iter().flatten().filter(|secret| secret.len() >= TELLING) {
+        if text.contains(&secret) {
+            *text = text.replace(&secret, "(sensitive)");
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| conceal_value(text, item)),
+        Value::Object(members) => members.values().for_each(|member| conceal_value(text, member)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -3,12 +3,13 @@
 //! The types here are what users' pipelines read: frozen, apart from the types that they are made from. A field may be
 //! added; none is renamed, removed or given another meaning without a new version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::escape;
+use super::{escape, view};
 use crate::plan;
 use crate::twin::MergePatch;
 
@@ -56,11 +57,30 @@ pub fn plan(plan: &plan::Plan) -> String {
                 action: twin.action,
                 cluster: cluster_of[&twin.id],
                 etag: twin.etag.as_ref().map(|etag| etag.as_str()),
-                patch: twin.is_sent().then_some(&*twin.patch),
+                patch: twin.is_sent().then(|| {
+                    let hidden = twin.changes.iter().filter(|change| change.sensitive);
+                    let hidden: Vec<_> = hidden.map(|change| &change.path).collect();
+                    view::patch(&twin.patch, |path| {
+                        plan.policy.sensitive.covers(path) || hidden.iter().any(|hidden| hidden.overlaps(path))
+                    })
+                }),
             })
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
+        refusals: refusals(plan),
     })
+}
+
+/// Names each reason by itself.
+fn refusals(plan: &plan::Plan) -> Vec<Refusal> {
+    let found = plan::guard::refusals(plan);
+    let reasons = found.iter().flat_map(|refusal| match refusal {
+        plan::Refusal::Guarded { guards, digest: _ } => {
+            guards.iter().map(|guard| (guard.name(), guard.to_string(), true)).collect()
+        }
+        other => vec![(other.name(), other.to_string(), false)],
+    });
+    reasons.map(|(kind, message, approvable)| Refusal { kind, message, approvable }).collect()
 }
 
 #[derive(Serialize)]
@@ -87,6 +107,19 @@ struct Plan<'p> {
     twins: Vec<Twin<'p>>,
     /// The names of the checks that run afterwards.
     checks: Vec<&'p str>,
+    /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    /// `missing`, `conflicts`, `max-changed`, `max-removed-keys`, `min-population`, `empty-fleet`, `empty-group` or
+    /// `empty-selector`.
+    kind: &'static str,
+    message: String,
+    /// Whether `--approve` with the first digits of `digest` lets this one plan pass.
+    approvable: bool,
 }
 
 /// How many twins, those with conflicts in `conflicting` alone, and how many paths by verdict.
@@ -123,14 +156,21 @@ struct Cluster<'p> {
 #[serde(rename_all = "camelCase")]
 struct Change<'p> {
     path: &'p str,
-    /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed` or `removed-over-drift`.
+    /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed`, `removed-over-drift`, `moved` (twice: both paths of
+    /// a rename), `undeclared` (under an exact path) or `released` (the value stays).
     verdict: plan::Verdict,
-    /// What is there; left out when nothing is.
+    /// Whether the values are kept back; left out when they are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
+    /// What is there; left out when nothing is, and when it is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<&'p Value>,
-    /// What will be there; left out when nothing will.
+    /// What will be there; left out when nothing will, and when it is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'p Value>,
+    /// Of a rename's new path, the old one, which is a change of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_from: Option<&'p str>,
     /// Where in the manifest, for the first twin of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin<'p>>,
@@ -188,9 +228,9 @@ struct Twin<'p> {
     /// What the plan was computed from.
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<&'p str>,
-    /// What is sent, the ownership record included; left out when nothing is.
+    /// What is sent, the ownership record included, but for what is sensitive; left out when nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<&'p MergePatch>,
+    patch: Option<Cow<'p, MergePatch>>,
 }
 
 impl<'p> Cluster<'p> {
@@ -201,11 +241,13 @@ impl<'p> Cluster<'p> {
             changes: cluster
                 .changes
                 .iter()
-                .map(|plan::Change { path, verdict, before, after, origin, moved_from: _, sensitive: _ }| Change {
+                .map(|plan::Change { path, verdict, before, after, moved_from, origin, sensitive }| Change {
                     path: path.as_str(),
                     verdict: *verdict,
-                    before: before.as_ref(),
-                    after: after.as_ref(),
+                    sensitive: *sensitive,
+                    before: before.as_ref().filter(|_| !sensitive),
+                    after: after.as_ref().filter(|_| !sensitive),
+                    moved_from: moved_from.as_ref().map(|path| path.as_str()),
                     origin: Origin::of(origin),
                 })
                 .collect(),
@@ -249,5 +291,12 @@ mod tests {
         let text = super::plan(&samples::plan(samples::everything()));
         assert!(!text.contains(['\u{1b}', '\u{202e}']));
         snapshot("plan-json", &text);
+    }
+
+    #[test]
+    fn nothing_sensitive_is_in_it() {
+        let text = super::plan(&samples::reviewed());
+        assert!(!text.contains(samples::SECRET), "{text}");
+        assert!(text.contains("\"sensitive\": true"));
     }
 }

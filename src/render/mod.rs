@@ -1,7 +1,7 @@
 //! Values to words. Nothing here decides, and nothing here prints: each function returns text for `cli` to write.
 //!
-//! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Read [`text`] first: a
-//! plan as people see it.
+//! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Plans
+//! go through [`view`], which keeps back what is sensitive. Read [`text`] first: a plan as people see it.
 
 pub mod checks;
 pub mod declarations;
@@ -17,6 +17,7 @@ pub mod style;
 pub mod table;
 pub mod text;
 pub mod value;
+pub mod view;
 
 #[cfg(test)]
 pub(crate) mod samples;

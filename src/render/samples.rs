@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
-use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Sensitive};
-use crate::plan::{Action, Change, Conflict, Outlook, Plan, Population, ReadBy, Taken, TwinPlan, Verdict};
+use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
+use crate::plan::{
+    Action, Change, Conflict, Cost, Forecast, Outlook, Plan, Population, Prediction, ReadBy, SharedPath, Spent,
+    StrategyCost, Taken, TwinPlan, Verdict, Writer,
+};
 use crate::twin::{ETag, MergePatch};
 
 /// Compares with `snapshots/<name>.snap`.
@@ -312,6 +315,161 @@ pub(crate) fn everything() -> Vec<TwinPlan> {
         (1..=5).map(|n| update(&format!("s-{n}"), vec![change("tags.x", Verdict::Removed, Some(json!(false)), None)])),
     );
     twins
+}
+
+/// Stands in each value that must not be shown.
+pub(crate) const SECRET: &str = "hunter2";
+
+/// A plan with all that a reviewer can be told beside the changes, some of whose values are sensitive.
+pub(crate) fn reviewed() -> Plan {
+    let secret = |n: u32| Some(json!(format!("{SECRET}-{n}")));
+    let mut twins: Vec<_> = (1..=6)
+        .map(|n| {
+            let mut psk = change("desired.wifi.psk", Verdict::Edit, secret(n), secret(n + 100));
+            psk.sensitive = true;
+            update(&format!("press-{n:03}"), vec![psk])
+        })
+        .collect();
+    let (mut edit, mut new) = (
+        change("desired.power_level", Verdict::Edit, Some(json!(1)), Some(json!(2))),
+        change("tags.pin", Verdict::New, None, secret(0)),
+    );
+    edit.origin.as_mut().expect("an origin").layer = Layer::Device;
+    new.sensitive = true;
+    twins.push(update("thermostat-001", vec![edit, new]));
+    let mut plan = plan(twins);
+    let paths = ["desired.wifi.psk", "tags.pin"].map(|path| path.parse().expect("a path"));
+    plan.policy.sensitive = Sensitive::new(paths.to_vec());
+    plan.selections = vec![
+        Selection {
+            name: "cellular-saver".into(),
+            condition: "tags.location.plant = 'Redmond43' AND properties.reported.connectivity = 'cellular'".to_owned(),
+            ids: (1..=6).map(|n| format!("press-{n:03}").parse().expect("an id")).collect(),
+            origin: origin(31),
+        },
+        Selection { name: "nobody".into(), condition: "tags.x = 'y'".to_owned(), ids: Vec::new(), origin: origin(35) },
+    ];
+    plan.outlook = outlook();
+    plan
+}
+
+/// One of each forecast and writer, and what it costs.
+pub(crate) fn outlook() -> Outlook {
+    let prediction = |name: &str, query: &str, severity, forecast| Prediction {
+        name: name.to_owned(),
+        query: query.to_owned(),
+        severity,
+        forecast,
+    };
+    let path = |text: &str| text.parse().expect("a path");
+    let id = |text: &str| text.parse().expect("an id");
+    let failing = |devices: &[&str], details: &[&str]| Difference {
+        summary: format!("expected no row, found {}", devices.len().max(details.len())),
+        details: details.iter().map(|&line| line.to_owned()).collect(),
+        devices: devices.iter().map(|&id| id.to_owned()).collect(),
+    };
+    Outlook {
+        predictions: vec![
+            prediction(
+                "all there",
+                "SELECT COUNT() AS n FROM devices WHERE tags.location.plant = 'Redmond43'",
+                Severity::Error,
+                Forecast::WillHold,
+            ),
+            prediction(
+                "nobody at full power",
+                "SELECT deviceId, properties.desired.power_level AS p FROM devices WHERE properties.desired.power_level > 1",
+                Severity::Error,
+                Forecast::WillFail(failing(&["thermostat-001"], &["+ {\"deviceId\":\"thermostat-001\",\"p\":2}"])),
+            ),
+            prediction(
+                "keys are strong",
+                "SELECT properties.desired.wifi.psk FROM devices WHERE properties.desired.wifi.psk != ''",
+                Severity::Warn,
+                Forecast::WillFail(failing(&["press-001"], &["+ {\"psk\":\"hunter2-101\"}"])),
+            ),
+            prediction(
+                "nobody on cellular",
+                "SELECT deviceId FROM devices WHERE properties.reported.connectivity = 'cellular'",
+                Severity::Error,
+                Forecast::DependsOnDevices {
+                    reads: vec!["properties.reported.connectivity".to_owned()],
+                    as_it_is: Some(failing(&["press-001", "press-002"], &[])),
+                },
+            ),
+            prediction(
+                "all connected",
+                "SELECT COUNT() AS n FROM devices WHERE connectionState = 'Connected'",
+                Severity::Warn,
+                Forecast::DependsOnDevices { reads: vec!["connectionState".to_owned()], as_it_is: None },
+            ),
+            prediction(
+                "jobs",
+                "SELECT * FROM devices.jobs",
+                Severity::Error,
+                Forecast::Unknown("jobs are not what a plan reads".to_owned()),
+            ),
+        ],
+        writers: vec![
+            Writer::Configuration {
+                id: "power-saver".to_owned(),
+                priority: 10,
+                condition: "tags.location.plant='Redmond43'".to_owned(),
+                paths: vec![
+                    SharedPath {
+                        declared: path("desired.power_level"),
+                        theirs: path("desired.power_level"),
+                        agree: false,
+                    },
+                    SharedPath { declared: path("desired.wifi.psk"), theirs: path("desired.wifi"), agree: true },
+                ],
+                twins: vec![id("press-001"), id("thermostat-001")],
+            },
+            Writer::Fleet {
+                fleet: "oslo".parse().expect("a name"),
+                revisions: vec!["abc123".to_owned(), "def456".to_owned()],
+                twins: 6,
+                paths: vec![path("desired.power_level")],
+            },
+            Writer::Fleet { fleet: "lab".parse().expect("a name"), revisions: Vec::new(), twins: 1, paths: Vec::new() },
+        ],
+        cost: Some(Cost {
+            tier: "S1, 2 units".to_owned(),
+            read: Spent { requests: 12, messages: 48, seconds: 0.6 },
+            apply: vec![
+                StrategyCost {
+                    strategy: "patch",
+                    spent: Spent { requests: 9992, messages: 9992, seconds: 192.0 },
+                    remark: None,
+                },
+                StrategyCost {
+                    strategy: "jobs",
+                    spent: Spent { requests: 3, messages: 9992, seconds: 1000.0 },
+                    remark: Some("no etag guard"),
+                },
+            ],
+            notifications: 9987,
+        }),
+    }
+}
+
+/// Ten thousand twins of which thirteen are unlike the others, with all that can be said of them.
+pub(crate) fn large() -> Plan {
+    let edit = |from: u32| vec![change("desired.power_level", Verdict::Edit, Some(json!(from)), Some(json!(2)))];
+    let mut twins: Vec<_> = (1..=9987).map(|n| update(&format!("press-{n:05}"), edit(1))).collect();
+    twins.extend((9988..=10_000).map(|n| update(&format!("press-{n:05}"), edit(n))));
+    let mut plan = plan(twins);
+    let Outlook { mut predictions, mut writers, cost } = outlook();
+    predictions.retain(|one| matches!(one.name.as_str(), "nobody at full power" | "nobody on cellular"));
+    predictions.extend((1..=40).map(|n| Prediction {
+        name: format!("plant {n} has its presses"),
+        query: "SELECT COUNT() AS n FROM devices".to_owned(),
+        severity: Severity::Error,
+        forecast: Forecast::WillHold,
+    }));
+    writers.truncate(1);
+    plan.outlook = Outlook { predictions, writers, cost };
+    plan
 }
 
 /// A path and what must be there.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A twin with this fleet's record of `owned` and the other sections as given.
-fn owning(owned: Value, sections: Value) -> Twin {
+pub(super) fn owning(owned: Value, sections: Value) -> Twin {
     let mut live = twin("d", sections);
     live.tags.0.insert("twinctl".to_owned(), json!({ "redmond": record(owned) }));
     live

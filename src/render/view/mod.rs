@@ -1,0 +1,552 @@
+//! What may be shown of a plan: the one step between a plan and text, Markdown and HTML.
+//!
+//! Owns what is said and in which order, and that nothing sensitive and nothing that steers a terminal gets further: values
+//! come out of here as [`Shown`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
+//! [`PlanView`] and never see the plan. Read [`PlanView`] first.
+
+mod outlook;
+mod shown;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write;
+
+pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
+pub use shown::{Shown, difference, named, patch};
+
+use super::escape;
+use super::number::{counted, grouped};
+use crate::manifest::Origin;
+use crate::plan::{Action, Change, Cluster, Conflict, Plan, ReadBy, Summary, Taken, Verdict, guard};
+use crate::twin::{TwinId, TwinPath};
+
+/// How many of the leaves that would go a conflict names.
+const NAMED: usize = 3;
+
+/// A plan, ready to be shown.
+pub struct PlanView<'p> {
+    plan: &'p Plan,
+    /// Whose plan it is.
+    pub fleet: &'p str,
+    /// The hub's host name.
+    pub hub: &'p str,
+    /// The Git revision; may be empty.
+    pub revision: String,
+    /// Twins for which the same is to be done, those first that keep the plan from being applied.
+    pub clusters: Vec<ClusterView>,
+    /// It all in numbers.
+    pub counts: Counts,
+    /// Why it may not be applied.
+    pub refusals: Vec<String>,
+    /// What to do about what stands in the way, once for each kind.
+    pub hints: Vec<&'static str>,
+    /// What the manifest's selectors found.
+    pub selections: Vec<SelectionView>,
+    /// Who else writes to these twins.
+    pub writers: Vec<WriterView>,
+    /// What the checks will say.
+    pub checks: Vec<CheckView>,
+    /// What it costs.
+    pub cost: Option<CostView>,
+}
+
+/// What happens, as a sign that reads without colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sign {
+    /// It comes to be.
+    Add,
+    /// It becomes something else.
+    Change,
+    /// It goes.
+    Remove,
+    /// It stays, and is recorded as this fleet's.
+    Keep,
+    /// It stands in the way.
+    Stop,
+    /// It is left out.
+    Pass,
+}
+
+impl Sign {
+    /// Returns the sign.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Change => "~",
+            Self::Remove => "-",
+            Self::Keep => "=",
+            Self::Stop => "!",
+            Self::Pass => ".",
+        }
+    }
+
+    fn of(change: &Change) -> Self {
+        match (&change.before, &change.after) {
+            _ if !change.verdict.touches_value() => Self::Keep,
+            (None, _) => Self::Add,
+            (Some(_), None) => Self::Remove,
+            (Some(_), Some(_)) => Self::Change,
+        }
+    }
+}
+
+/// Twins for which the same is to be done.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// What kind of thing is to be done.
+    pub action: Action,
+    /// What happens to them.
+    pub sign: Sign,
+    /// `thermostat-001`, or `9,987 devices`.
+    pub who: String,
+    /// What is to be said of all of them, beside the paths; may be empty.
+    pub remark: &'static str,
+    /// What stands in the way, what is taken over, and the paths.
+    pub rows: Vec<RowView>,
+    /// All of them, sorted; never empty.
+    pub ids: Vec<String>,
+    /// The layers of the manifest that the changes come from, as in `group redmond43`, over all these twins.
+    pub layers: BTreeSet<String>,
+}
+
+/// One line of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RowView {
+    /// What happens to the path.
+    pub sign: Sign,
+    /// Where in the twin.
+    pub path: String,
+    /// What is to be said of it.
+    pub what: What,
+    /// `file:line` of the manifest, for the first twin; may be empty.
+    pub origin: String,
+    /// The place itself.
+    pub place: Option<(String, u32)>,
+}
+
+/// What is to be said of a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum What {
+    /// It changes, or is recorded.
+    Change {
+        /// How it came about.
+        verdict: Verdict,
+        /// What is there.
+        before: Option<Shown>,
+        /// What will be there.
+        after: Option<Shown>,
+    },
+    /// A conflict, or what is taken over.
+    Said(String),
+}
+
+impl RowView {
+    /// Returns what the path was and will be on one line, or what is to be said of it.
+    pub fn value(&self) -> String {
+        match (&self.what, self.sides()) {
+            (What::Said(said), _) => said.clone(),
+            (What::Change { .. }, Some((before, after))) => format!("{} → {}", before.line(), after.line()),
+            (What::Change { before, after, verdict: _ }, None) => {
+                after.as_ref().or(before.as_ref()).map_or("absent", Shown::line).to_owned()
+            }
+        }
+    }
+
+    /// Returns both sides, where both are there, differ, and can be looked at.
+    pub fn sides(&self) -> Option<(&Shown, &Shown)> {
+        match &self.what {
+            What::Change { verdict, before: Some(before), after: Some(after) }
+                if verdict.touches_value() && !(before.is_hidden() && after.is_hidden()) =>
+            {
+                Some((before, after))
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns how it came about.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match &self.what {
+            What::Change { verdict, .. } => Some(*verdict),
+            What::Said(_) => None,
+        }
+    }
+
+    fn of_change(change: &Change) -> Self {
+        let Change { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
+        let shown = |value: &Option<serde_json::Value>| value.as_ref().map(|value| Shown::of(value, *sensitive));
+        let what = What::Change { verdict: *verdict, before: shown(before), after: shown(after) };
+        Self::new(Sign::of(change), path.as_str(), what, origin.as_ref())
+    }
+
+    /// Shows both paths of a rename as one: `desired.freq → desired.interval`.
+    fn of_rename(from: &Change, to: &Change) -> Self {
+        let shown = |change: &Change, value: &Option<serde_json::Value>| {
+            value.as_ref().map(|value| Shown::of(value, change.sensitive || from.sensitive))
+        };
+        let before = shown(from, &from.before).filter(|_| from.before != to.after);
+        let what = What::Change { verdict: to.verdict, before, after: shown(to, &to.after) };
+        Self::new(Sign::Change, &format!("{} → {}", from.path, to.path), what, to.origin.as_ref())
+    }
+
+    fn of_changes(changes: &[Change]) -> impl Iterator<Item = Self> {
+        let find = |path: &TwinPath| changes.iter().find(|change| change.path == *path);
+        changes.iter().filter(|change| !change.is_moved_away()).map(move |change| {
+            match change.moved_from.as_ref().and_then(find) {
+                Some(from) => Self::of_rename(from, change),
+                None => Self::of_change(change),
+            }
+        })
+    }
+
+    fn of_taken(taken: &Taken) -> Self {
+        Self::said(Sign::Keep, taken.path.as_str(), format!("taken over from fleet {}", taken.fleet), None)
+    }
+
+    fn of_conflict(conflict: &Conflict) -> Self {
+        match conflict {
+            Conflict::OwnedByOther { path, owned, fleet, revision, origin } => {
+                let at = if revision.is_empty() { String::new() } else { format!(" (revision {revision})") };
+                let under = if owned == path { String::new() } else { format!(" as {owned}") };
+                Self::said(Sign::Stop, path.as_str(), format!("owned by fleet {fleet}{under}{at}"), origin.as_ref())
+            }
+            Conflict::WouldDestroy { path, leaves, origin } => {
+                let few: Vec<_> = leaves.iter().take(NAMED).map(ToString::to_string).collect();
+                let more = shown::and_more(leaves.len() - few.len());
+                let said = format!("would remove {}{more}, not owned by this fleet", few.join(", "));
+                Self::said(Sign::Stop, path.as_str(), said, origin.as_ref())
+            }
+            Conflict::Record { problem } => Self::said(Sign::Stop, "tags.twinctl", problem.clone(), None),
+            Conflict::Limit { problem } => Self::said(Sign::Stop, "limit", problem.clone(), None),
+        }
+    }
+
+    fn said(sign: Sign, path: &str, said: String, origin: Option<&Origin>) -> Self {
+        Self::new(sign, path, What::Said(escape::line(&said).into_owned()), origin)
+    }
+
+    fn new(sign: Sign, path: &str, what: What, origin: Option<&Origin>) -> Self {
+        Self {
+            sign,
+            path: escape::line(path).into_owned(),
+            what,
+            origin: origin.map(|origin| escape::line(&origin.to_string()).into_owned()).unwrap_or_default(),
+            place: origin.map(|origin| (origin.file.to_string(), origin.line)),
+        }
+    }
+
+    /// Says whether two look the same but for their place in the manifest, and only since a value is kept back.
+    fn is_like(&self, other: &Self) -> bool {
+        let Self { sign, path, what, origin: _, place: _ } = self;
+        *sign == other.sign && *path == other.path && *what == other.what
+    }
+
+    fn is_hidden(&self) -> bool {
+        match &self.what {
+            What::Change { before, after, verdict: _ } => before.iter().chain(after).any(Shown::is_hidden),
+            What::Said(_) => false,
+        }
+    }
+}
+
+impl ClusterView {
+    fn of(plan: &Plan, cluster: &Cluster<'_>) -> Self {
+        let mut rows: Vec<RowView> = cluster.conflicts.iter().map(RowView::of_conflict).collect();
+        rows.extend(cluster.taken.iter().map(RowView::of_taken));
+        rows.extend(RowView::of_changes(cluster.changes));
+        let adopts = !rows.is_empty() && rows.iter().all(|row| row.sign == Sign::Keep);
+        let (sign, remark) = match cluster.action {
+            _ if !cluster.conflicts.is_empty() => (Sign::Stop, ""),
+            Action::Update if rows.is_empty() => (Sign::Keep, "only the ownership record"),
+            Action::Update if adopts => (Sign::Keep, ""),
+            Action::Update => (Sign::Change, ""),
+            Action::Register => (Sign::Add, "to be registered"),
+            Action::Release => (Sign::Remove, "left the manifest; the identity stays"),
+            Action::Missing => (Sign::Stop, "not on the hub"),
+            Action::Skip => (Sign::Pass, "not on the hub, left out"),
+        };
+        let ids = cluster.ids.iter().map(ToString::to_string).collect();
+        Self {
+            action: cluster.action,
+            sign,
+            who: who(&cluster.ids),
+            remark,
+            rows,
+            ids,
+            layers: layers(plan, &cluster.ids),
+        }
+    }
+
+    /// Says whether it keeps the plan from being applied.
+    pub fn is_in_the_way(&self) -> bool {
+        self.sign == Sign::Stop
+    }
+
+    /// Returns what happens to a value, each word once: the verdicts' labels, or what is to be done when there is none.
+    pub fn kinds(&self) -> BTreeSet<&'static str> {
+        let mut kinds: BTreeSet<_> = self.rows.iter().filter_map(RowView::verdict).map(Verdict::label).collect();
+        let more = match self.action {
+            _ if self.is_in_the_way() && self.action != Action::Missing => "conflict",
+            Action::Missing => "missing",
+            Action::Register => "register",
+            Action::Release => "release",
+            Action::Skip => "left out",
+            Action::Update if kinds.is_empty() => "record only",
+            Action::Update => return kinds,
+        };
+        kinds.insert(more);
+        kinds
+    }
+}
+
+/// `thermostat-001`, or `9,987 devices`.
+fn who(ids: &[&TwinId]) -> String {
+    match ids {
+        [one] => one.to_string(),
+        _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
+    }
+}
+
+/// Twins share their changes in memory, so few have to be looked at.
+fn layers(plan: &Plan, ids: &[&TwinId]) -> BTreeSet<String> {
+    let mut seen = HashSet::new();
+    let mut layers = BTreeSet::new();
+    for id in ids {
+        let Ok(at) = plan.twins.binary_search_by(|twin| twin.id.cmp(id)) else { continue };
+        let changes = &plan.twins[at].changes;
+        if seen.insert(changes.as_ptr()) {
+            let origins = changes.iter().filter_map(|change| change.origin.as_ref());
+            layers.extend(origins.map(|origin| escape::line(&origin.layer.to_string()).into_owned()));
+        }
+    }
+    layers
+}
+
+/// Clusters as people tell them apart: those that differ in nothing but what is kept back are one.
+fn clusters(plan: &Plan) -> Vec<ClusterView> {
+    let found = plan.clusters();
+    let mut clusters: Vec<(ClusterView, Vec<&TwinId>)> = Vec::new();
+    // Where the first cluster of those with something hidden is, by a hash of what can be seen.
+    let mut hidden: std::collections::HashMap<Vec<(Sign, String)>, Vec<usize>> = std::collections::HashMap::new();
+    for cluster in found {
+        let view = ClusterView::of(plan, &cluster);
+        if view.rows.iter().any(RowView::is_hidden) {
+            let key = view.rows.iter().map(|row| (row.sign, row.path.clone())).collect();
+            let candidates = hidden.entry(key).or_default();
+            let alike = |&&at: &&usize| {
+                let known: &ClusterView = &clusters[at].0;
+                known.action == view.action
+                    && known.rows.len() == view.rows.len()
+                    && known.rows.iter().zip(&view.rows).all(|(a, b)| a.is_like(b))
+            };
+            if let Some(&at) = candidates.iter().find(alike) {
+                clusters[at].1.extend(cluster.ids);
+                clusters[at].0.layers.extend(view.layers);
+                continue;
+            }
+            candidates.push(clusters.len());
+        }
+        clusters.push((view, cluster.ids));
+    }
+    clusters
+        .into_iter()
+        .map(|(mut view, mut ids)| {
+            if ids.len() > view.ids.len() {
+                ids.sort_unstable();
+                view.who = who(&ids);
+                view.ids = ids.iter().map(ToString::to_string).collect();
+            }
+            view
+        })
+        .collect()
+}
+
+impl<'p> PlanView<'p> {
+    /// Takes of a plan what may be shown.
+    pub fn of(plan: &'p Plan) -> Self {
+        let sensitive = &plan.policy.sensitive;
+        Self {
+            plan,
+            fleet: plan.fleet.as_str(),
+            hub: plan.hub.as_str(),
+            revision: escape::line(&plan.revision).into_owned(),
+            clusters: clusters(plan),
+            counts: Counts::of(plan, &plan.summary()),
+            refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
+            hints: hints(plan),
+            selections: plan.selections.iter().map(SelectionView::of).collect(),
+            writers: plan.outlook.writers.iter().map(WriterView::of).collect(),
+            checks: plan.outlook.predictions.iter().map(|one| CheckView::of(one, sensitive)).collect(),
+            cost: plan.outlook.cost.as_ref().map(CostView::of),
+        }
+    }
+
+    /// Returns the digest that a review is bound to. It takes a look at every patch.
+    pub fn digest(&self) -> String {
+        self.plan.review_digest().as_str().to_owned()
+    }
+
+    /// Returns how many checks will say what.
+    pub fn foreseen(&self) -> Vec<(Foreseen, usize)> {
+        let count = |wanted| self.checks.iter().filter(|check| check.foreseen == wanted).count();
+        Foreseen::ALL.into_iter().map(|one| (one, count(one))).filter(|&(_, count)| count > 0).collect()
+    }
+
+    /// Returns that in a line: `1 will fail, 12 will hold`.
+    pub fn foreseen_line(&self) -> String {
+        let parts: Vec<_> = self.foreseen().into_iter().map(|(one, count)| one.counted(count)).collect();
+        parts.join(", ")
+    }
+}
+
+/// A plan in numbers, with the words for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// How many twins, by what is to be done.
+    pub twins: Vec<(usize, &'static str)>,
+    /// How many are as declared.
+    pub unchanged: usize,
+    /// How many paths, by how they came about.
+    pub paths: Vec<(usize, Verdict)>,
+    /// How many checks run afterwards.
+    pub checks: usize,
+    /// How the twins were read.
+    pub read: &'static str,
+}
+
+impl Counts {
+    fn of(plan: &Plan, summary: &Summary) -> Self {
+        let words = [
+            (Action::Update, "to change"),
+            (Action::Register, "to register"),
+            (Action::Release, "to release"),
+            (Action::Missing, "missing"),
+            (Action::Skip, "left out"),
+        ];
+        let mut twins: Vec<_> = words
+            .into_iter()
+            .filter_map(|(action, words)| summary.twins.get(&action).map(|&count| (count, words)))
+            .collect();
+        if summary.conflicting_twins > 0 {
+            twins.push((summary.conflicting_twins, "in conflict"));
+        }
+        Self {
+            twins,
+            unchanged: summary.unchanged,
+            paths: summary.changes.iter().map(|(&verdict, &count)| (count, verdict)).collect(),
+            checks: plan.checks.len(),
+            read: match plan.read {
+                ReadBy::Get => "read by GET",
+                ReadBy::Query => "read by query, which may lag by minutes",
+            },
+        }
+    }
+
+    /// `12 twins are as declared`
+    pub fn nothing(&self) -> String {
+        format!("{} {} as declared", counted(self.unchanged, "twin"), if self.unchanged == 1 { "is" } else { "are" })
+    }
+
+    /// `11 twins to change, 5 to register`
+    pub fn to_do(&self) -> String {
+        let parts = self.twins.iter().enumerate().map(|(index, &(count, words))| match index {
+            0 => format!("{} {words}", counted(count, "twin")),
+            _ => format!("{} {words}", grouped(count)),
+        });
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// `12 as declared`
+    pub fn as_declared(&self) -> String {
+        match self.unchanged {
+            0 => "none as declared yet".to_owned(),
+            count => format!("{} as declared", grouped(count)),
+        }
+    }
+
+    /// `20 paths: 5 new, 15 edit; then 3 checks`; empty without any path.
+    pub fn paths_line(&self) -> String {
+        if self.paths.is_empty() {
+            return String::new();
+        }
+        let all = self.paths.iter().map(|&(count, _)| count).sum();
+        let parts: Vec<_> =
+            self.paths.iter().map(|&(count, verdict)| format!("{} {verdict}", grouped(count))).collect();
+        let mut line = format!("{}: {}", counted(all, "path"), parts.join(", "));
+        if self.checks > 0 {
+            _ = write!(line, "; then {}", counted(self.checks, "check"));
+        }
+        line
+    }
+}
+
+fn hints(plan: &Plan) -> Vec<&'static str> {
+    let any = |is: fn(&Conflict) -> bool| plan.twins.iter().flat_map(|twin| &twin.conflicts).any(is);
+    let hints = [
+        (
+            any(|conflict| matches!(conflict, Conflict::OwnedByOther { .. })),
+            "remove the path from one of the two manifests, or take it over with --take-ownership",
+        ),
+        (
+            any(|conflict| matches!(conflict, Conflict::WouldDestroy { .. })),
+            "declare what stands under the path (null for what is to go), or do not declare the path",
+        ),
+        (
+            any(|conflict| matches!(conflict, Conflict::Record { .. })),
+            "a record that a newer twinctl wrote needs that version; a damaged one is removed by hand, and then everything \
+             is adopted anew",
+        ),
+        (
+            plan.twins.iter().any(|twin| twin.action == Action::Missing),
+            "register what is missing, or let the manifest say `missing: register` or `missing: skip`",
+        ),
+    ];
+    hints.into_iter().filter_map(|(applies, hint)| applies.then_some(hint)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::samples::{self, change};
+
+    /// Devices with a secret each.
+    fn secrets() -> Plan {
+        let twins = (1..=30).map(|n| {
+            let (before, after) = (json!(format!("before-{n}")), json!(format!("after-{n}")));
+            let mut secret = change("desired.wifi.psk", Verdict::Edit, Some(before), Some(after));
+            secret.sensitive = true;
+            samples::update(&format!("d-{n:02}"), vec![secret])
+        });
+        samples::plan(twins.collect())
+    }
+
+    #[test]
+    fn what_differs_in_secrets_alone_looks_the_same() {
+        let plan = secrets();
+        assert_eq!(plan.clusters().len(), 30);
+        let view = PlanView::of(&plan);
+        assert_eq!(view.clusters.len(), 1);
+        let cluster = &view.clusters[0];
+        assert_eq!((cluster.who.as_str(), cluster.ids.len()), ("30 devices", 30));
+        assert!(cluster.ids.is_sorted());
+        assert_eq!(cluster.rows[0].value(), "(sensitive)");
+        assert_eq!(cluster.rows[0].sides(), None);
+        assert!(!format!("{:?}", view.clusters).contains("after-"), "no renderer gets at it");
+    }
+
+    #[test]
+    fn layers_are_those_of_all_twins() {
+        let mut twins = vec![
+            samples::update("a", vec![change("tags.x", Verdict::New, None, Some(json!(1)))]),
+            samples::update("b", vec![change("tags.x", Verdict::New, None, Some(json!(1)))]),
+        ];
+        let mut moved = change("tags.x", Verdict::New, None, Some(json!(1)));
+        moved.origin.as_mut().expect("an origin").layer = crate::manifest::Layer::Device;
+        twins[1].changes = vec![moved].into();
+        let plan = samples::plan(twins);
+        let view = PlanView::of(&plan);
+        assert_eq!(view.clusters.len(), 1);
+        assert_eq!(view.clusters[0].layers.iter().collect::<Vec<_>>(), ["device", "group redmond43"]);
+    }
+}

@@ -1,0 +1,195 @@
+//! Values on their way out, and the one place where those that are nobody's business are taken away.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::check::Difference;
+use crate::manifest::Sensitive;
+use crate::query::compile;
+use crate::render::{escape, number};
+use crate::twin::{MergePatch, Section, TwinPath};
+
+/// What stands where a value must not.
+const MASK: &str = "(sensitive)";
+/// Values longer than this are written over several lines where there is room.
+const LONG: usize = 60;
+
+/// A value as it may be shown: one that is sensitive has left nothing here but the word for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shown {
+    line: String,
+    pretty: Option<String>,
+    hidden: bool,
+}
+
+impl Shown {
+    pub(super) fn of(value: &Value, sensitive: bool) -> Self {
+        if sensitive {
+            return Self { line: MASK.to_owned(), pretty: None, hidden: true };
+        }
+        let line = escape::json(value);
+        let long = line.len() > LONG && (value.is_object() || value.is_array());
+        let pretty = long.then(|| {
+            let text = serde_json::to_string_pretty(value).expect("a JSON value is written");
+            escape::json_text(&text).into_owned()
+        });
+        Self { line, pretty, hidden: false }
+    }
+
+    /// Returns it on one line, as JSON.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Returns it as JSON over several lines, where it is long and has parts.
+    pub fn pretty(&self) -> &str {
+        self.pretty.as_deref().unwrap_or(&self.line)
+    }
+
+    /// Says whether the value itself is kept back.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+}
+
+/// Takes out of what a check found whatever its query read of sensitive paths. The devices concerned stay.
+pub fn difference<'d>(found: &'d Difference, query: &str, sensitive: &Sensitive) -> Cow<'d, Difference> {
+    if !reads(query, sensitive) {
+        return Cow::Borrowed(found);
+    }
+    Cow::Owned(Difference {
+        summary: "what was found is not shown, since the query reads sensitive values".to_owned(),
+        details: Vec::new(),
+        devices: found.devices.clone(),
+    })
+}
+
+/// Says whether the rows of a query may have a sensitive value in them, or tell one from another by it.
+fn reads(query: &str, sensitive: &Sensitive) -> bool {
+    if sensitive.paths().is_empty() {
+        return false;
+    }
+    let Ok(query) = compile(query) else { return true };
+    query.selects_documents()
+        || sensitive.paths().iter().any(|path| {
+            // A twin that has nothing but this path: whatever leads over it, to it or under it finds something there.
+            let value =
+                path.keys().collect::<Vec<_>>().into_iter().rev().fold(json!(MASK), |value, key| json!({ key: value }));
+            let twin = match path.section() {
+                Section::Tags => json!({ "tags": value }),
+                Section::Desired => json!({ "properties": { "desired": value } }),
+            };
+            query.excerpt(&twin.to_string()).is_ok_and(|excerpt| excerpt.to_string().contains(MASK))
+        })
+}
+
+/// Takes sensitive values out of a patch, and what ownership records say of them beside their paths.
+pub fn patch<'p>(patch: &'p MergePatch, sensitive: impl Fn(&TwinPath) -> bool) -> Cow<'p, MergePatch> {
+    let mut shown = patch.clone();
+    let mut changed = false;
+    for (section, object) in [(Section::Tags, &mut shown.tags), (Section::Desired, &mut shown.desired)] {
+        changed |= prune(&TwinPath::section_root(section), object, &sensitive);
+    }
+    if changed { Cow::Owned(shown) } else { Cow::Borrowed(patch) }
+}
+
+fn prune(at: &TwinPath, object: &mut serde_json::Map<String, Value>, sensitive: &impl Fn(&TwinPath) -> bool) -> bool {
+    let before = object.len();
+    let mut changed = false;
+    object.retain(|key, value| {
+        let path = at.child(key);
+        match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                changed |= prune(&path, inner, sensitive);
+                !inner.is_empty()
+            }
+            Value::Array(entries) if path.as_str().starts_with("tags.twinctl.") => {
+                for entry in entries {
+                    let Value::String(text) = entry else { continue };
+                    let Some((owned, _)) = text.rsplit_once('=') else { continue };
+                    if owned.parse().is_ok_and(|owned| sensitive(&owned)) {
+                        *text = owned.to_owned();
+                        changed = true;
+                    }
+                }
+                true
+            }
+            // That something is deleted says nothing of what it was.
+            Value::Null => true,
+            _ => !sensitive(&path),
+        }
+    });
+    changed || object.len() != before
+}
+
+/// The first few of some names, and how many more.
+pub fn named<T: std::fmt::Display>(names: &[T], most: usize) -> String {
+    // One more than a few is not worth the words "and 1 more".
+    let shown = if names.len() <= most.saturating_add(1) { names.len() } else { most };
+    let listed: Vec<_> = names[..shown].iter().map(ToString::to_string).collect();
+    listed.join(", ") + &and_more(names.len() - shown)
+}
+
+pub(super) fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {} more", number::grouped(count)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sensitive(path: &str) -> Sensitive {
+        Sensitive::new(vec![path.parse().expect("a path")])
+    }
+
+    #[test]
+    fn queries_that_may_tell_a_secret() {
+        for (query, path, tells) in [
+            ("SELECT * FROM devices", "desired.wifi.psk", true),
+            ("SELECT properties FROM devices", "desired.wifi.psk", true),
+            ("SELECT properties.desired.wifi AS w FROM devices", "desired.wifi.psk", true),
+            ("SELECT properties.desired.wifi.psk FROM devices", "desired.wifi", true),
+            ("SELECT deviceId FROM devices WHERE properties.desired.wifi.psk = 'x'", "desired.wifi.psk", true),
+            ("SELECT properties.desired.wifi.ssid FROM devices", "desired.wifi.psk", false),
+            ("SELECT tags.wifi.psk FROM devices", "desired.wifi.psk", false),
+            ("SELECT tags FROM devices", "tags.pin", true),
+            ("SELECT deviceId FROM devices", "tags.pin", false),
+            ("not a query", "tags.pin", true),
+        ] {
+            assert_eq!(reads(query, &sensitive(path)), tells, "{query} {path}");
+        }
+        assert!(!reads("SELECT * FROM devices", &Sensitive::default()));
+    }
+
+    #[test]
+    fn patches_keep_the_paths_alone() {
+        let whole = MergePatch {
+            tags: json!({ "a": 1, "twinctl": { "redmond": { "v": 1, "owns": ["desired.wifi.psk=01bc", "tags.a=9999"] } } })
+                .as_object()
+                .expect("an object")
+                .clone(),
+            desired: json!({ "wifi": { "psk": "hunter2", "ssid": "plant" }, "x": { "psk": null } })
+                .as_object()
+                .expect("an object")
+                .clone(),
+        };
+        let secret = sensitive("desired.wifi.psk");
+        let shown = patch(&whole, |path| secret.covers(path));
+        assert_eq!(
+            serde_json::to_value(&*shown).expect("JSON"),
+            json!({
+                "tags": { "a": 1, "twinctl": { "redmond": { "v": 1, "owns": ["desired.wifi.psk", "tags.a=9999"] } } },
+                "desired": { "wifi": { "ssid": "plant" }, "x": { "psk": null } },
+            })
+        );
+        assert!(matches!(patch(&whole, |_| false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn names_are_few() {
+        assert_eq!(named(&["a", "b", "c", "d"], 3), "a, b, c, d");
+        assert_eq!(named(&["a", "b", "c", "d", "e"], 3), "a, b, c and 2 more");
+        assert_eq!(named(&["a", "b"], usize::MAX), "a, b");
+    }
+}
