@@ -1,6 +1,7 @@
 //! SHA-256 over canonical text: what makes a plan or a manifest the one that was reviewed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -32,6 +33,39 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The first digits of a digest, enough of them to mean just that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DigestPrefix(String);
+
+/// Why a text does not name a digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is named by 8 to 64 hexadecimal digits, as in 9f3c1a2b or sha256:9f3c1a2b…")]
+pub struct DigestPrefixError;
+
+impl DigestPrefix {
+    /// Says whether a digest starts like this.
+    pub fn names(&self, digest: &Digest) -> bool {
+        digest.as_str().strip_prefix("sha256:").is_some_and(|digits| digits.starts_with(&self.0))
+    }
+}
+
+impl FromStr for DigestPrefix {
+    type Err = DigestPrefixError;
+
+    /// Reads 8 digits or more, with or without `sha256:` before them.
+    fn from_str(text: &str) -> Result<Self, DigestPrefixError> {
+        let digits = text.trim().strip_prefix("sha256:").unwrap_or(text.trim()).to_ascii_lowercase();
+        let well_formed = (8..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if well_formed { Ok(Self(digits)) } else { Err(DigestPrefixError) }
+    }
+}
+
+impl fmt::Display for DigestPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
     }
 }
 
@@ -92,5 +126,23 @@ mod tests {
         whole.part("abc");
         assert_eq!(parts.finish(), whole.finish());
         assert_eq!(digest(&[]).short(), "e3b0c44298fc", "SHA-256 of nothing");
+    }
+
+    #[test]
+    fn prefixes_name_digests() {
+        let digest = Hasher::new().finish();
+        for (text, names) in [
+            ("e3b0c442", Some(true)),
+            ("sha256:E3B0C44298FC", Some(true)),
+            (digest.as_str(), Some(true)),
+            ("e3b0c443", Some(false)),
+            ("e3b0c44", None),
+            ("", None),
+            ("sha256:", None),
+            ("e3b0c44g", None),
+            (&"0".repeat(65), None),
+        ] {
+            assert_eq!(text.parse::<DigestPrefix>().ok().map(|prefix| prefix.names(&digest)), names, "{text}");
+        }
     }
 }

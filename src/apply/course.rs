@@ -376,7 +376,8 @@ impl<'p> Course<'p> {
         }
         match self.delay(error, at) {
             Some(after) => {
-                let retrying = ApplyEvent::Retrying { id: self.plan.id.clone(), reason: in_short(error), after };
+                let reason = self.plan.conceal(in_short(error));
+                let retrying = ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after };
                 at.events.push_back(retrying);
                 Then::At(at.now + after, todo)
             }
@@ -393,7 +394,7 @@ impl<'p> Course<'p> {
             None => self.last = Some(format!("{reason}; the time for trying again is over")),
         }
         self.trouble = Some(reason);
-        let reason = format!("{}, so it is read", in_short(error));
+        let reason = self.plan.conceal(format!("{}, so it is read", in_short(error)));
         at.events.push_back(ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after: Duration::ZERO });
         Then::Go(Todo::Read)
     }
@@ -431,7 +432,7 @@ impl<'p> Course<'p> {
     fn failed(&self, reason: String) -> Then {
         let kind = self.plan.id.kind();
         let reason = if self.registered { format!("the {kind} is registered, but {reason}") } else { reason };
-        Then::Done(TwinOutcome::Failed { reason })
+        Then::Done(TwinOutcome::Failed { reason: self.plan.conceal(reason) })
     }
 }
 

@@ -12,7 +12,7 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::client::{Backoff, HubClient};
-use crate::plan::{ApprovedPlan, Consent, Plan, approve, guard};
+use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
 use crate::render::{escape, report};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
@@ -27,14 +27,17 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     };
     plan::show(context, &plan, args.full)?;
     context.out.flush()?;
-    guard::check(&plan)?;
+    if let Some(reviewed) = &args.expect {
+        guard::check_reviewed(&plan, reviewed)?;
+    }
+    guard::check_approved(&plan, args.approve.as_ref())?;
     plan::require_checks(&plan, &args.planning)?;
     let outcome = if plan.is_empty() {
         let stop = listen()?;
         verify(context, &connection.client, &plan, &stop).await?
     } else {
         let consent = if args.yes { Consent::Flag } else { ask(context)? };
-        let plan = approve(plan, consent)?;
+        let plan = approve(plan, consent, args.approve.as_ref())?;
         let stop = listen()?;
         let report = send(context, &connection.client, &plan, &args.hub, &stop).await?;
         let applied = outcome_of(&report);
@@ -89,7 +92,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     }
     let reading = || format!("reading the plan {}", path.display());
     let text = std::fs::read_to_string(context.resolve(path)).map_err(|error| CliError::doing(reading(), error))?;
-    let plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
+    let mut plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest)?;
         if declarations.digest != plan.manifest {
@@ -102,6 +105,12 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
             .refused()
             .hint("make the plan again from these manifests"));
         }
+        // Selectors are asked when a plan is made, and what they found then is in it.
+        let declarations = declarations.select(plan.selections.clone())?;
+        plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
+    } else if let Some((id, path)) = plan.first_withheld() {
+        // Better said before anything is asked than when all the rest is done.
+        return Err(Refusal::Withheld { id, path }.into());
     }
     let connection = connect(context, &args.hub).await?;
     let host = connection.client.host();
@@ -182,7 +191,7 @@ async fn verify(context: &mut Context, client: &HubClient, plan: &Plan, stop: &S
     if plan.checks.is_empty() {
         return Ok(Outcome::Done);
     }
-    let results = check::ask(context, client, &plan.checks, true, stop.requested()).await;
+    let results = check::ask(context, client, &plan.checks, &plan.policy.sensitive, true, stop.requested()).await;
     let text = crate::render::checks::text(&results, context.out.palette);
     write!(context.out, "\n{text}")?;
     context.out.flush()?;

@@ -15,6 +15,7 @@ pub use render::{RenderArgs, RenderFormat};
 
 use super::context::ColourChoice;
 use crate::device::report::Property;
+use crate::digest::DigestPrefix;
 use crate::hub::Tier;
 use crate::twin::{DeviceId, HubHost};
 
@@ -214,8 +215,9 @@ Examples:
   twinctl plan fleet/ --detailed-exitcode   # exit 2 when there are changes
   twinctl plan fleet/ --format json | jq '.clusters[] | .count'
 
-A plan with conflicts, with declared devices that the hub lacks, or that would alter what its own
-selectors find, exits 3.")]
+A plan with conflicts, with declared devices that the hub lacks, past the manifest's limits, or that
+would alter what its own selectors find exits 3. What is past limits may be approved: --approve, with
+the digest that the refusal prints.")]
 pub struct PlanArgs {
     /// Which manifests.
     #[command(flatten)]
@@ -232,6 +234,10 @@ pub struct PlanArgs {
     /// Exit 2 when there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
+
+    /// Let just this plan pass the guards, by the first digits of its digest
+    #[arg(long, value_name = "DIGEST")]
+    pub approve: Option<DigestPrefix>,
 
     /// Name every twin and cut no value
     #[arg(long)]
@@ -262,19 +268,32 @@ pub enum PlanFormat {
 Examples:
   twinctl apply                             # plan the manifests under this folder, ask, apply
   twinctl apply fleet/ --yes                # in a pipeline
-  twinctl apply plan.json --yes             # just what `twinctl plan --out plan.json` saw")]
+  twinctl apply plan.json --yes             # just what `twinctl plan --out plan.json` saw
+  twinctl apply fleet/ --yes --expect 9f3c1a2b7d05   # only if the plan is the reviewed one
+
+--expect takes the `digest` of `twinctl plan --format json`: of the hub, the fleet and each twin's
+patch, without sensitive values. --approve takes it as well, from the refusal.")]
 pub struct ApplyArgs {
     /// Manifests or folders of them, or one plan file
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
 
-    /// With a plan file: refuse it unless it was made from these manifests
+    /// With a plan file: refuse it unless it was made from these manifests; needed when they declare sensitive values, which no
+    /// plan file holds
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub manifest: Vec<PathBuf>,
 
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
+
+    /// Let just this plan pass the guards, by the first digits of its digest
+    #[arg(long, value_name = "DIGEST")]
+    pub approve: Option<DigestPrefix>,
+
+    /// Go on only when the plan is the one with this digest, or there is nothing to do; the first 8 digits will do
+    #[arg(long, value_name = "DIGEST")]
+    pub expect: Option<DigestPrefix>,
 
     /// Name every twin and cut no value when the plan is shown
     #[arg(long)]

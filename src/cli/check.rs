@@ -7,10 +7,11 @@ use super::connect::connect;
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliResult, Outcome};
-use crate::check::{Check, CheckResult, CheckStatus, Severity};
+use crate::check::{Check, CheckResult, CheckStatus, Difference, Severity};
 use crate::client::HubClient;
+use crate::manifest::Sensitive;
 use crate::plan::check_hub;
-use crate::render::{checks, junit};
+use crate::render::{checks, junit, view};
 use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
 /// Runs the manifest's checks and shows what they come to.
@@ -19,7 +20,8 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     let connection = connect(context, &args.hub).await?;
     check_hub(&declarations, connection.client.host())?;
     let forever = std::future::pending();
-    let results = ask(context, &connection.client, &declarations.checks, !args.no_wait, forever).await;
+    let sensitive = &declarations.policy.sensitive;
+    let results = ask(context, &connection.client, &declarations.checks, sensitive, !args.no_wait, forever).await;
     let outcome = outcome_of(&results);
     let fleet = declarations.fleet.as_str();
     let text = match args.format {
@@ -34,23 +36,33 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     Ok(outcome)
 }
 
-/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for.
+/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for. What the queries read of sensitive paths
+/// goes no further than this.
 pub(super) async fn ask(
     context: &Context,
     client: &HubClient,
     checks: &[Check],
+    sensitive: &Sensitive,
     wait: bool,
     stop: impl Future<Output = ()>,
 ) -> Vec<CheckResult> {
+    let shown = |difference: &Difference, query: &str| view::difference(difference, query, sensitive).into_owned();
     let options = VerifyOptions { wait, ..VerifyOptions::default() };
     let mut progress = context.progress("checks", Some(checks.len()));
     let mut told = |event| match event {
         VerifyEvent::NotYet { check, difference, .. } => {
-            progress.note(&format!("waiting for `{check}`: {}", difference.summary));
+            let query = checks.iter().find(|known| known.name == check).map_or("", |check| check.query.text());
+            progress.note(&format!("waiting for `{check}`: {}", shown(&difference, query).summary));
         }
         VerifyEvent::Done(_) => progress.step(),
     };
-    run_checks(client, checks, options, stop, &mut told).await
+    let mut results = run_checks(client, checks, options, stop, &mut told).await;
+    for result in &mut results {
+        if let CheckStatus::Failed(difference) = &mut result.status {
+            *difference = shown(difference, &result.query);
+        }
+    }
+    results
 }
 
 /// A check that cannot be asked does not hold, whatever its severity: nobody knows.

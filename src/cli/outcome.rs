@@ -8,7 +8,7 @@ use super::context::Context;
 use crate::client;
 use crate::diagnostic::Diagnostic;
 use crate::hub::HubStartError;
-use crate::plan::Refusal;
+use crate::plan::{Guard, Refusal};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use crate::twin::TwinId;
@@ -204,7 +204,7 @@ impl From<ConnectionStringError> for CliError {
 /// In short: the plan, which says all of it, has just been shown.
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        match &refusal {
+        let error = match &refusal {
             Refusal::Conflicts { twins, .. } => {
                 Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
             }
@@ -212,13 +212,44 @@ impl From<Refusal> for CliError {
                 let declared = format!("declared {}", TwinId::kind_of_all(ids));
                 Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
-            Refusal::Diverges { .. } => Self::from_error(refusal)
+            Refusal::Diverges { .. } => Self::new(refusal.to_string())
                 .hint("a selector has to ask for what the manifest does not write: let one of the two places go"),
-            Refusal::OtherHub { .. } => {
-                Self::from_error(refusal).hint("the manifest's `hub` guards against the wrong hub: look at both")
+            Refusal::Guarded { guards, digest } => {
+                Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
+                    "if this is what is wanted, --approve {} lets just this plan pass",
+                    digest.short()
+                ))
             }
-        }
-        .refused()
+            Refusal::OtherApproved { given, digest, guards } => Self::new(format!("the plan is refused:{}", list(guards)))
+            .hint(format!(
+                "--approve {given} is of another plan; this one is {}, and is approved by --approve {} once it has been reviewed",
+                digest.short(),
+                digest.short()
+            )),
+            Refusal::OtherReviewed { given, digest } => Self::new(format!(
+                "the plan is refused: it is {}, and --expect says that {given} was reviewed; nothing was changed",
+                digest.short()
+            ))
+            .hint("twins or manifests changed since the review: `twinctl plan` shows the plan of now"),
+            Refusal::OtherHub { .. } => {
+                Self::new(refusal.to_string()).hint("the manifest's `hub` guards against the wrong hub: look at both")
+            }
+            // Not for the plan, but for how it was given.
+            Refusal::Withheld { .. } => {
+                return Self::new(refusal.to_string()).hint(
+                    "give the manifests that the plan was made from, and what they take from the environment: --manifest PATH",
+                );
+            }
+        };
+        error.refused()
+    }
+}
+
+/// Guards on a line each, where there are several.
+fn list(guards: &[Guard]) -> String {
+    match guards {
+        [guard] => format!(" {guard}"),
+        guards => guards.iter().map(|guard| format!("\n  {guard}")).collect(),
     }
 }
 

@@ -30,13 +30,21 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         file::write(&context.resolve(path), text.as_bytes())
             .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))?;
     }
-    guard::check(&plan)?;
+    guard::check_approved(&plan, args.approve.as_ref())?;
     require_checks(&plan, &args.planning)?;
     if plan.is_empty() {
         return Ok(Outcome::Done);
     }
     let hint = context.err.palette.hint("next:");
     match &args.out {
+        Some(path) if !plan.policy.sensitive.is_empty() => {
+            let manifests = args.manifest.paths.iter().map(|path| format!(" --manifest {}", path.display()));
+            let manifests = manifests.collect::<String>();
+            context.say(format_args!(
+                "{hint} twinctl apply {}{manifests} applies just this; sensitive values are not in the file",
+                path.display()
+            ));
+        }
         Some(path) => context.say(format_args!("{hint} twinctl apply {} applies just this", path.display())),
         None => {
             context.say(format_args!("{hint} twinctl apply, with the same arguments; --out FILE saves just this plan"))

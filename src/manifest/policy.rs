@@ -38,21 +38,26 @@ pub struct PolicyPath {
     pub origin: Origin,
 }
 
-/// The paths whose values are never printed, in any output, log or plan file.
+/// The paths whose values are never printed, in any output, log or plan file. Copies share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sensitive(Vec<TwinPath>);
+pub struct Sensitive(Arc<[TwinPath]>);
 
 impl Sensitive {
     /// Makes it of paths, in any order.
     pub fn new(mut paths: Vec<TwinPath>) -> Self {
         paths.sort_unstable();
         paths.dedup();
-        Self(paths)
+        Self(paths.into())
     }
 
     /// Returns the paths, sorted.
     pub fn paths(&self) -> &[TwinPath] {
         &self.0
+    }
+
+    /// Says whether nothing is sensitive.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Says whether the value at a path must not be shown: the path, one over it or one under it is sensitive. One under it

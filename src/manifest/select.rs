@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::declaration::{Body, Declaration, Declarations, Layer, Origin};
+use super::declaration::{Body, Declaration, Declarations, Layer, Leaf, Origin};
 use super::policy::Selection;
 use super::range::IDENTITIES_MAX;
 use super::stack::{Bodies, Layered, Stack, sizes};
@@ -63,6 +63,13 @@ impl Declarations {
             true => Err(found),
             false => Ok(Self { selections, twins, ..self.clone() }),
         }
+    }
+
+    /// Returns what a selector gives to the devices that it finds; nothing for one that there is not.
+    pub(crate) fn given_by(&self, selector: &str) -> &[Leaf] {
+        let at = self.selectors.iter().position(|known| &*known.name == selector);
+        let given = at.and_then(|at| self.layered.as_ref()?.layers.selectors.get(at));
+        given.map_or(&[], Vec::as_slice)
     }
 
     /// Puts selections in the order of the selectors.

@@ -28,6 +28,12 @@ pub enum Verdict {
     Removed,
     /// No longer declared, and changed since it was applied: deleted.
     RemovedOverDrift,
+    /// Renamed by the manifest's `moved`, and live as it was applied: the old path is deleted and the new one set.
+    Moved,
+    /// Neither declared nor recorded, under a path that is `exact`: deleted.
+    Undeclared,
+    /// No longer owned, by the manifest's `released`: only the record changes, the value stays.
+    Released,
 }
 
 impl Verdict {
@@ -42,12 +48,15 @@ impl Verdict {
             Self::EditOverDrift => "edit over drift",
             Self::Removed => "removed",
             Self::RemovedOverDrift => "removed over drift",
+            Self::Moved => "moved",
+            Self::Undeclared => "undeclared",
+            Self::Released => "released",
         }
     }
 
     /// Says whether the value itself changes, and not only the record of who owns it.
     pub fn touches_value(self) -> bool {
-        self != Self::Adopt
+        !matches!(self, Self::Adopt | Self::Released)
     }
 }
 
@@ -58,20 +67,59 @@ impl fmt::Display for Verdict {
 }
 
 /// One path of one twin: what it is and what it will be.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+///
+/// A rename is two of them, both [`Verdict::Moved`]: the old path goes, and the new one comes and names the old.
+///
+/// A plan that was read from a file has no sensitive values: `Value::Null`, which no leaf is, stands for one that is not known.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Where.
     pub path: TwinPath,
     /// How it came about.
     pub verdict: Verdict,
-    /// What is there; `None` for nothing. An object when it is to be replaced whole.
+    /// What is there; `None` for nothing.
     pub before: Option<Value>,
     /// What will be there; `None` for nothing.
     pub after: Option<Value>,
-    /// The manifest's line; `None` for what is no longer declared.
+    /// Of a rename's new path, the old one.
+    pub moved_from: Option<TwinPath>,
+    /// The manifest's line: of the declaration, or of the policy that makes the change; `None` for what is no longer declared.
     pub origin: Option<Origin>,
     /// Whether the values are never shown.
     pub sensitive: bool,
+}
+
+impl Change {
+    /// Says whether a leaf goes for no other reason than that it is not declared. Whatever took its place meanwhile stays.
+    pub fn is_removal(&self) -> bool {
+        use Verdict::{Moved, Removed, RemovedOverDrift, Undeclared};
+        self.after.is_none() && matches!(self.verdict, Removed | RemovedOverDrift | Undeclared | Moved)
+    }
+
+    /// Says whether it is the old path of a rename, which the new path's change tells as well.
+    pub fn is_moved_away(&self) -> bool {
+        self.verdict == Verdict::Moved && self.after.is_none()
+    }
+
+    /// Says whether a value that will be there is not known, so that the change cannot be made.
+    pub fn lacks_value(&self) -> bool {
+        self.after == Some(Value::Null) && self.verdict != Verdict::Released
+    }
+}
+
+/// Without sensitive values.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, verdict, before, after, moved_from, origin, sensitive } = self;
+        let mut shown = f.debug_struct("Change");
+        shown.field("path", path).field("verdict", verdict);
+        if *sensitive {
+            shown.field("sensitive", &(before.is_some(), after.is_some()));
+        } else {
+            shown.field("before", before).field("after", after);
+        }
+        shown.field("moved_from", moved_from).field("origin", origin).finish()
+    }
 }
 
 /// Why a twin must not be changed as declared. Nothing is sent to such a twin.

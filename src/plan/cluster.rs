@@ -3,10 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::change::{Change, Conflict};
+use serde_json::Value;
+
+use super::change::{Change, Conflict, Verdict};
 use super::intern::{conflict_key, hash_of};
 use super::twin_plan::{Action, Taken, TwinPlan};
-use crate::twin::TwinId;
+use crate::twin::{TwinId, TwinPath};
 
 /// Twins for which the same is to be done. Where in the manifest it stands may differ from twin to twin.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,12 +59,13 @@ pub(super) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
     clusters
 }
 
-type ChangeKey<'c> =
-    (&'c crate::twin::TwinPath, super::Verdict, &'c Option<serde_json::Value>, &'c Option<serde_json::Value>);
+/// What a reader tells changes apart by: not the line of the manifest, and not values that are never shown.
+type ChangeKey<'c> = (&'c TwinPath, Verdict, Option<&'c Value>, Option<&'c Value>, &'c Option<TwinPath>, bool);
 
-fn key(change: &Change) -> ChangeKey<'_> {
-    let Change { path, verdict, before, after, origin: _, sensitive: _ } = change;
-    (path, *verdict, before, after)
+fn key<'c>(change: &'c Change) -> ChangeKey<'c> {
+    let Change { path, verdict, before, after, moved_from, origin: _, sensitive } = change;
+    let shown = |side: &'c Option<Value>| side.as_ref().map(|value| if *sensitive { &Value::Null } else { value });
+    (path, *verdict, shown(before), shown(after), moved_from, *sensitive)
 }
 
 fn changes_key(changes: &[Change]) -> Vec<ChangeKey<'_>> {

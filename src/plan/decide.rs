@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::change::{Change, Conflict, Verdict};
-use super::ownership::{OwnershipRecord, Records, Wanted, value_hash, verdict};
+use super::change::{Change, Conflict};
+use super::differences::Differences;
+use super::ownership::{OwnershipRecord, Records, value_hash};
 use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::Taken;
-use crate::manifest::{FleetName, Leaf, Ownership};
+use crate::manifest::{FleetName, Leaf, Ownership, Policy};
 use crate::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
 use crate::twin::{MergePatch, Section, TwinPath};
 
@@ -19,11 +20,14 @@ pub(super) struct Rules {
     pub(super) ownership: Ownership,
     pub(super) take_ownership: bool,
     pub(super) revision: String,
+    pub(super) policy: Policy,
 }
 
-/// The leaves declared for a twin, and what a record of them holds.
+/// The leaves declared for a twin, and what a record of them holds. By default that of a twin that is not declared at all, but
+/// carries a record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Declared<'d> {
+    pub(super) is_declared: bool,
     pub(super) leaves: &'d [Leaf],
     pub(super) owns: BTreeMap<TwinPath, u16>,
 }
@@ -31,7 +35,7 @@ pub(super) struct Declared<'d> {
 impl<'d> Declared<'d> {
     pub(super) fn new(leaves: &'d [Leaf]) -> Self {
         let owns = leaves.iter().map(|leaf| (leaf.path.clone(), value_hash(leaf.value.as_ref()))).collect();
-        Self { leaves, owns }
+        Self { is_declared: true, leaves, owns }
     }
 }
 
@@ -71,32 +75,10 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
         return Decision { conflicts, ..Decision::default() };
     }
 
-    let mut changes = Changes { live, own, found: BTreeMap::new() };
-    let mut taken = Vec::new();
-    for leaf in declared.leaves {
-        for (fleet, revision, owned) in overlaps(&records, &leaf.path) {
-            if rules.take_ownership {
-                taken.push(Taken { fleet, path: owned });
-            } else {
-                conflicts.push(Conflict::OwnedByOther {
-                    path: leaf.path.clone(),
-                    owned,
-                    fleet,
-                    revision,
-                    origin: Some(leaf.origin.clone()),
-                });
-            }
-        }
-        conflicts.extend(changes.declared(leaf, rules.ownership));
-    }
-    taken.sort();
-    taken.dedup();
+    let Differences { changes, taken, conflicts } = Differences::find(rules, declared, &records, own, live);
     if !conflicts.is_empty() {
         return Decision { conflicts, ..Decision::default() };
     }
-    changes.undeclared(declared, &records, &taken);
-    let changes: Vec<Change> = changes.found.into_values().collect();
-
     let writes = record_writes(rules, declared, &records, own, &changes, &taken, live);
     if changes.is_empty() && writes.is_empty() {
         return Decision::default();
@@ -112,100 +94,6 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
 
 fn record_conflict(problem: &str) -> Conflict {
     Conflict::Record { problem: problem.to_owned() }
-}
-
-fn overlaps(records: &Records, path: &TwinPath) -> Vec<(FleetName, String, TwinPath)> {
-    let mut found = Vec::new();
-    records.overlapping(path, |fleet, record, owned| {
-        found.push((fleet.clone(), record.revision.clone(), owned.clone()));
-    });
-    found
-}
-
-/// The changes of one twin in the making.
-struct Changes<'t> {
-    live: Sections<'t>,
-    own: Option<&'t OwnershipRecord>,
-    found: BTreeMap<TwinPath, Change>,
-}
-
-impl Changes<'_> {
-    fn applied(&self, path: &TwinPath) -> Option<u16> {
-        self.own.and_then(|record| record.owns.get(path)).copied()
-    }
-
-    /// Finds what is to be done about a declared leaf, or says what would be destroyed by it.
-    fn declared(&mut self, leaf: &Leaf, ownership: Ownership) -> Option<Conflict> {
-        // An object that is in the way loses all that is in it. An empty object that is declared is no exception: it means
-        // that the object must be there and empty.
-        let strangers: Vec<TwinPath> =
-            self.live.leaves_under(&leaf.path).into_iter().filter(|path| self.applied(path).is_none()).collect();
-        if !strangers.is_empty() {
-            return Some(Conflict::WouldDestroy {
-                path: leaf.path.clone(),
-                leaves: strangers,
-                origin: Some(leaf.origin.clone()),
-            });
-        }
-        let live = self.live.leaf(&leaf.path);
-        let wanted = leaf.value.as_ref().map_or(Wanted::Absent, Wanted::Value);
-        let verdict = verdict(self.applied(&leaf.path), wanted, live)?;
-        if verdict == Verdict::Adopt && ownership == Ownership::None {
-            return None;
-        }
-        if leaf.value.is_some()
-            && let Some((path, value)) = self.live.blocked_by(&leaf.path)
-        {
-            // A scalar where an object is declared: replaced, and listed. If this fleet put it there it is *removed* instead,
-            // which is found later.
-            self.found.entry(path.clone()).or_insert_with(|| Change {
-                path,
-                verdict: Verdict::Overwrite,
-                before: Some(value.clone()),
-                after: None,
-                origin: Some(leaf.origin.clone()),
-                sensitive: false,
-            });
-        }
-        self.found.insert(
-            leaf.path.clone(),
-            Change {
-                path: leaf.path.clone(),
-                verdict,
-                before: live.cloned(),
-                after: leaf.value.clone(),
-                origin: Some(leaf.origin.clone()),
-                sensitive: false,
-            },
-        );
-        None
-    }
-
-    /// Finds what is to be removed: what this fleet owns and no longer declares.
-    ///
-    /// What another fleet's record owns by now is let go, and neither removed nor a conflict: this fleet asks for nothing there
-    /// any more.
-    fn undeclared(&mut self, declared: &Declared<'_>, records: &Records, taken: &[Taken]) {
-        let Some(own) = self.own else { return };
-        for (path, &hash) in own.owns.iter().filter(|(path, _)| !declared.owns.contains_key(path)) {
-            let live = self.live.leaf(path);
-            let Some(verdict) = verdict(Some(hash), Wanted::Undeclared, live) else { continue };
-            let belongs_to_other = overlaps(records, path)
-                .into_iter()
-                .any(|(fleet, _, owned)| taken.binary_search(&Taken { fleet, path: owned }).is_err());
-            if !belongs_to_other {
-                let change = Change {
-                    path: path.clone(),
-                    verdict,
-                    before: live.cloned(),
-                    after: None,
-                    origin: None,
-                    sensitive: false,
-                };
-                self.found.insert(path.clone(), change);
-            }
-        }
-    }
 }
 
 /// Returns the records that are to be written: this fleet's, and those that something is taken out of. The revision is written
@@ -269,8 +157,16 @@ fn outgrown(rules: &Rules, live: Sections<'_>, target: &Target, patch: &MergePat
     for section in Section::ALL {
         let after = target.sections().section(section);
         for violation in check_values(patch.section(section)) {
-            let place = violation.keys.iter().fold(section.to_string(), |place, key| format!("{place}.{key}"));
-            conflicts.push(Conflict::Limit { problem: format!("{place}: {}", violation.rule) });
+            let root = TwinPath::section_root(section);
+            let place = violation.keys.iter().fold(root, |place, key| place.child(key));
+            let rule = match violation.rule {
+                // What is said of the value tells something about it.
+                Rule::IntegerRange { .. } | Rule::StringLength { .. } if rules.policy.sensitive.covers(&place) => {
+                    "the hub would refuse the value, which is not shown".to_owned()
+                }
+                rule => rule.to_string(),
+            };
+            conflicts.push(Conflict::Limit { problem: format!("{place}: {rule}") });
         }
         let Some(violation) = check_size(section, after) else { continue };
         let before = section_size(live.section(section));

@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use super::twin_plan::Action;
-use super::{Divergence, Plan};
-use crate::manifest::Declarations;
-use crate::twin::{HubHost, TwinId};
+use super::population::{EmptiedKind, MANY};
+use super::rebase::becomes_object;
+use super::twin_plan::{Action, TwinPlan};
+use super::{Divergence, Plan, Verdict};
+use crate::digest::{Digest, DigestPrefix};
+use crate::manifest::{Amount, Declarations, Origin};
+use crate::twin::{HubHost, TwinId, TwinPath};
 
 /// That somebody agreed to a plan. There is no value of this type for "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,182 @@ pub enum Refusal {
         /// What was given.
         given: HubHost,
     },
+    /// Guards stand in the way, which somebody may approve for this one plan.
+    #[error("{}", Listed(guards))]
+    Guarded {
+        /// Why, at least once.
+        guards: Vec<Guard>,
+        /// The plan's review digest, a prefix of which approves it.
+        digest: Digest,
+    },
+    /// Another plan was approved.
+    #[error(
+        "the approval is of a plan whose digest starts with {given}, and this plan has {digest}; {}",
+        Listed(guards)
+    )]
+    OtherApproved {
+        /// What was approved.
+        given: DigestPrefix,
+        /// The plan's review digest.
+        digest: Digest,
+        /// Why the plan needs approval.
+        guards: Vec<Guard>,
+    },
+    /// Another plan was reviewed.
+    #[error("the plan that was reviewed has a digest that starts with {given}, and this plan has {digest}")]
+    OtherReviewed {
+        /// What was reviewed.
+        given: DigestPrefix,
+        /// The plan's review digest.
+        digest: Digest,
+    },
+    /// The plan comes from a file, which holds no sensitive values, and they were not put in.
+    #[error("the plan sets {path} of {id}, which is sensitive: its file holds the path alone")]
+    Withheld {
+        /// One of the twins.
+        id: TwinId,
+        /// One of the paths.
+        path: TwinPath,
+    },
+}
+
+/// Why a plan is not applied unless somebody approves just this one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Guard {
+    /// It writes more twins than the manifest's limits allow.
+    MaxChanged {
+        /// How many it writes, registers or releases.
+        changed: usize,
+        /// Of how many that are declared or carry the record.
+        all: usize,
+        /// The limit.
+        limit: Amount,
+    },
+    /// It removes more keys than the manifest's limits allow.
+    MaxRemovedKeys {
+        /// How many, over all twins.
+        removed: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// Fewer devices are declared than the manifest's limits ask for.
+    MinPopulation {
+        /// How many are.
+        devices: usize,
+        /// The limit.
+        limit: u64,
+    },
+    /// No device is declared any more, and many are released.
+    EmptyFleet {
+        /// How many.
+        released: usize,
+    },
+    /// A group has no device any more, and many twins lose what it gave them.
+    EmptyGroup {
+        /// Its name.
+        group: Arc<str>,
+        /// How many.
+        twins: usize,
+        /// Where in the manifest.
+        origin: Origin,
+    },
+    /// A selector finds no device any more, and many twins leave the fleet.
+    EmptySelector {
+        /// Its name.
+        selector: Arc<str>,
+        /// How many.
+        twins: usize,
+        /// Where in the manifest.
+        origin: Origin,
+    },
+}
+
+/// There is no amount that is not a number.
+impl Eq for Guard {}
+
+impl Guard {
+    /// Returns the word that names the guard in machine formats.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::MaxChanged { .. } => "max-changed",
+            Self::MaxRemovedKeys { .. } => "max-removed-keys",
+            Self::MinPopulation { .. } => "min-population",
+            Self::EmptyFleet { .. } => "empty-fleet",
+            Self::EmptyGroup { .. } => "empty-group",
+            Self::EmptySelector { .. } => "empty-selector",
+        }
+    }
+}
+
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MaxChanged { changed, all, limit } => {
+                write!(f, "{changed} of {all} {} written", plural(*all, "twin is", "twins are"))?;
+                match limit {
+                    Amount::Count(most) => write!(f, ", and `max_changed` allows {most}"),
+                    Amount::Percent(most) => {
+                        let share = percent(*changed, *all);
+                        // So that 20.4 is not shown as 20 % over a limit of 20 %.
+                        let digits = if share.round() == most.round() { 1 } else { 0 };
+                        write!(f, " ({share:.digits$}%), and `max_changed` allows {most}%")
+                    }
+                }
+            }
+            Self::MaxRemovedKeys { removed, limit } => {
+                let keys = plural(*removed, "key is", "keys are");
+                write!(f, "{removed} {keys} removed, and `max_removed_keys` allows {limit}")
+            }
+            Self::MinPopulation { devices, limit } => {
+                let devices_are = plural(*devices, "device is", "devices are");
+                write!(f, "{devices} {devices_are} declared, and `min_population` asks for {limit}")
+            }
+            Self::EmptyFleet { released } => {
+                write!(f, "no device is declared any more, and {released} twins that this fleet owns would be released")
+            }
+            Self::EmptyGroup { group, twins, origin } => {
+                write!(
+                    f,
+                    "the group {group} ({origin}) has no device any more, and {twins} twins lose what it gave them"
+                )
+            }
+            Self::EmptySelector { selector, twins, origin } => {
+                write!(f, "the selector {selector} ({origin}) finds no device, and {twins} twins leave the fleet")
+            }
+        }
+    }
+}
+
+/// Guards one after the other.
+struct Listed<'g>(&'g [Guard]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, guard) in self.0.iter().enumerate() {
+            write!(f, "{}{guard}", if index > 0 { "; " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
+}
+
+impl Refusal {
+    /// Returns the word that names it in machine formats; of guards, each has its own.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conflicts { .. } => "conflicts",
+            Self::Missing { .. } => "missing",
+            Self::Diverges { .. } => "diverges",
+            Self::OtherHub { .. } => "other-hub",
+            Self::Guarded { .. } => "guarded",
+            Self::OtherApproved { .. } => "other-approved",
+            Self::OtherReviewed { .. } => "other-reviewed",
+            Self::Withheld { .. } => "withheld",
+        }
+    }
 }
 
 struct Diverging<'d>(&'d [Divergence]);
@@ -117,25 +297,104 @@ pub fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), Refus
     }
 }
 
-/// Says why a plan may not be applied, before anybody is asked for consent.
-pub fn check(plan: &Plan) -> Result<(), Refusal> {
+/// Returns all that stands in a plan's way: missing devices, conflicts, and what may be approved.
+pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     let missing = plan.twins.iter().filter(|twin| twin.action == Action::Missing);
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
+    let mut found = Vec::new();
     if !ids.is_empty() {
-        return Err(Refusal::Missing { ids });
+        found.push(Refusal::Missing { ids });
     }
     if !plan.outlook.diverging.is_empty() {
-        return Err(Refusal::Diverges { all: plan.outlook.diverging.clone() });
+        found.push(Refusal::Diverges { all: plan.outlook.diverging.clone() });
     }
     let conflicting: Vec<_> = plan.twins.iter().filter(|twin| !twin.conflicts.is_empty()).collect();
     if !conflicting.is_empty() {
-        return Err(Refusal::Conflicts {
+        found.push(Refusal::Conflicts {
             twins: conflicting.len(),
             conflicts: conflicting.iter().map(|twin| twin.conflicts.len()).sum(),
             first: conflicting.iter().take(NAMED).map(|twin| twin.id.clone()).collect(),
         });
     }
-    Ok(())
+    let guards = guards(plan);
+    if !guards.is_empty() {
+        found.push(Refusal::Guarded { guards, digest: plan.review_digest() });
+    }
+    found
+}
+
+/// Finds what of a plan is more, or less, than the manifest's limits and good sense allow.
+fn guards(plan: &Plan) -> Vec<Guard> {
+    let mut found = Vec::new();
+    let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
+    let limits = &plan.policy.limits;
+    let (changed, all) = (sent().count(), plan.twins.len() + plan.unchanged);
+    if let Some(limit) = limits.max_changed {
+        let is_within = match limit {
+            Amount::Count(most) => changed as u64 <= most,
+            Amount::Percent(most) => percent(changed, all) <= most,
+        };
+        if !is_within {
+            found.push(Guard::MaxChanged { changed, all, limit });
+        }
+    }
+    let removed = sent().map(removed_keys).sum();
+    if let Some(limit) = limits.max_removed_keys.filter(|&most| removed as u64 > most) {
+        found.push(Guard::MaxRemovedKeys { removed, limit });
+    }
+    let devices = plan.population.devices;
+    if let Some(limit) = limits.min_population.filter(|&least| (devices as u64) < least) {
+        found.push(Guard::MinPopulation { devices, limit });
+    }
+    let released = sent().filter(|twin| twin.action == Action::Release && twin.id.module.is_none()).count();
+    if devices == 0 && released >= MANY {
+        found.push(Guard::EmptyFleet { released });
+    }
+    found.extend(plan.population.emptied.iter().cloned().map(|emptied| {
+        let (name, twins, origin) = (emptied.name, emptied.twins, emptied.origin);
+        match emptied.kind {
+            EmptiedKind::Group => Guard::EmptyGroup { group: name, twins, origin },
+            EmptiedKind::Selector => Guard::EmptySelector { selector: name, twins, origin },
+        }
+    }));
+    found
+}
+
+/// Counts the keys that go from a twin. A rename takes none away, nor does a scalar that gives way to an object of its name.
+fn removed_keys(twin: &TwinPlan) -> usize {
+    let goes = |change: &&super::Change| {
+        change.before.is_some()
+            && change.after.is_none()
+            && change.verdict != Verdict::Moved
+            && !becomes_object(&twin.changes, change)
+    };
+    twin.changes.iter().filter(goes).count()
+}
+
+/// Says why a plan may not be applied as it is: what comes first of [`refusals`].
+pub fn check(plan: &Plan) -> Result<(), Refusal> {
+    refusals(plan).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Says why a plan may not be applied, before anybody is asked for consent. What guards refuse may have been approved, by the
+/// first digits of this one plan's review digest; what is missing or in conflict cannot be.
+pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
+    match (check(plan), approved) {
+        (Err(Refusal::Guarded { digest, .. }), Some(given)) if given.names(&digest) => Ok(()),
+        (Err(Refusal::Guarded { guards, digest }), Some(given)) => {
+            Err(Refusal::OtherApproved { given: given.clone(), digest, guards })
+        }
+        (checked, _) => checked,
+    }
+}
+
+/// Refuses a plan that is not the one that was reviewed. One with nothing to do is let pass: somebody has applied it.
+pub fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
+    let digest = plan.review_digest();
+    if plan.is_empty() || reviewed.names(&digest) {
+        return Ok(());
+    }
+    Err(Refusal::OtherReviewed { given: reviewed.clone(), digest })
 }
 
 /// A plan that passed the guards and that somebody agreed to. Made by [`approve`] alone.
@@ -145,9 +404,12 @@ pub struct ApprovedPlan {
     consent: Consent,
 }
 
-/// Lets a plan pass, or says why not.
-pub fn approve(plan: Plan, consent: Consent) -> Result<ApprovedPlan, Refusal> {
-    check(&plan)?;
+/// Lets a plan pass, or says why not. For `approved` see [`check_approved`].
+pub fn approve(plan: Plan, consent: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, Refusal> {
+    check_approved(&plan, approved)?;
+    if let Some((id, path)) = plan.first_withheld() {
+        return Err(Refusal::Withheld { id, path });
+    }
     Ok(ApprovedPlan { plan, consent })
 }
 

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use super::change::{Change, Conflict};
 use super::decide::Decision;
-use super::twin_plan::{Action, Taken, TwinPlan};
-use crate::manifest::FleetName;
-use crate::twin::{ETag, MergePatch, TwinId};
+use super::twin_plan::{Taken, TwinPlan};
+use crate::twin::MergePatch;
 
 /// Hands out shared copies.
 #[derive(Default)]
@@ -20,26 +19,16 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// Makes a twin's plan out of what was decided.
-    pub(super) fn twin_plan(
-        &mut self,
-        fleet: &FleetName,
-        id: TwinId,
-        action: Action,
-        etag: Option<ETag>,
-        decision: Decision,
-    ) -> TwinPlan {
+    /// Makes a twin's plan out of what was decided, and `bare` for the rest.
+    pub(super) fn twin_plan(&mut self, bare: TwinPlan, decision: Decision) -> TwinPlan {
         let Decision { changes, taken, patch, inverse, conflicts } = decision;
         TwinPlan {
-            id,
-            fleet: fleet.clone(),
-            action,
-            etag,
             changes: self.changes(changes),
             taken: share(&mut self.taken, hash_of(&taken), |shared| **shared == *taken, || taken.as_slice().into()),
             patch: self.patch(patch),
             inverse: self.patch(inverse),
             conflicts,
+            ..bare
         }
     }
 

@@ -12,26 +12,31 @@
 pub mod change;
 pub mod cluster;
 mod decide;
+mod differences;
 pub mod file;
 pub mod guard;
 mod intern;
 pub mod outlook;
 pub mod ownership;
 mod planner;
+pub mod population;
 mod rebase;
 mod target;
 pub mod twin_plan;
+pub mod withhold;
 
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;
-pub use guard::{ApprovedPlan, Consent, Refusal, approve, check_hub};
+pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
 pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Watch, Writer};
 pub use planner::{PlanContext, Planner};
+pub use population::{Emptied, Population};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
+pub use withhold::RestoreError;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check::Check;
 use crate::digest::{Digest, Hasher};
@@ -70,6 +75,8 @@ pub struct Plan {
     pub twins: Vec<TwinPlan>,
     /// How many more were looked at and are as declared.
     pub unchanged: usize,
+    /// How many devices are declared, and which groups and selectors have none any more.
+    pub population: Population,
     /// What must hold afterwards.
     pub checks: Vec<Check>,
     /// How it may be enforced.
@@ -124,7 +131,8 @@ impl Plan {
                 continue;
             }
             *summary.twins.entry(twin.action).or_default() += 1;
-            for change in twin.changes.iter() {
+            // A rename is one change to a reader.
+            for change in twin.changes.iter().filter(|change| !change.is_moved_away()) {
                 *summary.changes.entry(change.verdict).or_default() += 1;
             }
             if twin.is_sent() && twin.changes.is_empty() && !twin.patch.is_empty() {
@@ -135,15 +143,20 @@ impl Plan {
     }
 
     /// Returns the digest that a review is bound to: of the canonical JSON of `{ fleet, hub, twins: [{ id, patch }] }`, with each
-    /// twin that something is sent to, in order of ids. No etags and no times, so that planning again over twins that moved elsewhere gives the same.
+    /// twin that something is sent to, in order of ids. No etags and no times, so that planning again over twins that moved elsewhere
+    /// gives the same. Nor sensitive values: a patch that has such is as shown, with a list `withheld` of their paths.
     pub fn review_digest(&self) -> Digest {
         let mut hasher = Hasher::new();
         let (fleet, hub) = (Value::from(self.fleet.as_str()), Value::from(self.hub.as_str()));
         hasher.part(format!(r#"{{"fleet":{fleet},"hub":{hub},"twins":["#));
         for (index, twin) in self.twins.iter().filter(|twin| twin.is_sent()).enumerate() {
-            let twin = serde_json::json!({ "id": twin.id, "patch": *twin.patch });
+            let mut reviewed = json!({ "id": twin.id, "patch": twin.shown_patch() });
+            let withheld: Vec<_> = twin.withheld().collect();
+            if !withheld.is_empty() {
+                reviewed["patch"]["withheld"] = json!(withheld);
+            }
             hasher.part(if index > 0 { "," } else { "" });
-            hasher.part(canonical(&twin));
+            hasher.part(canonical(&reviewed));
         }
         hasher.part("]}");
         hasher.finish()

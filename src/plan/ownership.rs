@@ -99,7 +99,7 @@ impl OwnershipRecord {
             let (path, hash) = entry
                 .as_str()
                 .and_then(read_entry)
-                .ok_or_else(|| malformed(format!("its entry {} is not PATH=HASH", shortened(&entry.to_string()))))?;
+                .ok_or_else(|| malformed(format!("its entry {} is not PATH=HASH", without_hash(entry))))?;
             if owns.insert(path.clone(), hash).is_some() {
                 return Err(malformed(format!("it has `{}` twice", shortened(path.as_str()))));
             }
@@ -131,6 +131,14 @@ pub(super) fn read_entry(entry: &str) -> Option<(TwinPath, u16)> {
     let path: TwinPath = path.parse().ok()?;
     let declarable = path.keys().next().is_some() && !records_path().overlaps(&path);
     declarable.then_some((path, u16::from_str_radix(hash, 16).ok()?))
+}
+
+/// Writes an entry that cannot be read without what stands where its hash should, since that may be one of a sensitive value.
+fn without_hash(entry: &Value) -> String {
+    match entry.as_str().and_then(|entry| entry.rsplit_once('=')) {
+        Some((path, _)) => shortened(&Value::from(format!("{path}=…")).to_string()),
+        None => shortened(&entry.to_string()),
+    }
 }
 
 /// Cuts a text that came from a hub to what fits in a sentence, control characters escaped.
@@ -349,12 +357,12 @@ mod tests {
             (json!({"v": 1, "rev": "", "owns": [], "x\n": 1}), "it has `x\\n`, which is not of twinctl's making"),
             (entries(json!([5])), "its entry 5 is not PATH=HASH"),
             (entries(json!(["tags.a"])), "its entry \"tags.a\" is not PATH=HASH"),
-            (entries(json!(["tags.a=+123"])), "its entry \"tags.a=+123\" is not PATH=HASH"),
-            (entries(json!(["tags.a=ABCD"])), "its entry \"tags.a=ABCD\" is not PATH=HASH"),
-            (entries(json!(["reported.a=0000"])), "its entry \"reported.a=0000\" is not PATH=HASH"),
-            (entries(json!(["tags=0000"])), "its entry \"tags=0000\" is not PATH=HASH"),
-            (entries(json!(["tags.twinctl=0000"])), "its entry \"tags.twinctl=0000\" is not PATH=HASH"),
-            (entries(json!(["tags.twinctl.oslo.v=0000"])), "its entry \"tags.twinctl.oslo.v=0000\" is not PATH=HASH"),
+            (entries(json!(["tags.a=+123"])), "its entry \"tags.a=…\" is not PATH=HASH"),
+            (entries(json!(["tags.a=ABCD"])), "its entry \"tags.a=…\" is not PATH=HASH"),
+            (entries(json!(["reported.a=0000"])), "its entry \"reported.a=…\" is not PATH=HASH"),
+            (entries(json!(["tags=0000"])), "its entry \"tags=…\" is not PATH=HASH"),
+            (entries(json!(["tags.twinctl=0000"])), "its entry \"tags.twinctl=…\" is not PATH=HASH"),
+            (entries(json!(["tags.twinctl.oslo.v=0000"])), "its entry \"tags.twinctl.oslo.v=…\" is not PATH=HASH"),
             (entries(json!(["tags.a=0000", "tags.a=0001"])), "it has `tags.a` twice"),
         ] {
             let error = OwnershipRecord::read(&bad).expect_err(&bad.to_string());

@@ -8,7 +8,7 @@ use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
-use super::{Outlook, Plan, ReadBy};
+use super::{Outlook, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Missing, Ownership};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 
@@ -42,8 +42,13 @@ impl<'d> Planner<'d> {
     /// Starts a plan in which every declared twin is yet to come.
     pub fn new(declarations: &'d Declarations, context: PlanContext) -> Self {
         let PlanContext { hub, revision, take_ownership } = context;
-        let rules =
-            Rules { fleet: declarations.fleet.clone(), ownership: declarations.ownership, take_ownership, revision };
+        let rules = Rules {
+            fleet: declarations.fleet.clone(),
+            ownership: declarations.ownership,
+            take_ownership,
+            revision,
+            policy: declarations.policy.clone(),
+        };
         Self {
             declarations,
             hub,
@@ -109,6 +114,7 @@ impl<'d> Planner<'d> {
     pub fn finish(self, read: ReadBy) -> Plan {
         let mut twins = self.twins;
         twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let population = Population::of(self.declarations, &twins);
         Plan {
             hub: self.hub,
             fleet: self.declarations.fleet.clone(),
@@ -117,6 +123,7 @@ impl<'d> Planner<'d> {
             read,
             twins,
             unchanged: self.unchanged,
+            population,
             checks: self.declarations.checks.clone(),
             policy: self.declarations.policy.clone(),
             selections: self.declarations.selections.clone(),
@@ -146,8 +153,9 @@ impl<'d> Planner<'d> {
     }
 
     fn keep(&mut self, id: TwinId, action: Action, etag: Option<ETag>, decision: Decision) {
-        let twin = self.interner.twin_plan(&self.rules.fleet, id, action, etag, decision);
-        self.twins.push(twin);
+        let (fleet, sensitive) = (self.rules.fleet.clone(), self.rules.policy.sensitive.clone());
+        let bare = TwinPlan::bare(id, fleet, sensitive, action, etag);
+        self.twins.push(self.interner.twin_plan(bare, decision));
     }
 
     fn carries_record(&self, twin: &Twin) -> bool {

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::change::{Change, Verdict};
-use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path};
+use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path};
 use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::{MovedPath, Taken, TwinPlan};
-use crate::manifest::FleetName;
+use super::withhold::{withheld_entry, withhold_hashes};
+use crate::manifest::{FleetName, Sensitive};
 use crate::twin::value::equal;
 use crate::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
@@ -25,16 +26,17 @@ pub(super) struct Assessment {
 
 impl Assessment {
     pub(super) fn of(plan: &TwinPlan, fresh: &Twin) -> Self {
-        let mut moved = Moved { fresh, sections: Sections::of(fresh), found: BTreeMap::new() };
+        let mut moved = Moved { plan, fresh, sections: Sections::of(fresh), found: BTreeMap::new() };
         let mut pending = false;
-        for change in plan.changes.iter() {
+        // Whatever becomes of a value that is released is no concern of this plan; its entry in the record is.
+        for change in plan.changes.iter().filter(|change| change.verdict != Verdict::Released) {
             pending |= moved.compare(change);
             moved.look_around(change, &plan.changes);
         }
         for (fleet, sides) in record_sides(plan) {
             pending |= moved.compare_record(&fleet, &sides, fleet == plan.fleet);
         }
-        moved.look_for_owners(plan);
+        moved.look_for_owners();
         Self { moved: moved.found.into_values().collect(), pending }
     }
 
@@ -83,12 +85,32 @@ pub(super) fn record_sides(plan: &TwinPlan) -> BTreeMap<FleetName, RecordSides> 
         .collect()
 }
 
-/// What a record owns, out of a patch.
-fn entries(record: &Object) -> Option<BTreeMap<TwinPath, u16>> {
-    record.get("owns")?.as_array()?.iter().map(|entry| entry.as_str().and_then(read_entry)).collect()
+/// What a record owns, out of a patch. Hashes of sensitive values are left out, since a plan that was read from a file does not
+/// have them: the values themselves are compared.
+fn entries(record: &Object, sensitive: &Sensitive) -> Option<Owned> {
+    record
+        .get("owns")?
+        .as_array()?
+        .iter()
+        .map(|entry| {
+            let entry = entry.as_str()?;
+            match withheld_entry(entry) {
+                Some(path) => Some((path, None)),
+                None => read_entry(entry).map(|(path, hash)| blurred(path, hash, sensitive)),
+            }
+        })
+        .collect()
+}
+
+type Owned = BTreeMap<TwinPath, Option<u16>>;
+
+fn blurred(path: TwinPath, hash: u16, sensitive: &Sensitive) -> (TwinPath, Option<u16>) {
+    let hash = (!sensitive.covers(&path)).then_some(hash);
+    (path, hash)
 }
 
 struct Moved<'t> {
+    plan: &'t TwinPlan,
     fresh: &'t Twin,
     sections: Sections<'t>,
     found: BTreeMap<TwinPath, MovedPath>,
@@ -109,7 +131,7 @@ impl Moved<'_> {
 
     /// Finds what somebody put over or under a leaf, where writing the leaf would destroy it.
     fn look_around(&mut self, change: &Change, changes: &[Change]) {
-        if matches!(change.verdict, Verdict::Removed | Verdict::RemovedOverDrift) {
+        if change.is_removal() {
             // Only the leaf goes; an object that took its place is somebody else's.
             return;
         }
@@ -136,13 +158,16 @@ impl Moved<'_> {
         let there = self.sections.tags.get(RECORDS_KEY).and_then(|all| all.get(fleet.as_str()));
         let path = record_path(fleet);
         let owned = match there.map(OwnershipRecord::read).transpose() {
-            Ok(record) => record.map(|record| record.owns),
+            Ok(record) => record.map(|record| {
+                record.owns.into_iter().map(|(path, hash)| blurred(path, hash, &self.plan.sensitive)).collect::<Owned>()
+            }),
             Err(_) => {
                 self.report_record(path, sides, there);
                 return true;
             }
         };
-        let (before, after) = (sides.before.as_ref().map(entries), sides.after.as_ref().map(entries));
+        let entries = |side: &Option<Object>| side.as_ref().map(|record| entries(record, &self.plan.sensitive));
+        let (before, after) = (entries(&sides.before), entries(&sides.after));
         let is_as = |side: &Option<Option<_>>| match (side, &owned) {
             (None, None) => true,
             // A side without entries writes the revision alone, for which there must be a record.
@@ -161,7 +186,8 @@ impl Moved<'_> {
     }
 
     /// Finds planned paths that another fleet has come to own.
-    fn look_for_owners(&mut self, plan: &TwinPlan) {
+    fn look_for_owners(&mut self) {
+        let plan = self.plan;
         let records = Records::read(self.sections.tags, &plan.fleet);
         for fleet in records.problems.keys() {
             let path = record_path(fleet);
@@ -170,8 +196,8 @@ impl Moved<'_> {
             self.found.insert(path, moved);
         }
         // A scalar that gives way to an object is judged by what is declared under it.
-        let leaves = plan.changes.iter().filter(|change| !becomes_object(&plan.changes, change));
-        for change in leaves {
+        let leaves = plan.changes.iter().filter(|change| change.verdict != Verdict::Released);
+        for change in leaves.filter(|change| !becomes_object(&plan.changes, change)) {
             let mut owners = BTreeMap::new();
             records.overlapping(&change.path, |fleet, _, owned| {
                 let entry = Taken { fleet: fleet.clone(), path: owned.clone() };
@@ -199,14 +225,21 @@ impl Moved<'_> {
     }
 
     fn moved(&self, path: &TwinPath, seen: Option<Value>, found: Option<Value>, planned: Option<Value>) -> MovedPath {
+        let sensitive = &self.plan.sensitive;
+        let shown = |mut side: Option<Value>| {
+            if let Some(side) = side.as_mut().filter(|_| records_path().covers(path)) {
+                withhold_hashes(side, sensitive);
+            }
+            side
+        };
         MovedPath {
             path: path.clone(),
-            seen,
-            found,
-            planned,
+            seen: shown(seen),
+            found: shown(found),
+            planned: shown(planned),
             written_at: written_at(self.fresh, path),
             origin: None,
-            sensitive: false,
+            sensitive: sensitive.covers(path),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::change::Change;
 use super::ownership::{RECORDS_KEY, record_path};
 use crate::manifest::FleetName;
 use crate::twin::patch::diff;
+use crate::twin::path::leaves;
 use crate::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
 /// The two sections that are planned for, borrowed from a twin.
@@ -45,6 +46,19 @@ impl<'t> Sections<'t> {
         let mut found = Vec::new();
         if let Some(value) = self.find(path).filter(|value| is_filled_object(value)) {
             collect_leaves(path, value, &mut found);
+        }
+        found
+    }
+
+    /// Returns the leaf at a path, or the leaves under it; of a section all.
+    pub(super) fn leaves_within(self, path: &TwinPath) -> Vec<TwinPath> {
+        let mut found = Vec::new();
+        match self.find(path) {
+            Some(value) => collect_leaves(path, value, &mut found),
+            None if path.parent().is_none() => {
+                leaves(path.section(), self.section(path.section()), |path, _| found.push(path));
+            }
+            None => {}
         }
         found
     }

@@ -1,9 +1,13 @@
 //! What twins, declarations and plans look like in the tests of this folder, and the tests of the folder as a whole.
 
+mod guards;
 mod laws;
 mod plan_file;
 mod planning;
+mod policies;
+mod policy_laws;
 mod rebasing;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +15,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin, Ownership};
+use crate::manifest::{
+    Body, Declaration, Layer, Leaf, Missing, Moved, Origin, Ownership, Policy, PolicyPath, Sensitive,
+};
 use crate::twin::path::leaves;
 use crate::twin::{Desired, ETag, MergePatch, Object, Reported, Section, Tags, Twin, TwinId, TwinPath};
 
@@ -93,6 +99,24 @@ pub(super) fn declarations(twins: impl IntoIterator<Item = (TwinId, Body)>) -> D
     let twins: BTreeMap<_, _> =
         twins.into_iter().map(|(id, body)| (id, Declaration { body: share(body), origin: origin(1) })).collect();
     Declarations { twins, ..Declarations::empty("redmond".parse().expect("a fleet")) }
+}
+
+/// A policy in paths alone. Renames are `from → to`.
+pub(super) fn policy(exact: &[&str], moved: &[(&str, &str)], released: &[&str], sensitive: &[&str]) -> Policy {
+    let named = |paths: &[&str]| paths.iter().map(|text| PolicyPath { path: path(text), origin: origin(90) }).collect();
+    Policy {
+        exact: named(exact),
+        moved: moved.iter().map(|(from, to)| Moved { from: path(from), to: path(to), origin: origin(91) }).collect(),
+        released: named(released),
+        sensitive: Sensitive::new(sensitive.iter().map(|text| path(text)).collect()),
+        ..Policy::default()
+    }
+}
+
+pub(super) fn plan_under(policy: &Policy, declared: Value, live: &Twin, take_ownership: bool) -> Plan {
+    let declarations = Declarations { policy: policy.clone(), ..declarations([(live.id.clone(), body(declared))]) };
+    let context = PlanContext { take_ownership, ..context() };
+    plan(&declarations, context, [Lookup::Found(Box::new(live.clone()))], ReadBy::Get)
 }
 
 pub(super) fn plan_one(declared: Value, live: &Twin) -> Plan {

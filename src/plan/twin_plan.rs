@@ -1,21 +1,25 @@
 //! The plan for one twin, and how it is carried over to a fresher state of that twin.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::manifest::{FleetName, Origin};
+use crate::manifest::{FleetName, Origin, Sensitive};
 use crate::plan::change::{Change, Conflict};
 use crate::plan::rebase::Assessment;
+use crate::plan::withhold::{Side, withheld, withhold};
 use crate::twin::{ETag, MergePatch, Twin, TwinId, TwinPath};
 
 /// What is to be done about one twin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TwinPlan {
     /// Which.
     pub id: TwinId,
     /// In whose name: what the records of a fresher twin are judged by.
     pub fleet: FleetName,
+    /// Whose values are never shown.
+    pub sensitive: Sensitive,
     /// What kind of thing is to be done.
     pub action: Action,
     /// The etag that the plan was computed from; `None` for a device or module that is yet to be registered.
@@ -26,7 +30,7 @@ pub struct TwinPlan {
     pub taken: Arc<[Taken]>,
     /// The one request's body: values and record together. Holds exactly what differs.
     pub patch: Arc<MergePatch>,
-    /// What would take it back.
+    /// What would take it back, but for [`Self::not_restored`].
     pub inverse: Arc<MergePatch>,
     /// What stands in the way; nothing is sent while there is any, and patch and changes are empty.
     pub conflicts: Vec<Conflict>,
@@ -58,11 +62,11 @@ pub enum Action {
 }
 
 /// A path that is neither as the plan saw it nor as it should be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct MovedPath {
     /// Where. `tags.twinctl.<fleet>` when it is a record that moved.
     pub path: TwinPath,
-    /// What the plan saw.
+    /// What the plan saw; `Value::Null` when it is not known, since plan files hold no sensitive values.
     pub seen: Option<Value>,
     /// What is there now.
     pub found: Option<Value>,
@@ -74,6 +78,21 @@ pub struct MovedPath {
     pub origin: Option<Origin>,
     /// Whether the values are never shown.
     pub sensitive: bool,
+}
+
+/// Without sensitive values.
+impl fmt::Debug for MovedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, seen, found, planned, written_at, origin, sensitive } = self;
+        let mut shown = f.debug_struct("MovedPath");
+        shown.field("path", path);
+        if *sensitive {
+            shown.field("sensitive", sensitive);
+        } else {
+            shown.field("seen", seen).field("found", found).field("planned", planned);
+        }
+        shown.field("written_at", written_at).field("origin", origin).finish()
+    }
 }
 
 /// What a plan comes to on a fresher twin.
@@ -88,6 +107,22 @@ pub enum Rebase {
 }
 
 impl TwinPlan {
+    /// Starts the plan of a twin about which nothing is decided yet.
+    pub(super) fn bare(id: TwinId, fleet: FleetName, sensitive: Sensitive, action: Action, etag: Option<ETag>) -> Self {
+        Self {
+            id,
+            fleet,
+            sensitive,
+            action,
+            etag,
+            changes: Arc::default(),
+            taken: Arc::default(),
+            patch: Arc::default(),
+            inverse: Arc::default(),
+            conflicts: Vec::new(),
+        }
+    }
+
     /// Says whether applying sends something for this twin.
     pub fn is_sent(&self) -> bool {
         self.conflicts.is_empty()
@@ -98,12 +133,38 @@ impl TwinPlan {
             }
     }
 
+    /// Returns the patch as it may be shown and written down: without sensitive values and what is derived from them.
+    pub fn shown_patch(&self) -> MergePatch {
+        withhold(&self.patch, &self.sensitive)
+    }
+
+    /// Returns the paths, sorted, whose values the patch sets and [`Self::shown_patch`] leaves out.
+    pub fn withheld(&self) -> impl Iterator<Item = &TwinPath> {
+        withheld(&self.changes, Side::After)
+    }
+
+    /// Takes sensitive values out of a text that came from elsewhere, as from a hub that says of a request what it did not like.
+    pub fn conceal(&self, mut text: String) -> String {
+        let sensitive = self.changes.iter().filter(|change| change.sensitive);
+        for value in sensitive.flat_map(|change| [&change.before, &change.after]).flatten() {
+            conceal_value(&mut text, value);
+        }
+        text
+    }
+
+    /// Returns the paths, sorted, that the inverse does not bring back, since what was there is not known: sensitive ones of a
+    /// plan that was read from a file.
+    pub fn not_restored(&self) -> impl Iterator<Item = &TwinPath> {
+        let unknown = |change: &&Change| change.before == Some(Value::Null) && change.verdict.touches_value();
+        self.changes.iter().filter(unknown).map(|change| &change.path)
+    }
+
     /// Carries the plan over to a fresher state of the twin, comparing nothing but the paths of its changes, adopted ones
     /// included, and the records that it writes.
     ///
     /// Whatever else changed meanwhile stays: where the plan removed a whole object and somebody has put something into it, the
     /// planned leaves alone are removed. A record is compared by what it owns; its revision does not matter. What another fleet
-    /// came to own meanwhile is a conflict. For a device that came to exist before it could be registered, the twin that is
+    /// came to own meanwhile is a conflict, and so is a value of which it is not known whether it moved. For a device that came to exist before it could be registered, the twin that is
     /// there is the fresher one.
     pub fn rebase(&self, fresh: &Twin) -> Rebase {
         let assessment = Assessment::of(self, fresh);
@@ -121,5 +182,44 @@ impl TwinPlan {
     pub fn target_reached(&self, answer: &Twin) -> bool {
         let assessment = Assessment::of(self, answer);
         assessment.moved.is_empty() && !assessment.pending
+    }
+}
+
+/// Values shorter than this are words like any other: taken out, they would leave no text.
+const TELLING: usize = 4;
+
+fn conceal_value(text: &mut String, value: &Value) {
+    if value.is_null() || value.is_boolean() {
+        return;
+    }
+    let json = value.to_string();
+    let bare = value.as_str().map(str::to_owned);
+    for secret in [Some(json), bare].into_iter().flatten().filter(|secret| secret.len() >= TELLING) {
+        if text.contains(&secret) {
+            *text = text.replace(&secret, "(sensitive)");
+        }
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| conceal_value(text, item)),
+        Value::Object(members) => members.values().for_each(|member| conceal_value(text, member)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Without sensitive values.
+impl fmt::Debug for TwinPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, fleet, sensitive, action, etag, changes, taken, patch, inverse, conflicts } = self;
+        f.debug_struct("TwinPlan")
+            .field("id", id)
+            .field("fleet", fleet)
+            .field("action", action)
+            .field("etag", etag)
+            .field("changes", changes)
+            .field("taken", taken)
+            .field("patch", &withhold(patch, sensitive))
+            .field("inverse", &withhold(inverse, sensitive))
+            .field("conflicts", conflicts)
+            .finish()
     }
 }

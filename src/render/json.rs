@@ -67,7 +67,20 @@ pub fn plan(plan: &plan::Plan) -> String {
             })
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
+        refusals: refusals(plan),
     })
+}
+
+/// Names each reason by itself.
+fn refusals(plan: &plan::Plan) -> Vec<Refusal> {
+    let found = plan::guard::refusals(plan);
+    let reasons = found.iter().flat_map(|refusal| match refusal {
+        plan::Refusal::Guarded { guards, digest: _ } => {
+            guards.iter().map(|guard| (guard.name(), guard.to_string(), true)).collect()
+        }
+        other => vec![(other.name(), other.to_string(), false)],
+    });
+    reasons.map(|(kind, message, approvable)| Refusal { kind, message, approvable }).collect()
 }
 
 #[derive(Serialize)]
@@ -94,6 +107,19 @@ struct Plan<'p> {
     twins: Vec<Twin<'p>>,
     /// The names of the checks that run afterwards.
     checks: Vec<&'p str>,
+    /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    /// `missing`, `conflicts`, `max-changed`, `max-removed-keys`, `min-population`, `empty-fleet`, `empty-group` or
+    /// `empty-selector`.
+    kind: &'static str,
+    message: String,
+    /// Whether `--approve` with the first digits of `digest` lets this one plan pass.
+    approvable: bool,
 }
 
 /// How many twins, those with conflicts in `conflicting` alone, and how many paths by verdict.
@@ -130,7 +156,8 @@ struct Cluster<'p> {
 #[serde(rename_all = "camelCase")]
 struct Change<'p> {
     path: &'p str,
-    /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed` or `removed-over-drift`.
+    /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed`, `removed-over-drift`, `moved` (twice: both paths of
+    /// a rename), `undeclared` (under an exact path) or `released` (the value stays).
     verdict: plan::Verdict,
     /// Whether the values are kept back; left out when they are not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -141,6 +168,9 @@ struct Change<'p> {
     /// What will be there; left out when nothing will, and when it is sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'p Value>,
+    /// Of a rename's new path, the old one, which is a change of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_from: Option<&'p str>,
     /// Where in the manifest, for the first twin of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin<'p>>,
@@ -210,12 +240,13 @@ impl<'p> Cluster<'p> {
             changes: cluster
                 .changes
                 .iter()
-                .map(|plan::Change { path, verdict, before, after, origin, sensitive }| Change {
+                .map(|plan::Change { path, verdict, before, after, moved_from, origin, sensitive }| Change {
                     path: path.as_str(),
                     verdict: *verdict,
                     sensitive: *sensitive,
                     before: before.as_ref().filter(|_| !sensitive),
                     after: after.as_ref().filter(|_| !sensitive),
+                    moved_from: moved_from.as_ref().map(|path| path.as_str()),
                     origin: origin.as_ref().map(Origin::of),
                 })
                 .collect(),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, number, value};
@@ -118,17 +120,27 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
     for path in moved {
         let origin = path.origin.as_ref().map(|origin| palette.origin(escape::line(&origin.to_string())).to_string());
         _ = writeln!(out, "    {}", palette.path(escape::line(path.path.as_str())));
-        let planned = [Some(value::inline(path.planned.as_ref())), origin];
+        let planned = [Some(shown(path, path.planned.as_ref())), origin];
         let found = [
-            Some(value::inline(path.found.as_ref())),
+            Some(shown(path, path.found.as_ref())),
             path.written_at.as_deref().map(|at| format!("written {}", escape::line(at))),
         ];
         for (word, parts) in
-            [("planned", planned), ("seen", [Some(value::inline(path.seen.as_ref())), None]), ("found", found)]
+            [("planned", planned), ("seen", [Some(shown(path, path.seen.as_ref())), None]), ("found", found)]
         {
             let parts: Vec<_> = parts.into_iter().flatten().collect();
             _ = writeln!(out, "      {word:<8} {}", parts.join("   "));
         }
+    }
+}
+
+/// Writes a value that may be shown, or the word for one that may not.
+fn shown(path: &MovedPath, value: Option<&Value>) -> String {
+    match value {
+        // What is not known cannot be said to have changed, nor not to have.
+        Some(Value::Null) => "not known, since plan files hold no sensitive values".to_owned(),
+        Some(_) if path.sensitive => "(sensitive)".to_owned(),
+        value => value::inline(value),
     }
 }
 
@@ -145,6 +157,19 @@ mod tests {
     #[test]
     fn reports_read_well() {
         snapshot("apply-report", &text(&apply_report(), Duration::from_secs(192), Palette::PLAIN));
+    }
+
+    #[test]
+    fn sensitive_values_are_not_shown() {
+        let mut report = apply_report();
+        report.conflicts.truncate(1);
+        report.conflicts[0].1.truncate(1);
+        let moved = &mut report.conflicts[0].1[0];
+        (moved.sensitive, moved.found, moved.seen) = (true, Some("hunter2".into()), Some(Value::Null));
+        let text = text(&report, Duration::ZERO, Palette::PLAIN);
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("found    (sensitive)"), "{text}");
+        assert!(text.contains("seen     not known, since plan files hold no sensitive values"), "{text}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
 use crate::plan::{
-    Action, Change, Conflict, Cost, Forecast, Outlook, Plan, Prediction, ReadBy, SharedPath, Spent, StrategyCost,
-    Taken, TwinPlan, Verdict, Writer,
+    Action, Change, Conflict, Cost, Forecast, Outlook, Plan, Population, Prediction, ReadBy, SharedPath, Spent,
+    StrategyCost, Taken, TwinPlan, Verdict, Writer,
 };
 use crate::twin::{ETag, MergePatch};
 
@@ -147,7 +147,7 @@ pub(crate) fn origin(line: u32) -> Origin {
 pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> Change {
     let removed = matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift);
     let origin = (!removed).then(|| origin(14));
-    Change { path: path.parse().expect("a path"), verdict, before, after, origin, sensitive: false }
+    Change { path: path.parse().expect("a path"), verdict, before, after, moved_from: None, origin, sensitive: false }
 }
 
 pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Vec<Conflict>) -> TwinPlan {
@@ -158,6 +158,7 @@ pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Ve
     TwinPlan {
         id: id.parse().expect("an id"),
         fleet: "redmond".parse().expect("a name"),
+        sensitive: Sensitive::default(),
         action,
         etag: matches!(action, Action::Update | Action::Release).then(|| ETag::new("AAAAAAAAAAE=")),
         changes: changes.into(),
@@ -183,6 +184,7 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         read: ReadBy::Get,
         twins,
         unchanged: 12,
+        population: Population::default(),
         checks: Vec::new(),
         policy: Policy::default(),
         selections: Vec::new(),

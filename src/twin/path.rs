@@ -60,6 +60,12 @@ impl TwinPath {
         other.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
+    /// Returns this path with `to` in the place of `from`; nothing where `from` does not cover it.
+    pub fn renamed(&self, from: &Self, to: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&*from.0)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| Self(format!("{}{rest}", to.0).into()))
+    }
+
     /// Says whether writing one of the two can touch the other: they are equal, or one lies under the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.covers(other) || other.covers(self)
@@ -206,6 +212,10 @@ mod tests {
             assert_eq!(path(outer).covers(&path(inner)), covers, "{outer} {inner}");
         }
         assert!(path("tags.a.b").overlaps(&path("tags.a")));
+        let renamed = |at: &str| path(at).renamed(&path("tags.a"), &path("tags.b.c")).map(|path| path.to_string());
+        assert_eq!(renamed("tags.a.x").as_deref(), Some("tags.b.c.x"));
+        assert_eq!(renamed("tags.a").as_deref(), Some("tags.b.c"));
+        assert_eq!(renamed("tags.ab"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod configurations;
 mod device_run;
 mod docs;
 mod faults;
+mod guards;
 #[cfg(unix)]
 mod idle;
 mod inspect;
@@ -23,5 +24,6 @@ mod python_device;
 mod python_entra;
 mod python_registry;
 mod race;
+mod sensitive;
 mod story;
 mod support;

@@ -18,6 +18,7 @@ use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
 use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
 use crate::client::error::{Cause, Obstacle};
 use crate::client::{Backoff, Error, Request as Sent};
+use crate::manifest::Sensitive;
 use crate::plan::{Action, Change, TwinPlan, Verdict};
 use crate::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
 use crate::wire::HubError;
@@ -130,6 +131,7 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
     TwinPlan {
         id: id.parse().expect("an id"),
         fleet: "fleet".parse().expect("a name"),
+        sensitive: Sensitive::default(),
         action,
         etag: (!registered).then(|| ETag::new("e1")),
         changes: Arc::new([Change {
@@ -137,6 +139,7 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
             verdict: if registered { Verdict::New } else { Verdict::Edit },
             before: (!registered).then(|| json!(1)),
             after: Some(json!(2)),
+            moved_from: None,
             origin: None,
             sensitive: false,
         }]),

@@ -151,7 +151,7 @@ async fn carry_out_until(
     stop: Stop,
     mut on_event: impl FnMut(&ApplyEvent) + Send,
 ) -> (ApplyReport, Vec<ApplyEvent>) {
-    let plan = approve(plan, Consent::Flag).expect("nothing is in the way");
+    let plan = approve(plan, Consent::Flag, None).expect("nothing is in the way");
     let mut events = Vec::new();
     let options = ApplyOptions { concurrency, backoff: backoff() };
     let report = apply(&plan, client, &options, stop, &mut |event| {

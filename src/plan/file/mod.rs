@@ -3,14 +3,19 @@
 //! One JSON object, a twin a line, with a format, a version and a digest; its types are frozen in `v1` and apart from those of
 //! the plan. It holds no time, no absolute path and no credential: the same plan gives the same bytes.
 //!
+//! Of a sensitive value it holds the path alone, and nothing that is derived from the value: see [`withhold`](super::withhold).
+//!
 //! The digest finds accidents and hand edits. It is no signature: whoever can write the file can write the digest. So what is
 //! read is also held against itself (`validate`): each patch does what the changes beside it say and nothing else, the records
 //! it writes claim what was shown, and no twin is written without an etag. What a file cannot show is left out of a twin's
 //! changes altogether: that an object which goes as a whole held nothing but the leaves that are listed. The etag holds that in
 //! place for an honest file.
 
+mod checks_v1;
+mod policy_v1;
 mod v1;
 mod validate;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -114,11 +119,16 @@ pub fn read(text: &str) -> Result<Plan, PlanFileError> {
     let mut twins = Vec::with_capacity(raw_twins.len());
     let mut hashed = Hashed::start(members_as_written(text)?);
     let mut interner = Interner::default();
+    let sensitive = head.sensitive();
     for raw in raw_twins {
         let value: Value = serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?;
         hashed.twin(&canonical(&value));
-        let (id, action, etag, decision) = v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?.into_parts();
-        twins.push(interner.twin_plan(head.fleet(), id, action, etag, decision));
+        let twin = v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?;
+        let id = twin.id().clone();
+        let (bare, decision) = twin
+            .into_parts(head.fleet(), &sensitive)
+            .map_err(|problem| PlanFileError::Contradiction { twin: Some(id), problem })?;
+        twins.push(interner.twin_plan(bare, decision));
     }
     let found = hashed.finish();
     if found != said {

@@ -1,20 +1,20 @@
 //! Version 1 of the plan file, frozen: what is renamed elsewhere is not renamed here.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::checks_v1::CheckV1;
+use super::policy_v1::{PolicyV1, PopulationV1, SelectionV1};
+use super::words::words;
 use super::{FORMAT, PlanFileError, VERSION, to_value};
-use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
 use crate::digest::Digest;
-use crate::manifest::{FleetName, Layer, Origin, Policy};
+use crate::manifest::{FleetName, Layer, Origin, Sensitive};
 use crate::plan::decide::Decision;
+use crate::plan::withhold::{Side, withheld, withhold};
 use crate::plan::{Action, Change, Conflict, Outlook, Plan, ReadBy, Taken, TwinPlan, Verdict};
-use crate::query::{BoundQuery, compile};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// The whole file, with its twins as they are written.
@@ -31,6 +31,11 @@ pub(super) struct File<'t> {
     read: Read,
     review: Digest,
     unchanged: u64,
+    population: PopulationV1,
+    #[serde(default)]
+    policy: PolicyV1,
+    #[serde(default)]
+    selections: Vec<SelectionV1>,
     checks: Vec<CheckV1>,
     #[serde(borrow)]
     twins: Vec<&'t RawValue>,
@@ -50,11 +55,29 @@ impl<'t> File<'t> {
             read,
             review,
             unchanged,
+            population,
+            policy,
+            selections,
             checks,
             twins,
             digest,
         } = self;
-        let head = Head { format, version, tool, hub, fleet, manifest, revision, read, review, unchanged, checks };
+        let head = Head {
+            format,
+            version,
+            tool,
+            hub,
+            fleet,
+            manifest,
+            revision,
+            read,
+            review,
+            unchanged,
+            population,
+            policy,
+            selections,
+            checks,
+        };
         (head, twins, digest)
     }
 }
@@ -71,6 +94,9 @@ pub(super) struct Head {
     read: Read,
     review: Digest,
     unchanged: u64,
+    population: PopulationV1,
+    policy: PolicyV1,
+    selections: Vec<SelectionV1>,
     checks: Vec<CheckV1>,
 }
 
@@ -87,14 +113,32 @@ impl Head {
             read: plan.read.into(),
             review: plan.review_digest(),
             unchanged: plan.unchanged as u64,
+            population: PopulationV1::of(&plan.population),
+            policy: PolicyV1::of(&plan.policy),
+            selections: plan.selections.iter().map(SelectionV1::of).collect(),
             checks: plan.checks.iter().map(CheckV1::of).collect(),
         }
     }
 
     /// Returns the members in the order in which they are written.
     pub(super) fn members(&self) -> Vec<(&'static str, Value)> {
-        let Self { format, version, tool, hub, fleet, manifest, revision, read, review, unchanged, checks } = self;
-        vec![
+        let Self {
+            format,
+            version,
+            tool,
+            hub,
+            fleet,
+            manifest,
+            revision,
+            read,
+            review,
+            unchanged,
+            population,
+            policy,
+            selections,
+            checks,
+        } = self;
+        let mut members = vec![
             ("format", to_value(format)),
             ("version", to_value(version)),
             ("tool", to_value(tool)),
@@ -105,8 +149,23 @@ impl Head {
             ("read", to_value(read)),
             ("review", to_value(review)),
             ("unchanged", to_value(unchanged)),
+            ("population", to_value(population)),
+            ("policy", to_value(policy)),
+            ("selections", to_value(selections)),
             ("checks", to_value(checks)),
-        ]
+        ];
+        // What says nothing is not written.
+        let is_empty = |value: &Value| match value {
+            Value::Array(items) => items.is_empty(),
+            Value::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        members.retain(|(name, value)| !matches!(*name, "policy" | "selections") || !is_empty(value));
+        members
+    }
+
+    pub(super) fn sensitive(&self) -> Sensitive {
+        self.policy.sensitive()
     }
 
     pub(super) fn fleet(&self) -> &FleetName {
@@ -127,32 +186,13 @@ impl Head {
             read: self.read.into(),
             twins: Vec::new(),
             unchanged: usize::try_from(self.unchanged).unwrap_or(usize::MAX),
+            population: self.population.into_population(),
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
-            policy: Policy::default(),
-            selections: Vec::new(),
+            policy: self.policy.into_policy(),
+            selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
             outlook: Outlook::default(),
         })
     }
-}
-
-/// An enum of ours, and the words for it that are frozen here.
-macro_rules! words {
-    ($name:ident for $ours:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        #[derive(Clone, Copy, Serialize, Deserialize)]
-        enum $name { $(#[serde(rename = $word)] $variant),* }
-
-        impl From<$ours> for $name {
-            fn from(value: $ours) -> Self {
-                match value { $($ours::$variant => Self::$variant),* }
-            }
-        }
-
-        impl From<$name> for $ours {
-            fn from(value: $name) -> Self {
-                match value { $($name::$variant => Self::$variant),* }
-            }
-        }
-    };
 }
 
 words!(Read for ReadBy { Get = "get", Query = "query" });
@@ -162,10 +202,7 @@ words!(ActionV1 for Action {
 words!(VerdictV1 for Verdict {
     New = "new", Adopt = "adopt", Overwrite = "overwrite", Edit = "edit", Drift = "drift",
     EditOverDrift = "edit-over-drift", Removed = "removed", RemovedOverDrift = "removed-over-drift",
-});
-words!(SeverityV1 for Severity { Error = "error", Warn = "warn" });
-words!(ComparisonV1 for Comparison {
-    Equal = "=", NotEqual = "!=", Less = "<", AtMost = "<=", More = ">", AtLeast = ">=",
+    Moved = "moved", Undeclared = "undeclared", Released = "released",
 });
 
 /// One twin.
@@ -190,32 +227,46 @@ pub(super) struct Twin {
 
 impl Twin {
     pub(super) fn of(twin: &TwinPlan) -> Self {
-        let TwinPlan { id, fleet: _, action, etag, changes, taken, patch, inverse, conflicts } = twin;
+        let TwinPlan { id, fleet: _, sensitive, action, etag, changes, taken, patch, inverse, conflicts } = twin;
         Self {
             id: id.clone(),
             action: (*action).into(),
             etag: etag.clone(),
             changes: changes.iter().map(ChangeV1::of).collect(),
             taken: taken.iter().map(TakenV1::of).collect(),
-            patch: PatchV1::of(patch),
-            inverse: PatchV1::of(inverse),
+            patch: PatchV1::of(withhold(patch, sensitive), withheld(changes, Side::After)),
+            inverse: PatchV1::of(withhold(inverse, sensitive), withheld(changes, Side::Before)),
             conflicts: conflicts.iter().map(ConflictV1::of).collect(),
         }
     }
 
-    pub(super) fn into_parts(self) -> (TwinId, Action, Option<ETag>, Decision) {
+    pub(super) fn id(&self) -> &TwinId {
+        &self.id
+    }
+
+    /// Returns the twin with nothing in it, and what was decided about it.
+    pub(super) fn into_parts(self, fleet: &FleetName, sensitive: &Sensitive) -> Result<(TwinPlan, Decision), String> {
         let Self { id, action, etag, changes, taken, patch, inverse, conflicts } = self;
+        let merge_patch = |PatchV1 { tags, desired, withheld }: PatchV1| (MergePatch { tags, desired }, withheld);
+        let ((patch, withheld_paths), (inverse, not_restored)) = (merge_patch(patch), merge_patch(inverse));
+        let bare = TwinPlan::bare(id, fleet.clone(), sensitive.clone(), action.into(), etag);
         let decision = Decision {
             changes: changes.into_iter().map(ChangeV1::into_change).collect(),
             taken: taken.into_iter().map(|TakenV1 { fleet, path }| Taken { fleet, path }).collect(),
-            patch: patch.into_patch(),
-            inverse: inverse.into_patch(),
+            patch,
+            inverse,
             conflicts: conflicts.into_iter().map(ConflictV1::into_conflict).collect(),
         };
-        (id, action.into(), etag, decision)
+        if !withheld(&decision.changes, Side::After).eq(&withheld_paths)
+            || !withheld(&decision.changes, Side::Before).eq(&not_restored)
+        {
+            return Err("it withholds more or less than its changes say".to_owned());
+        }
+        Ok((bare, decision))
     }
 }
 
+/// A merge patch, without sensitive values; of their hashes stands `withheld` in their place.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PatchV1 {
@@ -223,25 +274,24 @@ struct PatchV1 {
     tags: Object,
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     desired: Object,
+    /// Where it lacks a value: of a patch, apply takes it from the manifest; of an inverse, it is not restored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    withheld: Vec<TwinPath>,
 }
 
 impl PatchV1 {
-    fn of(patch: &MergePatch) -> Self {
-        let MergePatch { tags, desired } = patch;
-        Self { tags: tags.clone(), desired: desired.clone() }
-    }
-
-    fn into_patch(self) -> MergePatch {
-        MergePatch { tags: self.tags, desired: self.desired }
+    fn of<'p>(shown: MergePatch, withheld: impl Iterator<Item = &'p TwinPath>) -> Self {
+        let MergePatch { tags, desired } = shown;
+        Self { tags, desired, withheld: withheld.cloned().collect() }
     }
 
     fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.desired.is_empty()
+        self.tags.is_empty() && self.desired.is_empty() && self.withheld.is_empty()
     }
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ChangeV1 {
     path: TwinPath,
     verdict: VerdictV1,
@@ -249,38 +299,57 @@ struct ChangeV1 {
     before: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<Value>,
+    /// Of a sensitive path: which sides have a value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sensitive: Option<SidesV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_from: Option<TwinPath>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     origin: Option<OriginV1>,
 }
 
+/// Which sides of a change have a value, the value itself being withheld.
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SidesV1 {
+    before: bool,
+    after: bool,
+}
+
 impl ChangeV1 {
     fn of(change: &Change) -> Self {
-        let Change { path, verdict, before, after, origin, sensitive: _ } = change;
+        let Change { path, verdict, before, after, moved_from, origin, sensitive } = change;
+        let sides = SidesV1 { before: before.is_some(), after: after.is_some() };
         Self {
             path: path.clone(),
             verdict: (*verdict).into(),
-            before: before.clone(),
-            after: after.clone(),
+            before: before.clone().filter(|_| !sensitive),
+            after: after.clone().filter(|_| !sensitive),
+            sensitive: sensitive.then_some(sides),
+            moved_from: moved_from.clone(),
             origin: origin.as_ref().map(OriginV1::of),
         }
     }
 
+    /// Makes a change whose sensitive values are unknown. A value that stands there none the less stays, to be refused.
     fn into_change(self) -> Change {
-        let Self { path, verdict, before, after, origin } = self;
+        let Self { path, verdict, before, after, sensitive, moved_from, origin } = self;
+        let sides = sensitive.unwrap_or(SidesV1 { before: false, after: false });
         Change {
             path,
             verdict: verdict.into(),
-            before,
-            after,
+            before: before.or(sides.before.then_some(Value::Null)),
+            after: after.or(sides.after.then_some(Value::Null)),
+            moved_from,
             origin: origin.map(OriginV1::into_origin),
-            sensitive: false,
+            sensitive: sensitive.is_some(),
         }
     }
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OriginV1 {
+pub(super) struct OriginV1 {
     file: Arc<str>,
     line: u32,
     layer: LayerV1,
@@ -298,7 +367,7 @@ enum LayerV1 {
 }
 
 impl OriginV1 {
-    fn of(origin: &Origin) -> Self {
+    pub(super) fn of(origin: &Origin) -> Self {
         let Origin { file, line, layer } = origin;
         let layer = match layer {
             Layer::Defaults => LayerV1::Defaults,
@@ -311,7 +380,7 @@ impl OriginV1 {
         Self { file: file.clone(), line: *line, layer }
     }
 
-    fn into_origin(self) -> Origin {
+    pub(super) fn into_origin(self) -> Origin {
         let layer = match self.layer {
             LayerV1::Defaults => Layer::Defaults,
             LayerV1::Selector(name) => Layer::Selector(name),
@@ -388,121 +457,5 @@ impl ConflictV1 {
             Self::Record { problem } => Conflict::Record { problem },
             Self::Limit { problem } => Conflict::Limit { problem },
         }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct CheckV1 {
-    name: String,
-    query: String,
-    expect: ExpectV1,
-    /// Milliseconds.
-    within_ms: u64,
-    severity: SeverityV1,
-    /// Left out where it is not so.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    gate: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ExpectV1 {
-    None,
-    Some,
-    Rows(Vec<Object>),
-    Count(BoundV1),
-    Devices(BTreeSet<String>),
-    Columns(BTreeMap<String, ColumnV1>),
-    #[serde(rename_all = "camelCase")]
-    Share {
-        bound: BoundV1,
-        of: String,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BoundV1 {
-    is: ComparisonV1,
-    number: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ColumnV1 {
-    Equals(Value),
-    Range { min: Option<f64>, max: Option<f64> },
-}
-
-impl CheckV1 {
-    fn of(check: &Check) -> Self {
-        let Check { name, query, expect, within, severity, gate } = check;
-        let bound = |bound: &Bound| BoundV1 { is: bound.comparison.into(), number: bound.number };
-        let expect = match expect {
-            Expectation::None => ExpectV1::None,
-            Expectation::Some => ExpectV1::Some,
-            Expectation::Rows(rows) => ExpectV1::Rows(rows.clone()),
-            Expectation::Count(count) => ExpectV1::Count(bound(count)),
-            Expectation::Devices(ids) => ExpectV1::Devices(ids.clone()),
-            Expectation::Columns(columns) => ExpectV1::Columns(
-                columns
-                    .iter()
-                    .map(|(name, column)| {
-                        let column = match column {
-                            Column::Equals(value) => ColumnV1::Equals(value.clone()),
-                            Column::Range { min, max } => ColumnV1::Range { min: *min, max: *max },
-                        };
-                        (name.clone(), column)
-                    })
-                    .collect(),
-            ),
-            Expectation::Share { bound: share, of } => {
-                ExpectV1::Share { bound: bound(share), of: of.text().to_owned() }
-            }
-        };
-        Self {
-            name: name.clone(),
-            query: query.text().to_owned(),
-            expect,
-            within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
-            severity: (*severity).into(),
-            gate: *gate,
-        }
-    }
-
-    fn into_check(self) -> Result<Check, PlanFileError> {
-        let Self { name, query, expect, within_ms, severity, gate } = self;
-        let compiled = |text: &str| -> Result<BoundQuery, PlanFileError> {
-            compile(text).map_err(|errors| PlanFileError::Query {
-                check: name.clone(),
-                problem: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-            })
-        };
-        let bound = |bound: BoundV1| Bound { comparison: bound.is.into(), number: bound.number };
-        let expect = match expect {
-            ExpectV1::None => Expectation::None,
-            ExpectV1::Some => Expectation::Some,
-            ExpectV1::Rows(rows) => Expectation::Rows(rows),
-            ExpectV1::Count(count) => Expectation::Count(bound(count)),
-            ExpectV1::Devices(ids) => Expectation::Devices(ids),
-            ExpectV1::Columns(columns) => Expectation::Columns(
-                columns
-                    .into_iter()
-                    .map(|(name, column)| {
-                        let column = match column {
-                            ColumnV1::Equals(value) => Column::Equals(value),
-                            ColumnV1::Range { min, max } => Column::Range { min, max },
-                        };
-                        (name, column)
-                    })
-                    .collect(),
-            ),
-            ExpectV1::Share { bound: share, of } => {
-                Expectation::Share { bound: bound(share), of: Box::new(compiled(&of)?) }
-            }
-        };
-        let query = compiled(&query)?;
-        Ok(Check { query, expect, within: Duration::from_millis(within_ms), severity: severity.into(), gate, name })
     }
 }

@@ -1,16 +1,20 @@
 //! One twin of a plan file, held against itself: would applying it do what it shows, all of it and nothing else?
 //!
-//! A twin as the plan saw it is made up from what the changes say was there, and patch and inverse are tried on it.
+//! A twin as the plan saw it is made up from what the changes say was there, and patch and inverse are tried on it. Where a file
+//! holds no value, since it is sensitive, one is made up that fits what the file calls the change.
 
 use std::collections::{BTreeMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::manifest::FleetName;
+use crate::plan::intern::Interner;
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, Wanted, read_entry, records_path, value_hash, verdict};
 use crate::plan::rebase::{RecordSides, becomes_object, record_sides};
 use crate::plan::target::{RecordWrite, Sections, Target, is_filled_object};
+use crate::plan::withhold::{Side, fill, withhold};
 use crate::plan::{Action, Change, TwinPlan, Verdict};
 use crate::twin::limits::check_values;
 use crate::twin::patch::merge;
@@ -42,12 +46,62 @@ impl<'p> Validator<'p> {
             Arc::as_ptr(&twin.inverse).addr(),
         ];
         if !self.right.contains(&(twin.action, shared)) {
-            check_shared(twin, self.revision)?;
+            check_nothing_sensitive(twin)?;
+            check_shared(&made_up(twin), self.revision)?;
             self.right.insert((twin.action, shared));
         }
         Ok(())
     }
 }
+
+/// That it has no sensitive value, nor a hash of one.
+fn check_nothing_sensitive(twin: &TwinPlan) -> Check {
+    for change in twin.changes.iter() {
+        let (path, sensitive) = (&change.path, twin.sensitive.covers(&change.path));
+        ensure(change.sensitive == sensitive, || format!("{path} is sensitive in one place and not in another"))?;
+        let is_known = |side: &Option<Value>| side.as_ref().is_some_and(|value| !value.is_null());
+        ensure(!(sensitive && (is_known(&change.before) || is_known(&change.after))), || {
+            format!("it holds the value of {path}, which is sensitive")
+        })?;
+    }
+    for patch in [&twin.patch, &twin.inverse] {
+        ensure(withhold(patch, &twin.sensitive) == **patch, || {
+            "it holds a sensitive value, or a hash of one".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+/// Puts values and hashes where they are withheld, such that verdicts and records agree if they can.
+fn made_up(twin: &TwinPlan) -> TwinPlan {
+    if twin.sensitive.is_empty() {
+        return twin.clone();
+    }
+    let (before, after) = (Value::from("what was there"), Value::from("what will be there"));
+    let in_place = |side: &Option<Value>, value: &Value| side.as_ref().map(|_| value.clone());
+    let sides = |change: &Change| match change.verdict {
+        Verdict::Adopt | Verdict::Released => (in_place(&change.before, &before), in_place(&change.after, &before)),
+        _ => (in_place(&change.before, &before), in_place(&change.after, &after)),
+    };
+    let hash = |side: Side, fleet: &FleetName, path: &TwinPath| {
+        let at = twin.changes.binary_search_by(|change| change.path.cmp(path)).ok();
+        let Some(change) = at.map(|at| &twin.changes[at]).filter(|_| *fleet == twin.fleet) else { return UNCHANGED };
+        let (before, after) = sides(change);
+        match (side, change.verdict) {
+            (Side::After, _) | (Side::Before, Verdict::Drift) => value_hash(after.as_ref()),
+            (Side::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
+            (Side::Before, _) => OTHERWISE,
+        }
+    };
+    let filled: Result<_, Infallible> =
+        fill(twin, |change| Ok(sides(change)), |side, fleet, path| Ok(hash(side, fleet, path)));
+    let decision = filled.unwrap_or_else(|never| match never {});
+    Interner::default().twin_plan(twin.clone(), decision)
+}
+
+/// A hash of nothing that is made up here.
+const OTHERWISE: u16 = 0x0000;
+const UNCHANGED: u16 = 0x0001;
 
 fn check_shared(twin: &TwinPlan, revision: &str) -> Check {
     check_changes(twin)?;
@@ -110,7 +164,7 @@ fn check_changes(twin: &TwinPlan) -> Check {
         "its changes are not sorted by path, or one is there twice".to_owned()
     })?;
     for change in changes {
-        let Change { path, verdict, before, after, origin: _, sensitive: _ } = change;
+        let Change { path, verdict, before, after, moved_from, origin: _, sensitive: _ } = change;
         let is_declarable = path.keys().next().is_some() && !records_path().overlaps(path);
         ensure(is_declarable, || format!("{path} is not for a manifest to change"))?;
         let is_leaf =
@@ -123,15 +177,24 @@ fn check_changes(twin: &TwinPlan) -> Check {
         };
         let fits = match verdict {
             Verdict::Adopt => is_same,
+            Verdict::Released => is_same && before.is_some(),
             Verdict::New => before.is_none() && after.is_some(),
+            Verdict::Moved if change.is_moved_away() => before.is_some(),
+            Verdict::Moved => before.is_none() && after.is_some(),
             Verdict::Overwrite => before.is_some() && !is_same,
             Verdict::Edit | Verdict::Drift | Verdict::EditOverDrift => !is_same,
-            Verdict::Removed | Verdict::RemovedOverDrift => before.is_some() && after.is_none(),
+            Verdict::Removed | Verdict::RemovedOverDrift | Verdict::Undeclared => before.is_some() && after.is_none(),
         };
         ensure(fits, || format!("{path} is called {verdict}, which its values are not"))?;
-        let may_be = twin.action != Action::Release || is_removal(*verdict);
+        let may_be = match verdict {
+            Verdict::Removed | Verdict::RemovedOverDrift | Verdict::Released => true,
+            _ => twin.action != Action::Release,
+        };
         ensure(may_be, || format!("{path} is changed in a twin that is to be released"))?;
+        let comes_here = *verdict == Verdict::Moved && !change.is_moved_away();
+        ensure(comes_here == moved_from.is_some(), || format!("{path} is moved, and from nowhere"))?;
     }
+    check_moves(changes)?;
     for side in [|change: &Change| change.before.is_some(), |change: &Change| change.after.is_some()] {
         let paths: Vec<_> = changes.iter().filter(|change| side(change)).map(|change| &change.path).collect();
         // What lies under a path follows it directly.
@@ -142,8 +205,12 @@ fn check_changes(twin: &TwinPlan) -> Check {
     Ok(())
 }
 
-fn is_removal(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift)
+/// That each rename has its two ends, and each end one rename.
+fn check_moves(changes: &[Change]) -> Check {
+    let away: Vec<_> = changes.iter().filter(|change| change.is_moved_away()).map(|change| &change.path).collect();
+    let mut from: Vec<_> = changes.iter().filter_map(|change| change.moved_from.as_ref()).collect();
+    from.sort_unstable();
+    ensure(away == from, || "its renames do not have two ends each".to_owned())
 }
 
 /// That whatever the two patches say outside the records is said by a change.
@@ -196,7 +263,9 @@ fn check_records(twin: &TwinPlan, revision: &str) -> Check {
         return Ok(());
     }
     // Without the record, this is all that there can be: drift that is set back, or a fleet that keeps no record.
-    let bare = |change: &Change| matches!(change.verdict, Verdict::Drift | Verdict::New | Verdict::Overwrite);
+    let bare = |change: &Change| {
+        matches!(change.verdict, Verdict::Drift | Verdict::New | Verdict::Overwrite | Verdict::Undeclared)
+    };
     match twin.changes.iter().find(|change| !bare(change)) {
         Some(change) => fail(format!("{} is {}, and the record is not written", change.path, change.verdict)),
         None => Ok(()),
@@ -274,14 +343,20 @@ fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Che
     }
     for change in twin.changes.iter() {
         let (applied, owned) = (before.get(&change.path).copied(), after.get(&change.path).copied());
-        let fits = if becomes_object(&twin.changes, change) && !is_removal(change.verdict) {
-            change.verdict == Verdict::Overwrite && owned.is_none()
-        } else if is_removal(change.verdict) {
-            owned.is_none() && verdict(applied, Wanted::Undeclared, change.before.as_ref()) == Some(change.verdict)
-        } else {
-            let wanted = change.after.as_ref().map_or(Wanted::Absent, Wanted::Value);
-            owned == Some(value_hash(change.after.as_ref()))
-                && verdict(applied, wanted, change.before.as_ref()) == Some(change.verdict)
+        let undeclared = || verdict(applied, Wanted::Undeclared, change.before.as_ref());
+        let fits = match change.verdict {
+            Verdict::Undeclared => owned.is_none() && applied.is_none(),
+            Verdict::Released => owned.is_none() && applied.is_some(),
+            // A rename is of what is live as it was applied.
+            Verdict::Moved if change.is_moved_away() => owned.is_none() && undeclared() == Some(Verdict::Removed),
+            _ if change.is_removal() => owned.is_none() && undeclared() == Some(change.verdict),
+            _ if becomes_object(&twin.changes, change) => change.verdict == Verdict::Overwrite && owned.is_none(),
+            called => {
+                let wanted = change.after.as_ref().map_or(Wanted::Absent, Wanted::Value);
+                let called = if called == Verdict::Moved { Verdict::New } else { called };
+                owned == Some(value_hash(change.after.as_ref()))
+                    && verdict(applied, wanted, change.before.as_ref()) == Some(called)
+            }
         };
         ensure(fits, || format!("its record does not agree with the change of {}", change.path))?;
     }

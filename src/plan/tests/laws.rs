@@ -8,7 +8,7 @@ use super::*;
 use crate::twin::value::equal;
 
 /// Sections as twins hold them, small enough to meet often.
-fn live_object() -> impl Strategy<Value = Object> {
+pub(super) fn live_object() -> impl Strategy<Value = Object> {
     tree(prop_oneof![
         3 => (0i64..3).prop_map(Value::from),
         1 => Just(json!(1.0)),
@@ -76,7 +76,7 @@ pub(super) fn after_a_history() -> impl Strategy<Value = (Value, Value, Twin)> {
     )
 }
 
-fn leaf_map(twin: &Twin) -> BTreeMap<TwinPath, Value> {
+pub(super) fn leaf_map(twin: &Twin) -> BTreeMap<TwinPath, Value> {
     let mut found = BTreeMap::new();
     for section in Section::ALL {
         leaves(section, twin.section(section), |path, value| {
@@ -86,15 +86,15 @@ fn leaf_map(twin: &Twin) -> BTreeMap<TwinPath, Value> {
     found
 }
 
-fn is_record(path: &TwinPath) -> bool {
+pub(super) fn is_record(path: &TwinPath) -> bool {
     ownership::records_path().covers(path)
 }
 
-fn equal_twins(a: &Twin, b: &Twin) -> bool {
+pub(super) fn equal_twins(a: &Twin, b: &Twin) -> bool {
     equal(&sections(a), &sections(b))
 }
 
-fn only(plan: &Plan) -> Option<&TwinPlan> {
+pub(super) fn only(plan: &Plan) -> Option<&TwinPlan> {
     assert!(plan.twins.len() <= 1);
     plan.twins.first()
 }
@@ -106,7 +106,7 @@ fn plan_taking(declared: Value, live: &Twin, take_ownership: bool) -> Plan {
 }
 
 /// What `redmond` owns in a twin.
-fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
+pub(super) fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
     let record = twin.tags.0.get("twinctl").and_then(|all| all.get("redmond"));
     record.map(|record| ownership::OwnershipRecord::read(record).expect("a record").owns).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A twin with this fleet's record of `owned` and the other sections as given.
-fn owning(owned: Value, sections: Value) -> Twin {
+pub(super) fn owning(owned: Value, sections: Value) -> Twin {
     let mut live = twin("d", sections);
     live.tags.0.insert("twinctl".to_owned(), json!({ "redmond": record(owned) }));
     live
@@ -493,7 +493,7 @@ fn guards() {
         |twins: &[&str]| declarations(twins.iter().map(|&name| (id(name), body(json!({"desired": {"a": 1}})))));
     let refusal = |declarations: &Declarations, lookups: Vec<Lookup>| {
         let plan = plan(declarations, context(), lookups, ReadBy::Get);
-        approve(plan, Consent::Flag).map(|plan| plan.twins.len()).map_err(|refusal| refusal.to_string())
+        approve(plan, Consent::Flag, None).map(|plan| plan.twins.len()).map_err(|refusal| refusal.to_string())
     };
     let ids: Vec<String> = (0..7).map(|at| format!("d{at}")).collect();
     let names: Vec<&str> = ids.iter().map(String::as_str).collect();

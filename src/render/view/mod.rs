@@ -17,7 +17,7 @@ use super::escape;
 use super::number::{counted, grouped};
 use crate::manifest::Origin;
 use crate::plan::{Action, Change, Cluster, Conflict, Plan, ReadBy, Summary, Taken, Verdict, guard};
-use crate::twin::TwinId;
+use crate::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
 const NAMED: usize = 3;
@@ -172,10 +172,30 @@ impl RowView {
     }
 
     fn of_change(change: &Change) -> Self {
-        let Change { path, verdict, before, after, origin, sensitive } = change;
+        let Change { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
         let shown = |value: &Option<serde_json::Value>| value.as_ref().map(|value| Shown::of(value, *sensitive));
         let what = What::Change { verdict: *verdict, before: shown(before), after: shown(after) };
         Self::new(Sign::of(change), path.as_str(), what, origin.as_ref())
+    }
+
+    /// Shows both paths of a rename as one: `desired.freq → desired.interval`.
+    fn of_rename(from: &Change, to: &Change) -> Self {
+        let shown = |change: &Change, value: &Option<serde_json::Value>| {
+            value.as_ref().map(|value| Shown::of(value, change.sensitive || from.sensitive))
+        };
+        let before = shown(from, &from.before).filter(|_| from.before != to.after);
+        let what = What::Change { verdict: to.verdict, before, after: shown(to, &to.after) };
+        Self::new(Sign::Change, &format!("{} → {}", from.path, to.path), what, to.origin.as_ref())
+    }
+
+    fn of_changes(changes: &[Change]) -> impl Iterator<Item = Self> {
+        let find = |path: &TwinPath| changes.iter().find(|change| change.path == *path);
+        changes.iter().filter(|change| !change.is_moved_away()).map(move |change| {
+            match change.moved_from.as_ref().and_then(find) {
+                Some(from) => Self::of_rename(from, change),
+                None => Self::of_change(change),
+            }
+        })
     }
 
     fn of_taken(taken: &Taken) -> Self {
@@ -238,7 +258,7 @@ impl ClusterView {
     fn of(plan: &Plan, cluster: &Cluster<'_>) -> Self {
         let mut rows: Vec<RowView> = cluster.conflicts.iter().map(RowView::of_conflict).collect();
         rows.extend(cluster.taken.iter().map(RowView::of_taken));
-        rows.extend(cluster.changes.iter().map(RowView::of_change));
+        rows.extend(RowView::of_changes(cluster.changes));
         let adopts = !rows.is_empty() && rows.iter().all(|row| row.sign == Sign::Keep);
         let (sign, remark) = match cluster.action {
             _ if !cluster.conflicts.is_empty() => (Sign::Stop, ""),
@@ -357,7 +377,7 @@ impl<'p> PlanView<'p> {
             revision: escape::line(&plan.revision).into_owned(),
             clusters: clusters(plan),
             counts: Counts::of(plan, &plan.summary()),
-            refusals: guard::check(plan).err().iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
+            refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
             hints: hints(plan),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
             writers: plan.outlook.writers.iter().map(WriterView::of).collect(),

@@ -1,0 +1,91 @@
+//! How many devices a fleet has, and what of it went from many to none: what limits cannot be trusted to catch.
+
+use std::sync::Arc;
+
+use super::change::{Change, Verdict};
+use super::ownership::value_hash;
+use super::twin_plan::{Action, TwinPlan};
+use crate::manifest::{Declarations, Leaf, Origin};
+
+/// So many twins that lose something at once are many: that they have nothing in its place is more likely a mistake than a wish.
+pub const MANY: usize = 10;
+
+/// How many devices are declared, and what has none any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Devices that the manifest declares, modules not counted.
+    pub devices: usize,
+    /// Groups that have no device any more while [`MANY`] twins lose what they gave, and selectors that find none while so many
+    /// leave the fleet.
+    pub emptied: Vec<Emptied>,
+}
+
+/// A group or a selector that has no device any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emptied {
+    /// What it is.
+    pub kind: EmptiedKind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many device twins lose what it gave.
+    pub twins: usize,
+    /// Where in the manifest.
+    pub origin: Origin,
+}
+
+/// What can have no device any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmptiedKind {
+    /// A group of the manifest.
+    Group,
+    /// A selector, which found none.
+    Selector,
+}
+
+impl Population {
+    /// Counts, and finds what went from many to none. That a twin was in a group is seen by what it loses: each leaf of the group
+    /// was there, as the group has it. Selectors find now more and now fewer devices, which is what they are for; of them only the
+    /// devices count that leave the fleet.
+    pub(super) fn of(declarations: &Declarations, twins: &[TwinPlan]) -> Self {
+        let devices = declarations.twins.keys().filter(|id| id.module.is_none()).count();
+        let touched = || twins.iter().filter(|twin| twin.id.module.is_none() && twin.is_sent());
+        let groups = declarations.groups.iter().filter(|(_, group)| group.members == 0).map(|(name, group)| Emptied {
+            kind: EmptiedKind::Group,
+            name: name.clone(),
+            twins: touched().filter(|twin| loses(twin, &group.body.leaves)).count(),
+            origin: group.origin.clone(),
+        });
+        let leaving =
+            |given: &[Leaf]| touched().filter(|twin| twin.action == Action::Release && loses(twin, given)).count();
+        let selectors = declarations.selections.iter().filter(|selection| selection.ids.is_empty());
+        let selectors = selectors.map(|selection| Emptied {
+            kind: EmptiedKind::Selector,
+            name: selection.name.clone(),
+            twins: leaving(declarations.given_by(&selection.name)),
+            origin: selection.origin.clone(),
+        });
+        Self { devices, emptied: groups.chain(selectors).filter(|emptied| emptied.twins >= MANY).collect() }
+    }
+}
+
+/// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
+/// at least one is removed.
+fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {
+    let find = |path| twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at]);
+    let was = |change: &Change, hash: u16| value_hash(change.before.as_ref()) == hash;
+    let mut removed = 0;
+    // Of an absence that is no longer declared nothing is left to see.
+    let all = given.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {
+        let Some(change) = find(&leaf.path) else { return false };
+        let hash = value_hash(leaf.value.as_ref());
+        match change.verdict {
+            Verdict::Removed if was(change, hash) => removed += 1,
+            // What was applied is not known any more.
+            Verdict::RemovedOverDrift => removed += 1,
+            Verdict::Edit if was(change, hash) => {}
+            _ => return false,
+        }
+        true
+    });
+    all && removed > 0
+}

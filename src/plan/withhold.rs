@@ -1,0 +1,231 @@
+//! What of a plan may be shown and written down: all but sensitive values and what is derived from them.
+//!
+//! A value's hash in an ownership record is derived from it: of 16 bits, but enough to tell a guess from another. So a patch that
+//! leaves the process has neither such values nor such hashes; an entry reads `PATH=withheld` in the hash's place. What apply
+//! needs of it comes from the manifest again ([`Plan::restore`]). What was there before comes from nowhere: the inverse does
+//! without it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::change::{Change, Verdict};
+use super::decide::Decision;
+use super::intern::Interner;
+use super::ownership::{RECORDS_KEY, records_path, value_hash};
+use super::{Plan, TwinPlan};
+use crate::manifest::{Declarations, FleetName, Sensitive};
+use crate::twin::{MergePatch, TwinId, TwinPath};
+
+/// What stands in the place of a hash.
+const WITHHELD: &str = "withheld";
+
+/// Why a plan's sensitive values cannot be put in from a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// The manifest does not declare what the plan sets.
+    #[error("the plan sets {path} of {id}, which is sensitive, and the manifest does not declare it")]
+    NotDeclared {
+        /// Which twin.
+        id: TwinId,
+        /// Which path.
+        path: TwinPath,
+    },
+    /// A record of another fleet keeps an entry whose hash no file may hold.
+    #[error(
+        "the plan takes something out of the record of fleet {fleet} in {id}, which keeps an entry for {path}: that one is \
+         sensitive, so the file does not hold it whole; apply the manifests without a plan file"
+    )]
+    OtherRecord {
+        /// Which twin.
+        id: TwinId,
+        /// Whose record.
+        fleet: FleetName,
+        /// Which path.
+        path: TwinPath,
+    },
+}
+
+/// Returns a patch without sensitive values and their hashes. That a path goes stays in it.
+pub(super) fn withhold(patch: &MergePatch, sensitive: &Sensitive) -> MergePatch {
+    if sensitive.is_empty() {
+        return patch.clone();
+    }
+    let mut shown = MergePatch::default();
+    patch.paths(|path, value| {
+        if records_path().covers(&path) {
+            let mut value = value.clone();
+            withhold_hashes(&mut value, sensitive);
+            shown.set(&path, value);
+        } else if value.is_null() || !sensitive.covers(&path) {
+            shown.set(&path, value.clone());
+        }
+    });
+    shown
+}
+
+/// Returns the paths, sorted, where [`withhold`] leaves a value out of the patch, or out of its inverse.
+pub(super) fn withheld(changes: &[Change], side: Side) -> impl Iterator<Item = &TwinPath> {
+    let has_value = move |change: &&Change| match side {
+        Side::Before => change.before.is_some(),
+        Side::After => change.after.is_some(),
+    };
+    let writes = |change: &&Change| change.sensitive && change.verdict.touches_value();
+    changes.iter().filter(writes).filter(has_value).map(|change| &change.path)
+}
+
+/// Puts [`WITHHELD`] in the place of the hashes of sensitive values, wherever in a record or what looks like one they stand.
+pub(super) fn withhold_hashes(record: &mut Value, sensitive: &Sensitive) {
+    match record {
+        Value::String(entry) => {
+            if let Some((path, _)) = entry.rsplit_once('=')
+                && let Ok(path) = path.parse::<TwinPath>()
+                && sensitive.covers(&path)
+            {
+                *entry = format!("{path}={WITHHELD}");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| withhold_hashes(item, sensitive)),
+        Value::Object(members) => members.values_mut().for_each(|value| withhold_hashes(value, sensitive)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Reads an entry whose hash is withheld.
+pub(super) fn withheld_entry(entry: &str) -> Option<TwinPath> {
+    let (path, hash) = entry.rsplit_once('=')?;
+    if hash == WITHHELD { path.parse().ok() } else { None }
+}
+
+impl Plan {
+    /// Returns one of the values or hashes that are to be written and are not known, since the plan comes from a file.
+    pub fn first_withheld(&self) -> Option<(TwinId, TwinPath)> {
+        self.twins.iter().find_map(|twin| Some((twin.id.clone(), twin.first_withheld()?)))
+    }
+
+    /// Puts in the sensitive values that a plan file does not hold, from the manifest that the plan was made from.
+    ///
+    /// What was there before is still not known: where such a twin moved since, that is a conflict, and a rollback does not bring
+    /// it back. The records in the inverse say of such a path what is there then.
+    ///
+    /// # Errors
+    ///
+    /// The manifest does not declare what the plan sets, or the plan needs what no manifest says. The plan is as it was.
+    pub fn restore(&mut self, declarations: &Declarations) -> Result<(), RestoreError> {
+        let mut interner = Interner::default();
+        let mut twins = Vec::with_capacity(self.twins.len());
+        for twin in &self.twins {
+            if twin.first_withheld().is_none() {
+                twins.push(twin.clone());
+                continue;
+            }
+            let declaration = declarations.twins.get(&twin.id);
+            let declared: BTreeMap<&TwinPath, Option<&Value>> = declaration
+                .map(|declaration| {
+                    declaration.body.leaves.iter().map(|leaf| (&leaf.path, leaf.value.as_ref())).collect()
+                })
+                .unwrap_or_default();
+            let value = |change: &Change| match declared.get(&change.path) {
+                Some(Some(value)) => Ok((*value).clone()),
+                _ => Err(RestoreError::NotDeclared { id: twin.id.clone(), path: change.path.clone() }),
+            };
+            let decision = fill(
+                twin,
+                |change| {
+                    let after = if change.lacks_value() { Some(value(change)?) } else { change.after.clone() };
+                    let before = if change.verdict == Verdict::Adopt { after.clone() } else { change.before.clone() };
+                    Ok((before, after))
+                },
+                |side, fleet, path| match (side, declared.get(path)) {
+                    _ if *fleet != twin.fleet && side == Side::After => {
+                        Err(RestoreError::OtherRecord { id: twin.id.clone(), fleet: fleet.clone(), path: path.clone() })
+                    }
+                    (_, Some(declared)) => Ok(value_hash(*declared)),
+                    (Side::Before, None) => Ok(value_hash(None)),
+                    (Side::After, None) => Err(RestoreError::NotDeclared { id: twin.id.clone(), path: path.clone() }),
+                },
+            )?;
+            twins.push(interner.twin_plan(twin.clone(), decision));
+        }
+        self.twins = twins;
+        Ok(())
+    }
+}
+
+impl TwinPlan {
+    fn first_withheld(&self) -> Option<TwinPath> {
+        if self.sensitive.is_empty() {
+            return None;
+        }
+        let value = self.changes.iter().find(|change| change.lacks_value()).map(|change| change.path.clone());
+        value.or_else(|| [&self.patch, &self.inverse].into_iter().find_map(|patch| first_withheld_entry(patch)))
+    }
+}
+
+fn first_withheld_entry(patch: &MergePatch) -> Option<TwinPath> {
+    let records = patch.tags.get(RECORDS_KEY)?.as_object()?;
+    let lists = records.values().filter_map(|record| record.get("owns")?.as_array());
+    lists.flatten().find_map(|entry| withheld_entry(entry.as_str()?))
+}
+
+/// One of a patch's two sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// What was there: the inverse.
+    Before,
+    /// What is to be: the patch.
+    After,
+}
+
+/// Makes a twin's plan whole: with these values in its changes, before and after, and with these hashes in the place of those
+/// that are withheld. A value that stays unknown is not put into the patch.
+pub(super) fn fill<E>(
+    twin: &TwinPlan,
+    mut values: impl FnMut(&Change) -> Result<(Option<Value>, Option<Value>), E>,
+    mut hash: impl FnMut(Side, &FleetName, &TwinPath) -> Result<u16, E>,
+) -> Result<Decision, E> {
+    let mut decision = Decision {
+        changes: twin.changes.to_vec(),
+        taken: twin.taken.to_vec(),
+        patch: MergePatch::clone(&twin.patch),
+        inverse: MergePatch::clone(&twin.inverse),
+        conflicts: twin.conflicts.clone(),
+    };
+    for change in decision.changes.iter_mut().filter(|change| change.sensitive) {
+        let was_unknown = |side: &Option<Value>| *side == Some(Value::Null);
+        let (before_was_unknown, after_was_unknown) = (was_unknown(&change.before), was_unknown(&change.after));
+        (change.before, change.after) = values(change)?;
+        if !change.verdict.touches_value() {
+            continue;
+        }
+        for (was_unknown, side, patch) in [
+            (before_was_unknown, &change.before, &mut decision.inverse),
+            (after_was_unknown, &change.after, &mut decision.patch),
+        ] {
+            if let Some(value) = side.as_ref().filter(|value| was_unknown && !value.is_null()) {
+                patch.set(&change.path, value.clone());
+            }
+        }
+    }
+    for (side, patch) in [(Side::Before, &mut decision.inverse), (Side::After, &mut decision.patch)] {
+        if let Some(records) = patch.tags.get_mut(RECORDS_KEY) {
+            for_entries(records, |fleet, path| hash(side, fleet, path))?;
+        }
+    }
+    Ok(decision)
+}
+
+/// Puts a hash into each entry that has none.
+fn for_entries<E>(records: &mut Value, mut hash: impl FnMut(&FleetName, &TwinPath) -> Result<u16, E>) -> Result<(), E> {
+    let Some(records) = records.as_object_mut() else { return Ok(()) };
+    for (fleet, record) in records {
+        let Ok(fleet) = fleet.parse::<FleetName>() else { continue };
+        let Some(entries) = record.get_mut("owns").and_then(Value::as_array_mut) else { continue };
+        for entry in entries {
+            if let Some(path) = entry.as_str().and_then(withheld_entry) {
+                *entry = json!(format!("{path}={:04x}", hash(&fleet, &path)?));
+            }
+        }
+    }
+    Ok(())
+}
