@@ -17,6 +17,8 @@ pub mod manifest;
 pub mod plan;
 
 pub mod against;
+pub mod drift;
+pub mod import;
 pub mod inspect;
 
 pub mod client;

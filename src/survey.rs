@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use crate::client::{Error, HubClient, Pages};
-use crate::manifest::{Declarations, Ownership};
+use crate::manifest::Declarations;
 use crate::plan::ownership::RECORDS_KEY;
 use crate::plan::{Planner, ReadBy};
 use crate::twin::{IdError, Lookup, Twin, TwinId};
@@ -124,7 +124,7 @@ impl Survey<'_, '_> {
 
     /// Says whether twins that left the manifest can be known.
     fn finds_left(&self) -> bool {
-        self.declarations.ownership == Ownership::Record
+        self.planner.finds_left()
     }
 
     /// Reads each declared twin by GET, and asks a query alone for those that left.
@@ -246,7 +246,7 @@ mod tests {
     use crate::client::tests::hub::TestHub;
     use crate::client::tests::server::{Reply, Server, answer};
     use crate::digest::Hasher;
-    use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin};
+    use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin, Ownership};
     use crate::plan::{Action, Plan, PlanContext};
     use crate::twin::MergePatch;
 

@@ -77,7 +77,11 @@ async fn from_manifests(context: &mut Context, args: &ApplyArgs) -> CliResult<(P
 }
 
 async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliResult<(Plan, Connection)> {
-    let given = [("--take-ownership", args.planning.take_ownership), ("--revision", args.planning.revision.is_some())];
+    let given = [
+        ("--take-ownership", args.planning.take_ownership),
+        ("--revision", args.planning.revision.is_some()),
+        ("--only", !args.planning.only.is_empty()),
+    ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(CliError::new(format!("{option} is decided when a plan is made, and {} is one", path.display())));
     }

@@ -1,7 +1,9 @@
 //! The command line. Each command's help is written here.
 
+mod fleet;
 mod inspect;
 mod render;
+mod shell;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +12,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
 pub use inspect::{ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};
+pub use shell::{CompletionsArgs, ManArgs};
 
 use super::context::ColourChoice;
 use crate::device::report::Property;
@@ -100,12 +104,27 @@ pub enum Command {
     /// Layers from the weakest to the strongest: defaults, the groups in the order in which the device lists them, the device
     /// itself. Without a hub.
     Explain(ExplainArgs),
+    /// Show what others changed of what the fleet had applied: for a nightly job
+    ///
+    /// Makes the plan and shows of it only the paths whose live value is not the one that was last applied: `drift`, where the
+    /// manifest is as it was, `edit over drift` and `removed over drift`, where it changed too. Changes nothing.
+    Drift(DriftArgs),
+    /// Write a manifest from a live hub
+    ///
+    /// What all devices have goes into defaults, what those with the same value of a tag have into groups, and neighbours that are
+    /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
+    /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
+    Import(ImportArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),
     /// Simulate devices
     #[command(subcommand)]
     Device(SimulationCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// Which manifests.
@@ -191,6 +210,11 @@ pub struct PlanningArgs {
     /// The Git revision to write into the records [default: the CI's variable, else `git rev-parse`]
     #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
+
+    /// Only these: a device with its modules, DEVICE/MODULE, a range as in 'press-{001..120}', or group:NAME; may be repeated.
+    /// Devices that left the manifest are then not looked for
+    #[arg(long, value_name = "ID|group:NAME")]
+    pub only: Vec<Only>,
 }
 
 /// The options of `twinctl plan`.

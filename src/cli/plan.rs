@@ -7,7 +7,7 @@ use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
 use super::connect::{connect, read_concurrency};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::{file, manifest};
+use super::{file, manifest, narrow};
 use crate::client::HubClient;
 use crate::manifest::Declarations;
 use crate::plan::{Plan, PlanContext, Planner, check_hub, guard};
@@ -56,7 +56,12 @@ pub(super) async fn make(
         revision: manifest::revision(context, planning.revision.as_deref(), paths),
         take_ownership: planning.take_ownership,
     };
+    let narrowed = narrow::narrow(context, declarations, &planning.only, paths)?;
+    let declarations = narrowed.as_ref().unwrap_or(declarations);
     let mut planner = Planner::new(declarations, plan_context);
+    if narrowed.is_some() {
+        planner = planner.narrowed();
+    }
     let mut progress = context.progress("twins read", Some(declarations.twins.len()));
     let read = survey(client, &mut planner, declarations, read_concurrency(hub), &mut |read| progress.done(read)).await;
     drop(progress);

@@ -121,7 +121,7 @@ struct Cluster<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Change<'p> {
+pub(super) struct Change<'p> {
     path: &'p str,
     /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed` or `removed-over-drift`.
     verdict: plan::Verdict,
@@ -192,22 +192,25 @@ struct Twin<'p> {
     patch: Option<&'p MergePatch>,
 }
 
+impl<'p> Change<'p> {
+    pub(super) fn of(change: &'p plan::Change) -> Self {
+        let plan::Change { path, verdict, before, after, origin } = change;
+        Self {
+            path: path.as_str(),
+            verdict: *verdict,
+            before: before.as_ref(),
+            after: after.as_ref(),
+            origin: origin.as_ref().map(Origin::of),
+        }
+    }
+}
+
 impl<'p> Cluster<'p> {
     fn of(cluster: &plan::Cluster<'p>) -> Self {
         Self {
             action: cluster.action,
             count: cluster.ids.len(),
-            changes: cluster
-                .changes
-                .iter()
-                .map(|plan::Change { path, verdict, before, after, origin }| Change {
-                    path: path.as_str(),
-                    verdict: *verdict,
-                    before: before.as_ref(),
-                    after: after.as_ref(),
-                    origin: origin.as_ref().map(Origin::of),
-                })
-                .collect(),
+            changes: cluster.changes.iter().map(Change::of).collect(),
             taken: cluster
                 .taken
                 .iter()

@@ -45,6 +45,18 @@ pub fn plan(plan: &Plan, options: Options) -> String {
         _ = writeln!(out, "{} {} {are} as declared ({read})", palette.good("No changes:"), counted(count, "twin"));
         return out;
     }
+    write_clusters(&mut out, &clusters, options);
+    out.push('\n');
+    hints(&mut out, &clusters, palette);
+    counts(&mut out, plan, &summary, palette);
+    if !options.full && clusters.iter().any(|cluster| cluster.ids.len() > NAMED + 1) {
+        _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));
+    }
+    out
+}
+
+/// Writes clusters, aligned with each other.
+pub(super) fn write_clusters(out: &mut String, clusters: &[Cluster<'_>], options: Options) {
     let blocks: Vec<Block> = clusters.iter().map(|cluster| Block::of(cluster, options)).collect();
     let one_liners: Vec<&Row> = blocks.iter().filter(|block| block.on_one_line()).map(|block| &block.rows[0]).collect();
     let who = blocks.iter().filter(|block| block.on_one_line()).map(|block| value::width(&block.who));
@@ -53,15 +65,8 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     // Where every path says the same as its twin, once is enough.
     shared.signs = blocks.iter().any(|block| block.on_one_line() && block.rows[0].sign != block.sign);
     for block in &blocks {
-        block.write(&mut out, who, shared, options);
+        block.write(out, who, shared, options);
     }
-    out.push('\n');
-    hints(&mut out, &clusters, palette);
-    counts(&mut out, plan, &summary, palette);
-    if !options.full && clusters.iter().any(|cluster| cluster.ids.len() > NAMED + 1) {
-        _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));
-    }
-    out
 }
 
 /// What happens, as a sign that reads without colour.
@@ -401,7 +406,7 @@ fn counts(out: &mut String, plan: &Plan, summary: &Summary, palette: Palette) {
 }
 
 /// How fresh what is shown is.
-fn read_by(read: ReadBy) -> &'static str {
+pub(super) fn read_by(read: ReadBy) -> &'static str {
     match read {
         ReadBy::Get => "read by GET",
         ReadBy::Query => "read by query, which may lag by minutes",
