@@ -22,6 +22,7 @@ pub mod import;
 pub mod inspect;
 
 pub mod client;
+pub mod doctor;
 pub mod survey;
 pub mod verify;
 

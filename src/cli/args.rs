@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
-pub use inspect::{ExplainArgs, ExplainFormat, ShowArgs};
+pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};
 pub use shell::{CompletionsArgs, ManArgs};
 
@@ -115,6 +115,12 @@ pub enum Command {
     /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
     /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
     Import(ImportArgs),
+    /// Find out why a hub cannot be worked with
+    ///
+    /// Looks at the connection string, the name, the connection, TLS, the clock, the policy's rights, the tier, queries and how long
+    /// answers take, one after the other; each is ok, a warning or a failure with what to do next. Nothing on the hub is changed,
+    /// and no secret is printed. Exits 1 when something fails.
+    Doctor(DoctorArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),
@@ -136,7 +142,7 @@ pub struct ManifestArgs {
 }
 
 /// Which hub, and how patient.
-#[derive(Args)]
+#[derive(Clone, Args)]
 #[command(next_help_heading = "Hub")]
 pub struct HubArgs {
     /// The hub: `embedded:DIR` runs one in this process and keeps it in DIR, `embedded` forgets it at the end

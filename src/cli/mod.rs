@@ -9,6 +9,7 @@ mod check;
 pub mod connect;
 pub mod context;
 mod device;
+mod doctor;
 mod drift;
 mod explain;
 mod file;
@@ -98,6 +99,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Explain(args) => explain::explain(context, args),
         Command::Drift(args) => drift::drift(context, args).await,
         Command::Import(args) => import::import(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
         Command::Completions(args) => shell::completions(context, args),
         Command::Man(args) => shell::man(context, args),
         Command::Query(args) => query::query(context, args).await,

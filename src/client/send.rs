@@ -1,8 +1,8 @@
 //! One request: what is sent, what came back, and what that means. Reads are sent again; writes never are, here.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
@@ -106,6 +106,8 @@ pub(super) struct Transport {
     through_proxy: bool,
     /// Whether the hub has ever answered: until then, that it cannot be reached is a mistake rather than a mishap.
     answered: AtomicBool,
+    /// By how many seconds this machine's clock is ahead of the hub's, as the last answer with a date told.
+    clock_ahead: Mutex<Option<i64>>,
 }
 
 impl Transport {
@@ -118,7 +120,12 @@ impl Transport {
         on_retry: Option<OnRetry>,
         through_proxy: bool,
     ) -> Self {
-        Self { host, http, authority, backoff, timeout, on_retry, through_proxy, answered: AtomicBool::new(false) }
+        let (answered, clock_ahead) = (AtomicBool::new(false), Mutex::new(None));
+        Self { host, http, authority, backoff, timeout, on_retry, through_proxy, answered, clock_ahead }
+    }
+
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn request(&self, call: &Call) -> Request {
@@ -152,6 +159,10 @@ impl Transport {
         self.answered.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            let ahead = ahead(self.authority.now(), date);
+            *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(call, error))? {
             if body.len() + chunk.len() > call.ceiling {
@@ -204,9 +215,9 @@ impl Transport {
 }
 
 /// Walks down to the cause of all causes, and looks on the way for one that has a name.
-fn look_into(error: &reqwest::Error) -> (Obstacle, String) {
+pub(crate) fn look_into(error: &(dyn StdError + 'static)) -> (Obstacle, String) {
     let mut obstacle = Obstacle::Other;
-    let mut current: &(dyn StdError + 'static) = error;
+    let mut current = error;
     loop {
         if let Some(found) = recognise(current) {
             obstacle = found;

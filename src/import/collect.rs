@@ -15,6 +15,9 @@ use crate::twin::path::leaves;
 use crate::twin::value::canonical;
 use crate::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
 
+/// A set of leaves, by their numbers, sorted. Twins that have the same share it.
+pub(super) type Numbers = Arc<[u32]>;
+
 /// As long as revisions are, as a rule.
 const REVISION: &str = "000000000000";
 
@@ -23,9 +26,9 @@ const REVISION: &str = "000000000000";
 pub struct Importer {
     options: ImportOptions,
     pub(super) leaves: Leaves,
-    bodies: HashMap<Arc<[u32]>, ()>,
-    devices: BTreeMap<DeviceId, Arc<[u32]>>,
-    modules: BTreeMap<DeviceId, Vec<(ModuleId, Arc<[u32]>)>>,
+    bodies: HashMap<Numbers, ()>,
+    devices: BTreeMap<DeviceId, Numbers>,
+    modules: BTreeMap<DeviceId, Vec<(ModuleId, Numbers)>>,
     notes: BTreeMap<(TwinPath, Reason), Whose>,
     outgrown: Vec<(TwinId, usize)>,
     left_out: BTreeMap<TwinId, String>,
@@ -120,9 +123,9 @@ impl Leaves {
 pub(super) struct Device {
     pub(super) id: DeviceId,
     /// Numbers of leaves, sorted.
-    pub(super) own: Arc<[u32]>,
+    pub(super) own: Numbers,
     pub(super) groups: Vec<usize>,
-    pub(super) modules: Vec<(ModuleId, Arc<[u32]>)>,
+    pub(super) modules: Vec<(ModuleId, Numbers)>,
 }
 
 impl Importer {
@@ -140,9 +143,9 @@ impl Importer {
         }
     }
 
-    /// Says whether a device was taken in.
+    /// Says whether a device came by, whatever became of it.
     pub fn has(&self, device: &DeviceId) -> bool {
-        self.devices.contains_key(device)
+        self.devices.contains_key(device) || self.left_out.contains_key(&TwinId::device(device.clone()))
     }
 
     /// Takes in a twin, of a device or a module. A second one of the same id takes the first one's place.
@@ -210,8 +213,8 @@ impl Importer {
         Some(section_size(&tags)).filter(|&bytes| bytes > section_max_bytes(Section::Tags))
     }
 
-    fn body(&mut self, numbers: Vec<u32>) -> Arc<[u32]> {
-        let body: Arc<[u32]> = numbers.into();
+    fn body(&mut self, numbers: Vec<u32>) -> Numbers {
+        let body: Numbers = numbers.into();
         match self.bodies.get_key_value(&body) {
             Some((known, ())) => Arc::clone(known),
             None => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::collect::{Device, Leaves};
+use super::collect::{Device, Leaves, Numbers};
 use super::{Group, ImportedLeaf};
 use crate::twin::{Section, TwinPath};
 
@@ -74,9 +74,9 @@ fn take<'d>(devices: impl Iterator<Item = &'d mut Device>, taken: &[u32]) {
     if taken.is_empty() {
         return;
     }
-    let mut known: HashMap<*const u32, (Arc<[u32]>, Arc<[u32]>)> = HashMap::new();
+    let mut known: HashMap<*const u32, (Numbers, Numbers)> = HashMap::new();
     for device in devices {
-        let rest = |body: &Arc<[u32]>| -> Arc<[u32]> {
+        let rest = |body: &Numbers| -> Numbers {
             body.iter().copied().filter(|number| taken.binary_search(number).is_err()).collect()
         };
         // The old body is kept beside the new one, so that no other can come to lie at its address meanwhile.

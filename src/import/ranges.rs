@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::collect::{Device, Leaves};
+use super::collect::{Device, Leaves, Numbers};
 use super::{Entry, ImportedLeaf};
 use crate::twin::ModuleId;
 
 /// What makes two entries alike but for their names.
-type Content = (Vec<usize>, Arc<[u32]>, Vec<(ModuleId, Arc<[u32]>)>);
+type Content = (Vec<usize>, Numbers, Vec<(ModuleId, Numbers)>);
 
 /// A name around its last number: what stands before it and after it, and how wide it is when zeros pad it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

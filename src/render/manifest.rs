@@ -50,14 +50,15 @@ pub fn yaml(of: &Factored, options: &ImportOptions, hub: &HubHost) -> String {
     out.push('\n');
     for entry in entries {
         key(&mut out, 1, &entry.name);
-        if entry.groups.is_empty() && entry.leaves.is_empty() && entry.modules.is_empty() {
-            out.push_str(" {}\n");
+        let names: Vec<_> = entry.groups.iter().map(|&group| text(&groups[group].name)).collect();
+        let names = names.join(", ");
+        if entry.leaves.is_empty() && entry.modules.is_empty() {
+            _ = if names.is_empty() { writeln!(out, " {{}}") } else { writeln!(out, " {{ groups: [{names}] }}") };
             continue;
         }
         out.push('\n');
-        if !entry.groups.is_empty() {
-            let names: Vec<_> = entry.groups.iter().map(|&group| text(&groups[group].name)).collect();
-            _ = writeln!(out, "    groups: [{}]", names.join(", "));
+        if !names.is_empty() {
+            _ = writeln!(out, "    groups: [{names}]");
         }
         sections(&mut out, 2, &entry.leaves);
         if !entry.modules.is_empty() {

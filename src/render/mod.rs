@@ -9,6 +9,7 @@ mod columns;
 pub mod declarations;
 pub mod device;
 pub mod diagnostic;
+pub mod doctor;
 pub mod drift;
 pub mod escape;
 pub mod explanation;

@@ -47,7 +47,7 @@ fn a_hub_that_grew_by_hand() {
             0,
         ),
         (vec!["plan", "oslo.yaml", "--detailed-exitcode"], 0),
-        (vec!["import", "--where", "tags.place.plant = oslo"], 1),
+        (vec!["import", "--where", "tags.place.plant = 'oslo"], 1),
         (vec!["import", "--where", "tags.place.plant = 'nowhere'"], 0),
         (vec!["import", "--by", "desired.interval"], 1),
         (vec!["import", "--fleet", "No"], 1),

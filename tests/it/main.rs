@@ -6,6 +6,7 @@ mod bad_input;
 mod configurations;
 mod device_run;
 mod docs;
+mod doctor;
 mod drift;
 mod faults;
 mod import;
