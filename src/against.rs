@@ -216,22 +216,36 @@ impl Clusters {
     }
 }
 
+/// What two states declare for one path.
+#[derive(Default)]
+struct Sides {
+    before: Option<Declared>,
+    after: Option<Declared>,
+    origin: Option<Origin>,
+}
+
+impl Sides {
+    fn are_equal(&self) -> bool {
+        match (&self.before, &self.after) {
+            (Some(Declared::Value(before)), Some(Declared::Value(after))) => crate::twin::value::equal(before, after),
+            (before, after) => before == after,
+        }
+    }
+}
+
 fn leaf_changes(before: Option<&Body>, after: &Body) -> Vec<LeafChange> {
-    let mut all: BTreeMap<&TwinPath, (Option<Declared>, Option<Declared>, Option<Origin>)> = BTreeMap::new();
+    let mut all: BTreeMap<&TwinPath, Sides> = BTreeMap::new();
     for leaf in before.iter().flat_map(|body| &body.leaves) {
-        all.entry(&leaf.path).or_default().0 = Some(Declared::of(leaf.value.as_ref()));
+        all.entry(&leaf.path).or_default().before = Some(Declared::of(leaf.value.as_ref()));
     }
     for leaf in &after.leaves {
         let sides = all.entry(&leaf.path).or_default();
-        (sides.1, sides.2) = (Some(Declared::of(leaf.value.as_ref())), Some(leaf.origin.clone()));
+        sides.after = Some(Declared::of(leaf.value.as_ref()));
+        sides.origin = Some(leaf.origin.clone());
     }
-    let same = |before: &Option<Declared>, after: &Option<Declared>| match (before, after) {
-        (Some(Declared::Value(before)), Some(Declared::Value(after))) => crate::twin::value::equal(before, after),
-        (before, after) => before == after,
-    };
-    all.into_iter()
-        .filter(|(_, (before, after, _))| !same(before, after))
-        .map(|(path, (before, after, origin))| LeafChange { path: path.clone(), before, after, origin })
+    let differing = all.into_iter().filter(|(_, sides)| !sides.are_equal());
+    differing
+        .map(|(path, Sides { before, after, origin })| LeafChange { path: path.clone(), before, after, origin })
         .collect()
 }
 

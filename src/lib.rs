@@ -17,9 +17,12 @@ pub mod manifest;
 pub mod plan;
 
 pub mod against;
+pub mod drift;
+pub mod import;
 pub mod inspect;
 
 pub mod client;
+pub mod doctor;
 pub mod planning;
 pub mod selection;
 pub mod survey;

@@ -40,6 +40,24 @@ pub struct Options {
     pub concurrency: usize,
     /// What times and messages are reckoned by.
     pub throttles: Throttles,
+    /// The part of the fleet that is planned for, when it is not all of it.
+    pub only: Option<Part>,
+}
+
+/// A part of a fleet: devices with their modules, and modules alone.
+#[derive(Clone, Debug, Default)]
+pub struct Part(BTreeSet<TwinId>);
+
+impl Part {
+    /// Makes it of twins; a device's brings its modules with it.
+    pub fn new(ids: BTreeSet<TwinId>) -> Self {
+        Self(ids)
+    }
+
+    /// Says whether a twin is in it.
+    pub fn includes(&self, id: &TwinId) -> bool {
+        self.0.contains(id) || (id.module.is_some() && self.0.contains(&TwinId::device(id.device.clone())))
+    }
 }
 
 /// Reads the live twins, plans, and finds out what the plan will lead to. Writes nothing to the hub.
@@ -63,6 +81,9 @@ pub async fn make(
     let mut membership = Membership::new(current).map_err(PlanningError::Selection)?;
     let mut watch = Watch::new(current, subjects);
     let mut planner = Planner::new(current, context.clone());
+    if let Some(part) = &options.only {
+        planner = planner.narrowed_to(|id| part.includes(id));
+    }
     let pass = Survey {
         client,
         planner: &mut planner,
@@ -73,7 +94,10 @@ pub async fn make(
     };
     let surveyed = survey(pass, progress).await?;
     let mut plan = planner.finish(surveyed.read);
-    let misplaced = membership.misplaced();
+    let mut misplaced = membership.misplaced();
+    if let Some(part) = &options.only {
+        misplaced.retain(|id| part.includes(id));
+    }
     if !misplaced.is_empty() {
         let corrected = declarations.select(membership.corrected()).map_err(PlanningError::Selection)?;
         let rest = replan(client, &corrected, context, &misplaced, &mut watch, options.concurrency).await?;

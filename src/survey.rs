@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use crate::client::{Error, HubClient, Pages};
-use crate::manifest::{Declarations, Ownership};
+use crate::manifest::Declarations;
 use crate::plan::ownership::RECORDS_KEY;
 use crate::plan::{Planner, ReadBy, Watch};
 use crate::query::Collection;
@@ -175,7 +175,7 @@ impl Pass<'_, '_, '_> {
 
     /// Says whether twins that left the manifest can be known.
     fn finds_left(&self) -> bool {
-        self.survey.declarations.ownership == Ownership::Record
+        self.survey.planner.finds_left()
     }
 
     /// Reads each declared twin by GET, and asks a query alone for those that left.

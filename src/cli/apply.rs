@@ -86,6 +86,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         ("--revision", args.planning.revision.is_some()),
         ("--tier", args.planning.tier.is_some()),
         ("--units", args.planning.units.is_some()),
+        ("--only", !args.planning.only.is_empty()),
     ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(CliError::new(format!("{option} is decided when a plan is made, and {} is one", path.display())));

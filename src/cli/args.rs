@@ -1,7 +1,9 @@
 //! The command line. Each command's help is written here.
 
+mod fleet;
 mod inspect;
 mod render;
+mod shell;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,8 +12,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub use inspect::{ExplainArgs, ExplainFormat, ShowArgs};
+pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
+pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};
+pub use shell::{CompletionsArgs, ManArgs};
 
 use super::context::ColourChoice;
 use crate::device::report::Property;
@@ -101,12 +105,33 @@ pub enum Command {
     /// Layers from the weakest to the strongest: defaults, the groups in the order in which the device lists them, the device
     /// itself. Without a hub.
     Explain(ExplainArgs),
+    /// Show what others changed of what the fleet had applied: for a nightly job
+    ///
+    /// Makes the plan and shows of it only the paths whose live value is not the one that was last applied: `drift`, where the
+    /// manifest is as it was, `edit over drift` and `removed over drift`, where it changed too. Changes nothing.
+    Drift(DriftArgs),
+    /// Write a manifest from a live hub
+    ///
+    /// What all devices have goes into defaults, what those with the same value of a tag have into groups, and neighbours that are
+    /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
+    /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
+    Import(ImportArgs),
+    /// Find out why a hub cannot be worked with
+    ///
+    /// Looks at the connection string, the name, the connection, TLS, the clock, the policy's rights, the tier, queries and how long
+    /// answers take, one after the other; each is ok, a warning or a failure with what to do next. Nothing on the hub is changed,
+    /// and no secret is printed. Exits 1 when something fails.
+    Doctor(DoctorArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),
     /// Simulate devices
     #[command(subcommand)]
     Device(SimulationCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(ManArgs),
 }
 
 /// Which manifests.
@@ -118,7 +143,7 @@ pub struct ManifestArgs {
 }
 
 /// Which hub, and how patient.
-#[derive(Args)]
+#[derive(Clone, Args)]
 #[command(next_help_heading = "Hub")]
 pub struct HubArgs {
     /// The hub: `embedded:DIR` runs one in this process and keeps it in DIR, `embedded` forgets it at the end
@@ -183,7 +208,7 @@ impl FromStr for HubName {
 }
 
 /// How a plan is made.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct PlanningArgs {
     /// Take over paths that another fleet's record owns
     #[arg(long)]
@@ -204,6 +229,10 @@ pub struct PlanningArgs {
     /// The hub's units [default: 1]
     #[arg(long, value_name = "N")]
     pub units: Option<u32>,
+    /// Only these: a device with its modules, DEVICE/MODULE, a range as in 'press-{001..120}', or group:NAME; may be repeated.
+    /// Devices that left the manifest are then not looked for
+    #[arg(long, value_name = "ID|group:NAME")]
+    pub only: Vec<Only>,
 }
 
 /// The options of `twinctl plan`.

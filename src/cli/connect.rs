@@ -28,6 +28,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Says whether the hub runs in this process.
+    pub fn is_embedded(&self) -> bool {
+        self.hub.is_some()
+    }
+
     /// Lets the hub go. An embedded one finishes and closes its folder.
     pub async fn close(self) {
         let Self { client, hub, _folder } = self;
@@ -160,7 +165,8 @@ pub fn write_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(16, usize::from)
 }
 
-fn proxy(context: &Context) -> Option<ProxySettings> {
+/// Returns the way out of this network that the environment names.
+pub(super) fn proxy(context: &Context) -> Option<ProxySettings> {
     let find = |names: &[&str]| names.iter().find_map(|name| context.variable(name));
     let url = find(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
     Some(ProxySettings { url: Secret::new(url), except: find(&["NO_PROXY", "no_proxy"]) })

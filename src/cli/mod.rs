@@ -9,16 +9,21 @@ mod check;
 pub mod connect;
 pub mod context;
 mod device;
+mod doctor;
+mod drift;
 mod explain;
 mod file;
 mod git;
 mod hub;
+mod import;
 mod interrupt;
 mod manifest;
+mod narrow;
 pub mod outcome;
 mod plan;
 mod query;
 mod render;
+mod shell;
 mod show;
 mod validate;
 
@@ -92,6 +97,11 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Render(args) => render::render(context, args),
         Command::Show(args) => show::show(context, args).await,
         Command::Explain(args) => explain::explain(context, args),
+        Command::Drift(args) => drift::drift(context, args).await,
+        Command::Import(args) => import::import(context, args).await,
+        Command::Doctor(args) => doctor::doctor(context, args).await,
+        Command::Completions(args) => shell::completions(context, args),
+        Command::Man(args) => shell::man(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,

@@ -122,6 +122,23 @@ impl CliError {
         }
     }
 
+    /// Returns what is wrong in a line, and what to do about it: for a report in which it is one of several things.
+    pub fn in_a_line(&self) -> (String, Option<String>) {
+        let mut text = match &self.kind {
+            Kind::Message(message) => message.clone(),
+            Kind::Error(error) => error.to_string(),
+            Kind::Diagnostics(diagnostics) => {
+                diagnostics.first().map(|first| first.message.clone()).unwrap_or_default()
+            }
+        };
+        let mut cause = if let Kind::Error(error) = &self.kind { error.source() } else { None };
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        (text, (!self.hints.is_empty()).then(|| self.hints.join("; or ")))
+    }
+
     /// Tells the user, and returns how the command ends.
     pub fn report(&self, context: &mut Context) -> Outcome {
         let text = self.text(context);

@@ -7,7 +7,7 @@ use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
 use super::connect::{connect, read_concurrency};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::{file, manifest};
+use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
 use crate::hub::{Class, Limits, Tier};
@@ -16,6 +16,7 @@ use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
 use crate::render::{json, text};
+use crate::twin::TwinId;
 
 /// Plans, shows the plan, and saves it when asked to.
 pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
@@ -68,8 +69,11 @@ pub(super) async fn make(
         revision: manifest::revision(context, planning.revision.as_deref(), paths),
         take_ownership: planning.take_ownership,
     };
-    let options = Options { concurrency: read_concurrency(hub), throttles: throttles(planning)? };
-    let mut progress = context.progress("twins read", Some(declarations.twins.len()));
+    let only = narrow::narrow(context, declarations, &planning.only, paths)?;
+    let options = Options { concurrency: read_concurrency(hub), throttles: throttles(planning)?, only };
+    let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
+    let total = declarations.twins.keys().filter(included).count();
+    let mut progress = context.progress("twins read", Some(total));
     let made = planning::make(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
     drop(progress);
     made.map_err(|error| match error {

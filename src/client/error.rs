@@ -171,7 +171,8 @@ impl fmt::Display for Obstacle {
 }
 
 impl Obstacle {
-    fn advice(self) -> Option<&'static str> {
+    /// Returns what a person can do about it.
+    pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::NoSuchName => "look at `HostName` of the connection string, and at this machine's DNS",
             Self::Closed => "look at the host and port, and whether the hub runs",

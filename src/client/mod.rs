@@ -8,8 +8,9 @@ pub mod auth;
 pub mod error;
 mod faults;
 pub mod pages;
+pub mod probe;
 pub mod retry;
-mod send;
+pub(crate) mod send;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod tls;
@@ -24,6 +25,7 @@ use http::header::IF_MATCH;
 pub use auth::Clock;
 pub use error::{Cause, Error, Obstacle, Request};
 pub use pages::{Page, Pages};
+pub use probe::Right;
 pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 
@@ -276,7 +278,8 @@ impl std::fmt::Debug for HubClient {
     }
 }
 
-fn is_loopback(host: &HubHost) -> bool {
+/// Says whether a host is this machine: it is never reached by a proxy.
+pub(crate) fn is_loopback(host: &HubHost) -> bool {
     let name = host.name();
     let address = name.trim_start_matches('[').trim_end_matches(']');
     name == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

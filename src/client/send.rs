@@ -108,6 +108,8 @@ pub(super) struct Transport {
     /// Whether the hub has ever answered: until then, that it cannot be reached is a mistake rather than a mishap.
     answered: AtomicBool,
     usage: Mutex<Usage>,
+    /// By how many seconds this machine's clock is ahead of the hub's, as the last answer with a date told.
+    clock_ahead: Mutex<Option<i64>>,
 }
 
 impl Transport {
@@ -130,7 +132,12 @@ impl Transport {
             through_proxy,
             answered: AtomicBool::new(false),
             usage: Mutex::default(),
+            clock_ahead: Mutex::default(),
         }
+    }
+
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns what has been asked so far.
@@ -185,6 +192,10 @@ impl Transport {
         self.answered.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
+        if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            let ahead = ahead(self.authority.now(), date);
+            *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(call, error))? {
             if body.len() + chunk.len() > call.ceiling {
@@ -240,9 +251,9 @@ impl Transport {
 }
 
 /// Walks down to the cause of all causes, and looks on the way for one that has a name.
-fn look_into(error: &reqwest::Error) -> (Obstacle, String) {
+pub(crate) fn look_into(error: &(dyn StdError + 'static)) -> (Obstacle, String) {
     let mut obstacle = Obstacle::Other;
-    let mut current: &(dyn StdError + 'static) = error;
+    let mut current = error;
     loop {
         if let Some(found) = recognise(current) {
             obstacle = found;

@@ -27,7 +27,7 @@ pub struct Cluster<'p> {
 
 /// Groups twins, which are sorted by id. Clusters with conflicts and missing devices come first, since they are what keeps the
 /// plan from being applied; then by action, the largest first, and among equals the one with the first id.
-pub(super) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
+pub(crate) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
     let mut clusters: Vec<Cluster<'_>> = Vec::new();
     let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
     // Twins share their changes in memory, so most need not be hashed again.

@@ -32,6 +32,8 @@ pub struct Planner<'d> {
     twins: Vec<TwinPlan>,
     /// Twins that are not declared and carry this fleet's record.
     left: BTreeSet<TwinId>,
+    /// Whether a twin that carries the record and is not declared is taken to have left.
+    finds_left: bool,
     unchanged: usize,
     interner: Interner,
     /// Bodies that several twins share, by address; the declarations outlive the planner.
@@ -56,10 +58,24 @@ impl<'d> Planner<'d> {
             pending: declarations.twins.keys().collect(),
             twins: Vec::new(),
             left: BTreeSet::new(),
+            finds_left: declarations.ownership == Ownership::Record,
             unchanged: 0,
             interner: Interner::default(),
             shared: HashMap::new(),
         }
+    }
+
+    /// Plans for a part of the fleet: of the others nothing is asked, and nobody is taken to have left.
+    #[must_use]
+    pub fn narrowed_to(mut self, includes: impl Fn(&TwinId) -> bool) -> Self {
+        self.pending.retain(|id| includes(id));
+        self.finds_left = false;
+        self
+    }
+
+    /// Says whether twins that are not declared and carry this fleet's record are of interest.
+    pub fn finds_left(&self) -> bool {
+        self.finds_left
     }
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
@@ -159,8 +175,7 @@ impl<'d> Planner<'d> {
     }
 
     fn carries_record(&self, twin: &Twin) -> bool {
-        self.rules.ownership == Ownership::Record
-            && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
+        self.finds_left && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
     }
 
     fn declared(&mut self, body: &'d Arc<Body>) -> Arc<Declared<'d>> {

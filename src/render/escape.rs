@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Says whether a character must not reach a terminal as it is: control characters, line separators, and what reorders or
 /// hides text (Unicode: Bidirectional Algorithm, "explicit formatting"; tags; zero-width spaces).
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -154,7 +154,7 @@ struct Cluster<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Change<'p> {
+pub(super) struct Change<'p> {
     path: &'p str,
     /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed`, `removed-over-drift`, `moved` (twice: both paths of
     /// a rename), `undeclared` (under an exact path) or `released` (the value stays).
@@ -232,24 +232,27 @@ struct Twin<'p> {
     patch: Option<Cow<'p, MergePatch>>,
 }
 
+impl<'p> Change<'p> {
+    pub(super) fn of(change: &'p plan::Change) -> Self {
+        let plan::Change { path, verdict, before, after, moved_from, origin, sensitive } = change;
+        Self {
+            path: path.as_str(),
+            verdict: *verdict,
+            sensitive: *sensitive,
+            before: before.as_ref().filter(|_| !sensitive),
+            after: after.as_ref().filter(|_| !sensitive),
+            moved_from: moved_from.as_ref().map(|path| path.as_str()),
+            origin: origin.as_ref().map(Origin::of),
+        }
+    }
+}
+
 impl<'p> Cluster<'p> {
     fn of(cluster: &plan::Cluster<'p>) -> Self {
         Self {
             action: cluster.action,
             count: cluster.ids.len(),
-            changes: cluster
-                .changes
-                .iter()
-                .map(|plan::Change { path, verdict, before, after, moved_from, origin, sensitive }| Change {
-                    path: path.as_str(),
-                    verdict: *verdict,
-                    sensitive: *sensitive,
-                    before: before.as_ref().filter(|_| !sensitive),
-                    after: after.as_ref().filter(|_| !sensitive),
-                    moved_from: moved_from.as_ref().map(|path| path.as_str()),
-                    origin: origin.as_ref().map(Origin::of),
-                })
-                .collect(),
+            changes: cluster.changes.iter().map(Change::of).collect(),
             taken: cluster
                 .taken
                 .iter()

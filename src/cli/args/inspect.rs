@@ -1,10 +1,10 @@
-//! The options of the commands that look at things: `show`, `explain`.
+//! The options of the commands that look at things: `show`, `explain`, `doctor`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{HubArgs, PlanFormat};
+use super::{HubArgs, PlanFormat, ReportFormat};
 use crate::twin::TwinId;
 
 /// The options of `twinctl show`.
@@ -70,4 +70,23 @@ pub enum ExplainFormat {
     Text,
     /// For programs: version 1.
     Json,
+}
+
+/// The options of `twinctl doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  twinctl doctor
+  twinctl doctor --ca-file hub/ca.pem --format json
+
+The policy's rights are found out by calls that change nothing: a twin and an identity that are not
+there are asked for, and an identity that is not there is deleted under an etag that nothing has.")]
+pub struct DoctorArgs {
+    /// How to show it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportFormat,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub hub: HubArgs,
 }

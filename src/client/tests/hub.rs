@@ -35,6 +35,17 @@ impl TestHub {
         self.client_as(&self.running.ready().connection_strings.iothubowner, Duration::ZERO)
     }
 
+    /// A client as the owner whose clock is off.
+    pub(crate) fn client_off(&self, late: Duration, early: Duration) -> HubClient {
+        let owner = self.running.ready().connection_strings.iothubowner.expose();
+        let connection = ConnectionString::parse(owner).expect("a connection string");
+        HubClient::new(ClientOptions {
+            ca_pem: Some(std::fs::read(&self.running.ready().ca_file).expect("a file")),
+            ..ClientOptions::new(connection, std::sync::Arc::new(move || now() - late + early))
+        })
+        .expect("a client")
+    }
+
     fn client_as(&self, connection: &Secret, late: Duration) -> HubClient {
         let connection = ConnectionString::parse(connection.expose()).expect("a connection string");
         HubClient::new(ClientOptions {

@@ -10,7 +10,7 @@ mod outlook;
 use std::fmt::Write;
 
 use super::style::Palette;
-use super::view::PlanView;
+use super::view::{ClusterView, PlanView};
 use crate::plan::Plan;
 use cluster::Block;
 
@@ -49,8 +49,7 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
     }
     out.push_str("\n\n");
     if !view.clusters.is_empty() {
-        let blocks: Vec<Block<'_>> = view.clusters.iter().map(|cluster| Block::of(cluster, options)).collect();
-        cluster::write(&mut out, &blocks, options);
+        write_clusters(&mut out, &view.clusters, options);
         out.push('\n');
     }
     outlook::selections(&mut out, &view.selections, options);
@@ -68,6 +67,12 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
         _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));
     }
     out
+}
+
+/// Writes clusters, aligned with each other.
+pub(super) fn write_clusters(out: &mut String, clusters: &[ClusterView], options: Options) {
+    let blocks: Vec<Block<'_>> = clusters.iter().map(|cluster| Block::of(cluster, options)).collect();
+    cluster::write(out, &blocks, options);
 }
 
 fn counts(out: &mut String, view: &PlanView<'_>, palette: Palette) {

@@ -16,7 +16,8 @@ pub use shown::{Shown, difference, named, patch};
 use super::escape;
 use super::number::{counted, grouped};
 use crate::manifest::Origin;
-use crate::plan::{Action, Change, Cluster, Conflict, Plan, ReadBy, Summary, Taken, Verdict, guard};
+use crate::plan::cluster::cluster;
+use crate::plan::{Action, Change, Cluster, Conflict, Plan, ReadBy, Summary, Taken, TwinPlan, Verdict, guard};
 use crate::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -248,6 +249,14 @@ impl RowView {
     }
 }
 
+/// Says how fresh what is shown is.
+pub fn read_by(read: ReadBy) -> &'static str {
+    match read {
+        ReadBy::Get => "read by GET",
+        ReadBy::Query => "read by query, which may lag by minutes",
+    }
+}
+
 /// Says in a line what stands in the way of a twin.
 pub fn conflict_line(conflict: &Conflict) -> String {
     let row = RowView::of_conflict(conflict);
@@ -255,7 +264,7 @@ pub fn conflict_line(conflict: &Conflict) -> String {
 }
 
 impl ClusterView {
-    fn of(plan: &Plan, cluster: &Cluster<'_>) -> Self {
+    fn of(twins: &[TwinPlan], cluster: &Cluster<'_>) -> Self {
         let mut rows: Vec<RowView> = cluster.conflicts.iter().map(RowView::of_conflict).collect();
         rows.extend(cluster.taken.iter().map(RowView::of_taken));
         rows.extend(RowView::of_changes(cluster.changes));
@@ -278,7 +287,7 @@ impl ClusterView {
             remark,
             rows,
             ids,
-            layers: layers(plan, &cluster.ids),
+            layers: layers(twins, &cluster.ids),
         }
     }
 
@@ -313,12 +322,12 @@ fn who(ids: &[&TwinId]) -> String {
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
-fn layers(plan: &Plan, ids: &[&TwinId]) -> BTreeSet<String> {
+fn layers(twins: &[TwinPlan], ids: &[&TwinId]) -> BTreeSet<String> {
     let mut seen = HashSet::new();
     let mut layers = BTreeSet::new();
     for id in ids {
-        let Ok(at) = plan.twins.binary_search_by(|twin| twin.id.cmp(id)) else { continue };
-        let changes = &plan.twins[at].changes;
+        let Ok(at) = twins.binary_search_by(|twin| twin.id.cmp(id)) else { continue };
+        let changes = &twins[at].changes;
         if seen.insert(changes.as_ptr()) {
             let origins = changes.iter().filter_map(|change| change.origin.as_ref());
             layers.extend(origins.map(|origin| escape::line(&origin.layer.to_string()).into_owned()));
@@ -327,14 +336,15 @@ fn layers(plan: &Plan, ids: &[&TwinId]) -> BTreeSet<String> {
     layers
 }
 
-/// Clusters as people tell them apart: those that differ in nothing but what is kept back are one.
-fn clusters(plan: &Plan) -> Vec<ClusterView> {
-    let found = plan.clusters();
+/// Groups twins, which are sorted by id, into clusters as people tell them apart: those that differ in nothing but what is kept
+/// back are one.
+pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
+    let found = cluster(twins);
     let mut clusters: Vec<(ClusterView, Vec<&TwinId>)> = Vec::new();
     // Where the first cluster of those with something hidden is, by a hash of what can be seen.
     let mut hidden: std::collections::HashMap<Vec<(Sign, String)>, Vec<usize>> = std::collections::HashMap::new();
     for cluster in found {
-        let view = ClusterView::of(plan, &cluster);
+        let view = ClusterView::of(twins, &cluster);
         if view.rows.iter().any(RowView::is_hidden) {
             let key = view.rows.iter().map(|row| (row.sign, row.path.clone())).collect();
             let candidates = hidden.entry(key).or_default();
@@ -375,7 +385,7 @@ impl<'p> PlanView<'p> {
             fleet: plan.fleet.as_str(),
             hub: plan.hub.as_str(),
             revision: escape::line(&plan.revision).into_owned(),
-            clusters: clusters(plan),
+            clusters: clusters(&plan.twins),
             counts: Counts::of(plan, &plan.summary()),
             refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
             hints: hints(plan),
@@ -440,10 +450,7 @@ impl Counts {
             unchanged: summary.unchanged,
             paths: summary.changes.iter().map(|(&verdict, &count)| (count, verdict)).collect(),
             checks: plan.checks.len(),
-            read: match plan.read {
-                ReadBy::Get => "read by GET",
-                ReadBy::Query => "read by query, which may lag by minutes",
-            },
+            read: read_by(plan.read),
         }
     }
 

@@ -1,0 +1,112 @@
+//! `twinctl import`
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::args::ImportArgs;
+use super::connect::connect;
+use super::context::Context;
+use super::file;
+use super::outcome::{CliError, CliResult, Outcome};
+use crate::client::{Error, HubClient};
+use crate::diagnostic::Source;
+use crate::import::{ImportOptions, Importer};
+use crate::manifest::FleetName;
+use crate::render::manifest as words;
+use crate::render::number::counted;
+use crate::twin::{HubHost, Twin};
+use crate::wire::query::MAX_PAGE;
+use crate::wire::twins::decode_twin;
+
+/// Reads the twins and writes a manifest that declares them.
+pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResult {
+    let query = query(args.condition.as_deref())?;
+    let connection = connect(context, &args.hub).await?;
+    let client = &connection.client;
+    let fleet = args.fleet.clone().unwrap_or_else(|| fleet_of(client.host()));
+    let options = ImportOptions { fleet, ownership: args.ownership, by: args.by.clone() };
+    let mut importer = Importer::new(options.clone());
+    let mut progress = context.progress("twins read", None);
+    let mut read = 0;
+    let mut take = |importer: &mut Importer, twin: Twin| {
+        read += 1;
+        if twin.id.module.is_none() || importer.has(&twin.id.device) {
+            importer.push(&twin);
+        }
+        progress.done(read);
+    };
+    each(client, &query, &mut |twin| take(&mut importer, twin)).await?;
+    each(client, "SELECT * FROM devices.modules", &mut |twin| take(&mut importer, twin)).await?;
+    drop(progress);
+    let (factored, notes) = importer.finish();
+    let text = words::yaml(&factored, &options, client.host());
+    connection.close().await;
+    for note in words::notes(&notes) {
+        let warning = context.err.palette.warning("warning:");
+        context.say(format_args!("{warning} {note}"));
+    }
+    if factored.devices == 0 {
+        context.say("no device was found");
+    }
+    let Some(path) = &args.out else {
+        context.out.write_all(text.as_bytes())?;
+        context.out.flush()?;
+        return Ok(Outcome::Done);
+    };
+    file::write(&context.resolve(path), text.as_bytes())
+        .map_err(|error| CliError::doing(format!("writing the manifest to {}", path.display()), error))?;
+    let (devices, modules) = (counted(factored.devices, "device"), counted(factored.modules, "module"));
+    let next = context.err.palette.hint("next:");
+    context.say(format_args!("{devices} and {modules} are declared in {}", path.display()));
+    context.say(format_args!("{next} twinctl plan {} changes no value", path.display()));
+    Ok(Outcome::Done)
+}
+
+/// Makes the query for the devices, and finds mistakes in the condition where it was written.
+fn query(condition: Option<&str>) -> CliResult<String> {
+    let text = match condition {
+        Some(condition) => format!("SELECT * FROM devices WHERE {condition}"),
+        None => "SELECT * FROM devices".to_owned(),
+    };
+    let source = Source::new("<--where>", text.as_str());
+    match crate::query::compile(&text) {
+        Ok(_) => Ok(text),
+        Err(errors) => Err(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>().into()),
+    }
+}
+
+/// Reads twins page by page.
+async fn each(client: &HubClient, query: &str, take: &mut (dyn FnMut(Twin) + Send)) -> Result<(), Error> {
+    let mut pages = client.query(query, MAX_PAGE);
+    while let Some(page) = pages.next().await? {
+        for row in page.rows {
+            take(decode_twin(row).map_err(|error| pages.nonsense(error))?);
+        }
+    }
+    Ok(())
+}
+
+/// Makes a fleet's name of the hub's.
+fn fleet_of(hub: &HubHost) -> FleetName {
+    let name = hub.name();
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let first = if is_address { "" } else { name.split('.').next().unwrap_or_default() };
+    first.parse().unwrap_or_else(|_| "imported".parse().expect("a fleet may have this name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fleets_are_named_after_hubs() {
+        for (hub, fleet) in [
+            ("My-Hub.azure-devices.net", "my-hub"),
+            ("localhost:8443", "localhost"),
+            ("127.0.0.1:8443", "imported"),
+            ("[::1]:1", "imported"),
+        ] {
+            assert_eq!(fleet_of(&hub.parse().expect("a host")).as_str(), fleet);
+        }
+    }
+}

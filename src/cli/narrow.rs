@@ -1,0 +1,57 @@
+//! `--only`: a part of a fleet.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::args::Only;
+use super::context::Context;
+use super::manifest;
+use super::outcome::{CliError, CliResult};
+use crate::diagnostic::nearest;
+use crate::manifest::Declarations;
+use crate::planning::Part;
+use crate::render::number::{counted, grouped};
+use crate::twin::{DeviceId, TwinId};
+
+/// Returns the part of the fleet that is asked for, or nothing when that is all of it.
+pub(super) fn narrow(
+    context: &mut Context,
+    declarations: &Declarations,
+    only: &[Only],
+    paths: &[PathBuf],
+) -> CliResult<Option<Part>> {
+    if only.is_empty() {
+        return Ok(None);
+    }
+    let mut wanted: BTreeSet<TwinId> = BTreeSet::new();
+    for part in only {
+        match part {
+            Only::Twins { text, devices, module } => {
+                for device in devices {
+                    let id = device.parse::<DeviceId>().ok().map(|device| TwinId { device, module: module.clone() });
+                    // A device that is declared by a selector alone is known when the hub has been asked.
+                    let known = |id: &TwinId| declarations.twins.contains_key(id) || !declarations.selectors.is_empty();
+                    wanted.insert(id.filter(known).ok_or_else(|| undeclared(declarations, text, device))?);
+                }
+            }
+            Only::Group(name) => {
+                let members = crate::manifest::members(&manifest::options(context, paths), name)?;
+                let members =
+                    members.ok_or_else(|| CliError::new(format!("--only group:{name}: there is no such group")))?;
+                wanted.extend(members.into_iter().map(TwinId::device));
+            }
+        }
+    }
+    let part = Part::new(wanted);
+    let some = grouped(declarations.twins.keys().filter(|id| part.includes(id)).count());
+    let all = counted(declarations.twins.len(), "twin");
+    context.say(format_args!("--only: {some} of {all}; whether others left the manifest is not looked at"));
+    Ok(Some(part))
+}
+
+fn undeclared(declarations: &Declarations, text: &str, device: &str) -> CliError {
+    let among = if text == device { String::new() } else { format!(" ({device})") };
+    let error = CliError::new(format!("--only {text}: the manifests do not declare it{among}"));
+    let ids: Vec<String> = declarations.twins.keys().map(ToString::to_string).collect();
+    error.hint_if(nearest(text, ids.iter().map(String::as_str)).map(|near| format!("did you mean {near}?")))
+}

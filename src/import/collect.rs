@@ -1,0 +1,292 @@
+//! Takes twins in: what can be declared of them is kept, each distinct part once, and the rest is noted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::factor::factor;
+use super::ranges::join;
+use super::{Factored, ImportOptions, ImportedLeaf};
+use crate::manifest::{FleetName, Ownership};
+use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, record_path, records_path};
+use crate::twin::limits::{Rule, Violation, check_size, check_values, section_max_bytes, section_size};
+use crate::twin::path::leaves;
+use crate::twin::value::canonical;
+use crate::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
+
+/// A set of leaves, by their numbers, sorted. Twins that have the same share it.
+pub(super) type Numbers = Arc<[u32]>;
+
+/// As long as revisions are, as a rule.
+const REVISION: &str = "000000000000";
+
+/// Collects twins, in any order. Memory grows with what differs between them: of a twin that is like another one, the id alone.
+#[derive(Debug)]
+pub struct Importer {
+    options: ImportOptions,
+    pub(super) leaves: Leaves,
+    bodies: HashMap<Numbers, ()>,
+    devices: BTreeMap<DeviceId, Numbers>,
+    modules: BTreeMap<DeviceId, Vec<(ModuleId, Numbers)>>,
+    notes: BTreeMap<(TwinPath, Reason), Whose>,
+    outgrown: Vec<(TwinId, usize)>,
+    left_out: BTreeMap<TwinId, String>,
+}
+
+/// Something of the live twins that the manifest does not declare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// A path of some twins.
+    Path {
+        /// Where.
+        path: TwinPath,
+        /// Why.
+        reason: Reason,
+        /// Whose.
+        whose: Whose,
+    },
+    /// A twin that is declared whole, but whose tags have no room for the record of what the fleet owns.
+    Outgrown {
+        /// Which.
+        id: TwinId,
+        /// Bytes that its tags would have, as the hub counts.
+        bytes: usize,
+    },
+    /// A whole twin.
+    Twin {
+        /// Which.
+        id: TwinId,
+        /// Why, as a fragment.
+        problem: String,
+    },
+}
+
+/// Some twins: how many, and the first few.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// How many.
+    pub count: usize,
+    /// The first of them, sorted.
+    pub first: Vec<TwinId>,
+}
+
+impl Whose {
+    fn add(&mut self, id: &TwinId) {
+        self.count += 1;
+        let at = self.first.partition_point(|known| known < id);
+        self.first.insert(at, id.clone());
+        self.first.truncate(3);
+    }
+}
+
+/// Why a path is not declared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Another fleet's record owns it, or a path over or under it.
+    OwnedBy(FleetName),
+    /// The hub would not take it from a manifest: in its words.
+    Refused(String),
+}
+
+/// Distinct leaves, by number.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    numbers: HashMap<(TwinPath, String), u32>,
+    all: Vec<ImportedLeaf>,
+}
+
+impl Leaves {
+    fn number(&mut self, path: TwinPath, value: &Value) -> u32 {
+        // Numbers are the same by value, and the canonical text has them so.
+        let key = (path.clone(), canonical(value));
+        *self.numbers.entry(key).or_insert_with(|| {
+            self.all.push(Arc::new((path, value.clone())));
+            u32::try_from(self.all.len() - 1).expect("a hub holds fewer leaves than 2^32")
+        })
+    }
+
+    pub(super) fn get(&self, number: u32) -> &ImportedLeaf {
+        &self.all[number as usize]
+    }
+
+    /// Returns leaves by their numbers, sorted by path.
+    pub(super) fn sorted(&self, numbers: &[u32]) -> Vec<ImportedLeaf> {
+        let mut leaves: Vec<_> = numbers.iter().map(|&number| Arc::clone(self.get(number))).collect();
+        leaves.sort_by(|a, b| a.0.cmp(&b.0));
+        leaves
+    }
+}
+
+/// A device while it is factored: what is not yet in a shared layer.
+#[derive(Clone, Debug)]
+pub(super) struct Device {
+    pub(super) id: DeviceId,
+    /// Numbers of leaves, sorted.
+    pub(super) own: Numbers,
+    pub(super) groups: Vec<usize>,
+    pub(super) modules: Vec<(ModuleId, Numbers)>,
+}
+
+impl Importer {
+    /// Starts without twins.
+    pub fn new(options: ImportOptions) -> Self {
+        Self {
+            options,
+            leaves: Leaves::default(),
+            bodies: HashMap::new(),
+            devices: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            outgrown: Vec::new(),
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    /// Says whether a device came by, whatever became of it.
+    pub fn has(&self, device: &DeviceId) -> bool {
+        self.devices.contains_key(device) || self.left_out.contains_key(&TwinId::device(device.clone()))
+    }
+
+    /// Takes in a twin, of a device or a module. A second one of the same id takes the first one's place.
+    pub fn push(&mut self, twin: &Twin) {
+        let owned = match foreign(twin, &self.options.fleet) {
+            Ok(owned) => owned,
+            Err(problem) => {
+                self.left_out.insert(twin.id.clone(), problem);
+                return;
+            }
+        };
+        let mut numbers = Vec::new();
+        for section in Section::ALL {
+            let mut kept = Object::new();
+            let mut found = Vec::new();
+            leaves(section, twin.section(section), |path, value| found.push((path, value)));
+            for (path, value) in found {
+                if records_path().overlaps(&path) {
+                    continue;
+                }
+                let owner = owned.iter().find(|(_, owned)| owned.iter().any(|owned| owned.overlaps(&path)));
+                let reason = match owner {
+                    Some((fleet, _)) => Some(Reason::OwnedBy(fleet.clone())),
+                    None => refused(&path, value, twin.section(section)).map(Reason::Refused),
+                };
+                match reason {
+                    Some(reason) => self.notes.entry((path, reason)).or_default().add(&twin.id),
+                    None => {
+                        path.put(&mut kept, value.clone());
+                        numbers.push(self.leaves.number(path, value));
+                    }
+                }
+            }
+            if let Some(violation) = check_size(section, &kept) {
+                self.left_out.insert(twin.id.clone(), violation.rule.to_string());
+                return;
+            }
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        if self.options.ownership == Ownership::Record
+            && let Some(bytes) = self.outgrown(twin, &numbers)
+        {
+            self.outgrown.push((twin.id.clone(), bytes));
+        }
+        let body = self.body(numbers);
+        match &twin.id.module {
+            None => {
+                self.devices.insert(twin.id.device.clone(), body);
+            }
+            Some(module) => {
+                let modules = self.modules.entry(twin.id.device.clone()).or_default();
+                modules.retain(|(known, _)| known != module);
+                modules.push((module.clone(), body));
+            }
+        }
+    }
+
+    /// Returns the bytes that the tags would have with a record of these leaves, when that is more than the hub takes.
+    fn outgrown(&self, twin: &Twin, numbers: &[u32]) -> Option<usize> {
+        let path = record_path(&self.options.fleet);
+        let mut tags = twin.tags.0.clone();
+        let owns = numbers.iter().map(|&number| (self.leaves.get(number).0.clone(), 0)).collect();
+        path.put(&mut tags, OwnershipRecord { revision: REVISION.to_owned(), owns }.write());
+        Some(section_size(&tags)).filter(|&bytes| bytes > section_max_bytes(Section::Tags))
+    }
+
+    fn body(&mut self, numbers: Vec<u32>) -> Numbers {
+        let body: Numbers = numbers.into();
+        match self.bodies.get_key_value(&body) {
+            Some((known, ())) => Arc::clone(known),
+            None => {
+                self.bodies.insert(Arc::clone(&body), ());
+                body
+            }
+        }
+    }
+
+    /// Makes a manifest of what was taken in, and says what is not in it.
+    pub fn finish(mut self) -> (Factored, Vec<Note>) {
+        self.bodies.clear();
+        let mut devices = Vec::with_capacity(self.devices.len());
+        let mut module_count = 0;
+        for (id, own) in std::mem::take(&mut self.devices) {
+            let mut modules = self.modules.remove(&id).unwrap_or_default();
+            modules.sort_by(|a, b| a.0.cmp(&b.0));
+            module_count += modules.len();
+            devices.push(Device { id, own, groups: Vec::new(), modules });
+        }
+        // Whoever declares a module declares its device, which is not to be declared here.
+        for (device, modules) in std::mem::take(&mut self.modules) {
+            for (module, _) in modules {
+                let id = TwinId { device: device.clone(), module: Some(module) };
+                self.left_out.insert(id, "its device is not in the manifest".to_owned());
+            }
+        }
+        let count = devices.len();
+        let (defaults, groups) = factor(&self.leaves, &mut devices, &self.options.by);
+        let entries = join(&self.leaves, devices);
+        let paths = self.notes.into_iter().map(|((path, reason), whose)| Note::Path { path, reason, whose });
+        let twins = self.left_out.into_iter().map(|(id, problem)| Note::Twin { id, problem });
+        self.outgrown.sort();
+        let outgrown = self.outgrown.into_iter().map(|(id, bytes)| Note::Outgrown { id, bytes });
+        let notes = paths.chain(twins).chain(outgrown).collect();
+        (Factored { defaults, groups, entries, devices: count, modules: module_count }, notes)
+    }
+}
+
+/// Returns what other fleets' records own, or why a plan would have nothing to do with the twin.
+fn foreign(twin: &Twin, fleet: &FleetName) -> Result<Vec<(FleetName, Vec<TwinPath>)>, String> {
+    let all = match twin.tags.0.get(RECORDS_KEY) {
+        None => return Ok(Vec::new()),
+        Some(Value::Object(all)) => all,
+        Some(_) => return Err("tags.twinctl is no object, so there is no place for a record".to_owned()),
+    };
+    let mut owned = Vec::new();
+    for (key, value) in all {
+        let Ok(name) = key.parse::<FleetName>() else { continue };
+        match OwnershipRecord::read(value) {
+            Ok(_) if name == *fleet => {}
+            Ok(record) => owned.push((name, record.owns.into_keys().collect())),
+            Err(error) => return Err(format!("the record tags.twinctl.{name} cannot be read: {error}")),
+        }
+    }
+    Ok(owned)
+}
+
+/// Says why a manifest could not declare a leaf.
+fn refused(path: &TwinPath, value: &Value, root: &Object) -> Option<String> {
+    if value.is_null() {
+        return Some("a null, which in a manifest means that the key must be absent".to_owned());
+    }
+    // The path of a key with a dot in it leads elsewhere, so what it finds is looked at and not what it was.
+    if path.find(root) != Some(value) {
+        return Some("a key with a dot in it, which the hub does not take".to_owned());
+    }
+    let mut alone = Object::new();
+    path.put(&mut alone, value.clone());
+    let Violation { rule, .. } = check_values(&alone).into_iter().next()?;
+    match rule {
+        Rule::SectionSize { .. } => None,
+        rule => Some(rule.to_string()),
+    }
+}

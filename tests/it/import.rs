@@ -1,0 +1,65 @@
+//! `import`: a live hub to a manifest on which a plan has nothing to do.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::support::{Sandbox, snapshot};
+
+#[test]
+fn a_hub_that_grew_by_hand() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    for n in 1..=6 {
+        let id = format!("press-{n:03}");
+        hub.create(&id);
+        let plant = if n < 5 { "oslo" } else { "redmond" };
+        let mut desired = json!({ "interval": 60, "plc": { "address": if n < 5 { "10.0.0.1" } else { "10.1.0.1" } } });
+        if n == 3 {
+            desired["note"] = json!("costs ${env.HOME}: \u{1b}[31mmuch");
+        }
+        hub.patch(&id, json!({ "tags": { "place": { "plant": plant } }, "properties": { "desired": desired } }));
+    }
+    hub.create("gateway");
+    let module = json!({ "deviceId": "gateway", "moduleId": "vision" });
+    assert_eq!(hub.send("PUT", "/devices/gateway/modules/vision", None, Some(module)).status, 200);
+    hub.patch("gateway/modules/vision", json!({ "properties": { "desired": { "fps": 5 } } }));
+    sandbox.write("other.yaml", "fleet: other\ndevices: { press-006: { desired: { plc: { address: 10.1.0.1 } } } }\n");
+    sandbox.on(&hub, ["apply", "other.yaml", "--yes"]).success();
+
+    let mut said = String::new();
+    for (args, code) in [
+        (vec!["import", "--fleet", "plants"], 0),
+        (vec!["import", "--fleet", "plants", "--out", "fleet.yaml"], 0),
+        (vec!["plan", "fleet.yaml"], 0),
+        (
+            vec![
+                "import",
+                "--ownership",
+                "none",
+                "--fleet",
+                "oslo",
+                "--where",
+                "tags.place.plant = 'oslo'",
+                "--out",
+                "oslo.yaml",
+            ],
+            0,
+        ),
+        (vec!["plan", "oslo.yaml", "--detailed-exitcode"], 0),
+        (vec!["import", "--where", "tags.place.plant = 'oslo"], 1),
+        (vec!["import", "--where", "tags.place.plant = 'nowhere'"], 0),
+        (vec!["import", "--by", "desired.interval"], 1),
+        (vec!["import", "--fleet", "No"], 1),
+    ] {
+        let run = sandbox.on(&hub, &args);
+        assert_eq!(run.code, code, "{run}");
+        assert!(!run.to_string().contains('\u{1b}'), "{run}");
+        writeln!(said, "$ twinctl {}\n{run}\n", args.join(" ")).expect("text");
+    }
+    snapshot("import_hub", said);
+    let before = hub.twin("press-003")["properties"]["desired"].clone();
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    assert_eq!(hub.twin("press-003")["properties"]["desired"], before, "adopted, not written");
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
+}
