@@ -9,13 +9,13 @@ use std::str::FromStr;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-use crate::client::{Error, HubClient, Pages};
+use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::{Declarations, Ownership};
 use crate::plan::ownership::RECORDS_KEY;
 use crate::plan::{Planner, ReadBy};
 use crate::twin::{IdError, Lookup, Twin, TwinId};
 use crate::wire::query::MAX_PAGE;
-use crate::wire::twins::decode_twin;
+use crate::wire::raw_twin::RawTwin;
 
 /// How many twins a second an S1 hub lets its clients read (docs: IoT Hub quotas and throttling).
 const GETS_A_SECOND: f64 = 100.0;
@@ -140,23 +140,29 @@ impl Survey<'_, '_> {
 
     /// Reads whole pages of all of the hub's twins, and by GET what they leave open.
     async fn by_query(&mut self, kind: Kind, declared: usize, on_hub: usize) -> Result<(), Error> {
-        let mut pages = self.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE);
+        let mut pages = PagesAhead::new(self.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE));
         let read_before = self.read;
         let mut left = Vec::new();
         let mut listed = 0;
         while let Some(page) = pages.next().await? {
-            let rows = page.rows.len();
+            let texts = page.rows()?;
+            let rows = texts.len();
             listed += rows;
-            for row in page.rows {
-                let twin = decode_twin(row).map_err(|error| pages.nonsense(error))?;
-                self.take_listed(twin, &mut left);
-            }
-            (self.progress)(self.read);
             // A hub may send far smaller pages than it was asked for. The last page of all is small too, so look only when
             // much should be left.
             let rest = on_hub.saturating_sub(listed);
             let pending = declared - (self.read - read_before);
-            if rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get {
+            let turns = rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get;
+            if !turns {
+                pages.ask();
+            }
+            for text in texts {
+                if !self.take_unchanged(RawTwin::find(text).as_ref()) {
+                    self.take_listed(page.twin(text)?, &mut left);
+                }
+            }
+            (self.progress)(self.read);
+            if turns {
                 return self.by_get(kind).await;
             }
         }
@@ -165,10 +171,21 @@ impl Survey<'_, '_> {
         self.get_all(left).await
     }
 
+    /// Takes a twin of which its text shows that it is as declared: most are, and of these no tree is built.
+    fn take_unchanged(&mut self, twin: Option<&RawTwin<'_>>) -> bool {
+        let is_taken = twin.is_some_and(|twin| self.planner.push_unchanged(twin));
+        self.read += usize::from(is_taken);
+        is_taken
+    }
+
+    fn take(&mut self, lookup: Lookup) {
+        self.read += 1;
+        self.planner.push(lookup);
+    }
+
     fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
         if self.planner.is_pending(&twin.id) {
-            self.read += 1;
-            self.planner.push(Lookup::Found(Box::new(twin)));
+            self.take(Lookup::Found(Box::new(twin)));
         } else if !self.declarations.twins.contains_key(&twin.id)
             && self.finds_left()
             && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(self.declarations.fleet.as_str())).is_some()
@@ -197,11 +214,13 @@ impl Survey<'_, '_> {
     /// Reads twins by GET, so many at a time, and pushes each as it comes.
     async fn get_all(&mut self, ids: Vec<TwinId>) -> Result<(), Error> {
         let client = self.client;
-        let mut lookups =
-            stream::iter(ids).map(|id| async move { client.get_twin(&id).await }).buffer_unordered(self.concurrency);
+        let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(self.concurrency);
         while let Some(lookup) = lookups.try_next().await? {
-            self.planner.push(lookup);
-            self.read += 1;
+            match lookup {
+                RawLookup::Found(text) if self.take_unchanged(text.raw().as_ref()) => {}
+                RawLookup::Found(text) => self.take(text.read()?),
+                RawLookup::Absent(id) => self.take(Lookup::Absent(id)),
+            }
             (self.progress)(self.read);
         }
         Ok(())

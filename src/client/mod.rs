@@ -8,6 +8,7 @@ pub mod auth;
 pub mod error;
 mod faults;
 pub mod pages;
+pub mod raw;
 pub mod retry;
 mod send;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use http::header::IF_MATCH;
 pub use auth::Clock;
 pub use error::{Cause, Error, Obstacle, Request};
 pub use pages::{Page, Pages};
+pub use raw::{PageText, PagesAhead, RawLookup, TwinText};
 pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 

@@ -20,6 +20,7 @@ mod planner;
 mod rebase;
 mod target;
 pub mod twin_plan;
+mod unchanged;
 
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;

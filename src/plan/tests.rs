@@ -4,6 +4,7 @@ mod laws;
 mod plan_file;
 mod planning;
 mod rebasing;
+mod unchanged;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod methods;
 pub mod modules;
 pub mod query;
+pub mod raw_twin;
 pub mod registry;
 pub mod sas;
 pub mod secret;
