@@ -9,7 +9,7 @@ use std::str::FromStr;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-use crate::client::{Error, HubClient, Pages};
+use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::Declarations;
 use crate::plan::ownership::RECORDS_KEY;
 use crate::plan::{Planner, ReadBy, Watch};
@@ -17,7 +17,7 @@ use crate::query::Collection;
 use crate::selection::Membership;
 use crate::twin::{IdError, Lookup, Twin, TwinId};
 use crate::wire::query::MAX_PAGE;
-use crate::wire::twins::decode_twin;
+use crate::wire::raw_twin::RawTwin;
 
 /// How many twins a second an S1 hub lets its clients read (docs: IoT Hub quotas and throttling).
 const GETS_A_SECOND: f64 = 100.0;
@@ -192,23 +192,30 @@ impl Pass<'_, '_, '_> {
     /// Reads whole pages of all of the hub's twins, and by GET what they leave open. Says whether the pages were read to the
     /// end.
     async fn by_query(&mut self, kind: Kind, declared: usize, on_hub: usize) -> Result<bool, Error> {
-        let mut pages = self.survey.client.query(&format!("SELECT * FROM {}", kind.source()), MAX_PAGE);
+        let query = format!("SELECT * FROM {}", kind.source());
+        let mut pages = PagesAhead::new(self.survey.client.query(&query, MAX_PAGE));
         let read_before = self.read;
         let mut left = Vec::new();
         let mut listed = 0;
         while let Some(page) = pages.next().await? {
-            let rows = page.rows.len();
+            let texts = page.rows()?;
+            let rows = texts.len();
             listed += rows;
-            for row in page.rows {
-                let twin = decode_twin(row).map_err(|error| pages.nonsense(error))?;
-                self.take_listed(twin, &mut left);
-            }
-            (self.progress)(self.read);
             // A hub may send far smaller pages than it was asked for. The last page of all is small too, so look only when
             // much should be left.
             let rest = on_hub.saturating_sub(listed);
             let pending = declared - (self.read - read_before);
-            if rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get {
+            let turns = rest > 0 && rows > 0 && self.cost(pending).by(rest, rows) == ReadBy::Get;
+            if !turns {
+                pages.ask();
+            }
+            for text in texts {
+                if !self.take_unchanged(RawTwin::find(text).as_ref()) {
+                    self.take_listed(page.twin(text)?, &mut left);
+                }
+            }
+            (self.progress)(self.read);
+            if turns {
                 self.by_get(kind).await?;
                 return Ok(false);
             }
@@ -217,6 +224,15 @@ impl Pass<'_, '_, '_> {
         left.extend(self.pending(kind).cloned());
         self.get_all(left).await?;
         Ok(true)
+    }
+
+    /// Takes a twin of which its text shows that it is as declared: most are, and of these no tree is built.
+    fn take_unchanged(&mut self, twin: Option<&RawTwin<'_>>) -> bool {
+        // Whoever looks at documents or at selections looks at all of them.
+        let nobody_looks = !self.survey.watch.needs_documents() && self.survey.declarations.selectors.is_empty();
+        let is_taken = nobody_looks && twin.is_some_and(|twin| self.survey.planner.push_unchanged(twin));
+        self.read += usize::from(is_taken);
+        is_taken
     }
 
     fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
@@ -269,15 +285,23 @@ impl Pass<'_, '_, '_> {
 
     /// Reads twins by GET and pushes each as it comes, but those that belong into other selections than they are declared in.
     async fn get_all(&mut self, ids: Vec<TwinId>) -> Result<(), Error> {
-        let (client, concurrency) = (self.survey.client, self.survey.concurrency);
-        get_all(client, ids, concurrency, &mut |lookup| {
-            if !self.survey.membership.settle(&lookup) {
-                self.push(lookup);
+        let (client, concurrency) = (self.survey.client, self.survey.concurrency.max(1));
+        let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(concurrency);
+        while let Some(lookup) = lookups.try_next().await? {
+            let whole = match lookup {
+                RawLookup::Found(text) if self.take_unchanged(text.raw().as_ref()) => None,
+                RawLookup::Found(text) => Some(text.read()?),
+                RawLookup::Absent(id) => Some(Lookup::Absent(id)),
+            };
+            if let Some(lookup) = whole {
+                if !self.survey.membership.settle(&lookup) {
+                    self.push(lookup);
+                }
+                self.read += 1;
             }
-            self.read += 1;
             (self.progress)(self.read);
-        })
-        .await
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 mod faults;
 pub mod pages;
 pub mod probe;
+pub mod raw;
 pub mod retry;
 pub(crate) mod send;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use auth::Clock;
 pub use error::{Cause, Error, Obstacle, Request};
 pub use pages::{Page, Pages};
 pub use probe::Right;
+pub use raw::{PageText, PagesAhead, RawLookup, TwinText};
 pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 

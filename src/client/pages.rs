@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::HubClient;
 use super::error::{Error, Request};
-use super::send::Call;
+use super::raw::PageText;
+use super::send::{Answer, Call};
 use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody};
 
 /// The largest page: a thousand twins of the largest size, with their metadata, are well below it.
@@ -61,6 +62,25 @@ impl Pages {
     ///
     /// After an error the same page may be asked for again. Dropping the future loses nothing either.
     pub async fn next(&mut self) -> Result<Option<Page>, Error> {
+        let Some(answer) = self.ask().await? else { return Ok(None) };
+        let nonsense = |problem: String| answer.nonsense(format!("page {} of the query: {problem}", self.number + 1));
+        let Value::Array(rows) = answer.json()? else { return Err(nonsense("it is not a list of rows".to_owned())) };
+        if let Some(index) = rows.iter().position(|row| !row.is_object()) {
+            return Err(nonsense(format!("row {} is not an object", index + 1)));
+        }
+        let item_type = answer.headers.get(ITEM_TYPE_HEADER).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        self.turn(&answer)?;
+        Ok(Some(Page { item_type, rows }))
+    }
+
+    /// The same, and leaves the page as it came.
+    pub(super) async fn next_text(&mut self) -> Result<Option<PageText>, Error> {
+        let Some(answer) = self.ask().await? else { return Ok(None) };
+        self.turn(&answer)?;
+        Ok(Some(PageText { answer, number: self.number }))
+    }
+
+    async fn ask(&self) -> Result<Option<Answer>, Error> {
         let mut call = Call::new("POST", PATH.to_owned())
             .header(MAX_ITEM_COUNT_HEADER, HeaderValue::from(self.page_size))
             .body(&QueryBody { query: Some(self.text.clone()) })
@@ -70,14 +90,13 @@ impl Pages {
             Next::After(continuation) => call = call.header(CONTINUATION_HEADER, continuation.clone()),
             Next::Nothing => return Ok(None),
         }
-        let answer = self.client.transport().read(&call).await?;
+        self.client.transport().read(&call).await.map(Some)
+    }
+
+    /// Goes on to the page after this one.
+    fn turn(&mut self, answer: &Answer) -> Result<(), Error> {
         let number = self.number + 1;
         let nonsense = |problem: String| answer.nonsense(format!("page {number} of the query: {problem}"));
-        let Value::Array(rows) = answer.json()? else { return Err(nonsense("it is not a list of rows".to_owned())) };
-        if let Some(index) = rows.iter().position(|row| !row.is_object()) {
-            return Err(nonsense(format!("row {} is not an object", index + 1)));
-        }
-        let item_type = answer.headers.get(ITEM_TYPE_HEADER).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
         self.next = match answer.headers.get(CONTINUATION_HEADER) {
             None => Next::Nothing,
             // Neither an end, which has no such header, nor a page that could be asked for.
@@ -90,6 +109,6 @@ impl Pages {
             Some(continuation) => Next::After(continuation.clone()),
         };
         self.number = number;
-        Ok(Some(Page { item_type, rows }))
+        Ok(())
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Call {
 /// half a megabyte.
 const ONE: usize = 4 << 20;
 
+/// So much room is made for a body that says how long it is; the rest as it comes.
+const BODY_AT_ONCE: usize = 8 << 20;
+
 impl Call {
     pub(super) fn new(method: &'static str, path: String) -> Self {
         Self { method, path, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
@@ -77,6 +80,10 @@ impl Answer {
     /// Says that the answer makes no sense.
     pub(super) fn nonsense(&self, problem: impl Into<String>) -> Error {
         Error::Nonsense { request: self.request.clone(), problem: problem.into() }
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Reads the body as JSON. The error shows nothing of the body, which may hold keys.
@@ -196,7 +203,8 @@ impl Transport {
             let ahead = ahead(self.authority.now(), date);
             *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
         }
-        let mut body = Vec::new();
+        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+        let mut body = Vec::with_capacity(announced.min(BODY_AT_ONCE));
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(call, error))? {
             if body.len() + chunk.len() > call.ceiling {
                 let problem = format!("it is longer than {} MiB", call.ceiling >> 20);

@@ -23,6 +23,7 @@ pub mod population;
 mod rebase;
 mod target;
 pub mod twin_plan;
+mod unchanged;
 pub mod withhold;
 
 pub use change::{Change, Conflict, Verdict};

@@ -8,9 +8,11 @@ use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
+use super::unchanged::Template;
 use super::{Outlook, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Missing, Ownership};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
+use crate::wire::raw_twin::RawTwin;
 
 /// What a plan needs to know beside declarations and twins.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Planner<'d> {
     unchanged: usize,
     interner: Interner,
     /// Bodies that several twins share, by address; the declarations outlive the planner.
-    shared: HashMap<usize, Arc<Declared<'d>>>,
+    shared: HashMap<usize, Arc<Shared<'d>>>,
 }
 
 impl<'d> Planner<'d> {
@@ -93,10 +95,10 @@ impl<'d> Planner<'d> {
                 if !self.pending.remove(lookup.id()) {
                     return;
                 }
-                let declared = self.declared(&declaration.body);
+                let shared = self.shared(&declaration.body);
                 match lookup {
-                    Lookup::Found(twin) => self.update(*twin, Action::Update, &declared),
-                    Lookup::Absent(id) => self.absent(id, &declared),
+                    Lookup::Found(twin) => self.update(*twin, Action::Update, &shared.declared),
+                    Lookup::Absent(id) => self.absent(id, &shared.declared),
                 }
             }
             (None, Lookup::Found(twin)) => {
@@ -113,6 +115,23 @@ impl<'d> Planner<'d> {
     pub fn restricted_to(mut self, ids: &BTreeSet<TwinId>) -> Self {
         self.pending.retain(|id| ids.contains(*id));
         self
+    }
+
+    /// Takes in a declared twin whose text alone shows that nothing is to be done about it, and says whether it did. One that it did not
+    /// take is to be read whole and pushed, whether it differs or not.
+    pub fn push_unchanged(&mut self, twin: &RawTwin<'_>) -> bool {
+        let Some(id) = id_in(twin) else { return false };
+        let declarations = self.declarations;
+        let Some(declaration) = declarations.twins.get(&id).filter(|_| self.pending.contains(&id)) else {
+            return false;
+        };
+        let Shared { declared, template } = &*self.shared(&declaration.body);
+        let matches = template.matches(&self.rules, declared, twin);
+        if matches {
+            self.pending.remove(&id);
+            self.unchanged += 1;
+        }
+        matches
     }
 
     /// Says whether a twin is declared and not yet pushed.
@@ -178,11 +197,25 @@ impl<'d> Planner<'d> {
         self.finds_left && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
     }
 
-    fn declared(&mut self, body: &'d Arc<Body>) -> Arc<Declared<'d>> {
-        let make = || Arc::new(Declared::new(&body.leaves));
+    fn shared(&mut self, body: &'d Arc<Body>) -> Arc<Shared<'d>> {
+        let make = || {
+            let leaves = &body.leaves;
+            Arc::new(Shared { declared: Declared::new(leaves), template: Template::new(leaves) })
+        };
         if Arc::strong_count(body) == 1 {
             return make();
         }
         self.shared.entry(Arc::as_ptr(body).addr()).or_insert_with(make).clone()
     }
+}
+
+/// What is made of a body once for all twins that share it.
+struct Shared<'d> {
+    declared: Declared<'d>,
+    template: Template<'d>,
+}
+
+fn id_in(twin: &RawTwin<'_>) -> Option<TwinId> {
+    let module = twin.module.map(str::parse).transpose().ok()?;
+    Some(TwinId { device: twin.device.parse().ok()?, module })
 }

@@ -8,6 +8,7 @@ mod policies;
 mod policy_laws;
 mod rebasing;
 mod secrets;
+mod unchanged;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod methods;
 pub mod modules;
 pub mod query;
+pub mod raw_twin;
 pub mod registry;
 pub mod sas;
 pub mod secret;

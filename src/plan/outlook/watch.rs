@@ -47,6 +47,11 @@ impl<'d> Watch<'d> {
         Self { declarations, forecasts, writers, diverging: BTreeMap::new(), left: BTreeSet::new(), needs_documents }
     }
 
+    /// Says whether it has to look at twins that are as declared.
+    pub fn needs_documents(&self) -> bool {
+        self.needs_documents
+    }
+
     /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
     /// [`Watch::planned`] wants to have, if it wants anything.
     pub fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {

@@ -1,0 +1,118 @@
+//! Answers as text, for whoever compares what is in them and reads whole only what differs.
+
+use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+
+use super::error::Error;
+use super::pages::Pages;
+use super::send::{Answer, Call};
+use super::{HubClient, says_absent, twin};
+use crate::twin::{Lookup, ModuleId, Twin, TwinId};
+use crate::wire::raw_twin::RawTwin;
+use crate::wire::twins::{decode_twin, twin_path};
+
+/// What a read of one twin found, not taken apart yet.
+pub enum RawLookup {
+    /// The twin.
+    Found(TwinText),
+    /// The hub said that there is none.
+    Absent(TwinId),
+}
+
+/// A twin as the hub answered it.
+pub struct TwinText {
+    id: TwinId,
+    answer: Answer,
+}
+
+impl TwinText {
+    /// Finds the members of the twin that was asked for. Nothing says only that it is to be read whole.
+    pub fn raw(&self) -> Option<RawTwin<'_>> {
+        let twin = RawTwin::find(std::str::from_utf8(self.answer.body()).ok()?)?;
+        let module = self.id.module.as_ref().map(ModuleId::as_str);
+        (twin.device == self.id.device.as_str() && twin.module == module).then_some(twin)
+    }
+
+    /// Reads it whole.
+    pub fn read(&self) -> Result<Lookup, Error> {
+        Ok(Lookup::Found(Box::new(twin(&self.answer, &self.id)?)))
+    }
+}
+
+impl HubClient {
+    /// Reads a twin as [`HubClient::get_twin`] does, and leaves it as it came.
+    pub async fn get_twin_text(&self, id: TwinId) -> Result<RawLookup, Error> {
+        match self.transport().read(&Call::new("GET", twin_path(&id))).await {
+            Ok(answer) => Ok(RawLookup::Found(TwinText { id, answer })),
+            Err(error) if says_absent(&error) => Ok(RawLookup::Absent(id)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// One page of twins, not taken apart yet.
+pub struct PageText {
+    pub(super) answer: Answer,
+    pub(super) number: usize,
+}
+
+impl PageText {
+    /// Returns the rows, each the text of a JSON object.
+    pub fn rows(&self) -> Result<Vec<&str>, Error> {
+        let Ok(rows) = serde_json::from_slice::<Vec<&RawValue>>(self.answer.body()) else {
+            // The whole read knows what is wrong.
+            self.answer.json()?;
+            return Err(self.nonsense("it is not a list of rows"));
+        };
+        if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
+            return Err(self.nonsense(format!("row {} is not an object", index + 1)));
+        }
+        Ok(rows.into_iter().map(RawValue::get).collect())
+    }
+
+    /// Reads one of the rows whole.
+    pub fn twin(&self, row: &str) -> Result<Twin, Error> {
+        let value = serde_json::from_str(row).map_err(|error| self.nonsense(error))?;
+        decode_twin(value).map_err(|error| self.nonsense(error))
+    }
+
+    fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
+        self.answer.nonsense(format!("page {} of the query: {problem}", self.number))
+    }
+}
+
+/// Pages of which the next can be asked for while one is looked at. Dropped, it asks no more.
+pub struct PagesAhead {
+    /// Not while they are asked.
+    pages: Option<Pages>,
+    asking: JoinSet<(Pages, Result<Option<PageText>, Error>)>,
+}
+
+impl PagesAhead {
+    /// Asks nothing yet.
+    pub fn new(pages: Pages) -> Self {
+        Self { pages: Some(pages), asking: JoinSet::new() }
+    }
+
+    /// Starts to ask for the next page.
+    pub fn ask(&mut self) {
+        if let Some(mut pages) = self.pages.take() {
+            self.asking.spawn(async move {
+                let page = pages.next_text().await;
+                (pages, page)
+            });
+        }
+    }
+
+    /// Returns the next page, asked for now if it was not before; nothing after the last one.
+    pub async fn next(&mut self) -> Result<Option<PageText>, Error> {
+        self.ask();
+        match self.asking.join_next().await.expect("it is asked for on the line above") {
+            Ok((pages, page)) => {
+                self.pages = Some(pages);
+                page
+            }
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
