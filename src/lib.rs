@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod plan;
 
 pub mod client;
+pub mod comment;
 pub mod survey;
 pub mod verify;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::device::report::Property;
 use crate::hub::Tier;
@@ -78,6 +79,10 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Print what the manifests come to, twin by twin, without a hub
     Render(RenderArgs),
+    /// Show a plan in a comment of its pull request, and keep that comment up to date
+    ///
+    /// Looks for the comment that begins with the same line, writes over it, or makes one. Works on GitHub, Azure DevOps and GitLab.
+    Comment(CommentArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),

@@ -160,7 +160,8 @@ pub fn write_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(16, usize::from)
 }
 
-fn proxy(context: &Context) -> Option<ProxySettings> {
+/// The way out of this network, as the environment names it.
+pub fn proxy(context: &Context) -> Option<ProxySettings> {
     let find = |names: &[&str]| names.iter().find_map(|name| context.variable(name));
     let url = find(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])?;
     Some(ProxySettings { url: Secret::new(url), except: find(&["NO_PROXY", "no_proxy"]) })

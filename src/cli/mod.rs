@@ -6,6 +6,7 @@
 mod apply;
 pub mod args;
 mod check;
+mod comment;
 pub mod connect;
 pub mod context;
 mod device;
@@ -87,6 +88,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Validate(args) => validate::validate(context, args),
         Command::Render(args) => validate::render(context, args),
         Command::Query(args) => query::query(context, args).await,
+        Command::Comment(args) => comment::comment(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,
     }

@@ -2,6 +2,7 @@
 
 mod azurite;
 mod bad_input;
+mod comment;
 mod configurations;
 mod device_run;
 mod docs;
