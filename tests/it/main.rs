@@ -18,5 +18,7 @@ mod python_device;
 mod python_entra;
 mod python_registry;
 mod race;
+#[cfg(unix)]
+mod recipes;
 mod story;
 mod support;
