@@ -20,5 +20,7 @@ mod python_registry;
 mod race;
 #[cfg(unix)]
 mod recipes;
+#[cfg(unix)]
+mod sessions;
 mod story;
 mod support;
