@@ -22,6 +22,7 @@ pub mod import;
 pub mod inspect;
 
 pub mod client;
+pub mod comment;
 pub mod doctor;
 pub mod planning;
 pub mod selection;

@@ -17,6 +17,7 @@ pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};
 pub use shell::{CompletionsArgs, ManArgs};
 
+use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::device::report::Property;
 use crate::digest::DigestPrefix;
@@ -122,6 +123,10 @@ pub enum Command {
     /// answers take, one after the other; each is ok, a warning or a failure with what to do next. Nothing on the hub is changed,
     /// and no secret is printed. Exits 1 when something fails.
     Doctor(DoctorArgs),
+    /// Show a plan in a comment of its pull request, and keep that comment up to date
+    ///
+    /// Looks for the comment that begins with the same line, writes over it, or makes one. Works on GitHub, Azure DevOps and GitLab.
+    Comment(CommentArgs),
     /// Run the embedded hub, and look after its devices
     #[command(subcommand)]
     Hub(HubCommand),

@@ -6,6 +6,7 @@
 mod apply;
 pub mod args;
 mod check;
+mod comment;
 pub mod connect;
 pub mod context;
 mod device;
@@ -103,6 +104,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Completions(args) => shell::completions(context, args),
         Command::Man(args) => shell::man(context, args),
         Command::Query(args) => query::query(context, args).await,
+        Command::Comment(args) => comment::comment(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,
     }

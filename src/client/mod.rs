@@ -80,6 +80,15 @@ pub struct ProxySettings {
     pub except: Option<String>,
 }
 
+impl ProxySettings {
+    /// Makes what the HTTP client takes.
+    pub(crate) fn for_https(&self) -> Result<reqwest::Proxy, SetupError> {
+        let except = self.except.as_deref().and_then(reqwest::NoProxy::from_string);
+        let proxy = reqwest::Proxy::https(self.url.expose()).map_err(|_| SetupError::Proxy)?;
+        Ok(proxy.no_proxy(except))
+    }
+}
+
 impl ClientOptions {
     /// Returns what suits most: the system's authorities, no proxy, 32 connections, 100 seconds an attempt.
     pub fn new(connection: ConnectionString, clock: Clock) -> Self {
@@ -170,9 +179,7 @@ impl HubClient {
         let proxy = proxy.filter(|_| !is_loopback(&host));
         let through_proxy = proxy.is_some();
         if let Some(proxy) = proxy {
-            let except = proxy.except.as_deref().and_then(reqwest::NoProxy::from_string);
-            let proxy = reqwest::Proxy::https(proxy.url.expose()).map_err(|_| SetupError::Proxy)?;
-            http = http.proxy(proxy.no_proxy(except));
+            http = http.proxy(proxy.for_https()?);
         }
         if let Some(address) = address {
             http = http.resolve(host.name(), address);

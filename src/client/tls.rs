@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::SetupError;
 
 /// Makes the TLS side of the client, for HTTP.
-pub(super) fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
+pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
     let mut config = trust(ca_pem)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)

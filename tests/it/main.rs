@@ -3,6 +3,7 @@
 mod against;
 mod azurite;
 mod bad_input;
+mod comment;
 mod configurations;
 mod device_run;
 mod docs;
@@ -27,7 +28,11 @@ mod python_device;
 mod python_entra;
 mod python_registry;
 mod race;
+#[cfg(unix)]
+mod recipes;
 mod sensitive;
+#[cfg(unix)]
+mod sessions;
 mod shell;
 mod story;
 mod support;

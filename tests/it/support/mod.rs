@@ -1,5 +1,6 @@
 //! What tests of the binary stand on: a folder of their own, a scrubbed environment, a hub of their own.
 
+pub(crate) mod code_host;
 pub(crate) mod device;
 pub(crate) mod hub;
 mod node;
