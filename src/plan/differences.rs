@@ -160,16 +160,19 @@ impl Finding<'_> {
         self.change(&leaf.path, verdict, live, leaf.value.as_ref(), Some(&leaf.origin));
     }
 
+    /// Says whether a value is declared under a path.
+    fn becomes_object(&self, path: &TwinPath) -> bool {
+        self.declared.leaves.iter().any(|leaf| leaf.value.is_some() && path.covers(&leaf.path))
+    }
+
     /// Finds what nobody declares under an exact path. What this fleet owns there is found as such.
     fn exact(&mut self, exact: &PolicyPath) {
-        let becomes_object =
-            |path: &TwinPath| self.declared.leaves.iter().any(|leaf| leaf.value.is_some() && path.covers(&leaf.path));
         let strangers: Vec<TwinPath> = self
             .live
             .leaves_within(&exact.path)
             .into_iter()
             .filter(|path| self.goes_as_undeclared(path) && self.applied(path).is_none())
-            .filter(|path| !self.found.contains_key(path) && !becomes_object(path))
+            .filter(|path| !self.found.contains_key(path) && !self.becomes_object(path))
             .collect();
         for path in strangers {
             self.may_be_written(&path, &exact.origin);
@@ -187,8 +190,8 @@ impl Finding<'_> {
             let live = self.live.leaf(path);
             let Some(verdict) = verdict(Some(hash), Wanted::Undeclared, live) else { continue };
             if let Some(origin) = self.released(path).map(|released| released.origin.clone()) {
-                if self.found.contains_key(path) {
-                    // A scalar that gives way to what is declared under it cannot stay, released or not.
+                if self.becomes_object(path) {
+                    // What gives way to a value that is declared under it cannot stay, released or not.
                     continue;
                 }
                 self.change(path, Verdict::Released, live, live, Some(&origin));

@@ -127,7 +127,10 @@ impl TwinPlan {
     pub fn is_sent(&self) -> bool {
         self.conflicts.is_empty()
             && match self.action {
-                Action::Update | Action::Release => !self.patch.is_empty(),
+                // In a plan that was read from a file there may be nothing but what is withheld.
+                Action::Update | Action::Release => {
+                    !self.patch.is_empty() || self.changes.iter().any(Change::lacks_value)
+                }
                 Action::Register => true,
                 Action::Missing | Action::Skip => false,
             }

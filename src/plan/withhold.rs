@@ -203,7 +203,12 @@ pub(super) fn fill<E>(
             (after_was_unknown, &change.after, &mut decision.patch),
         ] {
             if let Some(value) = side.as_ref().filter(|value| was_unknown && !value.is_null()) {
-                patch.set(&change.path, value.clone());
+                let path = &change.path;
+                // An empty object may be what is left of one out of which something goes.
+                let stays = value.is_object() && path.find(patch.section(path.section())).is_some_and(Value::is_object);
+                if !stays {
+                    patch.set(path, value.clone());
+                }
             }
         }
     }

@@ -141,7 +141,7 @@ fn check_shape(twin: &TwinPlan) -> Check {
         });
     }
     match twin.action {
-        Action::Update | Action::Release => ensure(!twin.patch.is_empty(), || "it has an empty patch".to_owned()),
+        Action::Update | Action::Release => ensure(twin.is_sent(), || "it has an empty patch".to_owned()),
         Action::Missing | Action::Skip => ensure(is_bare, || "it is said not to be there, and is changed".to_owned()),
         Action::Register => {
             ensure(twin.changes.iter().all(|change| change.before.is_none()) && twin.taken.is_empty(), || {

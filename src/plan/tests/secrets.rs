@@ -154,6 +154,20 @@ fn a_plan_from_a_file_needs_the_manifest() {
 }
 
 #[test]
+fn a_file_whose_patch_is_all_withheld_is_still_one() {
+    let declared = json!({"desired": {"psk": MARK}});
+    let mut live = owning(declared.clone(), json!({"desired": {"psk": "drifted"}}));
+    live.tags.0["twinctl"]["redmond"]["rev"] = json!("r1");
+    let secretive = policy(&[], &[], &[], &["desired.psk"]);
+    let plan = plan_under(&secretive, declared, &live, false);
+    assert!(plan.twins[0].shown_patch().is_empty() && plan.twins[0].is_sent());
+    let back = read(&write(&plan, "0.1.0")).expect("a plan");
+    assert!(back.twins[0].is_sent());
+    assert_eq!(back.review_digest(), plan.review_digest());
+    assert_eq!(back.summary(), plan.summary());
+}
+
+#[test]
 fn conflicts_do_not_show_them() {
     use crate::apply::ApplyReport;
     use crate::render::{report, style::Palette};
