@@ -13,6 +13,8 @@ mod kill;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;
+#[cfg(target_os = "linux")]
+mod node_identities;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -14,12 +14,12 @@ use crate::azurite::Azurite;
 use crate::python_device::{KEY, NO_443, address_for, by_key, step};
 use crate::support::{Hub, Sandbox, not_run, packages_of, scrub};
 
-fn here() -> &'static Path {
+pub(crate) fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node"))
 }
 
 /// Returns the folder of packages that has what the lock file says, made at the first call; none where there is no Node.
-fn packages() -> Option<&'static Path> {
+pub(crate) fn packages() -> Option<&'static Path> {
     static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
     PACKAGES.get_or_init(|| packages_of(here(), "node-sdks")).as_deref()
 }
