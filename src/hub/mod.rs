@@ -134,6 +134,7 @@
 //! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
 //! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
 //!   only operations that are charged are refused.
+//! - Jobs and configurations write to twins as fast as they can, and are not charged for it; the notifications are.
 //! - A hub of the tier F1 has 10 configurations at most, as the newer of two versions of the documentation says.
 //! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
 //! - A device's twin request that is throttled is 429 with `ThrottlingException`; telemetry that would wait too long ends the
