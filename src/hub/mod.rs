@@ -81,7 +81,7 @@
 //! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
-//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1.
+//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, and a throttle, which is code 3.
 //! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that this
 //!   one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
 //! - A device's key does not connect its modules. Certificates count by their thumbprints, not by an authority.
@@ -134,9 +134,10 @@
 //! - Import and export jobs are throttled as jobs are, digital twins as twins, purges and statistics as the registry.
 //! - The quota counts from the hub's start, by the UTC day. What was done is charged, what was refused is not. When it is used up,
 //!   only operations that are charged are refused.
+//! - Jobs and configurations write to twins as fast as they can, and are not charged for it; the notifications are.
 //! - A hub of the tier F1 has 10 configurations at most, as the newer of two versions of the documentation says.
 //! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
-//! - A device's CONNECT that is throttled is code 3, a twin request 429 with `ThrottlingException`; telemetry ends the
+//! - A device's twin request that is throttled is 429 with `ThrottlingException`; telemetry that would wait too long ends the
 //!   connection. Each client's requests are done in their order, so one that waits holds up the next, but no ping.
 //! - Devices are charged the properties that a twin request answers with, the patch that they report, each notification that
 //!   is written to them, and a message's payload and properties. They connect and are notified when the quota is used up, too;

@@ -22,6 +22,8 @@ mod messages;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;
+#[cfg(target_os = "linux")]
+mod node_identities;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -14,7 +14,7 @@ use crate::azurite::Azurite;
 use crate::python_device::{KEY, NO_443, address_for, by_key, step};
 use crate::support::{Hub, Sandbox, not_run, packages_of, scrub};
 
-fn here() -> &'static Path {
+pub(crate) fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node"))
 }
 

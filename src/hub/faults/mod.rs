@@ -19,8 +19,9 @@
 //! - *methods*: one, or several with commas between, or `*` for all. `MQTT` is whatever a device or module asks for.
 //! - *path*: `*` for any, or one that begins with `/`, in which `*` stands for any characters of one segment and `**` for any
 //!   at all. It is compared with the request's path with its escapes resolved and without a slash at its end. What is asked for
-//!   over MQTT has the path `/devices/ID/WHAT`, of a module `/devices/ID/modules/ID/WHAT`, with one of [`MQTT_ROUTES`] for
-//!   `WHAT`; that alone, without a slash before it, is the path of everybody's.
+//!   over MQTT has the path `/devices/ID/WHAT`, of a module `/devices/ID/modules/ID/WHAT`, where
+//!   `WHAT` is `connect`, `twin/get`, `twin/patch`, `telemetry`, `method` (the answer to one), `subscribe` or `unsubscribe`; that
+//!   alone, without a slash before it, is the path of everybody's.
 //! - *what*: a status from 400 to 599 in place of doing what was asked; `reset-before` and `reset-after`, the connection breaks
 //!   (HTTP/2: the stream) before or after it is done; `slow TIME` or `slow TIME..TIME`; `half`, it is done and half of the
 //!   answer comes; `garbage`, it is done and the answer's body is nonsense; `no-answer`, it is done and nothing comes. What

@@ -53,7 +53,7 @@ impl Front {
             Ok(login) => login,
             Err(_denied) => return self.refuse(sink, ConnectReturnCode::NotAuthorized).await,
         };
-        // Later than any connection lasts, where there is no end.
+        // None where the proof has no end.
         let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
         let (turn, fate) = self.gate.connect(&login.id, self.live.now());
         sleep_until(turn).await;

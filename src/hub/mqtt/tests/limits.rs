@@ -134,14 +134,13 @@ async fn one_quota_for_both_sides() {
     let hub = hub_of(Tier::F1).await;
     let mut device = Client::login(&hub, "d").await;
     device.subscribe(&[DESIRED]).await;
-    // One for the request, two for the notification, by their bytes.
     let text = "x".repeat(500);
     for turn in 0..20 {
         let patch = json!({"properties": {"desired": {"a": text, "turn": turn}}});
         assert_eq!(hub.ask("PATCH", "/twins/d", &[], Some(patch)).await.status, 200);
         device.publication().await;
     }
-    // Twice 20, and twenty and a bit of 32 KB for the notifications.
+    // Each has more than 512 bytes, and so has the notification that it brings about.
     let mut used = 20 * 2 + 20 * 2;
     device.report(json!({"b": "y".repeat(600)})).await;
     used += 2;
