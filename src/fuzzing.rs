@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::hub::FaultSpec;
-pub use crate::hub::fuzzing::{http, mqtt, store};
+pub use crate::hub::fuzzing::{amqp, http, mqtt, store};
 use crate::plan::file::{self, PlanFileError};
 use crate::query::{self, Collection, QueryError};
 use crate::render;
@@ -21,7 +21,8 @@ use crate::wire::sas::{self, Key, Token};
 pub type Target = fn(&[u8]);
 
 /// All targets, by the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
+    ("amqp", amqp),
     ("connection_string", connection_string),
     ("faults", faults),
     ("http", http),

@@ -8,9 +8,11 @@ use rumqttc::mqttbytes::v4::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::session::{Session, Step};
+use super::event::Event;
+use super::session::{Session, Step, payload_of};
 use super::transport::{self, Link};
 use super::{Device, Error, Options, Watcher, pause};
+use crate::wire::messages::MessageProperties;
 use crate::wire::sas;
 use crate::wire::topics::{FromHub, Subscription};
 
@@ -20,9 +22,13 @@ const KEEP_ALIVE: u16 = 60;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// The version that newer SDKs name in CONNECT.
 const API_VERSION: &str = "2021-04-12";
-/// What is subscribed to. The hub sends these at QoS 0, whatever is asked for.
-const SUBSCRIPTIONS: [Subscription; 3] =
-    [Subscription::TwinResponses, Subscription::DesiredPatches, Subscription::Methods];
+/// What is subscribed to, as SDKs do: the hub sends messages at QoS 1 to whoever asks for that, and the rest at QoS 0.
+const SUBSCRIPTIONS: [(Subscription, QoS); 4] = [
+    (Subscription::TwinResponses, QoS::AtMostOnce),
+    (Subscription::DesiredPatches, QoS::AtMostOnce),
+    (Subscription::Methods, QoS::AtMostOnce),
+    (Subscription::CloudToDevice, QoS::AtLeastOnce),
+];
 
 /// How a connection ended that was not lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +113,15 @@ pub(super) async fn converse(
     let mut again: Option<Instant> = None;
     let mut failures = 0;
 
-    let filters = SUBSCRIPTIONS.iter().filter_map(|kind| kind.filter(&device.id));
-    let mut subscribe = Subscribe::new_many(filters.map(|filter| SubscribeFilter::new(filter, QoS::AtMostOnce)));
+    // A module has no messages of its own.
+    let filters =
+        SUBSCRIPTIONS.iter().filter_map(|(kind, qos)| Some(SubscribeFilter::new(kind.filter(&device.id)?, *qos)));
+    let mut subscribe = Subscribe::new_many(filters);
     subscribe.pkid = 1;
     link.write([Packet::Subscribe(subscribe)]).await?;
 
     loop {
+        let mut taken = None;
         let steps = tokio::select! {
             packet = link.read() => {
                 heard = Instant::now();
@@ -125,9 +134,7 @@ pub(super) async fn converse(
                         session.subscribed()
                     }
                     Packet::Publish(publish) => {
-                        if publish.qos == QoS::AtLeastOnce {
-                            link.write([Packet::PubAck(PubAck::new(publish.pkid))]).await?;
-                        }
+                        taken = (publish.qos == QoS::AtLeastOnce).then_some(publish.pkid);
                         match FromHub::parse(&publish.topic) {
                             Some(topic) => {
                                 if let FromHub::TwinResponse { status: ..=299, .. } = topic {
@@ -135,7 +142,7 @@ pub(super) async fn converse(
                                 }
                                 session.received(topic, &publish.payload)
                             }
-                            None => Vec::new(),
+                            None => message(device, &publish).into_iter().collect(),
                         }
                     }
                     _ => Vec::new(),
@@ -173,6 +180,10 @@ pub(super) async fn converse(
                 }
             }
         }
+        // What is told of has been received, and not before.
+        if let Some(pkid) = taken {
+            link.write([Packet::PubAck(PubAck::new(pkid))]).await?;
+        }
         if is_subscribed && asked != session.waiting_for() {
             asked = session.waiting_for();
             due = asked.map(|_| Instant::now() + options.answer_timeout);
@@ -184,6 +195,12 @@ pub(super) async fn converse(
             };
         }
     }
+}
+
+/// Reads a message from the cloud; nothing when it is none for this device.
+fn message(device: &Device, publish: &Publish) -> Option<Step> {
+    let properties = MessageProperties::parse(&publish.topic, &device.id.device)?;
+    Some(Step::Tell(Event::Message { properties: Box::new(properties), payload: payload_of(&publish.payload) }))
 }
 
 /// Waits until then; for ever when there is no such time.

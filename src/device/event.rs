@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Error;
 use crate::twin::Object;
+use crate::wire::messages::MessageProperties;
 
 /// Something that happened to one device.
 #[derive(Debug)]
@@ -54,6 +55,13 @@ pub enum Event {
         /// Which.
         name: String,
         /// With what: JSON, or else a text.
+        payload: Value,
+    },
+    /// A message from the cloud came. It is acknowledged once this is told.
+    Message {
+        /// What it carries beside its payload.
+        properties: Box<MessageProperties>,
+        /// JSON, or else a text.
         payload: Value,
     },
     /// It has done all there is to do, or was told to stop.

@@ -143,12 +143,7 @@ impl Session {
             FromHub::MethodCall { name, rid } => {
                 let topic = FromDevice::MethodResult { status: 200, rid };
                 steps.push(Step::Say { topic, payload: Bytes::copy_from_slice(payload) });
-                let payload = match payload {
-                    [] => Value::Null,
-                    bytes => serde_json::from_slice(bytes)
-                        .unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into()),
-                };
-                steps.push(Step::Tell(Event::Method { name, payload }));
+                steps.push(Step::Tell(Event::Method { name, payload: payload_of(payload) }));
             }
         }
         steps.extend(self.next());
@@ -265,6 +260,14 @@ impl Session {
         merge(&mut desired.properties, &patch);
         overlay(&mut self.removed, &removals(&patch));
         steps.push(Step::Tell(Event::Patch { patch, version }));
+    }
+}
+
+/// Reads what the hub hands on: JSON, or else a text.
+pub(super) fn payload_of(payload: &[u8]) -> Value {
+    match payload {
+        [] => Value::Null,
+        bytes => serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into()),
     }
 }
 

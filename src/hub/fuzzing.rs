@@ -17,20 +17,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::access::{Access, Policies};
-use super::amqp;
+use super::amqp as amqp_side;
 use super::command::{Change, Command, Entropy, Record, Refusal, Reply, TwinWrite};
 use super::configurations::ConfigurationCommand;
 use super::faults::FaultSpec;
 use super::jobs::JobCommand;
 use super::live::Live;
-use super::messages::MessageCommand;
+use super::messages::{MessageBody, MessageCommand};
 use super::mqtt::{Front, transport};
 use super::service::web_socket::Fronts;
 use super::service::{Misbehaviour, Service};
 use super::state::Hub;
 use super::store::{Committer, Table, encode};
-use crate::twin::IfMatch;
+use crate::twin::{DeviceId, IfMatch};
 use crate::wire::error::ERROR_CODE_HEADER;
+use crate::wire::messages::MessageProperties;
 use crate::wire::sas::{self, Key};
 use crate::wire::twins::TwinBody;
 use crate::wire::{API_VERSION, ErrorCode};
@@ -68,7 +69,7 @@ struct Whole {
     live: Arc<Live>,
     service: Service,
     front: Front,
-    amqp: amqp::Front,
+    amqp: amqp_side::Front,
     changes: mpsc::Receiver<Change>,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
@@ -87,7 +88,7 @@ impl Whole {
         let (stop, stopping) = watch::channel(false);
         let alive = tokio::sync::mpsc::channel(1).0;
         let front = Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone());
-        let amqp = amqp::Front::new(live.clone(), access.clone(), stopping, alive);
+        let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
         let fronts = Fronts { mqtt: front.clone(), amqp: amqp.clone() };
         let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
         let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Vec::new());
@@ -156,6 +157,80 @@ pub fn mqtt(input: &[u8]) {
         connection(&whole, &sent, true).await;
     });
     whole.restarts(disk);
+}
+
+/// One connection of a service's, whatever is sent over it, while there is feedback to be had: it ends with its client, what the
+/// client gets is frames, and what it sent to devices is on disk. The first byte says whether the client has opened a session by
+/// a token before the rest is sent.
+pub fn amqp(input: &[u8]) {
+    let Some((options, sent)) = input.split_first() else { return };
+    let (hub, disk) = fleet();
+    let whole = Whole::new(hub);
+    runtime().block_on(async {
+        let device: DeviceId = "a".parse().expect("an id");
+        let others = vec![("iothub-ack".to_owned(), Some("full".to_owned()))];
+        let properties = MessageProperties { others, ..MessageProperties::default() };
+        let message = Box::new(MessageBody { properties, ..MessageBody::default() });
+        for command in [
+            MessageCommand::Send { to: device.clone().into(), message },
+            MessageCommand::Purge { device: device.clone() },
+        ] {
+            whole.live.handle(Command::Message(command)).await.expect("there is room");
+        }
+        let mut all = if options & 1 == 0 { session() } else { Vec::new() };
+        all.extend_from_slice(sent);
+        let (client, server) = tokio::io::duplex(1 << 20);
+        let (source, sink) = transport::stream(server);
+        let (mut read, mut write) = tokio::io::split(client);
+        let speak = async {
+            let _ = write.write_all(&all).await;
+            turns(8).await;
+            let _ = write.shutdown().await;
+        };
+        let listen = async {
+            let mut got = Vec::new();
+            let _ = read.read_to_end(&mut got).await;
+            got
+        };
+        let served = whole.amqp.clone().serve(source, sink);
+        let both = async { tokio::join!(served, speak, listen) };
+        let ((), (), got) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it ends with its client");
+        let mut got = got.as_slice();
+        while !got.is_empty() {
+            let size = match got {
+                [b'A', b'M', b'Q', b'P', ..] => 8,
+                [a, b, c, d, 2, 0 | 1, _, _, ..] => u32::from_be_bytes([*a, *b, *c, *d]) as usize,
+                _ => panic!("what the hub sends is frames: {got:x?}"),
+            };
+            assert!((8..=65_536).contains(&size), "a frame of {size} bytes");
+            got = got.get(size..).expect("what the hub sends is whole");
+        }
+    });
+    whole.restarts(disk);
+}
+
+/// How a service begins: SASL with a token as its password, a connection, a session.
+fn session() -> Vec<u8> {
+    fn frame(kind: u8, code: u8, fields: &[&[u8]]) -> Vec<u8> {
+        let fields_bytes = fields.concat();
+        let length = u32::try_from(fields_bytes.len() + 4).expect("short").to_be_bytes();
+        let count = u32::try_from(fields.len()).expect("few").to_be_bytes();
+        let body = [&[0, 0x53, code, 0xd0][..], &length, &count, &fields_bytes].concat();
+        let size = u32::try_from(body.len() + 8).expect("short").to_be_bytes();
+        [&size[..], &[2, kind, 0, 0], &body].concat()
+    }
+    let token = sas::sign(HOST, &key(), 4_000_000_000, Some("service"));
+    let password = format!("\0service\0{}", token.expose());
+    let length = u32::try_from(password.len()).expect("short").to_be_bytes();
+    let response = [&[0xb0][..], &length, password.as_bytes()].concat();
+    [
+        b"AMQP\x03\x01\x00\x00".to_vec(),
+        frame(1, 0x41, &[b"\xa3\x05PLAIN", &response]),
+        b"AMQP\x00\x01\x00\x00".to_vec(),
+        frame(0, 0x10, &[b"\xa1\x04fuzz"]),
+        frame(0, 0x11, &[b"\x40", b"\x43", b"\x52\x7f", b"\x52\x7f"]),
+    ]
+    .concat()
 }
 
 /// A SUBSCRIBE to the desired patches and to methods.

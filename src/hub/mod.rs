@@ -1,9 +1,9 @@
-//! The embedded hub: IoT Hub's service API and its devices' MQTT over a durable store, for tests, demonstrations and work
+//! The embedded hub: IoT Hub's service API, its devices' MQTT and its messages to devices over a durable store, for tests, demonstrations and work
 //! without a cloud.
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
 //! strict as the real one. Read [`state::Hub`] first, a pure machine from [`command::Command`]s to answers; then
-//! [`server::start`], which puts HTTPS and MQTT before it and a disk behind it. [`offline::OfflineHub`] is the same machine
+//! [`server::start`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`offline::OfflineHub`] is the same machine
 //! without a listener.
 //!
 //! A write is answered when it is on disk, and a read when what it shows is: a crash takes back nothing that anybody has seen.
@@ -98,11 +98,38 @@
 //! - A client that sends no CONNECT for 20 seconds is cut, as is one that does not take what is written to it for 30 seconds
 //!   or has more than 4 MiB waiting.
 //! - Keep alive 0 is the longest that there is, 1,767 seconds.
-//! - A will must name the device's own telemetry, or CONNECT is refused. Telemetry and wills go nowhere, and no message
-//!   waits for a device: purging answers 0, and needs ServiceConnect.
+//! - A will must name the device's own telemetry, or CONNECT is refused. Telemetry and wills go nowhere.
 //! - A method's name has 1 to 100 bytes and nothing that means something in a topic. Without an answer in time, or when the
 //!   connection ends before it, the call is `GatewayTimeout`. An answer that is not JSON is passed on as a text.
 //! - `modelId` is not taken from the user name.
+//!
+//! Messages to devices:
+//! - What waits for a device is given to it when it subscribes, what came before the subscription included. A connection has 16
+//!   messages in its hands at a time.
+//! - A message that is not acknowledged for a minute is sent again over the same connection, marked as a duplicate; over another
+//!   one it comes again at once. The delivery count counts what is abandoned, which MQTT cannot do, and so it ends no message.
+//! - A subscription at QoS 0 gets messages at QoS 0, which count as completed when they are sent.
+//! - A disabled device's queue takes messages. Messages to modules are `amqp:not-implemented`.
+//! - An expiry more than two days ahead counts as two days; a message whose time is over when it comes is taken, and expires.
+//! - A message's size is its payload's with the names and values of its properties. More than 64 KB, or properties that make a
+//!   topic of more than 65,535 bytes, are `MessageTooLarge`.
+//! - `iothub-ack` may be in any case; another value than the four, and a property whose name begins with `$.`, are
+//!   `ArgumentInvalid`. Values that are no texts are written as ones: numbers in decimal, times in milliseconds since 1970, null as
+//!   the name alone.
+//! - Topics begin with `$.mid`, then `$.to`; `$.exp` is there when the sender gave an expiry.
+//! - `cloudToDeviceMessageCount` counts messages under way as well, and moves neither etag nor version. Purging needs
+//!   ServiceConnect.
+//! - Purged messages are told to those who asked for negative feedback. Feedback about a message without an id has no
+//!   `originalMessageId`. When none was sent for 15 seconds it is sent at once. What a receiver releases or modifies is abandoned;
+//!   what it has when it goes waits again.
+//! - The text of an AMQP error begins as a refusal's over HTTPS does, with `ErrorCode:`. A full queue is
+//!   `amqp:resource-limit-exceeded`, no such device `amqp:not-found`, an argument `com.microsoft:argument-error`.
+//! - Links to other nodes are refused with `amqp:not-implemented`, and those that the token does not open with
+//!   `amqp:unauthorized-access`. A message of more than 256 KiB costs its link.
+//! - AMQP may begin with SASL (MSSBCBS, PLAIN, ANONYMOUS) or without it. The user's name of PLAIN is passed over: the token names
+//!   its policy.
+//! - A client that brings no token for 20 seconds is cut, as is one that is silent for eight minutes or whose token is over.
+//! - What services do over AMQP is neither throttled nor charged, and no fault happens to it.
 //!
 //! Queries:
 //! - A query that is wrong is `ArgumentInvalid` with the service's bare word `BadRequest`, and after it what is wrong, which the

@@ -9,6 +9,7 @@ use super::number::{counted, duration, grouped};
 use super::style::Palette;
 use crate::device::{Error, Event};
 use crate::twin::{Object, TwinId};
+use crate::wire::messages::MessageProperties;
 
 /// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events. With `many`
 /// devices, the desired properties that each finds at its start are left out.
@@ -20,6 +21,10 @@ pub fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Optio
         Event::Desired { desired, version } => line("desired", version.to_string(), json(desired)),
         Event::Patch { patch, version } => line("patch", version.to_string(), json(patch)),
         Event::Method { name, payload } => line("method", escape::line(name).into_owned(), escape::json(payload)),
+        Event::Message { properties, payload } => {
+            let name = properties.message_id.as_deref().unwrap_or("-");
+            line("message", escape::line(name).into_owned(), message(properties, payload))
+        }
         Event::Connected
         | Event::Trying { .. }
         | Event::Reported { .. }
@@ -42,7 +47,12 @@ pub fn remark(id: &TwinId, event: &Event) -> Option<String> {
             let message = if message.is_empty() { String::new() } else { format!(": {}", escape::line(message)) };
             Some(format!("the hub answers {status} for the {what} of {id}{message}"))
         }
-        Event::Desired { .. } | Event::Patch { .. } | Event::Method { .. } | Event::Finished | Event::Failed(_) => None,
+        Event::Desired { .. }
+        | Event::Patch { .. }
+        | Event::Method { .. }
+        | Event::Message { .. }
+        | Event::Finished
+        | Event::Failed(_) => None,
     }
 }
 
@@ -55,6 +65,15 @@ pub fn reason(error: &Error) -> String {
         cause = error.source();
     }
     escape::line(&text).into_owned()
+}
+
+/// Writes a message's payload, and after it what its sender gave it of properties.
+fn message(properties: &MessageProperties, payload: &Value) -> String {
+    let others = properties.others.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+    match others.collect::<Object>() {
+        none if none.is_empty() => escape::json(payload),
+        others => format!("{}  {}", escape::json(payload), json(&others)),
+    }
 }
 
 fn json(object: &Object) -> String {
@@ -112,7 +131,7 @@ impl Tally {
             Event::Patch { .. } => self.patches += 1,
             Event::Reported { .. } => self.reported += 1,
             Event::Refused { .. } => self.refused += 1,
-            Event::Desired { .. } | Event::Method { .. } => {}
+            Event::Desired { .. } | Event::Method { .. } | Event::Message { .. } => {}
         }
     }
 
@@ -176,7 +195,16 @@ mod tests {
         let desired = Event::Desired { desired: object(json!({"a": {"b": 1}})), version: 3 };
         let patch = Event::Patch { patch: object(json!({"a\u{1b}": null})), version: 4 };
         let method = Event::Method { name: "re\nboot".to_owned(), payload: json!("\u{202e}x") };
+        let message = |message_id: Option<&str>, others: &[(&str, Option<&str>)]| {
+            let others = others.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
+            let message_id = message_id.map(str::to_owned);
+            let properties = Box::new(MessageProperties { message_id, others, ..MessageProperties::default() });
+            Event::Message { properties, payload: json!({"a": 1}) }
+        };
+        let (plain, full) = (message(None, &[]), message(Some("m\u{7}"), &[("b", Some("\u{202e}")), ("c", None)]));
         for (event, many, expected) in [
+            (&plain, true, Some("press-001  message -  {\"a\":1}")),
+            (&full, true, Some("press-001  message m\\u0007  {\"a\":1}  {\"b\":\"\\u202e\",\"c\":null}")),
             (&desired, false, Some("press-001  desired 3  {\"a\":{\"b\":1}}")),
             (&desired, true, None),
             (&patch, true, Some("press-001  patch 4  {\"a\\u001b\":null}")),

@@ -18,32 +18,32 @@ fn mqtt_port(hub: &Hub) -> String {
 }
 
 /// Registers a device, and returns its connection string as `hub device add` prints it.
-fn register(sandbox: &Sandbox, hub: &Hub, id: &str) -> String {
+pub(crate) fn register(sandbox: &Sandbox, hub: &Hub, id: &str) -> String {
     sandbox.on(hub, ["hub", "device", "add", id]).success().trim().to_owned()
 }
 
 /// The command for a device that is named by its connection string.
-fn device(sandbox: &Sandbox, hub: &Hub, string: &str, more: &[&str]) -> Command {
+pub(crate) fn device(sandbox: &Sandbox, hub: &Hub, string: &str, more: &[&str]) -> Command {
     let mut command = sandbox.command(["device", "run", "--ca-file", hub.ca_file(), "--port", &mqtt_port(hub)]);
     command.args(more).env("IOTHUB_DEVICE_CONNECTION_STRING", string);
     command
 }
 
 /// A device that runs until it is told to stop.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     out: PathBuf,
     err: PathBuf,
 }
 
 impl Running {
-    fn start(sandbox: &Sandbox, mut command: Command) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, mut command: Command) -> Self {
         let (out, err) = (sandbox.path("device.out"), sandbox.path("device.err"));
         command.stdout(File::create(&out).expect("a file")).stderr(File::create(&err).expect("a file"));
         Self { child: command.spawn().expect("it starts"), out, err }
     }
 
-    fn wait_for(&mut self, file: &str, text: &str) {
+    pub(crate) fn wait_for(&mut self, file: &str, text: &str) {
         let path = if file == "out" { &self.out } else { &self.err };
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -58,7 +58,7 @@ impl Running {
     }
 
     /// Sends a signal, and returns how it ended and what it had printed.
-    fn stop(mut self, signal: &str) -> (i32, String) {
+    pub(crate) fn stop(mut self, signal: &str) -> (i32, String) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
         assert!(sent.success());
         let code = self.child.wait().expect("it ends").code().unwrap_or(-1);

@@ -2,11 +2,15 @@
 //!
 //! The services' SDKs connect to port 5671, or 443 over WebSockets, and cannot be told another one.
 
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::device_run::{Running, device, register};
 use crate::node;
 use crate::python_device::{self, KEY, NO_443, address_for, by_key, step};
 use crate::support::{Hub, Sandbox, not_run, scrub};
@@ -126,4 +130,72 @@ fn by_node_over_amqp() {
 #[test]
 fn by_node_over_web_sockets() {
     by_node("amqp-ws");
+}
+
+/// The program that sends so many messages to the device `d`.
+fn sender(sandbox: &Sandbox, hub: &Hub, count: usize, properties: &Value) -> Command {
+    let mut command = Command::new(python_device::python());
+    command.arg(tests("python/send.py")).args(["d", &count.to_string(), &properties.to_string()]);
+    scrub(&mut command, &sandbox.path(""));
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("iothubowner"));
+    command.env("REQUESTS_CA_BUNDLE", hub.ca_file());
+    command
+}
+
+/// A hub at an address of its own, on the ports that SDKs look for.
+fn hub_at(sandbox: &Sandbox, address: Ipv4Addr) -> Hub {
+    Hub::start_at(sandbox, &format!("{address}:0"), &["--amqp", &format!("{address}:5671")])
+}
+
+#[test]
+fn a_simulated_device_prints_them() {
+    let address = address_for(&[5671]).expect("5671 is nobody's privilege");
+    let sandbox = Sandbox::new();
+    let hub = hub_at(&sandbox, address);
+    let string = register(&sandbox, &hub, "d");
+    let mut running = Running::start(&sandbox, device(&sandbox, &hub, &string, &[]));
+    running.wait_for("err", "d is connected");
+    let sent = sender(&sandbox, &hub, 2, &json!({ "messageId": "m-1", "line": "7" })).status().expect("it starts");
+    assert!(sent.success());
+    running.wait_for("out", "{\"n\":1}");
+    let (code, out) = running.stop("-INT");
+    let message = |n: usize| format!("d  message m-1  {{\"n\":{n}}}  {{\"line\":\"7\"}}\n");
+    assert_eq!((code, out), (0, format!("d  desired 1  {{}}\n{}{}", message(0), message(1))));
+    assert_eq!(waiting(&hub), 0, "what was printed is completed");
+}
+
+/// How many messages wait for the device `d`.
+fn waiting(hub: &Hub) -> u64 {
+    let answer = hub.send("GET", "/devices/d", None, None);
+    answer.body["cloudToDeviceMessageCount"].as_u64().expect("a count")
+}
+
+/// Killed, not stopped: what was taken is there.
+#[test]
+fn messages_outlive_their_hub() {
+    let address = address_for(&[5671]).expect("5671 is nobody's privilege");
+    let sandbox = Sandbox::new();
+    let mut hub = hub_at(&sandbox, address);
+    hub.create("d");
+    for kill_after in [1, 7, 20] {
+        let mut sending = sender(&sandbox, &hub, 50, &json!({ "iothub-ack": "full" }));
+        // The SDK prints what it thinks of a hub that dies.
+        let mut child = sending.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        for _ in 0..kill_after {
+            said.next().expect("a message is taken").expect("UTF-8");
+        }
+        hub.kill();
+        // What it says from here on it was told before the kill, for the SDK would try for ever.
+        std::thread::sleep(Duration::from_millis(200));
+        let _ = child.kill();
+        let _ = child.wait();
+        let taken = kill_after + said.count() as u64;
+        hub = hub_at(&sandbox, address);
+        let found = waiting(&hub);
+        // One more may have been taken whose answer was cut off.
+        assert!(found == taken || found == taken + 1, "{found} are there, and {taken} were taken");
+        let purged = hub.send("DELETE", "/devices/d/commands", None, None);
+        assert_eq!(purged.body["totalMessagesPurged"], found);
+    }
 }

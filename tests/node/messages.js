@@ -43,6 +43,17 @@ function read(message) {
   return [message.getData().toString(), messageId, correlationId, contentType, contentEncoding, properties];
 }
 
+// The device's side: what comes, and takes it.
+function listen(client) {
+  const messages = queue();
+  client.on('message', messages.put);
+  return async () => {
+    const message = await messages.next();
+    await client.complete(message);
+    return read(message);
+  };
+}
+
 async function main() {
   const registry = service.Registry.fromConnectionString(process.env.IOTHUB_CONNECTION_STRING);
   const waiting = async () => (await registry.get('node')).responseBody.cloudToDeviceMessageCount;
@@ -61,12 +72,9 @@ async function main() {
     `HostName=${mqtt};DeviceId=node;SharedAccessKey=${symmetricKey.primaryKey}`,
     Mqtt,
   );
-  const messages = queue();
   await back.open();
-  back.on('message', messages.put);
-  let message = await messages.next();
-  show('received', read(message));
-  await back.complete(message);
+  const next = listen(back);
+  show('received', await next());
 
   const second = new Message(JSON.stringify({ speed: 2 }));
   second.messageId = 'm/2';
@@ -75,9 +83,7 @@ async function main() {
   second.contentEncoding = 'utf-8';
   second.properties.add('line', 'a&b=c/d é');
   await client.send('node', second);
-  message = await messages.next();
-  show('with properties', read(message));
-  await back.complete(message);
+  show('with properties', await next());
   await back.close();
 
   const third = new Message('too late');

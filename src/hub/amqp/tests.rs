@@ -163,12 +163,9 @@ impl Client {
     /// Returns the condition with which the hub closes the connection.
     async fn closed(&mut self) -> String {
         loop {
-            match self.next().await.expect("a reason").performative {
-                Some(Performative::Close(close)) => {
-                    assert!(self.next().await.is_none());
-                    return condition(&close.error.expect("a reason"));
-                }
-                Some(_) | None => {}
+            if let Some(Performative::Close(close)) = self.next().await.expect("a reason").performative {
+                assert!(self.next().await.is_none());
+                return condition(&close.error.expect("a reason"));
             }
         }
     }

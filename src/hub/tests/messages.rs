@@ -145,8 +145,7 @@ fn acked(text: &str, ack: &str) -> MessageBody {
 }
 
 fn until(text: &str, at: OffsetDateTime) -> MessageBody {
-    let expires = i64::try_from(at.unix_timestamp() * 1000).expect("a time");
-    MessageBody { expires: Some(expires), ..acked(text, "full") }
+    MessageBody { expires: Some(at.unix_timestamp() * 1000), ..acked(text, "full") }
 }
 
 #[test]

@@ -157,10 +157,6 @@ fn trusting_client(ca_file: &str) -> reqwest::Client {
 }
 
 /// Sends one request, signed with the connection string's key. No answer comes when the hub dies meanwhile.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test has no clock of its own, and the hub's tokens end by the real one"
-)]
 pub(crate) async fn try_request(
     client: &reqwest::Client,
     connection_string: &str,
@@ -188,6 +184,10 @@ pub(crate) async fn try_request(
 }
 
 /// The host of a connection string, and a token by its key that is good for an hour.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no clock of its own, and the hub's tokens end by the real one"
+)]
 fn token(connection_string: &str) -> (String, String) {
     let connection = ConnectionString::parse(connection_string).expect("a connection string");
     let expiry = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() + 3600;
