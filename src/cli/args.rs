@@ -49,7 +49,7 @@ Try it without a cloud account, on a hub inside this program:
 Exit codes:
     0  done, or nothing to do
     1  wrong use, bad input, no hub
-    2  there are changes (plan --detailed-exitcode)
+    2  there are changes (with --detailed-exitcode)
     3  a guard refuses the plan
     4  conflicts: values moved since the plan
     5  some twins failed

@@ -70,7 +70,8 @@ fn query(condition: Option<&str>) -> CliResult<String> {
     };
     let source = Source::new("<--where>", text.as_str());
     match crate::query::compile(&text) {
-        Ok(_) => Ok(text),
+        Ok(bound) if bound.selects_documents() => Ok(text),
+        Ok(_) => Err(CliError::new("--where takes a condition alone, and this is more of a query than that")),
         Err(errors) => Err(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>().into()),
     }
 }

@@ -1,6 +1,6 @@
 //! Why a hub cannot be worked with: what stands between here and there, looked at piece by piece, from the name to a query.
 //!
-//! `network` goes the way that the client goes without it: name, connection, TLS. [`service`] asks the hub through the one client
+//! `network` goes the way that the client goes without it: name, connection, TLS. `service` asks the hub through the one client
 //! there is. Nothing is changed, and each piece is a [`Finding`]: what was found, and what to do next. Read [`examine`] first.
 
 mod network;

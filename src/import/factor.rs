@@ -37,9 +37,9 @@ pub(super) fn factor(leaves: &Leaves, devices: &mut [Device], by: &[TwinPath]) -
     if by.is_empty() {
         for _ in 0..TAGS_MAX {
             let splits = candidates(leaves, devices).into_iter().map(|path| split(leaves, devices, &path, 2));
-            let best = splits
-                .filter(|split| split.saved() > 0)
-                .max_by_key(|split| (split.saved(), std::cmp::Reverse(split.path.clone())));
+            // Among equals the first: paths come sorted, and later ones must save more.
+            let best = splits.map(|split| (split.saved(leaves), split)).filter(|(saved, _)| *saved > 0);
+            let best = best.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, split)| split);
             let Some(best) = best else { break };
             make(devices, best);
         }
@@ -102,14 +102,16 @@ struct Class {
 }
 
 impl Split {
-    /// Counts the lines that groups by this tag save: a leaf is written once and not for each device, but a group has a head and
-    /// its name stands at each device.
-    fn saved(&self) -> i64 {
-        let lines = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    /// Counts the lines that groups by this tag save: a leaf and the objects over it are written once and not for each device, but
+    /// a group has a head and its name stands at each device.
+    fn saved(&self, leaves: &Leaves) -> i64 {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.classes
             .iter()
             .map(|class| {
-                let (members, common) = (lines(class.members.len()), lines(class.common.len()));
+                // Each key, and the section.
+                let lines = |&number: &u32| count(1 + leaves.get(number).0.keys().count());
+                let (members, common) = (count(class.members.len()), class.common.iter().map(lines).sum::<i64>());
                 members.saturating_mul(common) - (common + 1) - members
             })
             .sum()
@@ -192,4 +194,34 @@ fn clean(text: &str) -> String {
         .take(60)
         .collect();
     kept.trim_start_matches(['-', '_', '.']).trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn groups_are_named_after_values() {
+        let long = "x".repeat(200);
+        let mut taken = BTreeSet::new();
+        for (path, value, expected) in [
+            ("tags.place.plant", json!("oslo"), "oslo"),
+            ("tags.city", json!("oslo"), "city-oslo"),
+            ("tags.place.city", json!("oslo"), "city-oslo-2"),
+            ("tags.lamp", json!(true), "lamp-true"),
+            ("tags.floor", json!(-2), "floor-2"),
+            ("tags.floor", json!(1.5), "floor-1.5"),
+            ("tags.plant", json!("Redmond 43"), "Redmond-43"),
+            ("tags.plant", json!("Redmond/43"), "plant-Redmond-43"),
+            ("tags.plant", json!("日本"), "plant"),
+            ("tags.日本", json!("日本"), "group"),
+            ("tags.plant", json!(""), "plant-2"),
+            ("tags.x", json!("../é"), "x"),
+            ("tags.y", json!(long), &long[..60]),
+        ] {
+            assert_eq!(name(&path.parse().expect("a path"), &value, &mut taken), expected, "{path} {value}");
+        }
+    }
 }

@@ -49,6 +49,8 @@ fn what_ails() {
         }
         writeln!(said, "# {what}\n{run}\n").expect("text");
     }
+    let run = examine(&sandbox, Some(&mqtt), &ca);
+    assert!(run.code == 1 && run.stdout.contains("fail  service "), "devices' own port: {run}");
     let json =
         examine(&sandbox, Some(hub.connection_string("service")), &["--ca-file", hub.ca_file(), "--format", "json"]);
     writeln!(said, "# as JSON\n{json}").expect("text");

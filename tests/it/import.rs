@@ -49,6 +49,7 @@ fn a_hub_that_grew_by_hand() {
         (vec!["plan", "oslo.yaml", "--detailed-exitcode"], 0),
         (vec!["import", "--where", "tags.place.plant = 'oslo"], 1),
         (vec!["import", "--where", "tags.place.plant = 'nowhere'"], 0),
+        (vec!["import", "--where", "tags.x = 1 GROUP BY tags.x"], 1),
         (vec!["import", "--by", "desired.interval"], 1),
         (vec!["import", "--fleet", "No"], 1),
     ] {

@@ -12,8 +12,8 @@ Examples:
   twinctl render fleet/ --against origin/main                     # what this branch changes
   twinctl render fleet/ --against origin/main --format markdown   # as a comment on a pull request
 
---against runs `git` and needs the ref's commit here: a shallow clone has to fetch it first. It reads no
-hub and needs no secret, so it serves pull requests from forks.")]
+--against runs `git` and needs the ref's commit here: a shallow clone has to fetch it first. It
+reads no hub and needs no secret, so it serves pull requests from forks.")]
 pub struct RenderArgs {
     /// Which manifests.
     #[command(flatten)]
