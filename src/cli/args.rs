@@ -1,5 +1,6 @@
 //! The command line. Each command's help is written here.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -92,6 +93,36 @@ pub struct ManifestArgs {
     /// Manifests, or folders of them (read recursively: *.yaml, *.yml)
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
+
+    /// What goes over their variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
+}
+
+/// What goes over the manifests' variables.
+#[derive(Args)]
+pub struct VarArgs {
+    /// Set a variable of the manifests; a value is read as YAML would, and stays a text where the variable is one
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
+
+    /// Set variables from a file of YAML or JSON with their names and values; `--var` goes over it
+    #[arg(long = "vars", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub var_files: Vec<PathBuf>,
+}
+
+/// Shows no value: one may be a secret.
+impl fmt::Debug for VarArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.vars.iter().map(|(name, _)| name).collect();
+        f.debug_struct("VarArgs").field("vars", &names).field("var_files", &self.var_files).finish()
+    }
+}
+
+/// Takes `NAME=VALUE` apart.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Which hub, and how patient.
@@ -237,6 +268,10 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub manifest: Vec<PathBuf>,
 
+    /// What goes over the manifests' variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
+
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
@@ -328,6 +363,10 @@ pub struct ValidateArgs {
     /// Which manifests.
     #[command(flatten)]
     pub manifest: ManifestArgs,
+
+    /// Take warnings for errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// The options of `twinctl render`.

@@ -16,7 +16,7 @@ use crate::survey::survey;
 
 /// Plans, shows the plan, and saves it when asked to.
 pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
-    let declarations = manifest::load(context, &args.manifest.paths)?;
+    let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     let connection = connect(context, &args.hub).await?;
     let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &args.manifest.paths);
     let plan = made.await?;

@@ -7,12 +7,16 @@ use serde_json::{Map, Value};
 use super::declaration::{Declaration, Layer, Leaf};
 use super::source::{File, Tables};
 use super::yaml::{Kind, Node};
-use super::{Declarations, Diagnostic, Loaded, Selection, layers, load_texts, resolve_files, yaml};
+use super::{Declarations, Diagnostic, Loaded, Outside, Selection, layers, load_texts, resolve_files, yaml};
 use crate::twin::{Section, TwinId};
 
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let file = File::new("fleet.yaml", text, true);
-    resolve_files(&[file], Tables::Texts(&[]), &|name| (name == "PLANT").then(|| "Redmond43".to_owned()), Vec::new())
+    resolve_files(
+        &[file],
+        &Outside::new(Tables::Texts(&[]), &|name| (name == "PLANT").then(|| "Redmond43".to_owned())),
+        Vec::new(),
+    )
 }
 
 /// Loads a text and looks at whatever comes of it: every label must point into its source.

@@ -29,6 +29,7 @@ mod source;
 mod stack;
 mod syntax;
 mod table;
+mod traps;
 mod validate;
 mod vars;
 mod yaml;
@@ -49,6 +50,7 @@ use interpolate::Interpolation;
 use inventory::Sources;
 use source::{File, Tables};
 use table::Format;
+use vars::Overrides;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
@@ -58,11 +60,23 @@ pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// What to load, and from which environment.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Files, and folders that are read recursively, in order. Several make one fleet.
     pub paths: Vec<PathBuf>,
     /// What `${env.NAME}` stands for.
     pub environment: Arc<Environment>,
+    /// Files of values that go over `vars`, each a mapping of names to values; later ones go over earlier ones.
+    pub var_files: Vec<PathBuf>,
+    /// Single values that go over those. Never shown in a message.
+    pub vars: Vec<(String, String)>,
+}
+
+impl LoadOptions {
+    /// Loads with the manifests' own variables.
+    pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
+        Self { paths, environment, var_files: Vec::new(), vars: Vec::new() }
+    }
 }
 
 /// A fleet, and what is odd about it.
@@ -85,7 +99,14 @@ pub struct Loaded {
 pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
-    resolve_files(&files, Tables::Disk, &*options.environment, found)
+    let var_files = source::read_each(&options.var_files, &mut found);
+    let outside = Outside {
+        tables: Tables::Disk,
+        environment: &*options.environment,
+        var_files: &var_files,
+        vars: &options.vars,
+    };
+    resolve_files(&files, &outside, found)
 }
 
 /// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files. Those whose names end as tables'
@@ -97,13 +118,26 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
 pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
     let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
     let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text, true)).collect();
-    resolve_files(&files, Tables::Texts(texts), environment, Vec::new())
+    resolve_files(&files, &Outside::new(Tables::Texts(texts), environment), Vec::new())
+}
+
+/// What a fleet takes from elsewhere than its manifests.
+struct Outside<'a> {
+    tables: Tables<'a>,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    var_files: &'a [File],
+    vars: &'a [(String, String)],
+}
+
+impl<'a> Outside<'a> {
+    fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { tables, environment, var_files: &[], vars: &[] }
+    }
 }
 
 fn resolve_files(
     files: &[File],
-    tables: Tables<'_>,
-    environment: &dyn Fn(&str) -> Option<String>,
+    &Outside { tables, environment, var_files, vars }: &Outside<'_>,
     mut found: Vec<Diagnostic>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
     // What could not be read at all is missing from the fleet.
@@ -118,7 +152,11 @@ fn resolve_files(
         }
     }
     let bytes = files.iter().map(|file| file.source.text().len()).sum();
-    let vars = vars::collect(&mut documents, environment, &mut found);
+    let mut overrides = Overrides { files: Vec::new(), given: vars };
+    for file in var_files {
+        overrides.files.extend(yaml::parse(file, &mut found).map(|node| (file, node)));
+    }
+    let vars = vars::collect(&mut documents, overrides, environment, &mut found);
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
     for (file, mut document) in documents {
@@ -134,7 +172,10 @@ fn resolve_files(
     let declarations = resolve::resolve(manifests, &sources, complete, &mut found);
     sort(files, &mut found);
     match declarations {
-        Some(declarations) if !found.iter().any(Diagnostic::is_error) => Ok(Loaded { declarations, warnings: found }),
+        Some(declarations) if !found.iter().any(Diagnostic::is_error) => {
+            limit_warnings(&mut found);
+            Ok(Loaded { declarations, warnings: found })
+        }
         _ => {
             limit(&mut found);
             Err(found)
@@ -149,6 +190,9 @@ fn empty(file: &File) -> Diagnostic {
     diagnostic.at(&file.source, Span::new(0, 0), "").help("a manifest starts with `fleet: NAME`")
 }
 
+/// Warnings of one run that are told.
+const WARNINGS_MAX: usize = 100;
+
 /// Puts what was found in the order of the files; what has no place comes first.
 fn sort(files: &[File], found: &mut [Diagnostic]) {
     found.sort_by_cached_key(|diagnostic| {
@@ -159,7 +203,20 @@ fn sort(files: &[File], found: &mut [Diagnostic]) {
     });
 }
 
+fn limit_warnings(found: &mut Vec<Diagnostic>) {
+    let warnings = found.iter().filter(|diagnostic| !diagnostic.is_error()).count();
+    let mut kept = 0;
+    found.retain(|diagnostic| {
+        kept += usize::from(!diagnostic.is_error());
+        diagnostic.is_error() || kept <= WARNINGS_MAX
+    });
+    if let Some(more @ 1..) = warnings.checked_sub(WARNINGS_MAX) {
+        found.push(Diagnostic::warning(format!("{more} more warnings are not shown")));
+    }
+}
+
 fn limit(found: &mut Vec<Diagnostic>) {
+    limit_warnings(found);
     let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if errors <= ERRORS_MAX {
         return;

@@ -151,6 +151,17 @@ pub(super) fn read(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<File> 
     reading.files
 }
 
+/// Reads files that are named one by one.
+pub(super) fn read_each(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<File> {
+    let mut files = Vec::new();
+    for path in paths {
+        let mut reading = Reading { seen: HashSet::new(), files: Vec::new(), found };
+        reading.file(path, &name_of_root(path), true);
+        files.append(&mut reading.files);
+    }
+    files
+}
+
 struct Reading<'a> {
     /// Canonical paths of what was read or entered: symbolic links may lead in circles.
     seen: HashSet<PathBuf>,
