@@ -77,6 +77,10 @@ pub enum Command {
     ///
     /// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
     Validate(ValidateArgs),
+    /// Print the JSON Schema of a manifest, for completion and checks in an editor
+    ///
+    /// Name it in the first line of a manifest: `# yaml-language-server: $schema=fleet.schema.json`
+    Schema,
     /// Print what the manifests come to, twin by twin, without a hub
     Render(RenderArgs),
     /// Run the embedded hub, and look after its devices

@@ -85,6 +85,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Apply(args) => apply::apply(context, args).await,
         Command::Check(args) => check::check(context, args).await,
         Command::Validate(args) => validate::validate(context, args),
+        Command::Schema => validate::schema(context),
         Command::Render(args) => validate::render(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Hub(command) => hub::hub(context, command).await,

@@ -1,4 +1,4 @@
-//! `twinctl validate`, `twinctl render`
+//! `twinctl validate`, `twinctl render`, `twinctl schema`
 
 use std::io::Write;
 
@@ -6,8 +6,9 @@ use super::args::{RenderArgs, RenderFormat, ValidateArgs};
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::render::declarations;
+use crate::manifest::json_schema;
 use crate::render::number::counted;
+use crate::render::{declarations, json};
 
 /// Finds mistakes.
 pub(super) fn validate(context: &mut Context, args: &ValidateArgs) -> CliResult {
@@ -22,6 +23,14 @@ pub(super) fn validate(context: &mut Context, args: &ValidateArgs) -> CliResult 
     let optional = [(declarations.groups.len(), "group"), (declarations.selectors.len(), "selector")];
     said.extend(optional.into_iter().filter(|(many, _)| *many > 0).map(|(many, what)| counted(many, what)));
     writeln!(context.out, "{good} fleet {}, {}", declarations.fleet, said.join(", "))?;
+    Ok(Outcome::Done)
+}
+
+/// Prints the JSON Schema of a manifest.
+pub(super) fn schema(context: &mut Context) -> CliResult {
+    let text = json::document(&json_schema());
+    context.out.write_all(text.as_bytes())?;
+    context.out.flush()?;
     Ok(Outcome::Done)
 }
 

@@ -36,13 +36,13 @@ pub(super) struct Template {
 
 /// An entry while it is read.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     from: Option<(Key, Node)>,
     id: Option<Node>,
     parts: Vec<(Key, Node)>,
 }
 
-const INVENTORY: Table<Parts> = Table {
+pub(super) const INVENTORY: Table<Parts> = Table {
     what: "an inventory",
     fields: &[
         Field { name: "from", read: |_, parts, key, node| parts.from = Some((key, node)) },

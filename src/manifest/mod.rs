@@ -13,15 +13,19 @@
 mod checks;
 pub mod declaration;
 mod expect;
+mod fields;
 mod fingerprint;
 mod interpolate;
 mod inventory;
 mod json_rows;
+mod json_schema;
 mod layers;
 mod members;
 pub mod policy;
 pub(crate) mod range;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod schema;
 mod select;
@@ -43,6 +47,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};

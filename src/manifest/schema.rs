@@ -205,6 +205,18 @@ const SELECTOR: Table<Sections> = Table {
     ],
 };
 
+/// Returns the names of all fields that are read, table by table.
+#[cfg(test)]
+pub(super) fn all_fields() -> Vec<(&'static str, Vec<&'static str>)> {
+    fn of<T>(table: &Table<T>) -> (&'static str, Vec<&'static str>) {
+        (table.what, table.fields.iter().map(|field| field.name).collect())
+    }
+    let sections = [&DEFAULTS, &GROUP, &DEVICE, &MODULE, &SELECTOR].map(of);
+    let others = [of(&MANIFEST), of(&checks::CHECK), of(&super::inventory::INVENTORY)];
+    let policies = [of(&read::LIMITS), of(&read::MOVED), of(&read::ROLLOUT)];
+    [&sections[..], &others, &policies].concat()
+}
+
 /// Reads a file's one document.
 pub(super) fn read(file: &File, root: Node, found: &mut Vec<Diagnostic>) -> Manifest {
     let mut manifest = Manifest::default();

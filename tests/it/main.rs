@@ -17,5 +17,6 @@ mod python_device;
 mod python_entra;
 mod python_registry;
 mod race;
+mod schema;
 mod story;
 mod support;
