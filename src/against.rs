@@ -143,7 +143,7 @@ pub fn compare(before: Option<&Declarations>, after: &Declarations) -> Differenc
 
 fn settings(before: &Declarations, after: &Declarations) -> Vec<SettingChange> {
     let of = |declarations: &Declarations| {
-        let Declarations { fleet, hub, ownership, missing, checks: _, twins: _, digest: _ } = declarations;
+        let Declarations { fleet, hub, ownership, missing, .. } = declarations;
         [("fleet", json!(fleet)), ("hub", json!(hub)), ("missing", json!(missing)), ("ownership", json!(ownership))]
     };
     let pairs = of(before).into_iter().zip(of(after));

@@ -74,9 +74,10 @@ fn plan_file(context: &Context, args: &ApplyArgs) -> CliResult<Option<PathBuf>> 
 }
 
 async fn from_manifests(context: &mut Context, args: &ApplyArgs) -> CliResult<(Plan, Connection)> {
-    let declarations = manifest::load(context, &args.paths)?;
+    let declarations = manifest::load(context, &args.paths, &args.vars)?;
     let connection = connect(context, &args.hub).await?;
-    let made = plan::make(context, &declarations, &connection.client, &args.planning, &args.hub, &args.paths);
+    let files = manifest::options(context, &args.paths, &args.vars);
+    let made = plan::make(context, &declarations, &connection.client, &args.planning, &args.hub, &files);
     Ok((made.await?, connection))
 }
 
@@ -95,7 +96,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     let text = std::fs::read_to_string(context.resolve(path)).map_err(|error| CliError::doing(reading(), error))?;
     let mut plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     if !args.manifest.is_empty() {
-        let declarations = manifest::load(context, &args.manifest)?;
+        let declarations = manifest::load(context, &args.manifest, &args.vars)?;
         if declarations.digest != plan.manifest {
             return Err(CliError::new(format!(
                 "the plan {} was made from other manifests: theirs have the digest {}, these {}",

@@ -5,6 +5,7 @@ mod inspect;
 mod render;
 mod shell;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -88,6 +89,10 @@ pub enum Command {
     ///
     /// What the hub would refuse is refused here first: keys, depths, sizes, ids, queries.
     Validate(ValidateArgs),
+    /// Print the JSON Schema of a manifest, for completion and checks in an editor
+    ///
+    /// Name it in the first line of a manifest: `# yaml-language-server: $schema=fleet.schema.json`
+    Schema,
     /// Print what the manifests come to, or what a pull request changes in them, without a hub
     ///
     /// Alone it prints every twin's tags and desired properties after all layers; a null is a declared absence. With --against
@@ -145,6 +150,36 @@ pub struct ManifestArgs {
     /// Manifests, or folders of them (read recursively: *.yaml, *.yml)
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
+
+    /// What goes over their variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
+}
+
+/// What goes over the manifests' variables.
+#[derive(Args)]
+pub struct VarArgs {
+    /// Set a variable of the manifests; a value is read as YAML would, and stays a text where the variable is one
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
+
+    /// Set variables from a file of YAML or JSON with their names and values; `--var` goes over it
+    #[arg(long = "vars", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub var_files: Vec<PathBuf>,
+}
+
+/// Shows no value: one may be a secret.
+impl fmt::Debug for VarArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.vars.iter().map(|(name, _)| name).collect();
+        f.debug_struct("VarArgs").field("vars", &names).field("var_files", &self.var_files).finish()
+    }
+}
+
+/// Takes `NAME=VALUE` apart.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Which hub, and how patient.
@@ -317,6 +352,10 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub manifest: Vec<PathBuf>,
 
+    /// What goes over the manifests' variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
+
     /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
@@ -416,6 +455,10 @@ pub struct ValidateArgs {
     /// Which manifests.
     #[command(flatten)]
     pub manifest: ManifestArgs,
+
+    /// Take warnings for errors
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Run the embedded hub, and look after its devices

@@ -16,7 +16,7 @@ use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
 /// Runs the manifest's checks and shows what they come to.
 pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult {
-    let declarations = manifest::load(context, &args.manifest.paths)?;
+    let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     let connection = connect(context, &args.hub).await?;
     check_hub(&declarations, connection.client.host())?;
     let forever = std::future::pending();

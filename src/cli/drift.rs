@@ -13,7 +13,7 @@ use crate::render::{drift as words, text};
 
 /// Plans, and shows the drift alone.
 pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult {
-    let declarations = manifest::load(context, &args.manifest.paths)?;
+    let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     if declarations.ownership == Ownership::None {
         let fleet = &declarations.fleet;
         return Err(CliError::new(format!(
@@ -24,7 +24,8 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
     let connection = connect(context, &args.hub).await?;
     // Nothing is written, so the revision does not matter.
     let planning = PlanningArgs { revision: Some(String::new()), ..PlanningArgs::default() };
-    let made = plan::make(context, &declarations, &connection.client, &planning, &args.hub, &args.manifest.paths);
+    let files = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
+    let made = plan::make(context, &declarations, &connection.client, &planning, &args.hub, &files);
     let drift = Drift::of(&made.await?);
     connection.close().await;
     let options = text::Options { palette: context.out.palette, width: context.out.width, full: args.full };

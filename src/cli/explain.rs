@@ -15,7 +15,7 @@ use crate::twin::TwinPath;
 /// Says where a twin's declared values come from.
 pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
     let (paths, manifests) = split(context, &args.rest)?;
-    let options = manifest::options(context, &manifests);
+    let options = manifest::options(context, &manifests, &args.vars);
     let Some(found) = crate::manifest::explain(&options, &args.id)? else {
         return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id)));
     };

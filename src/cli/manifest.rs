@@ -3,24 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::args::VarArgs;
 use super::context::Context;
 use super::outcome::CliResult;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
 use crate::render::diagnostic;
 
 /// Loads a fleet. Warnings go to the user at once.
-pub(super) fn load(context: &mut Context, paths: &[PathBuf]) -> CliResult<Declarations> {
-    let loaded = load_files(&options(context, paths))?;
+pub(super) fn load(context: &mut Context, paths: &[PathBuf], vars: &VarArgs) -> CliResult<Declarations> {
+    load_warned(context, paths, vars).map(|(declarations, _)| declarations)
+}
+
+/// Loads a fleet, and counts the warnings that went to the user.
+pub(super) fn load_warned(
+    context: &mut Context,
+    paths: &[PathBuf],
+    vars: &VarArgs,
+) -> CliResult<(Declarations, usize)> {
+    let loaded = load_files(&options(context, paths, vars))?;
     for warning in &loaded.warnings {
         let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
         context.say(format_args!("{text}\n"));
     }
-    Ok(loaded.declarations)
+    Ok((loaded.declarations, loaded.warnings.len()))
 }
 
-/// What to load: these paths, with the context's environment.
-pub(super) fn options(context: &Context, paths: &[PathBuf]) -> LoadOptions {
-    LoadOptions { paths: paths.to_vec(), environment: context.environment.clone() }
+/// What to load: these paths, with the context's environment and what goes over the variables.
+pub(super) fn options(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> LoadOptions {
+    let mut options = LoadOptions::new(paths.to_vec(), context.environment.clone());
+    options.vars.clone_from(&vars.vars);
+    options.var_files.clone_from(&vars.var_files);
+    options
 }
 
 /// How many digits of a commit name it.

@@ -95,6 +95,7 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Apply(args) => apply::apply(context, args).await,
         Command::Check(args) => check::check(context, args).await,
         Command::Validate(args) => validate::validate(context, args),
+        Command::Schema => validate::schema(context),
         Command::Render(args) => render::render(context, args),
         Command::Show(args) => show::show(context, args).await,
         Command::Explain(args) => explain::explain(context, args),

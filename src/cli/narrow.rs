@@ -1,14 +1,12 @@
 //! `--only`: a part of a fleet.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use super::args::Only;
 use super::context::Context;
-use super::manifest;
 use super::outcome::{CliError, CliResult};
 use crate::diagnostic::nearest;
-use crate::manifest::Declarations;
+use crate::manifest::{Declarations, LoadOptions};
 use crate::planning::Part;
 use crate::render::number::{counted, grouped};
 use crate::twin::{DeviceId, TwinId};
@@ -18,7 +16,7 @@ pub(super) fn narrow(
     context: &mut Context,
     declarations: &Declarations,
     only: &[Only],
-    paths: &[PathBuf],
+    files: &LoadOptions,
 ) -> CliResult<Option<Part>> {
     if only.is_empty() {
         return Ok(None);
@@ -35,7 +33,7 @@ pub(super) fn narrow(
                 }
             }
             Only::Group(name) => {
-                let members = crate::manifest::members(&manifest::options(context, paths), name)?;
+                let members = crate::manifest::members(files, name)?;
                 let members =
                     members.ok_or_else(|| CliError::new(format!("--only group:{name}: there is no such group")))?;
                 wanted.extend(members.into_iter().map(TwinId::device));

@@ -1,7 +1,6 @@
 //! `twinctl plan`
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
 use super::connect::{connect, read_concurrency};
@@ -11,7 +10,7 @@ use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
 use crate::hub::{Class, Limits, Tier};
-use crate::manifest::Declarations;
+use crate::manifest::{Declarations, LoadOptions};
 use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
@@ -20,9 +19,10 @@ use crate::twin::TwinId;
 
 /// Plans, shows the plan, and saves it when asked to.
 pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
-    let declarations = manifest::load(context, &args.manifest.paths)?;
+    let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     let connection = connect(context, &args.hub).await?;
-    let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &args.manifest.paths);
+    let files = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
+    let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &files);
     let plan = made.await?;
     connection.close().await;
     present(context, &plan, args.format, args.full)?;
@@ -61,15 +61,15 @@ pub(super) async fn make(
     client: &HubClient,
     planning: &PlanningArgs,
     hub: &HubArgs,
-    paths: &[PathBuf],
+    files: &LoadOptions,
 ) -> CliResult<Plan> {
     check_hub(declarations, client.host())?;
     let plan_context = PlanContext {
         hub: client.host().clone(),
-        revision: manifest::revision(context, planning.revision.as_deref(), paths),
+        revision: manifest::revision(context, planning.revision.as_deref(), &files.paths),
         take_ownership: planning.take_ownership,
     };
-    let only = narrow::narrow(context, declarations, &planning.only, paths)?;
+    let only = narrow::narrow(context, declarations, &planning.only, files)?;
     let options = Options { concurrency: read_concurrency(hub), throttles: throttles(planning)?, only };
     let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
     let total = declarations.twins.keys().filter(included).count();

@@ -16,8 +16,8 @@ pub(super) fn render(context: &mut Context, args: &RenderArgs) -> CliResult {
         return differences(context, args, reference);
     }
     let text = match args.format.unwrap_or(RenderFormat::Yaml) {
-        RenderFormat::Yaml => declarations::yaml(&manifest::load(context, &args.manifest.paths)?),
-        RenderFormat::Json => declarations::json(&manifest::load(context, &args.manifest.paths)?),
+        RenderFormat::Yaml => declarations::yaml(&manifest::load(context, &args.manifest.paths, &args.manifest.vars)?),
+        RenderFormat::Json => declarations::json(&manifest::load(context, &args.manifest.paths, &args.manifest.vars)?),
         RenderFormat::Text | RenderFormat::Markdown => {
             return Err(CliError::new(
                 "--format text and --format markdown show differences, and go with --against REF",
@@ -34,9 +34,9 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     if format == RenderFormat::Yaml {
         return Err(CliError::new("--against has the formats text, json and markdown"));
     }
-    let after = manifest::load(context, &args.manifest.paths)?;
+    let after = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     let then = git::at(&context.folder, &args.manifest.paths, reference)?;
-    let before = declarations_at(context, &then, reference)?;
+    let before = declarations_at(context, args, &then, reference)?;
     let differences = compare(before.as_ref(), &after);
     let compared = against::Compared { after: &after, reference, commit: &then.commit, differences: &differences };
     let text = match format {
@@ -51,12 +51,17 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
 }
 
 /// Loads what the manifests were; nothing when there were none. What is odd about them is no news.
-fn declarations_at(context: &mut Context, then: &git::Snapshot, reference: &str) -> CliResult<Option<Declarations>> {
+fn declarations_at(
+    context: &mut Context,
+    args: &RenderArgs,
+    then: &git::Snapshot,
+    reference: &str,
+) -> CliResult<Option<Declarations>> {
     if then.paths.is_empty() {
         context.say(format_args!("there were no manifests here at {}", crate::render::escape::line(reference)));
         return Ok(None);
     }
-    match crate::manifest::load(&manifest::options(context, &then.paths)) {
+    match crate::manifest::load(&manifest::options(context, &then.paths, &args.manifest.vars)) {
         Ok(loaded) => Ok(Some(loaded.declarations)),
         Err(found) => {
             let hint = format!("these are the manifests at {reference}, which cannot be compared with");

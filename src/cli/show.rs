@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::args::{PlanFormat, ShowArgs};
+use super::args::{PlanFormat, ShowArgs, VarArgs};
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -20,7 +20,7 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
         return saved(context, args);
     }
     let id: TwinId = args.what.parse().map_err(CliError::from_error)?;
-    let declarations = declarations(context, &args.paths)?;
+    let declarations = declarations(context, &args.paths, &args.vars)?;
     let connection = connect(context, &args.hub).await?;
     let hub = connection.client.host().clone();
     if let Some(declarations) = &declarations {
@@ -48,11 +48,11 @@ fn absent(id: &TwinId, hub: &crate::twin::HubHost, declarations: Option<&Declara
 }
 
 /// Loads the manifests that are named, or those under this folder if they can be read: a twin can be looked at anywhere.
-fn declarations(context: &mut Context, paths: &[PathBuf]) -> CliResult<Option<Declarations>> {
+fn declarations(context: &mut Context, paths: &[PathBuf], vars: &VarArgs) -> CliResult<Option<Declarations>> {
     if !paths.is_empty() {
-        return manifest::load(context, paths).map(Some);
+        return manifest::load(context, paths, vars).map(Some);
     }
-    match crate::manifest::load(&manifest::options(context, &[PathBuf::from(".")])) {
+    match crate::manifest::load(&manifest::options(context, &[PathBuf::from(".")], vars)) {
         Ok(loaded) => Ok(Some(loaded.declarations)),
         Err(_) => {
             context.say("there is no manifest here that can be read, so the twin is shown by itself");

@@ -17,7 +17,7 @@ const NAME_MAX_CHARS: usize = 200;
 
 /// A check while it is read. What is there and wrong is `Some(None)`.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     name: Option<Option<Spanned<String>>>,
     query: Option<Spanned<Text>>,
     has_query: bool,
@@ -27,7 +27,7 @@ struct Parts {
     gate: Option<Option<bool>>,
 }
 
-const CHECK: Table<Parts> = Table {
+pub(super) const CHECK: Table<Parts> = Table {
     what: "a check",
     fields: &[
         Field { name: "name", read: name },

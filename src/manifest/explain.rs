@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::declaration::{Layer, Leaf, Origin};
 use super::schema::{Entry, Manifest};
 use super::source::{self, File};
-use super::{Diagnostic, LoadOptions, read_parts, resolve_files};
+use super::{Diagnostic, LoadOptions, Outside, Parts, read_parts, resolve_files};
 use crate::twin::{DeviceId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
@@ -53,18 +53,19 @@ pub struct Candidate {
 pub fn explain(options: &LoadOptions, id: &TwinId) -> Result<Option<Explanation>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
-    explain_files(&files, options, found, id)
+    let var_files = source::read_each(&options.var_files, &mut found);
+    explain_files(&files, &Outside::of(options, &var_files), found, id)
 }
 
 fn explain_files(
     files: &[File],
-    options: &LoadOptions,
+    outside: &Outside<'_>,
     found: Vec<Diagnostic>,
     id: &TwinId,
 ) -> Result<Option<Explanation>, Vec<Diagnostic>> {
-    let loaded = resolve_files(files, &*options.environment, found)?;
+    let loaded = resolve_files(files, outside, found)?;
     let Some(declaration) = loaded.declarations.twins.get(id) else { return Ok(None) };
-    let (manifests, _) = read_parts(files, &*options.environment, &mut Vec::new());
+    let Parts { manifests, .. } = read_parts(files, outside, &mut Vec::new());
     let Some((file, entry)) = entry_of(&manifests, &id.device) else { return Ok(None) };
     let stack = layers(&manifests, file, entry, id);
     let leaves = declaration.body.leaves.iter().map(|winner| {
@@ -92,7 +93,8 @@ fn explain_files(
 pub fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
-    let (manifests, _) = read_parts(&files, &*options.environment, &mut found);
+    let var_files = source::read_each(&options.var_files, &mut found);
+    let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
     if found.iter().any(Diagnostic::is_error) {
         return Err(found);
     }
@@ -165,14 +167,14 @@ devices:
 ";
 
     fn options() -> LoadOptions {
-        LoadOptions { paths: Vec::new(), environment: Arc::new(|_| None) }
+        LoadOptions::new(Vec::new(), Arc::new(|_| None))
     }
 
     /// Explains one of the fleet: a line for the entry, and one for each leaf.
     fn explained(id: &str) -> Vec<String> {
         let files = [File::new("f.yaml", FLEET, true)];
         let id = id.parse().expect("an id");
-        let found = explain_files(&files, &options(), Vec::new(), &id).expect("a good manifest");
+        let found = explain_files(&files, &Outside::of(&options(), &[]), Vec::new(), &id).expect("a good manifest");
         let Some(found) = found else { return Vec::new() };
         let mut lines = vec![format!("{} {:?}: {:?}", found.entry, found.origin, found.layers)];
         lines.extend(found.leaves.iter().map(|leaf| {

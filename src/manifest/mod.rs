@@ -14,19 +14,27 @@ mod checks;
 pub mod declaration;
 mod expect;
 pub mod explain;
+mod fields;
 mod fingerprint;
 mod interpolate;
+mod inventory;
+mod json_rows;
+mod json_schema;
 mod layers;
 mod members;
 pub mod policy;
 pub(crate) mod range;
 mod reader;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod schema;
 mod select;
 mod source;
 mod stack;
 mod syntax;
+mod table;
+mod traps;
 mod validate;
 mod vars;
 mod yaml;
@@ -36,16 +44,21 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
 pub use explain::{Candidate, Explained, Explanation, explain, members};
 use interpolate::Interpolation;
-use source::File;
+use inventory::Sources;
+use source::{File, Tables};
+use table::Format;
+use vars::Overrides;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
@@ -55,11 +68,23 @@ pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// What to load, and from which environment.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
     /// Files, and folders that are read recursively, in order. Several make one fleet.
     pub paths: Vec<PathBuf>,
     /// What `${env.NAME}` stands for.
     pub environment: Arc<Environment>,
+    /// Files of values that go over `vars`, each a mapping of names to values; later ones go over earlier ones.
+    pub var_files: Vec<PathBuf>,
+    /// Single values that go over those. Never shown in a message.
+    pub vars: Vec<(String, String)>,
+}
+
+impl LoadOptions {
+    /// Loads with the manifests' own variables.
+    pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
+        Self { paths, environment, var_files: Vec::new(), vars: Vec::new() }
+    }
 }
 
 /// A fleet, and what is odd about it.
@@ -82,29 +107,51 @@ pub struct Loaded {
 pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
-    resolve_files(&files, &*options.environment, found)
+    let var_files = source::read_each(&options.var_files, &mut found);
+    resolve_files(&files, &Outside::of(options, &var_files), found)
 }
 
-/// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files.
+/// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files. Those whose names end as tables'
+/// do (.csv, .json, .jsonl) are what inventories read.
 ///
 /// # Errors
 ///
 /// As for [`load`].
 pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
-    let files: Vec<File> = texts.iter().map(|(name, text)| File::new(name, *text, true)).collect();
-    resolve_files(&files, environment, Vec::new())
+    let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
+    let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text, true)).collect();
+    resolve_files(&files, &Outside::new(Tables::Texts(texts), environment), Vec::new())
 }
 
-fn resolve_files(
-    files: &[File],
-    environment: &dyn Fn(&str) -> Option<String>,
-    mut found: Vec<Diagnostic>,
-) -> Result<Loaded, Vec<Diagnostic>> {
-    let (manifests, complete) = read_parts(files, environment, &mut found);
-    let declarations = resolve::resolve(manifests, complete, &mut found);
+/// What a fleet takes from elsewhere than its manifests.
+struct Outside<'a> {
+    tables: Tables<'a>,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    var_files: &'a [File],
+    vars: &'a [(String, String)],
+}
+
+impl<'a> Outside<'a> {
+    fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { tables, environment, var_files: &[], vars: &[] }
+    }
+
+    /// What the options say, with their files of variables read.
+    fn of(options: &'a LoadOptions, var_files: &'a [File]) -> Self {
+        Self { tables: Tables::Disk, environment: &*options.environment, var_files, vars: &options.vars }
+    }
+}
+
+fn resolve_files(files: &[File], outside: &Outside<'_>, mut found: Vec<Diagnostic>) -> Result<Loaded, Vec<Diagnostic>> {
+    let Parts { manifests, vars, complete } = read_parts(files, outside, &mut found);
+    let sources = Sources { environment: outside.environment, vars: &vars, tables: outside.tables };
+    let declarations = resolve::resolve(manifests, &sources, complete, &mut found);
     sort(files, &mut found);
     match declarations {
-        Some(declarations) if !found.iter().any(Diagnostic::is_error) => Ok(Loaded { declarations, warnings: found }),
+        Some(declarations) if !found.iter().any(Diagnostic::is_error) => {
+            limit_warnings(&mut found);
+            Ok(Loaded { declarations, warnings: found })
+        }
         _ => {
             limit(&mut found);
             Err(found)
@@ -112,12 +159,17 @@ fn resolve_files(
     }
 }
 
-/// Reads what each file says by itself, and says whether all of them could be read.
-fn read_parts<'f>(
-    files: &'f [File],
-    environment: &dyn Fn(&str) -> Option<String>,
-    found: &mut Vec<Diagnostic>,
-) -> (Vec<(&'f File, schema::Manifest)>, bool) {
+/// What the files say, each by itself.
+struct Parts<'f> {
+    manifests: Vec<(&'f File, schema::Manifest)>,
+    vars: BTreeMap<String, yaml::Node>,
+    /// Whether all of them could be read.
+    complete: bool,
+}
+
+/// Reads what each file says by itself.
+fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diagnostic>) -> Parts<'f> {
+    let &Outside { tables: _, environment, var_files, vars } = outside;
     // What could not be read at all is missing from the fleet.
     let mut complete = found.is_empty();
     let mut documents = Vec::with_capacity(files.len());
@@ -130,14 +182,23 @@ fn read_parts<'f>(
         }
     }
     let bytes = files.iter().map(|file| file.source.text().len()).sum();
-    let vars = vars::collect(&mut documents, environment, found);
+    let mut overrides = Overrides { files: Vec::new(), given: vars };
+    for file in var_files {
+        overrides.files.extend(yaml::parse(file, found).map(|node| (file, node)));
+    }
+    let vars = vars::collect(&mut documents, overrides, environment, found);
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
     for (file, mut document) in documents {
+        let inventory = inventory::take(&mut document);
         interpolation.resolve(file, &mut document, found);
-        manifests.push((file, schema::read(file, document, found)));
+        let mut manifest = schema::read(file, document, found);
+        if let Some((key, node)) = inventory {
+            manifest.inventory = inventory::read(file, &key, node, &mut interpolation, found);
+        }
+        manifests.push((file, manifest));
     }
-    (manifests, complete)
+    Parts { manifests, vars, complete }
 }
 
 /// An empty file is a mistake where it was named, and only odd where a folder has it.
@@ -146,6 +207,9 @@ fn empty(file: &File) -> Diagnostic {
     let diagnostic = if file.named { Diagnostic::error(message) } else { Diagnostic::warning(message) };
     diagnostic.at(&file.source, Span::new(0, 0), "").help("a manifest starts with `fleet: NAME`")
 }
+
+/// Warnings of one run that are told.
+const WARNINGS_MAX: usize = 100;
 
 /// Puts what was found in the order of the files; what has no place comes first.
 fn sort(files: &[File], found: &mut [Diagnostic]) {
@@ -157,7 +221,20 @@ fn sort(files: &[File], found: &mut [Diagnostic]) {
     });
 }
 
+fn limit_warnings(found: &mut Vec<Diagnostic>) {
+    let warnings = found.iter().filter(|diagnostic| !diagnostic.is_error()).count();
+    let mut kept = 0;
+    found.retain(|diagnostic| {
+        kept += usize::from(!diagnostic.is_error());
+        diagnostic.is_error() || kept <= WARNINGS_MAX
+    });
+    if let Some(more @ 1..) = warnings.checked_sub(WARNINGS_MAX) {
+        found.push(Diagnostic::warning(format!("{more} more warnings are not shown")));
+    }
+}
+
 fn limit(found: &mut Vec<Diagnostic>) {
+    limit_warnings(found);
     let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if errors <= ERRORS_MAX {
         return;

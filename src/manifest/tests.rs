@@ -31,7 +31,7 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load_path(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    load(&LoadOptions { paths: vec![path.to_owned()], environment: Arc::new(environment) })
+    load(&LoadOptions::new(vec![path.to_owned()], Arc::new(environment)))
 }
 
 /// Writes diagnostics plainly: place, message, the line, a caret, what else belongs to it.
@@ -51,7 +51,7 @@ fn plain(diagnostics: &[Diagnostic]) -> String {
             }
             let source = label.source.text();
             assert!(source.is_char_boundary(label.span.start) && source.is_char_boundary(label.span.end));
-            let line = source.lines().nth(position.line - 1).unwrap_or_default();
+            let line = source.lines().nth(position.line - label.source.first_line()).unwrap_or_default();
             let line: String = line.chars().take(110).map(|c| if c.is_control() { '·' } else { c }).collect();
             let under = source[label.span.start..label.span.end].lines().next().unwrap_or_default().chars().count();
             let carets = "^".repeat(under.clamp(1, 112_usize.saturating_sub(position.column).max(1)));
@@ -187,7 +187,7 @@ fn good_manifests_are_resolved() {
 }
 
 fn load_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    resolve_files(&[File::new("fleet.yaml", text, true)], &environment, Vec::new())
+    resolve_files(&[File::new("fleet.yaml", text, true)], &Outside::new(Tables::Texts(&[]), &environment), Vec::new())
 }
 
 fn messages(text: &str) -> Vec<String> {
@@ -204,6 +204,83 @@ fn devices_of_one_range_share_a_body() {
     assert_eq!(twins.len(), 100_000);
     let first = &twins.values().next().expect("a twin").body;
     assert!(twins.values().all(|declaration| Arc::ptr_eq(&declaration.body, first)));
+}
+
+#[test]
+fn rows_that_say_the_same_share_a_body() {
+    let fleet = "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}', tags: { a: '${row.a}' }, modules: { m: { tags: { b: 1 } } } }]\n";
+    let mut table = String::from("id,a\n");
+    for id in 0..5_000 {
+        writeln!(table, "d{id},{}", id % 3).expect("written");
+    }
+    let loaded = load_texts(&[("fleet.yaml", fleet), ("t.csv", &table)], &environment).expect("a fleet");
+    let twins = &loaded.declarations.twins;
+    assert_eq!(twins.len(), 10_000);
+    let bodies: std::collections::BTreeSet<_> = twins.values().map(|twin| Arc::as_ptr(&twin.body)).collect();
+    assert_eq!(bodies.len(), 4);
+}
+
+#[test]
+fn a_table_that_is_wrong_everywhere_is_not_read_to_its_end() {
+    let fleet = "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}' }]\n";
+    let table = format!("id,a\n{}", "x\n".repeat(1_000));
+    let found = load_texts(&[("fleet.yaml", fleet), ("t.csv", &table)], &environment).expect_err("refused");
+    assert_eq!(found.len(), 21);
+    assert!(found.iter().any(|it| it.message == "the rest of `t.csv` was not read, after 20 rows with mistakes"));
+    let unclosed = format!("id,a\n1,\"{}", "x\n".repeat(1_000_000));
+    let found = load_texts(&[("fleet.yaml", fleet), ("t.csv", &unclosed)], &environment).expect_err("refused");
+    assert!(found[0].message.contains("the row at line 2 has more than"), "{found:?}");
+}
+
+#[test]
+fn variables_can_be_set_from_outside() {
+    let fleet = "fleet: f
+vars: { text: a, number: 1, list: [1], env: '${env.NOWHERE}', typed: '${env.INTERVAL:int}' }
+devices:
+  a: { desired: { text: '${var.text}', number: '${var.number}', list: '${var.list}', env: '${var.env}', typed: '${var.typed}' } }
+";
+    let resolve = |vars: &[(&str, &str)], files: &[(&str, &str)]| {
+        let vars: Vec<_> = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let var_files: Vec<_> = files.iter().map(|(name, text)| File::new(name, *text, true)).collect();
+        let outside =
+            Outside { tables: Tables::Texts(&[]), environment: &environment, var_files: &var_files, vars: &vars };
+        match resolve_files(&[File::new("fleet.yaml", fleet, true)], &outside, Vec::new()) {
+            Ok(loaded) => loaded.declarations.twins.values().next().map_or_else(Vec::new, |twin| {
+                twin.body.leaves.iter().map(|leaf| format!("{:?}", leaf.value)).collect()
+            }),
+            Err(found) => found.iter().map(|it| format!("{it}; {}", it.help.join("; "))).collect(),
+        }
+    };
+    let number = |text: &str| format!("Some(Number({text}))");
+    let text = |text: &str| format!("Some(String({text:?}))");
+    let one = "Some(Array [Number(1)])".to_owned();
+    // env, list, number, text, typed
+    assert_eq!(
+        resolve(&[("env", "here"), ("number", "2.5"), ("text", "1.10"), ("typed", "\"7\"")], &[]),
+        [text("here"), one.clone(), number("2.5"), text("1.10"), text("7")]
+    );
+    assert_eq!(
+        resolve(
+            &[("number", "3"), ("number", "4")],
+            &[
+                ("a.yaml", "env: a\nnumber: 2\nlist: '${env.PLANT}'\n"),
+                ("b.json", "{\n\t\"env\": \"b\",\n\t\"typed\": 1}")
+            ]
+        ),
+        [text("b"), text("Redmond43"), number("4"), text("a"), number("1")]
+    );
+    assert_eq!(
+        resolve(
+            &[("env", "x"), ("numbr", "2"), ("number", "99999999999999999999")],
+            &[("a.yaml", "lst: 1\n"), ("b.yaml", "- x\n")]
+        ),
+        [
+            "a.yaml:1:1: there is no variable `lst`; did you mean `list`?",
+            "b.yaml:1:1: variables must be a mapping, and this is a list; write `NAME: VALUE`, as under `vars`",
+            "the value that `--var` gives `number` is a number that the hub does not take; put it in quotes of its own where it is a text: --var 'NAME=\"VALUE\"'",
+            "there is no variable `numbr`, which `--var` sets; did you mean `number`?",
+        ]
+    );
 }
 
 #[test]

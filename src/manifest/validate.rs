@@ -1,8 +1,8 @@
 //! Asks `twin::limits` what the hub would refuse, and points at it.
 
-use super::layers;
 use super::source::File;
 use super::yaml::{Kind, Node};
+use super::{layers, traps};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::twin::limits::{Rule, Violation, check_values};
 use crate::twin::{Section, TwinPath};
@@ -29,6 +29,7 @@ pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
         return false;
     }
     warn_of_nothing(file, node, found);
+    traps::warn(file, node, found);
     true
 }
 

@@ -32,6 +32,7 @@ mod python_registry;
 mod race;
 #[cfg(unix)]
 mod recipes;
+mod schema;
 mod sensitive;
 #[cfg(unix)]
 mod sessions;

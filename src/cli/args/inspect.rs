@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{HubArgs, PlanFormat, ReportFormat};
+use super::{HubArgs, PlanFormat, ReportFormat, VarArgs};
 use crate::twin::TwinId;
 
 /// The options of `twinctl show`.
@@ -22,6 +22,10 @@ pub struct ShowArgs {
     /// Manifests, or folders of them, that may declare the twin [default: those under this folder, if there are any]
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
+
+    /// What goes over the manifests' variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
 
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
@@ -52,6 +56,10 @@ pub struct ExplainArgs {
     /// the manifests under this folder]
     #[arg(value_name = "PATH|MANIFEST", value_hint = ValueHint::AnyPath)]
     pub rest: Vec<String>,
+
+    /// What goes over the manifests' variables.
+    #[command(flatten)]
+    pub vars: VarArgs,
 
     /// How to show it
     #[arg(long, value_enum, default_value_t)]

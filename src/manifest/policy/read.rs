@@ -31,21 +31,21 @@ pub(in crate::manifest) struct Rename {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct WrittenLimits {
+pub(in crate::manifest) struct WrittenLimits {
     pub(super) max_changed: Option<Spanned<Amount>>,
     pub(super) max_removed_keys: Option<Spanned<u64>>,
     pub(super) min_population: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct WrittenRollout {
+pub(in crate::manifest) struct WrittenRollout {
     pub(super) waves: Option<Spanned<Vec<Amount>>>,
     pub(super) pause: Option<Spanned<Duration>>,
     pub(super) max_failed: Option<Spanned<u64>>,
     pub(super) on_failure: Option<Spanned<OnFailure>>,
 }
 
-const LIMITS: Table<WrittenLimits> = Table {
+pub(in crate::manifest) const LIMITS: Table<WrittenLimits> = Table {
     what: "`limits`",
     fields: &[
         Field {
@@ -64,7 +64,7 @@ const LIMITS: Table<WrittenLimits> = Table {
     misplaced: &[("max_failed", "put it under `rollout`")],
 };
 
-const ROLLOUT: Table<WrittenRollout> = Table {
+pub(in crate::manifest) const ROLLOUT: Table<WrittenRollout> = Table {
     what: "`rollout`",
     fields: &[
         Field { name: "waves", read: waves },
@@ -91,12 +91,12 @@ const ROLLOUT: Table<WrittenRollout> = Table {
 
 /// The two ends of a rename while they are read; `Some(None)` is one that is wrong.
 #[derive(Default)]
-struct Ends {
+pub(in crate::manifest) struct Ends {
     from: Option<Option<Spanned<TwinPath>>>,
     to: Option<Option<Spanned<TwinPath>>>,
 }
 
-const MOVED: Table<Ends> = Table {
+pub(in crate::manifest) const MOVED: Table<Ends> = Table {
     what: "a rename",
     fields: &[
         Field { name: "from", read: |reader, ends, key, node| ends.from = Some(path(reader, &quoted(&key), node)) },
