@@ -176,7 +176,7 @@ async fn verify(context: &mut Context, client: &HubClient, plan: &Plan, stop: &S
     if plan.checks.is_empty() {
         return Ok(Outcome::Done);
     }
-    let results = check::ask(context, client, &plan.checks, true, stop.requested()).await;
+    let results = check::ask(context, client, &plan.checks, &plan.policy.sensitive, true, stop.requested()).await;
     let text = crate::render::checks::text(&results, context.out.palette);
     write!(context.out, "\n{text}")?;
     context.out.flush()?;

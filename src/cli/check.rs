@@ -9,8 +9,9 @@ use super::manifest;
 use super::outcome::{CliResult, Outcome};
 use crate::check::{Check, CheckResult, CheckStatus, Severity};
 use crate::client::HubClient;
+use crate::manifest::Sensitive;
 use crate::plan::check_hub;
-use crate::render::{checks, junit};
+use crate::render::{annotations, checks, junit, view};
 use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
 /// Runs the manifest's checks and shows what they come to.
@@ -19,7 +20,9 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     let connection = connect(context, &args.hub).await?;
     check_hub(&declarations, connection.client.host())?;
     let forever = std::future::pending();
-    let results = ask(context, &connection.client, &declarations.checks, !args.no_wait, forever).await;
+    let sensitive = &declarations.policy.sensitive;
+    let results = ask(context, &connection.client, &declarations.checks, sensitive, !args.no_wait, forever).await;
+    context.annotations.extend(annotations::of_checks(&results));
     let outcome = outcome_of(&results);
     let fleet = declarations.fleet.as_str();
     let text = match args.format {
@@ -34,11 +37,13 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     Ok(outcome)
 }
 
-/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for.
+/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for. What of their answers is sensitive stays
+/// here.
 pub(super) async fn ask(
     context: &Context,
     client: &HubClient,
     checks: &[Check],
+    sensitive: &Sensitive,
     wait: bool,
     stop: impl Future<Output = ()>,
 ) -> Vec<CheckResult> {
@@ -46,11 +51,19 @@ pub(super) async fn ask(
     let mut progress = context.progress("checks", Some(checks.len()));
     let mut told = |event| match event {
         VerifyEvent::NotYet { check, difference, .. } => {
-            progress.note(&format!("waiting for `{check}`: {}", difference.summary));
+            let query = checks.iter().find(|known| known.name == check).map_or("", |known| known.query.text());
+            let summary = &view::difference(&difference, query, sensitive).summary;
+            progress.note(&format!("waiting for `{check}`: {summary}"));
         }
         VerifyEvent::Done(_) => progress.step(),
     };
-    run_checks(client, checks, options, stop, &mut told).await
+    let mut results = run_checks(client, checks, options, stop, &mut told).await;
+    for result in &mut results {
+        if let CheckStatus::Failed(found) = &mut result.status {
+            *found = view::difference(found, &result.query, sensitive).into_owned();
+        }
+    }
+    results
 }
 
 /// A check that cannot be asked does not hold, whatever its severity: nobody knows.

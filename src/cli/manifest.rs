@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::context::Context;
 use super::outcome::CliResult;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
-use crate::render::diagnostic;
+use crate::render::{annotations, diagnostic};
 
 /// Loads a fleet. Warnings go to the user at once.
 pub(super) fn load(context: &mut Context, paths: &[PathBuf]) -> CliResult<Declarations> {
@@ -16,6 +16,7 @@ pub(super) fn load(context: &mut Context, paths: &[PathBuf]) -> CliResult<Declar
         let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
         context.say(format_args!("{text}\n"));
     }
+    context.annotations.extend(annotations::of_diagnostics(&loaded.warnings));
     Ok(loaded.declarations)
 }
 

@@ -1,7 +1,7 @@
 //! `twinctl plan`
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
 use super::connect::{connect, read_concurrency};
@@ -11,7 +11,8 @@ use super::{file, manifest};
 use crate::client::HubClient;
 use crate::manifest::Declarations;
 use crate::plan::{Plan, PlanContext, Planner, check_hub, guard};
-use crate::render::{json, text};
+use crate::render::view::PlanView;
+use crate::render::{annotations, html, json, markdown, text};
 use crate::survey::survey;
 
 /// Plans, shows the plan, and saves it when asked to.
@@ -24,13 +25,14 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     match args.format {
         PlanFormat::Text => show(context, &plan, args.full)?,
         PlanFormat::Json => context.out.write_all(json::plan(&plan).as_bytes())?,
+        PlanFormat::Markdown => context.out.write_all(markdown::plan(&plan, args.max_length).as_bytes())?,
+        PlanFormat::Html => context.out.write_all(html::plan(&plan).as_bytes())?,
     }
     context.out.flush()?;
-    if let Some(path) = &args.out {
-        let text = crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION"));
-        file::write(&context.resolve(path), text.as_bytes())
-            .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))?;
-    }
+    save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
+    save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
+    save(context, args.html.as_deref(), || html::plan(&plan))?;
+    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
     guard::check(&plan)?;
     if plan.is_empty() {
         return Ok(Outcome::Done);
@@ -43,6 +45,13 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         }
     }
     Ok(if args.detailed_exitcode { Outcome::Changes } else { Outcome::Done })
+}
+
+/// Writes the plan to a file, when there is to be one.
+fn save(context: &Context, path: Option<&Path>, text: impl FnOnce() -> String) -> CliResult<()> {
+    let Some(path) = path else { return Ok(()) };
+    file::write(&context.resolve(path), text().as_bytes())
+        .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))
 }
 
 /// Reads the live twins and plans. Writes nothing to the hub.

@@ -3,13 +3,16 @@
 //! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Plans
 //! go through [`view`], which keeps back what is sensitive. Read [`text`] first: a plan as people see it.
 
+pub mod annotations;
 pub mod checks;
 pub mod declarations;
 pub mod device;
 pub mod diagnostic;
 pub mod escape;
+pub mod html;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 pub mod number;
 pub mod progress;
 pub mod report;

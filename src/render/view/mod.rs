@@ -244,7 +244,7 @@ impl ClusterView {
             Action::Missing => (Sign::Stop, "not on the hub"),
             Action::Skip => (Sign::Pass, "not on the hub, left out"),
         };
-        let ids = cluster.ids.iter().map(ToString::to_string).collect();
+        let ids = named_ids(&cluster.ids);
         Self {
             action: cluster.action,
             sign,
@@ -281,9 +281,14 @@ impl ClusterView {
 /// `thermostat-001`, or `9,987 devices`.
 fn who(ids: &[&TwinId]) -> String {
     match ids {
-        [one] => one.to_string(),
+        [one] => escape::line(&one.to_string()).into_owned(),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
+}
+
+/// An id may be spelled like a command to whoever reads a pipeline's log.
+fn named_ids(ids: &[&TwinId]) -> Vec<String> {
+    ids.iter().map(|id| escape::line(&id.to_string()).into_owned()).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
@@ -333,7 +338,7 @@ fn clusters(plan: &Plan) -> Vec<ClusterView> {
             if ids.len() > view.ids.len() {
                 ids.sort_unstable();
                 view.who = who(&ids);
-                view.ids = ids.iter().map(ToString::to_string).collect();
+                view.ids = named_ids(&ids);
             }
             view
         })
