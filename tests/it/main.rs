@@ -2,6 +2,8 @@
 
 mod azurite;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod browser;
 mod configurations;
 mod device_run;
 mod docs;
