@@ -13,6 +13,7 @@ mod kill;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;
+mod outputs;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

@@ -91,6 +91,7 @@ function tooFaint() {
   const before = await open();
   await page.keyboard.press("Enter");
   say("Enter turns it", before !== (await open()));
+  await page.keyboard.press("Enter");
   await page.keyboard.press("Escape");
   say("Escape shows all", await settled(all));
   await page.evaluate(() => document.activeElement.blur());
@@ -129,6 +130,7 @@ function tooFaint() {
   await picture("plan-dark.png", 1280, 900);
   await picture("plan-dark-full.png", 1280, 900, true);
   await picture("plan-dark-narrow.png", 400, 800, true);
+  await picture("plan-dark-phone.png", 400, 800);
   say("too faint", faint);
   say("wider than a narrow screen", await page.evaluate(() => document.documentElement.scrollWidth > innerWidth));
   const back = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
