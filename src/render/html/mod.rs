@@ -1,7 +1,7 @@
 //! A plan as one page of HTML that needs nothing else: for people who look for one device among ten thousand.
 //!
 //! Nothing on it is fetched, and its own policy forbids it to: style and script are allowed by their digests, and all else is
-//! not. It can be read whole without the script. What a hub or a file said is text: [`Page::text`] alone writes what is not
+//! not. It can be read whole without the script. What a hub or a file said is text: `Page::text` alone writes what is not
 //! in the program's own source, and it escapes.
 
 mod outlook;
