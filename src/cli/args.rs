@@ -23,6 +23,7 @@ use super::context::ColourChoice;
 use crate::device::report::Property;
 use crate::digest::DigestPrefix;
 use crate::hub::Tier;
+use crate::render::markdown;
 use crate::twin::{DeviceId, HubHost};
 
 /// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
@@ -182,6 +183,34 @@ fn variable(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Remarks for a CI system.
+#[derive(Debug, Args)]
+pub struct AnnotationArgs {
+    /// Tell the CI system what it can show beside the lines of a pull request: mistakes, conflicts, checks, drift
+    #[arg(long, value_enum, value_name = "HOST", default_value_t, help_heading = "CI")]
+    pub annotations: AnnotationHost,
+
+    /// Where to write them [default: for gitlab gl-code-quality-report.json, for the others to stderr]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CI")]
+    pub annotations_file: Option<PathBuf>,
+}
+
+/// Whose annotations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AnnotationHost {
+    /// None.
+    #[default]
+    None,
+    /// Of the CI system that this runs in, by its environment; none elsewhere.
+    Auto,
+    /// GitHub Actions: workflow commands.
+    Github,
+    /// Azure Pipelines: logging commands.
+    Azure,
+    /// GitLab: a Code Quality report.
+    Gitlab,
+}
+
 /// Which hub, and how patient.
 #[derive(Clone, Args)]
 #[command(next_help_heading = "Hub")]
@@ -283,6 +312,7 @@ Examples:
   twinctl plan fleet/ --out plan.json       # save it, to apply just that later
   twinctl plan fleet/ --detailed-exitcode   # exit 2 when there are changes
   twinctl plan fleet/ --format json | jq '.clusters[] | .count'
+  twinctl plan fleet/ --markdown comment.md --html plan.html
 
 A plan with conflicts, with declared devices that the hub lacks, past the manifest's limits, or that
 would alter what its own selectors find exits 3. What is past limits may be approved: --approve, with
@@ -300,6 +330,18 @@ pub struct PlanArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 
+    /// Write it as a comment on a pull request as well
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub markdown: Option<PathBuf>,
+
+    /// Write it as one page of HTML as well, with search and filters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+
+    /// Cut the Markdown to so many characters, with the counts kept: GitHub takes 65536, Azure DevOps 150000
+    #[arg(long, value_name = "N", default_value_t = markdown::GITHUB_MAX, value_parser = max_length)]
+    pub max_length: usize,
+
     /// Exit 2 when there are changes
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -311,6 +353,10 @@ pub struct PlanArgs {
     /// Name every twin and cut no value
     #[arg(long)]
     pub full: bool,
+
+    /// Remarks for a CI system.
+    #[command(flatten)]
+    pub annotations: AnnotationArgs,
 
     /// How it is made.
     #[command(flatten)]
@@ -327,8 +373,12 @@ pub enum PlanFormat {
     /// For people.
     #[default]
     Text,
-    /// For programs: version 1, every twin and value in full.
+    /// For programs: version 1, every twin and value in full; docs/plan-json.md has the fields.
     Json,
+    /// For a comment on a pull request, cut to --max-length.
+    Markdown,
+    /// One page that needs nothing else, with search and filters.
+    Html,
 }
 
 /// The options of `twinctl apply`.
@@ -400,6 +450,10 @@ pub struct CheckArgs {
     #[arg(long)]
     pub no_wait: bool,
 
+    /// Remarks for a CI system.
+    #[command(flatten)]
+    pub annotations: AnnotationArgs,
+
     /// Which hub.
     #[command(flatten)]
     pub hub: HubArgs,
@@ -455,6 +509,10 @@ pub struct ValidateArgs {
     /// Which manifests.
     #[command(flatten)]
     pub manifest: ManifestArgs,
+
+    /// Remarks for a CI system.
+    #[command(flatten)]
+    pub annotations: AnnotationArgs,
 
     /// Take warnings for errors
     #[arg(long)]
@@ -722,6 +780,14 @@ pub struct DeviceRunArgs {
     /// Which hub.
     #[command(flatten)]
     pub hub: HubArgs,
+}
+
+/// Reads how long a comment may be.
+fn max_length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length) if length >= markdown::LEAST_MAX => Ok(length),
+        _ => Err(format!("it is a number of characters, {} or more", markdown::LEAST_MAX)),
+    }
 }
 
 /// Reads how long one request may take.

@@ -11,7 +11,7 @@ use crate::check::{Check, CheckResult, CheckStatus, Difference, Severity};
 use crate::client::HubClient;
 use crate::manifest::Sensitive;
 use crate::plan::check_hub;
-use crate::render::{checks, junit, view};
+use crate::render::{annotations, checks, junit, view};
 use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
 /// Runs the manifest's checks and shows what they come to.
@@ -22,6 +22,7 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     let forever = std::future::pending();
     let sensitive = &declarations.policy.sensitive;
     let results = ask(context, &connection.client, &declarations.checks, sensitive, !args.no_wait, forever).await;
+    context.annotations.extend(annotations::of_checks(&results));
     let outcome = outcome_of(&results);
     let fleet = declarations.fleet.as_str();
     let text = match args.format {

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use indicatif::ProgressBar;
 
+use crate::render::annotations::Annotation;
 use crate::render::progress::Progress;
 use crate::render::style::Palette;
 
@@ -48,6 +49,8 @@ pub struct Context {
     pub clock: Clock,
     /// The working folder.
     pub folder: PathBuf,
+    /// What a CI system may show beside the files, should it be asked for when the command ends.
+    pub annotations: Vec<Annotation>,
 }
 
 /// One stream to the user. Clones write to the same place.
@@ -147,6 +150,7 @@ impl Context {
             environment,
             clock: Arc::new(now),
             folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            annotations: Vec::new(),
         };
         context.set_colour(ColourChoice::Auto);
         context
@@ -241,6 +245,7 @@ pub(crate) mod tests {
             environment: Arc::new(find),
             clock: Arc::new(|| SystemTime::UNIX_EPOCH),
             folder: PathBuf::from("."),
+            annotations: Vec::new(),
         };
         (context, out, err)
     }

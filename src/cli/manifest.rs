@@ -7,7 +7,7 @@ use super::args::VarArgs;
 use super::context::Context;
 use super::outcome::CliResult;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
-use crate::render::diagnostic;
+use crate::render::{annotations, diagnostic};
 
 /// Loads a fleet. Warnings go to the user at once.
 pub(super) fn load(context: &mut Context, paths: &[PathBuf], vars: &VarArgs) -> CliResult<Declarations> {
@@ -25,6 +25,7 @@ pub(super) fn load_warned(
         let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
         context.say(format_args!("{text}\n"));
     }
+    context.annotations.extend(annotations::of_diagnostics(&loaded.warnings));
     Ok((loaded.declarations, loaded.warnings.len()))
 }
 

@@ -3,6 +3,7 @@
 //! Owns the streams, the environment, the clock and the exit code; decides nothing about twins. Read [`run`] first, then
 //! [`context::Context`].
 
+mod annotations;
 mod apply;
 pub mod args;
 mod check;
@@ -46,7 +47,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context)
         Ok(arguments) => {
             context.set_colour(arguments.color);
             let result = execute(context, &arguments.command);
-            result.unwrap_or_else(|error| error.report(context))
+            let outcome = result.unwrap_or_else(|error| error.report(context));
+            match annotations::tell(context, &arguments.command) {
+                Ok(()) => outcome,
+                Err(error) => error.report(context),
+            }
         }
         Err(error) => usage(context, &error),
     };

@@ -9,6 +9,7 @@ use crate::client;
 use crate::diagnostic::Diagnostic;
 use crate::hub::HubStartError;
 use crate::plan::{Guard, Refusal};
+use crate::render::annotations::{self, Annotation};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use crate::twin::TwinId;
@@ -142,6 +143,13 @@ impl CliError {
     /// Tells the user, and returns how the command ends.
     pub fn report(&self, context: &mut Context) -> Outcome {
         let text = self.text(context);
+        match &self.kind {
+            Kind::Diagnostics(diagnostics) => context.annotations.extend(annotations::of_diagnostics(diagnostics)),
+            // Why a plan is refused stands in the plan.
+            _ if self.outcome == Outcome::Refused => {}
+            Kind::Message(message) => context.annotations.push(Annotation::error(message)),
+            Kind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
+        }
         // Where stderr cannot be written there is nobody left to tell.
         _ = context.err.write_all(text.as_bytes());
         self.outcome

@@ -1,6 +1,7 @@
 //! `twinctl plan`
 
 use std::io::Write;
+use std::path::Path;
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
 use super::connect::{connect, read_concurrency};
@@ -14,7 +15,8 @@ use crate::manifest::{Declarations, LoadOptions};
 use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
-use crate::render::{json, text};
+use crate::render::view::PlanView;
+use crate::render::{annotations, html, json, markdown, text};
 use crate::twin::TwinId;
 
 /// Plans, shows the plan, and saves it when asked to.
@@ -25,12 +27,11 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &files);
     let plan = made.await?;
     connection.close().await;
-    present(context, &plan, args.format, args.full)?;
-    if let Some(path) = &args.out {
-        let text = crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION"));
-        file::write(&context.resolve(path), text.as_bytes())
-            .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))?;
-    }
+    present(context, &plan, args.format, args.full, args.max_length)?;
+    save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
+    save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
+    save(context, args.html.as_deref(), || html::plan(&plan))?;
+    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
     guard::check_approved(&plan, args.approve.as_ref())?;
     require_checks(&plan, &args.planning)?;
     if plan.is_empty() {
@@ -52,6 +53,13 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         }
     }
     Ok(if args.detailed_exitcode { Outcome::Changes } else { Outcome::Done })
+}
+
+/// Writes the plan to a file, when there is to be one.
+fn save(context: &Context, path: Option<&Path>, text: impl FnOnce() -> String) -> CliResult<()> {
+    let Some(path) = path else { return Ok(()) };
+    file::write(&context.resolve(path), text().as_bytes())
+        .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))
 }
 
 /// Reads the live twins and plans. Writes nothing to the hub.
@@ -115,10 +123,18 @@ pub(super) fn require_checks(plan: &Plan, planning: &PlanningArgs) -> CliResult<
 }
 
 /// Writes a plan in the format that was asked for.
-pub(super) fn present(context: &mut Context, plan: &Plan, format: PlanFormat, full: bool) -> CliResult<()> {
+pub(super) fn present(
+    context: &mut Context,
+    plan: &Plan,
+    format: PlanFormat,
+    full: bool,
+    max_length: usize,
+) -> CliResult<()> {
     match format {
         PlanFormat::Text => show(context, plan, full)?,
         PlanFormat::Json => context.out.write_all(json::plan(plan).as_bytes())?,
+        PlanFormat::Markdown => context.out.write_all(markdown::plan(plan, max_length).as_bytes())?,
+        PlanFormat::Html => context.out.write_all(html::plan(plan).as_bytes())?,
     }
     context.out.flush()?;
     Ok(())

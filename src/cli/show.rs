@@ -11,7 +11,7 @@ use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::Declarations;
 use crate::plan::check_hub;
-use crate::render::inspection;
+use crate::render::{inspection, markdown};
 use crate::twin::{Lookup, TwinId};
 
 /// Shows a saved plan, or a live twin beside its declaration.
@@ -35,6 +35,11 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
     let text = match args.format {
         PlanFormat::Text => inspection::text(&inspection, &hub, args.full, context.out.palette),
         PlanFormat::Json => inspection::json(&inspection, &hub),
+        PlanFormat::Markdown | PlanFormat::Html => {
+            return Err(CliError::new(
+                "--format markdown and --format html are for saved plans; a twin is shown as text or json",
+            ));
+        }
     };
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
@@ -68,6 +73,6 @@ fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
     let read = std::fs::read_to_string(context.resolve(args.what.as_ref()));
     let text = read.map_err(|error| CliError::doing(format!("reading the plan {}", args.what), error))?;
     let saved = crate::plan::file::read(&text).map_err(CliError::from_error)?;
-    plan::present(context, &saved, args.format, args.full)?;
+    plan::present(context, &saved, args.format, args.full, markdown::GITHUB_MAX)?;
     Ok(Outcome::Done)
 }

@@ -1,4 +1,5 @@
-//! What a hub or a file says, made harmless: nothing that is shown can steer a terminal or turn text around.
+//! What a hub or a file says, made harmless: nothing that is shown can steer a terminal, turn text around, or command whoever runs
+//! a pipeline and reads its log.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -29,14 +30,42 @@ fn push_escaped(c: char, out: &mut String) {
 
 fn escape<'t>(text: &'t str, keep: impl Fn(char) -> bool) -> Cow<'t, str> {
     let dangerous = |c: char| is_unsafe(c) && !keep(c);
-    if !text.contains(dangerous) {
+    let commands = commands(text);
+    if commands.is_empty() && !text.contains(dangerous) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if dangerous(c) { push_escaped(c, &mut out) } else { out.push(c) }
+    let mut commands = commands.into_iter().peekable();
+    for (at, c) in text.char_indices() {
+        let begins = commands.next_if_eq(&at).is_some();
+        if begins || dangerous(c) { push_escaped(c, &mut out) } else { out.push(c) }
     }
     Cow::Owned(out)
+}
+
+/// Finds where a text would be read as a command by whoever runs a pipeline and looks through its log: `##vso[` and `##[` anywhere
+/// in a line (Azure Pipelines, and GitHub Actions for the latter), and `::command::` at its beginning (GitHub Actions).
+fn commands(text: &str) -> Vec<usize> {
+    let mut found: Vec<usize> = Vec::new();
+    if text.contains("##") {
+        found.extend(text.match_indices('#').map(|(at, _)| at).filter(|&at| {
+            let rest = &text.as_bytes()[at..];
+            let vso = rest.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"##vso["));
+            vso || rest.starts_with(b"##[")
+        }));
+    }
+    if text.contains("::") {
+        let mut start = 0;
+        for line in text.split_inclusive(['\n', '\r']) {
+            let command = line.trim_start();
+            if command.strip_prefix("::").is_some_and(|rest| rest.contains("::")) {
+                found.push(start + line.len() - command.len());
+            }
+            start += line.len();
+        }
+        found.sort_unstable();
+    }
+    found
 }
 
 /// Escapes for one line of text: `\n`, `\t`, `\u001b`.
@@ -75,6 +104,12 @@ mod tests {
             ("\u{9b}2J\u{7f}", "\\u009b2J\\u007f"),
             ("user\u{202e}nimda\u{2066}", "user\\u202enimda\\u2066"),
             ("\u{e0041}", "\\udb40\\udc41"),
+            ("a ##vso[task.setvariable variable=x]y", "a \\u0023#vso[task.setvariable variable=x]y"),
+            ("##VSO[x]##[error]###[x]", "\\u0023#VSO[x]\\u0023#[error]#\\u0023#[x]"),
+            ("## a # b", "## a # b"),
+            (" ::error::forged", " \\u003a:error::forged"),
+            ("::1", "::1"),
+            ("std::io::Error", "std::io::Error"),
         ] {
             assert_eq!(line(text), shown);
         }
@@ -83,9 +118,10 @@ mod tests {
 
     #[test]
     fn json_stays_the_same_value() {
-        let value = json!({"k\u{202e}": ["\u{1b}]0;x\u{7}", "\u{7f}\u{9f}\u{feff}", "\u{e0041}", "ok"]});
+        let value =
+            json!({"k\u{202e}": ["##vso[x]y", "::a::", "\u{1b}]0;x\u{7}", "\u{7f}\u{9f}\u{feff}", "\u{e0041}", "ok"]});
         let text = json(&value);
-        assert!(!text.contains(is_unsafe), "{text}");
+        assert!(!text.contains(is_unsafe) && !text.contains("##vso"), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("still JSON"), value);
     }
 }

@@ -286,6 +286,10 @@ impl<'p> Conflict<'p> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use crate::render::samples::{self, snapshot};
 
     #[test]
@@ -300,5 +304,35 @@ mod tests {
         let text = super::plan(&samples::reviewed());
         assert!(!text.contains(samples::SECRET), "{text}");
         assert!(text.contains("\"sensitive\": true"));
+    }
+
+    /// Collects the fields of a document: `clusters[].count`. What users put into twins is not looked into.
+    fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+        const WHOLE: [&str; 4] = ["summary.changes", ".before", ".after", ".patch"];
+        match value {
+            Value::Object(members) if !WHOLE.iter().any(|whole| at.ends_with(whole)) => {
+                for (name, value) in members {
+                    let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                    found.insert(at.clone());
+                    fields(value, &at, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| fields(item, &format!("{at}[]"), found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn all_fields_are_documented_and_no_others() {
+        let mut written = BTreeSet::new();
+        for plan in [samples::plan(samples::everything()), samples::reviewed()] {
+            let document: Value = serde_json::from_str(&super::plan(&plan)).expect("JSON");
+            fields(&document, "", &mut written);
+        }
+        let documented: BTreeSet<String> = include_str!("../../docs/plan-json.md")
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+            .collect();
+        assert_eq!(documented, written);
     }
 }

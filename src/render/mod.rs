@@ -4,6 +4,7 @@
 //! go through [`view`], which keeps back what is sensitive. Read [`text`] first: a plan as people see it.
 
 pub mod against;
+pub mod annotations;
 pub mod checks;
 mod columns;
 pub mod declarations;
@@ -13,10 +14,12 @@ pub mod doctor;
 pub mod drift;
 pub mod escape;
 pub mod explanation;
+pub mod html;
 pub mod inspection;
 pub mod json;
 pub mod junit;
 pub mod manifest;
+pub mod markdown;
 pub mod number;
 pub mod progress;
 pub mod report;

@@ -8,6 +8,8 @@ use similar::{ChangeTag, TextDiff};
 use super::escape;
 use super::style::Palette;
 
+/// Up to how many bytes two texts are compared word by word, which takes longer than they are long.
+const WORD_BY_WORD: usize = 4000;
 /// How much of what is the same stays beside what differs, at least.
 const CONTEXT: usize = 12;
 
@@ -33,14 +35,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 /// Writes two texts, each on a line of so many characters, with what differs painted and long stretches of what does not
 /// left out.
 pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> (String, String) {
-    let diff = TextDiff::from_unicode_words(before, after);
-    let mut stretches: Vec<(ChangeTag, String)> = Vec::new();
-    for change in diff.iter_all_changes() {
-        match stretches.last_mut() {
-            Some((tag, text)) if *tag == change.tag() => text.push_str(change.value()),
-            _ => stretches.push((change.tag(), change.value().to_owned())),
-        }
-    }
+    let stretches = stretches(before, after);
     let shorten = width(before).max(width(after)) > most;
     let side = |wanted: ChangeTag| {
         let context = context(&stretches, wanted, most);
@@ -70,6 +65,52 @@ pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> 
     (side(ChangeTag::Delete), side(ChangeTag::Insert))
 }
 
+/// Splits two texts into stretches that are on one side or on both.
+fn stretches(before: &str, after: &str) -> Vec<(ChangeTag, String)> {
+    if before.len() + after.len() > WORD_BY_WORD {
+        return ends(before, after);
+    }
+    let diff = TextDiff::from_unicode_words(before, after);
+    let mut stretches: Vec<(ChangeTag, String)> = Vec::new();
+    for change in diff.iter_all_changes() {
+        match stretches.last_mut() {
+            Some((tag, text)) if *tag == change.tag() => text.push_str(change.value()),
+            _ => stretches.push((change.tag(), change.value().to_owned())),
+        }
+    }
+    stretches
+}
+
+/// Finds what two long texts begin and end with alike; all between differs.
+fn ends(before: &str, after: &str) -> Vec<(ChangeTag, String)> {
+    let alike = |(a, b): &(char, char)| a == b;
+    let head: usize = before.chars().zip(after.chars()).take_while(alike).map(|(c, _)| c.len_utf8()).sum();
+    let (same, before, after) = (&before[..head], &before[head..], &after[head..]);
+    let tail: usize = before.chars().rev().zip(after.chars().rev()).take_while(alike).map(|(c, _)| c.len_utf8()).sum();
+    let (before, end) = before.split_at(before.len() - tail);
+    let after = &after[..after.len() - tail];
+    let parts =
+        [(ChangeTag::Equal, same), (ChangeTag::Delete, before), (ChangeTag::Insert, after), (ChangeTag::Equal, end)];
+    parts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(tag, text)| (tag, text.to_owned())).collect()
+}
+
+/// Parts of a text, and whether each differs from the other side.
+pub type Words = Vec<(String, bool)>;
+
+/// Splits two texts, whole, into what differs and what does not. Where they have little in common, nothing is told to differ.
+pub fn words(before: &str, after: &str) -> (Words, Words) {
+    let stretches = stretches(before, after);
+    let common: usize = stretches.iter().filter(|(tag, _)| *tag == ChangeTag::Equal).map(|(_, text)| text.len()).sum();
+    if common * 3 < before.len().max(after.len()) {
+        return (vec![(before.to_owned(), false)], vec![(after.to_owned(), false)]);
+    }
+    let side = |wanted: ChangeTag| {
+        let here = stretches.iter().filter(|(tag, _)| *tag == ChangeTag::Equal || *tag == wanted);
+        here.map(|(tag, text)| (text.clone(), *tag != ChangeTag::Equal)).collect()
+    };
+    (side(ChangeTag::Delete), side(ChangeTag::Insert))
+}
+
 /// How much may stand on either side of a difference, when the rest of the line is shared evenly.
 fn context(stretches: &[(ChangeTag, String)], wanted: ChangeTag, most: usize) -> usize {
     let of = |tag: ChangeTag| stretches.iter().filter(move |stretch| stretch.0 == tag);
@@ -91,6 +132,50 @@ fn shorten_equal(text: &str, context: usize, first: bool, last: bool) -> Cow<'_,
     short.push('…');
     short.extend(text.chars().skip(length - tail));
     Cow::Owned(short)
+}
+
+/// What a line of a difference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is on both sides.
+    Same,
+    /// It goes.
+    Removed,
+    /// It comes to be.
+    Added,
+    /// Lines that are the same were left out.
+    Gap,
+}
+
+/// How many lines that are the same stand around those that differ.
+const AROUND: usize = 2;
+
+/// Compares two texts line by line; of what is the same, a few lines around what differs are left.
+pub fn line_differences(before: &str, after: &str) -> Vec<(Mark, String)> {
+    let diff = TextDiff::from_lines(before, after);
+    let mut lines = Vec::new();
+    let (mut old_end, old_all) = (0, diff.old_len());
+    for group in diff.grouped_ops(AROUND) {
+        let start = group.first().map_or(old_end, |op| op.old_range().start);
+        if start > old_end {
+            lines.push((Mark::Gap, "…".to_owned()));
+        }
+        for op in &group {
+            for change in diff.iter_changes(op) {
+                let mark = match change.tag() {
+                    ChangeTag::Equal => Mark::Same,
+                    ChangeTag::Delete => Mark::Removed,
+                    ChangeTag::Insert => Mark::Added,
+                };
+                lines.push((mark, change.value().trim_end_matches('\n').to_owned()));
+            }
+            old_end = op.old_range().end;
+        }
+    }
+    if !lines.is_empty() && old_end < old_all {
+        lines.push((Mark::Gap, "…".to_owned()));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -121,7 +206,59 @@ mod tests {
         assert_eq!((before.as_str(), width(&after)), ("nothing", 20));
     }
 
+    #[test]
+    fn lines_around_a_difference_stay() {
+        let pretty = |url: &str| {
+            let keys: serde_json::Map<_, _> = ('a'..='i').map(|key| (key.to_string(), json!(1))).collect();
+            let mut value = Value::Object(keys);
+            value["e"] = json!(url);
+            serde_json::to_string_pretty(&value).expect("JSON")
+        };
+        let lines: Vec<_> = line_differences(&pretty("old"), &pretty("new"))
+            .into_iter()
+            .map(|(mark, line)| {
+                let sign = match mark {
+                    Mark::Same | Mark::Gap => ' ',
+                    Mark::Removed => '-',
+                    Mark::Added => '+',
+                };
+                format!("{sign}{}", line.trim())
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                " …",
+                " \"c\": 1,",
+                " \"d\": 1,",
+                "-\"e\": \"old\",",
+                "+\"e\": \"new\",",
+                " \"f\": 1,",
+                " \"g\": 1,",
+                " …"
+            ]
+        );
+        assert!(line_differences("a\n", "a\n").is_empty());
+    }
+
+    #[test]
+    fn long_texts_are_compared_from_both_ends() {
+        let (head, tail) = ("é".repeat(2000), "漢".repeat(900));
+        let (before, after) = words(&format!("{head}one{tail}"), &format!("{head}two{tail}"));
+        assert_eq!(before.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(), [&head, "one", &tail]);
+        assert_eq!(after[1], ("two".to_owned(), true), "they share no more than both ends have");
+        assert_eq!(words(&head, &head).0, [(head.clone(), false)]);
+    }
+
     proptest::proptest! {
+        #[test]
+        fn the_words_are_the_text(before in "[a-b ]{0,30}", after in "[a-b ]{0,30}", times in 1usize..200) {
+            let (before, after) = (before.repeat(times), after.repeat(times));
+            let (left, right) = words(&before, &after);
+            let text = |words: Words| words.into_iter().map(|(text, _)| text).collect::<String>();
+            proptest::prop_assert_eq!((text(left), text(right)), (before, after));
+        }
+
         #[test]
         fn lines_are_never_longer_than_allowed(before in "[a-c ]{0,80}", after in "[a-c ]{0,80}", most in 1usize..60) {
             let (before, after) = differences(&before, &after, most, Palette::PLAIN);

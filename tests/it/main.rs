@@ -3,6 +3,8 @@
 mod against;
 mod azurite;
 mod bad_input;
+#[cfg(target_os = "linux")]
+mod browser;
 mod comment;
 mod configurations;
 mod device_run;
@@ -24,6 +26,7 @@ mod modules;
 mod node;
 #[cfg(target_os = "linux")]
 mod node_identities;
+mod outputs;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

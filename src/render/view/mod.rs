@@ -4,20 +4,21 @@
 //! come out of here as [`Shown`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
 //! [`PlanView`] and never see the plan. Read [`PlanView`] first.
 
+mod counts;
 mod outlook;
 mod shown;
 
-use std::collections::{BTreeSet, HashSet};
-use std::fmt::Write;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+pub use counts::{Counts, read_by};
 pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
 pub use shown::{Shown, difference, named, patch};
 
 use super::escape;
-use super::number::{counted, grouped};
+use super::number::counted;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
-use crate::plan::{Action, Change, Cluster, Conflict, Plan, ReadBy, Summary, Taken, TwinPlan, Verdict, guard};
+use crate::plan::{Action, Change, Cluster, Conflict, Plan, Taken, TwinPlan, Verdict, guard};
 use crate::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -249,14 +250,6 @@ impl RowView {
     }
 }
 
-/// Says how fresh what is shown is.
-pub fn read_by(read: ReadBy) -> &'static str {
-    match read {
-        ReadBy::Get => "read by GET",
-        ReadBy::Query => "read by query, which may lag by minutes",
-    }
-}
-
 /// Says in a line what stands in the way of a twin.
 pub fn conflict_line(conflict: &Conflict) -> String {
     let row = RowView::of_conflict(conflict);
@@ -279,7 +272,7 @@ impl ClusterView {
             Action::Missing => (Sign::Stop, "not on the hub"),
             Action::Skip => (Sign::Pass, "not on the hub, left out"),
         };
-        let ids = cluster.ids.iter().map(ToString::to_string).collect();
+        let ids = named_ids(&cluster.ids);
         Self {
             action: cluster.action,
             sign,
@@ -316,9 +309,14 @@ impl ClusterView {
 /// `thermostat-001`, or `9,987 devices`.
 fn who(ids: &[&TwinId]) -> String {
     match ids {
-        [one] => one.to_string(),
+        [one] => escape::line(&one.to_string()).into_owned(),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
+}
+
+/// An id may be spelled like a command to whoever reads a pipeline's log.
+fn named_ids(ids: &[&TwinId]) -> Vec<String> {
+    ids.iter().map(|id| escape::line(&id.to_string()).into_owned()).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
@@ -342,7 +340,7 @@ pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
     let found = cluster(twins);
     let mut clusters: Vec<(ClusterView, Vec<&TwinId>)> = Vec::new();
     // Where the first cluster of those with something hidden is, by a hash of what can be seen.
-    let mut hidden: std::collections::HashMap<Vec<(Sign, String)>, Vec<usize>> = std::collections::HashMap::new();
+    let mut hidden: HashMap<Vec<(Sign, String)>, Vec<usize>> = HashMap::new();
     for cluster in found {
         let view = ClusterView::of(twins, &cluster);
         if view.rows.iter().any(RowView::is_hidden) {
@@ -369,7 +367,7 @@ pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
             if ids.len() > view.ids.len() {
                 ids.sort_unstable();
                 view.who = who(&ids);
-                view.ids = ids.iter().map(ToString::to_string).collect();
+                view.ids = named_ids(&ids);
             }
             view
         })
@@ -388,7 +386,7 @@ impl<'p> PlanView<'p> {
             clusters: clusters(&plan.twins),
             counts: Counts::of(plan, &plan.summary()),
             refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
-            hints: hints(plan),
+            hints: counts::hints(plan),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
             writers: plan.outlook.writers.iter().map(WriterView::of).collect(),
             checks: plan.outlook.predictions.iter().map(|one| CheckView::of(one, sensitive)).collect(),
@@ -412,108 +410,6 @@ impl<'p> PlanView<'p> {
         let parts: Vec<_> = self.foreseen().into_iter().map(|(one, count)| one.counted(count)).collect();
         parts.join(", ")
     }
-}
-
-/// A plan in numbers, with the words for them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// How many twins, by what is to be done.
-    pub twins: Vec<(usize, &'static str)>,
-    /// How many are as declared.
-    pub unchanged: usize,
-    /// How many paths, by how they came about.
-    pub paths: Vec<(usize, Verdict)>,
-    /// How many checks run afterwards.
-    pub checks: usize,
-    /// How the twins were read.
-    pub read: &'static str,
-}
-
-impl Counts {
-    fn of(plan: &Plan, summary: &Summary) -> Self {
-        let words = [
-            (Action::Update, "to change"),
-            (Action::Register, "to register"),
-            (Action::Release, "to release"),
-            (Action::Missing, "missing"),
-            (Action::Skip, "left out"),
-        ];
-        let mut twins: Vec<_> = words
-            .into_iter()
-            .filter_map(|(action, words)| summary.twins.get(&action).map(|&count| (count, words)))
-            .collect();
-        if summary.conflicting_twins > 0 {
-            twins.push((summary.conflicting_twins, "in conflict"));
-        }
-        Self {
-            twins,
-            unchanged: summary.unchanged,
-            paths: summary.changes.iter().map(|(&verdict, &count)| (count, verdict)).collect(),
-            checks: plan.checks.len(),
-            read: read_by(plan.read),
-        }
-    }
-
-    /// `12 twins are as declared`
-    pub fn nothing(&self) -> String {
-        format!("{} {} as declared", counted(self.unchanged, "twin"), if self.unchanged == 1 { "is" } else { "are" })
-    }
-
-    /// `11 twins to change, 5 to register`
-    pub fn to_do(&self) -> String {
-        let parts = self.twins.iter().enumerate().map(|(index, &(count, words))| match index {
-            0 => format!("{} {words}", counted(count, "twin")),
-            _ => format!("{} {words}", grouped(count)),
-        });
-        parts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// `12 as declared`
-    pub fn as_declared(&self) -> String {
-        match self.unchanged {
-            0 => "none as declared yet".to_owned(),
-            count => format!("{} as declared", grouped(count)),
-        }
-    }
-
-    /// `20 paths: 5 new, 15 edit; then 3 checks`; empty without any path.
-    pub fn paths_line(&self) -> String {
-        if self.paths.is_empty() {
-            return String::new();
-        }
-        let all = self.paths.iter().map(|&(count, _)| count).sum();
-        let parts: Vec<_> =
-            self.paths.iter().map(|&(count, verdict)| format!("{} {verdict}", grouped(count))).collect();
-        let mut line = format!("{}: {}", counted(all, "path"), parts.join(", "));
-        if self.checks > 0 {
-            _ = write!(line, "; then {}", counted(self.checks, "check"));
-        }
-        line
-    }
-}
-
-fn hints(plan: &Plan) -> Vec<&'static str> {
-    let any = |is: fn(&Conflict) -> bool| plan.twins.iter().flat_map(|twin| &twin.conflicts).any(is);
-    let hints = [
-        (
-            any(|conflict| matches!(conflict, Conflict::OwnedByOther { .. })),
-            "remove the path from one of the two manifests, or take it over with --take-ownership",
-        ),
-        (
-            any(|conflict| matches!(conflict, Conflict::WouldDestroy { .. })),
-            "declare what stands under the path (null for what is to go), or do not declare the path",
-        ),
-        (
-            any(|conflict| matches!(conflict, Conflict::Record { .. })),
-            "a record that a newer twinctl wrote needs that version; a damaged one is removed by hand, and then everything \
-             is adopted anew",
-        ),
-        (
-            plan.twins.iter().any(|twin| twin.action == Action::Missing),
-            "register what is missing, or let the manifest say `missing: register` or `missing: skip`",
-        ),
-    ];
-    hints.into_iter().filter_map(|(applies, hint)| applies.then_some(hint)).collect()
 }
 
 #[cfg(test)]

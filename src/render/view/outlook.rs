@@ -138,7 +138,7 @@ impl WriterView {
                     name: line(id),
                     said: line(&format!("priority {priority}, targets {targets} of this fleet: {condition}")),
                     paths: paths.iter().map(shared).collect(),
-                    twins: twins.iter().map(ToString::to_string).collect(),
+                    twins: super::named_ids(&twins.iter().collect::<Vec<_>>()),
                 }
             }
             Writer::Fleet { fleet, revisions, twins, paths } => {
@@ -185,7 +185,7 @@ impl SelectionView {
         Self {
             name: escape::line(name).into_owned(),
             condition: escape::line(condition).into_owned(),
-            ids: ids.iter().map(ToString::to_string).collect(),
+            ids: super::named_ids(&ids.iter().collect::<Vec<_>>()),
             origin: escape::line(&origin.to_string()).into_owned(),
         }
     }
