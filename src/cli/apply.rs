@@ -107,9 +107,11 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
             .refused()
             .hint("make the plan again from these manifests"));
         }
-        // Selectors are asked when a plan is made, and what they found then is in it.
-        let declarations = declarations.select(plan.selections.clone())?;
-        plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
+        if plan.first_withheld().is_some() {
+            // Selectors are asked when a plan is made, and what they found then is in it.
+            let declarations = declarations.select(plan.selections.clone())?;
+            plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
+        }
     } else if let Some((id, path)) = plan.first_withheld() {
         // Better said before anything is asked than when all the rest is done.
         return Err(Refusal::Withheld { id, path }.into());

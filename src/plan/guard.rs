@@ -328,7 +328,8 @@ fn guards(plan: &Plan) -> Vec<Guard> {
     let mut found = Vec::new();
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
     let limits = &plan.policy.limits;
-    let (changed, all) = (sent().count(), plan.twins.len() + plan.unchanged);
+    let leaving = plan.twins.iter().filter(|twin| twin.action == Action::Release).count();
+    let (changed, all) = (sent().count(), plan.population.twins + leaving);
     if let Some(limit) = limits.max_changed {
         let is_within = match limit {
             Amount::Count(most) => changed as u64 <= most,

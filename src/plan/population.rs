@@ -15,6 +15,8 @@ pub const MANY: usize = 10;
 pub struct Population {
     /// Devices that the manifest declares, modules not counted.
     pub devices: usize,
+    /// Twins that it declares, those of modules among them.
+    pub twins: usize,
     /// Groups that have no device any more while [`MANY`] twins lose what they gave, and selectors that find none while so many
     /// leave the fleet.
     pub emptied: Vec<Emptied>,
@@ -46,7 +48,9 @@ impl Population {
     /// Counts, and finds what went from many to none. That a twin was in a group is seen by what it loses: each leaf of the group
     /// was there, as the group has it. Selectors find now more and now fewer devices, which is what they are for; of them only the
     /// devices count that leave the fleet.
-    pub(super) fn of(declarations: &Declarations, twins: &[TwinPlan]) -> Self {
+    ///
+    /// Of a plan for a part of the fleet it is to be asked again with the whole of the declarations.
+    pub fn of(declarations: &Declarations, twins: &[TwinPlan]) -> Self {
         let devices = declarations.twins.keys().filter(|id| id.module.is_none()).count();
         let touched = || twins.iter().filter(|twin| twin.id.module.is_none() && twin.is_sent());
         let groups = declarations.groups.iter().filter(|(_, group)| group.members == 0).map(|(name, group)| Emptied {
@@ -64,7 +68,8 @@ impl Population {
             twins: leaving(declarations.given_by(&selection.name)),
             origin: selection.origin.clone(),
         });
-        Self { devices, emptied: groups.chain(selectors).filter(|emptied| emptied.twins >= MANY).collect() }
+        let twins = declarations.twins.len();
+        Self { devices, twins, emptied: groups.chain(selectors).filter(|emptied| emptied.twins >= MANY).collect() }
     }
 }
 

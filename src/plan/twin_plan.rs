@@ -1,5 +1,6 @@
 //! The plan for one twin, and how it is carried over to a fresher state of that twin.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl TwinPlan {
     }
 
     /// Returns the patch as it may be shown and written down: without sensitive values and what is derived from them.
-    pub fn shown_patch(&self) -> MergePatch {
+    pub fn shown_patch(&self) -> Cow<'_, MergePatch> {
         withhold(&self.patch, &self.sensitive)
     }
 

@@ -5,6 +5,7 @@
 //! needs of it comes from the manifest again ([`Plan::restore`]). What was there before comes from nowhere: the inverse does
 //! without it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -47,9 +48,9 @@ pub enum RestoreError {
 }
 
 /// Returns a patch without sensitive values and their hashes. That a path goes stays in it.
-pub(super) fn withhold(patch: &MergePatch, sensitive: &Sensitive) -> MergePatch {
+pub(super) fn withhold<'p>(patch: &'p MergePatch, sensitive: &Sensitive) -> Cow<'p, MergePatch> {
     if sensitive.is_empty() {
-        return patch.clone();
+        return Cow::Borrowed(patch);
     }
     let mut shown = MergePatch::default();
     patch.paths(|path, value| {
@@ -61,7 +62,7 @@ pub(super) fn withhold(patch: &MergePatch, sensitive: &Sensitive) -> MergePatch 
             shown.set(&path, value.clone());
         }
     });
-    shown
+    Cow::Owned(shown)
 }
 
 /// Returns the paths, sorted, where [`withhold`] leaves a value out of the patch, or out of its inverse.

@@ -1,5 +1,6 @@
 //! Version 1 of the plan file, frozen: what is renamed elsewhere is not renamed here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -280,8 +281,8 @@ struct PatchV1 {
 }
 
 impl PatchV1 {
-    fn of<'p>(shown: MergePatch, withheld: impl Iterator<Item = &'p TwinPath>) -> Self {
-        let MergePatch { tags, desired } = shown;
+    fn of<'p>(shown: Cow<'_, MergePatch>, withheld: impl Iterator<Item = &'p TwinPath>) -> Self {
+        let MergePatch { tags, desired } = shown.into_owned();
         Self { tags, desired, withheld: withheld.cloned().collect() }
     }
 

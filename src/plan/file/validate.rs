@@ -65,7 +65,7 @@ fn check_nothing_sensitive(twin: &TwinPlan) -> Check {
         })?;
     }
     for patch in [&twin.patch, &twin.inverse] {
-        ensure(withhold(patch, &twin.sensitive) == **patch, || {
+        ensure(*withhold(patch, &twin.sensitive) == **patch, || {
             "it holds a sensitive value, or a hash of one".to_owned()
         })?;
     }
