@@ -17,6 +17,7 @@ pub mod declaration;
 mod expect;
 mod fields;
 mod fingerprint;
+mod hide;
 mod interpolate;
 mod inventory;
 mod json_rows;
