@@ -119,7 +119,10 @@ fn row() -> impl Strategy<Value = (i32, String)> {
     (any::<i32>(), prop_oneof!["[ -~]{0,12}", "[a-z\",\r\n;é'$ ]{1,8}"])
 }
 
-fn plain(declarations: &Declarations) -> Vec<(String, Vec<(String, Option<Value>)>)> {
+/// A twin's name, and its leaves without their origins.
+type Plain = (String, Vec<(String, Option<Value>)>);
+
+fn plain(declarations: &Declarations) -> Vec<Plain> {
     let leaf = |leaf: &Leaf| (leaf.path.to_string(), leaf.value.clone());
     let twin = |(id, declaration): (&TwinId, &Declaration)| {
         (id.to_string(), declaration.body.leaves.iter().map(leaf).collect())

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::declaration::{Declarations, Layer, Origin};
-use super::fingerprint;
 use super::inventory::Sources;
 use super::members::{self, Members};
 use super::policy::settle::{Declared, settle};
@@ -13,6 +12,7 @@ use super::policy::{Policy, Selector};
 use super::reader::Spanned;
 use super::schema::Manifest;
 use super::source::File;
+use super::{fingerprint, hide};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Span};
 
@@ -84,7 +84,9 @@ pub(super) fn resolve(
     unique_checks(names, found);
     let members = members::resolve(devices_of, sources, complete, found);
     let ownership = parts.ownership.as_ref().map_or_else(Default::default, |(ownership, _)| ownership.value);
-    let policy = settle(policies, ownership, &Declared { layers: members.leaves(), files: all_files }, complete, found);
+    let declared = Declared { layers: members.leaves(), files: all_files };
+    let policy = settle(policies, ownership, &declared, complete, found);
+    hide::sensitive(&policy.sensitive, &declared, found);
     // Where there is no manifest at all, that has been said.
     if complete && !names_fleet && (first.is_some() || !found.iter().any(Diagnostic::is_error)) {
         let diagnostic = Diagnostic::error("the fleet has no name");

@@ -277,7 +277,7 @@ fn hub(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
 }
 
 /// The file's text with stars in place of what stands at `span`.
-fn blanked(file: &File, span: Span) -> std::sync::Arc<Source> {
+pub(super) fn blanked(file: &File, span: Span) -> std::sync::Arc<Source> {
     let text = file.source.text();
     let stars: String = text[span.start..span.end].chars().map(|c| if c == '\n' { c } else { '*' }).collect();
     // Stars are shorter than what they stand for where that is not ASCII.

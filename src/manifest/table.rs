@@ -157,7 +157,7 @@ impl Bad {
 
 /// The rows of one table.
 pub(super) enum Rows {
-    Csv(CsvRows),
+    Csv(Box<CsvRows>),
     Json(JsonRows),
 }
 
@@ -165,7 +165,7 @@ impl Rows {
     /// Starts reading; of csv, the head is read.
     pub(super) fn start(format: Format, table: TableText) -> Result<Self, Bad> {
         Ok(match format {
-            Format::Csv => Self::Csv(CsvRows::start(table)?),
+            Format::Csv => Self::Csv(Box::new(CsvRows::start(table)?)),
             Format::Json => Self::Json(JsonRows::new(table, true)),
             Format::JsonLines => Self::Json(JsonRows::new(table, false)),
         })
