@@ -122,6 +122,8 @@ pub enum Command {
     /// What all devices have goes into defaults, what those with the same value of a tag have into groups, and neighbours that are
     /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
     /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
+    ///
+    /// Twins are read by query, which may lag behind writes by seconds, at worst by minutes.
     Import(ImportArgs),
     /// Find out why a hub cannot be worked with
     ///

@@ -164,6 +164,10 @@ fn git(folder: &Path) -> Command {
     {
         command.args(["-c", setting]);
     }
+    // A hook has these for its own repository, as seen from its own folder.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(name);
+    }
     command.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     command
 }

@@ -11,7 +11,8 @@ use super::outcome::{CliError, CliResult, Outcome};
 use crate::client::{Error, HubClient};
 use crate::diagnostic::Source;
 use crate::import::{ImportOptions, Importer};
-use crate::manifest::FleetName;
+use crate::manifest::{FleetName, Ownership};
+use crate::plan::ownership::RECORDS_KEY;
 use crate::render::manifest as words;
 use crate::render::number::counted;
 use crate::twin::{HubHost, Twin};
@@ -38,6 +39,17 @@ pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResul
     each(client, &query, &mut |twin| take(&mut importer, twin)).await?;
     each(client, "SELECT * FROM devices.modules", &mut |twin| take(&mut importer, twin)).await?;
     drop(progress);
+    if options.ownership == Ownership::Record {
+        let others = recorded(client, &options.fleet).await?.saturating_sub(importer.recorded());
+        if others > 0 {
+            let (warning, fleet) = (context.err.palette.warning("warning:"), &options.fleet);
+            context.say(format_args!(
+                "{warning} fleet {fleet} is known to this hub, and {} of it are not in this manifest: a plan with it would take \
+                 them to have left; give the fleet another name with --fleet",
+                counted(others, "twin")
+            ));
+        }
+    }
     let (factored, notes) = importer.finish();
     let text = words::yaml(&factored, &options, client.host());
     connection.close().await;
@@ -85,6 +97,20 @@ async fn each(client: &HubClient, query: &str, take: &mut (dyn FnMut(Twin) + Sen
         }
     }
     Ok(())
+}
+
+/// Counts the twins that carry a fleet's record, as far as a query knows.
+async fn recorded(client: &HubClient, fleet: &FleetName) -> Result<usize, Error> {
+    let mut count = 0;
+    for source in ["devices", "devices.modules"] {
+        let text = format!("SELECT COUNT() AS n FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
+        let mut pages = client.query(&text, 1);
+        while let Some(page) = pages.next().await? {
+            let found = page.rows.first().and_then(|row| row.get("n")?.as_u64());
+            count += found.and_then(|found| usize::try_from(found).ok()).unwrap_or_default();
+        }
+    }
+    Ok(count)
 }
 
 /// Makes a fleet's name of the hub's.

@@ -15,6 +15,9 @@ use crate::twin::path::leaves;
 use crate::twin::value::canonical;
 use crate::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
 
+/// Why a module is not declared: whoever declares one declares its device.
+const NO_DEVICE: &str = "its device is not in the manifest";
+
 /// A set of leaves, by their numbers, sorted. Twins that have the same share it.
 pub(super) type Numbers = Arc<[u32]>;
 
@@ -32,6 +35,7 @@ pub struct Importer {
     notes: BTreeMap<(TwinPath, Reason), Whose>,
     outgrown: Vec<(TwinId, usize)>,
     left_out: BTreeMap<TwinId, String>,
+    recorded: usize,
 }
 
 /// Something of the live twins that the manifest does not declare.
@@ -140,7 +144,13 @@ impl Importer {
             notes: BTreeMap::new(),
             outgrown: Vec::new(),
             left_out: BTreeMap::new(),
+            recorded: 0,
         }
+    }
+
+    /// Returns how many twins that are to be declared carry the record of the fleet already.
+    pub fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// Says whether a device came by, whatever became of it.
@@ -150,12 +160,12 @@ impl Importer {
 
     /// Takes in a twin, of a device or a module. A second one of the same id takes the first one's place.
     pub fn push(&mut self, twin: &Twin) {
+        if twin.id.module.is_some() && self.left_out.contains_key(&TwinId::device(twin.id.device.clone())) {
+            return self.leave_out(twin, NO_DEVICE.to_owned());
+        }
         let owned = match foreign(twin, &self.options.fleet) {
             Ok(owned) => owned,
-            Err(problem) => {
-                self.left_out.insert(twin.id.clone(), problem);
-                return;
-            }
+            Err(problem) => return self.leave_out(twin, problem),
         };
         let mut numbers = Vec::new();
         for section in Section::ALL {
@@ -180,8 +190,7 @@ impl Importer {
                 }
             }
             if let Some(violation) = check_size(section, &kept) {
-                self.left_out.insert(twin.id.clone(), violation.rule.to_string());
-                return;
+                return self.leave_out(twin, violation.rule.to_string());
             }
         }
         numbers.sort_unstable();
@@ -191,6 +200,7 @@ impl Importer {
         {
             self.outgrown.push((twin.id.clone(), bytes));
         }
+        self.recorded += usize::from(self.carries_record(twin));
         let body = self.body(numbers);
         match &twin.id.module {
             None => {
@@ -202,6 +212,19 @@ impl Importer {
                 modules.push((module.clone(), body));
             }
         }
+    }
+
+    fn carries_record(&self, twin: &Twin) -> bool {
+        twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.options.fleet.as_str()).is_some())
+    }
+
+    fn leave_out(&mut self, twin: &Twin, mut problem: String) {
+        if self.carries_record(twin) && self.options.ownership == Ownership::Record {
+            let fleet = &self.options.fleet;
+            problem
+                .push_str(&format!("; it carries the record of fleet {fleet}, so that a plan takes it to have left"));
+        }
+        self.left_out.insert(twin.id.clone(), problem);
     }
 
     /// Returns the bytes that the tags would have with a record of these leaves, when that is more than the hub takes.
@@ -239,7 +262,7 @@ impl Importer {
         for (device, modules) in std::mem::take(&mut self.modules) {
             for (module, _) in modules {
                 let id = TwinId { device: device.clone(), module: Some(module) };
-                self.left_out.insert(id, "its device is not in the manifest".to_owned());
+                self.left_out.insert(id, NO_DEVICE.to_owned());
             }
         }
         let count = devices.len();

@@ -413,6 +413,27 @@ pub fn json(of: &Compared<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::against::compare;
+    use crate::manifest::load_texts;
+
+    #[test]
+    fn a_comment_is_cut_and_keeps_its_counts() {
+        let fleet = |value: usize| {
+            let devices = (0..3000).map(|n| format!("  d{n}: {{ desired: {{ a: {} }} }}\n", n * value));
+            let text = format!("fleet: f\ndevices:\n{}", devices.collect::<String>());
+            load_texts(&[("f.yaml", &text)], &|_| None).expect("a good manifest").declarations
+        };
+        let (before, after) = (fleet(1), fleet(2));
+        let differences = compare(Some(&before), &after);
+        let compared = Compared { after: &after, reference: "main", commit: "abc", differences: &differences };
+        let text = markdown(&compared);
+        assert!(text.chars().count() < 65_536, "GitHub's limit");
+        assert!(text.contains("**2,999 twins changed; 1 twin declared as before**"), "{}", &text[..400]);
+        let shown = text.matches("<details>").count();
+        assert!(shown > 100 && text.ends_with("`twinctl render --against` shows all._\n"), "{shown}");
+        assert_eq!(text.matches("</details>").count(), shown);
+        assert!(text.contains(&format!("\n_{} more differences not shown here", grouped(2999 - shown))), "{shown}");
+    }
 
     #[test]
     fn nothing_breaks_out_of_a_cell() {

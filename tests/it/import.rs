@@ -63,4 +63,8 @@ fn a_hub_that_grew_by_hand() {
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
     assert_eq!(hub.twin("press-003")["properties"]["desired"], before, "adopted, not written");
     sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
+    let run =
+        sandbox.on(&hub, ["import", "--fleet", "plants", "--where", "tags.place.plant = 'oslo'", "--out", "part.yaml"]);
+    let known = "fleet plants is known to this hub, and 3 twins of it are not in this manifest";
+    assert!(run.stderr.contains(known), "press-005, press-006, and the module: {run}");
 }
