@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::python::{step, steps};
 use crate::support::{Hub, Sandbox};
 
-const ISSUER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/entra/issuer.json");
+pub(crate) const ISSUER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/entra/issuer.json");
 const KEY: &[u8] = include_bytes!("../data/entra/issuer.pk8.der");
 
 /// Signs a token as the issuer would, for an hour from now.
 #[expect(clippy::disallowed_methods, reason = "the hub goes by the real clock, and a test has none of its own")]
-fn token(role: &str) -> String {
+pub(crate) fn token(role: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     let header = json!({ "typ": "JWT", "alg": "RS256", "kid": "test-2026" });
     let claims = json!({
