@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::device_run::{Running, device, register};
 use crate::node;
 use crate::python_device::{self, KEY, NO_443, address_for, by_key, step};
+use crate::python_entra::{ISSUER, token};
 use crate::support::{Hub, Sandbox, not_run, scrub};
 
 /// Runs a command with what both SDKs need, and returns its steps.
@@ -40,12 +41,12 @@ fn by_python(way: &str) {
     let body = json!({ "deviceId": "myDeviceId", "authentication": by_key() });
     assert_eq!(hub.send("PUT", "/devices/myDeviceId", None, Some(body)).status, 200);
     let device = format!("HostName={address};DeviceId=myDeviceId;SharedAccessKey={KEY}");
-    let token = hub.token("service");
+    let service = hub.token("service");
     let mut command = Command::new(python_device::python());
     command.arg(tests("python/messages.py")).arg(address.to_string()).arg(way);
     let more = [
         ("DEVICE_CONNECTION_STRING", device.as_str()),
-        ("SERVICE_TOKEN", token.as_str()),
+        ("SERVICE_TOKEN", service.as_str()),
         ("DEVICE_CA_FILE", hub.ca_file()),
         ("REQUESTS_CA_BUNDLE", hub.ca_file()),
     ];
@@ -162,6 +163,21 @@ fn a_simulated_device_prints_them() {
     let message = |n: usize| format!("d  message m-1  {{\"n\":{n}}}  {{\"line\":\"7\"}}\n");
     assert_eq!((code, out), (0, format!("d  desired 1  {{}}\n{}{}", message(0), message(1))));
     assert_eq!(waiting(&hub), 0, "what was printed is completed");
+}
+
+#[test]
+fn by_entra_tokens() {
+    let address = address_for(&[5671]).expect("5671 is nobody's privilege");
+    let sandbox = Sandbox::new();
+    let amqp = format!("{address}:5671");
+    let hub = Hub::start_at(&sandbox, &format!("{address}:0"), &["--amqp", &amqp, "--entra-issuer", ISSUER]);
+    hub.create("d");
+    for (role, sends) in [("IoT Hub Data Contributor", true), ("IoT Hub Data Reader", false)] {
+        let mut command = sender(&sandbox, &hub, 1, &json!({}));
+        let output = command.env("ENTRA_TOKEN", token(role)).output().expect("it starts");
+        assert_eq!(output.status.success(), sends, "{role}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(waiting(&hub), 1, "{role}");
+    }
 }
 
 /// How many messages wait for the device `d`.

@@ -238,7 +238,7 @@ impl<'a> Connection<'a> {
         self.say(channel, &ours);
         match refused {
             Some(error) => self.say(channel, &Detach { handle: handle.into(), closed: true, error: Some(error) }),
-            None if takes => self.allow_more(channel, handle),
+            None if takes => self.allow(channel, Some(handle)),
             None => {}
         }
     }
@@ -247,7 +247,7 @@ impl<'a> Connection<'a> {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         let handle = theirs.handle.as_ref().map(|handle| handle.0);
         let answers = session.flow(theirs);
-        self.send_answers(channel);
+        self.send_answers();
         if answers {
             self.allow(channel, handle);
         }
@@ -271,7 +271,7 @@ impl<'a> Connection<'a> {
             }
         }
         if self.sessions.get(&channel).is_some_and(|session| session.wants_more(handle)) {
-            self.allow_more(channel, handle);
+            self.allow(channel, Some(handle));
         }
     }
 
@@ -325,29 +325,19 @@ impl<'a> Connection<'a> {
         if let Some(link) = link {
             link.answer(answer);
         }
-        self.send_answers(channel);
+        self.send_answers();
     }
 
-    fn send_answers(&mut self, channel: u16) {
-        for (of, handle) in self.links(|link| link.has_credit() && !link.answers.is_empty()) {
-            if of != channel {
-                continue;
-            }
-            let link = self.sessions.get_mut(&of).and_then(|session| session.links.get_mut(&handle));
-            let answers = link.map(|link| std::mem::take(&mut link.answers)).unwrap_or_default();
-            let mut answers = answers.into_iter();
-            for answer in answers.by_ref() {
-                if self.deliver(of, handle, &answer, true).is_none() {
-                    let link = self.sessions.get_mut(&of).and_then(|session| session.links.get_mut(&handle));
-                    if let Some(link) = link {
-                        link.answer(answer);
+    fn send_answers(&mut self) {
+        for (channel, handle) in self.links(|link| link.node == Node::TokenAnswers) {
+            while let Some(answer) = self.link(channel, handle).and_then(Link::next_answer) {
+                if self.deliver(channel, handle, &answer, true).is_none() {
+                    // It waits until the client takes more.
+                    if let Some(link) = self.link(channel, handle) {
+                        link.answers.push_front(answer);
                     }
                     break;
                 }
-            }
-            let link = self.sessions.get_mut(&of).and_then(|session| session.links.get_mut(&handle));
-            if let Some(link) = link {
-                answers.for_each(|answer| link.answer(answer));
             }
         }
     }
@@ -460,10 +450,7 @@ impl<'a> Connection<'a> {
         self.say(channel, &Detach { handle: handle.into(), closed: true, error: Some(error) });
     }
 
-    fn allow_more(&mut self, channel: u16, handle: u32) {
-        self.allow(channel, Some(handle));
-    }
-
+    /// Says how much the client may send: in a session, and over a link.
     fn allow(&mut self, channel: u16, handle: Option<u32>) {
         let Some(flow) = self.sessions.get_mut(&channel).map(|session| session.state(handle)) else { return };
         self.say(channel, &flow);

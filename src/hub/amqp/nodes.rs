@@ -15,6 +15,8 @@ use crate::wire::decode_segment;
 const TOKENS: &str = "$cbs";
 const TO_DEVICES: &str = "messages/devicebound";
 const FEEDBACK: &str = "messages/servicebound/feedback";
+/// Characters of an address that a refusal repeats.
+const ADDRESS_SHOWN: usize = 100;
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +41,12 @@ impl Node {
             (TO_DEVICES, Role::Sender) => Ok(Self::ToDevices),
             (FEEDBACK, Role::Receiver) => Ok(Self::Feedback),
             _ => {
+                // Errors have to fit into a frame, and addresses need not.
+                let shown: String = address.chars().take(ADDRESS_SHOWN).collect();
                 let text = format!(
                     "the embedded hub has no such node for this direction: `{}`; it takes messages at /messages/devicebound \
                      and gives their feedback at /messages/serviceBound/feedback",
-                    address.escape_debug()
+                    shown.escape_debug()
                 );
                 Err(error("amqp:not-implemented", text))
             }

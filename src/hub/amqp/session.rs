@@ -1,8 +1,8 @@
 //! Sessions and links as far as they are counting: windows, credit, numbers of deliveries (AMQP 1.0, parts 2.5 and 2.6).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use fe2o3_amqp_types::performatives::{Begin, Flow, Transfer};
 
 use super::nodes::Node;
@@ -45,7 +45,7 @@ pub(super) struct Link {
     /// The message that is coming.
     coming: Option<Coming>,
     /// Answers that wait to be sent.
-    pub(super) answers: Vec<bytes::Bytes>,
+    pub(super) answers: VecDeque<Bytes>,
     /// Who takes feedback here, and which of it each delivery has.
     pub(super) receiver: u64,
     pub(super) lent: BTreeMap<u32, Vec<u64>>,
@@ -218,7 +218,7 @@ impl Link {
             count: 0,
             credit: 0,
             coming: None,
-            answers: Vec::new(),
+            answers: VecDeque::new(),
             receiver,
             lent: BTreeMap::new(),
         }
@@ -236,9 +236,14 @@ impl Link {
     }
 
     /// Lets an answer wait, unless too many do.
-    pub(super) fn answer(&mut self, answer: bytes::Bytes) {
+    pub(super) fn answer(&mut self, answer: Bytes) {
         if self.answers.len() < ANSWERS_MAX {
-            self.answers.push(answer);
+            self.answers.push_back(answer);
         }
+    }
+
+    /// Takes the next answer, if it may be sent.
+    pub(super) fn next_answer(&mut self) -> Option<Bytes> {
+        if self.has_credit() { self.answers.pop_front() } else { None }
     }
 }

@@ -1,6 +1,6 @@
 //! Messages from the cloud to devices, and what became of them (docs: Understand cloud-to-device messaging from an IoT hub).
 //!
-//! Owns what a message and its feedback are, and where they wait ([`queues`]); [`super::state`] decides what becomes of one. Both
+//! Owns what a message and its feedback are, and where they wait (`queues`); [`super::state`] decides what becomes of one. Both
 //! last until they are done with; who has one in its hands at present is in memory alone. Read [`CloudMessage`] first.
 
 pub(super) mod queues;

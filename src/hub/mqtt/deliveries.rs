@@ -1,6 +1,6 @@
 //! Messages from the cloud on their way over one connection, by the numbers of their packets.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,6 +11,9 @@ use crate::hub::command::{Command, Reply};
 use crate::hub::session::SessionCommand;
 use crate::wire::topics::Subscription;
 
+/// Messages that one connection remembers, at most: several times those that it may have in its hands at once.
+const UNDER_WAY_MAX: usize = 64;
+
 /// What a connection knows of its messages.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct Deliveries {
@@ -18,27 +21,38 @@ pub(in crate::hub) struct Deliveries {
     under_way: Mutex<UnderWay>,
 }
 
-/// Messages that were sent at QoS 1 and not acknowledged, by their packets' numbers.
+/// Messages that were sent at QoS 1 and not acknowledged, by their packets' numbers, in the order in which they were sent.
+///
+/// A message that was purged or whose time is over stays here until it is acknowledged all the same, or until there are too
+/// many; one that is still the connection's and is forgotten here is sent again under another number.
 #[derive(Debug, Default)]
 struct UnderWay {
     last: u16,
-    messages: BTreeMap<u16, u64>,
+    messages: VecDeque<(u16, u64)>,
 }
 
 impl UnderWay {
     /// Returns the number for a message's packet, and whether it was sent under it before.
     fn number(&mut self, message: u64) -> (u16, bool) {
-        if let Some((pkid, _)) = self.messages.iter().find(|(_, sent)| **sent == message) {
+        if let Some((pkid, _)) = self.messages.iter().find(|(_, sent)| *sent == message) {
             return (*pkid, true);
         }
-        // Few are under way at a time, so that there is always a number that none of them has.
+        if self.messages.len() >= UNDER_WAY_MAX {
+            self.messages.pop_front();
+        }
         loop {
             self.last = self.last.checked_add(1).unwrap_or(1);
-            if let std::collections::btree_map::Entry::Vacant(entry) = self.messages.entry(self.last) {
-                entry.insert(message);
+            if self.messages.iter().all(|(pkid, _)| *pkid != self.last) {
+                self.messages.push_back((self.last, message));
                 return (self.last, false);
             }
         }
+    }
+
+    /// Returns the message that was sent under a number, and forgets it.
+    fn remove(&mut self, pkid: u16) -> Option<u64> {
+        let at = self.messages.iter().position(|(sent, _)| *sent == pkid)?;
+        self.messages.remove(at).map(|(_, message)| message)
     }
 }
 
@@ -86,7 +100,7 @@ impl Attached {
     /// Takes the acknowledgement of a packet; one of a packet that is not under way says nothing. Returns nothing when the
     /// connection is to be closed.
     pub(super) fn delivered(&self, pkid: u16) -> Option<()> {
-        let Some(message) = self.link.deliveries.under_way().messages.remove(&pkid) else { return Some(()) };
+        let Some(message) = self.link.deliveries.under_way().remove(pkid) else { return Some(()) };
         let (id, connection) = (self.link.id().clone(), self.link.connection());
         // Refused when it is no longer this connection's, which then is about to end, or when the disk is full: then the message
         // will come again.
@@ -107,10 +121,16 @@ mod tests {
         assert_eq!(under_way.number(70), (1, false));
         assert_eq!(under_way.number(71), (2, false));
         assert_eq!(under_way.number(70), (1, true), "the same packet again");
-        under_way.messages.remove(&1);
+        assert_eq!(under_way.remove(1), Some(70));
+        assert_eq!(under_way.remove(1), None);
         assert_eq!(under_way.number(70), (3, false));
         under_way.last = u16::MAX;
         assert_eq!(under_way.number(72), (1, false), "0 is no packet's number");
         assert_eq!(under_way.number(73), (4, false), "2 and 3 are under way");
+        for message in 100..200_000 {
+            under_way.number(message);
+        }
+        assert_eq!(under_way.messages.len(), UNDER_WAY_MAX);
+        assert!(!under_way.number(70).1, "it is forgotten");
     }
 }
