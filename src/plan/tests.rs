@@ -1,6 +1,7 @@
 //! What twins, declarations and plans look like in the tests of this folder, and the tests of the folder as a whole.
 
 mod laws;
+mod outlook;
 mod plan_file;
 mod planning;
 mod rebasing;
