@@ -236,6 +236,7 @@ mod tests {
             expect: Expectation::Some,
             within: Duration::from_secs(seconds),
             severity: Severity::Error,
+            gate: false,
         }
     }
 

@@ -325,6 +325,7 @@ mod tests {
             expect,
             within: Duration::ZERO,
             severity: Severity::Error,
+            gate: false,
         };
         let rows = rows.as_array().expect("rows").clone();
         let whole = whole.map(|whole| whole.as_array().expect("rows").clone());

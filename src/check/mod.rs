@@ -29,6 +29,8 @@ pub struct Check {
     pub within: Duration,
     /// What it means when it does not hold.
     pub severity: Severity,
+    /// Whether it must hold between waves, and not only at the end.
+    pub gate: bool,
 }
 
 /// What a check that does not hold means.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::policy::{Policy, Selection, Selector};
+use super::stack::Layered;
 use crate::check::Check;
 use crate::digest::{Digest, Hasher};
 use crate::twin::{HubHost, TwinId, TwinPath};
@@ -122,6 +123,8 @@ pub struct Declarations {
     pub twins: BTreeMap<TwinId, Declaration>,
     /// Of all the above, by value: comments, order and layering do not matter.
     pub digest: Digest,
+    /// The layers apart, where selectors may still come in between.
+    pub(crate) layered: Option<Arc<Layered>>,
 }
 
 impl Declarations {
@@ -139,6 +142,7 @@ impl Declarations {
             selections: Vec::new(),
             twins: BTreeMap::new(),
             digest: Hasher::new().finish(),
+            layered: None,
         }
     }
 }

@@ -23,7 +23,7 @@ use super::yaml::{Key, Kind, Node};
 use super::{checks, layers};
 use crate::check::{Bound, Column, Comparison, Expectation};
 use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::query::BoundQuery;
+use crate::query::{BoundQuery, compile};
 use crate::twin::{DeviceId, Object};
 
 const FORMS: &str =
@@ -274,7 +274,9 @@ fn share(reader: &mut Reader<'_>, check: &str, entries: Vec<(Key, Node)>) -> Opt
     let (mut bound, mut of) = (None, None);
     for (key, node) in entries {
         if key.name == "of" {
-            of = reader.text(&key, node).and_then(|text| checks::compile(reader, check, "query under `of`", text));
+            of = reader
+                .text(&key, node)
+                .and_then(|text| checks::compile(reader, check, "query under `of`", text, compile));
         } else {
             bound = percentage(reader, &key, node);
         }

@@ -1,50 +1,132 @@
 //! The digest of a fleet's declarations: of their values, not of how they are written.
+//!
+//! Of a sensitive leaf only the path goes in, so that nothing can be guessed from the digest; another value there is another plan,
+//! but the same manifest. What selectors find is not in it, only how they ask and what they add: it is the same before and after
+//! [`Declarations::select`]. What is not said leaves no trace, so that a fleet keeps its digest when this program learns a field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::declaration::{Body, Declarations};
+use super::declaration::{Body, Declarations, Leaf};
+use super::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Sensitive};
+use super::stack::Layered;
 use crate::check::{Bound, Column, Expectation};
 use crate::digest::{Digest, Hasher};
 use crate::twin::value::canonical;
 
 /// Returns the digest of all but the digest itself and the origins.
 pub(super) fn of(declarations: &Declarations) -> Digest {
-    let Declarations { fleet, hub, ownership, missing, checks, twins, .. } = declarations;
+    let Declarations {
+        fleet,
+        hub,
+        ownership,
+        missing,
+        checks,
+        policy,
+        // What groups and layers come to is in the twins; who is in a group changes nothing by itself.
+        groups: _,
+        selectors,
+        selections: _,
+        twins,
+        digest: _,
+        layered,
+    } = declarations;
     let mut hasher = Hasher::new();
     let head = json!({ "fleet": fleet, "hub": hub, "ownership": ownership, "missing": missing });
     hasher.piece(canonical(&head));
     hasher.piece("checks");
     for check in checks {
-        let value = json!({
+        let mut value = json!({
             "name": check.name,
             "query": check.query.text(),
             "expect": expectation(&check.expect),
             "within": check.within.as_secs_f64(),
             "severity": check.severity,
         });
+        if check.gate {
+            value["gate"] = Value::Bool(true);
+        }
         hasher.piece(canonical(&value));
     }
+    if *policy != Policy::default() {
+        hasher.piece("policy");
+        hasher.piece(canonical(&self::policy(policy)));
+    }
+    let sensitive = &policy.sensitive;
     hasher.piece("twins");
     // Many devices share a body; the address tells which, and does not go into the digest.
     let mut bodies: HashMap<*const Body, Digest> = HashMap::new();
     for (id, declaration) in twins {
-        let body = bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| body(&declaration.body));
+        let body =
+            bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| leaves(&declaration.body.leaves, sensitive));
         hasher.piece(id.to_string());
         hasher.piece(body.as_str());
+    }
+    if let Some(layered) = layered {
+        let Layered { layers, stacks, of, places: _ } = &**layered;
+        hasher.piece("selectors");
+        hasher.piece(leaves(&layers.defaults, sensitive).as_str());
+        for (selector, own) in selectors.iter().zip(&layers.selectors) {
+            hasher.piece(selector.name.as_bytes());
+            hasher.piece(selector.condition.text());
+            hasher.piece(leaves(own, sensitive).as_str());
+        }
+        // What is over a selector decides what of it counts.
+        let digests =
+            |layers: &[Vec<Leaf>]| -> Vec<Digest> { layers.iter().map(|layer| leaves(layer, sensitive)).collect() };
+        let [groups, rows, devices] = [&layers.groups, &layers.rows, &layers.devices].map(|layers| digests(layers));
+        for (device, &stack) in of {
+            hasher.piece(device.as_str());
+            let stack = &stacks[stack];
+            let over = stack.groups.iter().map(|&group| &groups[group]);
+            let over = over.chain(stack.row.map(|row| &rows[row])).chain(stack.device.map(|device| &devices[device]));
+            over.for_each(|digest| hasher.piece(digest.as_str()));
+        }
     }
     hasher.finish()
 }
 
-fn body(body: &Body) -> Digest {
+fn leaves(leaves: &[Leaf], sensitive: &Sensitive) -> Digest {
     let mut hasher = Hasher::new();
-    for leaf in &body.leaves {
+    for leaf in leaves {
         hasher.piece(leaf.path.as_str());
-        hasher.piece(leaf.value.as_ref().map_or_else(|| "null".to_owned(), canonical));
+        hasher.piece(match &leaf.value {
+            Some(_) if sensitive.covers(&leaf.path) => "sensitive".to_owned(),
+            Some(value) => canonical(value),
+            None => "null".to_owned(),
+        });
     }
     hasher.finish()
+}
+
+fn policy(policy: &Policy) -> Value {
+    let Policy { exact, sensitive, limits, moved, released, rollout } = policy;
+    let Limits { max_changed, max_removed_keys, min_population } = limits;
+    let Rollout { waves, pause, max_failed, on_failure } = rollout;
+    let amount = |amount: &Amount| match amount {
+        Amount::Count(count) => json!(count),
+        Amount::Percent(percent) => json!({ "percent": percent }),
+    };
+    let paths = |paths: &[PolicyPath]| paths.iter().map(|path| path.path.clone()).collect::<Vec<_>>();
+    let moved = moved.iter().map(|Moved { from, to, origin: _ }| json!([from, to]));
+    json!({
+        "exact": paths(exact),
+        "sensitive": sensitive.paths(),
+        "limits": [max_changed.as_ref().map(amount), max_removed_keys, min_population],
+        "moved": moved.collect::<Vec<_>>(),
+        "released": paths(released),
+        "rollout": {
+            "waves": waves.iter().map(amount).collect::<Vec<_>>(),
+            "pause": pause.as_secs_f64(),
+            "max_failed": max_failed,
+            "on_failure": match on_failure {
+                OnFailure::Stop => "stop",
+                OnFailure::Rollback => "rollback",
+            },
+        },
+    })
 }
 
 fn expectation(expectation: &Expectation) -> Value {

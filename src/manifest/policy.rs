@@ -1,4 +1,9 @@
 //! What a manifest says about how its declarations may be enforced.
+//!
+//! `read` takes it out of one file, `settle` makes one policy of all files' and holds it against what is declared.
+
+pub(super) mod read;
+pub(super) mod settle;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,14 @@
 //! Reads YAML nodes as what they should be, and says so where they are not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::diagnostic::{Diagnostic, Source, Span, nearest};
+
+/// The longest time that anything may take.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A value and where it is written.
 #[derive(Clone, Debug)]
@@ -24,8 +28,6 @@ pub(super) struct Table<T: 'static> {
     /// What the mapping is, with its article: "a check".
     pub(super) what: &'static str,
     pub(super) fields: &'static [Field<T>],
-    /// Names that later versions know.
-    pub(super) later: &'static [&'static str],
     /// Names that people try, and what to do about them.
     pub(super) misplaced: &'static [(&'static str, &'static str)],
 }
@@ -67,10 +69,6 @@ impl Reader<'_> {
     fn unknown_field<T>(&mut self, table: &Table<T>, key: &Key, node: &Node) {
         let name = key.name.as_str();
         let what = table.what;
-        if table.later.contains(&name) {
-            let diagnostic = self.error(format!("`{name}` is not yet supported by this version"), key.span, "");
-            return self.report(diagnostic);
-        }
         let known = || table.fields.iter().map(|field| field.name);
         let misplaced = table.misplaced.iter().find(|(misplaced, _)| *misplaced == name);
         let help = match (misplaced, nearest(name, known())) {
@@ -134,6 +132,74 @@ impl Reader<'_> {
         None
     }
 
+    /// Reads the items of a list; `each` says what they are, `hint` how one is written. Nothing written is an empty list.
+    pub(super) fn list(&mut self, key: &Key, node: Node, each: &str, hint: &str) -> Vec<Node> {
+        match node.kind {
+            Kind::List(items) => items,
+            Kind::Nothing => Vec::new(),
+            _ => {
+                let diagnostic = self.wrong_kind(key, &node, &format!("a list of {each}")).help(hint);
+                self.report(diagnostic);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &Key, node: &Node) -> Option<bool> {
+        if let Kind::Bool(boolean) = node.kind {
+            return Some(boolean);
+        }
+        let diagnostic = self.wrong_kind(key, node, "`true` or `false`");
+        self.report(diagnostic);
+        None
+    }
+
+    /// Reads a whole number from 0.
+    pub(super) fn count(&mut self, key: &Key, node: &Node) -> Option<Spanned<u64>> {
+        if let Kind::Number(number) = &node.kind
+            && let Some(value) = number.as_u64()
+        {
+            return Some(Spanned { value, span: node.span });
+        }
+        let diagnostic = match &node.kind {
+            Kind::Number(number) => {
+                self.error(format!("`{}` must be a whole number, and is {number}", key.name), node.span, "")
+            }
+            _ => self.wrong_kind(key, node, "a whole number"),
+        };
+        self.report(diagnostic);
+        None
+    }
+
+    /// Reads a length of time of 24 hours at most. `limit` goes on with "24h at most", `zero` says what none at all means.
+    pub(super) fn duration(&mut self, key: &Key, node: Node, limit: &str, zero: &str) -> Option<Spanned<Duration>> {
+        let span = node.span;
+        let name = &key.name;
+        let example = format!("write it with units, as in 500ms, 60s, 2m or 1m30s; {zero}");
+        let (duration, shown) = match &node.kind {
+            Kind::Text(text) => (duration(&text.value), shown(text)),
+            Kind::Number(number) if number.as_u64() == Some(0) => (Some(Duration::ZERO), String::new()),
+            Kind::Number(number) => {
+                let diagnostic = self.error(format!("`{name}` is {number}, without a unit"), span, "").help(example);
+                self.report(diagnostic);
+                return None;
+            }
+            _ => {
+                let diagnostic = self.wrong_kind(key, &node, "a length of time").help(example);
+                self.report(diagnostic);
+                return None;
+            }
+        };
+        let diagnostic = match duration {
+            Some(value) if value <= DURATION_MAX => return Some(Spanned { value, span }),
+            Some(_) => self.error(format!("`{name}` is {shown}, and {limit} 24h at most"), span, ""),
+            None => self.error(format!("{shown} is not a length of time"), span, "").help(example),
+        };
+        self.report(diagnostic);
+        None
+    }
+
     /// Reads one of some words.
     pub(super) fn one_of<T: Copy>(&mut self, key: &Key, node: Node, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let names = words.iter().map(|(word, _)| *word).collect::<Vec<_>>();
@@ -159,6 +225,25 @@ impl Reader<'_> {
     }
 }
 
+/// Reads a length of time: whole numbers with units, larger ones first, each at most once.
+fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+    let mut rest = text.trim();
+    let mut units = UNITS.as_slice();
+    let mut milliseconds: u64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number = rest[..digits].parse::<u64>().ok()?;
+        rest = &rest[digits..];
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let index = units.iter().position(|(unit, _)| *unit == &rest[..letters])?;
+        milliseconds = milliseconds.checked_add(number.checked_mul(units[index].1)?)?;
+        units = &units[index + 1..];
+        rest = &rest[letters..];
+    }
+    (!text.trim().is_empty()).then(|| Duration::from_millis(milliseconds))
+}
+
 /// Says whether something from the environment is in a text.
 pub(super) fn is_secret(text: &Text) -> bool {
     text.written == Written::Interpolated { secret: true }
@@ -176,5 +261,35 @@ pub(super) fn shown(text: &Text) -> String {
     match escaped.char_indices().nth(60) {
         Some((end, _)) => format!("`{}…`", &escaped[..end]),
         None => format!("`{escaped}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for (text, milliseconds) in [
+            ("60s", Some(60_000)),
+            ("2m", Some(120_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1h1ms", Some(3_600_001)),
+            ("0s", Some(0)),
+            ("", None),
+            ("60", None),
+            ("s", None),
+            ("1.5s", None),
+            ("-1s", None),
+            ("30s1m", None),
+            ("1s1s", None),
+            ("1 s", None),
+            ("1d", None),
+            ("99999999999999999999s", None),
+            ("9999999999999999999h", None),
+        ] {
+            assert_eq!(duration(text), milliseconds.map(Duration::from_millis), "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::checks;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
+use super::policy::read;
 use super::range::Pattern;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::source::File;
@@ -12,6 +13,7 @@ use super::yaml::{Key, Kind, Node, Text};
 use super::{layers, validate};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::query::{BoundQuery, Collection, compile_condition};
 use crate::twin::limits::MODULES_PER_DEVICE;
 use crate::twin::{HubHost, ModuleId, Section};
 
@@ -28,6 +30,8 @@ pub(super) struct Manifest {
     pub(super) defaults: Option<Spanned<Vec<Leaf>>>,
     pub(super) groups: Vec<Group>,
     pub(super) devices: Vec<Entry>,
+    pub(super) selectors: Vec<Selector>,
+    pub(super) policy: read::Written,
     pub(super) checks: Vec<Spanned<Check>>,
     /// Names of checks that are wrong in themselves, so that a second one of the name is still found.
     pub(super) names: Vec<Spanned<String>>,
@@ -37,6 +41,15 @@ pub(super) struct Manifest {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: Spanned<String>,
+    pub(super) leaves: Vec<Leaf>,
+}
+
+/// An entry under `selectors`.
+#[derive(Debug)]
+pub(super) struct Selector {
+    pub(super) name: Spanned<String>,
+    /// `None` when it is wrong.
+    pub(super) condition: Option<BoundQuery>,
     pub(super) leaves: Vec<Leaf>,
 }
 
@@ -70,17 +83,36 @@ const MANIFEST: Table<Manifest> = Table {
         Field { name: "defaults", read: defaults },
         Field { name: "groups", read: groups },
         Field { name: "devices", read: devices },
+        Field { name: "selectors", read: selectors },
         Field { name: "ownership", read: ownership },
+        Field { name: "exact", read: |reader, it, key, node| it.policy.exact = read::paths(reader, &key, node) },
+        Field {
+            name: "sensitive",
+            read: |reader, it, key, node| it.policy.sensitive = read::paths(reader, &key, node),
+        },
+        Field { name: "limits", read: |reader, it, key, node| read::limits(reader, &mut it.policy, key, node) },
+        Field { name: "moved", read: |reader, it, key, node| it.policy.moved = read::moved(reader, &key, node) },
+        Field { name: "released", read: |reader, it, key, node| it.policy.released = read::paths(reader, &key, node) },
+        Field { name: "rollout", read: |reader, it, key, node| read::rollout(reader, &mut it.policy, key, node) },
         Field { name: "checks", read: checks },
     ],
-    later: &["inventory", "selectors", "exact", "sensitive", "limits", "moved", "released", "rollout"],
     misplaced: &[
         ("tags", "put it under `defaults` for all devices, under a group, or under a device"),
         ("desired", "put it under `defaults` for all devices, under a group, or under a device"),
         ("modules", "put it under a device"),
         ("within", "put it under a check"),
         ("severity", "put it under a check"),
+        ("gate", "put it under a check"),
+        ("waves", "put it under `rollout`"),
+        ("pause", "put it under `rollout`"),
+        ("max_failed", "put it under `rollout`"),
+        ("on_failure", "put it under `rollout`"),
+        ("max_changed", "put it under `limits`"),
+        ("max_removed_keys", "put it under `limits`"),
+        ("min_population", "put it under `limits`"),
         ("name", "the fleet's name is `fleet`"),
+        ("where", "put it under a selector"),
+        ("selector", "did you mean `selectors`? It is a list: `selectors: [{ name: …, where: … }]`"),
         ("variables", "did you mean `vars`?"),
     ],
 };
@@ -91,6 +123,8 @@ struct Sections {
     leaves: Vec<Leaf>,
     groups: Vec<Spanned<Text>>,
     modules: Vec<Module>,
+    /// Of a selector.
+    condition: Option<Spanned<Text>>,
 }
 
 const REPORTED: (&str, &str) = ("reported", "reported properties are the device's own, and nothing can declare them");
@@ -103,14 +137,12 @@ const NO_SHARED_MODULES: (&str, &str) = (
 const DEFAULTS: Table<Sections> = Table {
     what: "`defaults`",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[REPORTED, PROPERTIES, NO_SHARED_MODULES, ("groups", "groups are listed under each device")],
 };
 
 const GROUP: Table<Sections> = Table {
     what: "a group",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
@@ -128,7 +160,6 @@ const DEVICE: Table<Sections> = Table {
         Field { name: "desired", read: desired },
         Field { name: "modules", read: modules },
     ],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
@@ -141,13 +172,32 @@ const DEVICE: Table<Sections> = Table {
 const MODULE: Table<Sections> = Table {
     what: "a module",
     fields: &[Field { name: "tags", read: tags }, Field { name: "desired", read: desired }],
-    later: &[],
     misplaced: &[
         REPORTED,
         PROPERTIES,
         ("groups", "groups describe devices' own twins: write what the module should have here"),
         ("modules", "list all modules under the device"),
         ("missing", "`missing` stands at the head of the manifest, for all devices and modules"),
+    ],
+};
+
+const SELECTOR: Table<Sections> = Table {
+    what: "a selector",
+    fields: &[
+        // Read before the others, whose leaves say it.
+        Field { name: "name", read: |_, _, _, _| {} },
+        Field { name: "where", read: |reader, selector, key, node| selector.condition = reader.text(&key, node) },
+        Field { name: "tags", read: tags },
+        Field { name: "desired", read: desired },
+    ],
+    misplaced: &[
+        REPORTED,
+        PROPERTIES,
+        ("query", "write the condition alone, under `where`"),
+        ("condition", "the condition is `where`"),
+        ("groups", "a selector is a layer of its own: write what its devices should have here"),
+        ("devices", "a selector finds its devices by `where`"),
+        ("modules", "put it under a device: a selector describes devices' own twins, and a module has its entry alone"),
     ],
 };
 
@@ -268,7 +318,8 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
             let diagnostic = reader.error(error.message.clone(), span, "").help(error.help.clone());
             reader.report(diagnostic);
         }
-        let Sections { layer: _, leaves, groups, modules } = sections(reader, &DEVICE, Layer::Device, &key, node);
+        let Sections { layer: _, leaves, groups, modules, condition: _ } =
+            sections(reader, &DEVICE, Layer::Device, &key, node);
         if let Ok(pattern) = pattern {
             let name = Spanned { value: key.name, span: key.span };
             manifest.devices.push(Entry { name, pattern, groups, leaves, modules });
@@ -290,7 +341,7 @@ fn inside(file: &File, key: &Key, range: std::ops::Range<usize>) -> Span {
 }
 
 fn sections(reader: &mut Reader<'_>, table: &Table<Sections>, layer: Layer, key: &Key, node: Node) -> Sections {
-    let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new(), modules: Vec::new() };
+    let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new(), modules: Vec::new(), condition: None };
     if let Some(entries) = reader.mapping(key, node) {
         reader.fields(table, entries, &mut sections);
     }
@@ -383,6 +434,54 @@ fn modules(reader: &mut Reader<'_>, device: &mut Sections, key: Key, node: Node)
             device.modules.push(Module { id, span: key.span, leaves });
         }
     }
+}
+
+fn selectors(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
+    let items = reader.list(&key, node, "selectors", "each starts with `- name: …`");
+    for item in items {
+        let head = Span::new(item.span.start, item.span.start);
+        let Kind::Mapping(entries) = &item.kind else {
+            let message = format!("a selector must be a mapping, and is {}", item.kind.name());
+            let diagnostic =
+                reader.error(message, item.span, "").help("write `name`, `where`, and `tags` or `desired`");
+            reader.report(diagnostic);
+            continue;
+        };
+        let lacking: Vec<_> = ["name", "where"]
+            .into_iter()
+            .filter(|field| !entries.iter().any(|(key, _)| key.name == *field))
+            .map(|field| format!("`{field}`"))
+            .collect();
+        if !lacking.is_empty() {
+            let diagnostic = reader
+                .error(format!("a selector without {}", lacking.join(" and ")), head, "this selector")
+                .help("a selector has `name`, `where`, and `tags` or `desired`");
+            reader.report(diagnostic);
+        }
+        let name = entries.iter().find(|(key, _)| key.name == "name");
+        let name = name.and_then(|(key, node)| selector_name(reader, key, node.clone()));
+        let layer = Layer::Selector(name.as_ref().map_or("", |name| name.value.as_str()).into());
+        let Sections { leaves, condition, .. } = sections(reader, &SELECTOR, layer, &key, item);
+        let owner = format!("selector {}", name.as_ref().map_or("without name", |name| name.value.as_str()));
+        let condition = condition.and_then(|text| {
+            checks::compile(reader, &owner, "condition", text, |text| compile_condition(text, Collection::Devices))
+        });
+        if let Some(name) = name {
+            manifest.selectors.push(Selector { name, condition, leaves });
+        }
+    }
+}
+
+fn selector_name(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Spanned<String>> {
+    let text = reader.text(key, node)?;
+    if !is_group_name(&text.value.value) {
+        let diagnostic = reader
+            .error(format!("{} is not a selector's name", shown(&text.value)), text.span, "")
+            .help("one has 1 to 128 ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or a digit");
+        reader.report(diagnostic);
+        return None;
+    }
+    Some(Spanned { value: text.value.value, span: text.span })
 }
 
 fn checks(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {

@@ -43,6 +43,17 @@ impl File {
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
+    /// Returns where a line stands, from 1, without its indentation and without what ends it.
+    pub(super) fn line_span(&self, line: u32) -> Span {
+        let index = (line as usize).saturating_sub(1);
+        let Some(&start) = self.line_starts.get(index) else { return Span::default() };
+        let end = self.line_starts.get(index + 1).copied().unwrap_or(self.source.text().len());
+        let text = &self.source.text()[start..end];
+        let written = text.trim();
+        let start = start + (text.len() - text.trim_start().len());
+        Span::new(start, start + written.len())
+    }
+
     /// Returns what is written at `span`.
     pub(super) fn slice(&self, span: Span) -> &str {
         self.source.text().get(span.start..span.end).unwrap_or_default()

@@ -69,6 +69,25 @@ fn plain(diagnostics: &[Diagnostic]) -> String {
     text
 }
 
+/// Writes what a policy says, where it says something.
+fn policies(policy: &Policy) -> Vec<String> {
+    let Policy { exact, sensitive, limits, moved, released, rollout } = policy;
+    let named = |paths: &[PolicyPath]| {
+        paths.iter().map(|path| format!("{} [{}]", path.path, path.origin)).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = Vec::new();
+    let mut say = |is: bool, text: String| lines.extend(is.then_some(text));
+    say(!exact.is_empty(), format!("exact {}", named(exact)));
+    say(!sensitive.paths().is_empty(), format!("sensitive {:?}", sensitive.paths()));
+    say(*limits != Limits::default(), format!("{limits:?}"));
+    for Moved { from, to, origin } in moved {
+        say(true, format!("moved {from} to {to} [{origin}]"));
+    }
+    say(!released.is_empty(), format!("released {}", named(released)));
+    say(*rollout != Rollout::default(), format!("{rollout:?}"));
+    lines
+}
+
 /// Writes what a fleet comes to; devices of one body together.
 fn resolved(loaded: &Loaded) -> String {
     let declarations = &loaded.declarations;
@@ -82,6 +101,15 @@ fn resolved(loaded: &Loaded) -> String {
         line(format!("hub {hub}"));
     }
     line(format!("missing {:?}, ownership {:?}", declarations.missing, declarations.ownership));
+    for policy in policies(&declarations.policy) {
+        line(policy);
+    }
+    for (name, Group { body, members, origin }) in &declarations.groups {
+        line(format!("group {name} [{origin}]: {} leaves, {members} devices", body.leaves.len()));
+    }
+    for Selector { name, condition, origin } in &declarations.selectors {
+        line(format!("selector {name} [{origin}]: {}", condition.text()));
+    }
     let mut bodies: Vec<(&Arc<Body>, Vec<String>)> = Vec::new();
     for (id, declaration) in &declarations.twins {
         let name = format!("{id} ({})", declaration.origin);
@@ -101,7 +129,8 @@ fn resolved(loaded: &Loaded) -> String {
         }
     }
     for check in &declarations.checks {
-        line(format!("\ncheck {} ({:?}, within {:?})", check.name, check.severity, check.within));
+        let gate = if check.gate { ", gate" } else { "" };
+        line(format!("\ncheck {} ({:?}, within {:?}{gate})", check.name, check.severity, check.within));
         line(format!("  {}", check.query.text()));
         line(match &check.expect {
             Expectation::Share { bound, of } => format!("  Share {bound:?} of {}", of.text()),

@@ -8,7 +8,7 @@ use crate::twin::limits::{Rule, Violation, check_values};
 use crate::twin::{Section, TwinPath};
 
 /// The key under which fleets keep their records in the tags.
-const RECORD_KEY: &str = "twinctl";
+pub(super) const RECORD_KEY: &str = "twinctl";
 
 /// Checks a section of one layer where it is written: all but its size, which only the layers together have.
 pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Vec<Diagnostic>) -> bool {

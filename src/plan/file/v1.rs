@@ -400,6 +400,9 @@ struct CheckV1 {
     /// Milliseconds.
     within_ms: u64,
     severity: SeverityV1,
+    /// Left out where it is not so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    gate: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -434,7 +437,7 @@ enum ColumnV1 {
 
 impl CheckV1 {
     fn of(check: &Check) -> Self {
-        let Check { name, query, expect, within, severity } = check;
+        let Check { name, query, expect, within, severity, gate } = check;
         let bound = |bound: &Bound| BoundV1 { is: bound.comparison.into(), number: bound.number };
         let expect = match expect {
             Expectation::None => ExpectV1::None,
@@ -464,11 +467,12 @@ impl CheckV1 {
             expect,
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             severity: (*severity).into(),
+            gate: *gate,
         }
     }
 
     fn into_check(self) -> Result<Check, PlanFileError> {
-        let Self { name, query, expect, within_ms, severity } = self;
+        let Self { name, query, expect, within_ms, severity, gate } = self;
         let compiled = |text: &str| -> Result<BoundQuery, PlanFileError> {
             compile(text).map_err(|errors| PlanFileError::Query {
                 check: name.clone(),
@@ -499,6 +503,6 @@ impl CheckV1 {
             }
         };
         let query = compiled(&query)?;
-        Ok(Check { query, expect, within: Duration::from_millis(within_ms), severity: severity.into(), name })
+        Ok(Check { query, expect, within: Duration::from_millis(within_ms), severity: severity.into(), gate, name })
     }
 }

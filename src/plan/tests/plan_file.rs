@@ -18,10 +18,10 @@ fn assert_same(a: &Plan, b: &Plan) {
     assert_eq!(twins, &b.twins);
     assert_eq!(checks.len(), b.checks.len());
     for (a, b) in checks.iter().zip(&b.checks) {
-        let Check { name, query, expect, within, severity } = a;
+        let Check { name, query, expect, within, severity, gate } = a;
         assert_eq!(
-            (name, query.text(), expect, within, severity),
-            (&b.name, b.query.text(), &b.expect, &b.within, &b.severity)
+            (name, query.text(), expect, within, severity, gate),
+            (&b.name, b.query.text(), &b.expect, &b.within, &b.severity, &b.gate)
         );
     }
 }
@@ -43,6 +43,7 @@ fn rich_plan(revision: &str) -> Plan {
         expect,
         within: Duration::from_millis(1500),
         severity: Severity::Warn,
+        gate: name == "some",
     };
     let columns =
         [("n".to_owned(), Column::Range { min: Some(3.0), max: None }), ("m".to_owned(), Column::Equals(json!("x")))];

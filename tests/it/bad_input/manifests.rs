@@ -95,7 +95,10 @@ fn fields() {
                 "a group that is not there",
                 "fleet: demo\ngroups: { redmond43: {} }\ndevices: { d1: { groups: [redmond34] } }\n",
             ),
-            ("not yet there", "fleet: demo\ndevices: { d1: {} }\nselectors: []\nrollout: {}\n"),
+            (
+                "a policy that contradicts the declarations",
+                "fleet: demo\ndefaults: { tags: { old: 1 } }\ndevices: { d1: {} }\nreleased: [tags.old]\nmoved: [{ from: tags.old, to: tags.new }]\n",
+            ),
             ("modules of all devices", "fleet: demo\ndefaults: { modules: { m: {} } }\ndevices: { d1: {} }\n"),
             ("a reference that does not resolve", &desired("{ a: '${var.intervall}', b: '${env.NOWHERE}' }")),
             (

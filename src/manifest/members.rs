@@ -1,0 +1,333 @@
+//! The fleet's devices and modules by name, each with the layers that it has.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::declaration::{Body, Declaration, Group, Layer, Leaf, Origin};
+use super::range::IDENTITIES_MAX;
+use super::reader::{Spanned, shown};
+use super::resolve::twice;
+use super::schema::{self, Entry, Module, Selector};
+use super::source::File;
+use super::stack::{Bodies, Layered, Layers, Stack, sizes};
+use super::yaml::Text;
+use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
+
+/// What the files say about devices.
+#[derive(Default)]
+pub(super) struct Parts<'f> {
+    pub(super) defaults: Vec<Leaf>,
+    pub(super) groups: Vec<(&'f File, schema::Group)>,
+    pub(super) selectors: Vec<(&'f File, Selector)>,
+    pub(super) devices: Vec<(&'f File, Entry)>,
+}
+
+/// What that comes to.
+pub(super) struct Members {
+    pub(super) twins: BTreeMap<TwinId, Declaration>,
+    pub(super) groups: BTreeMap<Arc<str>, Group>,
+    pub(super) layered: Layered,
+    /// The leaves of the modules, which are no layers of a device.
+    modules: Vec<Vec<Leaf>>,
+}
+
+impl Members {
+    /// Returns all leaves that are declared anywhere, layer by layer.
+    pub(super) fn leaves(&self) -> Vec<&[Leaf]> {
+        let Layers { defaults, selectors, groups, rows, devices } = &self.layered.layers;
+        let many = selectors.iter().chain(groups).chain(rows).chain(devices).chain(&self.modules);
+        std::iter::once(defaults).chain(many).map(Vec::as_slice).filter(|leaves| !leaves.is_empty()).collect()
+    }
+}
+
+/// Names all devices, and lays their layers over each other. `complete` says that every file could be read.
+pub(super) fn resolve(parts: Parts<'_>, complete: bool, found: &mut Vec<Diagnostic>) -> Members {
+    let Parts { defaults, groups, selectors, devices } = parts;
+    let known = known_groups(&groups, found);
+    unique_selectors(&selectors, found);
+    let mut used = vec![false; groups.len()];
+    let mut layers = Layers { defaults, ..Layers::default() };
+    let places = selectors.iter().map(|(file, selector)| (Arc::clone(&file.source), selector.name.span)).collect();
+    layers.selectors = selectors.into_iter().map(|(_, selector)| selector.leaves).collect();
+    let mut entries = Vec::with_capacity(devices.len());
+    for (file, entry) in devices {
+        let groups = group_places(file, &entry.groups, &known, complete, found);
+        groups.iter().for_each(|&group| used[group] = true);
+        // Devices that have nothing of their own share what their groups come to.
+        let device = (!entry.leaves.is_empty()).then_some(layers.devices.len());
+        layers.devices.extend(device.map(|_| entry.leaves));
+        let stack = Stack { groups, row: None, device };
+        let modules = entry.modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
+        entries.push(Named { file, name: entry.name, pattern: entry.pattern, stack, modules });
+    }
+    // A list of groups that is wrong in itself makes its groups look unused.
+    if complete && !found.iter().any(Diagnostic::is_error) {
+        for ((file, group), _) in groups.iter().zip(used).filter(|(_, used)| !used) {
+            let name = &group.name.value;
+            found.push(
+                Diagnostic::warning(format!("the group `{name}` is not used"))
+                    .at(&file.source, group.name.span, "no device lists it")
+                    .help(format!("list it under a device: `groups: [{name}]`")),
+            );
+        }
+    }
+    let origins = groups.iter().map(|(file, group)| {
+        let name: Arc<str> = group.name.value.as_str().into();
+        let layer = Layer::Group(Arc::clone(&name));
+        (name, Origin { file: file.name.clone(), line: file.line(group.name.span.start), layer })
+    });
+    let origins: Vec<_> = origins.collect();
+    drop(known);
+    layers.groups = groups.into_iter().map(|(_, group)| group.leaves).collect();
+    let mut naming = Naming {
+        bodies: Bodies::new(&layers),
+        stacks: Vec::new(),
+        by_stack: Vec::new(),
+        places: HashMap::new(),
+        members: vec![0; layers.groups.len()],
+        of: BTreeMap::new(),
+        twins: BTreeMap::new(),
+    };
+    naming.name_all(&entries, found);
+    let Naming { stacks, members, of, twins, .. } = naming;
+    let groups = origins.into_iter().zip(members).enumerate().map(|(index, ((name, origin), members))| {
+        let body = Arc::new(Body { leaves: layers.groups[index].clone() });
+        (name, Group { body, members, origin })
+    });
+    let groups = groups.collect();
+    let modules =
+        entries.into_iter().flat_map(|entry| entry.modules).map(|module| module.body.leaves.clone()).collect();
+    Members { twins, groups, layered: Layered { layers, stacks, of, places }, modules }
+}
+
+fn known_groups<'p>(groups: &'p [(&File, schema::Group)], found: &mut Vec<Diagnostic>) -> HashMap<&'p str, usize> {
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (index, (file, group)) in groups.iter().enumerate() {
+        match known.get(group.name.value.as_str()) {
+            // Twice in one file is a key twice, which has been reported.
+            Some(&first) if std::ptr::eq(groups[first].0, *file) => {}
+            Some(&first) => {
+                let (other, first) = &groups[first];
+                let what = format!("the group `{}` is", group.name.value);
+                found.push(twice(what, file, group.name.span, other, first.name.span));
+            }
+            None => {
+                known.insert(&group.name.value, index);
+            }
+        }
+    }
+    known
+}
+
+fn unique_selectors(selectors: &[(&File, Selector)], found: &mut Vec<Diagnostic>) {
+    let mut known: HashMap<&str, (&File, Span)> = HashMap::new();
+    for (file, selector) in selectors {
+        let name = &selector.name;
+        match known.get(name.value.as_str()) {
+            Some(&(other, first)) => {
+                let what = format!("the selector `{}` is", name.value);
+                found.push(twice(what, file, name.span, other, first));
+            }
+            None => {
+                known.insert(&name.value, (file, name.span));
+            }
+        }
+    }
+}
+
+/// Finds the groups that a device lists.
+fn group_places(
+    file: &File,
+    names: &[Spanned<Text>],
+    known: &HashMap<&str, usize>,
+    complete: bool,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<usize> {
+    let mut groups = Vec::with_capacity(names.len());
+    for name in names {
+        match known.get(name.value.value.as_str()) {
+            Some(&index) => groups.push(index),
+            None if complete => found.push(unknown_group(file, name, known)),
+            None => {}
+        }
+    }
+    groups
+}
+
+fn unknown_group(file: &File, name: &Spanned<Text>, known: &HashMap<&str, usize>) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error(format!("there is no such group: {}", shown(&name.value))).at(&file.source, name.span, "");
+    match nearest(&name.value.value, known.keys().copied()) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help("declare it under `groups`"),
+    }
+}
+
+/// An entry under `devices`, with its layers resolved.
+struct Named<'f> {
+    file: &'f File,
+    name: Spanned<String>,
+    pattern: super::range::Pattern,
+    stack: Stack,
+    modules: Vec<Shared>,
+}
+
+/// A module as each device of its entry has it. Defaults and groups describe devices' own twins, so that its entry is all there is to
+/// it.
+struct Shared {
+    id: ModuleId,
+    body: Arc<Body>,
+    origin: Origin,
+}
+
+impl Shared {
+    fn new(file: &File, module: Module, found: &mut Vec<Diagnostic>) -> Self {
+        let body = Arc::new(Body { leaves: module.leaves });
+        found.extend(sizes(&body).into_iter().map(|it| it.at(&file.source, module.span, "this module")));
+        let origin = Origin { file: file.name.clone(), line: file.line(module.span.start), layer: Layer::Module };
+        Self { id: module.id, body, origin }
+    }
+}
+
+/// Gives names to declarations.
+struct Naming<'l> {
+    bodies: Bodies<'l>,
+    stacks: Vec<Stack>,
+    /// What each stack comes to.
+    by_stack: Vec<Arc<Body>>,
+    /// The place of each stack.
+    places: HashMap<Stack, usize>,
+    /// How many devices each group has.
+    members: Vec<usize>,
+    of: BTreeMap<DeviceId, usize>,
+    twins: BTreeMap<TwinId, Declaration>,
+}
+
+impl Naming<'_> {
+    /// Names all devices of all entries with their modules, and finds devices that are named twice.
+    fn name_all(&mut self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) {
+        let Some(mut ids) = ids(entries, found) else { return };
+        ids.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
+        let mut clashes: BTreeMap<(usize, usize), (DeviceId, usize)> = BTreeMap::new();
+        let mut first = 0;
+        for next in 1..ids.len() {
+            if ids[next].0 == ids[first].0 {
+                let clash = clashes.entry((ids[next].1, ids[first].1));
+                clash.or_insert_with(|| (ids[next].0.clone(), 0)).1 += 1;
+            } else {
+                first = next;
+            }
+        }
+        for ((again, first), (id, count)) in clashes {
+            found.extend(clash(&entries[again], &entries[first], &id, count));
+        }
+        for (device, index) in ids {
+            let entry = &entries[index];
+            let place = self.place(&entry.stack);
+            let origin = Origin {
+                file: entry.file.name.clone(),
+                line: entry.file.line(entry.name.span.start),
+                layer: Layer::Device,
+            };
+            let body = match self.by_stack.get(place) {
+                Some(body) => Arc::clone(body),
+                None => {
+                    let body = self.bodies.body(&[], &entry.stack);
+                    let (source, span) = (&entry.file.source, entry.name.span);
+                    found.extend(sizes(&body).into_iter().map(|diagnostic| diagnostic.at(source, span, ALL_LAYERS)));
+                    self.by_stack.push(Arc::clone(&body));
+                    body
+                }
+            };
+            entry.stack.groups.iter().for_each(|&group| self.members[group] += 1);
+            for module in &entry.modules {
+                let id = TwinId { device: device.clone(), module: Some(module.id.clone()) };
+                let declaration = Declaration { body: Arc::clone(&module.body), origin: module.origin.clone() };
+                self.twins.insert(id, declaration);
+            }
+            self.of.insert(device.clone(), place);
+            self.twins.insert(TwinId::device(device), Declaration { body, origin });
+        }
+    }
+
+    fn place(&mut self, stack: &Stack) -> usize {
+        if let Some(&place) = self.places.get(stack) {
+            return place;
+        }
+        self.places.insert(stack.clone(), self.stacks.len());
+        self.stacks.push(stack.clone());
+        self.stacks.len() - 1
+    }
+}
+
+/// What is too large when a device's sections are.
+const ALL_LAYERS: &str = "all layers of this device together";
+
+/// Writes out the names of all entries, each with its entry's place; nothing when they are too many.
+fn ids(entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, usize)>> {
+    let mut total: u64 = 0;
+    let mut ids = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        total += entry.pattern.count() * (1 + entry.modules.len() as u64);
+        if total > IDENTITIES_MAX {
+            let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
+            found.push(Diagnostic::error(message).at(&entry.file.source, entry.name.span, "exceeded here"));
+            return None;
+        }
+        for name in entry.pattern.names() {
+            match name.parse::<DeviceId>() {
+                Ok(id) => ids.push((id, index)),
+                Err(error) => {
+                    // The other names of a range have the same mistake, as a rule.
+                    found.push(bad_id(entry, &error));
+                    break;
+                }
+            }
+        }
+    }
+    Some(ids)
+}
+
+fn bad_id(entry: &Named<'_>, error: &IdError) -> Diagnostic {
+    let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.name.span, "");
+    if entry.pattern.is_range() {
+        diagnostic.help("the range is written out before ids are checked")
+    } else {
+        diagnostic
+    }
+}
+
+fn clash(again: &Named<'_>, first: &Named<'_>, id: &DeviceId, count: usize) -> Option<Diagnostic> {
+    let (also, are) = match count {
+        1 => (String::new(), "is"),
+        _ => (format!(" and {} more", count - 1), "are"),
+    };
+    if std::ptr::eq(again, first) {
+        let message = format!("the range gives the device `{id}`{also} twice");
+        return Some(
+            Diagnostic::error(message)
+                .at(&again.file.source, again.name.span, "")
+                .help("pad the numbers with zeros, or put something between them"),
+        );
+    }
+    if std::ptr::eq(again.file, first.file) && again.name.value == first.name.value {
+        // Twice in one file is a key twice, which has been reported.
+        return None;
+    }
+    let message = format!("the device `{id}`{also} {are} declared twice");
+    let label = |entry: &Named<'_>, text: &str| match entry.pattern.is_range() {
+        true => format!("{text}, in a range"),
+        false => text.to_owned(),
+    };
+    let diagnostic = Diagnostic::error(message).at(&again.file.source, again.name.span, label(again, "once more")).at(
+        &first.file.source,
+        first.name.span,
+        label(first, "first here"),
+    );
+    Some(if again.pattern.is_range() != first.pattern.is_range() {
+        diagnostic.help("split the range around a device that differs, or give it a group of its own")
+    } else {
+        diagnostic
+    })
+}

@@ -1,0 +1,111 @@
+//! Which layers a device has, and what they come to together.
+//!
+//! Laying layers over each other is not associative (a scalar in the middle forgets what was under it), so that where selectors may
+//! still come in between, the layers are kept apart: [`Layered`] is what [`Declarations::select`](super::Declarations::select) needs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::declaration::{Body, Leaf};
+use super::layers::{merge, section_of};
+use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::twin::limits::{check_size, section_max_bytes, section_size};
+use crate::twin::{DeviceId, Section};
+
+/// All layers of a fleet, each a list of leaves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layers {
+    pub(super) defaults: Vec<Leaf>,
+    pub(super) selectors: Vec<Vec<Leaf>>,
+    pub(super) groups: Vec<Vec<Leaf>>,
+    pub(super) rows: Vec<Vec<Leaf>>,
+    pub(super) devices: Vec<Vec<Leaf>>,
+}
+
+/// The layers of one device above the defaults and the selectors, by their places in [`Layers`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Stack {
+    pub(super) groups: Vec<usize>,
+    pub(super) row: Option<usize>,
+    pub(super) device: Option<usize>,
+}
+
+/// What is kept of the layers where there are selectors.
+#[derive(Debug, Default)]
+pub(crate) struct Layered {
+    pub(super) layers: Layers,
+    pub(super) stacks: Vec<Stack>,
+    /// Which stack each declared device has.
+    pub(super) of: BTreeMap<DeviceId, usize>,
+    /// Where each selector is written.
+    pub(super) places: Vec<(Arc<Source>, Span)>,
+}
+
+/// Lays layers over each other, once for all devices that have the same ones.
+pub(super) struct Bodies<'l> {
+    layers: &'l Layers,
+    /// Defaults, selectors and groups.
+    bases: HashMap<(Vec<usize>, Vec<usize>), Arc<Body>>,
+}
+
+impl<'l> Bodies<'l> {
+    pub(super) fn new(layers: &'l Layers) -> Self {
+        Self { layers, bases: HashMap::new() }
+    }
+
+    /// Returns what a device comes to that these selectors found. The selectors stand in the order of the files.
+    pub(super) fn body(&mut self, selectors: &[usize], stack: &Stack) -> Arc<Body> {
+        let layers = self.layers;
+        let base = self.bases.entry((selectors.to_vec(), stack.groups.clone())).or_insert_with(|| {
+            let selectors = selectors.iter().map(|&selector| &layers.selectors[selector]);
+            let over = selectors.chain(stack.groups.iter().map(|&group| &layers.groups[group]));
+            Arc::new(Body { leaves: over.fold(layers.defaults.clone(), |base, over| merge(&base, over)) })
+        });
+        let own = [stack.row.map(|row| &layers.rows[row]), stack.device.map(|device| &layers.devices[device])];
+        let mut own = own.into_iter().flatten().filter(|leaves| !leaves.is_empty());
+        match own.next() {
+            None => Arc::clone(base),
+            Some(first) => {
+                let leaves = own.fold(merge(&base.leaves, first), |base, over| merge(&base, over));
+                Arc::new(Body { leaves })
+            }
+        }
+    }
+}
+
+/// A share of a section's size from which on it is worth a word.
+const NEARLY_FULL_PERCENT: usize = 80;
+
+/// Checks the size of each section, which only all layers together have: what the hub would refuse, or soon will. The places are
+/// the caller's.
+pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for section in Section::ALL {
+        let object = section_of(&body.leaves, section);
+        let diagnostic = match check_size(section, &object) {
+            Some(violation) => Diagnostic::error(violation.rule.to_string()),
+            None => {
+                let (size, most) = (section_size(&object), section_max_bytes(section));
+                if size * 100 <= most * NEARLY_FULL_PERCENT {
+                    continue;
+                }
+                let have = if section == Section::Tags { "have" } else { "has" };
+                let percent = size * 100 / most;
+                let message = format!("{section} {have} {size} bytes, {percent}% of the {most} that the hub takes");
+                Diagnostic::warning(message)
+            }
+        };
+        let sizes = object.into_iter().map(|(key, value)| {
+            let size = section_size(&[(key.clone(), value)].into_iter().collect());
+            (size, key)
+        });
+        found.push(match sizes.max() {
+            Some((size, key)) => {
+                let key: String = key.chars().take(60).collect();
+                diagnostic.help(format!("the largest part is `{section}.{key}` with {size} bytes"))
+            }
+            None => diagnostic,
+        });
+    }
+    found
+}
