@@ -84,8 +84,6 @@ pub async fn make(
     }
     plan.outlook = watch.finish();
     plan.outlook.unread = unread;
-    // What the manifest says does not change with what its selectors find.
-    plan.manifest = declarations.digest.clone();
     plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), &options.throttles));
     Ok(plan)
 }

@@ -139,10 +139,3 @@ pub struct Selection {
     /// Where in the manifest.
     pub origin: Origin,
 }
-
-impl super::Declarations {
-    /// STUB
-    pub fn select(&self, selections: Vec<Selection>) -> Result<Self, Vec<crate::diagnostic::Diagnostic>> {
-        Ok(Self { selections, ..self.clone() })
-    }
-}

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::escape;
 use crate::plan;
+use crate::plan::file::{OutlookV1, SelectionV1};
 use crate::twin::MergePatch;
 
 /// Writes a document, indented, keys in the order of its type, a line feed at the end, nothing in it that could steer a
@@ -60,6 +61,8 @@ pub fn plan(plan: &plan::Plan) -> String {
             })
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
+        selections: plan.selections.iter().map(SelectionV1::of).collect(),
+        outlook: OutlookV1::of(&plan.outlook),
     })
 }
 
@@ -87,6 +90,11 @@ struct Plan<'p> {
     twins: Vec<Twin<'p>>,
     /// The names of the checks that run afterwards.
     checks: Vec<&'p str>,
+    /// What the selectors found: `name`, `condition`, `ids`, `origin`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    selections: Vec<SelectionV1>,
+    /// What the plan leads to: `predictions`, `writers`, `unread`, `diverging`, `cost`, as in the plan file.
+    outlook: OutlookV1,
 }
 
 /// How many twins, those with conflicts in `conflicting` alone, and how many paths by verdict.

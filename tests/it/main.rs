@@ -11,6 +11,7 @@ mod kill;
 mod modules;
 #[cfg(target_os = "linux")]
 mod node;
+mod outlook;
 mod python;
 #[cfg(target_os = "linux")]
 mod python_device;

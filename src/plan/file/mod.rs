@@ -9,6 +9,7 @@
 //! changes altogether: that an object which goes as a whole held nothing but the leaves that are listed. The etag holds that in
 //! place for an honest file.
 
+mod outlook_v1;
 mod v1;
 mod validate;
 
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
 use super::Plan;
 use super::intern::Interner;
@@ -59,6 +61,12 @@ pub enum PlanFileError {
         said: Digest,
         /// What its content has.
         found: Digest,
+    },
+    /// It reckons with a way to apply that there is not.
+    #[error("the plan file reckons what the strategy `{strategy}` costs, which this twinctl does not know; plan again")]
+    Strategy {
+        /// How it is called.
+        strategy: String,
     },
     /// A query of a check does not compile.
     #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]

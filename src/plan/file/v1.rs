@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::outlook_v1::{OutlookV1, SelectionV1};
 use super::{FORMAT, PlanFileError, VERSION, to_value};
 use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
 use crate::digest::Digest;
 use crate::manifest::{FleetName, Layer, Origin, Policy};
 use crate::plan::decide::Decision;
-use crate::plan::{Action, Change, Conflict, Outlook, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::query::{BoundQuery, compile};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
@@ -32,6 +33,10 @@ pub(super) struct File<'t> {
     review: Digest,
     unchanged: u64,
     checks: Vec<CheckV1>,
+    #[serde(default)]
+    selections: Vec<SelectionV1>,
+    #[serde(default)]
+    outlook: OutlookV1,
     #[serde(borrow)]
     twins: Vec<&'t RawValue>,
     digest: Digest,
@@ -51,10 +56,26 @@ impl<'t> File<'t> {
             review,
             unchanged,
             checks,
+            selections,
+            outlook,
             twins,
             digest,
         } = self;
-        let head = Head { format, version, tool, hub, fleet, manifest, revision, read, review, unchanged, checks };
+        let head = Head {
+            format,
+            version,
+            tool,
+            hub,
+            fleet,
+            manifest,
+            revision,
+            read,
+            review,
+            unchanged,
+            checks,
+            selections,
+            outlook,
+        };
         (head, twins, digest)
     }
 }
@@ -72,6 +93,8 @@ pub(super) struct Head {
     review: Digest,
     unchanged: u64,
     checks: Vec<CheckV1>,
+    selections: Vec<SelectionV1>,
+    outlook: OutlookV1,
 }
 
 impl Head {
@@ -88,13 +111,29 @@ impl Head {
             review: plan.review_digest(),
             unchanged: plan.unchanged as u64,
             checks: plan.checks.iter().map(CheckV1::of).collect(),
+            selections: plan.selections.iter().map(SelectionV1::of).collect(),
+            outlook: OutlookV1::of(&plan.outlook),
         }
     }
 
     /// Returns the members in the order in which they are written.
     pub(super) fn members(&self) -> Vec<(&'static str, Value)> {
-        let Self { format, version, tool, hub, fleet, manifest, revision, read, review, unchanged, checks } = self;
-        vec![
+        let Self {
+            format,
+            version,
+            tool,
+            hub,
+            fleet,
+            manifest,
+            revision,
+            read,
+            review,
+            unchanged,
+            checks,
+            selections,
+            outlook,
+        } = self;
+        let mut members = vec![
             ("format", to_value(format)),
             ("version", to_value(version)),
             ("tool", to_value(tool)),
@@ -106,7 +145,14 @@ impl Head {
             ("review", to_value(review)),
             ("unchanged", to_value(unchanged)),
             ("checks", to_value(checks)),
-        ]
+        ];
+        if !selections.is_empty() {
+            members.push(("selections", to_value(selections)));
+        }
+        if *outlook != OutlookV1::default() {
+            members.push(("outlook", to_value(outlook)));
+        }
+        members
     }
 
     pub(super) fn fleet(&self) -> &FleetName {
@@ -129,8 +175,8 @@ impl Head {
             unchanged: usize::try_from(self.unchanged).unwrap_or(usize::MAX),
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
             policy: Policy::default(),
-            selections: Vec::new(),
-            outlook: Outlook::default(),
+            selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
+            outlook: self.outlook.into_outlook()?,
         })
     }
 }
@@ -138,8 +184,8 @@ impl Head {
 /// An enum of ours, and the words for it that are frozen here.
 macro_rules! words {
     ($name:ident for $ours:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        #[derive(Clone, Copy, Serialize, Deserialize)]
-        enum $name { $(#[serde(rename = $word)] $variant),* }
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        pub(super) enum $name { $(#[serde(rename = $word)] $variant),* }
 
         impl From<$ours> for $name {
             fn from(value: $ours) -> Self {
@@ -278,15 +324,15 @@ impl ChangeV1 {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OriginV1 {
+pub(super) struct OriginV1 {
     file: Arc<str>,
     line: u32,
     layer: LayerV1,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum LayerV1 {
     Defaults,
@@ -298,7 +344,7 @@ enum LayerV1 {
 }
 
 impl OriginV1 {
-    fn of(origin: &Origin) -> Self {
+    pub(super) fn of(origin: &Origin) -> Self {
         let Origin { file, line, layer } = origin;
         let layer = match layer {
             Layer::Defaults => LayerV1::Defaults,
@@ -311,7 +357,7 @@ impl OriginV1 {
         Self { file: file.clone(), line: *line, layer }
     }
 
-    fn into_origin(self) -> Origin {
+    pub(super) fn into_origin(self) -> Origin {
         let layer = match self.layer {
             LayerV1::Defaults => Layer::Defaults,
             LayerV1::Selector(name) => Layer::Selector(name),

@@ -96,6 +96,7 @@ fn check() -> impl Strategy<Value = Check> {
         expect,
         within: std::time::Duration::ZERO,
         severity: Severity::Error,
+        gate: false,
     })
 }
 
@@ -239,6 +240,7 @@ fn what_a_plan_cannot_know() {
         expect,
         within: std::time::Duration::ZERO,
         severity: Severity::Error,
+        gate: false,
     };
     let devices = || Expectation::Devices(["d0".to_owned()].into());
     let checks = vec![
