@@ -112,8 +112,10 @@ async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Ve
             }
         }
         // A policy that plans and applies twins need not have the right.
-        Err(error @ (Error::Unauthorized { .. } | Error::Refused { .. } | Error::NotFound { .. })) => {
-            unread.push(format!("the hub's configurations were not read: {error}"));
+        Err(Error::Unauthorized { hub, .. } | Error::Refused { hub, .. } | Error::NotFound { hub, .. }) => {
+            // Without the tracking id and its time: the same plan gives the same bytes.
+            let said = hub.code_name.unwrap_or_else(|| hub.status.to_string());
+            unread.push(format!("the hub's configurations were not read: it answers {said}"));
         }
         Err(error) => return Err(error),
     }
