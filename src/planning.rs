@@ -111,8 +111,14 @@ async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Ve
                 }
             }
         }
-        // A policy that plans and applies twins need not have the right.
-        Err(Error::Unauthorized { hub, .. } | Error::Refused { hub, .. } | Error::NotFound { hub, .. }) => {
+        // A policy that plans and applies twins need not have the right, and no plan is worth less for a busy hub.
+        Err(
+            Error::Unauthorized { hub, .. }
+            | Error::Refused { hub, .. }
+            | Error::NotFound { hub, .. }
+            | Error::Throttled { hub, .. }
+            | Error::Unavailable { hub, .. },
+        ) => {
             // Without the tracking id and its time: the same plan gives the same bytes.
             let said = hub.code_name.unwrap_or_else(|| hub.status.to_string());
             unread.push(format!("the hub's configurations were not read: it answers {said}"));
@@ -170,4 +176,49 @@ async fn answer(client: &HubClient, watch: &mut Watch<'_>, question: &Question<'
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::tests::server::{Server, answer, json};
+    use crate::manifest::load_texts;
+    use crate::plan::Forecast;
+
+    #[tokio::test]
+    async fn a_check_does_not_read_a_whole_hub() {
+        let text = "
+fleet: demo
+devices: { d: { tags: { x: 1 } } }
+checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
+";
+        let declarations = load_texts(&[("fleet.yaml", text)], &|_| None).expect("a manifest").declarations;
+        let twin = r#"{"deviceId":"d","etag":"AAE="}"#;
+        let page = |n: usize| {
+            let more = format!("content-type: application/json\r\nx-ms-continuation: {n}\r\n");
+            answer("200 OK", &more, &format!(r#"[{{"deviceId":"other-{n}"}}]"#))
+        };
+        // The twin, and none that left.
+        let mut replies = vec![json(twin), json("[]"), json("[]")];
+        replies.extend((0..=PAGES).map(page));
+        let server = Server::start(replies).await;
+        let client = server.client();
+        let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
+        let throttles = Throttles {
+            name: "S1, 1 unit".to_owned(),
+            is_free: false,
+            queries: 1.0,
+            twin_reads: 1.0,
+            twin_updates: 1.0,
+            registry: 1.0,
+            configurations: 1.0,
+            jobs: 1.0,
+            job_devices: 1.0,
+        };
+        let options = Options { concurrency: 1, throttles };
+        let plan = make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");
+        let expected = "it looks at more twins of the hub than 10 pages of a query list";
+        assert_eq!(plan.outlook.predictions[0].forecast, Forecast::Unknown(expected.to_owned()));
+        assert_eq!(plan.outlook.cost.expect("reckoned").read.requests, 3 + PAGES as u64 + 1);
+    }
 }

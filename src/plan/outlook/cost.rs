@@ -175,10 +175,12 @@ mod tests {
 
     #[test]
     fn what_a_thousand_twins_cost() {
-        let mut usage = Usage::default();
-        usage.queries = Meter { requests: 2, blocks: 300, free_blocks: 2400 };
-        usage.twin_reads = Meter { requests: 60, blocks: 60, free_blocks: 180 };
-        usage.configurations.requests = 1;
+        let usage = Usage {
+            queries: Meter { requests: 2, blocks: 300, free_blocks: 2400 },
+            twin_reads: Meter { requests: 60, blocks: 60, free_blocks: 180 },
+            configurations: Meter { requests: 1, ..Meter::default() },
+            ..Usage::default()
+        };
         let cost = cost(&plan(), &usage, &s1());
         let told: Vec<String> = std::iter::once(("read", cost.read))
             .chain(cost.apply.iter().map(|strategy| (strategy.strategy, strategy.spent)))
@@ -205,8 +207,7 @@ mod tests {
     fn nothing_to_do_costs_nothing() {
         let plan = Plan { twins: Vec::new(), ..plan() };
         let free = Throttles { is_free: true, ..s1() };
-        let mut usage = Usage::default();
-        usage.twin_reads = Meter { requests: 1, blocks: 1, free_blocks: 3 };
+        let usage = Usage { twin_reads: Meter { requests: 1, blocks: 1, free_blocks: 3 }, ..Usage::default() };
         let cost = cost(&plan, &usage, &free);
         assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, Vec::new(), 0));
     }

@@ -272,3 +272,27 @@ fn what_a_plan_cannot_know() {
         ]
     );
 }
+
+#[test]
+fn sensitive_values_are_in_no_prediction() {
+    let check = Check {
+        name: "c".to_owned(),
+        query: compile("SELECT deviceId, properties.desired.wifi AS w FROM devices").expect("a query"),
+        expect: Expectation::None,
+        within: std::time::Duration::ZERO,
+        severity: Severity::Error,
+        gate: false,
+    };
+    let declared = json!({"desired": {"wifi": {"psk": "hunter2"}}});
+    let mut declarations = Declarations { checks: vec![check], ..declarations([(id("d0"), body(declared))]) };
+    let hub = BTreeMap::from([(id("d0"), twin("d0", json!({})))]);
+    assert!(format!("{:?}", predict(&declarations, &hub, true).outlook).contains("hunter2"));
+    declarations.policy.sensitive = crate::manifest::Sensitive::new(vec![path("desired.wifi.psk")]);
+    let outlook = predict(&declarations, &hub, true).outlook;
+    assert!(!format!("{outlook:?}").contains("hunter2"));
+    let Forecast::WillFail(difference) = &outlook.predictions[0].forecast else { panic!("{outlook:?}") };
+    assert_eq!(
+        (difference.summary.as_str(), &*difference.devices),
+        ("it differs in sensitive values", &["d0".to_owned()][..])
+    );
+}
