@@ -68,7 +68,8 @@ struct PredictionV1 {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case")]
 enum ForecastV1 {
-    WillHold,
+    // With braces, so that what it has beside its kind is refused.
+    WillHold {},
     WillFail {
         difference: DifferenceV1,
     },
@@ -203,7 +204,7 @@ impl PredictionV1 {
     fn of(prediction: &Prediction) -> Self {
         let Prediction { name, query, severity, forecast } = prediction;
         let forecast = match forecast {
-            Forecast::WillHold => ForecastV1::WillHold,
+            Forecast::WillHold => ForecastV1::WillHold {},
             Forecast::WillFail(difference) => ForecastV1::WillFail { difference: DifferenceV1::of(difference) },
             Forecast::DependsOnDevices { reads, as_it_is } => {
                 ForecastV1::DependsOnDevices { reads: reads.clone(), as_it_is: as_it_is.as_ref().map(DifferenceV1::of) }
@@ -216,7 +217,7 @@ impl PredictionV1 {
     fn into_prediction(self) -> Prediction {
         let Self { name, query, severity, forecast } = self;
         let forecast = match forecast {
-            ForecastV1::WillHold => Forecast::WillHold,
+            ForecastV1::WillHold {} => Forecast::WillHold,
             ForecastV1::WillFail { difference } => Forecast::WillFail(difference.into_difference()),
             ForecastV1::DependsOnDevices { reads, as_it_is } => {
                 Forecast::DependsOnDevices { reads, as_it_is: as_it_is.map(DifferenceV1::into_difference) }
