@@ -11,12 +11,24 @@ use std::sync::Arc;
 pub struct Source {
     name: String,
     text: String,
+    /// The line of the first character, from 1.
+    first_line: usize,
 }
 
 impl Source {
     /// Keeps `text` under the name that messages show, a path as the user gave it or something like `<query>`.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        Arc::new(Self { name: name.into(), text: text.into(), first_line: 1 })
+    }
+
+    /// Keeps a part of a text that is not kept whole, as a row of a long table; it starts at the line `first_line`, counted from 1.
+    pub fn excerpt(name: impl Into<String>, text: impl Into<String>, first_line: usize) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text: text.into(), first_line })
+    }
+
+    /// Returns the line at which the text starts: 1 but for an excerpt.
+    pub fn first_line(&self) -> usize {
+        self.first_line
     }
 
     /// Returns the name that messages show.
@@ -40,7 +52,7 @@ impl Source {
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Position {
-            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
+            line: before.bytes().filter(|&byte| byte == b'\n').count() + self.first_line,
             column: before[line_start..].chars().count() + 1,
         }
     }

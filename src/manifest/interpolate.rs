@@ -1,9 +1,9 @@
-//! Puts values in place of `${env.NAME}` and `${var.NAME}`.
+//! Puts values in place of `${env.NAME}`, `${var.NAME}` and, in an inventory, `${row.COLUMN}`.
 //!
 //! A reference is `${KIND.NAME}`, then perhaps `:TYPE` (`int`, `float`, `bool`, `json`), then perhaps `:-DEFAULT`; `$${` stands
 //! for `${` itself. The default counts when there is no such thing, or an empty text. A value that is only one reference keeps the
-//! reference's type: what comes from the environment is a text unless a type is named, a variable is what it was written
-//! as, and so is its default. Keys are not interpolated.
+//! reference's type: what comes from the environment or from a csv cell is a text unless a type is named, a variable is what it was
+//! written as, and so is its default; a member of a JSON row is what it is there, and so is its default. Keys are not interpolated.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,6 +11,7 @@ use std::ops::Range;
 use serde_json::{Number, Value};
 
 use super::source::File;
+use super::table::{Cell, Row};
 use super::yaml::{self, Key, Kind, Node, Text, Written};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
@@ -20,6 +21,9 @@ use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 const WEIGHT_FLOOR: usize = 500_000;
 const BYTES_PER_WEIGHT: usize = 4;
 
+/// What references may put into one device of an inventory: more than a twin can hold.
+const ROW_WEIGHT: usize = 20_000;
+
 const TYPES: [&str; 4] = ["int", "float", "bool", "json"];
 
 /// What references are resolved from.
@@ -27,6 +31,7 @@ pub(super) struct Interpolation<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     /// `None` while the variables themselves are read.
     vars: Option<&'a BTreeMap<String, Node>>,
+    row: Option<&'a Row>,
     /// What references may still put in.
     budget: usize,
 }
@@ -38,7 +43,16 @@ impl<'a> Interpolation<'a> {
         vars: Option<&'a BTreeMap<String, Node>>,
         bytes: usize,
     ) -> Self {
-        Self { environment, vars, budget: WEIGHT_FLOOR + bytes / BYTES_PER_WEIGHT }
+        Self { environment, vars, row: None, budget: WEIGHT_FLOOR + bytes / BYTES_PER_WEIGHT }
+    }
+
+    /// Starts with one row of an inventory.
+    pub(super) fn of_row(
+        environment: &'a dyn Fn(&str) -> Option<String>,
+        vars: &'a BTreeMap<String, Node>,
+        row: &'a Row,
+    ) -> Self {
+        Self { environment, vars: Some(vars), row: Some(row), budget: ROW_WEIGHT }
     }
 
     /// Resolves all references in a value. One that does not resolve is reported and leaves nothing behind.
@@ -145,14 +159,37 @@ impl<'a> Interpolation<'a> {
                     (vars.get(name).map(|node| node.kind.clone()), missing)
                 }
             },
+            Namespace::Row => {
+                let Some(row) = self.row else {
+                    return Err(Box::new(
+                        error(
+                            format!("`{}` stands outside of an inventory", reference.written),
+                            "there is no row here",
+                        )
+                        .help("rows are read by `inventory`, and their columns stand in its values alone"),
+                    ));
+                };
+                let value = row.cell(name).map(|cell| match cell {
+                    Cell::Text(cell) => text(cell.to_owned(), false),
+                    Cell::Json(value) => from_json(value.clone(), false),
+                });
+                (value, place.point(no_column(row, name), &reference.range, "asked for here"))
+            }
         };
-        let is_empty = |kind: &Kind| matches!(kind, Kind::Text(text) if text.value.is_empty());
+        // A JSON row without a value is as an empty cell.
+        let is_row = reference.namespace == Namespace::Row;
+        let is_empty = |kind: &Kind| match kind {
+            Kind::Text(text) => text.value.is_empty(),
+            Kind::Null => is_row,
+            _ => false,
+        };
         let kind = match (found, &reference.default) {
             (Some(kind), None) => kind,
             (Some(kind), Some(_)) if !is_empty(&kind) => kind,
             (_, Some(default)) => match reference.namespace {
                 Namespace::Env => text(default.clone(), false),
-                Namespace::Var => yaml::resolve(default)
+                Namespace::Row if self.row.is_some_and(Row::is_csv) => text(default.clone(), false),
+                Namespace::Var | Namespace::Row => yaml::resolve(default)
                     .map_err(|_| error(format!("the default `{default}` is not a number that the hub takes"), ""))?,
             },
             (None, None) => return Err(Box::new(missing)),
@@ -160,7 +197,20 @@ impl<'a> Interpolation<'a> {
         match &reference.kind {
             None => Ok(kind),
             Some(to) => convert(kind, to).map_err(|problem| {
-                Box::new(error(format!("`{}` {problem}", reference.written), "the value is not shown"))
+                let message = format!("`{}` {problem}", reference.written);
+                // What a row holds is no secret, so that its place is shown.
+                Box::new(match self.row.filter(|_| is_row) {
+                    None => error(message, "the value is not shown"),
+                    Some(row) => {
+                        let diagnostic = row.at(Diagnostic::error(message), Some(name), "this value");
+                        let diagnostic = place.point(diagnostic, &reference.range, "put in here");
+                        match reference.default {
+                            None => diagnostic
+                                .help(format!("where it may be empty, give a default: `${{row.{name}:{to}:-…}}`")),
+                            Some(_) => diagnostic,
+                        }
+                    }
+                })
             }),
         }
     }
@@ -264,13 +314,17 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Points at a range of the text's bytes, as far as the file has them one to one.
     fn error(&self, message: impl Into<String>, range: &Range<usize>, label: &str) -> Diagnostic {
+        self.point(Diagnostic::error(message), range, label)
+    }
+
+    /// Points at a range of the text's bytes, as far as the file has them one to one.
+    fn point(&self, diagnostic: Diagnostic, range: &Range<usize>, label: &str) -> Diagnostic {
         let span = match self.text.written {
             Written::Verbatim(offset) => Span::new(offset + range.start, offset + range.end),
             Written::Folded | Written::Interpolated { .. } => self.span,
         };
-        Diagnostic::error(message).at(&self.file.source, span, label)
+        diagnostic.at(&self.file.source, span, label)
     }
 }
 
@@ -296,6 +350,7 @@ struct Reference {
 enum Namespace {
     Env,
     Var,
+    Row,
 }
 
 /// Takes a text apart; neighbouring literals are one piece.
@@ -366,15 +421,10 @@ fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Refe
     let (namespace, name) = match path.split_once('.') {
         Some(("env", name)) => (Namespace::Env, name),
         Some(("var", name)) => (Namespace::Var, name),
-        Some(("row", _)) => {
-            return Err(Box::new(
-                error(format!("`${{{path}}}` is not yet supported by this version"))
-                    .help("a row is one of an `inventory`, which this version does not read"),
-            ));
-        }
+        Some(("row", name)) => (Namespace::Row, name),
         Some((other, name)) => {
             let diagnostic = error(format!("unknown reference `${{{path}}}`"));
-            return Err(Box::new(match nearest(other, ["env", "var"]) {
+            return Err(Box::new(match nearest(other, ["env", "var", "row"]) {
                 Some(near) if is_variable_name(name) => diagnostic.help(format!("did you mean `${{{near}.{name}}}`?")),
                 _ => diagnostic.help("references are `${env.NAME}` and `${var.NAME}`; for `${` as text, write `$${`"),
             }));
@@ -390,7 +440,12 @@ fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Refe
             }));
         }
     };
-    if !is_variable_name(name) {
+    // Columns are named by whoever made the table.
+    let is_name = match namespace {
+        Namespace::Env | Namespace::Var => is_variable_name(name),
+        Namespace::Row => !name.is_empty(),
+    };
+    if !is_name {
         return Err(Box::new(
             error(format!("`{name}` is not a name"))
                 .help("a name has ASCII letters, digits, `_` and `-`, and starts with none of digits and `-`"),
@@ -404,6 +459,50 @@ fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Refe
         }));
     }
     Ok(Reference { range, written: format!("${{{path}}}"), namespace, name: name.to_owned(), kind, default })
+}
+
+/// Says that a row lacks a column.
+fn no_column(row: &Row, name: &str) -> Diagnostic {
+    let columns = row.columns();
+    let (has, what) = if row.is_csv() { ("the table", "column") } else { ("the row", "key") };
+    let diagnostic = Diagnostic::error(format!("{has} has no {what} `{}`", name.escape_debug()));
+    let diagnostic = row.at(diagnostic, None, if row.is_csv() { "its columns" } else { "this row" });
+    let one = match columns.as_slice() {
+        [one] if row.is_csv() && one.contains([';', '\t']) => Some(one),
+        _ => None,
+    };
+    match nearest(name, columns.iter().copied()) {
+        _ if one.is_some() => diagnostic.help("columns are parted by commas: save the table so"),
+        Some(near) => diagnostic.help(format!("did you mean `${{row.{near}}}`?")),
+        None if row.is_csv() => diagnostic,
+        None => diagnostic.help(format!("where it may be missing, give a default: `${{row.{name}:-…}}`")),
+    }
+}
+
+/// Finds the references of an inventory's values to columns that the head of its table does not have, and says whether there are
+/// references to rows at all.
+pub(super) fn check_columns(file: &File, node: &Node, head: Option<&Row>, found: &mut Vec<Diagnostic>) -> bool {
+    match &node.kind {
+        Kind::List(items) => items.iter().fold(false, |any, item| check_columns(file, item, head, found) | any),
+        Kind::Mapping(entries) => {
+            entries.iter().fold(false, |any, (_, value)| check_columns(file, value, head, found) | any)
+        }
+        Kind::Text(text) if text.value.contains("${row.") => {
+            let place = Place { file, span: node.span, text };
+            // What is wrong in a reference is told when it is resolved.
+            for piece in pieces(&place).unwrap_or_default() {
+                if let (Piece::Reference(Reference { namespace: Namespace::Row, name, range, .. }), Some(head)) =
+                    (piece, head)
+                    && head.cell(&name).is_none()
+                {
+                    let missing = Diagnostic { labels: Vec::new(), ..no_column(head, &name) };
+                    found.push(head.at(place.point(missing, &range, "asked for here"), None, "its columns"));
+                }
+            }
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Says whether a text may name a variable.

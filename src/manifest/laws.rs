@@ -4,20 +4,24 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value};
 
-use super::declaration::{Layer, Leaf};
-use super::source::File;
+use super::declaration::{Declaration, Layer, Leaf};
+use super::source::{File, Tables};
 use super::yaml::{Kind, Node};
-use super::{Diagnostic, Loaded, layers, resolve_files, yaml};
-use crate::twin::Section;
+use super::{Declarations, Diagnostic, Loaded, Selection, layers, load_texts, resolve_files, yaml};
+use crate::twin::{Section, TwinId};
 
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let file = File::new("fleet.yaml", text, true);
-    resolve_files(&[file], &|name| (name == "PLANT").then(|| "Redmond43".to_owned()), Vec::new())
+    resolve_files(&[file], Tables::Texts(&[]), &|name| (name == "PLANT").then(|| "Redmond43".to_owned()), Vec::new())
 }
 
 /// Loads a text and looks at whatever comes of it: every label must point into its source.
 fn load_and_look(text: &str) {
-    let found = match load(text) {
+    look(load(text));
+}
+
+fn look(loaded: Result<Loaded, Vec<Diagnostic>>) {
+    let found = match loaded {
         Ok(loaded) => loaded.warnings,
         Err(found) => {
             assert!(found.iter().any(Diagnostic::is_error), "refused without an error");
@@ -106,6 +110,19 @@ fn over(base: Option<&Value>, above: &Value) -> Value {
     }
 }
 
+/// Two cells of a csv row, a number and a text, with whatever a text may hold.
+fn row() -> impl Strategy<Value = (i32, String)> {
+    (any::<i32>(), prop_oneof!["[ -~]{0,12}", "[a-z\",\r\n;é'$ ]{1,8}"])
+}
+
+fn plain(declarations: &Declarations) -> Vec<(String, Vec<(String, Option<Value>)>)> {
+    let leaf = |leaf: &Leaf| (leaf.path.to_string(), leaf.value.clone());
+    let twin = |(id, declaration): (&TwinId, &Declaration)| {
+        (id.to_string(), declaration.body.leaves.iter().map(leaf).collect())
+    };
+    declarations.twins.iter().map(twin).collect()
+}
+
 /// The same input on every run, so that a failure is nobody else's; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look further.
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
@@ -179,6 +196,87 @@ proptest! {
             Ok(kind) => prop_assert_eq!(layers::to_json(&kind), serde_json::to_value(expected).expect("JSON"), "{}", text),
             // What JSON does not have.
             Err(_) => prop_assert!(expected.as_f64().is_none_or(|float| !float.is_finite()), "{} {:?}", text, expected),
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_device_that_it_stands_for(rows in prop::collection::vec(row(), 1..8)) {
+        let head = "fleet: f\ngroups: { even: { tags: { parity: even } }, odd: { tags: { parity: odd } } }\n";
+        let parity = |number: i32| if number % 2 == 0 { "even" } else { "odd" };
+        let template = format!("{head}inventory: [{{ from: LIST, id: 'd-${{row.id}}', groups: ['${{row.group}}'], \
+            desired: {{ number: '${{row.number:int}}', text: '${{row.text}}' }} }}]\n");
+        let mut written = format!("{head}devices:\n");
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["id", "group", "number", "text"]).expect("csv");
+        let mut json = Vec::new();
+        for (id, (number, text)) in rows.iter().enumerate() {
+            let (group, quoted) = (parity(*number), serde_json::to_string(&text.replace("${", "$${")).expect("JSON"));
+            written.push_str(&format!("  d-{id}: {{ groups: [{group}], desired: {{ number: {number}, text: {quoted} }} }}\n"));
+            csv.write_record([&id.to_string(), group, &number.to_string(), text]).expect("csv");
+            json.push(serde_json::json!({ "id": id, "group": group, "number": number, "text": text }).to_string());
+        }
+        let csv = String::from_utf8(csv.into_inner().expect("csv")).expect("UTF-8");
+        let tables = [("t.csv", csv), ("t.json", format!("[{}]", json.join(" ,\n"))), ("t.jsonl", json.join("\n"))];
+        let fleet = |texts: &[(&str, &str)]| match load_texts(texts, &|_| None) {
+            Ok(loaded) => Ok(loaded.declarations),
+            Err(found) => Err(TestCaseError::fail(format!("{texts:?} {found:?}"))),
+        };
+        let expected = fleet(&[("fleet.yaml", &written)])?;
+        for (name, table) in &tables {
+            let read = fleet(&[("fleet.yaml", &template.replace("LIST", name)), (name, table)])?;
+            prop_assert_eq!(plain(&read), plain(&expected), "{}", name);
+            prop_assert_eq!(&read.digest, &expected.digest);
+        }
+    }
+
+    #[test]
+    fn no_table_makes_it_panic(
+        table in prop_oneof!["[a-c,\"\r\n{}\\[\\]: 1\u{feff}é-]{0,60}", "\\[(\\{\"(id|a)\": [\"1-3,}{a]{0,6}\\},? ?){0,4}\\]?"],
+        name in prop::sample::select(vec!["t.csv", "t.json", "t.jsonl"]),
+    ) {
+        let fleet = format!("fleet: f\ninventory: [{{ from: {name}, id: '${{row.id}}', tags: {{ a: '${{row.a:int:-1}}' }} }}]\n");
+        look(load_texts(&[("fleet.yaml", &fleet), (name, &table)], &|_| None));
+    }
+
+    #[test]
+    fn selections_come_in_any_order(first in section(), second in section(), own in section(), found in prop::collection::vec(0_usize..4, 3)) {
+        let json = |section: &Map<String, Value>| serde_json::to_string(section).expect("JSON");
+        let text = format!(
+            "fleet: f\nselectors:\n  - {{ name: a, where: tags.x = 1, desired: {} }}\n  - {{ name: b, where: tags.y = 1, desired: {} }}\ndevices: {{ d: {{ desired: {} }}, e: {{}} }}\n",
+            json(&first), json(&second), json(&own),
+        );
+        let fleet = load(&text).map_err(|found| TestCaseError::fail(format!("{text} {found:?}")))?.declarations;
+        let ids = ["d", "e", "s"].into_iter().zip(&found);
+        // Each device is found by none, one, the other or both.
+        let selection = |index: usize| {
+            let selector = &fleet.selectors[index];
+            let ids = ids.clone().filter(|(_, by)| *by & (1 << index) != 0);
+            Selection {
+                name: selector.name.clone(),
+                condition: selector.condition.text().to_owned(),
+                ids: ids.map(|(id, _)| TwinId::device(id.parse().expect("an id"))).collect(),
+                origin: selector.origin.clone(),
+            }
+        };
+        let one = fleet.select(vec![selection(0), selection(1)]).expect("selected");
+        let other = fleet.select(vec![selection(1), selection(0)]).expect("selected");
+        prop_assert_eq!(plain(&one), plain(&other));
+        // What each device comes to by itself, layer by layer.
+        for (id, by) in ["d", "e", "s"].into_iter().zip(&found) {
+            let layers = [(by & 1 != 0, &first), (by & 2 != 0, &second), (id == "d", &own)];
+            let layers: Vec<_> = layers.into_iter().filter(|(is, _)| *is).collect();
+            let twin = one.twins.get(&TwinId::device(id.parse().expect("an id")));
+            prop_assert_eq!(twin.is_some(), id != "s" || *by != 0);
+            let Some(twin) = twin else { continue };
+            let value = layers.into_iter().fold(Value::Object(Map::new()), |base, (_, above)| {
+                over(Some(&base), &Value::Object(above.clone()))
+            });
+            let expected = leaves_of(value.as_object().expect("an object"));
+            let relative = |leaf: &Leaf| (leaf.path.keys().map(str::to_owned).collect::<Vec<_>>(), leaf.value.clone());
+            prop_assert_eq!(
+                twin.body.leaves.iter().map(relative).collect::<Vec<_>>(),
+                expected.iter().map(relative).collect::<Vec<_>>()
+            );
         }
     }
 

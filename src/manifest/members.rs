@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::declaration::{Body, Declaration, Group, Layer, Leaf, Origin};
+use super::inventory::{self, Inventory, RowKind, Sources, Template};
+use super::layers::merge;
 use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
@@ -20,6 +22,7 @@ pub(super) struct Parts<'f> {
     pub(super) defaults: Vec<Leaf>,
     pub(super) groups: Vec<(&'f File, schema::Group)>,
     pub(super) selectors: Vec<(&'f File, Selector)>,
+    pub(super) inventory: Vec<(&'f File, Template)>,
     pub(super) devices: Vec<(&'f File, Entry)>,
 }
 
@@ -42,8 +45,8 @@ impl Members {
 }
 
 /// Names all devices, and lays their layers over each other. `complete` says that every file could be read.
-pub(super) fn resolve(parts: Parts<'_>, complete: bool, found: &mut Vec<Diagnostic>) -> Members {
-    let Parts { defaults, groups, selectors, devices } = parts;
+pub(super) fn resolve(parts: Parts<'_>, sources: &Sources<'_>, complete: bool, found: &mut Vec<Diagnostic>) -> Members {
+    let Parts { defaults, groups, selectors, inventory: templates, devices } = parts;
     let known = known_groups(&groups, found);
     unique_selectors(&selectors, found);
     let mut used = vec![false; groups.len()];
@@ -61,6 +64,28 @@ pub(super) fn resolve(parts: Parts<'_>, complete: bool, found: &mut Vec<Diagnost
         let modules = entry.modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
         entries.push(Named { file, name: entry.name, pattern: entry.pattern, stack, modules });
     }
+    let mut inventory = Inventory::default();
+    for (index, (file, template)) in templates.iter().enumerate() {
+        let room = IDENTITIES_MAX.saturating_sub(inventory.rows.len() as u64);
+        let groups =
+            |names: &[Spanned<Text>], found: &mut Vec<Diagnostic>| group_places(file, names, &known, complete, found);
+        inventory::rows(file, (index, template), sources, &mut inventory, room, groups, found);
+    }
+    inventory.kinds.iter().flat_map(|kind| &kind.groups).for_each(|&group| used[group] = true);
+    let Inventory { rows, kinds, leaves, modules, .. } = inventory;
+    layers.rows = leaves;
+    let tables: Vec<_> = templates.iter().map(|(file, template)| inventory::table_of(file, template)).collect();
+    let row_modules: Vec<Vec<Shared>> = modules
+        .into_iter()
+        .enumerate()
+        .map(|(index, modules)| {
+            // Where the first device that has them is written.
+            let file =
+                rows.iter().find(|row| kinds[row.kind].modules == Some(index)).map(|row| templates[row.template].0);
+            let shared = |file| modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
+            file.map_or_else(Vec::new, shared)
+        })
+        .collect();
     // A list of groups that is wrong in itself makes its groups look unused.
     if complete && !found.iter().any(Diagnostic::is_error) {
         for ((file, group), _) in groups.iter().zip(used).filter(|(_, used)| !used) {
@@ -84,20 +109,25 @@ pub(super) fn resolve(parts: Parts<'_>, complete: bool, found: &mut Vec<Diagnost
         bodies: Bodies::new(&layers),
         stacks: Vec::new(),
         by_stack: Vec::new(),
+        rows: Rows { templates: &templates, tables: &tables, rows: &rows, kinds: &kinds, modules: &row_modules },
         places: HashMap::new(),
         members: vec![0; layers.groups.len()],
         of: BTreeMap::new(),
         twins: BTreeMap::new(),
     };
-    naming.name_all(&entries, found);
+    naming.name_all(&entries, sources, found);
     let Naming { stacks, members, of, twins, .. } = naming;
     let groups = origins.into_iter().zip(members).enumerate().map(|(index, ((name, origin), members))| {
         let body = Arc::new(Body { leaves: layers.groups[index].clone() });
         (name, Group { body, members, origin })
     });
     let groups = groups.collect();
-    let modules =
-        entries.into_iter().flat_map(|entry| entry.modules).map(|module| module.body.leaves.clone()).collect();
+    let modules = entries
+        .into_iter()
+        .flat_map(|entry| entry.modules)
+        .chain(row_modules.into_iter().flatten())
+        .map(|module| module.body.leaves.clone())
+        .collect();
     Members { twins, groups, layered: Layered { layers, stacks, of, places }, modules }
 }
 
@@ -196,6 +226,7 @@ struct Naming<'l> {
     stacks: Vec<Stack>,
     /// What each stack comes to.
     by_stack: Vec<Arc<Body>>,
+    rows: Rows<'l>,
     /// The place of each stack.
     places: HashMap<Stack, usize>,
     /// How many devices each group has.
@@ -204,51 +235,179 @@ struct Naming<'l> {
     twins: BTreeMap<TwinId, Declaration>,
 }
 
+/// What stands in the tables.
+#[derive(Clone, Copy)]
+struct Rows<'l> {
+    templates: &'l [(&'l File, Template)],
+    /// Their names.
+    tables: &'l [Arc<str>],
+    rows: &'l [inventory::Entry],
+    kinds: &'l [RowKind],
+    modules: &'l [Vec<Shared>],
+}
+
+impl Rows<'_> {
+    fn origin(&self, row: &inventory::Entry, layer: Layer) -> Origin {
+        Origin { file: Arc::clone(&self.tables[row.template]), line: row.line, layer }
+    }
+
+    /// Points at where a row's table is named, and says which row it is.
+    fn point(&self, diagnostic: Diagnostic, row: &inventory::Entry, device: &DeviceId) -> Diagnostic {
+        let (file, template) = &self.templates[row.template];
+        let label = format!("{ALL_LAYERS}: `{device}`, line {} of `{}`", row.line, self.tables[row.template]);
+        diagnostic.at(&file.source, inventory::place_of(template), label)
+    }
+}
+
+/// Where a device is named.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Entry(usize),
+    Row(usize),
+}
+
 impl Naming<'_> {
-    /// Names all devices of all entries with their modules, and finds devices that are named twice.
-    fn name_all(&mut self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) {
-        let Some(mut ids) = ids(entries, found) else { return };
-        ids.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
+    /// Names all devices of all entries and rows with their modules, and finds devices that are named twice: a device may have a row
+    /// and an entry of its own, which goes over it, but neither twice.
+    fn name_all(&mut self, entries: &[Named<'_>], sources: &Sources<'_>, found: &mut Vec<Diagnostic>) {
+        let Some(mut ids) = self.ids(entries, found) else { return };
+        ids.sort_unstable();
         let mut clashes: BTreeMap<(usize, usize), (DeviceId, usize)> = BTreeMap::new();
-        let mut first = 0;
-        for next in 1..ids.len() {
-            if ids[next].0 == ids[first].0 {
-                let clash = clashes.entry((ids[next].1, ids[first].1));
-                clash.or_insert_with(|| (ids[next].0.clone(), 0)).1 += 1;
-            } else {
-                first = next;
+        let mut twice = 0;
+        for same in ids.chunk_by(|a, b| a.0 == b.0) {
+            let id = &same[0].0;
+            let (mut entry, mut row) = (None, None);
+            for (_, place) in same {
+                match (*place, entry, row) {
+                    (Place::Entry(again), Some(first), _) => {
+                        clashes.entry((again, first)).or_insert_with(|| (id.clone(), 0)).1 += 1;
+                    }
+                    (Place::Entry(index), None, _) => entry = Some(index),
+                    (Place::Row(again), _, Some(first)) => {
+                        twice += 1;
+                        if twice <= TWICE_MAX {
+                            found.push(self.row_twice(again, first, sources));
+                        }
+                    }
+                    (Place::Row(index), _, None) => row = Some(index),
+                }
             }
+            let row = row.map(|row| &self.rows.rows[row]);
+            self.name(id, entry.map(|entry| &entries[entry]), row, found);
+        }
+        if twice > TWICE_MAX {
+            found.push(Diagnostic::error(format!("{} more devices are in two rows", twice - TWICE_MAX)));
         }
         for ((again, first), (id, count)) in clashes {
             found.extend(clash(&entries[again], &entries[first], &id, count));
         }
-        for (device, index) in ids {
-            let entry = &entries[index];
-            let place = self.place(&entry.stack);
-            let origin = Origin {
+    }
+
+    fn row_twice(&self, again: usize, first: usize, sources: &Sources<'_>) -> Diagnostic {
+        let [again, first] = [again, first].map(|row| &self.rows.rows[row]);
+        let template = |row: &inventory::Entry| {
+            let (file, template) = &self.rows.templates[row.template];
+            (*file, template)
+        };
+        inventory::show_twice(template(again), template(first), again, first, sources)
+    }
+
+    /// Declares one device and its modules.
+    fn name(
+        &mut self,
+        device: &DeviceId,
+        entry: Option<&Named<'_>>,
+        row: Option<&inventory::Entry>,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let rows = self.rows;
+        let kind = row.map(|row| &rows.kinds[row.kind]);
+        let mut stack = entry.map_or_else(Stack::default, |entry| entry.stack.clone());
+        if let Some(RowKind { groups, leaves, .. }) = kind {
+            stack.row = *leaves;
+            let own = stack.groups.into_iter().filter(|group| !groups.contains(group));
+            stack.groups = groups.iter().copied().chain(own).collect();
+        }
+        let place = self.place(&stack);
+        let body = match self.by_stack.get(place) {
+            Some(body) => Arc::clone(body),
+            None => {
+                let body = self.bodies.body(&[], &stack);
+                for diagnostic in sizes(&body) {
+                    found.push(match (entry, row) {
+                        (Some(entry), _) => diagnostic.at(&entry.file.source, entry.name.span, ALL_LAYERS),
+                        (None, Some(row)) => rows.point(diagnostic, row, device),
+                        (None, None) => diagnostic,
+                    });
+                }
+                self.by_stack.push(Arc::clone(&body));
+                body
+            }
+        };
+        stack.groups.iter().for_each(|&group| self.members[group] += 1);
+        let of_entry = entry.map_or(&[][..], |entry| &entry.modules);
+        let of_row = kind.and_then(|kind| kind.modules).map_or(&[][..], |modules| &rows.modules[modules]);
+        let module_id = |id: &ModuleId| TwinId { device: device.clone(), module: Some(id.clone()) };
+        for (module, row) in of_row.iter().zip(row.into_iter().cycle()) {
+            let declaration = Declaration { body: Arc::clone(&module.body), origin: rows.origin(row, Layer::Module) };
+            self.twins.insert(module_id(&module.id), declaration);
+        }
+        for module in of_entry {
+            let body = match of_row.iter().find(|of_row| of_row.id == module.id) {
+                Some(below) => Arc::new(Body { leaves: merge(&below.body.leaves, &module.body.leaves) }),
+                None => Arc::clone(&module.body),
+            };
+            self.twins.insert(module_id(&module.id), Declaration { body, origin: module.origin.clone() });
+        }
+        let origin = match (entry, row) {
+            (Some(entry), _) => Origin {
                 file: entry.file.name.clone(),
                 line: entry.file.line(entry.name.span.start),
                 layer: Layer::Device,
-            };
-            let body = match self.by_stack.get(place) {
-                Some(body) => Arc::clone(body),
-                None => {
-                    let body = self.bodies.body(&[], &entry.stack);
-                    let (source, span) = (&entry.file.source, entry.name.span);
-                    found.extend(sizes(&body).into_iter().map(|diagnostic| diagnostic.at(source, span, ALL_LAYERS)));
-                    self.by_stack.push(Arc::clone(&body));
-                    body
-                }
-            };
-            entry.stack.groups.iter().for_each(|&group| self.members[group] += 1);
-            for module in &entry.modules {
-                let id = TwinId { device: device.clone(), module: Some(module.id.clone()) };
-                let declaration = Declaration { body: Arc::clone(&module.body), origin: module.origin.clone() };
-                self.twins.insert(id, declaration);
+            },
+            (None, Some(row)) => rows.origin(row, Layer::Inventory),
+            (None, None) => return,
+        };
+        self.of.insert(device.clone(), place);
+        self.twins.insert(TwinId::device(device.clone()), Declaration { body, origin });
+    }
+
+    /// Writes out the names of all entries and rows; nothing when they are too many.
+    fn ids(&self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, Place)>> {
+        let mut total: u64 = 0;
+        let mut ids = Vec::new();
+        let too_many = |file: &File, span| {
+            let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
+            Diagnostic::error(message).at(&file.source, span, "exceeded here")
+        };
+        for (index, entry) in entries.iter().enumerate() {
+            total += entry.pattern.count() * (1 + entry.modules.len() as u64);
+            if total > IDENTITIES_MAX {
+                found.push(too_many(entry.file, entry.name.span));
+                return None;
             }
-            self.of.insert(device.clone(), place);
-            self.twins.insert(TwinId::device(device), Declaration { body, origin });
+            for name in entry.pattern.names() {
+                match name.parse::<DeviceId>() {
+                    Ok(id) => ids.push((id, Place::Entry(index))),
+                    Err(error) => {
+                        // The other names of a range have the same mistake, as a rule.
+                        found.push(bad_id(entry, &error));
+                        break;
+                    }
+                }
+            }
         }
+        for (index, row) in self.rows.rows.iter().enumerate() {
+            let modules = self.rows.kinds[row.kind].modules.map_or(0, |modules| self.rows.modules[modules].len());
+            total += 1 + modules as u64;
+            if total > IDENTITIES_MAX {
+                let (file, template) = &self.rows.templates[row.template];
+                found.push(too_many(file, inventory::place_of(template)));
+                return None;
+            }
+            ids.push((row.id.clone(), Place::Row(index)));
+        }
+        Some(ids)
     }
 
     fn place(&mut self, stack: &Stack) -> usize {
@@ -264,30 +423,8 @@ impl Naming<'_> {
 /// What is too large when a device's sections are.
 const ALL_LAYERS: &str = "all layers of this device together";
 
-/// Writes out the names of all entries, each with its entry's place; nothing when they are too many.
-fn ids(entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, usize)>> {
-    let mut total: u64 = 0;
-    let mut ids = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        total += entry.pattern.count() * (1 + entry.modules.len() as u64);
-        if total > IDENTITIES_MAX {
-            let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
-            found.push(Diagnostic::error(message).at(&entry.file.source, entry.name.span, "exceeded here"));
-            return None;
-        }
-        for name in entry.pattern.names() {
-            match name.parse::<DeviceId>() {
-                Ok(id) => ids.push((id, index)),
-                Err(error) => {
-                    // The other names of a range have the same mistake, as a rule.
-                    found.push(bad_id(entry, &error));
-                    break;
-                }
-            }
-        }
-    }
-    Some(ids)
-}
+/// Devices in two rows that are shown; each is looked up in its table again.
+const TWICE_MAX: usize = 10;
 
 fn bad_id(entry: &Named<'_>, error: &IdError) -> Diagnostic {
     let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.name.span, "");

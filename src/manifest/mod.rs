@@ -15,6 +15,8 @@ pub mod declaration;
 mod expect;
 mod fingerprint;
 mod interpolate;
+mod inventory;
+mod json_rows;
 mod layers;
 mod members;
 pub mod policy;
@@ -26,6 +28,7 @@ mod select;
 mod source;
 mod stack;
 mod syntax;
+mod table;
 mod validate;
 mod vars;
 mod yaml;
@@ -43,7 +46,9 @@ pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, 
 
 use crate::diagnostic::{Diagnostic, Span};
 use interpolate::Interpolation;
-use source::File;
+use inventory::Sources;
+use source::{File, Tables};
+use table::Format;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
@@ -80,21 +85,24 @@ pub struct Loaded {
 pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
-    resolve_files(&files, &*options.environment, found)
+    resolve_files(&files, Tables::Disk, &*options.environment, found)
 }
 
-/// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files.
+/// Reads a fleet from texts, each under the name that messages give it: [`load`] without the files. Those whose names end as tables'
+/// do (.csv, .json, .jsonl) are what inventories read.
 ///
 /// # Errors
 ///
 /// As for [`load`].
 pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
-    let files: Vec<File> = texts.iter().map(|(name, text)| File::new(name, *text, true)).collect();
-    resolve_files(&files, environment, Vec::new())
+    let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
+    let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text, true)).collect();
+    resolve_files(&files, Tables::Texts(texts), environment, Vec::new())
 }
 
 fn resolve_files(
     files: &[File],
+    tables: Tables<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
     mut found: Vec<Diagnostic>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
@@ -114,10 +122,16 @@ fn resolve_files(
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
     for (file, mut document) in documents {
+        let inventory = inventory::take(&mut document);
         interpolation.resolve(file, &mut document, &mut found);
-        manifests.push((file, schema::read(file, document, &mut found)));
+        let mut manifest = schema::read(file, document, &mut found);
+        if let Some((key, node)) = inventory {
+            manifest.inventory = inventory::read(file, &key, node, &mut interpolation, &mut found);
+        }
+        manifests.push((file, manifest));
     }
-    let declarations = resolve::resolve(manifests, complete, &mut found);
+    let sources = Sources { environment, vars: &vars, tables };
+    let declarations = resolve::resolve(manifests, &sources, complete, &mut found);
     sort(files, &mut found);
     match declarations {
         Some(declarations) if !found.iter().any(Diagnostic::is_error) => Ok(Loaded { declarations, warnings: found }),

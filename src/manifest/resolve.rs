@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::declaration::{Declarations, Layer, Origin};
 use super::fingerprint;
+use super::inventory::Sources;
 use super::members::{self, Members};
 use super::policy::settle::{Declared, settle};
 use super::policy::{Policy, Selector};
@@ -19,12 +20,13 @@ use crate::diagnostic::{Diagnostic, Span};
 /// that could not.
 pub(super) fn resolve(
     files: Vec<(&File, Manifest)>,
+    sources: &Sources<'_>,
     complete: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Declarations> {
     let first = files.first().map(|(file, _)| *file);
     let names_fleet = files.iter().any(|(_, manifest)| manifest.names_fleet);
-    let sources = files.iter().map(|(file, _)| *file).collect();
+    let all_files = files.iter().map(|(file, _)| *file).collect();
     let mut parts = Parts::default();
     let mut devices_of = members::Parts::default();
     let mut defaults_at: Option<(Spanned<()>, &File)> = None;
@@ -41,6 +43,7 @@ pub(super) fn resolve(
             defaults,
             groups,
             devices,
+            inventory,
             selectors,
             policy,
             checks: own,
@@ -63,6 +66,7 @@ pub(super) fn resolve(
         }
         devices_of.groups.extend(groups.into_iter().map(|group| (file, group)));
         devices_of.devices.extend(devices.into_iter().map(|entry| (file, entry)));
+        devices_of.inventory.extend(inventory.into_iter().map(|template| (file, template)));
         for selector in selectors {
             let name: Arc<str> = selector.name.value.as_str().into();
             let layer = Layer::Selector(Arc::clone(&name));
@@ -78,9 +82,9 @@ pub(super) fn resolve(
         }
     }
     unique_checks(names, found);
-    let members = members::resolve(devices_of, complete, found);
+    let members = members::resolve(devices_of, sources, complete, found);
     let ownership = parts.ownership.as_ref().map_or_else(Default::default, |(ownership, _)| ownership.value);
-    let policy = settle(policies, ownership, &Declared { layers: members.leaves(), files: sources }, complete, found);
+    let policy = settle(policies, ownership, &Declared { layers: members.leaves(), files: all_files }, complete, found);
     // Where there is no manifest at all, that has been said.
     if complete && !names_fleet && (first.is_some() || !found.iter().any(Diagnostic::is_error)) {
         let diagnostic = Diagnostic::error("the fleet has no name");

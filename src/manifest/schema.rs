@@ -5,6 +5,7 @@
 
 use super::checks;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
+use super::inventory::Template;
 use super::policy::read;
 use super::range::Pattern;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
@@ -30,6 +31,7 @@ pub(super) struct Manifest {
     pub(super) defaults: Option<Spanned<Vec<Leaf>>>,
     pub(super) groups: Vec<Group>,
     pub(super) devices: Vec<Entry>,
+    pub(super) inventory: Vec<Template>,
     pub(super) selectors: Vec<Selector>,
     pub(super) policy: read::Written,
     pub(super) checks: Vec<Spanned<Check>>,
@@ -65,7 +67,7 @@ pub(super) struct Entry {
 }
 
 /// An entry under a device's `modules`.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Module {
     pub(super) id: ModuleId,
     pub(super) span: Span,
@@ -83,6 +85,8 @@ const MANIFEST: Table<Manifest> = Table {
         Field { name: "defaults", read: defaults },
         Field { name: "groups", read: groups },
         Field { name: "devices", read: devices },
+        // Taken out before references are resolved, since those to rows come later.
+        Field { name: "inventory", read: |_, _, _, _| {} },
         Field { name: "selectors", read: selectors },
         Field { name: "ownership", read: ownership },
         Field { name: "exact", read: |reader, it, key, node| it.policy.exact = read::paths(reader, &key, node) },
@@ -118,11 +122,11 @@ const MANIFEST: Table<Manifest> = Table {
 };
 
 /// Tags and desired properties of one layer, while they are read.
-struct Sections {
+pub(super) struct Sections {
     layer: Layer,
-    leaves: Vec<Leaf>,
-    groups: Vec<Spanned<Text>>,
-    modules: Vec<Module>,
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) groups: Vec<Spanned<Text>>,
+    pub(super) modules: Vec<Module>,
     /// Of a selector.
     condition: Option<Spanned<Text>>,
 }
@@ -340,11 +344,19 @@ fn inside(file: &File, key: &Key, range: std::ops::Range<usize>) -> Span {
     }
 }
 
+/// Reads what a row of an inventory gives its device: a device's fields.
+pub(super) fn row_sections(reader: &mut Reader<'_>, layer: Layer, entries: Vec<(Key, Node)>) -> Sections {
+    fields_of(reader, &DEVICE, layer, entries)
+}
+
 fn sections(reader: &mut Reader<'_>, table: &Table<Sections>, layer: Layer, key: &Key, node: Node) -> Sections {
+    let entries = reader.mapping(key, node).unwrap_or_default();
+    fields_of(reader, table, layer, entries)
+}
+
+fn fields_of(reader: &mut Reader<'_>, table: &Table<Sections>, layer: Layer, entries: Vec<(Key, Node)>) -> Sections {
     let mut sections = Sections { layer, leaves: Vec::new(), groups: Vec::new(), modules: Vec::new(), condition: None };
-    if let Some(entries) = reader.mapping(key, node) {
-        reader.fields(table, entries, &mut sections);
-    }
+    reader.fields(table, entries, &mut sections);
     // Tags come before desired properties, however they are written.
     sections.leaves.sort_by(|a, b| a.path.cmp(&b.path));
     sections
@@ -395,6 +407,10 @@ fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: 
     };
     for item in items {
         let Some(group) = reader.text_of("a group's name", item.span, item) else { continue };
+        // A row need not be in a group: its cell is empty.
+        if group.value.value.is_empty() && sections.layer == Layer::Inventory {
+            continue;
+        }
         if let Some(first) = sections.groups.iter().find(|known| known.value.value == group.value.value) {
             let diagnostic =
                 reader.error(format!("the group {} is listed twice", shown(&group.value)), group.span, "once more");

@@ -24,6 +24,85 @@ pub(super) struct File {
     line_starts: Vec<usize>,
     /// Named by the user, and not found in a folder.
     pub(super) named: bool,
+    /// The folder that it lies in, where it lies on disk.
+    folder: Option<PathBuf>,
+}
+
+/// The text of a table, to be read once.
+pub(super) struct TableText {
+    /// What messages call it.
+    pub(super) name: Arc<str>,
+    pub(super) reader: Box<dyn Read>,
+}
+
+/// Where tables come from: beside the manifests on disk, or from texts under their names.
+#[derive(Clone, Copy)]
+pub(super) enum Tables<'a> {
+    Disk,
+    Texts(&'a [(&'a str, &'a str)]),
+}
+
+impl Tables<'_> {
+    /// Opens the table that a manifest names by a path relative to itself.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, to go on from "cannot read `NAME`: ".
+    pub(super) fn open(self, manifest: &File, from: &str) -> Result<TableText, String> {
+        let name: Arc<str> = table_name(&manifest.name, from).into();
+        let reader: Box<dyn Read> = match (self, &manifest.folder) {
+            (Self::Texts(texts), _) => {
+                let text = texts.iter().find(|(known, _)| *known == &*name).ok_or("no such file")?;
+                Box::new(io::Cursor::new(text.1.to_owned()))
+            }
+            (Self::Disk, folder) => {
+                let path = folder.as_deref().unwrap_or(Path::new("")).join(from);
+                let file = fs::File::open(&path).map_err(|error| reason(&error))?;
+                match file.metadata() {
+                    Ok(metadata) if metadata.is_dir() => return Err("it is a folder".to_owned()),
+                    Ok(metadata) if metadata.len() > FILE_MAX_BYTES => {
+                        return Err(format!("it has more than {} MiB", FILE_MAX_BYTES / (1024 * 1024)));
+                    }
+                    // A pipe says nothing of its length.
+                    _ => Box::new(Limited { file, left: FILE_MAX_BYTES }),
+                }
+            }
+        };
+        Ok(TableText { name, reader })
+    }
+}
+
+/// A file that fails, rather than ends, where it is too long.
+struct Limited {
+    file: fs::File,
+    left: u64,
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(format!("it has more than {} MiB", FILE_MAX_BYTES / (1024 * 1024))))?;
+        Ok(read)
+    }
+}
+
+/// What messages call a table: its path relative to what the manifest's is relative to.
+pub(super) fn table_name(manifest: &str, from: &str) -> String {
+    let folder = manifest.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(from.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 impl File {
@@ -34,7 +113,7 @@ impl File {
         let source = Source::new(name, text);
         let newlines = source.text().bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
         let line_starts = std::iter::once(0).chain(newlines.map(|(offset, _)| offset + 1)).collect();
-        Self { name: name.into(), line_starts, named, source }
+        Self { name: name.into(), line_starts, named, source, folder: None }
     }
 
     /// Returns the line of an offset, from 1. ([`Source::position`] reads the text up to there; this is for each leaf.)
@@ -161,7 +240,10 @@ impl Reading<'_> {
             return;
         }
         match decode(name, bytes) {
-            Ok(text) => self.files.push(File::new(name, text, named)),
+            Ok(text) => {
+                let folder = path.parent().map(Path::to_path_buf);
+                self.files.push(File { folder, ..File::new(name, text, named) });
+            }
             Err(diagnostic) => self.found.push(*diagnostic),
         }
     }

@@ -51,7 +51,7 @@ fn plain(diagnostics: &[Diagnostic]) -> String {
             }
             let source = label.source.text();
             assert!(source.is_char_boundary(label.span.start) && source.is_char_boundary(label.span.end));
-            let line = source.lines().nth(position.line - 1).unwrap_or_default();
+            let line = source.lines().nth(position.line - label.source.first_line()).unwrap_or_default();
             let line: String = line.chars().take(110).map(|c| if c.is_control() { '·' } else { c }).collect();
             let under = source[label.span.start..label.span.end].lines().next().unwrap_or_default().chars().count();
             let carets = "^".repeat(under.clamp(1, 112_usize.saturating_sub(position.column).max(1)));
@@ -187,7 +187,7 @@ fn good_manifests_are_resolved() {
 }
 
 fn load_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    resolve_files(&[File::new("fleet.yaml", text, true)], &environment, Vec::new())
+    resolve_files(&[File::new("fleet.yaml", text, true)], Tables::Texts(&[]), &environment, Vec::new())
 }
 
 fn messages(text: &str) -> Vec<String> {
@@ -204,6 +204,32 @@ fn devices_of_one_range_share_a_body() {
     assert_eq!(twins.len(), 100_000);
     let first = &twins.values().next().expect("a twin").body;
     assert!(twins.values().all(|declaration| Arc::ptr_eq(&declaration.body, first)));
+}
+
+#[test]
+fn rows_that_say_the_same_share_a_body() {
+    let fleet = "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}', tags: { a: '${row.a}' }, modules: { m: { tags: { b: 1 } } } }]\n";
+    let mut table = String::from("id,a\n");
+    for id in 0..5_000 {
+        writeln!(table, "d{id},{}", id % 3).expect("written");
+    }
+    let loaded = load_texts(&[("fleet.yaml", fleet), ("t.csv", &table)], &environment).expect("a fleet");
+    let twins = &loaded.declarations.twins;
+    assert_eq!(twins.len(), 10_000);
+    let bodies: std::collections::BTreeSet<_> = twins.values().map(|twin| Arc::as_ptr(&twin.body)).collect();
+    assert_eq!(bodies.len(), 4);
+}
+
+#[test]
+fn a_table_that_is_wrong_everywhere_is_not_read_to_its_end() {
+    let fleet = "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}' }]\n";
+    let table = format!("id,a\n{}", "x\n".repeat(1_000));
+    let found = load_texts(&[("fleet.yaml", fleet), ("t.csv", &table)], &environment).expect_err("refused");
+    assert_eq!(found.len(), 21);
+    assert!(found.iter().any(|it| it.message == "the rest of `t.csv` was not read, after 20 rows with mistakes"));
+    let unclosed = format!("id,a\n1,\"{}", "x\n".repeat(1_000_000));
+    let found = load_texts(&[("fleet.yaml", fleet), ("t.csv", &unclosed)], &environment).expect_err("refused");
+    assert!(found[0].message.contains("the row at line 2 has more than"), "{found:?}");
 }
 
 #[test]

@@ -1,0 +1,348 @@
+//! Rows of a table, one at a time: csv with a head, a JSON array of objects, or one JSON object a line.
+//!
+//! A row keeps the text that it was read from, and nothing else of the file is kept, so that a mistake can be shown and memory does not
+//! follow the table's length.
+
+use std::io::{BufReader, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::json_rows::JsonRows;
+use super::source::TableText;
+use crate::diagnostic::{Diagnostic, Source, Span};
+
+/// Bytes of one row, at most: a device has less than 48 KB in its twin.
+pub(super) const ROW_MAX_BYTES: usize = 1024 * 1024;
+
+/// Which kind of table a file's name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Csv,
+    Json,
+    JsonLines,
+}
+
+impl Format {
+    /// Tells by the end of a name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let extension = name.rsplit('/').next()?.rsplit_once('.')?.1.to_ascii_lowercase();
+        match extension.as_str() {
+            "csv" => Some(Self::Csv),
+            "json" => Some(Self::Json),
+            "jsonl" | "ndjson" => Some(Self::JsonLines),
+            _ => None,
+        }
+    }
+}
+
+/// One row, and where it stands.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) table: Arc<str>,
+    /// The line of its first character, from 1.
+    pub(super) line: u32,
+    /// As it is written, without what ends it.
+    pub(super) text: String,
+    pub(super) cells: Cells,
+}
+
+#[derive(Debug)]
+pub(super) enum Cells {
+    /// By the head's columns.
+    Csv { columns: Arc<[String]>, cells: csv::StringRecord },
+    /// Each with its place in the text.
+    Json(Vec<(String, Value, Range<usize>)>),
+}
+
+/// What a row has in a column.
+pub(super) enum Cell<'r> {
+    Text(&'r str),
+    Json(&'r Value),
+}
+
+impl Row {
+    /// Returns what is in a column.
+    pub(super) fn cell(&self, column: &str) -> Option<Cell<'_>> {
+        match &self.cells {
+            Cells::Csv { columns, cells } => {
+                let index = columns.iter().position(|name| name == column)?;
+                cells.get(index).map(Cell::Text)
+            }
+            Cells::Json(members) => {
+                members.iter().find(|(name, ..)| name == column).map(|(_, value, _)| Cell::Json(value))
+            }
+        }
+    }
+
+    /// Says whether its cells are texts, whatever they look like.
+    pub(super) fn is_csv(&self) -> bool {
+        matches!(self.cells, Cells::Csv { .. })
+    }
+
+    /// Returns the names of the columns.
+    pub(super) fn columns(&self) -> Vec<&str> {
+        match &self.cells {
+            Cells::Csv { columns, .. } => columns.iter().map(String::as_str).collect(),
+            Cells::Json(members) => members.iter().map(|(name, ..)| name.as_str()).collect(),
+        }
+    }
+
+    /// Points at what is in a column, or at the row where there is no such column.
+    pub(super) fn at(&self, diagnostic: Diagnostic, column: Option<&str>, label: impl Into<String>) -> Diagnostic {
+        let source = Source::excerpt(&*self.table, self.text.as_str(), self.line as usize);
+        let whole = || {
+            let indented = self.text.len() - self.text.trim_start().len();
+            let end = self.text[indented..].find(['\n', '\r']).map_or(self.text.len(), |end| indented + end);
+            indented..end
+        };
+        let place = column.and_then(|column| self.place(column)).unwrap_or_else(whole);
+        diagnostic.at(&source, Span::new(place.start, place.end), label)
+    }
+
+    fn place(&self, column: &str) -> Option<Range<usize>> {
+        match &self.cells {
+            Cells::Csv { columns, .. } => {
+                let index = columns.iter().position(|name| name == column)?;
+                csv_places(&self.text).0.get(index).cloned()
+            }
+            Cells::Json(members) => members.iter().find(|(name, ..)| name == column).map(|(.., place)| place.clone()),
+        }
+    }
+}
+
+/// Finds the cells of a csv row in its text, and says whether the last quote is closed.
+fn csv_places(text: &str) -> (Vec<Range<usize>>, bool) {
+    let bytes = text.as_bytes();
+    let (mut places, mut start, mut closed) = (Vec::new(), 0, true);
+    loop {
+        let mut at = start;
+        if bytes.get(at) == Some(&b'"') {
+            closed = false;
+            at += 1;
+            while at < bytes.len() {
+                match (bytes[at], bytes.get(at + 1)) {
+                    (b'"', Some(b'"')) => at += 2,
+                    (b'"', _) => {
+                        closed = true;
+                        at += 1;
+                        break;
+                    }
+                    _ => at += 1,
+                }
+            }
+        }
+        let end = bytes[at..].iter().position(|&byte| byte == b',').map(|comma| at + comma);
+        places.push(start..end.unwrap_or(bytes.len()));
+        match end {
+            Some(comma) => start = comma + 1,
+            None => return (places, closed),
+        }
+    }
+}
+
+/// Why there is no next row.
+pub(super) struct Bad {
+    pub(super) diagnostic: Diagnostic,
+    /// Whether the rows after it can be read.
+    pub(super) recoverable: bool,
+}
+
+impl Bad {
+    pub(super) fn fatal(diagnostic: Diagnostic) -> Self {
+        Self { diagnostic, recoverable: false }
+    }
+}
+
+/// The rows of one table.
+pub(super) enum Rows {
+    Csv(CsvRows),
+    Json(JsonRows),
+}
+
+impl Rows {
+    /// Starts reading; of csv, the head is read.
+    pub(super) fn start(format: Format, table: TableText) -> Result<Self, Bad> {
+        Ok(match format {
+            Format::Csv => Self::Csv(CsvRows::start(table)?),
+            Format::Json => Self::Json(JsonRows::new(table, true)),
+            Format::JsonLines => Self::Json(JsonRows::new(table, false)),
+        })
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Row, Bad>> {
+        match self {
+            Self::Csv(rows) => rows.next(),
+            Self::Json(rows) => rows.next(),
+        }
+    }
+
+    /// Returns the head, where there is one.
+    pub(super) fn head(&self) -> Option<&Row> {
+        match self {
+            Self::Csv(rows) => Some(&rows.head),
+            Self::Json(_) => None,
+        }
+    }
+}
+
+/// The rows of a csv file after its head.
+pub(super) struct CsvRows {
+    name: Arc<str>,
+    reader: csv::Reader<Kept>,
+    head: Row,
+    columns: Arc<[String]>,
+    done: bool,
+}
+
+impl CsvRows {
+    fn start(table: TableText) -> Result<Self, Bad> {
+        let TableText { name, reader } = table;
+        // Cells are counted here, for a better message.
+        let mut builder = csv::ReaderBuilder::new();
+        let reader = builder.has_headers(false).flexible(true).from_reader(Kept::new(reader));
+        let no_columns: Arc<[String]> = Arc::new([]);
+        let head = Row {
+            table: Arc::clone(&name),
+            line: 1,
+            text: String::new(),
+            cells: Cells::Csv { columns: Arc::clone(&no_columns), cells: csv::StringRecord::new() },
+        };
+        let mut rows = Self { name, reader, head, columns: no_columns, done: false };
+        let Some(head) = rows.read() else {
+            let message = format!("the table `{}` is empty", rows.name);
+            return Err(Bad::fatal(Diagnostic::error(message).help("its first row names the columns")));
+        };
+        let head = head.map_err(|bad| Bad { recoverable: false, ..bad })?;
+        let Cells::Csv { cells, .. } = &head.cells else { unreachable!("a csv reader reads csv") };
+        let columns: Arc<[String]> = cells.iter().map(|name| name.trim().to_owned()).collect();
+        rows.head = Row { cells: Cells::Csv { columns: Arc::clone(&columns), cells: cells.clone() }, ..head };
+        for (index, column) in columns.iter().enumerate() {
+            if !column.is_empty() && columns[..index].contains(column) {
+                let message = format!("the column `{}` is there twice", column.escape_debug());
+                let bad = rows.head.at(Diagnostic::error(message), Some(column), "here, and once more");
+                return Err(Bad::fatal(bad.help("rename one of them: `${row.COLUMN}` must mean one thing")));
+            }
+        }
+        rows.columns = columns;
+        Ok(rows)
+    }
+
+    fn next(&mut self) -> Option<Result<Row, Bad>> {
+        let row = match self.read()? {
+            Ok(row) => row,
+            Err(bad) => return Some(Err(bad)),
+        };
+        let Cells::Csv { cells, .. } = &row.cells else { unreachable!("a csv reader reads csv") };
+        if cells.len() != self.columns.len() {
+            let (cells, columns) = (cells.len(), self.columns.len());
+            let cells = if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") };
+            let message = format!("a row of {cells}, and the head names {columns}");
+            let diagnostic = row.at(Diagnostic::error(message), None, "this row");
+            let diagnostic = diagnostic.help("an empty cell has its comma, too; quote a text that has a comma in it");
+            return Some(Err(Bad { diagnostic, recoverable: true }));
+        }
+        Some(Ok(row))
+    }
+
+    fn read(&mut self) -> Option<Result<Row, Bad>> {
+        if self.done {
+            return None;
+        }
+        let mut record = csv::ByteRecord::new();
+        let from = self.reader.position().byte();
+        match self.reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                self.done = true;
+                let message = format!("cannot read `{}`: {error}", self.name);
+                return Some(Err(Bad::fatal(Diagnostic::error(message))));
+            }
+        }
+        let to = self.reader.position().byte();
+        let (line, text) = self.reader.get_mut().take(from, to);
+        let utf16 = line == 1 && (text.starts_with(&[0xff, 0xfe]) || text.starts_with(&[0xfe, 0xff]));
+        let (text, is_text) = match String::from_utf8(text) {
+            Ok(text) => (text, true),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
+        };
+        let text = text.trim_start_matches('\u{feff}').to_owned();
+        let cells = csv::StringRecord::from_byte_record_lossy(record);
+        let row = Row {
+            table: Arc::clone(&self.name),
+            line,
+            text,
+            cells: Cells::Csv { columns: Arc::clone(&self.columns), cells },
+        };
+        if !is_text {
+            self.done = true;
+            let what = if utf16 { "UTF-16" } else { "not UTF-8" };
+            let diagnostic = row.at(Diagnostic::error(format!("`{}` is {what}", self.name)), None, "this row");
+            return Some(Err(Bad::fatal(diagnostic.help("save the file as UTF-8"))));
+        }
+        if row.text.contains('"') && !csv_places(&row.text).1 {
+            self.done = true;
+            let diagnostic = row.at(Diagnostic::error("a quoted cell does not end"), None, "starts in this row");
+            return Some(Err(Bad::fatal(
+                diagnostic.help("close the quote, or double a quote that is part of the text"),
+            )));
+        }
+        Some(Ok(row))
+    }
+}
+
+/// A reader that keeps what was read since it was last asked.
+pub(super) struct Kept {
+    inner: BufReader<Box<dyn Read>>,
+    kept: Vec<u8>,
+    /// How much of `kept` was given out.
+    given: usize,
+    /// The offset in the file of the first byte not given out.
+    base: u64,
+    /// The line of that byte, from 1.
+    line: u32,
+}
+
+impl Kept {
+    fn new(inner: Box<dyn Read>) -> Self {
+        Self { inner: BufReader::new(inner), kept: Vec::new(), given: 0, base: 0, line: 1 }
+    }
+
+    /// Takes a row out: what stands from one offset to another, without line ends around it, and its line.
+    fn take(&mut self, from: u64, to: u64) -> (u32, Vec<u8>) {
+        let length = |offset: u64, base: u64| usize::try_from(offset.saturating_sub(base)).unwrap_or(usize::MAX);
+        let start = (self.given + length(from, self.base)).min(self.kept.len());
+        let end = (self.given + length(to, self.base)).clamp(start, self.kept.len());
+        let newlines =
+            |bytes: &[u8]| u32::try_from(bytes.iter().filter(|&&byte| byte == b'\n').count()).unwrap_or(u32::MAX);
+        let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        let before = self.kept[start..end].iter().take_while(|byte| is_end(byte)).count();
+        let row = &self.kept[start + before..end];
+        let after = row.iter().rev().take_while(|byte| is_end(byte)).count();
+        let line = self.line.saturating_add(newlines(&self.kept[self.given..start + before]));
+        let text = row[..row.len() - after].to_vec();
+        self.line = self.line.saturating_add(newlines(&self.kept[self.given..end]));
+        self.given = end;
+        self.base = to;
+        if self.given > 64 * 1024 {
+            self.kept.drain(..self.given);
+            self.given = 0;
+        }
+        (line, text)
+    }
+}
+
+impl Read for Kept {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.kept.len() - self.given > ROW_MAX_BYTES {
+            let message =
+                format!("the row at line {} has more than {ROW_MAX_BYTES} bytes; is a quote not closed?", self.line);
+            return Err(std::io::Error::other(message));
+        }
+        let read = self.inner.read(buffer)?;
+        self.kept.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+}
