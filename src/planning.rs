@@ -79,8 +79,10 @@ pub async fn make(
         let rest = replan(client, &corrected, context, &misplaced, &mut watch, options.concurrency).await?;
         plan.take_over(rest);
     }
-    for question in watch.questions(&surveyed.unseen) {
-        answer(client, &mut watch, &question).await?;
+    let mut questions = watch.questions(&surveyed.unseen);
+    questions.sort_by(|a, b| a.text().cmp(b.text()));
+    for questions in questions.chunk_by(|a, b| a.text() == b.text()) {
+        answer(client, &mut watch, questions).await?;
     }
     plan.outlook = watch.finish();
     plan.outlook.unread = unread;
@@ -160,19 +162,25 @@ async fn replan(
     Ok(planner.finish(ReadBy::Get))
 }
 
-/// Asks what a check has to know of twins that were not read, unless that takes too long.
-async fn answer(client: &HubClient, watch: &mut Watch<'_>, question: &Question<'_>) -> Result<(), Error> {
-    let mut pages = client.query(question.text(), MAX_PAGE);
+/// Asks what checks have to know of twins that were not read, unless that takes too long. The questions have one text.
+async fn answer(client: &HubClient, watch: &mut Watch<'_>, questions: &[Question<'_>]) -> Result<(), Error> {
+    let Some(first) = questions.first() else { return Ok(()) };
+    let mut pages = client.query(first.text(), MAX_PAGE);
     let mut count = 0;
     while let Some(page) = pages.next().await? {
         count += 1;
-        if count > PAGES {
-            let reason = format!("it looks at more twins of the hub than {PAGES} pages of a query list");
-            watch.give_up(question, reason);
-            return Ok(());
+        for question in questions {
+            if count > PAGES {
+                let reason = format!("it looks at more twins of the hub than {PAGES} pages of a query list");
+                watch.give_up(question, reason);
+                continue;
+            }
+            for row in &page.rows {
+                watch.answer(question, row).map_err(|problem| pages.nonsense(problem))?;
+            }
         }
-        for row in &page.rows {
-            watch.answer(question, row).map_err(|problem| pages.nonsense(problem))?;
+        if count > PAGES {
+            break;
         }
     }
     Ok(())
