@@ -214,9 +214,49 @@ fn a_stale_query_takes_no_device_out_of_a_selection() {
             r#""leaving" "release" {"interval":null}"#,
         ]
     );
+    // What twins say by GET counts for the checks as well, where their query still knows it otherwise.
+    sandbox.write(
+        "checked.yaml",
+        &format!(
+            "{SAVER}checks: [{{ name: slow ones, query: \"SELECT deviceId FROM devices WHERE tags.mode = 'slow'\", expect: [d-2, found] }}]\n"
+        ),
+    );
+    let checked = sandbox.on(&hub, ["plan", "checked.yaml", "--format", "json"]).success();
+    assert_eq!(outlook(&checked)["predictions"][0]["forecast"], json!({ "kind": "will-hold" }));
+
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
     assert_eq!(intervals(&hub), [json!(60), json!(600), json!(600), Value::Null]);
     // The queries know nothing of that, and nothing is done twice or taken back.
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
+}
+
+#[test]
+fn selectors_find_devices_of_a_fleet_that_is_read_by_query() {
+    let sandbox = Sandbox::new();
+    let hub = Hub::start(&sandbox, &[]);
+    for n in 1..=120 {
+        hub.create(&format!("d-{n:03}"));
+    }
+    for id in ["d-007", "found"] {
+        if id == "found" {
+            hub.create(id);
+        }
+        hub.patch(id, json!({ "tags": { "mode": "slow" } }));
+    }
+    sandbox.write("fleet.yaml", &SAVER.replace("  d-1: {}\n  d-2: {}\n", "  'd-{001..120}': {}\n"));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    let intervals = |hub: &Hub| ["d-001", "d-007", "found"].map(|id| interval(hub, id));
+    assert_eq!(intervals(&hub), [json!(60), json!(600), json!(600)]);
+    for (id, mode) in [("d-001", "slow"), ("d-007", "quick"), ("found", "quick")] {
+        hub.patch(id, json!({ "tags": { "mode": mode } }));
+    }
+    let plan = sandbox.on(&hub, ["plan", "fleet.yaml", "--format", "json"]).success();
+    let plan: Value = serde_json::from_str(&plan).expect("JSON");
+    assert_eq!((&plan["read"], &plan["selections"][0]["ids"]), (&json!("query"), &json!(["d-001"])));
+    let summary = &plan["summary"];
+    assert_eq!((&summary["update"], &summary["release"], &summary["unchanged"]), (&json!(2), &json!(1), &json!(118)));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    assert_eq!(intervals(&hub), [json!(600), json!(60), Value::Null]);
     sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
 }
 
