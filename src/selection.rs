@@ -157,3 +157,76 @@ fn paths_of(declarations: &Declarations, index: usize) -> Result<BTreeSet<TwinPa
     let of_selector = |layer: &Layer| matches!(layer, Layer::Selector(selector) if selector == name);
     Ok(body.leaves.iter().filter(|leaf| of_selector(&leaf.origin.layer)).map(|leaf| leaf.path.clone()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::manifest::load_texts;
+    use crate::wire::twins::decode_twin;
+
+    /// `a` and `b` are declared, and the query found `a` and `c`.
+    fn selected() -> Declarations {
+        let text = "
+fleet: demo
+defaults: { desired: { interval: 60, mode: eco } }
+devices: { a: {}, b: {} }
+selectors:
+  - { name: saver, where: \"tags.mode = 'slow'\", desired: { interval: 600 } }
+";
+        let loaded = load_texts(&[("fleet.yaml", text)], &|_| None).expect("a manifest");
+        let ids = ["a", "c"].map(|id| id.parse().expect("an id")).into();
+        let found = selection(&loaded.declarations.selectors[0], ids);
+        loaded.declarations.select(vec![found]).expect("selected")
+    }
+
+    fn twin(id: &str, mode: &str, owns: &[(&str, Value)]) -> Twin {
+        let entry = |(path, value): &(&str, Value)| format!("{path}={:04x}", value_hash(Some(value)));
+        let owns: Vec<String> = owns.iter().map(entry).collect();
+        let tags = json!({ "mode": mode, "twinctl": { "demo": { "v": 1, "rev": "", "owns": owns } } });
+        decode_twin(json!({ "deviceId": id, "etag": "AAE=", "tags": tags })).expect("a twin")
+    }
+
+    #[test]
+    fn the_twin_decides() {
+        let declarations = selected();
+        let mut membership = Membership::new(&declarations).expect("no problem");
+        for (id, mode, misplaced) in [
+            ("a", "slow", false),
+            ("a", "quick", true),
+            ("b", "quick", false),
+            ("b", "slow", true),
+            ("d", "slow", true),
+            ("d", "quick", false),
+        ] {
+            assert_eq!(membership.settle(&Lookup::Found(Box::new(twin(id, mode, &[])))), misplaced, "{id} {mode}");
+        }
+        assert!(membership.settle(&Lookup::Absent("c".parse().expect("an id"))), "a query lists what is gone");
+        assert!(!membership.settle(&Lookup::Absent("b".parse().expect("an id"))));
+        let corrected = membership.corrected();
+        assert_eq!(corrected[0].ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(Arc::clone(&corrected[0].name), declarations.selections[0].name);
+    }
+
+    #[test]
+    fn what_a_query_lists_may_be_in_doubt() {
+        let declarations = selected();
+        let membership = Membership::new(&declarations).expect("no problem");
+        let interval = |value: i64| [("desired.interval", json!(value))];
+        for (id, mode, owns, doubtful) in [
+            ("a", "slow", interval(600).to_vec(), false),
+            ("a", "quick", interval(600).to_vec(), true),
+            ("b", "slow", interval(60).to_vec(), true),
+            ("b", "quick", interval(60).to_vec(), false),
+            // It has been in the selection, and its values would go by the word of a query.
+            ("b", "quick", interval(600).to_vec(), true),
+            ("b", "quick", vec![("desired.mode", json!("fast"))], false),
+            ("d", "quick", interval(600).to_vec(), true),
+        ] {
+            assert_eq!(membership.is_doubtful(&twin(id, mode, &owns)), doubtful, "{id} {mode} {owns:?}");
+        }
+    }
+}

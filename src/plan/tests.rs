@@ -2,6 +2,7 @@
 
 mod guards;
 mod laws;
+mod outlook;
 mod plan_file;
 mod planning;
 mod policies;

@@ -95,7 +95,7 @@ impl BoundQuery {
             if *aggregate == Aggregate::Avg {
                 return None;
             }
-            let what = Selected::Aggregate(*aggregate, path.as_ref().map(|path| bound_path(path)));
+            let what = Selected::Aggregate(*aggregate, path.as_ref().map(bound_path));
             items.push(item(what, Some(total_key(aggregates))));
             aggregates += 1;
         }
@@ -280,7 +280,7 @@ mod tests {
             expected.sort();
             let (ours, others) = documents.split_at(2);
             for remainder in [query.remainder(), query.remainder_without(&["a", "b"])].into_iter().flatten() {
-                let asked = compile(remainder.text()).expect(remainder.text());
+                let asked = compile(remainder.text()).expect("a query");
                 let mut fold = query.start();
                 let mut rows: Vec<Value> = ours.iter().filter_map(|document| fold.push(document)).collect();
                 for row in asked.rows(&documents) {

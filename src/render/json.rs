@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{escape, view};
 use crate::plan;
+use crate::plan::file::{OutlookV1, SelectionV1};
 use crate::twin::MergePatch;
 
 /// Writes a document, indented, keys in the order of its type, a line feed at the end, nothing in it that could steer a
@@ -68,7 +69,23 @@ pub fn plan(plan: &plan::Plan) -> String {
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
         refusals: refusals(plan),
+        selections: plan.selections.iter().map(SelectionV1::of).collect(),
+        outlook: OutlookV1::of(&shown_outlook(plan)),
     })
+}
+
+/// Leaves sensitive values out of what checks say.
+fn shown_outlook(plan: &plan::Plan) -> plan::Outlook {
+    let mut outlook = plan.outlook.clone();
+    for plan::Prediction { query, forecast, .. } in &mut outlook.predictions {
+        let (plan::Forecast::WillFail(difference)
+        | plan::Forecast::DependsOnDevices { as_it_is: Some(difference), .. }) = forecast
+        else {
+            continue;
+        };
+        *difference = view::difference(difference, query, &plan.policy.sensitive).into_owned();
+    }
+    outlook
 }
 
 /// Names each reason by itself.
@@ -109,6 +126,11 @@ struct Plan<'p> {
     checks: Vec<&'p str>,
     /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
     refusals: Vec<Refusal>,
+    /// What the selectors found: `name`, `condition`, `ids`, `origin`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    selections: Vec<SelectionV1>,
+    /// What the plan leads to: `predictions`, `writers`, `unread`, `diverging`, `cost`, as in the plan file.
+    outlook: OutlookV1,
 }
 
 #[derive(Serialize)]

@@ -26,6 +26,7 @@ mod modules;
 mod node;
 #[cfg(target_os = "linux")]
 mod node_identities;
+mod outlook;
 mod outputs;
 mod python;
 #[cfg(target_os = "linux")]

@@ -12,6 +12,7 @@
 //! place for an honest file.
 
 mod checks_v1;
+mod outlook_v1;
 mod policy_v1;
 mod v1;
 mod validate;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
 use super::Plan;
 use super::intern::Interner;
@@ -64,6 +66,12 @@ pub enum PlanFileError {
         said: Digest,
         /// What its content has.
         found: Digest,
+    },
+    /// It reckons with a way to apply that there is not.
+    #[error("the plan file reckons what the strategy `{strategy}` costs, which this twinctl does not know; plan again")]
+    Strategy {
+        /// How it is called.
+        strategy: String,
     },
     /// A query of a check does not compile.
     #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]

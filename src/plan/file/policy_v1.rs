@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::v1::OriginV1;
 use super::words::words;
-use crate::manifest::{Amount, Limits, OnFailure, Policy, Rollout, Selection, Sensitive};
+use crate::manifest::{Amount, Limits, OnFailure, Policy, Rollout, Sensitive};
 use crate::plan::population::{Emptied, EmptiedKind, Population};
-use crate::twin::{TwinId, TwinPath};
+use crate::twin::TwinPath;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -61,12 +61,6 @@ words!(OnFailureV1 for OnFailure { Stop = "stop", Rollback = "rollback" });
 impl Default for OnFailureV1 {
     fn default() -> Self {
         OnFailure::default().into()
-    }
-}
-
-impl PartialEq for OnFailureV1 {
-    fn eq(&self, other: &Self) -> bool {
-        OnFailure::from(*self) == OnFailure::from(*other)
     }
 }
 
@@ -187,25 +181,4 @@ impl PopulationV1 {
 
 fn whole(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SelectionV1 {
-    name: Arc<str>,
-    condition: String,
-    ids: Vec<TwinId>,
-    origin: OriginV1,
-}
-
-impl SelectionV1 {
-    pub(super) fn of(selection: &Selection) -> Self {
-        let Selection { name, condition, ids, origin } = selection;
-        Self { name: name.clone(), condition: condition.clone(), ids: ids.clone(), origin: OriginV1::of(origin) }
-    }
-
-    pub(super) fn into_selection(self) -> Selection {
-        let Self { name, condition, ids, origin } = self;
-        Selection { name, condition, ids, origin: origin.into_origin() }
-    }
 }

@@ -8,14 +8,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::checks_v1::CheckV1;
-use super::policy_v1::{PolicyV1, PopulationV1, SelectionV1};
+use super::outlook_v1::{OutlookV1, SelectionV1};
+use super::policy_v1::{PolicyV1, PopulationV1};
 use super::words::words;
 use super::{FORMAT, PlanFileError, VERSION, to_value};
 use crate::digest::Digest;
 use crate::manifest::{FleetName, Layer, Origin, Sensitive};
 use crate::plan::decide::Decision;
 use crate::plan::withhold::{Side, withheld, withhold};
-use crate::plan::{Action, Change, Conflict, Outlook, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// The whole file, with its twins as they are written.
@@ -38,6 +39,8 @@ pub(super) struct File<'t> {
     #[serde(default)]
     selections: Vec<SelectionV1>,
     checks: Vec<CheckV1>,
+    #[serde(default)]
+    outlook: OutlookV1,
     #[serde(borrow)]
     twins: Vec<&'t RawValue>,
     digest: Digest,
@@ -60,6 +63,7 @@ impl<'t> File<'t> {
             policy,
             selections,
             checks,
+            outlook,
             twins,
             digest,
         } = self;
@@ -78,6 +82,7 @@ impl<'t> File<'t> {
             policy,
             selections,
             checks,
+            outlook,
         };
         (head, twins, digest)
     }
@@ -99,6 +104,7 @@ pub(super) struct Head {
     policy: PolicyV1,
     selections: Vec<SelectionV1>,
     checks: Vec<CheckV1>,
+    outlook: OutlookV1,
 }
 
 impl Head {
@@ -118,6 +124,7 @@ impl Head {
             policy: PolicyV1::of(&plan.policy),
             selections: plan.selections.iter().map(SelectionV1::of).collect(),
             checks: plan.checks.iter().map(CheckV1::of).collect(),
+            outlook: OutlookV1::of(&plan.outlook),
         }
     }
 
@@ -138,6 +145,7 @@ impl Head {
             policy,
             selections,
             checks,
+            outlook,
         } = self;
         let mut members = vec![
             ("format", to_value(format)),
@@ -155,6 +163,9 @@ impl Head {
             ("selections", to_value(selections)),
             ("checks", to_value(checks)),
         ];
+        if *outlook != OutlookV1::default() {
+            members.push(("outlook", to_value(outlook)));
+        }
         // What says nothing is not written.
         let is_empty = |value: &Value| match value {
             Value::Array(items) => items.is_empty(),
@@ -191,7 +202,7 @@ impl Head {
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
             policy: self.policy.into_policy(),
             selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
-            outlook: Outlook::default(),
+            outlook: self.outlook.into_outlook()?,
         })
     }
 }
@@ -348,7 +359,7 @@ impl ChangeV1 {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OriginV1 {
     file: Arc<str>,
@@ -356,7 +367,7 @@ pub(super) struct OriginV1 {
     layer: LayerV1,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum LayerV1 {
     Defaults,

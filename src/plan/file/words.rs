@@ -3,7 +3,7 @@
 /// An enum of ours, and the words for it that are frozen here.
 macro_rules! words {
     ($name:ident for $ours:ident { $($variant:ident = $word:literal),* $(,)? }) => {
-        #[derive(Clone, Copy, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
         pub(super) enum $name { $(#[serde(rename = $word)] $variant),* }
 
         impl From<$ours> for $name {

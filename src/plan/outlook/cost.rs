@@ -96,19 +96,14 @@ fn strategies(sent: &[&TwinPlan], throttles: &Throttles) -> Vec<StrategyCost> {
         messages: base.messages + messages,
         seconds: base.seconds + seconds,
     };
-    let strategy = |strategy, spent, remark| StrategyCost { strategy, spent, remark };
+    let strategy = |strategy, spent| StrategyCost { strategy, spent, remark: remark(strategy) };
     vec![
-        strategy("patch", plus(registering(new), patched.len() as u64, messages, count / throttles.twin_updates), None),
-        strategy(
-            "bulk",
-            plus(registering(new), patched.len().div_ceil(BULK) as u64, 0, count / throttles.registry),
-            Some("each twin counts as an operation on the registry, and the policy needs RegistryWrite"),
-        ),
+        strategy("patch", plus(registering(new), patched.len() as u64, messages, count / throttles.twin_updates)),
+        strategy("bulk", plus(registering(new), patched.len().div_ceil(BULK) as u64, 0, count / throttles.registry)),
         strategy(
             "import",
             // One to begin it, one at least to see that it is over.
             plus(registering(new), 2, 0, 2.0 / throttles.jobs),
-            Some("needs a storage container; how long the hub works on it no throttle says"),
         ),
         strategy(
             "jobs",
@@ -118,7 +113,102 @@ fn strategies(sent: &[&TwinPlan], throttles: &Throttles) -> Vec<StrategyCost> {
                 messages,
                 count / throttles.job_devices + 2.0 * patches.len() as f64 / throttles.jobs,
             ),
-            Some("no etag guard: a job writes whatever it finds"),
         ),
     ]
+}
+
+/// The strategies, by what they are called.
+pub(crate) const STRATEGIES: [&str; 4] = ["patch", "bulk", "import", "jobs"];
+
+/// Returns what is to be known about a strategy.
+pub(crate) fn remark(strategy: &str) -> Option<&'static str> {
+    match strategy {
+        "bulk" => Some("each twin counts as an operation on the registry, and the policy needs RegistryWrite"),
+        "import" => Some("needs a storage container; how long the hub works on it no throttle says"),
+        "jobs" => Some("no etag guard: a job writes whatever it finds"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::tests::{body, context, declarations, id, twin};
+    use crate::plan::{Planner, ReadBy};
+    use crate::twin::Lookup;
+
+    fn s1() -> Throttles {
+        Throttles {
+            name: "S1, 1 unit".to_owned(),
+            is_free: false,
+            queries: 20.0 / 60.0,
+            twin_reads: 100.0,
+            twin_updates: 50.0,
+            registry: 100.0 / 60.0,
+            configurations: 20.0 / 60.0,
+            jobs: 100.0 / 60.0,
+            job_devices: 10.0,
+        }
+    }
+
+    /// A thousand twins to patch, all alike, fifty to register, and ten whose tags alone change.
+    fn plan() -> Plan {
+        let ids: Vec<_> = (0..1060).map(|n| id(&format!("d-{n:04}"))).collect();
+        let declared = |n: usize| if n < 1050 { json!({"desired": {"a": 1}}) } else { json!({"tags": {"a": 1}}) };
+        let bodies = ids.iter().enumerate().map(|(n, id)| (id.clone(), body(declared(n))));
+        let declarations = crate::manifest::Declarations {
+            missing: crate::manifest::Missing::Register,
+            ownership: crate::manifest::Ownership::None,
+            ..declarations(bodies)
+        };
+        let mut planner = Planner::new(&declarations, context());
+        for (n, id) in ids.iter().enumerate() {
+            planner.push(match n {
+                1000..1050 => Lookup::Absent(id.clone()),
+                _ => Lookup::Found(Box::new(twin(id.device.as_str(), json!({})))),
+            });
+        }
+        planner.finish(ReadBy::Query)
+    }
+
+    #[test]
+    fn what_a_thousand_twins_cost() {
+        let usage = Usage {
+            queries: Meter { requests: 2, blocks: 300, free_blocks: 2400 },
+            twin_reads: Meter { requests: 60, blocks: 60, free_blocks: 180 },
+            configurations: Meter { requests: 1, ..Meter::default() },
+            ..Usage::default()
+        };
+        let cost = cost(&plan(), &usage, &s1());
+        let told: Vec<String> = std::iter::once(("read", cost.read))
+            .chain(cost.apply.iter().map(|strategy| (strategy.strategy, strategy.spent)))
+            .map(|(name, Spent { requests, messages, seconds })| format!("{name} {requests} {messages} {seconds:.1}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                // Two pages at 3 s, sixty reads, the configurations at 3 s.
+                "read 63 360 9.6",
+                // Fifty identities at 0.6 s are half a minute, and 1,060 writes at 50 a second.
+                "patch 1160 1110 51.7",
+                "bulk 111 50 666.5",
+                "import 102 50 31.7",
+                // Two different patches.
+                "jobs 104 1110 138.9",
+            ]
+        );
+        assert_eq!((cost.notifications, cost.tier.as_str()), (1050, "S1, 1 unit"));
+        assert_eq!(cost.apply.iter().map(|it| it.strategy).collect::<Vec<_>>(), STRATEGIES);
+    }
+
+    #[test]
+    fn nothing_to_do_costs_nothing() {
+        let plan = Plan { twins: Vec::new(), ..plan() };
+        let free = Throttles { is_free: true, ..s1() };
+        let usage = Usage { twin_reads: Meter { requests: 1, blocks: 1, free_blocks: 3 }, ..Usage::default() };
+        let cost = cost(&plan, &usage, &free);
+        assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, Vec::new(), 0));
+    }
 }

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::{Forecast, Prediction};
-use crate::check::{Check, Expectation, evaluate};
+use crate::check::{Check, Difference, Expectation, evaluate};
+use crate::manifest::Sensitive;
 use crate::query::{BoundQuery, Collection, Fold, Remainder};
 use crate::twin::TwinId;
 
@@ -72,15 +73,16 @@ impl<'d> Rows<'d> {
         }
     }
 
-    /// Ends the query: its rows as `TOP` leaves them, and how many there would be without it.
-    fn finish(self) -> (Vec<Value>, usize) {
+    /// Ends the query: its rows as `TOP` leaves them, and, where it takes some away, how many it leaves of how many.
+    fn finish(self) -> (Vec<Value>, Option<(usize, usize)>) {
         let mut rows = self.found;
         rows.extend(self.fold.finish());
         let all = rows.len();
         if let Some(top) = self.query.top() {
             rows.truncate(usize::try_from(top).unwrap_or(usize::MAX));
         }
-        (rows, all)
+        let left = rows.len();
+        (rows, (left < all).then_some((left, all)))
     }
 }
 
@@ -108,23 +110,32 @@ impl<'d> Asked<'d> {
         std::iter::once(&mut self.rows).chain(&mut self.whole).filter(move |_| is_open)
     }
 
-    fn forecast(self) -> Prediction {
+    fn forecast(self, sensitive: &Sensitive) -> Prediction {
         let Self { check, rows, whole, unknown } = self;
+        let secret = sensitive.paths().iter().any(|path| check.query.looks_at(path));
         let mut reads = check.query.live_paths().to_vec();
         if let Some(whole) = &whole {
             reads.extend(whole.query.live_paths().iter().cloned());
             reads.sort_unstable();
             reads.dedup();
         }
-        let (rows, all) = rows.finish();
-        let whole = whole.map(|whole| whole.finish().0);
-        let told = matches!(check.expect, Expectation::Rows(_) | Expectation::Devices(_) | Expectation::Columns(_));
-        let forecast = match unknown {
-            Some(reason) => Forecast::Unknown(reason),
-            None if told && all > rows.len() => {
-                Forecast::Unknown(format!("its `TOP` takes {} of {all} rows, and a hub does not say which", rows.len()))
+        // Of rows that are only counted it does not matter which ones `TOP` leaves.
+        let told = match check.expect {
+            Expectation::Rows(_) | Expectation::Devices(_) | Expectation::Columns(_) => true,
+            Expectation::Share { .. } => check.query.is_aggregate(),
+            Expectation::None | Expectation::Some | Expectation::Count(_) => false,
+        };
+        let (rows, cut) = rows.finish();
+        let cut = cut.filter(|_| told);
+        let (whole, whole_cut) = whole
+            .map(|whole| (whole.query.is_aggregate(), whole.finish()))
+            .map_or((None, None), |(told, (rows, cut))| (Some(rows), cut.filter(|_| told)));
+        let forecast = match (unknown, cut.or(whole_cut)) {
+            (Some(reason), _) => Forecast::Unknown(reason),
+            (None, Some((top, all))) => {
+                Forecast::Unknown(format!("its `TOP` takes {top} of {all} rows, and a hub does not say which"))
             }
-            None => match (evaluate(check, &rows, whole.as_deref()), reads.is_empty()) {
+            (None, None) => match (told_of(evaluate(check, &rows, whole.as_deref()), secret), reads.is_empty()) {
                 (Ok(()), true) => Forecast::WillHold,
                 (Err(difference), true) => Forecast::WillFail(difference),
                 (outcome, false) => Forecast::DependsOnDevices { reads, as_it_is: outcome.err() },
@@ -219,9 +230,17 @@ impl<'d> Forecasts<'d> {
         self.checks[question.check].unknown = Some(reason);
     }
 
-    pub(super) fn finish(self) -> Vec<Prediction> {
-        self.checks.into_iter().map(Asked::forecast).collect()
+    pub(super) fn finish(self, sensitive: &Sensitive) -> Vec<Prediction> {
+        self.checks.into_iter().map(|asked| asked.forecast(sensitive)).collect()
     }
+}
+
+/// Leaves out of a difference what could show sensitive values: all but the devices.
+fn told_of(outcome: Result<(), Difference>, secret: bool) -> Result<(), Difference> {
+    outcome.map_err(|difference| match secret {
+        true => Difference { summary: "it differs in sensitive values".to_owned(), details: Vec::new(), ..difference },
+        false => difference,
+    })
 }
 
 /// Returns where queries find a twin.

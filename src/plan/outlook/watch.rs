@@ -148,7 +148,7 @@ impl<'d> Watch<'d> {
         });
         Outlook {
             diverging: diverging.collect(),
-            predictions: self.forecasts.finish(),
+            predictions: self.forecasts.finish(&self.declarations.policy.sensitive),
             writers: self.writers.finish(),
             ..Outlook::default()
         }

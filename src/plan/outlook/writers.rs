@@ -114,7 +114,8 @@ impl Writers {
     pub(super) fn new(declarations: &Declarations, mut subjects: Vec<Subject>) -> Self {
         // Of two that write one path the higher priority wins, and of equal ones the younger.
         subjects.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.created.cmp(&a.created)));
-        if !meet(declarations, &subjects) {
+        // What selectors declare is in the twins only once these are found.
+        if declarations.selectors.is_empty() && !meet(declarations, &subjects) {
             subjects.clear();
         }
         let found = subjects.iter().map(|_| Default::default()).collect();
@@ -253,6 +254,25 @@ mod tests {
             let keys: Vec<String> = keys.split_terminator('.').map(str::to_owned).collect();
             let path = ContentPath { keys, value: theirs };
             assert_eq!(agree(&leaf, &path), expected, "{leaf:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn configurations_that_cannot_be_read() {
+        for (condition, content, expected) in [
+            (
+                "tags.a =",
+                json!({"deviceContent": {"properties.desired.a": 1}}),
+                "its target condition cannot be read: ",
+            ),
+            ("*", json!({"deviceContent": {"tags.a": 1}}), "the path `tags.a` of deviceContent"),
+            ("*", json!({"modulesContent": {"m": {}}}), ""),
+            ("", json!({"moduleContent": {"properties.desired.a": 1}}), ""),
+        ] {
+            let listed = json!({"id": "c", "targetCondition": condition, "content": content, "etag": "x"});
+            let configuration: Configuration = serde_json::from_value(listed).expect("a configuration");
+            let problem = Subject::read(&configuration).err().unwrap_or_default();
+            assert!(problem.starts_with(expected) && problem.is_empty() == expected.is_empty(), "{problem}");
         }
     }
 

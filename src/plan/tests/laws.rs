@@ -111,10 +111,12 @@ pub(super) fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
     record.map(|record| ownership::OwnershipRecord::read(record).expect("a record").owns).unwrap_or_default()
 }
 
-/// The same cases each time: a law that fails does so for everybody.
+/// The same cases each time: a law that fails does so for everybody. `PROPTEST_CASES` asks for more.
 pub(super) fn config() -> ProptestConfig {
+    const UNASKED: u32 = 256;
+    let asked = ProptestConfig::default().cases;
     ProptestConfig {
-        cases: 192,
+        cases: if asked == UNASKED { 192 } else { asked },
         rng_seed: proptest::test_runner::RngSeed::Fixed(3),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -11,6 +11,7 @@ use crate::plan::file::{PlanFileError, read, write};
 
 fn assert_same(a: &Plan, b: &Plan) {
     let Plan { hub, fleet, manifest, revision, read, twins, unchanged, checks, .. } = a;
+    assert_eq!((&a.selections, &a.outlook), (&b.selections, &b.outlook));
     assert_eq!(
         (hub, fleet, manifest, revision, read, unchanged),
         (&b.hub, &b.fleet, &b.manifest, &b.revision, &b.read, &b.unchanged)
@@ -23,6 +24,87 @@ fn assert_same(a: &Plan, b: &Plan) {
             (name, query.text(), expect, within, severity, gate),
             (&b.name, b.query.text(), &b.expect, &b.within, &b.severity, &b.gate)
         );
+    }
+}
+
+/// An outlook with something of all there is.
+fn rich_outlook() -> Outlook {
+    let difference = || crate::check::Difference {
+        summary: "expected no row, found 1".to_owned(),
+        details: vec!["+ {}".to_owned()],
+        devices: vec!["a".to_owned()],
+    };
+    let forecasts = [
+        Forecast::WillHold,
+        Forecast::WillFail(difference()),
+        Forecast::DependsOnDevices { reads: vec!["properties.reported.r".to_owned()], as_it_is: None },
+        Forecast::DependsOnDevices { reads: vec!["etag".to_owned()], as_it_is: Some(difference()) },
+        Forecast::Unknown("why".to_owned()),
+    ];
+    let prediction = |forecast| Prediction {
+        name: "c".to_owned(),
+        query: "SELECT * FROM devices".to_owned(),
+        severity: Severity::Warn,
+        forecast,
+    };
+    let shared = SharedPath { declared: path("desired.a.b"), theirs: path("desired.a"), agree: true };
+    let spent = Spent { requests: 3, messages: 4, seconds: 1.5 };
+    let strategy = |strategy| StrategyCost { strategy, spent, remark: crate::plan::outlook::cost::remark(strategy) };
+    Outlook {
+        predictions: forecasts.map(prediction).into(),
+        writers: vec![
+            Writer::Configuration {
+                id: "c".to_owned(),
+                priority: -1,
+                condition: "*".to_owned(),
+                paths: vec![shared],
+                twins: vec![id("a"), id("z/m")],
+            },
+            Writer::Fleet {
+                fleet: "oslo".parse().expect("a fleet"),
+                revisions: vec!["r1".to_owned()],
+                twins: 2,
+                paths: vec![path("tags.x")],
+            },
+        ],
+        unread: vec!["a line".to_owned()],
+        diverging: vec![Divergence {
+            selector: "s".to_owned(),
+            origin: Origin { layer: Layer::Selector("s".into()), ..origin(3) },
+            altered_by: Some(origin(4)),
+            path: Some(path("tags.x")),
+            leaving: vec![id("a")],
+            joining: vec![id("b")],
+        }],
+        cost: Some(Cost {
+            tier: "S1, 1 unit".to_owned(),
+            read: spent,
+            apply: crate::plan::outlook::cost::STRATEGIES.map(strategy).into(),
+            notifications: 7,
+        }),
+    }
+}
+
+#[test]
+fn an_outlook_is_read_as_it_was_written_and_is_no_part_of_the_review() {
+    let selection = Selection {
+        name: "s".into(),
+        condition: "tags.x = 1".to_owned(),
+        ids: vec![id("a")],
+        origin: Origin { layer: Layer::Selector("s".into()), ..origin(3) },
+    };
+    let bare = rich_plan("r1");
+    let plan = Plan { selections: vec![selection], outlook: rich_outlook(), ..bare.clone() };
+    let text = write(&plan, "0.1.0");
+    assert_same(&read(&text).expect("a plan"), &plan);
+    assert_eq!(plan.review_digest(), bare.review_digest());
+    assert!(matches!(guard::check(&Plan { twins: Vec::new(), ..plan }), Err(Refusal::Diverges { .. })));
+    for (from, to, problem) in [
+        (r#""kind":"will-hold""#, r#""kind":"will-hold","more":1"#, "the plan file is not as twinctl writes plans"),
+        (r#""strategy":"bulk""#, r#""strategy":"magic""#, "the plan file was altered"),
+    ] {
+        let error = read(&text.replacen(from, to, 1)).expect_err(problem).to_string();
+        assert!(error.starts_with(problem), "{error}");
     }
 }
 

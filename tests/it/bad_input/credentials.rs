@@ -9,7 +9,7 @@ fn wrong_keys_and_policies() {
     let sandbox = Sandbox::new();
     let hub = sandbox.hub();
     hub.create("d1");
-    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { desired: { a: 1 } } }\n");
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { tags: { a: 1 } } }\n");
     let owner = hub.connection_string("iothubowner");
     let (host, _) = owner.split_once(";").expect("a connection string");
     let wrong_key = format!("{host};SharedAccessKeyName=iothubowner;SharedAccessKey=d3Jvbmcga2V5");
@@ -36,7 +36,7 @@ fn wrong_keys_and_policies() {
 fn a_policy_that_may_not_register() {
     let sandbox = Sandbox::new();
     let hub = sandbox.hub();
-    sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\ndevices: { d1: { desired: { a: 1 } } }\n");
+    sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\ndevices: { d1: { tags: { a: 1 } } }\n");
     let mut command = sandbox.command(["apply", "fleet.yaml", "--yes", "--ca-file", hub.ca_file()]);
     command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("service"));
     let run = crate::support::Run::of(&mut command, &sandbox.path(""));
@@ -48,7 +48,7 @@ fn a_policy_that_may_not_register() {
 fn an_authority_that_is_not_trusted_and_names_that_lead_nowhere() {
     let sandbox = Sandbox::new();
     let hub = sandbox.hub();
-    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { desired: { a: 1 } } }\n");
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { tags: { a: 1 } } }\n");
     let mut conversation = String::new();
     let nowhere = "HostName=no-such-hub.invalid;SharedAccessKeyName=service;SharedAccessKey=d3Jvbmcga2V5";
     let closed = "HostName=127.0.0.1:1;SharedAccessKeyName=service;SharedAccessKey=d3Jvbmcga2V5";

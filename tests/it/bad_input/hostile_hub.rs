@@ -62,7 +62,7 @@ fn nonsense() {
         let sandbox = Sandbox::new();
         let (address, ca) = serve(answer);
         sandbox.write("ca.pem", &ca);
-        sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\nownership: none\ndevices: { d1: { desired: { a: 1 } } }\n");
+        sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\nownership: none\ndevices: { d1: { tags: { a: 1 } } }\n");
         let connection = format!("HostName={address};SharedAccessKeyName=service;SharedAccessKey=c2VjcmV0IGtleQ==");
         let mut command = sandbox.command(["apply", "fleet.yaml", "--yes", "--ca-file", "ca.pem", "--retry-budget", "0s"]);
         command.env("IOTHUB_CONNECTION_STRING", connection);

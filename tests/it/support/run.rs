@@ -36,6 +36,13 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What it said beside its answer, and how it ended.
+    pub(crate) fn stderr_and_code(&self) -> String {
+        format!("{}[exit {}]", self.stderr, self.code)
+    }
+}
+
 /// stdout, then stderr, then the exit code: one snapshot holds all three.
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
