@@ -83,6 +83,7 @@ pub async fn make(
     let mut planner = Planner::new(current, context.clone());
     if let Some(part) = &options.only {
         planner = planner.narrowed_to(|id| part.includes(id));
+        watch = watch.leaving_out(current.twins.keys().filter(|id| !part.includes(id)).cloned().collect());
     }
     let pass = Survey {
         client,

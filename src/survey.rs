@@ -243,6 +243,8 @@ impl Pass<'_, '_, '_> {
                 self.read += 1;
                 self.push(Lookup::Found(Box::new(twin)));
             }
+        } else if self.survey.watch.leaves_out(&twin.id) {
+            self.survey.watch.stranger(&twin);
         } else if declarations.twins.contains_key(&twin.id) {
             // It was there before.
         } else if self.finds_left()

@@ -103,6 +103,18 @@ fn a_plan_says_what_it_will_lead_to() {
 }
 
 #[test]
+fn a_narrowed_plan_leaves_the_rest_of_the_fleet_as_it_is() {
+    let sandbox = Sandbox::new();
+    let hub = hub_of_presses(&sandbox);
+    hub.patch("press-2", json!({ "tags": { "plant": "oslo" } }));
+    sandbox.write("fleet.yaml", FLEET);
+    let plan = sandbox.on(&hub, ["plan", "fleet.yaml", "--only", "press-1", "--format", "json"]).success();
+    let forecast = &outlook(&plan)["predictions"][0]["forecast"];
+    // press-1 comes, press-2 and other-1 are there, press-9 is not registered by this.
+    assert_eq!(forecast["difference"]["summary"], json!("n: expected 4, found 3"), "{forecast}");
+}
+
+#[test]
 fn other_tiers_have_other_throttles() {
     let sandbox = Sandbox::new();
     let hub = hub_of_presses(&sandbox);

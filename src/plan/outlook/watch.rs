@@ -23,6 +23,8 @@ pub struct Watch<'d> {
     diverging: BTreeMap<Diverging, (Vec<TwinId>, Vec<TwinId>)>,
     /// Twins that were looked at and are not declared.
     left: BTreeSet<TwinId>,
+    /// Declared twins that the plan is not about.
+    left_out: BTreeSet<TwinId>,
     needs_documents: bool,
 }
 
@@ -44,7 +46,27 @@ impl<'d> Watch<'d> {
         let forecasts = Forecasts::new(&declarations.checks);
         let writers = Writers::new(declarations, subjects);
         let needs_documents = !forecasts.is_empty() || writers.needs_documents() || !declarations.selectors.is_empty();
-        Self { declarations, forecasts, writers, diverging: BTreeMap::new(), left: BTreeSet::new(), needs_documents }
+        Self {
+            declarations,
+            forecasts,
+            writers,
+            diverging: BTreeMap::new(),
+            left: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            needs_documents,
+        }
+    }
+
+    /// Leaves out declared twins that the plan is not about: they are strangers to it.
+    #[must_use]
+    pub fn leaving_out(mut self, ids: BTreeSet<TwinId>) -> Self {
+        self.left_out = ids;
+        self
+    }
+
+    /// Says whether a declared twin is a stranger to the plan.
+    pub fn leaves_out(&self, id: &TwinId) -> bool {
+        self.left_out.contains(id)
     }
 
     /// Says whether it has to look at twins that are as declared.
@@ -115,7 +137,7 @@ impl<'d> Watch<'d> {
 
     /// Returns what must be asked of the hub, for those kinds of twins of which not all were seen.
     pub fn questions(&mut self, unseen: &[Collection]) -> Vec<Question<'d>> {
-        let declared = self.declarations.twins.keys();
+        let declared = self.declarations.twins.keys().filter(|id| !self.left_out.contains(*id));
         let mut ours: Vec<&str> =
             declared.chain(&self.left).filter(|id| id.module.is_none()).map(|id| id.device.as_str()).collect();
         ours.sort_unstable();
@@ -128,8 +150,9 @@ impl<'d> Watch<'d> {
     ///
     /// When the row does not say of which twin it is.
     pub fn answer(&mut self, question: &Question<'_>, row: &Value) -> Result<(), String> {
-        let (declared, left) = (&self.declarations.twins, &self.left);
-        self.forecasts.answer(question, row, |id| declared.contains_key(id) || left.contains(id))
+        let (declared, left, left_out) = (&self.declarations.twins, &self.left, &self.left_out);
+        let is_ours = |id: &TwinId| declared.contains_key(id) && !left_out.contains(id) || left.contains(id);
+        self.forecasts.answer(question, row, is_ours)
     }
 
     /// Says that there is no whole answer to a question, and why.
