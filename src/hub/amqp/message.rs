@@ -180,3 +180,81 @@ pub(super) fn feedback(batch: &[std::sync::Arc<Feedback>], hub: &str, now: Offse
     let body = Data(Binary::from(feedback_body(batch).into_bytes()));
     [encode(&header), encode(&annotations), encode(&properties), encode(&body)].concat().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_amqp::primitives::Uuid;
+
+    use super::*;
+
+    fn sections(properties: &Properties, application: &[(&str, SimpleValue)], body: &[Vec<u8>]) -> Vec<u8> {
+        let application = application.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let application = ApplicationProperties(application);
+        [&[encode(properties), encode(&application)], body].concat().concat()
+    }
+
+    fn data(bytes: &[u8]) -> Vec<u8> {
+        encode(&Data(Binary::from(bytes)))
+    }
+
+    #[test]
+    fn what_a_message_carries() {
+        let uuid = Uuid::from(*b"\x9f\x3c\x6a\x1e\x3b\x61\x4b\x0e\x9a\x55\x0e\x3f\x1c\x7d\x2b\x11");
+        let properties = Properties {
+            message_id: Some(MessageId::Uuid(uuid.clone())),
+            user_id: Some(Binary::from(&b"me"[..])),
+            correlation_id: Some(MessageId::Ulong(7)),
+            content_type: Some(Symbol::from("text/plain")),
+            content_encoding: Some(Symbol::from("utf-8")),
+            absolute_expiry_time: Some(Timestamp::from_milliseconds(1_795_000_000_000)),
+            ..Properties::new()
+        };
+        let application = [
+            ("text", SimpleValue::String("é".to_owned()), Some("é")),
+            ("null", SimpleValue::Null, None),
+            ("yes", SimpleValue::Bool(true), Some("true")),
+            ("int", SimpleValue::Int(-5), Some("-5")),
+            ("long", SimpleValue::Ulong(u64::MAX), Some("18446744073709551615")),
+            ("half", SimpleValue::Double(0.5.into()), Some("0.5")),
+            ("bytes", SimpleValue::Binary(Binary::from(vec![0xff])), Some("/w==")),
+            ("uuid", SimpleValue::Uuid(uuid), Some("9f3c6a1e-3b61-4b0e-9a55-0e3f1c7d2b11")),
+            ("time", SimpleValue::Timestamp(Timestamp::from_milliseconds(1)), Some("1")),
+        ];
+        let sent: Vec<_> = application.iter().map(|(name, value, _)| (*name, value.clone())).collect();
+        let bytes = sections(&properties, &sent, &[data(b"one "), data(b"two")]);
+        let body = Received::read(&bytes).expect("a message").into_body();
+        assert_eq!(&*body.payload, b"one two");
+        assert_eq!(body.expires, Some(1_795_000_000_000));
+        let expected = MessageProperties {
+            message_id: Some("9f3c6a1e-3b61-4b0e-9a55-0e3f1c7d2b11".to_owned()),
+            correlation_id: Some("7".to_owned()),
+            user_id: Some("me".to_owned()),
+            content_type: Some("text/plain".to_owned()),
+            content_encoding: Some("utf-8".to_owned()),
+            expiry: None,
+            others: application.iter().map(|(name, _, text)| ((*name).to_owned(), text.map(str::to_owned))).collect(),
+        };
+        assert_eq!(body.properties, expected);
+    }
+
+    #[test]
+    fn bodies() {
+        let value = |value: Value| encode(&AmqpValue(value));
+        for (body, expected) in [
+            (vec![], Some(&b""[..])),
+            (vec![data(b"a")], Some(b"a")),
+            (vec![value(Value::Null)], Some(b"")),
+            (vec![value(Value::String("text".to_owned()))], Some(b"text")),
+            (vec![value(Value::Binary(Binary::from(vec![1, 2])))], Some(&[1, 2])),
+            (vec![value(Value::Int(1))], None),
+            (vec![vec![0, 0x53, 0x76, 0x45]], None),
+            (vec![vec![0, 0x53, 0x79, 0x45]], None),
+            (vec![vec![0x45]], None),
+            (vec![vec![0, 0x53]], None),
+            (vec![data(b"a")[..4].to_vec()], None),
+        ] {
+            let found = Received::read(&sections(&Properties::new(), &[], &body)).map(|message| message.payload);
+            assert_eq!(found.as_deref(), expected, "{body:x?}");
+        }
+    }
+}

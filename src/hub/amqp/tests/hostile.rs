@@ -1,0 +1,126 @@
+//! Clients that mean no good, or are no clients.
+
+use super::*;
+
+#[tokio::test]
+async fn silence_ends_a_connection() {
+    let bench = Bench::new().await;
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    for said in [&b""[..], b"AMQP", b"AMQP\x00\x01\x00\x00", b"AMQP\x00\x01\x00\x00\x00\x00\x00\x09\x02\x00\x00\x00"] {
+        let mut client = bench.dial();
+        client.say_bytes(said).await;
+        if said.len() >= 8 {
+            assert_eq!(client.reader.layer().await, Ok(Some(Layer::Amqp)));
+        }
+        client.ends().await;
+    }
+    assert_eq!(begun.elapsed().as_secs(), 80, "twenty each");
+    let mut client = bench.open().await;
+    assert_eq!(client.closed().await, "amqp:unauthorized-access");
+    assert!((19..=21).contains(&(begun.elapsed().as_secs() - 80)), "no token came");
+    let mut client = bench.open().await;
+    assert_eq!(client.put_token(&token("service", 100_000)).await, 200);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(client.closed().await, "amqp:resource-limit-exceeded");
+    assert!((480..=481).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test]
+async fn what_is_no_amqp() {
+    let bench = Bench::new().await;
+    for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"] {
+        let mut client = bench.dial();
+        client.say_bytes(said).await;
+        client.ends().await;
+    }
+    // Who asks for what there is not is told what there is.
+    let mut client = bench.dial();
+    client.say_bytes(b"AMQP\x00\x00\x09\x01").await;
+    assert_eq!(client.reader.layer().await, Ok(Some(Layer::Amqp)));
+    client.ends().await;
+    for (what, said, reason) in [
+        ("an endless frame", vec![0xff; 8], "amqp:connection:framing-error"),
+        ("a short frame", vec![0, 0, 0, 1, 2, 0, 0, 0], "amqp:connection:framing-error"),
+        ("another kind of frame", vec![0, 0, 0, 8, 2, 1, 0, 0], "amqp:connection:framing-error"),
+        ("no performative", vec![0, 0, 0, 9, 2, 0, 0, 0, 0x40], "amqp:connection:framing-error"),
+        ("a deep one", [&[0, 0, 0x20, 0, 2, 0, 0, 0][..], &[0; 0x1ff8]].concat(), "amqp:connection:framing-error"),
+    ] {
+        let mut client = bench.open().await;
+        client.say_bytes(&said).await;
+        assert_eq!(client.closed().await, reason, "{what}");
+    }
+    for (what, channel, said, reason) in [
+        ("a channel that there is not", 8, &begin() as &dyn Fn(&mut BytesMut, u16), "amqp:not-allowed"),
+        ("a session that is there", 0, &begin(), "amqp:illegal-state"),
+        ("a link that is not there", 0, &transfer(), "amqp:not-allowed"),
+        ("a session that is not there", 3, &transfer(), "amqp:illegal-state"),
+    ] {
+        let mut client = bench.open().await;
+        let mut out = BytesMut::new();
+        said(&mut out, channel);
+        client.say_bytes(&out).await;
+        assert_eq!(client.closed().await, reason, "{what}");
+    }
+}
+
+fn begin() -> impl Fn(&mut BytesMut, u16) {
+    |out, channel| {
+        let begin = Begin {
+            remote_channel: None,
+            next_outgoing_id: 0,
+            incoming_window: 1,
+            outgoing_window: 1,
+            handle_max: 1.into(),
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        };
+        write(out, channel, &begin, &[]);
+    }
+}
+
+fn transfer() -> impl Fn(&mut BytesMut, u16) {
+    |out, channel| {
+        let transfer = Transfer {
+            handle: 3.into(),
+            delivery_id: Some(0),
+            delivery_tag: None,
+            message_format: None,
+            settled: None,
+            more: false,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        };
+        write(out, channel, &transfer, &[]);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_too_far() {
+    let bench = Bench::new().await;
+    let mut client = bench.service().await;
+    client.attach(5, Role::Sender, TO_DEVICES).await.expect("allowed");
+    // A message without end costs its link.
+    for _ in 0..6 {
+        let transfer = client.transfer(5, true);
+        client.say(&transfer, &[0; 60_000]).await;
+    }
+    let (Performative::Detach(detach), _) = client.heard().await else { panic!("a detach") };
+    assert_eq!(condition(&detach.error.expect("a reason")), "amqp:link:message-size-exceeded");
+    // What else comes for it is passed over, and so is the client's consent.
+    let transfer = client.transfer(5, false);
+    client.say(&transfer, &[0; 100]).await;
+    client.say(&detach_of(5), &[]).await;
+    // Links without end cost the connection.
+    for handle in 10..24 {
+        client.attach(handle, Role::Sender, TO_DEVICES).await.expect("allowed");
+    }
+    let mut out = BytesMut::new();
+    write(&mut out, 0, &attach_of(24, Role::Sender, TO_DEVICES), &[]);
+    client.say_bytes(&out).await;
+    assert_eq!(client.closed().await, "amqp:resource-limit-exceeded");
+}
