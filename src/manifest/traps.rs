@@ -37,11 +37,16 @@ fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
                 "a hexadecimal number"
             } else if digits.starts_with("0b") {
                 "a binary number"
-            } else if digits.contains(['e', 'E']) && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+            } else if digits.contains(['e', 'E'])
+                && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+                // There is no other way to write it.
+                && number.to_string() != written
+            {
                 "a number with an exponent"
             } else if number.as_f64() != Some(0.0) && (digits.starts_with('.') || digits.ends_with('.')) {
                 return Some((format!("`{written}` is the number {number}"), format!("write {number}, or {}", text())));
-            } else if digits.split_once('.').is_some_and(|(_, decimals)| decimals.len() > 1 && decimals.ends_with('0'))
+            } else if !digits.contains(['e', 'E'])
+                && digits.split_once('.').is_some_and(|(_, decimals)| decimals.len() > 1 && decimals.ends_with('0'))
             {
                 return Some((format!("`{written}` is the number {number}, without the zero at its end"), text()));
             } else {

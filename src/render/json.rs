@@ -312,6 +312,7 @@ mod tests {
 
     use serde_json::Value;
 
+    use crate::plan::Verdict;
     use crate::render::samples::{self, snapshot};
 
     #[test]
@@ -347,7 +348,10 @@ mod tests {
     #[test]
     fn all_fields_are_documented_and_no_others() {
         let mut written = BTreeSet::new();
-        for plan in [samples::plan(samples::everything()), samples::reviewed()] {
+        let mut renamed = samples::change("tags.new", Verdict::Moved, None, Some(1.into()));
+        renamed.moved_from = Some("tags.old".parse().expect("a path"));
+        let rename = samples::plan(vec![samples::update("d", vec![renamed])]);
+        for plan in [samples::plan(samples::everything()), samples::reviewed(), rename] {
             let document: Value = serde_json::from_str(&super::plan(&plan)).expect("JSON");
             fields(&document, "", &mut written);
         }

@@ -9,8 +9,8 @@ use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
 use crate::plan::{
-    Action, Change, Conflict, Cost, Forecast, Outlook, Plan, Population, Prediction, ReadBy, SharedPath, Spent,
-    StrategyCost, Taken, TwinPlan, Verdict, Writer,
+    Action, Change, Conflict, Cost, Divergence, Forecast, Outlook, Plan, Population, Prediction, ReadBy, SharedPath,
+    Spent, StrategyCost, Taken, TwinPlan, Verdict, Writer,
 };
 use crate::twin::{ETag, MergePatch};
 
@@ -394,7 +394,7 @@ pub(crate) fn outlook() -> Outlook {
                 Severity::Error,
                 Forecast::DependsOnDevices {
                     reads: vec!["properties.reported.connectivity".to_owned()],
-                    as_it_is: Some(failing(&["press-001", "press-002"], &[])),
+                    as_it_is: Some(failing(&["press-001", "press-002"], &["+ {\"deviceId\":\"press-001\"}"])),
                 },
             ),
             prediction(
@@ -450,8 +450,15 @@ pub(crate) fn outlook() -> Outlook {
             ],
             notifications: 9987,
         }),
-        unread: Vec::new(),
-        diverging: Vec::new(),
+        unread: vec!["the configuration odd: it has no content".to_owned()],
+        diverging: vec![Divergence {
+            selector: "savers".to_owned(),
+            origin: Origin { layer: Layer::Selector("savers".into()), ..origin(20) },
+            altered_by: Some(origin(14)),
+            path: Some(path("desired.power_level")),
+            leaving: vec![id("press-001")],
+            joining: vec![id("press-002")],
+        }],
     }
 }
 
@@ -462,6 +469,8 @@ pub(crate) fn large() -> Plan {
     twins.extend((9988..=10_000).map(|n| update(&format!("press-{n:05}"), edit(n))));
     let mut plan = plan(twins);
     plan.outlook = outlook();
+    plan.outlook.unread.clear();
+    plan.outlook.diverging.clear();
     let Outlook { predictions, writers, .. } = &mut plan.outlook;
     predictions.retain(|one| matches!(one.name.as_str(), "nobody at full power" | "nobody on cellular"));
     predictions.extend((1..=40).map(|n| Prediction {

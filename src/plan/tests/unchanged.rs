@@ -73,11 +73,11 @@ fn a_text_is_enough_or_is_not() {
         (with(tags, desired).replace(r#""redmond""#, r#""oslo""#), false),
         (with(tags, desired).replace(r#""twinctl""#, r#""other""#), false),
         (with(tags, desired).replace(r#""deviceId":"d""#, r#""deviceId":"e""#), false),
-        // Another fleet that owns something else.
+        // Another fleet, even one that owns something else: the plan says who else is there.
         (
             with(tags, desired)
                 .replace(r#"{"redmond""#, r#"{"oslo":{"v":1,"rev":"","owns":["tags.o=0000"]},"redmond""#),
-            true,
+            false,
         ),
         (
             with(tags, desired)

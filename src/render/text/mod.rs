@@ -62,7 +62,9 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
         out.push('\n');
     }
     counts(&mut out, view, palette);
-    outlook::cost(&mut out, view.cost.as_ref(), options);
+    if !view.clusters.is_empty() {
+        outlook::cost(&mut out, view.cost.as_ref(), options);
+    }
     if !options.full && view.clusters.iter().any(|cluster| cluster.ids.len() > NAMED + 1) {
         _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));
     }

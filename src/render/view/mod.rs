@@ -18,7 +18,7 @@ use super::escape;
 use super::number::counted;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
-use crate::plan::{Action, Change, Cluster, Conflict, Plan, Taken, TwinPlan, Verdict, guard};
+use crate::plan::{Action, Change, Cluster, Conflict, Outlook, Plan, Taken, TwinPlan, Verdict, guard};
 use crate::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -374,6 +374,11 @@ pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
         .collect()
 }
 
+fn writers(outlook: &Outlook) -> Vec<WriterView> {
+    let unread = outlook.unread.iter().map(|why| WriterView::unread(why));
+    outlook.writers.iter().map(WriterView::of).chain(unread).collect()
+}
+
 impl<'p> PlanView<'p> {
     /// Takes of a plan what may be shown.
     pub fn of(plan: &'p Plan) -> Self {
@@ -388,7 +393,7 @@ impl<'p> PlanView<'p> {
             refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
             hints: counts::hints(plan),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
-            writers: plan.outlook.writers.iter().map(WriterView::of).collect(),
+            writers: writers(&plan.outlook),
             checks: plan.outlook.predictions.iter().map(|one| CheckView::of(one, sensitive)).collect(),
             cost: plan.outlook.cost.as_ref().map(CostView::of),
         }

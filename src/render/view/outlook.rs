@@ -114,7 +114,7 @@ impl CheckView {
 pub struct WriterView {
     /// Whether both write other values to the same place.
     pub fights: bool,
-    /// `configuration`, or `fleet`.
+    /// `configuration`, `fleet`, or `unread` for what could not be found out.
     pub kind: &'static str,
     /// Its id, or its name.
     pub name: String,
@@ -127,6 +127,18 @@ pub struct WriterView {
 }
 
 impl WriterView {
+    /// Says what could not be found out.
+    pub(super) fn unread(why: &str) -> Self {
+        Self {
+            fights: false,
+            kind: "unread",
+            name: "configurations".to_owned(),
+            said: escape::line(why).into_owned(),
+            paths: Vec::new(),
+            twins: Vec::new(),
+        }
+    }
+
     pub(super) fn of(writer: &Writer) -> Self {
         let line = |text: &str| escape::line(text).into_owned();
         match writer {
