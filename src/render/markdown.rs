@@ -378,7 +378,7 @@ fn selections(out: &mut String, selections: &[SelectionView], most: usize) {
 }
 
 fn cost(out: &mut String, cost: Option<&CostView>) {
-    let Some(CostView { tier, read, apply, notifications }) = cost else { return };
+    let Some(CostView { tier, read, apply, notifications, is_slow: _ }) = cost else { return };
     let mut fence = Fence::new("text");
     fence.line(&format!("{:<17}  {}", "to read", read.line()));
     for (strategy, spent, remark) in apply {

@@ -470,6 +470,11 @@ pub(crate) fn large() -> Plan {
     let mut plan = plan(twins);
     plan.outlook = outlook();
     plan.outlook.unread.clear();
+    for one in &mut plan.outlook.predictions {
+        if let Forecast::DependsOnDevices { as_it_is: Some(difference), .. } = &mut one.forecast {
+            difference.details.clear();
+        }
+    }
     plan.outlook.diverging.clear();
     let Outlook { predictions, writers, .. } = &mut plan.outlook;
     predictions.retain(|one| matches!(one.name.as_str(), "nobody at full power" | "nobody on cellular"));

@@ -80,7 +80,8 @@ fn masked(text: &str) -> String {
         let time = bare.len() >= 19 && bare.as_bytes()[4] == b'-' && bare.as_bytes()[10] == b'T';
         let after_in = number > 0 && out.ends_with("in ");
         let duration = after_in && bare.starts_with(|c: char| c.is_ascii_digit());
-        if digest || etag || time || duration {
+        let port = bare.starts_with("localhost:") || bare.starts_with("127.0.0.1:");
+        if digest || etag || time || duration || port {
             out.push_str(&word.replace(bare, "[…]"));
         } else {
             out.push_str(word);

@@ -93,7 +93,7 @@ impl Page {
     }
 
     pub(super) fn cost(&mut self, cost: Option<&CostView>) {
-        let Some(CostView { tier, read, apply, notifications }) = cost else { return };
+        let Some(CostView { tier, read, apply, notifications, is_slow: _ }) = cost else { return };
         self.raw("<h2>Cost <small>under ")
             .text(tier)
             .raw("</small></h2>\n<section class=\"card cost\"><table><tbody>\n");

@@ -115,10 +115,11 @@ fn check(out: &mut String, check: &CheckView, longest: usize, options: Options) 
     }
 }
 
-/// Writes what the plan has cost and will cost.
+/// Writes what the plan has cost and will cost; the other ways of applying where it takes long, or in full.
 pub(super) fn cost(out: &mut String, cost: Option<&CostView>, options: Options) {
     let palette = options.palette;
-    let Some(CostView { tier, read, apply, notifications }) = cost else { return };
+    let Some(CostView { tier, read, apply, notifications, is_slow }) = cost else { return };
+    let apply = if *is_slow || options.full { apply.as_slice() } else { &apply[..apply.len().min(1)] };
     let tier = palette.aside(format!("({tier})"));
     let longest = apply.iter().map(|(strategy, ..)| strategy.len()).max().unwrap_or(0);
     _ = writeln!(
