@@ -195,22 +195,4 @@ mod tests {
         let (code, out, err) = twinctl(here, &["--version"]);
         assert_eq!((code, out, err.as_str()), (0, format!("twinctl {}\n", env!("CARGO_PKG_VERSION")), ""));
     }
-
-    #[test]
-    fn the_command_reference_is_reviewed() {
-        use clap::CommandFactory;
-        fn help(command: &mut clap::Command, name: &str, text: &mut String) {
-            text.push_str(&format!("# {name}\n\n{}\n", command.render_long_help()));
-            let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-            for sub in names.iter().filter(|name| *name != "help") {
-                let command = command.find_subcommand_mut(sub).expect("listed a line above");
-                help(command, &format!("{name} {sub}"), text);
-            }
-        }
-        let mut command = Arguments::command().term_width(100);
-        command.build();
-        let mut text = String::new();
-        help(&mut command, "twinctl", &mut text);
-        crate::render::samples::snapshot("command-reference", &text);
-    }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use clap::CommandFactory;
+
 use crate::support::Sandbox;
 
 fn document(name: &str) -> String {
@@ -121,4 +123,30 @@ fn the_calls_of_the_tables_are_made() {
         }
     }
     assert!(seen > 50, "the tables were not read: {seen}");
+}
+
+/// `docs/cli.md` is what `--help` says, command by command. `UPDATE_DOCS=1` writes it anew.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the wish to update is the developer's")]
+fn the_command_reference_is_what_help_says() {
+    fn help(command: &mut clap::Command, name: &str, text: &mut String) {
+        let lines = command.render_long_help().to_string();
+        let lines: Vec<&str> = lines.lines().map(str::trim_end).collect();
+        text.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+        let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+        for sub in names.iter().filter(|name| *name != "help") {
+            let command = command.find_subcommand_mut(sub).expect("listed a line above");
+            help(command, &format!("{name} {sub}"), text);
+        }
+    }
+    let mut command = twinctl::cli::args::Arguments::command().term_width(100);
+    command.build();
+    let mut text = "# The command line\n\nWhat `--help` says, command by command. `twinctl man` prints the same as manual pages.\n".to_owned();
+    help(&mut command, "twinctl", &mut text);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &text).expect("written");
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "docs/cli.md is not what --help says; UPDATE_DOCS=1 writes it anew");
 }
