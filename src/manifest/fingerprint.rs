@@ -64,8 +64,8 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         hasher.piece(id.to_string());
         hasher.piece(body.as_str());
     }
-    if let Some(layered) = layered {
-        let Layered { layers, stacks, of, places: _ } = &**layered;
+    if let Some(layered) = layered.as_ref().filter(|_| !selectors.is_empty()) {
+        let Layered { layers, defaults: _, groups: _, written: _, stacks, of, places: _ } = &**layered;
         hasher.piece("selectors");
         hasher.piece(leaves(&layers.defaults, sensitive).as_str());
         for (selector, own) in selectors.iter().zip(&layers.selectors) {
