@@ -461,8 +461,8 @@ mod tests {
                 "rollout.pause \"2s\">null",
                 "rollout.on_failure null>\"rollback\"",
                 "the selectors' order [\"x\",\"y\"]>[\"y\",\"x\"]",
-                "Changed selector y tags.y = 1>tags.y = 2 desired.q (sensitive)>(sensitive) :10",
-                "Added selector new >tags.n = 1 tags.a ->1 :13 desired.q ->(sensitive) :12",
+                "Changed selector y tags.y = 1>tags.y = 2 desired.q (sensitive)>(sensitive) :9",
+                "Added selector new >tags.n = 1 tags.a ->1 :12 desired.q ->(sensitive) :11",
                 "Gone selector z tags.z = 1>",
                 "Changed check c gate false",
             ]
