@@ -36,7 +36,7 @@ pub(super) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &
         for label in &mut diagnostic.labels {
             let Some(file) = declared.files.iter().find(|file| Arc::ptr_eq(&file.source, &label.source)) else {
                 if secrets.in_tables {
-                    values.push(label.source.text()[label.span.start..label.span.end].to_owned());
+                    values.extend(label.source.text().get(label.span.start..label.span.end).map(str::to_owned));
                     label.source = starred(&label.source);
                 }
                 continue;
@@ -45,8 +45,13 @@ pub(super) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &
             let of = |line: u32| secrets.lines.get(&(file.name.clone(), line));
             let secret_lines: Vec<u32> = lines.filter(|&line| of(line).is_some()).collect();
             let (Some(&first), Some(&last)) = (secret_lines.first(), secret_lines.last()) else { continue };
-            values.extend(secret_lines.iter().filter_map(|&line| of(line)).flatten().cloned());
-            values.push(file.slice(label.span).to_owned());
+            let secret: Vec<&String> = secret_lines.iter().filter_map(|&line| of(line)).flatten().collect();
+            // A key beside the secret is none.
+            let pointed_at = file.slice(label.span);
+            let is_secret =
+                secret.iter().any(|value| value.contains(pointed_at) || pointed_at.contains(value.as_str()));
+            values.extend(is_secret.then(|| pointed_at.to_owned()));
+            values.extend(secret.into_iter().cloned());
             label.source = blanked(file, Span::new(file.line_span(first).start, file.line_span(last).end));
         }
         values.retain(|value| !value.is_empty());
@@ -111,7 +116,7 @@ fn starred(source: &Source) -> Arc<Source> {
         Some(line) => "*".repeat(line.len()) + "\n",
         None => "*".repeat(line.len()),
     });
-    Source::new(source.name(), stars.collect::<String>())
+    Source::excerpt(source.name(), stars.collect::<String>(), source.first_line())
 }
 
 #[cfg(test)]

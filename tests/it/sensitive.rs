@@ -245,7 +245,7 @@ fn no_command_shows_a_secret_wherever_it_stands() {
         ("psk: \"${env.PSK}\" } }\nsel", format!("psk: {} }} }}\nsel", "hunter2-".repeat(600))),
         ("token: \"${env.PSK}\"", "token: { a.b: hunter2-x }".to_owned()),
         ("token: \"${row.token}\"", "token: \"${row.token:int}\"".to_owned()),
-        ("id: \"${row.id}\"", "id: \"${row.id}x ${row.token}\"".to_owned()),
+        ("id: \"${row.id}\"", "id: \"x y ${row.id}\"".to_owned()),
         ("d2: { desired", "d2: { desierd: 1, desired".to_owned()),
     ] {
         assert!(WHOLE.contains(good), "{good}");
