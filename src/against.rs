@@ -9,14 +9,16 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::check::Check;
-use crate::manifest::{Body, Declaration, Declarations, Origin};
+use crate::manifest::{Body, Declaration, Declarations, Origin, Selector, Sensitive};
 use crate::twin::{TwinId, TwinPath};
 
 /// What differs.
 #[derive(Clone, Debug, Default)]
 pub struct Differences {
-    /// The head of the manifests: `fleet`, `hub`, `missing`, `ownership`.
+    /// The head of the manifests and what they say about enforcement, as in `limits.max_changed`.
     pub settings: Vec<SettingChange>,
+    /// Selectors by name, in the order of the later state; those that went last.
+    pub selectors: Vec<SelectorChange>,
     /// Twins with the same difference: changed ones first, then those that came, then those that went; large clusters first.
     pub clusters: Vec<Cluster>,
     /// Checks by name, in the order of the later state; those that went last.
@@ -79,12 +81,24 @@ pub enum Declared {
     Absent,
     /// It must be this.
     Value(Value),
+    /// It must be something that is sensitive in one of the two states.
+    Sensitive,
 }
 
-impl Declared {
-    fn of(value: Option<&Value>) -> Self {
-        value.map_or(Self::Absent, |value| Self::Value(value.clone()))
-    }
+/// One selector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SelectorChange {
+    /// What happened to it.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its condition before, when it had another.
+    pub before: Option<String>,
+    /// Its condition now.
+    pub after: Option<String>,
+    /// What differs for a device that it alone finds and that is not declared otherwise, defaults included. Of a selector that went there
+    /// is nothing.
+    pub leaves: Vec<LeafChange>,
 }
 
 /// One check.
@@ -98,13 +112,15 @@ pub struct CheckChange {
     pub before: Option<String>,
     /// Its query now.
     pub after: Option<String>,
+    /// Whether it is a gate now, where that is what differs.
+    pub gate: Option<bool>,
 }
 
 impl Differences {
     /// Says whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        let Self { settings, clusters, checks, unchanged: _ } = self;
-        settings.is_empty() && clusters.is_empty() && checks.is_empty()
+        let Self { settings, selectors, clusters, checks, unchanged: _ } = self;
+        settings.is_empty() && selectors.is_empty() && clusters.is_empty() && checks.is_empty()
     }
 
     /// Counts the twins of one kind.
@@ -113,11 +129,16 @@ impl Differences {
     }
 }
 
-/// Says what differs in `after`. Without a `before` everything is new.
+/// Says what differs in `after`. Without a `before` everything is new. What is sensitive in one of the two states is so in both, and is compared
+/// but not told.
 pub fn compare(before: Option<&Declarations>, after: &Declarations) -> Differences {
     let nothing = BTreeMap::new();
     let twins_before = before.map_or(&nothing, |before| &before.twins);
-    let mut clusters = Clusters::default();
+    let sensitive = match before {
+        Some(before) => before.policy.sensitive.or(&after.policy.sensitive),
+        None => after.policy.sensitive.clone(),
+    };
+    let mut clusters = Clusters { sensitive: sensitive.clone(), ..Clusters::default() };
     let mut unchanged = 0;
     for (id, declaration) in &after.twins {
         let (kind, leaves) = match twins_before.get(id) {
@@ -135,6 +156,7 @@ pub fn compare(before: Option<&Declarations>, after: &Declarations) -> Differenc
     }
     Differences {
         settings: before.map(|before| settings(before, after)).unwrap_or_default(),
+        selectors: selectors(before, after, &sensitive),
         clusters: clusters.sorted(),
         checks: checks(before.map_or(&[], |before| &before.checks), &after.checks),
         unchanged,
@@ -143,14 +165,89 @@ pub fn compare(before: Option<&Declarations>, after: &Declarations) -> Differenc
 
 fn settings(before: &Declarations, after: &Declarations) -> Vec<SettingChange> {
     let of = |declarations: &Declarations| {
-        let Declarations { fleet, hub, ownership, missing, .. } = declarations;
-        [("fleet", json!(fleet)), ("hub", json!(hub)), ("missing", json!(missing)), ("ownership", json!(ownership))]
+        let Declarations {
+            fleet,
+            hub,
+            ownership,
+            missing,
+            policy,
+            // Compared by themselves.
+            checks: _,
+            selectors: _,
+            twins: _,
+            // What they come to is in the twins; who is in a group changes nothing by itself.
+            groups: _,
+            layered: _,
+            // No hub is asked.
+            selections: _,
+            // Of all the above.
+            digest: _,
+        } = declarations;
+        let head = [
+            ("fleet", json!(fleet)),
+            ("hub", json!(hub)),
+            ("missing", json!(missing)),
+            ("ownership", json!(ownership)),
+        ];
+        head.into_iter().chain(policy.settings())
     };
-    let pairs = of(before).into_iter().zip(of(after));
-    pairs
+    let pairs = of(before).zip(of(after));
+    let differing = pairs
         .filter(|((_, before), (_, after))| before != after)
-        .map(|((name, before), (_, after))| SettingChange { name, before, after })
-        .collect()
+        .map(|((name, before), (_, after))| SettingChange { name, before, after });
+    differing.chain(selectors_order(before, after)).collect()
+}
+
+/// Of selectors that find the same device the later one counts, so that their order says something.
+fn selectors_order(before: &Declarations, after: &Declarations) -> Option<SettingChange> {
+    let known = |of: &Declarations, name: &str| of.selectors.iter().any(|selector| &*selector.name == name);
+    let order = |of: &Declarations, other: &Declarations| -> Vec<Arc<str>> {
+        let names = of.selectors.iter().map(|selector| Arc::clone(&selector.name));
+        names.filter(|name| known(other, name)).collect()
+    };
+    let (before, after) = (order(before, after), order(after, before));
+    (before != after).then(|| SettingChange {
+        name: "the selectors' order",
+        before: names(&before),
+        after: names(&after),
+    })
+}
+
+fn names(names: &[Arc<str>]) -> Value {
+    names.iter().map(|name| Value::from(&**name)).collect()
+}
+
+fn selectors(before: Option<&Declarations>, after: &Declarations, sensitive: &Sensitive) -> Vec<SelectorChange> {
+    let none = Vec::new();
+    let old = before.map_or(&none, |before| &before.selectors);
+    let known =
+        |all: &[Selector], name: &str| -> Option<Selector> { all.iter().find(|known| &*known.name == name).cloned() };
+    let mut changes = Vec::new();
+    for selector in &after.selectors {
+        let was = known(old, &selector.name);
+        let condition = selector.condition.text();
+        let other = was.as_ref().map(|was| was.condition.text().to_owned()).filter(|was| was != condition);
+        let body_before = before.and_then(|before| before.found_by(&selector.name));
+        let body = after.found_by(&selector.name).unwrap_or_default();
+        let leaves = leaf_changes(body_before.as_deref(), &body, sensitive);
+        let kind = match was {
+            Some(_) if other.is_none() && leaves.is_empty() => continue,
+            Some(_) => Kind::Changed,
+            None => Kind::Added,
+        };
+        let after = (kind == Kind::Added || other.is_some()).then(|| condition.to_owned());
+        changes.push(SelectorChange { kind, name: Arc::clone(&selector.name), before: other, after, leaves });
+    }
+    for selector in old.iter().filter(|selector| known(&after.selectors, &selector.name).is_none()) {
+        changes.push(SelectorChange {
+            kind: Kind::Gone,
+            name: Arc::clone(&selector.name),
+            before: Some(selector.condition.text().to_owned()),
+            after: None,
+            leaves: Vec::new(),
+        });
+    }
+    changes
 }
 
 fn checks(before: &[Check], after: &[Check]) -> Vec<CheckChange> {
@@ -163,11 +260,15 @@ fn checks(before: &[Check], after: &[Check]) -> Vec<CheckChange> {
             Some(_) => Kind::Changed,
             None => Kind::Added,
         };
-        let was = known(before, &check.name).and_then(|old| query(&old)).filter(|was| was != check.query.text());
-        changes.push(CheckChange { kind, name: check.name.clone(), before: was, after: query(check) });
+        let old = known(before, &check.name);
+        let gate = old.as_ref().is_none_or(|old| old.gate != check.gate).then_some(check.gate);
+        let gate = gate.filter(|&gate| gate || old.is_some());
+        let was = old.and_then(|old| query(&old)).filter(|was| was != check.query.text());
+        changes.push(CheckChange { kind, name: check.name.clone(), before: was, after: query(check), gate });
     }
     for check in before.iter().filter(|check| known(after, &check.name).is_none()) {
-        changes.push(CheckChange { kind: Kind::Gone, name: check.name.clone(), before: query(check), after: None });
+        let (name, before) = (check.name.clone(), query(check));
+        changes.push(CheckChange { kind: Kind::Gone, name, before, after: None, gate: None });
     }
     changes
 }
@@ -185,6 +286,7 @@ fn same(a: &Check, b: &Check) -> bool {
 /// Clusters in the making.
 #[derive(Default)]
 struct Clusters {
+    sensitive: Sensitive,
     /// By the two bodies' addresses: twins share bodies, so that most need not be compared again.
     known: std::collections::HashMap<(usize, usize), Arc<[LeafChange]>>,
     /// By what makes two differences the same to a reader: all but the lines.
@@ -194,7 +296,7 @@ struct Clusters {
 impl Clusters {
     fn difference(&mut self, before: Option<&Arc<Body>>, after: &Arc<Body>) -> Arc<[LeafChange]> {
         let key = (before.map_or(0, |body| Arc::as_ptr(body).addr()), Arc::as_ptr(after).addr());
-        let leaves = || leaf_changes(before.map(|body| &**body), after).into();
+        let leaves = || leaf_changes(before.map(|body| &**body), after, &self.sensitive).into();
         self.known.entry(key).or_insert_with(leaves).clone()
     }
 
@@ -202,6 +304,7 @@ impl Clusters {
         let side = |side: &Option<Declared>| match side {
             None => "-".to_owned(),
             Some(Declared::Absent) => "absent".to_owned(),
+            Some(Declared::Sensitive) => "sensitive".to_owned(),
             Some(Declared::Value(value)) => value.to_string(),
         };
         let words = |leaf: &LeafChange| (leaf.path.clone(), format!("{} {}", side(&leaf.before), side(&leaf.after)));
@@ -216,36 +319,48 @@ impl Clusters {
     }
 }
 
-/// What two states declare for one path.
+/// What two states declare for one path: nothing, an absence or a value.
 #[derive(Default)]
-struct Sides {
-    before: Option<Declared>,
-    after: Option<Declared>,
-    origin: Option<Origin>,
+struct Sides<'l> {
+    before: Option<Option<&'l Value>>,
+    after: Option<Option<&'l Value>>,
+    origin: Option<&'l Origin>,
 }
 
-impl Sides {
+impl Sides<'_> {
     fn are_equal(&self) -> bool {
-        match (&self.before, &self.after) {
-            (Some(Declared::Value(before)), Some(Declared::Value(after))) => crate::twin::value::equal(before, after),
+        match (self.before, self.after) {
+            (Some(Some(before)), Some(Some(after))) => crate::twin::value::equal(before, after),
             (before, after) => before == after,
         }
     }
 }
 
-fn leaf_changes(before: Option<&Body>, after: &Body) -> Vec<LeafChange> {
-    let mut all: BTreeMap<&TwinPath, Sides> = BTreeMap::new();
+fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> Vec<LeafChange> {
+    let mut all: BTreeMap<&TwinPath, Sides<'_>> = BTreeMap::new();
     for leaf in before.iter().flat_map(|body| &body.leaves) {
-        all.entry(&leaf.path).or_default().before = Some(Declared::of(leaf.value.as_ref()));
+        all.entry(&leaf.path).or_default().before = Some(leaf.value.as_ref());
     }
     for leaf in &after.leaves {
         let sides = all.entry(&leaf.path).or_default();
-        sides.after = Some(Declared::of(leaf.value.as_ref()));
-        sides.origin = Some(leaf.origin.clone());
+        sides.after = Some(leaf.value.as_ref());
+        sides.origin = Some(&leaf.origin);
     }
     let differing = all.into_iter().filter(|(_, sides)| !sides.are_equal());
     differing
-        .map(|(path, Sides { before, after, origin })| LeafChange { path: path.clone(), before, after, origin })
+        .map(|(path, Sides { before, after, origin })| {
+            let is_sensitive = sensitive.covers(path);
+            let declared = |side: Option<Option<&Value>>| {
+                side.map(|value| match value {
+                    // That nothing is there is no secret.
+                    None => Declared::Absent,
+                    Some(_) if is_sensitive => Declared::Sensitive,
+                    Some(value) => Declared::Value(value.clone()),
+                })
+            };
+            let (before, after) = (declared(before), declared(after));
+            LeafChange { path: path.clone(), before, after, origin: origin.cloned() }
+        })
         .collect()
 }
 
@@ -262,19 +377,30 @@ mod tests {
         let side = |side: &Option<Declared>| match side {
             None => "-".to_owned(),
             Some(Declared::Absent) => "absent".to_owned(),
+            Some(Declared::Sensitive) => "(sensitive)".to_owned(),
             Some(Declared::Value(value)) => value.to_string(),
         };
-        let cluster = |cluster: &Cluster| {
-            let leaves = cluster.leaves.iter().map(|leaf| {
+        let changes = |leaves: &[LeafChange]| -> String {
+            let leaf = |leaf: &LeafChange| {
                 let line = leaf.origin.as_ref().map_or(0, |origin| origin.line);
                 format!(" {} {}>{} :{line}", leaf.path, side(&leaf.before), side(&leaf.after))
-            });
-            let ids: Vec<_> = cluster.ids.iter().map(ToString::to_string).collect();
-            format!("{:?} {}{}", cluster.kind, ids.join(","), leaves.collect::<String>())
+            };
+            leaves.iter().map(leaf).collect()
         };
-        let check = |check: &CheckChange| format!("{:?} check {}", check.kind, check.name);
+        let cluster = |cluster: &Cluster| {
+            let ids: Vec<_> = cluster.ids.iter().map(ToString::to_string).collect();
+            format!("{:?} {}{}", cluster.kind, ids.join(","), changes(&cluster.leaves))
+        };
+        let gate = |gate: Option<bool>| gate.map(|gate| format!(" gate {gate}")).unwrap_or_default();
+        let check = |check: &CheckChange| format!("{:?} check {}{}", check.kind, check.name, gate(check.gate));
+        let selector = |of: &SelectorChange| {
+            let condition = |side: &Option<String>| side.clone().unwrap_or_default();
+            let leaves = changes(&of.leaves);
+            format!("{:?} selector {} {}>{}{leaves}", of.kind, of.name, condition(&of.before), condition(&of.after))
+        };
         let setting = |setting: &SettingChange| format!("{} {}>{}", setting.name, setting.before, setting.after);
         let settings = of.settings.iter().map(setting);
+        let settings = settings.chain(of.selectors.iter().map(selector));
         settings.chain(of.clusters.iter().map(cluster)).chain(of.checks.iter().map(check)).collect()
     }
 
@@ -306,5 +432,63 @@ mod tests {
         assert!(compare(Some(&after), &after).is_empty());
         assert_eq!(compare(Some(&after), &after).unchanged, 7);
         assert_eq!(compare(None, &before).twins(Kind::Added), 6);
+    }
+
+    #[test]
+    fn policies_selectors_and_gates_are_compared() {
+        let before = fleet(
+            "exact: [tags.a]\nlimits: { max_changed: 20%, min_population: 2 }\nrollout: { waves: [1, 100%], pause: 2s }\n\
+             selectors:\n  - { name: x, where: tags.x = 1, desired: { p: 1 } }\n  - { name: y, where: tags.y = 1, desired: { q: 1 } }\n  \
+             - { name: z, where: tags.z = 1, tags: { z: 1 } }\ndefaults: { tags: { a: 1 } }\ndevices: { a: {}, b: {} }\n\
+             checks: [{ name: c, query: SELECT * FROM devices, expect: some, gate: true }]\n",
+        );
+        let after = fleet(
+            "exact: [tags.a, tags.b]\nlimits: { max_changed: 5 }\nmoved: [{ from: desired.r, to: desired.q }]\nreleased: [tags.old]\n\
+             rollout: { waves: [1, 100%], on_failure: rollback }\nsensitive: [desired.q]\n\
+             selectors:\n  - { name: y, where: tags.y = 2, desired: { q: 2 } }\n  - { name: x, where: tags.x = 1, desired: { p: 1 } }\n  \
+             - { name: new, where: tags.n = 1, desired: { q: 3 } }\ndefaults: { tags: { a: 1 } }\ndevices: { a: {}, b: {} }\n\
+             checks: [{ name: c, query: SELECT * FROM devices, expect: some }]\n",
+        );
+        assert_eq!(
+            lines(&compare(Some(&before), &after)),
+            [
+                "exact [\"tags.a\"]>[\"tags.a\",\"tags.b\"]",
+                "sensitive null>[\"desired.q\"]",
+                "limits.max_changed \"20%\">5",
+                "limits.min_population 2>null",
+                "moved null>[{\"from\":\"desired.r\",\"to\":\"desired.q\"}]",
+                "released null>[\"tags.old\"]",
+                "rollout.pause \"2s\">null",
+                "rollout.on_failure null>\"rollback\"",
+                "the selectors' order [\"x\",\"y\"]>[\"y\",\"x\"]",
+                "Changed selector y tags.y = 1>tags.y = 2 desired.q (sensitive)>(sensitive) :9",
+                "Added selector new >tags.n = 1 tags.a ->1 :12 desired.q ->(sensitive) :11",
+                "Gone selector z tags.z = 1>",
+                "Changed check c gate false",
+            ]
+        );
+        let other =
+            fleet("defaults: { tags: { a: 1 } }\nselectors: [{ name: x, where: tags.x = 1, desired: { p: 1 } }]\n");
+        let same =
+            fleet("defaults: { tags: { a: 2 } }\nselectors: [{ name: x, where: tags.x = 1, desired: { p: 1 } }]\n");
+        let defaults = compare(Some(&other), &same);
+        assert_eq!(lines(&defaults), ["Changed selector x > tags.a 1>2 :2"], "what found devices get");
+    }
+
+    #[test]
+    fn what_is_sensitive_in_one_state_is_so_in_both() {
+        let fleet = |sensitive: &str, key: u32, other: u32| {
+            let text = format!(
+                "{sensitive}devices:\n  a: {{ desired: {{ key: {key} }} }}\n  b: {{ desired: {{ key: {other} }} }}\n  c: {{ desired: {{ key: 1 }} }}\n"
+            );
+            fleet(&text)
+        };
+        let open = fleet("", 2, 3);
+        let kept = fleet("sensitive: [desired.key]\n", 4, 5);
+        let expected = "Changed a,b desired.key (sensitive)>(sensitive)";
+        for (before, after) in [(&open, &kept), (&kept, &open)] {
+            let lines = lines(&compare(Some(before), after));
+            assert!(lines[1].starts_with(expected), "one cluster, and not c: {lines:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::manifest::{Declarations, FleetName, Origin};
+use crate::manifest::{Declarations, FleetName, Origin, Sensitive};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, records_path};
 use crate::plan::{Action, Conflict, PlanContext, ReadBy, Verdict, plan};
 use crate::twin::path::leaves;
@@ -25,6 +25,8 @@ pub struct Inspection {
     pub rows: Vec<Row>,
     /// What each fleet recorded in it.
     pub records: Vec<Record>,
+    /// What of all this is not to be shown.
+    pub sensitive: Sensitive,
 }
 
 /// What a fleet has to do with the twin.
@@ -83,8 +85,13 @@ pub struct Record {
     pub content: Result<OwnershipRecord, String>,
 }
 
-/// Holds a twin against a fleet, or looks at it alone. `declarations` may be those of the whole fleet.
-pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>) -> Inspection {
+/// Holds a twin against a fleet, or looks at it alone. `declarations` may be those of the whole fleet. What they call sensitive is so beside
+/// what `sensitive` says.
+pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &Sensitive) -> Inspection {
+    let sensitive = match &fleet {
+        Some((declarations, _)) => declarations.policy.sensitive.or(sensitive),
+        None => sensitive.clone(),
+    };
     let records = records_of(&twin);
     let mut rows: BTreeMap<TwinPath, Row> = BTreeMap::new();
     let mut row = |path: &TwinPath, change: &mut dyn FnMut(&mut Row)| {
@@ -138,7 +145,7 @@ pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>) -> Inspection
     for row in rows.iter_mut().filter(|row| row.path.section() == Section::Desired) {
         row.reported = row.path.find(&twin.reported.0).cloned();
     }
-    Inspection { twin, standing, rows, records }
+    Inspection { twin, standing, rows, records, sensitive }
 }
 
 fn records_of(twin: &Twin) -> Vec<Record> {
@@ -210,7 +217,11 @@ mod tests {
             "new": { "v": 9 },
         }});
         let twin = twin(tags, json!({ "p": 2, "same": 1, "left": { "x": {} } }), json!({ "p": 2, "same": 5 }));
-        let found = inspect(twin.clone(), Some(fleet("{ d1: { desired: { p: 1, same: 1, none: null } }, d2: {} }")));
+        let found = inspect(
+            twin.clone(),
+            Some(fleet("{ d1: { desired: { p: 1, same: 1, none: null } }, d2: {} }")),
+            &Sensitive::default(),
+        );
         assert_eq!(
             lines(&found),
             [
@@ -229,7 +240,11 @@ mod tests {
 
         let mut readable = twin;
         readable.tags.0["twinctl"].as_object_mut().expect("records").remove("new");
-        let found = inspect(readable.clone(), Some(fleet("{ d1: { desired: { p: 1, same: 1, none: null } } }")));
+        let found = inspect(
+            readable.clone(),
+            Some(fleet("{ d1: { desired: { p: 1, same: 1, none: null } } }")),
+            &Sensitive::default(),
+        );
         assert_eq!(
             lines(&found)[3..],
             [
@@ -238,9 +253,14 @@ mod tests {
                 "desired.same 1 1 adopt [] Some(false)"
             ]
         );
-        let found = inspect(readable.clone(), Some(fleet("{ d2: {} }")));
+        let found = inspect(readable.clone(), Some(fleet("{ d2: {} }")), &Sensitive::default());
         assert!(found.standing.as_ref().is_some_and(|standing| standing.left && standing.origin.is_none()));
         assert_eq!(lines(&found)[3], "desired.p 2 ? removed over drift [f] Some(true)");
-        assert!(inspect(readable, None).rows.iter().all(|row| row.verdict.is_none() && row.declared.is_none()));
+        assert!(
+            inspect(readable, None, &Sensitive::default())
+                .rows
+                .iter()
+                .all(|row| row.verdict.is_none() && row.declared.is_none())
+        );
     }
 }

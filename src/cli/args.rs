@@ -109,8 +109,9 @@ pub enum Command {
     Show(ShowArgs),
     /// Say why a device is declared as it is: the line that won, and those that lost
     ///
-    /// Layers from the weakest to the strongest: defaults, the groups in the order in which the device lists them, the device
-    /// itself. Without a hub.
+    /// Layers from the weakest to the strongest: defaults, selectors in the order of the files, the groups in the order in which the
+    /// device lists them, its row of an inventory, the device itself. Without a hub, so that of a selector it is said what it would
+    /// give if it matches.
     Explain(ExplainArgs),
     /// Show what others changed of what the fleet had applied: for a nightly job
     ///

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{manifest, plan};
 use crate::inspect::inspect;
-use crate::manifest::Declarations;
+use crate::manifest::{Declarations, Sensitive};
 use crate::plan::check_hub;
 use crate::render::{inspection, markdown};
 use crate::twin::{Lookup, TwinId};
@@ -20,7 +20,7 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
         return saved(context, args);
     }
     let id: TwinId = args.what.parse().map_err(CliError::from_error)?;
-    let declarations = declarations(context, &args.paths, &args.vars)?;
+    let (declarations, sensitive) = declarations(context, &args.paths, &args.vars)?;
     let connection = connect(context, &args.hub).await?;
     let hub = connection.client.host().clone();
     if let Some(declarations) = &declarations {
@@ -31,7 +31,7 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
         Lookup::Absent(_) => return Err(absent(&id, &hub, declarations.as_ref())),
     };
     connection.close().await;
-    let inspection = inspect(twin, declarations.map(|declarations| (declarations, hub.clone())));
+    let inspection = inspect(twin, declarations.map(|declarations| (declarations, hub.clone())), &sensitive);
     let text = match args.format {
         PlanFormat::Text => inspection::text(&inspection, &hub, args.full, context.out.palette),
         PlanFormat::Json => inspection::json(&inspection, &hub),
@@ -52,16 +52,22 @@ fn absent(id: &TwinId, hub: &crate::twin::HubHost, declarations: Option<&Declara
         .hint_if(declared.map(|declaration| format!("it is declared at {}", declaration.origin)))
 }
 
-/// Loads the manifests that are named, or those under this folder if they can be read: a twin can be looked at anywhere.
-fn declarations(context: &mut Context, paths: &[PathBuf], vars: &VarArgs) -> CliResult<Option<Declarations>> {
+/// Loads the manifests that are named, or those under this folder if they can be read: a twin can be looked at anywhere. What one that is
+/// not whole calls sensitive is sensitive all the same.
+fn declarations(
+    context: &mut Context,
+    paths: &[PathBuf],
+    vars: &VarArgs,
+) -> CliResult<(Option<Declarations>, Sensitive)> {
     if !paths.is_empty() {
-        return manifest::load(context, paths, vars).map(Some);
+        return Ok((manifest::load(context, paths, vars).map(Some)?, Sensitive::default()));
     }
-    match crate::manifest::load(&manifest::options(context, &[PathBuf::from(".")], vars)) {
-        Ok(loaded) => Ok(Some(loaded.declarations)),
+    let options = manifest::options(context, &[PathBuf::from(".")], vars);
+    match crate::manifest::load(&options) {
+        Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
             context.say("there is no manifest here that can be read, so the twin is shown by itself");
-            Ok(None)
+            Ok((None, crate::manifest::sensitive(&options)))
         }
     }
 }

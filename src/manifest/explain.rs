@@ -1,29 +1,42 @@
 //! Why a twin is declared as it is: for each leaf, what every layer says of it, and which of them won.
 //!
-//! Resolving keeps the winners alone, since a large fleet has room for no more. Here one twin is resolved once more with all
-//! that its layers hold, from the same files by the same reader, and held against the winners.
+//! Resolving keeps the winners alone, since a large fleet has room for no more. Here the fleet is resolved with its layers kept apart, and
+//! one twin's are held against what they come to. No hub is asked: of selectors it is said what they would give, if they match.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::declaration::{Layer, Leaf, Origin};
-use super::schema::{Entry, Manifest};
+use super::declaration::{Body, Declarations, Layer, Leaf, Origin};
 use super::source::{self, File};
-use super::{Diagnostic, LoadOptions, Outside, Parts, read_parts, resolve_files};
-use crate::twin::{DeviceId, TwinId, TwinPath};
+use super::stack::{Bodies, Keep, Layered, Stack};
+use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
+use crate::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     /// Which twin.
     pub id: TwinId,
-    /// The entry that declares it, as written: `thermostat-001`, or a range, as in `press-{001..120}`.
-    pub entry: String,
-    /// Where that entry, or the module's own under it, stands.
-    pub origin: Origin,
-    /// Its layers, weakest first, and where each begins; those that say nothing of this twin's leaves included.
-    pub layers: Vec<Origin>,
-    /// Its leaves, sorted by path.
+    /// The entry under `devices` that declares it or its device, as written: `thermostat-001`, or a range, as in `press-{001..120}`.
+    /// `None` for one that stands only in a table, or nowhere.
+    pub entry: Option<String>,
+    /// Where that entry, the row, or the module's own entry stands; `None` for a device that is declared only if a selector finds it.
+    pub origin: Option<Origin>,
+    /// Its layers, weakest first; those that say nothing of this twin's leaves included.
+    pub layers: Vec<ExplainedLayer>,
+    /// Its leaves, sorted by path, those that only selectors would give included.
     pub leaves: Vec<Explained>,
+    /// What of the values is not to be shown.
+    pub sensitive: Sensitive,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainedLayer {
+    /// Where it begins.
+    pub origin: Origin,
+    /// Of a selector, the condition on which it is a layer of this device: whether that holds is not known.
+    pub condition: Option<Arc<str>>,
 }
 
 /// One declared leaf, and all that was said about its place.
@@ -31,7 +44,7 @@ pub struct Explanation {
 pub struct Explained {
     /// Where in the twin.
     pub path: TwinPath,
-    /// What the layers say at the path, over it or under it; weakest first. One of them wins.
+    /// What the layers say at the path, over it or under it; weakest first. At most one wins without a condition.
     pub candidates: Vec<Candidate>,
 }
 
@@ -41,11 +54,14 @@ pub struct Candidate {
     /// The leaf as that layer declares it. Its path may lie over or under the one that is explained: a scalar in one layer and an
     /// object in another.
     pub leaf: Leaf,
-    /// Whether it is the one that counts.
+    /// Whether it is the one that counts: if no selector finds the device, or, of a selector's, if that one alone does.
     pub wins: bool,
+    /// As that of the layer.
+    pub condition: Option<Arc<str>>,
 }
 
-/// Explains one twin of a fleet, or returns nothing when the fleet does not declare it.
+/// Explains one twin of a fleet, or returns nothing when the fleet does not declare it. Any device may be found by a selector, so that where
+/// there are some, one that is not declared by name is explained as far as they go.
 ///
 /// # Errors
 ///
@@ -63,29 +79,112 @@ fn explain_files(
     found: Vec<Diagnostic>,
     id: &TwinId,
 ) -> Result<Option<Explanation>, Vec<Diagnostic>> {
-    let loaded = resolve_files(files, outside, found)?;
-    let Some(declaration) = loaded.declarations.twins.get(id) else { return Ok(None) };
-    let Parts { manifests, .. } = read_parts(files, outside, &mut Vec::new());
-    let Some((file, entry)) = entry_of(&manifests, &id.device) else { return Ok(None) };
-    let stack = layers(&manifests, file, entry, id);
-    let leaves = declaration.body.leaves.iter().map(|winner| {
-        let said = stack.iter().flat_map(|(_, leaves)| leaves.iter());
-        let candidates = said.filter(|leaf| leaf.path.overlaps(&winner.path)).map(|leaf| Candidate {
-            leaf: leaf.clone(),
-            wins: leaf.path == winner.path && leaf.origin == winner.origin,
-        });
-        Explained { path: winner.path.clone(), candidates: candidates.collect() }
-    });
+    let declarations = resolve_keeping(Keep::Device(&id.device), files, outside, found)?.declarations;
+    let Some(layered) = declarations.layered.clone() else { return Ok(None) };
+    let origin = declarations.twins.get(id).map(|declaration| declaration.origin.clone());
+    if origin.is_none() && (id.module.is_some() || declarations.selectors.is_empty()) {
+        return Ok(None);
+    }
+    let (said, bodies) = match &id.module {
+        Some(module) => (of_module(&layered, module), Outcomes::of_module(&declarations, id)),
+        None => {
+            (of_device(&declarations, &layered, &id.device), Outcomes::of_device(&declarations, &layered, &id.device))
+        }
+    };
     Ok(Some(Explanation {
         id: id.clone(),
-        entry: entry.name.value.clone(),
-        origin: declaration.origin.clone(),
-        leaves: leaves.collect(),
-        layers: stack.into_iter().map(|(origin, _)| origin).collect(),
+        entry: layered.written.entry.as_ref().map(|(entry, _)| entry.clone()),
+        origin,
+        leaves: bodies.paths().into_iter().map(|path| explained(path, &said, &bodies)).collect(),
+        layers: said.into_iter().map(|(layer, _)| layer).collect(),
+        sensitive: declarations.policy.sensitive.clone(),
     }))
 }
 
-/// Returns the devices that list a group, sorted; nothing when there is no such group.
+fn explained(path: TwinPath, said: &[(ExplainedLayer, &[Leaf])], bodies: &Outcomes) -> Explained {
+    let all = said.iter().flat_map(|(layer, leaves)| leaves.iter().map(move |leaf| (layer, leaf)));
+    let candidates = all.filter(|(_, leaf)| leaf.path.overlaps(&path)).map(|(layer, leaf)| Candidate {
+        leaf: leaf.clone(),
+        wins: leaf.path == path && bodies.has(leaf),
+        condition: layer.condition.clone(),
+    });
+    Explained { candidates: candidates.collect(), path }
+}
+
+/// What a twin comes to.
+struct Outcomes {
+    /// If no selector finds it.
+    plain: Arc<Body>,
+    /// If one of the selectors alone does, by their names.
+    found: BTreeMap<Arc<str>, Arc<Body>>,
+}
+
+impl Outcomes {
+    fn of_module(declarations: &Declarations, id: &TwinId) -> Self {
+        let plain = declarations.twins.get(id).map(|declaration| Arc::clone(&declaration.body));
+        Self { plain: plain.unwrap_or_default(), found: BTreeMap::new() }
+    }
+
+    fn of_device(declarations: &Declarations, layered: &Layered, device: &DeviceId) -> Self {
+        let stack = stack(layered, device);
+        let mut bodies = Bodies::new(&layered.layers);
+        let names = declarations.selectors.iter().map(|selector| Arc::clone(&selector.name));
+        let found = names.enumerate().map(|(index, name)| (name, bodies.body(&[index], &stack))).collect();
+        Self { plain: bodies.body(&[], &stack), found }
+    }
+
+    /// Returns all paths that may be declared.
+    fn paths(&self) -> BTreeSet<TwinPath> {
+        let bodies = std::iter::once(&self.plain).chain(self.found.values());
+        bodies.flat_map(|body| body.leaves.iter().map(|leaf| leaf.path.clone())).collect()
+    }
+
+    /// Says whether a layer's leaf is what it comes to: of a selector's, if that one finds the twin.
+    fn has(&self, leaf: &Leaf) -> bool {
+        let body = match &leaf.origin.layer {
+            Layer::Selector(name) => self.found.get(name).unwrap_or(&self.plain),
+            _ => &self.plain,
+        };
+        let at = body.leaves.binary_search_by(|known| known.path.cmp(&leaf.path));
+        at.is_ok_and(|at| body.leaves[at].origin == leaf.origin)
+    }
+}
+
+fn stack(layered: &Layered, device: &DeviceId) -> Stack {
+    layered.of.get(device).map(|&stack| layered.stacks[stack].clone()).unwrap_or_default()
+}
+
+/// Returns the layers of a device, weakest first, and their leaves.
+fn of_device<'l>(
+    declarations: &Declarations,
+    layered: &'l Layered,
+    device: &DeviceId,
+) -> Vec<(ExplainedLayer, &'l [Leaf])> {
+    let Layered { layers, defaults, groups, written, .. } = layered;
+    let stack = stack(layered, device);
+    let layer =
+        |origin: &Origin, leaves: &'l [Leaf]| (ExplainedLayer { origin: origin.clone(), condition: None }, leaves);
+    let own = |at: Option<usize>, all: &'l [Vec<Leaf>]| at.map_or(&[][..], |at| &all[at]);
+    let mut all = Vec::new();
+    all.extend(defaults.as_ref().map(|origin| layer(origin, &layers.defaults)));
+    for (selector, leaves) in declarations.selectors.iter().zip(&layers.selectors) {
+        let condition = Some(selector.condition.text().into());
+        all.push((ExplainedLayer { origin: selector.origin.clone(), condition }, leaves));
+    }
+    all.extend(stack.groups.iter().map(|&group| layer(&groups[group], &layers.groups[group])));
+    all.extend(written.row.as_ref().map(|origin| layer(origin, own(stack.row, &layers.rows))));
+    all.extend(written.entry.as_ref().map(|(_, origin)| layer(origin, own(stack.device, &layers.devices))));
+    all
+}
+
+/// Returns the layers of a module: that of its device's row, and its own entry.
+fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, &'l [Leaf])> {
+    let own = layered.written.modules.iter().filter(|(module, ..)| module == id);
+    own.map(|(_, origin, body)| (ExplainedLayer { origin: origin.clone(), condition: None }, &body.leaves[..]))
+        .collect()
+}
+
+/// Returns the devices of a group, sorted, those of inventories among them; nothing when there is no such group.
 ///
 /// # Errors
 ///
@@ -94,62 +193,19 @@ pub fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<Dev
     let mut found = Vec::new();
     let files = source::read(&options.paths, &mut found);
     let var_files = source::read_each(&options.var_files, &mut found);
-    let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
-    if found.iter().any(Diagnostic::is_error) {
-        return Err(found);
-    }
-    if !manifests.iter().any(|(_, manifest)| manifest.groups.iter().any(|known| known.name.value == group)) {
-        return Ok(None);
-    }
-    let entries = manifests.iter().flat_map(|(_, manifest)| &manifest.devices);
-    let listing = entries.filter(|entry| entry.groups.iter().any(|listed| listed.value.value == group));
-    Ok(Some(listing.flat_map(|entry| entry.pattern.names()).filter_map(|name| name.parse().ok()).collect()))
-}
-
-fn entry_of<'m>(manifests: &'m [(&'m File, Manifest)], device: &DeviceId) -> Option<(&'m File, &'m Entry)> {
-    manifests.iter().find_map(|(file, manifest)| {
-        let named = |entry: &&Entry| entry.pattern.names().any(|name| name == device.as_str());
-        manifest.devices.iter().find(named).map(|entry| (*file, entry))
-    })
-}
-
-/// Returns the layers of a twin, weakest first: where each begins, and its leaves.
-fn layers<'m>(
-    manifests: &'m [(&'m File, Manifest)],
-    file: &File,
-    entry: &'m Entry,
-    id: &TwinId,
-) -> Vec<(Origin, &'m [Leaf])> {
-    let origin = |file: &File, start: usize, layer| Origin { file: file.name.clone(), line: file.line(start), layer };
-    if let Some(module) = &id.module {
-        let own = entry.modules.iter().find(|own| own.id == *module);
-        return own
-            .map(|own| (origin(file, own.span.start, Layer::Module), own.leaves.as_slice()))
-            .into_iter()
-            .collect();
-    }
-    let mut layers = Vec::new();
-    for (file, manifest) in manifests {
-        if let Some(defaults) = &manifest.defaults {
-            layers.push((origin(file, defaults.span.start, Layer::Defaults), defaults.value.as_slice()));
-        }
-    }
-    for listed in &entry.groups {
-        let groups =
-            manifests.iter().flat_map(|(file, manifest)| manifest.groups.iter().map(move |group| (*file, group)));
-        for (file, group) in groups.filter(|(_, group)| group.name.value == listed.value.value) {
-            let layer = Layer::Group(group.name.value.as_str().into());
-            layers.push((origin(file, group.name.span.start, layer), group.leaves.as_slice()));
-        }
-    }
-    layers.push((origin(file, entry.name.span.start, Layer::Device), entry.leaves.as_slice()));
-    layers
+    let declarations = resolve_keeping(Keep::Layers, &files, &Outside::of(options, &var_files), found)?.declarations;
+    let Some(layered) = declarations.layered else { return Ok(None) };
+    let named = |origin: &Origin| matches!(&origin.layer, Layer::Group(name) if **name == *group);
+    let Some(group) = layered.groups.iter().position(named) else { return Ok(None) };
+    let devices = layered.of.iter().filter(|(_, stack)| layered.stacks[**stack].groups.contains(&group));
+    Ok(Some(devices.map(|(device, _)| device.clone()).collect()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use super::super::source::Tables;
     use super::*;
 
     const FLEET: &str = "\
@@ -172,11 +228,23 @@ devices:
 
     /// Explains one of the fleet: a line for the entry, and one for each leaf.
     fn explained(id: &str) -> Vec<String> {
-        let files = [File::new("f.yaml", FLEET, true)];
+        explained_in(FLEET, &[], id)
+    }
+
+    fn explained_in(text: &str, tables: &[(&str, &str)], id: &str) -> Vec<String> {
+        let files = [File::new("f.yaml", text, true)];
         let id = id.parse().expect("an id");
-        let found = explain_files(&files, &Outside::of(&options(), &[]), Vec::new(), &id).expect("a good manifest");
+        let outside = Outside::new(Tables::Texts(tables), &|_| None);
+        let found = explain_files(&files, &outside, Vec::new(), &id).expect("a good manifest");
         let Some(found) = found else { return Vec::new() };
-        let mut lines = vec![format!("{} {:?}: {:?}", found.entry, found.origin, found.layers)];
+        let layer = |layer: &ExplainedLayer| {
+            let condition = layer.condition.as_ref().map(|text| format!(" if {text}")).unwrap_or_default();
+            format!("{:?}{condition}", layer.origin)
+        };
+        let layers: Vec<_> = found.layers.iter().map(layer).collect();
+        let origin = found.origin.as_ref().map_or("nowhere".to_owned(), |origin| format!("{origin:?}"));
+        let entry = found.entry.as_deref().unwrap_or("-");
+        let mut lines = vec![format!("{entry} {origin}: [{}]", layers.join(", "))];
         lines.extend(found.leaves.iter().map(|leaf| {
             let said = leaf.candidates.iter().map(|candidate| {
                 let Leaf { path, value, origin } = &candidate.leaf;
@@ -208,6 +276,60 @@ devices:
         assert_eq!(explained("d-4"), [""; 0]);
     }
 
+    const WHOLE: &str = "\
+fleet: f
+defaults: { desired: { p: 1, q: 1 } }
+selectors:
+  - { name: s, where: tags.a = 1, desired: { p: 2, r: 2 } }
+  - { name: t, where: tags.b = 1, desired: { q: { deep: 3 } } }
+groups: { g: { desired: { p: 3 } }, h: { desired: { h: 1 } } }
+inventory:
+  - { from: rows.csv, id: '${row.id}', groups: [h], tags: { floor: '${row.floor:int}' }, modules: { m: { desired: { n: 1 } } } }
+devices:
+  both: { groups: [g], tags: { floor: 9 }, modules: { m: { desired: { o: 1 } } } }
+";
+    const ROWS: &[(&str, &str)] = &[("rows.csv", "id,floor\nalone,1\nboth,2\n")];
+
+    #[test]
+    fn rows_are_layers_and_selectors_are_if_they_match() {
+        let of = |id: &str| explained_in(WHOLE, ROWS, id);
+        assert_eq!(
+            of("both"),
+            [
+                "both f.yaml:10 (device): [f.yaml:2 (defaults), f.yaml:4 (selector s) if tags.a = 1, \
+                 f.yaml:5 (selector t) if tags.b = 1, f.yaml:6 (group h), f.yaml:6 (group g), rows.csv:3 (inventory), \
+                 f.yaml:10 (device)]",
+                "tags.floor: inventory=2, *device=9",
+                "desired.h: *group h=1",
+                "desired.p: defaults=1, selector s=2, *group g=3",
+                "desired.q: *defaults=1, selector t=3 at desired.q.deep",
+                "desired.q.deep: defaults=1 at desired.q, *selector t=3",
+                "desired.r: *selector s=2",
+            ]
+        );
+        assert_eq!(of("alone")[0].split(": ").next(), Some("- rows.csv:2 (inventory)"));
+        assert_eq!(of("alone")[1], "tags.floor: *inventory=1");
+        assert_eq!(
+            of("both/m"),
+            [
+                "both f.yaml:10 (module): [rows.csv:3 (module), f.yaml:10 (module)]",
+                "desired.n: *module=1",
+                "desired.o: *module=1"
+            ]
+        );
+        assert_eq!(
+            of("stray"),
+            [
+                "- nowhere: [f.yaml:2 (defaults), f.yaml:4 (selector s) if tags.a = 1, f.yaml:5 (selector t) if tags.b = 1]",
+                "desired.p: *defaults=1, *selector s=2",
+                "desired.q: *defaults=1, selector t=3 at desired.q.deep",
+                "desired.q.deep: defaults=1 at desired.q, *selector t=3",
+                "desired.r: *selector s=2",
+            ]
+        );
+        assert_eq!(of("stray/m"), [""; 0]);
+    }
+
     #[test]
     fn groups_have_members() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -218,5 +340,8 @@ devices:
             members.map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         };
         assert_eq!((of("g").as_deref(), of("x")), (Some("d-1 d-2 d-3"), None));
+        std::fs::write(folder.path().join("f.yaml"), WHOLE).expect("written");
+        std::fs::write(folder.path().join("rows.csv"), ROWS[0].1).expect("written");
+        assert_eq!((of("g").as_deref(), of("h").as_deref()), (Some("both"), Some("alone both")), "rows too");
     }
 }

@@ -64,8 +64,8 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         hasher.piece(id.to_string());
         hasher.piece(body.as_str());
     }
-    if let Some(layered) = layered {
-        let Layered { layers, stacks, of, places: _ } = &**layered;
+    if let Some(layered) = layered.as_ref().filter(|_| !selectors.is_empty()) {
+        let Layered { layers, defaults: _, groups: _, written: _, stacks, of, places: _ } = &**layered;
         hasher.piece("selectors");
         hasher.piece(leaves(&layers.defaults, sensitive).as_str());
         for (selector, own) in selectors.iter().zip(&layers.selectors) {
@@ -151,5 +151,43 @@ fn expectation(expectation: &Expectation) -> Value {
             json!({ "columns": columns })
         }
         Expectation::Share { bound: share, of } => json!({ "share": bound(share), "of": of.text() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::load_texts;
+
+    #[test]
+    fn another_sensitive_value_is_the_same_manifest() {
+        const FLEET: &str = "fleet: f
+sensitive: [desired.wifi.psk, tags.token]
+defaults: { desired: { wifi: { psk: of-defaults, ssid: plant } } }
+selectors: [{ name: s, where: tags.a = 1, desired: { wifi: { psk: of-selector } } }]
+groups: { g: { tags: { token: of-group } } }
+inventory: [{ from: rows.csv, id: '${row.id}', desired: { wifi: { psk: '${row.psk}' } } }]
+devices:
+  d1: { groups: [g], desired: { wifi: { psk: { key: of-device } } }, modules: { m: { desired: { wifi: { psk: of-module } } } } }
+";
+        const ROWS: &str = "id,psk\nr1,of-row\n";
+        let digest = |fleet: &str, rows: &str| {
+            let loaded = load_texts(&[("fleet.yaml", fleet), ("rows.csv", rows)], &|_| None);
+            loaded.unwrap_or_else(|found| panic!("{found:?}")).declarations.digest
+        };
+        let known = digest(FLEET, ROWS);
+        for layer in ["defaults", "selector", "group", "device", "module", "row"] {
+            let changed = |text: &str| text.replace(&format!("of-{layer}"), "other");
+            assert!(changed(FLEET) != FLEET || changed(ROWS) != ROWS, "{layer}");
+            assert_eq!(digest(&changed(FLEET), &changed(ROWS)), known, "{layer}");
+        }
+        // What is not sensitive, where it stands, and that it is there.
+        for (from, to) in [
+            ("ssid: plant", "ssid: other"),
+            ("psk: of-defaults", "key: of-defaults"),
+            ("token: of-group", "token: null"),
+            ("sensitive: [desired.wifi.psk, tags.token]", "sensitive: [desired.wifi.psk]"),
+        ] {
+            assert_ne!(digest(&FLEET.replace(from, to), ROWS), known, "{to}");
+        }
     }
 }

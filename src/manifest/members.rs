@@ -11,7 +11,7 @@ use super::reader::{Spanned, shown};
 use super::resolve::twice;
 use super::schema::{self, Entry, Module, Selector};
 use super::source::File;
-use super::stack::{Bodies, Layered, Layers, Stack, sizes};
+use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
 use super::yaml::Text;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
@@ -20,6 +20,8 @@ use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
 #[derive(Default)]
 pub(super) struct Parts<'f> {
     pub(super) defaults: Vec<Leaf>,
+    /// Where they stand.
+    pub(super) defaults_at: Option<Origin>,
     pub(super) groups: Vec<(&'f File, schema::Group)>,
     pub(super) selectors: Vec<(&'f File, Selector)>,
     pub(super) inventory: Vec<(&'f File, Template)>,
@@ -45,8 +47,14 @@ impl Members {
 }
 
 /// Names all devices, and lays their layers over each other. `complete` says that every file could be read.
-pub(super) fn resolve(parts: Parts<'_>, sources: &Sources<'_>, complete: bool, found: &mut Vec<Diagnostic>) -> Members {
-    let Parts { defaults, groups, selectors, inventory: templates, devices } = parts;
+pub(super) fn resolve(
+    parts: Parts<'_>,
+    sources: &Sources<'_>,
+    keep: Keep<'_>,
+    complete: bool,
+    found: &mut Vec<Diagnostic>,
+) -> Members {
+    let Parts { defaults, defaults_at, groups, selectors, inventory: templates, devices } = parts;
     let known = known_groups(&groups, found);
     unique_selectors(&selectors, found);
     let mut used = vec![false; groups.len()];
@@ -114,9 +122,12 @@ pub(super) fn resolve(parts: Parts<'_>, sources: &Sources<'_>, complete: bool, f
         members: vec![0; layers.groups.len()],
         of: BTreeMap::new(),
         twins: BTreeMap::new(),
+        asked: if let Keep::Device(device) = keep { Some(device) } else { None },
+        written: Written::default(),
     };
     naming.name_all(&entries, sources, found);
-    let Naming { stacks, members, of, twins, .. } = naming;
+    let Naming { stacks, members, of, twins, written, .. } = naming;
+    let groups_at = origins.iter().map(|(_, origin)| origin.clone()).collect();
     let groups = origins.into_iter().zip(members).enumerate().map(|(index, ((name, origin), members))| {
         let body = Arc::new(Body { leaves: layers.groups[index].clone() });
         (name, Group { body, members, origin })
@@ -128,7 +139,8 @@ pub(super) fn resolve(parts: Parts<'_>, sources: &Sources<'_>, complete: bool, f
         .chain(row_modules.into_iter().flatten())
         .map(|module| module.body.leaves.clone())
         .collect();
-    Members { twins, groups, layered: Layered { layers, stacks, of, places }, modules }
+    let layered = Layered { layers, defaults: defaults_at, groups: groups_at, written, stacks, of, places };
+    Members { twins, groups, layered, modules }
 }
 
 fn known_groups<'p>(groups: &'p [(&File, schema::Group)], found: &mut Vec<Diagnostic>) -> HashMap<&'p str, usize> {
@@ -203,6 +215,13 @@ struct Named<'f> {
     modules: Vec<Shared>,
 }
 
+impl Named<'_> {
+    fn origin(&self) -> Origin {
+        let line = self.file.line(self.name.span.start);
+        Origin { file: self.file.name.clone(), line, layer: Layer::Device }
+    }
+}
+
 /// A module as each device of its entry has it. Defaults and groups describe devices' own twins, so that its entry is all there is to
 /// it.
 struct Shared {
@@ -233,6 +252,9 @@ struct Naming<'l> {
     members: Vec<usize>,
     of: BTreeMap<DeviceId, usize>,
     twins: BTreeMap<TwinId, Declaration>,
+    /// The device of which it is kept where it is written.
+    asked: Option<&'l DeviceId>,
+    written: Written,
 }
 
 /// What stands in the tables.
@@ -360,14 +382,22 @@ impl Naming<'_> {
             self.twins.insert(module_id(&module.id), Declaration { body, origin: module.origin.clone() });
         }
         let origin = match (entry, row) {
-            (Some(entry), _) => Origin {
-                file: entry.file.name.clone(),
-                line: entry.file.line(entry.name.span.start),
-                layer: Layer::Device,
-            },
+            (Some(entry), _) => entry.origin(),
             (None, Some(row)) => rows.origin(row, Layer::Inventory),
             (None, None) => return,
         };
+        if self.asked == Some(device) {
+            let modules_of_row = of_row.iter().zip(row.into_iter().cycle());
+            let modules_of_row = modules_of_row
+                .map(|(module, row)| (module.id.clone(), rows.origin(row, Layer::Module), Arc::clone(&module.body)));
+            let modules_of_entry =
+                of_entry.iter().map(|module| (module.id.clone(), module.origin.clone(), Arc::clone(&module.body)));
+            self.written = Written {
+                entry: entry.map(|entry| (entry.name.value.clone(), entry.origin())),
+                row: row.map(|row| rows.origin(row, Layer::Inventory)),
+                modules: modules_of_row.chain(modules_of_entry).collect(),
+            };
+        }
         self.of.insert(device.clone(), place);
         self.twins.insert(TwinId::device(device.clone()), Declaration { body, origin });
     }

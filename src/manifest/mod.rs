@@ -56,10 +56,11 @@ pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
-pub use explain::{Candidate, Explained, Explanation, explain, members};
+pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
 use source::{File, Tables};
+use stack::Keep;
 use table::Format;
 use vars::Overrides;
 
@@ -126,6 +127,16 @@ pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<L
     resolve_files(&files, &Outside::new(Tables::Texts(texts), environment), Vec::new())
 }
 
+/// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.
+pub fn sensitive(options: &LoadOptions) -> Sensitive {
+    let mut found = Vec::new();
+    let files = source::read(&options.paths, &mut found);
+    let var_files = source::read_each(&options.var_files, &mut found);
+    let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
+    let paths = manifests.into_iter().flat_map(|(_, manifest)| manifest.policy.sensitive);
+    Sensitive::new(paths.map(|path| path.value).collect())
+}
+
 /// What a fleet takes from elsewhere than its manifests.
 struct Outside<'a> {
     tables: Tables<'a>,
@@ -145,10 +156,19 @@ impl<'a> Outside<'a> {
     }
 }
 
-fn resolve_files(files: &[File], outside: &Outside<'_>, mut found: Vec<Diagnostic>) -> Result<Loaded, Vec<Diagnostic>> {
+fn resolve_files(files: &[File], outside: &Outside<'_>, found: Vec<Diagnostic>) -> Result<Loaded, Vec<Diagnostic>> {
+    resolve_keeping(Keep::ForSelectors, files, outside, found)
+}
+
+fn resolve_keeping(
+    keep: Keep<'_>,
+    files: &[File],
+    outside: &Outside<'_>,
+    mut found: Vec<Diagnostic>,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let Parts { manifests, vars, complete } = read_parts(files, outside, &mut found);
     let sources = Sources { environment: outside.environment, vars: &vars, tables: outside.tables };
-    let declarations = resolve::resolve(manifests, &sources, complete, &mut found);
+    let declarations = resolve::resolve(manifests, &sources, keep, complete, &mut found);
     sort(files, &mut found);
     match declarations {
         Some(declarations) if !found.iter().any(Diagnostic::is_error) => {

@@ -8,6 +8,8 @@ pub(super) mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::declaration::Origin;
 use crate::query::BoundQuery;
 use crate::twin::{TwinId, TwinPath};
@@ -27,6 +29,41 @@ pub struct Policy {
     pub released: Vec<PolicyPath>,
     /// How a plan is carried out.
     pub rollout: Rollout,
+}
+
+impl Policy {
+    /// Returns what is said, in the manifest's own words: each field by its path there, as in `limits.max_changed`; null where nothing is.
+    pub fn settings(&self) -> [(&'static str, Value); 11] {
+        let Self { exact, sensitive, limits, moved, released, rollout } = self;
+        let Limits { max_changed, max_removed_keys, min_population } = limits;
+        let Rollout { waves, pause, max_failed, on_failure } = rollout;
+        let some = |values: Vec<Value>| if values.is_empty() { Value::Null } else { Value::Array(values) };
+        let paths = |paths: &[PolicyPath]| some(paths.iter().map(|path| json!(path.path)).collect());
+        let amount = |amount: &Amount| match amount {
+            Amount::Count(count) => json!(count),
+            Amount::Percent(percent) => json!(format!("{percent}%")),
+        };
+        let length = match pause.subsec_millis() {
+            0 => format!("{}s", pause.as_secs()),
+            _ => format!("{}ms", pause.as_millis()),
+        };
+        [
+            ("exact", paths(exact)),
+            ("sensitive", some(sensitive.paths().iter().map(|path| json!(path)).collect())),
+            ("limits.max_changed", json!(max_changed.as_ref().map(amount))),
+            ("limits.max_removed_keys", json!(max_removed_keys)),
+            ("limits.min_population", json!(min_population)),
+            (
+                "moved",
+                some(moved.iter().map(|Moved { from, to, origin: _ }| json!({ "from": from, "to": to })).collect()),
+            ),
+            ("released", paths(released)),
+            ("rollout.waves", some(waves.iter().map(amount).collect())),
+            ("rollout.pause", if pause.is_zero() { Value::Null } else { length.into() }),
+            ("rollout.max_failed", json!(max_failed)),
+            ("rollout.on_failure", if *on_failure == OnFailure::Rollback { json!("rollback") } else { Value::Null }),
+        ]
+    }
 }
 
 /// A path that a policy names, and where.
@@ -53,6 +90,12 @@ impl Sensitive {
     /// Returns the paths, sorted.
     pub fn paths(&self) -> &[TwinPath] {
         &self.0
+    }
+
+    /// Returns what is sensitive in either.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self::new(self.0.iter().chain(&*other.0).cloned().collect())
     }
 
     /// Says whether nothing is sensitive.

@@ -12,6 +12,7 @@ use super::policy::{Policy, Selector};
 use super::reader::Spanned;
 use super::schema::Manifest;
 use super::source::File;
+use super::stack::Keep;
 use super::{fingerprint, hide};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Span};
@@ -21,6 +22,7 @@ use crate::diagnostic::{Diagnostic, Span};
 pub(super) fn resolve(
     files: Vec<(&File, Manifest)>,
     sources: &Sources<'_>,
+    keep: Keep<'_>,
     complete: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Declarations> {
@@ -60,6 +62,8 @@ pub(super) fn resolve(
             ),
             (Some(first), None) => {
                 defaults_at = Some((Spanned { value: (), span: first.span }, file));
+                let (file_name, line) = (file.name.clone(), file.line(first.span.start));
+                devices_of.defaults_at = Some(Origin { file: file_name, line, layer: Layer::Defaults });
                 devices_of.defaults = first.value;
             }
             (None, _) => {}
@@ -82,7 +86,7 @@ pub(super) fn resolve(
         }
     }
     unique_checks(names, found);
-    let members = members::resolve(devices_of, sources, complete, found);
+    let members = members::resolve(devices_of, sources, keep, complete, found);
     let ownership = parts.ownership.as_ref().map_or_else(Default::default, |(ownership, _)| ownership.value);
     let declared = Declared { layers: members.leaves(), files: all_files };
     let policy = settle(policies, ownership, &declared, complete, found);
@@ -99,7 +103,7 @@ pub(super) fn resolve(
     if !complete || found.iter().any(Diagnostic::is_error) {
         return None;
     }
-    parts.declarations(checks, policy, members)
+    parts.declarations(checks, policy, members, keep)
 }
 
 /// What the files say together.
@@ -156,7 +160,13 @@ fn unique_checks(names: Vec<(&File, Spanned<String>)>, found: &mut Vec<Diagnosti
 }
 
 impl Parts<'_> {
-    fn declarations(self, checks: Vec<Check>, policy: Policy, members: Members) -> Option<Declarations> {
+    fn declarations(
+        self,
+        checks: Vec<Check>,
+        policy: Policy,
+        members: Members,
+        keep: Keep<'_>,
+    ) -> Option<Declarations> {
         let Members { twins, groups, layered, .. } = members;
         let mut declarations = Declarations {
             hub: self.hub.and_then(|(hub, _)| hub.value),
@@ -165,7 +175,7 @@ impl Parts<'_> {
             checks,
             policy,
             groups,
-            layered: (!self.selectors.is_empty()).then(|| Arc::new(layered)),
+            layered: (!self.selectors.is_empty() || !matches!(keep, Keep::ForSelectors)).then(|| Arc::new(layered)),
             selectors: self.selectors,
             twins,
             ..Declarations::empty(self.fleet?.0.value)

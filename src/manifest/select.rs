@@ -72,6 +72,13 @@ impl Declarations {
         given.map_or(&[], Vec::as_slice)
     }
 
+    /// Returns what a device is declared to be that is not named and that just this selector finds; nothing when there is no such selector.
+    pub(crate) fn found_by(&self, selector: &str) -> Option<Arc<Body>> {
+        let at = self.selectors.iter().position(|known| &*known.name == selector)?;
+        let layered = self.layered.as_ref()?;
+        Some(Bodies::new(&layered.layers).body(&[at], &Stack::default()))
+    }
+
     /// Puts selections in the order of the selectors.
     fn in_order(&self, selections: Vec<Selection>) -> Result<Vec<Selection>, String> {
         let mut by_name: HashMap<Arc<str>, Selection> = HashMap::new();

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::declaration::{Body, Leaf};
+use super::declaration::{Body, Leaf, Origin};
 use super::layers::{merge, section_of};
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::twin::limits::{check_size, section_max_bytes, section_size};
-use crate::twin::{DeviceId, Section};
+use crate::twin::{DeviceId, ModuleId, Section};
 
 /// All layers of a fleet, each a list of leaves.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +30,38 @@ pub(super) struct Stack {
     pub(super) device: Option<usize>,
 }
 
-/// What is kept of the layers where there are selectors.
+/// What is kept of the layers beside what they come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Keep<'k> {
+    /// What selectors need, where there are any.
+    ForSelectors,
+    /// All of them.
+    Layers,
+    /// All of them, and where one device is written.
+    Device(&'k DeviceId),
+}
+
+/// Where a device is written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Its entry under `devices`, as it stands there: a name or a range.
+    pub(super) entry: Option<(String, Origin)>,
+    /// Its row in a table.
+    pub(super) row: Option<Origin>,
+    /// Its modules: those of the row, then those of the entry.
+    pub(super) modules: Vec<(ModuleId, Origin, Arc<Body>)>,
+}
+
+/// The layers of a fleet apart, kept where there are selectors or somebody asked for them.
 #[derive(Debug, Default)]
 pub(crate) struct Layered {
     pub(super) layers: Layers,
+    /// Where `defaults` stand.
+    pub(super) defaults: Option<Origin>,
+    /// Where each group stands.
+    pub(super) groups: Vec<Origin>,
+    /// Where the device is written that somebody asked for.
+    pub(super) written: Written,
     pub(super) stacks: Vec<Stack>,
     /// Which stack each declared device has.
     pub(super) of: BTreeMap<DeviceId, usize>,

@@ -9,8 +9,8 @@ use super::columns::{Cell, Columns};
 use super::json::{Origin, document};
 use super::number::{counted, grouped};
 use super::style::Palette;
-use super::{escape, value};
-use crate::against::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange};
+use super::{escape, value, view};
+use crate::against::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange, SelectorChange};
 use crate::manifest::{Declarations, Ownership};
 use crate::twin::TwinId;
 
@@ -36,6 +36,7 @@ fn side(of: Option<&Declared>, most: usize) -> String {
     match of {
         None => "not declared".to_owned(),
         Some(Declared::Absent) => "absent".to_owned(),
+        Some(Declared::Sensitive) => view::MASK.to_owned(),
         Some(Declared::Value(of)) => value::cut(&escape::json(of), most).into_owned(),
     }
 }
@@ -103,6 +104,9 @@ fn counts(of: &Compared<'_>) -> String {
     if !differences.settings.is_empty() {
         parts.push(format!("{} changed", counted(differences.settings.len(), "setting")));
     }
+    if !differences.selectors.is_empty() {
+        parts.push(format!("{} changed", counted(differences.selectors.len(), "selector")));
+    }
     if !differences.checks.is_empty() {
         parts.push(format!("{} changed", counted(differences.checks.len(), "check")));
     }
@@ -114,11 +118,33 @@ fn counts(of: &Compared<'_>) -> String {
 }
 
 fn check_words(check: &CheckChange) -> &'static str {
-    match (check.kind, &check.before) {
-        (Kind::Added, _) => "new",
-        (Kind::Gone, _) => "gone",
-        (Kind::Changed, Some(_)) => "another query",
-        (Kind::Changed, None) => "another expectation, time or severity",
+    match (check.kind, check.gate, &check.before) {
+        (Kind::Added, Some(true), _) => "new, and a gate",
+        (Kind::Added, ..) => "new",
+        (Kind::Gone, ..) => "gone",
+        (Kind::Changed, Some(true), None) => "a gate now",
+        (Kind::Changed, Some(true), Some(_)) => "a gate now, with another query",
+        (Kind::Changed, Some(false), None) => "no gate any more",
+        (Kind::Changed, Some(false), Some(_)) => "no gate any more, with another query",
+        (Kind::Changed, None, Some(_)) => "another query",
+        (Kind::Changed, None, None) => "another expectation, time or severity",
+    }
+}
+
+/// Says of a setting what it was or is; nothing where it is not said.
+fn setting(of: &Value) -> String {
+    if of.is_null() { "not said".to_owned() } else { escape::json(of) }
+}
+
+/// Says what became of a selector, but for what it gives.
+fn selector_words(selector: &SelectorChange, code: impl Fn(&str) -> String) -> String {
+    let condition = |side: &Option<String>| side.as_deref().map(|text| code(&escape::line(text))).unwrap_or_default();
+    let (before, after) = (condition(&selector.before), condition(&selector.after));
+    match (selector.kind, &selector.before) {
+        (Kind::Added, _) => format!("new, where {after}"),
+        (Kind::Gone, _) => "gone: the devices that it alone declared leave the fleet".to_owned(),
+        (Kind::Changed, Some(_)) => format!("where {before} → where {after}"),
+        (Kind::Changed, None) => "gives otherwise".to_owned(),
     }
 }
 
@@ -139,11 +165,7 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         _ = writeln!(out, "{} {unchanged} declared as before", palette.good("No differences:"));
         return out;
     }
-    let paint = |sign: char| match sign {
-        '+' => palette.added(sign).to_string(),
-        '-' => palette.removed(sign).to_string(),
-        _ => palette.changed(sign).to_string(),
-    };
+    let paint = |sign: char| paint(sign, palette);
     let most = if full { usize::MAX } else { VALUE };
     for cluster in &differences.clusters {
         let remark = if cluster.kind == Kind::Gone { format!("  {}", fate(of)) } else { String::new() };
@@ -152,23 +174,17 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         if cluster.ids.len() > 1 {
             _ = writeln!(out, "    {}", palette.aside(names(&cluster.ids, full)));
         }
-        let mut columns = Columns::default();
-        for leaf in cluster.leaves.iter() {
-            let path = escape::line(leaf.path.as_str()).into_owned();
-            let origin = leaf.origin.as_ref().map(ToString::to_string).unwrap_or_default();
-            let origin = escape::line(&origin).into_owned();
-            columns.row([
-                Cell::new(" ", paint(sign(leaf))),
-                Cell::new(&path, palette.path(&path)),
-                Cell::plain(sides(leaf, most)),
-                Cell::new(&origin, palette.origin(&origin)),
-            ]);
-        }
-        columns.write(&mut out, "    ");
+        write_leaves(&mut out, &cluster.leaves, most, palette);
     }
-    for setting in &differences.settings {
-        let (before, after) = (escape::json(&setting.before), escape::json(&setting.after));
-        _ = writeln!(out, "{} setting {}  {before} → {after}", paint('~'), palette.path(setting.name));
+    for change in &differences.settings {
+        let (before, after) = (setting(&change.before), setting(&change.after));
+        _ = writeln!(out, "{} setting {}  {before} → {after}", paint('~'), palette.path(change.name));
+    }
+    for selector in &differences.selectors {
+        let (sign, name) = (paint(kind_sign(selector.kind)), escape::line(&selector.name));
+        let words = selector_words(selector, str::to_owned);
+        _ = writeln!(out, "{sign} selector {}  {words}", palette.path(name));
+        write_leaves(&mut out, &selector.leaves, most, palette);
     }
     for check in &differences.checks {
         let name = escape::line(&check.name);
@@ -179,6 +195,30 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         _ = writeln!(out, "{}", palette.aside("--full names every twin and cuts no value"));
     }
     out
+}
+
+fn paint(sign: char, palette: Palette) -> String {
+    match sign {
+        '+' => palette.added(sign).to_string(),
+        '-' => palette.removed(sign).to_string(),
+        _ => palette.changed(sign).to_string(),
+    }
+}
+
+fn write_leaves(out: &mut String, leaves: &[LeafChange], most: usize, palette: Palette) {
+    let mut columns = Columns::default();
+    for leaf in leaves {
+        let path = escape::line(leaf.path.as_str()).into_owned();
+        let origin = leaf.origin.as_ref().map(ToString::to_string).unwrap_or_default();
+        let origin = escape::line(&origin).into_owned();
+        columns.row([
+            Cell::new(" ", paint(sign(leaf), palette)),
+            Cell::new(&path, palette.path(&path)),
+            Cell::plain(sides(leaf, most)),
+            Cell::new(&origin, palette.origin(&origin)),
+        ]);
+    }
+    columns.write(out, "    ");
 }
 
 /// The longest comment that is written: GitHub takes 65,536 characters, Azure DevOps 150,000.
@@ -196,9 +236,18 @@ pub fn markdown(of: &Compared<'_>) -> String {
     }
     _ = writeln!(out, "**{}** (commit {})\n", counts(of), code(of.commit));
     let mut parts: Vec<String> = differences.clusters.iter().map(|cluster| folded(of, cluster)).collect();
-    for setting in &differences.settings {
-        let (before, after) = (escape::json(&setting.before), escape::json(&setting.after));
-        parts.push(format!("- setting {}: {} → {}\n", code(setting.name), code(&before), code(&after)));
+    for change in &differences.settings {
+        let (before, after) = (setting(&change.before), setting(&change.after));
+        parts.push(format!("- setting {}: {} → {}\n", code(change.name), code(&before), code(&after)));
+    }
+    for selector in &differences.selectors {
+        let (name, words) = (code(&escape::line(&selector.name)), selector_words(selector, code));
+        let mut part = format!("- selector {name}: {words}\n");
+        if !selector.leaves.is_empty() {
+            part.push('\n');
+            write_table(&mut part, &selector.leaves);
+        }
+        parts.push(part);
     }
     for check in &differences.checks {
         parts.push(format!("- check {}: {}\n", code(&escape::line(&check.name)), check_words(check)));
@@ -239,26 +288,24 @@ fn folded(of: &Compared<'_>, cluster: &Cluster) -> String {
         _ = writeln!(out, "{}\n", fate(of));
     }
     if !leaves.is_empty() {
-        out.push_str("| | path | before | after | line |\n|---|---|---|---|---|\n");
-        for leaf in leaves.iter() {
-            let origin = leaf.origin.as_ref().map(|origin| code(&origin.to_string())).unwrap_or_default();
-            let cell = |of: &Option<Declared>| match of {
-                None => String::new(),
-                Some(of) => code(&side(Some(of), 200)),
-            };
-            _ = writeln!(
-                out,
-                "| {} | {} | {} | {} | {origin} |",
-                sign(leaf),
-                code(leaf.path.as_str()),
-                cell(&leaf.before),
-                cell(&leaf.after)
-            );
-        }
-        out.push('\n');
+        write_table(&mut out, leaves);
     }
     out.push_str("</details>\n\n");
     out
+}
+
+fn write_table(out: &mut String, leaves: &[LeafChange]) {
+    out.push_str("| | path | before | after | line |\n|---|---|---|---|---|\n");
+    for leaf in leaves {
+        let origin = leaf.origin.as_ref().map(|origin| code(&origin.to_string())).unwrap_or_default();
+        let cell = |of: &Option<Declared>| match of {
+            None => String::new(),
+            Some(of) => code(&side(Some(of), 200)),
+        };
+        let (path, before, after) = (code(leaf.path.as_str()), cell(&leaf.before), cell(&leaf.after));
+        _ = writeln!(out, "| {} | {path} | {before} | {after} | {origin} |", sign(leaf));
+    }
+    out.push('\n');
 }
 
 /// A text as code inside a line or a table's cell, whatever is in it: a code span ends at as many backticks as it began with, and
@@ -298,6 +345,7 @@ struct Document<'c> {
     summary: Summary,
     clusters: Vec<ClusterDocument<'c>>,
     settings: Vec<Setting<'c>>,
+    selectors: Vec<SelectorDocument<'c>>,
     checks: Vec<Check<'c>>,
 }
 
@@ -317,7 +365,8 @@ struct ClusterDocument<'c> {
     paths: Vec<Path<'c>>,
 }
 
-/// A side is left out where the path is not declared; it is `{}` where the path must be absent.
+/// A side is left out where the path is not declared; it is `{}` where the path must be absent, and `{ "sensitive": true }` where its value is
+/// not told.
 #[derive(Serialize)]
 struct Path<'c> {
     path: &'c str,
@@ -333,13 +382,16 @@ struct Path<'c> {
 struct Side<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'c Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
 }
 
 impl<'c> Side<'c> {
     fn of(declared: &'c Declared) -> Self {
         match declared {
-            Declared::Absent => Self { value: None },
-            Declared::Value(value) => Self { value: Some(value) },
+            Declared::Absent => Self { value: None, sensitive: false },
+            Declared::Value(value) => Self { value: Some(value), sensitive: false },
+            Declared::Sensitive => Self { value: None, sensitive: true },
         }
     }
 }
@@ -352,6 +404,19 @@ struct Setting<'c> {
 }
 
 #[derive(Serialize)]
+struct SelectorDocument<'c> {
+    kind: Kind,
+    name: &'c str,
+    /// The condition, where it was another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'c str>,
+    /// What differs for a device that it alone finds.
+    paths: Vec<Path<'c>>,
+}
+
+#[derive(Serialize)]
 struct Check<'c> {
     kind: Kind,
     name: &'c str,
@@ -360,11 +425,23 @@ struct Check<'c> {
     before: Option<&'c str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'c str>,
+    /// Whether it is a gate, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<bool>,
+}
+
+fn path(LeafChange { path, before, after, origin }: &LeafChange) -> Path<'_> {
+    Path {
+        path: path.as_str(),
+        before: before.as_ref().map(Side::of),
+        after: after.as_ref().map(Side::of),
+        origin: origin.as_ref().map(Origin::of),
+    }
 }
 
 /// Writes it as JSON, version 1.
 pub fn json(of: &Compared<'_>) -> String {
-    let Differences { settings, clusters, checks, unchanged } = of.differences;
+    let Differences { settings, selectors, clusters, checks, unchanged } = of.differences;
     let twins = |kind| of.differences.twins(kind);
     document(&Document {
         version: 1,
@@ -383,28 +460,31 @@ pub fn json(of: &Compared<'_>) -> String {
             .map(|Cluster { kind, leaves, ids }| ClusterDocument {
                 kind: *kind,
                 ids: ids.iter().map(ToString::to_string).collect(),
-                paths: leaves
-                    .iter()
-                    .map(|LeafChange { path, before, after, origin }| Path {
-                        path: path.as_str(),
-                        before: before.as_ref().map(Side::of),
-                        after: after.as_ref().map(Side::of),
-                        origin: origin.as_ref().map(Origin::of),
-                    })
-                    .collect(),
+                paths: leaves.iter().map(path).collect(),
             })
             .collect(),
         settings: settings
             .iter()
             .map(|setting| Setting { name: setting.name, before: &setting.before, after: &setting.after })
             .collect(),
-        checks: checks
+        selectors: selectors
             .iter()
-            .map(|CheckChange { kind, name, before, after }| Check {
+            .map(|SelectorChange { kind, name, before, after, leaves }| SelectorDocument {
                 kind: *kind,
                 name,
                 before: before.as_deref(),
                 after: after.as_deref(),
+                paths: leaves.iter().map(path).collect(),
+            })
+            .collect(),
+        checks: checks
+            .iter()
+            .map(|CheckChange { kind, name, before, after, gate }| Check {
+                kind: *kind,
+                name,
+                before: before.as_deref(),
+                after: after.as_deref(),
+                gate: *gate,
             })
             .collect(),
     })

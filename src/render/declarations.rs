@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::escape;
-use crate::manifest::{self, Amount, Body, Declarations, Limits, Missing, OnFailure, Ownership, Rollout, Sensitive};
-use crate::twin::{MergePatch, Object, TwinPath};
+use super::{escape, view};
+use crate::manifest::{self, Body, Declarations, Missing, Ownership, Sensitive};
+use crate::twin::{MergePatch, Object};
 
 /// The published shape of `twinctl render`. Nulls are declared absences.
 #[derive(Serialize)]
@@ -21,8 +21,9 @@ struct Document<'d> {
     ownership: Ownership,
     /// The digest of all this, by value.
     digest: &'d str,
-    #[serde(skip_serializing_if = "Policy::is_empty")]
-    policy: Policy<'d>,
+    /// `exact`, `sensitive`, `limits`, `moved`, `released`, `rollout`: those that are said.
+    #[serde(skip_serializing_if = "Object::is_empty")]
+    policy: Object,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     groups: BTreeMap<&'d str, Group>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,29 +39,6 @@ struct Sections {
     tags: Object,
     #[serde(skip_serializing_if = "Object::is_empty")]
     desired: Object,
-}
-
-/// What is said about enforcement, in the manifest's own words.
-#[derive(Default, PartialEq, Serialize)]
-struct Policy<'d> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    exact: Vec<&'d TwinPath>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    sensitive: Vec<&'d TwinPath>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    limits: BTreeMap<&'static str, Value>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    moved: Vec<Moved<'d>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    released: Vec<&'d TwinPath>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    rollout: BTreeMap<&'static str, Value>,
-}
-
-#[derive(PartialEq, Serialize)]
-struct Moved<'d> {
-    from: &'d TwinPath,
-    to: &'d TwinPath,
 }
 
 #[derive(Serialize)]
@@ -85,57 +63,20 @@ struct Check<'d> {
     gate: bool,
 }
 
-impl<'d> Policy<'d> {
-    fn of(policy: &'d manifest::Policy) -> Self {
-        let manifest::Policy { exact, sensitive, limits, moved, released, rollout } = policy;
-        let Limits { max_changed, max_removed_keys, min_population } = limits;
-        let Rollout { waves, pause, max_failed, on_failure } = rollout;
-        let some = |members: [(&'static str, Option<Value>); 3]| {
-            members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-        };
-        let mut rollout: BTreeMap<_, _> = some([
-            ("waves", (!waves.is_empty()).then(|| waves.iter().map(amount).collect())),
-            ("pause", (!pause.is_zero()).then(|| length(*pause).into())),
-            ("max_failed", max_failed.map(Value::from)),
-        ]);
-        if *on_failure == OnFailure::Rollback {
-            rollout.insert("on_failure", "rollback".into());
-        }
-        Self {
-            exact: exact.iter().map(|exact| &exact.path).collect(),
-            sensitive: sensitive.paths().iter().collect(),
-            limits: some([
-                ("max_changed", max_changed.as_ref().map(amount)),
-                ("max_removed_keys", max_removed_keys.map(Value::from)),
-                ("min_population", min_population.map(Value::from)),
-            ]),
-            moved: moved.iter().map(|manifest::Moved { from, to, origin: _ }| Moved { from, to }).collect(),
-            released: released.iter().map(|released| &released.path).collect(),
-            rollout,
+/// What is said about enforcement, in the manifest's own words and shape.
+fn policy(policy: &manifest::Policy) -> Object {
+    let mut shown = Object::new();
+    for (name, value) in policy.settings().into_iter().filter(|(_, value)| !value.is_null()) {
+        match name.split_once('.') {
+            None => _ = shown.insert(name.to_owned(), value),
+            Some((part, field)) => {
+                let part = shown.entry(part).or_insert_with(|| Object::new().into());
+                part[field] = value;
+            }
         }
     }
-
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
+    shown
 }
-
-fn length(time: std::time::Duration) -> String {
-    match time.subsec_millis() {
-        0 => format!("{}s", time.as_secs()),
-        _ => format!("{}ms", time.as_millis()),
-    }
-}
-
-fn amount(amount: &Amount) -> Value {
-    match amount {
-        Amount::Count(count) => (*count).into(),
-        Amount::Percent(percent) => format!("{percent}%").into(),
-    }
-}
-
-/// What stands in the place of a sensitive value.
-const SENSITIVE: &str = "(sensitive)";
 
 impl Sections {
     fn of(body: &Body, sensitive: &Sensitive) -> Self {
@@ -144,8 +85,7 @@ impl Sections {
             // That nothing is there is no secret.
             let value = match &leaf.value {
                 None => Value::Null,
-                Some(_) if sensitive.covers(&leaf.path) => SENSITIVE.into(),
-                Some(value) => value.clone(),
+                Some(value) => view::value(&leaf.path, value, sensitive).into_owned(),
             };
             all.set(&leaf.path, value);
         }
@@ -165,7 +105,7 @@ fn document(declarations: &Declarations) -> Document<'_> {
         ownership: *ownership,
         digest: digest.as_str(),
         twins: twins.iter().map(|(id, declaration)| (id.to_string(), sections(&declaration.body))).collect(),
-        policy: Policy::of(policy),
+        policy: self::policy(policy),
         groups: groups
             .iter()
             .map(|(name, group)| (&**name, Group { members: group.members, sections: sections(&group.body) }))

@@ -1,5 +1,6 @@
 //! Why a twin is declared as it is, for people and for programs.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -8,8 +9,8 @@ use serde_json::Value;
 use super::columns::{Cell, Columns};
 use super::json::{Origin, document};
 use super::style::Palette;
-use super::{escape, value};
-use crate::manifest::{Explained, Explanation};
+use super::{escape, value, view};
+use crate::manifest::{Candidate, Explained, ExplainedLayer, Explanation, Layer};
 
 /// The longest value that is shown whole unless all are.
 const VALUE: usize = 60;
@@ -17,34 +18,59 @@ const VALUE: usize = 60;
 /// Writes it for people: each leaf with what every layer says, weakest first, and a sign before the one that counts.
 pub fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palette) -> String {
     let mut out = String::new();
-    let origin = escape::line(&of.origin.to_string()).into_owned();
-    _ = write!(out, "{}  declared at {}", palette.title(&of.id), palette.origin(&origin));
-    if of.entry != of.id.device.as_str() {
-        _ = write!(out, " as {}", escape::line(&of.entry));
+    match &of.origin {
+        Some(origin) => {
+            let origin = escape::line(&origin.to_string()).into_owned();
+            _ = write!(out, "{}  declared at {}", palette.title(&of.id), palette.origin(&origin));
+        }
+        None => _ = write!(out, "{}  declared only if a selector finds it", palette.title(&of.id)),
+    }
+    if let Some(entry) = of.entry.as_ref().filter(|entry| *entry != of.id.device.as_str()) {
+        _ = write!(out, " as {}", escape::line(entry));
     }
     out.push('\n');
-    let layers: Vec<_> = of.layers.iter().map(|origin| origin.layer.to_string()).collect();
+    let layers: Vec<_> = of.layers.iter().map(layer_words).collect();
     _ = writeln!(out, "  {}", palette.aside(format!("layers, weakest first: {}", escape::line(&layers.join(", ")))));
     for leaf in leaves {
-        let winner = leaf.candidates.iter().find(|candidate| candidate.wins);
-        let winner = value::inline(winner.and_then(|winner| winner.leaf.value.as_ref()));
         let most = if full { usize::MAX } else { VALUE };
-        let path = escape::line(leaf.path.as_str());
-        _ = writeln!(out, "\n{} = {}", palette.path(path), value::cut(&winner, most));
+        let shown = |candidate: &Candidate| match &candidate.leaf.value {
+            Some(value) => {
+                let shown = view::Shown::at(&candidate.leaf.path, value, &of.sensitive);
+                value::cut(shown.line(), most).into_owned()
+            }
+            None => value::inline(None),
+        };
+        let winner = leaf.candidates.iter().find(|candidate| candidate.wins && candidate.condition.is_none());
+        let contested = leaf.candidates.iter().any(|candidate| candidate.wins && candidate.condition.is_some());
+        let winner = match (winner, contested) {
+            (Some(winner), true) => format!("= {}, unless a selector finds it", shown(winner)),
+            (Some(winner), false) => format!("= {}", shown(winner)),
+            (None, _) => "only if a selector finds it".to_owned(),
+        };
+        _ = writeln!(out, "\n{} {winner}", palette.path(escape::line(leaf.path.as_str())));
         let mut columns = Columns::default();
         for candidate in &leaf.candidates {
             let origin = &candidate.leaf.origin;
             let place = escape::line(&origin.to_string()).into_owned();
-            let mut said = value::cut(&value::inline(candidate.leaf.value.as_ref()), most).into_owned();
+            let mut said = shown(candidate);
             if candidate.leaf.path != leaf.path {
                 said = format!("{said} at {}", escape::line(candidate.leaf.path.as_str()));
             }
             columns.row([
-                if candidate.wins { Cell::new(">", palette.good(">")) } else { Cell::plain(" ") },
+                match (candidate.wins, &candidate.condition) {
+                    (true, None) => Cell::new(">", palette.good(">")),
+                    (true, Some(_)) => Cell::new("?", palette.changed("?")),
+                    (false, _) => Cell::plain(" "),
+                },
                 Cell::plain(escape::line(&origin.layer.to_string()).into_owned()),
                 Cell::new(&place, palette.origin(&place)),
                 Cell::plain(said),
-                if candidate.wins { Cell::new("wins", palette.good("wins")) } else { Cell::plain("") },
+                match (candidate.wins, &candidate.condition) {
+                    (true, None) => Cell::new("wins", palette.good("wins")),
+                    (true, Some(condition)) => Cell::plain(format!("wins {}", if_it_matches(condition))),
+                    (false, Some(condition)) => Cell::plain(if_it_matches(condition)),
+                    (false, None) => Cell::plain(""),
+                },
             ]);
         }
         columns.write(&mut out, "  ");
@@ -55,36 +81,66 @@ pub fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palett
     out
 }
 
+fn layer_words(layer: &ExplainedLayer) -> String {
+    match (&layer.condition, &layer.origin.layer) {
+        (Some(condition), name) => format!("{name} ({})", if_it_matches(condition)),
+        (None, Layer::Inventory) => format!("inventory {}", layer.origin),
+        (None, name) => name.to_string(),
+    }
+}
+
+fn if_it_matches(condition: &str) -> String {
+    format!("if it matches `where {}`", escape::line(condition))
+}
+
 /// The published shape of `twinctl explain --format json`.
 #[derive(Serialize)]
 struct Document<'e> {
     version: u32,
     /// `DEVICE`, or `DEVICE/MODULE`.
     id: String,
-    /// The manifest's entry, as written.
-    entry: &'e str,
-    origin: Origin<'e>,
+    /// The manifest's entry, as written; left out when only a table names the device, or nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<&'e str>,
+    /// Left out when the device is declared only if a selector finds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin<'e>>,
     /// Weakest first.
-    layers: Vec<Origin<'e>>,
+    layers: Vec<LayerDocument<'e>>,
     paths: Vec<Path<'e>>,
+}
+
+#[derive(Serialize)]
+struct LayerDocument<'e> {
+    #[serde(flatten)]
+    origin: Origin<'e>,
+    /// The condition of a selector: without a hub it is not known whether it holds.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    condition: Option<&'e str>,
 }
 
 #[derive(Serialize)]
 struct Path<'e> {
     path: &'e str,
     /// Weakest first.
-    candidates: Vec<Candidate<'e>>,
+    candidates: Vec<CandidateDocument<'e>>,
 }
 
 #[derive(Serialize)]
-struct Candidate<'e> {
+struct CandidateDocument<'e> {
     /// The path explained, or one over or under it.
     path: &'e str,
-    /// Left out when the layer declares that the path must be absent.
+    /// Left out when the layer declares that the path must be absent; `(sensitive)` when it is not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'e Value>,
+    value: Option<Cow<'e, Value>>,
+    /// Whether the value is not shown; left out when it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
     origin: Origin<'e>,
+    /// Whether it counts; with `where`, if that holds.
     wins: bool,
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    condition: Option<&'e str>,
 }
 
 /// Writes it as JSON, version 1.
@@ -92,9 +148,16 @@ pub fn json(of: &Explanation, leaves: &[&Explained]) -> String {
     document(&Document {
         version: 1,
         id: of.id.to_string(),
-        entry: &of.entry,
-        origin: Origin::of(&of.origin),
-        layers: of.layers.iter().map(Origin::of).collect(),
+        entry: of.entry.as_deref(),
+        origin: of.origin.as_ref().map(Origin::of),
+        layers: of
+            .layers
+            .iter()
+            .map(|ExplainedLayer { origin, condition }| LayerDocument {
+                origin: Origin::of(origin),
+                condition: condition.as_deref(),
+            })
+            .collect(),
         paths: leaves
             .iter()
             .map(|leaf| Path {
@@ -102,11 +165,13 @@ pub fn json(of: &Explanation, leaves: &[&Explained]) -> String {
                 candidates: leaf
                     .candidates
                     .iter()
-                    .map(|candidate| Candidate {
-                        path: candidate.leaf.path.as_str(),
-                        value: candidate.leaf.value.as_ref(),
-                        origin: Origin::of(&candidate.leaf.origin),
-                        wins: candidate.wins,
+                    .map(|Candidate { leaf, wins, condition }| CandidateDocument {
+                        path: leaf.path.as_str(),
+                        value: leaf.value.as_ref().map(|value| view::value(&leaf.path, value, &of.sensitive)),
+                        sensitive: of.sensitive.covers(&leaf.path),
+                        origin: Origin::of(&leaf.origin),
+                        wins: *wins,
+                        condition: condition.as_deref(),
                     })
                     .collect(),
             })

@@ -1,5 +1,6 @@
 //! One live twin beside its declaration, for people and for programs.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::number::counted;
 use super::style::Palette;
 use super::{escape, value, view};
 use crate::inspect::{Inspection, Record, Row};
+use crate::manifest::Sensitive;
 use crate::plan::Verdict;
 use crate::twin::path::leaves;
 use crate::twin::value::equal;
@@ -36,9 +38,10 @@ pub fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette) -> Str
     if !alone.is_empty() {
         let mut columns = Columns::default();
         for (path, value) in &alone {
-            let path = escape::line(path);
-            let shown = value::cut(&escape::json(value), most).into_owned();
-            columns.row([Cell::new(&path, palette.path(&path)), Cell::plain(shown)]);
+            let named = path.as_str().replacen("desired", "reported", 1);
+            let named = escape::line(&named);
+            let shown = value::cut(view::Shown::at(path, value, &of.sensitive).line(), most).into_owned();
+            columns.row([Cell::new(&named, palette.path(&named)), Cell::plain(shown)]);
         }
         _ = writeln!(out, "\n{}", palette.title("Reported, and not desired"));
         columns.write(&mut out, "  ");
@@ -115,7 +118,10 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
         (None, _) => Cell::plain(""),
     };
     let path = escape::line(row.path.as_str()).into_owned();
-    let side = |of: Option<&Value>| value::cut(&value::inline(of), most).into_owned();
+    let side = |value: Option<&Value>| match value {
+        Some(value) => value::cut(view::Shown::at(&row.path, value, &of.sensitive).line(), most).into_owned(),
+        None => value::inline(None),
+    };
     let shown = match after {
         Some(after) => format!("{} → {}", side(row.live.as_ref()), side(after)),
         None => side(row.live.as_ref()),
@@ -155,12 +161,12 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
 }
 
 /// What the device reports at paths of which no row speaks.
-fn reported_alone(of: &Inspection) -> Vec<(String, &Value)> {
+fn reported_alone(of: &Inspection) -> Vec<(TwinPath, &Value)> {
     let mut found = Vec::new();
     // A path of `desired` names the same keys of `reported`.
     leaves(Section::Desired, &of.twin.reported.0, |path: TwinPath, value| {
         if of.rows.binary_search_by(|row| row.path.cmp(&path)).is_err() {
-            found.push((path.as_str().replacen("desired", "reported", 1), value));
+            found.push((path, value));
         }
     });
     found
@@ -198,7 +204,8 @@ struct Document<'i> {
     fleet: Option<Fleet<'i>>,
     paths: Vec<Path<'i>>,
     records: Vec<RecordDocument<'i>>,
-    reported: &'i Object,
+    /// With `(sensitive)` in the place of what is.
+    reported: Cow<'i, Object>,
     /// `status`, `connectionState` and the rest, as the hub says them.
     rest: &'i Object,
 }
@@ -219,8 +226,11 @@ struct Fleet<'i> {
 #[serde(rename_all = "camelCase")]
 struct Path<'i> {
     path: &'i str,
+    /// Whether `(sensitive)` stands in the place of each value; left out when not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<&'i Value>,
+    live: Option<Cow<'i, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     declared: Option<Declared<'i>>,
     /// As in a plan; left out when nothing would be done.
@@ -228,7 +238,7 @@ struct Path<'i> {
     verdict: Option<Verdict>,
     owners: Vec<&'i str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reported: Option<&'i Value>,
+    reported: Option<Cow<'i, Value>>,
     /// Whether the device reports what is desired; left out for tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged: Option<bool>,
@@ -238,7 +248,7 @@ struct Path<'i> {
 struct Declared<'i> {
     /// Left out when the path must be absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'i Value>,
+    value: Option<Cow<'i, Value>>,
     origin: Origin<'i>,
 }
 
@@ -255,7 +265,7 @@ struct RecordDocument<'i> {
 
 /// Writes it as JSON, version 1.
 pub fn json(of: &Inspection, hub: &HubHost) -> String {
-    let Inspection { twin, standing, rows, records } = of;
+    let Inspection { twin, standing, rows, records, sensitive } = of;
     document(&Document {
         version: 1,
         hub: hub.as_str(),
@@ -268,24 +278,26 @@ pub fn json(of: &Inspection, hub: &HubHost) -> String {
             left: standing.left,
             conflicts: standing.conflicts.iter().map(Conflict::of).collect(),
         }),
-        paths: rows.iter().map(path).collect(),
+        paths: rows.iter().map(|row| path(row, sensitive)).collect(),
         records: records.iter().map(record).collect(),
-        reported: &twin.reported.0,
+        reported: view::reported(&twin.reported.0, sensitive),
         rest: &twin.rest,
     })
 }
 
-fn path(row: &Row) -> Path<'_> {
+fn path<'i>(row: &'i Row, sensitive: &Sensitive) -> Path<'i> {
     let Row { path, live, declared, verdict, owners, reported } = row;
+    let shown = |value: &'i Option<Value>| value.as_ref().map(|value| view::value(path, value, sensitive));
     Path {
         path: path.as_str(),
-        live: live.as_ref(),
+        sensitive: sensitive.covers(path),
+        live: shown(live),
         declared: declared
             .as_ref()
-            .map(|declared| Declared { value: declared.value.as_ref(), origin: Origin::of(&declared.origin) }),
+            .map(|declared| Declared { value: shown(&declared.value), origin: Origin::of(&declared.origin) }),
         verdict: *verdict,
         owners: owners.iter().map(|fleet| fleet.as_str()).collect(),
-        reported: reported.as_ref(),
+        reported: shown(reported),
         acknowledged: row.acknowledged(),
     }
 }

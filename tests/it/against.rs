@@ -34,7 +34,7 @@ checks:
 ";
 
 /// Runs Git in the sandbox, as somebody who has configured nothing.
-fn git(sandbox: &Sandbox, folder: &str, args: &[&str]) {
+pub(crate) fn git(sandbox: &Sandbox, folder: &str, args: &[&str]) {
     let mut command = Command::new("git");
     scrub(&mut command, &sandbox.path(""));
     let who = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"];
@@ -57,7 +57,7 @@ fn run(sandbox: &Sandbox, folder: &str, args: &[&str]) -> Run {
 }
 
 /// Commits have another name each time.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let mut out = String::new();
     for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
         let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());

@@ -129,3 +129,58 @@ fn apply_goes_on_only_with_the_plan_that_was_reviewed() {
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--expect", &reviewed]).success();
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--expect", "short"]).exits(1);
 }
+
+#[test]
+fn limits_of_a_part_are_those_of_the_whole() {
+    let sandbox = Sandbox::new();
+    let hub = fleet(&sandbox);
+    let plan = |only: &[&str]| {
+        let only = only.iter().flat_map(|only| ["--only", *only]);
+        sandbox.on(&hub, ["plan", "fleet.yaml"].into_iter().chain(only).collect::<Vec<_>>())
+    };
+    // Two of twelve, not two of two; and twelve are enough.
+    sandbox.write("fleet.yaml", &manifest("limits: { max_changed: 20%, min_population: 12 }\n", 2));
+    let whole = plan(&[]);
+    assert_eq!(whole.code, 3, "{whole}");
+    plan(&["d01", "d02"]).success();
+    let more = plan(&["d01", "d02", "d03"]);
+    assert!(more.code == 3 && more.stderr.contains("3 of 12 twins are written (25%)"), "{more}");
+
+    // Devices that left, and a selector that finds none, are not looked at.
+    let selector = "selectors: [{ name: nobody, where: tags.none = 1, desired: { power: 1 } }]\n";
+    sandbox.write(
+        "fleet.yaml",
+        &format!("fleet: demo\nmissing: register\n{selector}devices: {{ d01: {{ desired: {{ x: 1 }} }} }}\n"),
+    );
+    let whole = plan(&[]);
+    assert!(whole.code == 3 && whole.stderr.contains("nobody"), "{whole}");
+    plan(&["d01"]).success();
+
+    // A group that no device of the whole fleet lists is empty all the same, once it matters for many of the part.
+    let emptied = manifest("", 1).replace("{ groups: [strong] }", "{}");
+    sandbox.write("fleet.yaml", &emptied);
+    plan(&["d{01..09}"]).success();
+    let many = plan(&["d{01..10}"]);
+    assert!(many.code == 3 && many.stderr.contains("the group strong"), "{many}");
+    // One that others of the fleet list is not.
+    let shared = emptied.replace("devices: {", "devices: { other: { groups: [strong] },");
+    sandbox.write("fleet.yaml", &shared);
+    plan(&["d{01..10}"]).success();
+}
+
+#[test]
+fn a_group_has_its_rows() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("rows.csv", "id\nr1\nr2\n");
+    sandbox.write(
+        "fleet.yaml",
+        "fleet: demo\nmissing: register\ngroups: { g: { tags: { a: 1 } } }\ndevices: { d1: {}, d2: { groups: [g] } }\n\
+         inventory: [{ from: rows.csv, id: '${row.id}', groups: [g] }]\n",
+    );
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--only", "group:g", "--format", "json"]);
+    assert!(run.stderr.contains("--only: 3 of 4 twins"), "{run}");
+    let plan: Value = serde_json::from_str(&run.success()).expect("JSON");
+    let ids: Vec<_> = plan["twins"].as_array().expect("twins").iter().map(|twin| twin["id"].clone()).collect();
+    assert_eq!(ids, ["d2", "r1", "r2"]);
+}

@@ -1,17 +1,22 @@
 //! Secrets in twins: written to the hub, and to nothing else.
 
+use std::fmt::Write;
 use std::fs;
 
 use base64::Engine;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::against::{git, masked};
+use crate::device_run::{device, register};
 use crate::support::{Hub, Run, Sandbox, snapshot};
 
 /// The secrets that are planted, before and after they are rotated.
 const OLD: &str = "hunter2-\"old\"";
 const NEW: &str = "hunter2-\"new\"";
 const FOUND: &str = "hunter2-\"found\"";
+const BASE: &str = "hunter2-base";
+const ROW: &str = "hunter2-row";
 
 const FLEET: &str = "\
 fleet: demo
@@ -30,7 +35,7 @@ checks:
 
 /// Fails if any of the secrets is in it, as it is, as JSON has it, as base64, or as the hash in an ownership record.
 fn assert_clean(what: &str, text: &str) {
-    for secret in [OLD, NEW, FOUND] {
+    for secret in [OLD, NEW, FOUND, BASE, ROW] {
         let json = Value::from(secret).to_string();
         let hash = Sha256::digest(json.as_bytes());
         let encoded = |text: &str| base64::engine::general_purpose::STANDARD_NO_PAD.encode(text);
@@ -118,6 +123,139 @@ fn a_secret_that_moved_is_a_conflict_that_shows_nothing() {
     assert_eq!(conflict.code, 4, "{conflict}");
     snapshot("sensitive_conflict", &conflict);
     assert_eq!((psk(&hub, "d1"), psk(&hub, "d2")), (json!(FOUND), json!(NEW)), "the other is written");
+}
+
+/// A fleet with secrets in every layer.
+const WHOLE: &str = "\
+fleet: demo
+missing: register
+sensitive: [desired.wifi.psk, tags.token]
+defaults:
+  desired: { wifi: { ssid: plant, psk: \"${env.PSK}\" } }
+selectors:
+  - { name: oslo, where: tags.site = 'Oslo', desired: { wifi: { psk: \"${env.PSK}\" } } }
+groups:
+  g: { tags: { token: \"${env.PSK}\" } }
+inventory:
+  - { from: rows.csv, id: \"${row.id}\", tags: { plant: Oslo, token: \"${row.token}\" }, modules: { m: { desired: { wifi: { psk: \"${row.token}\" } } } } }
+devices:
+  d1: { groups: [g] }
+  d2: { desired: { wifi: { psk: \"${env.PSK}\" } } }
+checks:
+  - { name: whole twins, query: SELECT * FROM devices, expect: none, severity: warn, within: 1ms }
+  - { name: keys, query: SELECT properties.desired.wifi.psk FROM devices, expect: { count: 4 }, gate: true, within: 1ms }
+";
+
+/// As it was before anything was sensitive, with the secrets in the text.
+const WHOLE_BASE: &str = "\
+fleet: demo
+missing: register
+defaults:
+  desired: { wifi: { ssid: plant, psk: hunter2-base } }
+selectors:
+  - { name: oslo, where: tags.site = 'Oslo', desired: { wifi: { psk: hunter2-base } } }
+devices:
+  d1: { tags: { token: hunter2-base } }
+  d2: {}
+";
+
+#[test]
+fn no_command_shows_a_secret_wherever_it_stands() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet/fleet.yaml", WHOLE_BASE);
+    git(&sandbox, "fleet", &["init", "--quiet"]);
+    git(&sandbox, "fleet", &["add", "."]);
+    git(&sandbox, "fleet", &["commit", "--quiet", "-m", "one"]);
+    sandbox.write("fleet/fleet.yaml", WHOLE);
+    sandbox.write("fleet/rows.csv", "id,token\nr1,hunter2-row\nr2,hunter2-row\n");
+    let string = register(&sandbox, &hub, "d1");
+    hub.patch("d1", json!({ "tags": { "site": "Oslo" } }));
+    run(&sandbox, &hub, OLD, &["apply", "fleet", "--yes"]).success();
+    assert_eq!(hub.twin("r1")["tags"]["token"], ROW);
+    // Found by others, and reported by the device.
+    hub.patch("d1", json!({ "properties": { "desired": { "wifi": { "psk": FOUND } } }, "tags": { "token": FOUND } }));
+    let psk = format!("wifi.psk={FOUND}");
+    let mut reports = device(&sandbox, &hub, &string, &["--once", "--report", &psk, "--report", "fw=1"]);
+    assert_eq!(reports.output().expect("a device").status.code(), Some(0));
+    assert_eq!(hub.twin("d1")["properties"]["reported"]["wifi"]["psk"], FOUND);
+
+    let online: &[&[&str]] = &[
+        &["plan", "fleet", "--full"],
+        &["plan", "fleet", "--annotations", "github", "--markdown", "plan.md", "--html", "plan.html"],
+        &["show", "d1", "fleet"],
+        &["show", "d1", "fleet", "--full"],
+        &["show", "d1", "fleet", "--format", "json"],
+        &["show", "r1/m", "fleet"],
+        &["drift", "fleet"],
+        &["drift", "fleet", "--format", "json"],
+        &["check", "fleet"],
+        &["check", "fleet", "--format", "json"],
+        &["check", "fleet", "--format", "junit"],
+    ];
+    for args in online {
+        let run = run(&sandbox, &hub, NEW, args);
+        assert!(matches!(run.code, 0 | 6), "{run}");
+    }
+    for format in ["text", "json", "markdown", "html"] {
+        let planned = run(&sandbox, &hub, NEW, &["plan", "fleet", "--out", "plan.json", "--format", format]);
+        let shown = run(&sandbox, &hub, NEW, &["show", "plan.json", "--format", format]);
+        assert_eq!(shown.success(), planned.success(), "{format}: the file shows what was planned");
+    }
+    for file in ["plan.md", "plan.html", "plan.json"] {
+        assert_clean(file, &sandbox.read(file));
+    }
+    // A manifest that cannot be read whole still says what is sensitive.
+    let alone = Run::of(&mut sandbox.command_on(&hub, ["show", "d1"]), &sandbox.path(""));
+    assert_clean("show by itself", &alone.to_string());
+    assert!(alone.stderr.contains("shown by itself") && alone.stdout.contains("(sensitive)"), "{alone}");
+
+    let mut said = String::new();
+    let offline: &[&[&str]] = &[
+        &["explain", "d1", "fleet"],
+        &["explain", "r1", "fleet"],
+        &["explain", "r1", "tags", "fleet", "--format", "json"],
+        &["explain", "r1/m", "fleet"],
+        &["explain", "stray", "fleet"],
+        &["render", "fleet"],
+        &["render", "fleet", "--format", "json"],
+        &["render", "fleet", "--against", "HEAD"],
+        &["render", "fleet", "--against", "HEAD", "--full"],
+        &["render", "fleet", "--against", "HEAD", "--format", "json"],
+        &["render", "fleet", "--against", "HEAD", "--format", "markdown"],
+    ];
+    for args in offline {
+        let run = Run::of(sandbox.command(*args).env("PSK", NEW), &sandbox.path(""));
+        assert_clean(&args.join(" "), &run.to_string());
+        assert_eq!(run.code, 0, "{run}");
+        if args[0] == "explain" || (args.contains(&"--against") && args.len() == 4) {
+            writeln!(said, "$ twinctl {}\n{run}\n", args.join(" ")).expect("text");
+        }
+    }
+    snapshot("sensitive_offline", masked(&said));
+
+    // A conflict, and the report of it.
+    hub.patch("d1", json!({ "properties": { "desired": { "wifi": { "psk": "hunter2-moved" } } } }));
+    let conflict = run(&sandbox, &hub, NEW, &["apply", "plan.json", "--manifest", "fleet", "--yes"]);
+    assert_eq!(conflict.code, 4, "{conflict}");
+    // Mistakes on the very lines.
+    let mut mistakes = String::new();
+    for (good, bad) in [
+        ("psk: \"${env.PSK}\" } } }\ngroups", "psk: \"${env.PSK}\", psk: \"${env.PSK}\" } } }\ngroups".to_owned()),
+        ("psk: \"${env.PSK}\" } }\nsel", format!("psk: {} }} }}\nsel", "hunter2-".repeat(600))),
+        ("token: \"${env.PSK}\"", "token: { a.b: hunter2-x }".to_owned()),
+        ("token: \"${row.token}\"", "token: \"${row.token:int}\"".to_owned()),
+        ("id: \"${row.id}\"", "id: \"x y ${row.id}\"".to_owned()),
+        ("d2: { desired", "d2: { desierd: 1, desired".to_owned()),
+    ] {
+        assert!(WHOLE.contains(good), "{good}");
+        sandbox.write("fleet/fleet.yaml", &WHOLE.replace(good, &bad));
+        let run = Run::of(sandbox.command(["validate", "fleet"]).env("PSK", NEW), &sandbox.path(""));
+        assert_clean("validate", &run.to_string());
+        assert_eq!(run.code, 1, "{run}");
+        writeln!(mistakes, "{run}\n").expect("text");
+    }
+    snapshot("sensitive_validate", mistakes);
 }
 
 #[test]

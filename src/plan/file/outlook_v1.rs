@@ -12,7 +12,7 @@ use super::checks_v1::SeverityV1;
 use super::v1::OriginV1;
 use crate::check::Difference;
 use crate::manifest::{FleetName, Selection};
-use crate::plan::outlook::cost::{STRATEGIES, remark};
+use crate::plan::outlook::cost::{STRATEGIES, remark, to_millis};
 use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Writer};
 use crate::twin::{TwinId, TwinPath};
 
@@ -168,7 +168,7 @@ impl DifferenceV1 {
 impl SpentV1 {
     fn of(spent: &Spent) -> Self {
         let Spent { requests, messages, seconds } = *spent;
-        Self { requests, messages, seconds: (seconds * 10.0).round() / 10.0 }
+        Self { requests, messages, seconds: to_millis(seconds) }
     }
 
     fn into_spent(self) -> Spent {

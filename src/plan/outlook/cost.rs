@@ -67,12 +67,22 @@ impl Throttles {
 pub fn cost(plan: &Plan, read: &Usage, throttles: &Throttles) -> Cost {
     let sent: Vec<&TwinPlan> = plan.twins.iter().filter(|twin| twin.is_sent()).collect();
     let notifications = sent.iter().filter(|twin| !twin.patch.desired.is_empty()).count() as u64;
-    Cost {
+    let mut cost = Cost {
         tier: throttles.name.clone(),
         read: throttles.read(read),
         apply: strategies(&sent, throttles),
         notifications,
+    };
+    // As the plan file has it, so that a saved plan is shown as it was.
+    for spent in std::iter::once(&mut cost.read).chain(cost.apply.iter_mut().map(|strategy| &mut strategy.spent)) {
+        spent.seconds = to_millis(spent.seconds);
     }
+    cost
+}
+
+/// Rounds a time to what is written of it.
+pub(crate) fn to_millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 fn strategies(sent: &[&TwinPlan], throttles: &Throttles) -> Vec<StrategyCost> {

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub use counts::{Counts, read_by};
 pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
-pub use shown::{Shown, difference, named, patch};
+pub use shown::{MASK, Shown, difference, named, patch, reported, value};
 
 use super::escape;
 use super::number::counted;

@@ -8,10 +8,10 @@ use crate::check::Difference;
 use crate::manifest::Sensitive;
 use crate::query::compile;
 use crate::render::{escape, number};
-use crate::twin::{MergePatch, Section, TwinPath};
+use crate::twin::{MergePatch, Object, Section, TwinPath};
 
 /// What stands where a value must not.
-const MASK: &str = "(sensitive)";
+pub const MASK: &str = "(sensitive)";
 /// Values longer than this are written over several lines where there is room.
 const LONG: usize = 60;
 
@@ -24,7 +24,13 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub(super) fn of(value: &Value, sensitive: bool) -> Self {
+    /// Makes it of a value at a path.
+    pub fn at(path: &TwinPath, value: &Value, sensitive: &Sensitive) -> Self {
+        Self::of(value, sensitive.covers(path))
+    }
+
+    /// Makes it of a value, or of one that is sensitive.
+    pub fn of(value: &Value, sensitive: bool) -> Self {
         if sensitive {
             return Self { line: MASK.to_owned(), pretty: None, hidden: true };
         }
@@ -51,6 +57,32 @@ impl Shown {
     pub fn is_hidden(&self) -> bool {
         self.hidden
     }
+}
+
+/// Returns a value for a document, or the word that stands for one that is sensitive.
+pub fn value<'v>(path: &TwinPath, value: &'v Value, sensitive: &Sensitive) -> Cow<'v, Value> {
+    if sensitive.covers(path) { Cow::Owned(Value::from(MASK)) } else { Cow::Borrowed(value) }
+}
+
+/// Puts the word for what is sensitive in the place of whatever a device reports at a sensitive path. A path of `desired` names the same
+/// keys of `reported`.
+pub fn reported<'o>(object: &'o Object, sensitive: &Sensitive) -> Cow<'o, Object> {
+    if sensitive.is_empty() {
+        return Cow::Borrowed(object);
+    }
+    Cow::Owned(masked(&TwinPath::section_root(Section::Desired), object, sensitive))
+}
+
+fn masked(at: &TwinPath, object: &Object, sensitive: &Sensitive) -> Object {
+    let member = |(key, value): (&String, &Value)| {
+        let path = at.child(key);
+        let shown = match value {
+            Value::Object(inner) if !inner.is_empty() => Value::Object(masked(&path, inner, sensitive)),
+            other => self::value(&path, other, sensitive).into_owned(),
+        };
+        (key.clone(), shown)
+    };
+    object.iter().map(member).collect()
 }
 
 /// Takes out of what a check found whatever its query read of sensitive paths. The devices concerned stay.
@@ -160,6 +192,16 @@ mod tests {
             assert_eq!(reads(query, &sensitive(path)), tells, "{query} {path}");
         }
         assert!(!reads("SELECT * FROM devices", &Sensitive::default()));
+    }
+
+    #[test]
+    fn what_is_reported_at_a_sensitive_path_is_kept_back() {
+        let whole = json!({ "wifi": { "psk": { "hex": "00ff" }, "ssid": "plant" }, "token": 5, "n": [1] });
+        let secret =
+            Sensitive::new(["desired.wifi.psk", "desired.token.x"].map(|path| path.parse().expect("a path")).into());
+        let shown = reported(whole.as_object().expect("an object"), &secret);
+        let expected = json!({ "wifi": { "psk": { "hex": MASK }, "ssid": "plant" }, "token": MASK, "n": [1] });
+        assert_eq!(Value::Object(shown.into_owned()), expected);
     }
 
     #[test]
