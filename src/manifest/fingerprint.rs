@@ -31,8 +31,12 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
     // Many devices share a body; the address tells which, and does not go into the digest.
     let mut bodies: HashMap<*const Body, Digest> = HashMap::new();
     for (id, declaration) in twins {
-        let body = bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| body(&declaration.body));
         hasher.piece(id.to_string());
+        if Arc::strong_count(&declaration.body) == 1 {
+            hasher.piece(body(&declaration.body).as_str());
+            continue;
+        }
+        let body = bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| body(&declaration.body));
         hasher.piece(body.as_str());
     }
     hasher.finish()

@@ -98,8 +98,13 @@ fn resolve_files(
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
         let before = found.len();
-        match yaml::parse(file, &mut found) {
-            Some(document) => documents.push((file, document)),
+        let mut early = Vec::new();
+        match yaml::parse(file, &mut found, &mut |key, node| schema::device_early(file, key, node, &mut early)) {
+            Some(document) => {
+                // What is wrong after a syntax error is not told, nor is what is wrong before it.
+                found.append(&mut early);
+                documents.push((file, document));
+            }
             None if found.len() == before => found.push(empty(file)),
             None => complete = false,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::declaration::{Body, Declaration, Declarations, Layer, Leaf, Origin};
 use super::fingerprint;
-use super::layers::{merge, section_of};
+use super::layers::{merge, section_of, surely_fits};
 use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::schema::{Entry, Group, Manifest};
@@ -134,7 +134,7 @@ fn unique_checks(names: Vec<(&File, Spanned<String>)>, found: &mut Vec<Diagnosti
 }
 
 impl Parts<'_> {
-    fn twins(&self, complete: bool, found: &mut Vec<Diagnostic>) -> BTreeMap<TwinId, Declaration> {
+    fn twins(&mut self, complete: bool, found: &mut Vec<Diagnostic>) -> BTreeMap<TwinId, Declaration> {
         let mut known: HashMap<&str, usize> = HashMap::new();
         for (index, (file, group)) in self.groups.iter().enumerate() {
             match known.get(group.name.value.as_str()) {
@@ -158,7 +158,7 @@ impl Parts<'_> {
         let mut used = vec![false; self.groups.len()];
         let mut declarations = Vec::with_capacity(self.devices.len());
         let no_leaves = Arc::new(Body::default());
-        for (file, entry) in &self.devices {
+        for (file, entry) in &mut self.devices {
             let mut groups = Vec::with_capacity(entry.groups.len());
             for name in &entry.groups {
                 match known.get(name.value.value.as_str()) {
@@ -170,7 +170,9 @@ impl Parts<'_> {
                     None => {}
                 }
             }
-            let body = bodies.body(file, entry, groups, found);
+            // Taken out: a hundred thousand devices may have leaves of their own.
+            let own = std::mem::take(&mut entry.leaves);
+            let body = bodies.body(file, entry.name.span, own, groups, found);
             let origin = |span: Span, layer| Origin { file: file.name.clone(), line: file.line(span.start), layer };
             let device = Declaration { body, origin: origin(entry.name.span, Layer::Device) };
             // Defaults and groups describe devices' own twins, so that a module's entry is all there is to it.
@@ -235,16 +237,17 @@ impl Parts<'_> {
         for ((again, first), (id, count)) in clashes {
             found.extend(self.clash(again, first, &id, count));
         }
-        let mut twins = BTreeMap::new();
+        let mut twins = Vec::with_capacity(ids.len());
         for (device, index) in ids {
             let declared = &declarations[index];
             for (module, declaration) in self.devices[index].1.modules.iter().zip(&declared.modules) {
                 let id = TwinId { device: device.clone(), module: Some(module.id.clone()) };
-                twins.insert(id, declaration.clone());
+                twins.push((id, declaration.clone()));
             }
-            twins.insert(TwinId::device(device), declared.device.clone());
+            twins.push((TwinId::device(device), declared.device.clone()));
         }
-        twins
+        // Made of a sorted list its nodes are full.
+        twins.into_iter().collect()
     }
 
     fn clash(&self, again: usize, first: usize, id: &DeviceId, count: usize) -> Option<Diagnostic> {
@@ -331,22 +334,31 @@ struct Bodies<'p> {
 }
 
 impl Bodies<'_> {
-    fn body(&mut self, file: &File, entry: &Entry, groups: Vec<usize>, found: &mut Vec<Diagnostic>) -> Arc<Body> {
+    fn body(
+        &mut self,
+        file: &File,
+        place: Span,
+        own: Vec<Leaf>,
+        groups: Vec<usize>,
+        found: &mut Vec<Diagnostic>,
+    ) -> Arc<Body> {
         let (base, too_large) = self.shared.entry(groups).or_insert_with_key(|groups| {
             let layers = groups.iter().map(|&group| self.groups[group].1.leaves.as_slice());
             let leaves = layers.fold(self.defaults.to_vec(), |base, over| merge(&base, over));
             // A device's own values may replace large ones, so only devices without any are counted here.
             (Arc::new(Body { leaves }), false)
         });
-        if entry.leaves.is_empty() {
+        if own.is_empty() {
             if !*too_large {
-                *too_large = !fits(file, entry.name.span, ALL_LAYERS, base, found);
+                *too_large = !fits(file, place, ALL_LAYERS, base, found);
             }
             return Arc::clone(base);
         }
-        let body = Body { leaves: merge(&base.leaves, &entry.leaves) };
+        let mut leaves = if base.leaves.is_empty() { own } else { merge(&base.leaves, &own) };
+        leaves.shrink_to_fit();
+        let body = Body { leaves };
         if !*too_large {
-            fits(file, entry.name.span, ALL_LAYERS, &body, found);
+            fits(file, place, ALL_LAYERS, &body, found);
         }
         Arc::new(body)
     }
@@ -359,6 +371,9 @@ const ALL_LAYERS: &str = "all layers of this device together";
 fn fits(file: &File, place: Span, label: &str, body: &Body, found: &mut Vec<Diagnostic>) -> bool {
     let before = found.len();
     for section in Section::ALL {
+        if surely_fits(&body.leaves, section) {
+            continue;
+        }
         let object = section_of(&body.leaves, section);
         let Some(violation) = check_size(section, &object) else { continue };
         let mut diagnostic = Diagnostic::error(violation.rule.to_string()).at(&file.source, place, label);
