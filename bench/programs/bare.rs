@@ -5,8 +5,6 @@
 //! that counts is told, by which twinctl decides whether it reads by GET or by query. Prints the addresses as a line of JSON. `GET /counters`
 //! answers what was asked of a listener, and starts anew. TLS, HTTP/1.1 and HTTP/2 are as the embedded hub's; no token is looked at.
 
-#![expect(clippy::print_stdout, reason = "the addresses are what it says")]
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -3,8 +3,6 @@
 //! `bare_loop HOST CA DECLARED get|query`: `DECLARED` is JSON with the `ids` and the `tags` and `desired` that each of them should
 //! have. Prints how many differ.
 
-#![expect(clippy::print_stdout, reason = "the count is what it says")]
-
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};

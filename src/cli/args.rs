@@ -317,9 +317,9 @@ Examples:
   twinctl plan fleet/ --format json | jq '.clusters[] | .count'
   twinctl plan fleet/ --markdown comment.md --html plan.html
 
-A plan with conflicts, with declared devices that the hub lacks, past the manifest's limits, or that
-would alter what its own selectors find exits 3. What is past limits may be approved: --approve, with
-the digest that the refusal prints.")]
+A plan with conflicts, with declared devices that the hub lacks, past the manifest's limits, or
+that would alter what its own selectors find exits 3. What is past limits may be approved: by
+--approve, with the digest that the refusal prints.")]
 pub struct PlanArgs {
     /// Which manifests.
     #[command(flatten)]

@@ -59,9 +59,13 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
     // Many devices share a body; the address tells which, and does not go into the digest.
     let mut bodies: HashMap<*const Body, Digest> = HashMap::new();
     for (id, declaration) in twins {
+        hasher.piece(id.to_string());
+        if Arc::strong_count(&declaration.body) == 1 {
+            hasher.piece(leaves(&declaration.body.leaves, sensitive).as_str());
+            continue;
+        }
         let body =
             bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| leaves(&declaration.body.leaves, sensitive));
-        hasher.piece(id.to_string());
         hasher.piece(body.as_str());
     }
     if let Some(layered) = layered.as_ref().filter(|_| !selectors.is_empty()) {

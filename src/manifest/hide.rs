@@ -27,7 +27,7 @@ pub(super) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &
     }
     // What was refused is declared nowhere, and is written all the same.
     for file in &declared.files {
-        if let Some(document) = yaml::parse(file, &mut Vec::new()) {
+        if let Some(document) = yaml::parse(file, &mut Vec::new(), &mut |_, node| node) {
             secrets.collect(file, None, &document);
         }
     }

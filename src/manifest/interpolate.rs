@@ -58,7 +58,8 @@ impl<'a> Interpolation<'a> {
     /// Resolves all references in a value. One that does not resolve is reported and leaves nothing behind.
     pub(super) fn resolve(&mut self, file: &File, node: &mut Node, found: &mut Vec<Diagnostic>) {
         match &mut node.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+            // A device with references is not read early.
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => {}
             Kind::List(items) => items.iter_mut().for_each(|item| self.resolve(file, item, found)),
             Kind::Mapping(entries) => {
                 entries.retain(|(key, _)| keep_key(file, key, found));
@@ -97,15 +98,21 @@ impl<'a> Interpolation<'a> {
                     }
                     Ok(Kind::Number(number)) => value.push_str(&number.to_string()),
                     Ok(Kind::Bool(boolean)) => value.push_str(if boolean { "true" } else { "false" }),
-                    Ok(kind @ (Kind::Nothing | Kind::Null | Kind::List(_) | Kind::Mapping(_))) => found.push(
-                        place
-                            .error(
-                                format!("`{}` is {}, which cannot stand inside a text", reference.written, kind.name()),
-                                &reference.range,
-                                "",
-                            )
-                            .help("let the whole value be the reference"),
-                    ),
+                    Ok(kind @ (Kind::Nothing | Kind::Null | Kind::List(_) | Kind::Mapping(_) | Kind::Device(_))) => {
+                        found.push(
+                            place
+                                .error(
+                                    format!(
+                                        "`{}` is {}, which cannot stand inside a text",
+                                        reference.written,
+                                        kind.name()
+                                    ),
+                                    &reference.range,
+                                    "",
+                                )
+                                .help("let the whole value be the reference"),
+                        )
+                    }
                 },
             }
         }

@@ -40,7 +40,7 @@ fn look(loaded: Result<Loaded, Vec<Diagnostic>>) {
 fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let file = File::new("fleet.yaml", text, true);
     let mut found = Vec::new();
-    match yaml::parse(&file, &mut found) {
+    match yaml::parse(&file, &mut found, &mut |_, node| node) {
         Some(node) if found.is_empty() => Ok(node),
         _ => Err(found),
     }
@@ -95,7 +95,7 @@ fn section() -> impl Strategy<Value = Map<String, Value>> {
 fn leaves_of(section: &Map<String, Value>) -> Vec<Leaf> {
     let text = serde_json::to_string(section).expect("JSON is YAML");
     let file = File::new("fleet.yaml", text.as_str(), true);
-    let node = yaml::parse(&file, &mut Vec::new()).expect(&text);
+    let node = yaml::parse(&file, &mut Vec::new(), &mut |_, node| node).expect(&text);
     layers::leaves(&file, Section::Tags, &Layer::Defaults, node)
 }
 

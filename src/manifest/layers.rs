@@ -6,12 +6,14 @@
 //! it changes nothing.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 use super::declaration::{Layer, Leaf, Origin};
 use super::source::File;
-use super::yaml::{Kind, Node};
+use super::yaml::{Key, Kind, Node};
 use crate::twin::{Object, Section, TwinPath};
 
 /// Lays `over` on `base`.
@@ -58,32 +60,63 @@ fn is_empty_object(leaf: &Leaf) -> bool {
 
 /// Takes a section of one layer apart into leaves, sorted. The value must be a mapping whose keys the hub takes.
 pub(super) fn leaves(file: &File, section: Section, layer: &Layer, node: Node) -> Vec<Leaf> {
-    let mut leaves = Vec::new();
-    let path = TwinPath::section_root(section);
+    let mut collecting = Collecting { file, layer, path: section.name().to_owned(), leaves: Vec::new() };
     if let Kind::Mapping(entries) = node.kind {
-        for (key, value) in entries {
-            let line = file.line(key.span.start);
-            collect(file, layer, path.child(&key.name), line, value, &mut leaves);
-        }
+        collecting.members(entries);
     }
+    let mut leaves = collecting.leaves;
     leaves.sort_by(|a, b| a.path.cmp(&b.path));
+    leaves.shrink_to_fit();
     leaves
 }
 
-fn collect(file: &File, layer: &Layer, path: TwinPath, line: u32, node: Node, leaves: &mut Vec<Leaf>) {
-    let value = match node.kind {
-        Kind::Mapping(entries) if !entries.is_empty() => {
-            for (key, value) in entries {
-                let line = file.line(key.span.start);
-                collect(file, layer, path.child(&key.name), line, value, leaves);
-            }
-            return;
+struct Collecting<'a> {
+    file: &'a File,
+    layer: &'a Layer,
+    /// Where it is, as a path's text.
+    path: String,
+    leaves: Vec<Leaf>,
+}
+
+impl Collecting<'_> {
+    fn members(&mut self, entries: Vec<(Key, Node)>) {
+        let length = self.path.len();
+        for (key, value) in entries {
+            self.path.push('.');
+            self.path.push_str(&key.name);
+            self.value(&key, value);
+            self.path.truncate(length);
         }
-        Kind::Nothing | Kind::Null => None,
-        kind => Some(to_json(&kind)),
-    };
-    let origin = Origin { file: file.name.clone(), line, layer: layer.clone() };
-    leaves.push(Leaf { path, value, origin });
+    }
+
+    fn value(&mut self, key: &Key, node: Node) {
+        let value = match node.kind {
+            Kind::Mapping(entries) if !entries.is_empty() => return self.members(entries),
+            Kind::Nothing | Kind::Null => None,
+            Kind::Text(text) => Some(Value::String(text.value)),
+            kind => Some(to_json(&kind)),
+        };
+        let origin =
+            Origin { file: self.file.name.clone(), line: self.file.line(key.span.start), layer: self.layer.clone() };
+        self.leaves.push(Leaf { path: self.file.paths.shared(&self.path), value, origin });
+    }
+}
+
+/// The paths of a file: ten thousand devices that are written out mostly have the same.
+#[derive(Debug, Default)]
+pub(super) struct Paths(Mutex<HashMap<Box<str>, TwinPath>>);
+
+impl Paths {
+    /// Returns the path of a text, which starts with a section.
+    fn shared(&self, text: &str) -> TwinPath {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = paths.get(text) {
+            return path.clone();
+        }
+        let path: TwinPath = text.parse().expect("it starts with a section's name");
+        paths.insert(text.into(), path.clone());
+        path
+    }
 }
 
 /// Turns a value into JSON.
@@ -94,10 +127,28 @@ pub(super) fn to_json(kind: &Kind) -> Value {
         Kind::Number(number) => Value::Number(number.clone()),
         Kind::Text(text) => Value::String(text.value.clone()),
         Kind::List(items) => Value::Array(items.iter().map(|item| to_json(&item.kind)).collect()),
+        Kind::Device(_) => unreachable!("a device stands under `devices` alone, and is no value"),
         Kind::Mapping(entries) => {
             Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), to_json(&value.kind))).collect())
         }
     }
+}
+
+/// Says of a section that it has at most `most` bytes even if each leaf had all of its path's keys for itself.
+pub(super) fn surely_within(leaves: &[Leaf], section: Section, most: usize) -> bool {
+    /// What the hub counts for a number, which is more than for a boolean.
+    const EACH: usize = 8;
+    let mut bytes = 0;
+    for leaf in leaves.iter().filter(|leaf| leaf.path.section() == section) {
+        bytes += EACH
+            + leaf.path.as_str().len()
+            + match &leaf.value {
+                None | Some(Value::Null | Value::Bool(_) | Value::Number(_)) => 0,
+                Some(Value::String(text)) => text.len(),
+                Some(Value::Array(_) | Value::Object(_)) => return false,
+            };
+    }
+    bytes <= most
 }
 
 /// Puts the leaves of one section together again, without what is to be absent: the section as the hub will count it, at least.

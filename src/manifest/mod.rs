@@ -198,8 +198,13 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
         let before = found.len();
-        match yaml::parse(file, found) {
-            Some(document) => documents.push((file, document)),
+        let mut early = Vec::new();
+        match yaml::parse(file, found, &mut |key, node| schema::device_early(file, key, node, &mut early)) {
+            Some(document) => {
+                // What is wrong after a syntax error is not told, nor is what is wrong before it.
+                found.append(&mut early);
+                documents.push((file, document));
+            }
             None if found.len() == before => found.push(empty(file)),
             None => complete = false,
         }
@@ -207,7 +212,7 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
     let bytes = files.iter().map(|file| file.source.text().len()).sum();
     let mut overrides = Overrides { files: Vec::new(), given: vars };
     for file in var_files {
-        overrides.files.extend(yaml::parse(file, found).map(|node| (file, node)));
+        overrides.files.extend(yaml::parse(file, found, &mut |_, node| node).map(|node| (file, node)));
     }
     let vars = vars::collect(&mut documents, overrides, environment, found);
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);

@@ -71,6 +71,8 @@ impl Pattern {
                 help: "several ranges in one name multiply".to_owned(),
             });
         }
+        // A device that is written out has one part, and there may be a hundred thousand.
+        parts.shrink_to_fit();
         Ok(Self { parts, count })
     }
 

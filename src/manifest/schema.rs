@@ -56,7 +56,7 @@ pub(super) struct Selector {
 }
 
 /// An entry under `devices`: one device, or a range of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: Spanned<String>,
     pub(super) pattern: Pattern,
@@ -328,19 +328,38 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
     }
     let Some(entries) = reader.mapping(&key, node) else { return };
     for (key, node) in entries {
-        let pattern = Pattern::parse(&key.name);
-        if let Err(error) = &pattern {
-            let span = inside(reader.file, &key, error.at.clone());
-            let diagnostic = reader.error(error.message.clone(), span, "").help(error.help.clone());
-            reader.report(diagnostic);
-        }
-        let Sections { layer: _, leaves, groups, modules, condition: _ } =
-            sections(reader, &DEVICE, Layer::Device, &key, node);
-        if let Ok(pattern) = pattern {
-            let name = Spanned { value: key.name, span: key.span };
-            manifest.devices.push(Entry { name, pattern, groups, leaves, modules });
-        }
+        let entry = match node.kind {
+            Kind::Device(entry) => entry.map(|entry| *entry),
+            _ => device(reader, &key, node),
+        };
+        manifest
+            .devices
+            .extend(entry.map(|entry| Entry { name: Spanned { value: key.name, span: key.span }, ..entry }));
     }
+}
+
+/// Reads one entry under `devices` but for its name; nothing when the name is none.
+fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Entry> {
+    let pattern = Pattern::parse(&key.name);
+    if let Err(error) = &pattern {
+        let span = inside(reader.file, key, error.at.clone());
+        let diagnostic = reader.error(error.message.clone(), span, "").help(error.help.clone());
+        reader.report(diagnostic);
+    }
+    let Sections { layer: _, leaves, groups, modules, condition: _ } =
+        sections(reader, &DEVICE, Layer::Device, key, node);
+    let name = Spanned { value: String::new(), span: key.span };
+    Some(Entry { name, pattern: pattern.ok()?, groups, leaves, modules })
+}
+
+/// Reads an entry under `devices` while the rest of the file is not parsed yet, unless it has to wait for what references stand for.
+pub(super) fn device_early(file: &File, key: &Key, node: Node, found: &mut Vec<Diagnostic>) -> Node {
+    if key.name.contains("${") || node.has_references() {
+        return node;
+    }
+    let span = node.span;
+    let entry = device(&mut Reader { file, found }, key, node);
+    Node { span, kind: Kind::Device(entry.map(Box::new)) }
 }
 
 /// Points inside a key, when it stands in the file as it is; else at all of it.

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::layers::Paths;
 use crate::diagnostic::{Diagnostic, Source, Span};
 
 /// Bytes of one file, at most. A hundred thousand devices written out are some 40 MB.
@@ -21,7 +22,9 @@ pub(super) struct File {
     /// The source's name once more, shared by all that is declared in the file.
     pub(super) name: Arc<str>,
     /// The offsets at which lines start.
-    line_starts: Vec<usize>,
+    line_starts: Vec<u32>,
+    /// Of what is declared in it.
+    pub(super) paths: Paths,
     /// Named by the user, and not found in a folder.
     pub(super) named: bool,
     /// The folder that it lies in, where it lies on disk.
@@ -111,22 +114,25 @@ impl File {
         // A byte-order mark is no part of the text, and would shift the columns of its first line.
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let source = Source::new(name, text);
-        let newlines = source.text().bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-        let line_starts = std::iter::once(0).chain(newlines.map(|(offset, _)| offset + 1)).collect();
-        Self { name: name.into(), line_starts, named, source, folder: None }
+        let newlines = || source.text().bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
+        // Counted first: there may be millions.
+        let mut line_starts = Vec::with_capacity(1 + newlines().count());
+        line_starts.push(0);
+        line_starts.extend(newlines().map(|(offset, _)| offset_of(offset + 1)));
+        Self { name: name.into(), line_starts, paths: Paths::default(), named, source, folder: None }
     }
 
     /// Returns the line of an offset, from 1. ([`Source::position`] reads the text up to there; this is for each leaf.)
     pub(super) fn line(&self, offset: usize) -> u32 {
-        let line = self.line_starts.partition_point(|&start| start <= offset);
-        u32::try_from(line).unwrap_or(u32::MAX)
+        offset_of(self.line_starts.partition_point(|&start| start <= offset_of(offset)))
     }
 
     /// Returns where a line stands, from 1, without its indentation and without what ends it.
     pub(super) fn line_span(&self, line: u32) -> Span {
         let index = (line as usize).saturating_sub(1);
         let Some(&start) = self.line_starts.get(index) else { return Span::default() };
-        let end = self.line_starts.get(index + 1).copied().unwrap_or(self.source.text().len());
+        let start = start as usize;
+        let end = self.line_starts.get(index + 1).map_or(self.source.text().len(), |&end| end as usize);
         let text = &self.source.text()[start..end];
         let written = text.trim();
         let start = start + (text.len() - text.trim_start().len());
@@ -137,6 +143,11 @@ impl File {
     pub(super) fn slice(&self, span: Span) -> &str {
         self.source.text().get(span.start..span.end).unwrap_or_default()
     }
+}
+
+/// A file is not so large that an offset in it would not fit.
+fn offset_of(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
 }
 
 /// Reads all manifests that `paths` name, files and folders, in order; a file that is reached twice is read once.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::declaration::{Body, Leaf, Origin};
-use super::layers::{merge, section_of};
+use super::layers::{merge, section_of, surely_within};
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::twin::limits::{check_size, section_max_bytes, section_size};
 use crate::twin::{DeviceId, ModuleId, Section};
@@ -109,11 +109,15 @@ const NEARLY_FULL_PERCENT: usize = 80;
 pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for section in Section::ALL {
+        let most = section_max_bytes(section);
+        if surely_within(&body.leaves, section, most * NEARLY_FULL_PERCENT / 100) {
+            continue;
+        }
         let object = section_of(&body.leaves, section);
         let diagnostic = match check_size(section, &object) {
             Some(violation) => Diagnostic::error(violation.rule.to_string()),
             None => {
-                let (size, most) = (section_size(&object), section_max_bytes(section));
+                let size = section_size(&object);
                 if size * 100 <= most * NEARLY_FULL_PERCENT {
                     continue;
                 }

@@ -4,7 +4,9 @@ use super::source::File;
 use super::yaml::{Kind, Node};
 use super::{layers, traps};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::limits::{Rule, Violation, check_values};
+use crate::twin::limits::{
+    DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, KEY_MAX_BYTES, Rule, STRING_MAX_BYTES, Violation, check_values,
+};
 use crate::twin::{Section, TwinPath};
 
 /// The key under which fleets keep their records in the tags.
@@ -22,7 +24,9 @@ pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
             );
         }
     }
-    if let serde_json::Value::Object(root) = layers::to_json(&node.kind) {
+    if !is_ordinary(&node.kind, 0)
+        && let serde_json::Value::Object(root) = layers::to_json(&node.kind)
+    {
         found.extend(check_values(&root).into_iter().map(|violation| explain(file, section, node, &violation)));
     }
     if found.len() > before {
@@ -31,6 +35,25 @@ pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
     warn_of_nothing(file, node, found);
     traps::warn(file, node, found);
     true
+}
+
+/// Says of what most manifests have that no limit is near, so that it need not be turned into JSON to be looked at.
+fn is_ordinary(kind: &Kind, depth: usize) -> bool {
+    let is_plain = |name: &str| {
+        name.len() <= KEY_MAX_BYTES && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    match kind {
+        Kind::Nothing | Kind::Null | Kind::Bool(_) => true,
+        Kind::Number(number) => {
+            number.is_f64() || number.as_i64().is_some_and(|it| (INTEGER_MIN..=INTEGER_MAX).contains(&it))
+        }
+        Kind::Text(text) => text.value.len() <= STRING_MAX_BYTES,
+        Kind::List(_) | Kind::Device(_) => false,
+        Kind::Mapping(entries) => {
+            depth < DEPTH_MAX
+                && entries.iter().all(|(key, value)| is_plain(&key.name) && is_ordinary(&value.kind, depth + 1))
+        }
+    }
 }
 
 /// A key without a value is a declared absence, which may not be what its author meant.

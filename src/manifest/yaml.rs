@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 
+use super::schema::Entry;
 use super::source::File;
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Span};
@@ -41,7 +42,13 @@ pub(super) enum Kind {
     Text(Text),
     List(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
+    /// An entry under `devices` that was read as soon as it was parsed: see [`Early`]. Nothing when it was wrong.
+    Device(Option<Box<Entry>>),
 }
+
+/// Is shown each entry under `devices` once it is parsed, and may put a [`Kind::Device`] in its place: of a hundred thousand devices that
+/// are written out, the trees are never all there at once.
+pub(super) type Early<'e> = dyn FnMut(&Key, Node) -> Node + 'e;
 
 /// A text, and how its characters relate to the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,16 +85,28 @@ impl Kind {
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
-            Self::Mapping(_) => "a mapping",
+            Self::Mapping(_) | Self::Device(_) => "a mapping",
         }
     }
 }
 
 impl Node {
+    /// Says whether there is a reference in it, or something that looks like one.
+    pub(super) fn has_references(&self) -> bool {
+        match &self.kind {
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => false,
+            Kind::Text(text) => text.value.contains("${"),
+            Kind::List(items) => items.iter().any(Self::has_references),
+            Kind::Mapping(entries) => {
+                entries.iter().any(|(key, value)| key.name.contains("${") || value.has_references())
+            }
+        }
+    }
+
     /// What it costs to have it once more, in nodes; long texts count as several.
     pub(super) fn weight(&self) -> usize {
         match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) => 1,
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => 1,
             Kind::Text(text) => text_weight(&text.value),
             Kind::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
             Kind::Mapping(entries) => {
@@ -102,15 +121,23 @@ pub(super) fn text_weight(text: &str) -> usize {
 }
 
 /// Reads a file's one document; nothing when the file is empty, or has a syntax error.
-pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>) -> Option<Node> {
+pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
     let text = file.source.text();
     if let Some(diagnostic) = syntax::unprintable(file) {
         found.push(diagnostic);
         return None;
     }
     let offsets = Offsets::of(text);
-    let mut building =
-        Building { file, found, stack: Vec::new(), anchors: HashMap::new(), budget: None, root: None, documents: 0 };
+    let mut building = Building {
+        file,
+        found,
+        early,
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        budget: None,
+        root: None,
+        documents: 0,
+    };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
         match event {
@@ -189,6 +216,7 @@ enum Pending {
 struct Building<'a> {
     file: &'a File,
     found: &'a mut Vec<Diagnostic>,
+    early: &'a mut Early<'a>,
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
     /// What aliases may still add; counted when the first one is met.
@@ -350,6 +378,12 @@ impl Building<'_> {
     }
 
     fn refuse_duplicates(&mut self, entries: &[(Key, Node)]) {
+        // Most mappings are small, and few of the large ones are out of order.
+        let is_new = |at: usize| entries[..at].iter().all(|(key, _)| key.name != entries[at].0.name);
+        let ascends = || entries.windows(2).all(|pair| pair[0].0.name < pair[1].0.name);
+        if (entries.len() <= 12 && (1..entries.len()).all(is_new)) || ascends() {
+            return;
+        }
         let mut order: Vec<_> = (0..entries.len()).collect();
         order.sort_by(|&a, &b| entries[a].0.name.cmp(&entries[b].0.name).then(a.cmp(&b)));
         for pair in order.windows(2) {
@@ -401,11 +435,15 @@ impl Building<'_> {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
+        let is_device = self.is_in_devices();
         match self.stack.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),
             Some(Items::List(items)) => items.push(node),
             Some(Items::Mapping { entries, key }) => match std::mem::replace(key, Pending::None) {
-                Pending::Key(key) => entries.push((key, node)),
+                Pending::Key(key) => {
+                    let node = if is_device { (self.early)(&key, node) } else { node };
+                    entries.push((key, node));
+                }
                 Pending::Refused => {}
                 Pending::None => {
                     let pending = self.key(node, plain);
@@ -417,6 +455,16 @@ impl Building<'_> {
         }
     }
 
+    /// Says whether the mapping that is read is that of the manifest's devices, and will not be repeated elsewhere.
+    fn is_in_devices(&self) -> bool {
+        let [Open { anchor: 0, items: Items::Mapping { key: Pending::Key(key), .. }, .. }, devices] =
+            self.stack.as_slice()
+        else {
+            return false;
+        };
+        devices.anchor == 0 && key.name == "devices"
+    }
+
     fn key(&mut self, node: Node, plain: bool) -> Pending {
         let span = node.span;
         let diagnostic = match node.kind {
@@ -424,7 +472,7 @@ impl Building<'_> {
                 .error("merge keys (`<<`) are not supported", span, "merges another mapping into this one")
                 .help("put what is shared into a group, and name the group under `groups` of each device"),
             Kind::Text(text) => return Pending::Key(Key { name: text.value, span }),
-            Kind::List(_) | Kind::Mapping(_) => self
+            Kind::List(_) | Kind::Mapping(_) | Kind::Device(_) => self
                 .error(format!("a key must be a text, and this one is {}", node.kind.name()), span, "not a text")
                 .help("quote a name that starts with `{` or `[`: \"{1..3}-press\""),
             Kind::Nothing => self.error("a key is missing", span, "nothing before the colon"),
@@ -464,8 +512,11 @@ pub(super) fn resolve(plain: &str) -> Result<Kind, Unfit> {
     let unsigned = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
     let could_be_number =
         starts(unsigned) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'));
-    if !could_be_number {
+    if !could_be_number || is_version(bytes) {
         return Ok(text());
+    }
+    if let Some(integer) = plain_integer(bytes) {
+        return Ok(Kind::Number(integer.into()));
     }
     match serde_yaml::from_str::<serde_yaml::Value>(plain) {
         Ok(serde_yaml::Value::Number(number)) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
@@ -477,6 +528,22 @@ pub(super) fn resolve(plain: &str) -> Result<Kind, Unfit> {
         // An integer of more than 64 bits is the one thing of these characters that it refuses.
         Err(_) => Err(Unfit::OutOfRange),
     }
+}
+
+/// Reads what every version of YAML has as a decimal integer: most numbers of a manifest are such.
+fn plain_integer(bytes: &[u8]) -> Option<i64> {
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let is_plain = matches!(digits, [b'0'] | [b'1'..=b'9', ..]) && digits.len() <= 18;
+    if !is_plain || !digits.iter().all(u8::is_ascii_digit) || bytes == b"-0" {
+        return None;
+    }
+    let number = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+    Some(if bytes.len() > digits.len() { -number } else { number })
+}
+
+/// Says whether a text that starts as a number has two points, as no number has.
+fn is_version(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|&&byte| byte == b'.').count() > 1
 }
 
 /// The weight of a file without what its aliases repeat.

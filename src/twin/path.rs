@@ -114,7 +114,15 @@ impl FromStr for TwinPath {
 impl Ord for TwinPath {
     fn cmp(&self, other: &Self) -> Ordering {
         // Tags come before desired, though the alphabet has it otherwise.
-        self.section().cmp(&other.section()).then_with(|| self.0.split('.').cmp(other.0.split('.')))
+        /// A point ends a key, and so comes before whatever would go on with it.
+        fn rank(byte: u8) -> u16 {
+            if byte == b'.' { 0 } else { u16::from(byte) + 1 }
+        }
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        self.section().cmp(&other.section()).then_with(|| match a.iter().zip(b).find(|(a, b)| a != b) {
+            Some((&a, &b)) => rank(a).cmp(&rank(b)),
+            None => a.len().cmp(&b.len()),
+        })
     }
 }
 
@@ -199,6 +207,14 @@ mod tests {
             paths.map(|path| path.to_string()),
             ["tags.z", "desired.a", "desired.a.c", "desired.a-b", "desired.b"]
         );
+    }
+
+    #[test]
+    fn order_is_that_of_the_keys() {
+        let texts = ["", "a", ".a", "a.", "a.b", "a-b", "a.-", "ab", "b", "é", "a\u{1}", "a..b", "A"];
+        for (a, b) in texts.iter().flat_map(|a| texts.map(|b| (format!("tags.{a}"), format!("tags.{b}")))) {
+            assert_eq!(path(&a).cmp(&path(&b)), a.split('.').cmp(b.split('.')), "{a:?} {b:?}");
+        }
     }
 
     #[test]
