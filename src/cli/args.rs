@@ -1,12 +1,12 @@
 //! The command line. Each command's help is written here.
 
 mod fleet;
+mod hub;
 mod inspect;
 mod render;
 mod shell;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,17 +14,19 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
+pub use hub::{
+    BehaviourArgs, DeviceCommand, DeviceRunArgs, DeviceTarget, FaultsCommand, HubCommand, ServeArgs, SimulationCommand,
+};
 pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};
 pub use shell::{CompletionsArgs, ManArgs};
 
 use super::comment::CommentArgs;
 use super::context::ColourChoice;
-use crate::device::report::Property;
 use crate::digest::DigestPrefix;
 use crate::hub::Tier;
 use crate::render::markdown;
-use crate::twin::{DeviceId, HubHost};
+use crate::twin::HubHost;
 
 /// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
 ///
@@ -520,269 +522,6 @@ pub struct ValidateArgs {
     /// Take warnings for errors
     #[arg(long)]
     pub strict: bool,
-}
-
-/// Run the embedded hub, and look after its devices
-#[derive(Debug, Subcommand)]
-pub enum HubCommand {
-    /// Serve the embedded hub until Ctrl-C
-    ///
-    /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
-    /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
-    Serve(ServeArgs),
-    /// Add, list and show devices
-    #[command(subcommand)]
-    Device(DeviceCommand),
-    /// Show, set and clear how an embedded hub misbehaves, while it runs
-    #[command(subcommand, after_help = FAULTS_HELP)]
-    Faults(FaultsCommand),
-}
-
-/// The options of `twinctl hub serve`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  twinctl hub serve --data hub --https 127.0.0.1:8443
-  twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
-
-The ready file is JSON: hostName, https, mqtt, amqp, websocket, caFile, and connectionStrings for
-iothubowner, service, device, registryRead and registryReadWrite.
-
-Most device SDKs know no other ports than 8883, and 443 for WebSockets; service SDKs send messages
-to devices by port 5671. Several hubs on one Linux machine take several addresses, each with such
-ports of its own:
-  twinctl hub serve --data hub2 --https 127.0.0.2:8443")]
-pub struct ServeArgs {
-    /// The folder to keep everything in; made when it is not there
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub data: PathBuf,
-
-    /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
-    pub https: SocketAddr,
-
-    /// Where to listen for devices that speak MQTT over TLS [default: port 8883 of the address of --https, or a free port
-    /// where that has port 0]
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub mqtt: Option<SocketAddr>,
-
-    /// Where to listen for services that send messages to devices over AMQP [default: port 5671 of the address of --https, or
-    /// a free port where that has port 0]
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub amqp: Option<SocketAddr>,
-
-    /// The name that clients use, put into the certificate and the connection strings [default: the address]
-    #[arg(long, value_name = "NAME")]
-    pub host_name: Option<String>,
-
-    /// Write a file when it listens, with the host name, the CA file and the connection strings
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub ready_file: Option<PathBuf>,
-
-    /// Append a line of JSON for each request
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub request_log: Option<PathBuf>,
-
-    /// Evaluate automatic device configurations so often [default: 5m]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub evaluate_configurations: Option<Duration>,
-
-    /// How it behaves.
-    #[command(flatten)]
-    pub behaviour: BehaviourArgs,
-}
-
-/// What a hub is asked to be like.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Behaviour, off unless asked for")]
-pub struct BehaviourArgs {
-    /// Keep the throttles and the daily quota of a tier: F1, B1, B2, B3, S1, S2 or S3
-    #[arg(long, value_name = "TIER")]
-    pub tier: Option<Tier>,
-
-    /// How many units of the tier
-    #[arg(long, value_name = "N", default_value = "1", requires = "tier")]
-    pub units: u32,
-
-    /// Let queries answer from the state of so long ago
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub query_lag: Option<Duration>,
-
-    /// Let each request take so long, half as much or half as much again by chance
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub latency: Option<Duration>,
-
-    /// Misbehave by these rules, or by those in this file; `twinctl hub faults --help` has the language
-    #[arg(long, value_name = "FILE|RULES")]
-    pub faults: Option<String>,
-
-    /// Take Microsoft Entra tokens signed by a key of this JSON Web Key Set, which has `issuer` beside `keys`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub entra_issuer: Option<PathBuf>,
-}
-
-/// Show, set and clear how an embedded hub misbehaves
-#[derive(Debug, Subcommand)]
-pub enum FaultsCommand {
-    /// Show the rules, and for how many requests each was and was due
-    Show {
-        /// Which hub.
-        #[command(flatten)]
-        hub: HubArgs,
-    },
-    /// Put these rules in the place of those that are there
-    Set {
-        /// Rules, or a file of them
-        #[arg(value_name = "FILE|RULES")]
-        rules: String,
-        /// Which hub.
-        #[command(flatten)]
-        hub: HubArgs,
-    },
-    /// Take all rules away
-    Clear {
-        /// Which hub.
-        #[command(flatten)]
-        hub: HubArgs,
-    },
-}
-
-const FAULTS_HELP: &str = "\
-A rule says which requests, what happens, and how often:
-  PATCH,PUT  /twins/*        429          20%
-  GET        /twins/press-*  503          first 3
-  *          /devices/query  half         every 5th
-  MQTT       twin/patch      429          10%
-  *          *               slow 20ms..2s
-  seed 7
-
-Methods: one, several with commas, or * for all. Paths: * for any; within one, * stands for any
-characters but /, and ** for any at all. What happens: a status from 400 to 599; reset-before or
-reset-after (the connection breaks before or after the request is done); slow TIME or slow
-TIME..TIME; half (half of the answer comes); garbage (the answer is nonsense); no-answer (it is
-done, and nothing comes). How often: a share by chance, first N, every Nth, or nothing for always.
-
-The method MQTT is what devices ask for, with the paths connect, twin/get, twin/patch, telemetry,
-method, subscribe and unsubscribe; /devices/ID/connect and so on for one device alone.
-
-A rule ends with its line or with `;`, and a word that begins with # begins a comment. The first
-rule that is due decides; slow ones let the next go on. The seed makes chance repeatable.
-
-Example:
-  twinctl hub faults set 'PATCH /twins/* reset-after 10%; GET * 503 first 2' --connection-string ...";
-
-/// Add, list and show devices.
-#[derive(Debug, Subcommand)]
-pub enum DeviceCommand {
-    /// Register devices and print their connection strings
-    #[command(after_help = "Example:\n  twinctl hub device add thermostat-001 thermostat-002 --data hub")]
-    Add {
-        /// The devices' ids
-        #[arg(value_name = "ID", required = true)]
-        ids: Vec<DeviceId>,
-        /// Which hub.
-        #[command(flatten)]
-        target: DeviceTarget,
-    },
-    /// List devices
-    List {
-        /// Which hub.
-        #[command(flatten)]
-        target: DeviceTarget,
-    },
-    /// Show one device: its identity and its twin
-    Show {
-        /// The device's id
-        #[arg(value_name = "ID")]
-        id: DeviceId,
-        /// Which hub.
-        #[command(flatten)]
-        target: DeviceTarget,
-    },
-}
-
-/// A hub that runs, or the folder of one that does not.
-#[derive(Debug, Args)]
-pub struct DeviceTarget {
-    /// The folder of an embedded hub that is not running
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["hub", "connection_string"])]
-    pub data: Option<PathBuf>,
-
-    /// Which hub.
-    #[command(flatten)]
-    pub hub: HubArgs,
-}
-
-/// Simulate devices
-#[derive(Debug, Subcommand)]
-pub enum SimulationCommand {
-    /// Run simulated devices over MQTT
-    ///
-    /// Each connects as a device does, gets its twin, reports what --report says, and prints what the hub sends it: its desired
-    /// properties, then each patch of them, and the direct methods that it is called with, which it answers with 200 and what
-    /// they brought. It reconnects when the connection is lost, and gets its twin again, so that it misses no change.
-    ///
-    /// --connection-string takes a device's own, or with --id a shared access policy's, which fetches the devices' keys.
-    ///
-    /// --concurrency devices connect at a time, 16 by default. One that cannot be reached is tried for --retry-budget, one that
-    /// was connected for ever; one that the hub does not let in is given up.
-    ///
-    /// Ctrl-C ends it.
-    Run(DeviceRunArgs),
-}
-
-/// The options of `twinctl device run`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  export IOTHUB_DEVICE_CONNECTION_STRING='HostName=...;DeviceId=thermostat-001;SharedAccessKey=...'
-  twinctl device run --report connectivity=cellular
-  twinctl device run --report network.rssi=-71 --once      # report, and leave
-  twinctl device run --ack --ca-file hub/ca.pem            # on `twinctl hub serve`
-
-  export IOTHUB_CONNECTION_STRING='HostName=...;SharedAccessKeyName=iothubowner;SharedAccessKey=...'
-  twinctl device run --id 'press-{001..100}' --ack         # a hundred in one process
-
-What reaches a device goes to stdout, a line each: the device, what it is, the version, the value.
-How it fares goes to stderr. With several devices, one that is given up does not stop the others,
-and the exit code is 5.")]
-pub struct DeviceRunArgs {
-    /// Report this property: KEY=VALUE, where dots in KEY nest and VALUE is JSON if it can be read so, else text; null
-    /// removes it
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub report: Vec<Property>,
-
-    /// Report desired properties back, each under its own path, so that reported equals desired
-    #[arg(long)]
-    pub ack: bool,
-
-    /// Which devices, with the connection string of a policy: an id, or many as in 'press-{001..100}'
-    #[arg(long = "id", value_name = "ID")]
-    pub ids: Vec<String>,
-
-    /// Only the first N of them
-    #[arg(long, value_name = "N", requires = "ids", value_parser = clap::value_parser!(u32).range(1..))]
-    pub count: Option<u32>,
-
-    /// End when the twin is read and all is reported
-    #[arg(long)]
-    pub once: bool,
-
-    /// End after this time
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub exit_after: Option<Duration>,
-
-    /// Speak MQTT over a WebSocket, on the port of the hub's HTTPS
-    #[arg(long)]
-    pub websocket: bool,
-
-    /// The port to connect to [default: 8883; with --websocket that of the host name, or 443]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
-
-    /// Which hub.
-    #[command(flatten)]
-    pub hub: HubArgs,
 }
 
 /// Reads how long a comment may be.
