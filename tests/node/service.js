@@ -227,7 +227,12 @@ async function scheduledJobs() {
   show('device jobs', body(rows).map((it) => [it.deviceId, it.jobType, it.status]));
 
   await jobs.scheduleTwinUpdate('node-job-2', '*', patch, new Date(Date.now() + 3600000), 300);
-  show('job to come', (await jobs.getJob('node-job-2')).jobStatus.status);
+  // It is queued until the hub has looked at it.
+  let coming;
+  do {
+    coming = (await jobs.getJob('node-job-2')).jobStatus.status;
+  } while (coming === 'queued');
+  show('job to come', coming);
   const cancelled = await jobs.cancelJob('node-job-2');
   show('cancelled', cancelled.jobStatus.jobId);
   show('job cancelled', (await over('node-job-2')).status);
