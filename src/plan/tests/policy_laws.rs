@@ -46,7 +46,7 @@ fn any_case() -> impl Strategy<Value = (Policy, Value, Twin, bool)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..config() })]
+    #![proptest_config(config())]
 
     #[test]
     fn after_applying_there_is_nothing_to_do_and_the_inverse_takes_it_back((policy, declared, live, take) in any_case()) {
