@@ -8,7 +8,7 @@ mod counts;
 mod outlook;
 mod shown;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 pub use counts::{Counts, read_by};
 pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
@@ -235,19 +235,6 @@ impl RowView {
             place: origin.map(|origin| (origin.file.to_string(), origin.line)),
         }
     }
-
-    /// Says whether two look the same but for their place in the manifest, and only since a value is kept back.
-    fn is_like(&self, other: &Self) -> bool {
-        let Self { sign, path, what, origin: _, place: _ } = self;
-        *sign == other.sign && *path == other.path && *what == other.what
-    }
-
-    fn is_hidden(&self) -> bool {
-        match &self.what {
-            What::Change { before, after, verdict: _ } => before.iter().chain(after).any(Shown::is_hidden),
-            What::Said(_) => false,
-        }
-    }
 }
 
 /// Says in a line what stands in the way of a twin.
@@ -334,44 +321,10 @@ fn layers(twins: &[TwinPlan], ids: &[&TwinId]) -> BTreeSet<String> {
     layers
 }
 
-/// Groups twins, which are sorted by id, into clusters as people tell them apart: those that differ in nothing but what is kept
-/// back are one.
+/// Groups twins, which are sorted by id, into clusters as people tell them apart. Those that differ in nothing but what is kept back
+/// are one already.
 pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
-    let found = cluster(twins);
-    let mut clusters: Vec<(ClusterView, Vec<&TwinId>)> = Vec::new();
-    // Where the first cluster of those with something hidden is, by a hash of what can be seen.
-    let mut hidden: HashMap<Vec<(Sign, String)>, Vec<usize>> = HashMap::new();
-    for cluster in found {
-        let view = ClusterView::of(twins, &cluster);
-        if view.rows.iter().any(RowView::is_hidden) {
-            let key = view.rows.iter().map(|row| (row.sign, row.path.clone())).collect();
-            let candidates = hidden.entry(key).or_default();
-            let alike = |&&at: &&usize| {
-                let known: &ClusterView = &clusters[at].0;
-                known.action == view.action
-                    && known.rows.len() == view.rows.len()
-                    && known.rows.iter().zip(&view.rows).all(|(a, b)| a.is_like(b))
-            };
-            if let Some(&at) = candidates.iter().find(alike) {
-                clusters[at].1.extend(cluster.ids);
-                clusters[at].0.layers.extend(view.layers);
-                continue;
-            }
-            candidates.push(clusters.len());
-        }
-        clusters.push((view, cluster.ids));
-    }
-    clusters
-        .into_iter()
-        .map(|(mut view, mut ids)| {
-            if ids.len() > view.ids.len() {
-                ids.sort_unstable();
-                view.who = who(&ids);
-                view.ids = named_ids(&ids);
-            }
-            view
-        })
-        .collect()
+    cluster(twins).iter().map(|cluster| ClusterView::of(twins, cluster)).collect()
 }
 
 fn writers(outlook: &Outlook) -> Vec<WriterView> {
