@@ -368,16 +368,17 @@ impl Building<'_> {
             Items::List(items) => {
                 Node { span: last(open.start, items.last().map(|item| item.span)), kind: Kind::List(items) }
             }
-            Items::Mapping { entries, .. } => {
-                self.refuse_duplicates(&entries);
+            Items::Mapping { mut entries, .. } => {
                 let inner = entries.last().map(|(key, value)| key.span.to(value.span));
+                self.refuse_duplicates(&mut entries);
                 Node { span: last(open.start, inner), kind: Kind::Mapping(entries) }
             }
         };
         self.complete(node, open.anchor, false);
     }
 
-    fn refuse_duplicates(&mut self, entries: &[(Key, Node)]) {
+    /// Refuses keys that are there twice, and takes them out: whatever reads the mapping may rely on each being there once.
+    fn refuse_duplicates(&mut self, entries: &mut Vec<(Key, Node)>) {
         // Most mappings are small, and few of the large ones are out of order.
         let is_new = |at: usize| entries[..at].iter().all(|(key, _)| key.name != entries[at].0.name);
         let ascends = || entries.windows(2).all(|pair| pair[0].0.name < pair[1].0.name);
@@ -386,6 +387,7 @@ impl Building<'_> {
         }
         let mut order: Vec<_> = (0..entries.len()).collect();
         order.sort_by(|&a, &b| entries[a].0.name.cmp(&entries[b].0.name).then(a.cmp(&b)));
+        let mut again = vec![false; entries.len()];
         for pair in order.windows(2) {
             let [(first, _), (second, _)] = [&entries[pair[0]], &entries[pair[1]]];
             if first.name == second.name {
@@ -393,8 +395,11 @@ impl Building<'_> {
                     .error(format!("the key `{}` is there twice", second.name.escape_debug()), second.span, "once more")
                     .at(&self.file.source, first.span, "first here");
                 self.found.push(diagnostic);
+                again[pair[1]] = true;
             }
         }
+        let mut again = again.into_iter();
+        entries.retain(|_| !again.next().unwrap_or(false));
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Flow {
