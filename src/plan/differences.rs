@@ -165,13 +165,13 @@ impl Finding<'_> {
         self.declared.leaves.iter().any(|leaf| leaf.value.is_some() && path.covers(&leaf.path))
     }
 
-    /// Finds what nobody declares under an exact path. What this fleet owns there is found as such.
+    /// Finds what nobody declares under an exact path. What this fleet alone owns there is found as such.
     fn exact(&mut self, exact: &PolicyPath) {
         let strangers: Vec<TwinPath> = self
             .live
             .leaves_within(&exact.path)
             .into_iter()
-            .filter(|path| self.goes_as_undeclared(path) && self.applied(path).is_none())
+            .filter(|path| self.goes_as_undeclared(path) && (self.applied(path).is_none() || self.is_anothers(path)))
             .filter(|path| !self.found.contains_key(path) && !self.becomes_object(path))
             .collect();
         for path in strangers {
@@ -180,10 +180,17 @@ impl Finding<'_> {
         }
     }
 
+    /// Says whether another fleet's record owns something at a path that is not taken over.
+    fn is_anothers(&self, path: &TwinPath) -> bool {
+        overlaps(self.records, path)
+            .into_iter()
+            .any(|(fleet, _, owned)| !self.taken.contains(&Taken { fleet, path: owned }))
+    }
+
     /// Finds what becomes of what this fleet owns and no longer declares: it is removed, renamed or released.
     ///
     /// What another fleet's record owns by now is let go, and neither removed nor a conflict: this fleet asks for nothing there
-    /// any more.
+    /// any more, but where it is exact.
     fn owned(&mut self) {
         let Some(own) = self.own else { return };
         for (path, &hash) in own.owns.iter().filter(|(path, _)| !self.declared.owns.contains_key(path)) {
@@ -197,10 +204,7 @@ impl Finding<'_> {
                 self.change(path, Verdict::Released, live, live, Some(&origin));
                 continue;
             }
-            let belongs_to_other = overlaps(self.records, path)
-                .into_iter()
-                .any(|(fleet, _, owned)| self.taken.binary_search(&Taken { fleet, path: owned }).is_err());
-            if belongs_to_other {
+            if self.is_anothers(path) {
                 continue;
             }
             match self.destination(path).filter(|_| verdict == Verdict::Removed) {

@@ -74,6 +74,16 @@ fn exact_spares_records_and_what_others_own() {
             r#"patch {"tags":{"twinctl":"…","z":null}}"#,
         ]
     );
+    // What both own is not let go of here, only to be in the way afterwards.
+    let both = json!({"tags": {"x": 1, "z": 1}});
+    let mut live = owning(both.clone(), both);
+    live.tags.0["twinctl"]["oslo"] = record(json!({"tags": {"y": 1, "z": 1}}));
+    check(&exact, json!({"tags": {"x": 1}}), &live, &["conflict tags.z: tags.z is oslo's at r0", "patch {}"]);
+    let taking = plan_under(&exact, json!({"tags": {"x": 1}}), &live, true);
+    assert_eq!(
+        lines(&taking),
+        ["removed tags.z 1 → –", "taken tags.z from oslo", r#"patch {"tags":{"twinctl":"…","z":null}}"#]
+    );
     // Without records too: whatever was recorded before.
     let declarations = Declarations {
         ownership: Ownership::None,
