@@ -22,6 +22,13 @@ use crate::wire::twins::decode_twin;
 /// Reads the twins and writes a manifest that declares them.
 pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResult {
     let query = query(args.condition.as_deref())?;
+    if let Some(path) = &args.out
+        && context.resolve(path).is_file()
+    {
+        // What is in it, somebody may have written by hand.
+        return Err(CliError::new(format!("{} is there already, and an import would write over it", path.display()))
+            .hint("name another file with --out, or take this one away first"));
+    }
     let connection = connect(context, &args.hub).await?;
     let client = &connection.client;
     let fleet = args.fleet.clone().unwrap_or_else(|| fleet_of(client.host()));

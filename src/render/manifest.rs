@@ -308,6 +308,19 @@ mod tests {
     }
 
     #[test]
+    fn devices_that_no_url_can_name_are_left_out() {
+        let twins = [twin(".", json!({ "x": 1 }), json!({})), twin("..", json!({}), json!({}))];
+        let (text, notes) = import(&twins, options(Ownership::Record, &[]));
+        assert!(text.ends_with("devices: {}\n"), "{text}");
+        assert_eq!(
+            super::notes(&notes),
+            [".", ".."].map(|id| format!(
+                "left out: the whole twin of {id}: no URL can name this id, so that nothing can be asked of it"
+            ))
+        );
+    }
+
+    #[test]
     fn what_a_manifest_cannot_say_is_left_out_and_said() {
         let owned = json!({ "v": 1, "rev": "", "owns": ["desired.theirs=0000"] });
         let twins = [

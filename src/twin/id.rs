@@ -116,6 +116,13 @@ id_type! {
     ModuleId, "module id"
 }
 
+impl DeviceId {
+    /// Says whether a URL can name it: `.` and `..` mean folders there, escaped or not (RFC 3986, 5.2.4).
+    pub fn fits_a_url(&self) -> bool {
+        !matches!(self.as_str(), "." | "..")
+    }
+}
+
 /// Which twin: a device's own, or one of its modules'.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TwinId {

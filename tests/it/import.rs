@@ -68,3 +68,15 @@ fn a_hub_that_grew_by_hand() {
     let known = "fleet plants is known to this hub, and 3 twins of it are not in this manifest";
     assert!(run.stderr.contains(known), "press-005, press-006, and the module: {run}");
 }
+
+#[test]
+fn a_manifest_that_is_there_is_not_written_over() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", "fleet: by-hand # with much thought\n");
+    let run = sandbox.on(&hub, ["import", "--out", "fleet.yaml"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stderr.contains("fleet.yaml is there already"), "{run}");
+    assert_eq!(sandbox.read("fleet.yaml"), "fleet: by-hand # with much thought\n");
+    assert!(hub.requests().iter().all(|request| request["path"] != "/devices/query"), "said before anything is read");
+}

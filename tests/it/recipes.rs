@@ -206,6 +206,45 @@ fn a_pull_request_of_a_fork_gets_what_needs_no_secret() {
     assert!(run.to_string().contains("::error file=fleet/fleet.yaml,line=4"), "{run}");
 }
 
+/// Runs `recipes/github` itself, as a step with other inputs would.
+fn script(project: &Project, inputs: &[(&str, &str)]) -> (Run, String) {
+    let files = ["output", "summary"].map(|name| project.sandbox.write(&format!("github/{name}"), ""));
+    let reports = project.sandbox.path("reports").display().to_string();
+    let mut variables = project.variables(&[
+        ("IOTHUB_CONNECTION_STRING", project.secret()),
+        ("GITHUB_OUTPUT", files[0].to_str().expect("UTF-8")),
+        ("GITHUB_STEP_SUMMARY", files[1].to_str().expect("UTF-8")),
+        ("REPORTS", &reports),
+        ("PATHS", "fleet"),
+    ]);
+    variables.extend(inputs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    let run = project.shell("work", source("recipes/github").to_str().expect("UTF-8"), &variables);
+    (run, fs::read_to_string(&files[1]).expect("a summary"))
+}
+
+#[test]
+fn no_input_of_the_action_is_dropped() {
+    let project = Project::new(Kind::GitHub);
+    project.sandbox.write("work/more.yaml", "devices:\n  d-2: { tags: { plant: Oslo } }\n");
+    let (run, _) = script(&project, &[("COMMAND", "plan"), ("PATHS", "fleet\n  more.yaml\n"), ("ARGUMENTS", " \n")]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stdout.contains("d-2"), "a path on a line of its own: {run}");
+
+    let (run, _) = script(&project, &[("COMMAND", "apply"), ("ARGUMENTS", "--only 'd-2")]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(!run.stdout.contains("Applied"), "a quote that does not end would have let all of it through: {run}");
+}
+
+#[test]
+fn a_plan_that_failed_posts_no_other_plan() {
+    let project = Project::new(Kind::GitHub);
+    let (run, summary) = script(&project, &[("COMMAND", "plan")]);
+    assert!(run.code == 0 && !summary.is_empty(), "{run}");
+    project.sandbox.write("work/fleet/fleet.yaml", "fleet: [");
+    let (run, summary) = script(&project, &[("COMMAND", "plan")]);
+    assert_eq!((run.code, summary.as_str()), (1, ""), "{run}");
+}
+
 #[test]
 fn azure_pipelines() {
     let project = Project::new(Kind::Azure);
@@ -243,6 +282,12 @@ fn azure_pipelines() {
     assert_eq!(project.power(), json!(2));
     run_all(review);
     assert!(project.comment().expect("the same comment").contains("No changes"));
+    _ = run_all(&pipeline["stages"][2]["jobs"][0]["steps"]);
+    // A stage after one that was skipped is skipped, too.
+    for stage in &pipeline["stages"].as_array().expect("stages")[1..] {
+        assert_eq!(stage["dependsOn"], json!([]), "{}", stage["stage"]);
+    }
+    assert!(pipeline["stages"][1]["condition"].as_str().expect("a condition").contains("'refs/heads/main'"));
 }
 
 #[test]
