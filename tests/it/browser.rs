@@ -1,6 +1,6 @@
 //! A plan's page in a real browser: Chromium, driven from Node, with no network at all.
 //!
-//! Pictures of it, light and dark, wide and narrow, are left in `target/tmp/browser` to be looked at.
+//! The pages, and pictures of them, light and dark, wide and narrow, are left in `target/tmp/browser` to be looked at.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -181,7 +181,6 @@ fn browser() -> Option<PathBuf> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "how long it took is for people to look at")]
 fn a_plans_page_works_without_any_network() {
     let here = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/browser"));
     let Some(browser) = browser() else { return not_run("there is no Chromium") };
@@ -189,15 +188,25 @@ fn a_plans_page_works_without_any_network() {
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
     fs::create_dir_all(&pictures).expect("a folder");
     let sandbox = Sandbox::new();
-    let page = sandbox.write("plan.html", &html::plan(&small()));
-    let large = sandbox.write("large.html", &html::plan(&large()));
+    let page = |name: &str, html: &str| {
+        let path = pictures.join(name);
+        fs::write(&path, html).expect("a page");
+        path
+    };
+    let large_html = html::plan(&large());
+    let (small, large) = (page("plan.html", &html::plan(&small())), page("large.html", &large_html));
+    // A script that is not the one that the page's policy knows is not run.
+    let blocked = page("blocked.html", &large_html.replace("\"use strict\";", "'use strict';"));
     let mut command = Command::new("node");
-    command.arg(here.join("page.js")).arg(browser).arg(sandbox.path("profile")).args([&page, &large, &pictures]);
+    command
+        .arg(here.join("page.js"))
+        .arg(browser)
+        .arg(sandbox.path("profile"))
+        .args([&small, &large, &blocked, &pictures]);
     scrub(&mut command, &sandbox.path(""));
     let output = command.env("NODE_PATH", packages).output().expect("the tests need Node");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}\n{stderr}");
-    eprintln!("{stderr}");
     let steps: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let step = |step: &str, saw: Value| json!({ "step": step, "saw": saw });
     assert_eq!(
@@ -216,12 +225,33 @@ fn a_plans_page_works_without_any_network() {
             step("layer", json!("2 twins in 2 of 5 groups")),
             step("device", json!(["58 twins in 1 of 5 groups", "Found here: press-0042"])),
             step("nothing", json!(true)),
+            step("the address of what was opened", json!("#twin=press-0058")),
+            step(
+                "an address leads to",
+                json!({ "to": "58 devices", "open": true, "inSight": true, "here": "Found here: press-0042" }),
+            ),
+            step("the browser's own search is left alone", json!(true)),
             step("too faint", json!({ "light": [], "dark": [] })),
             step("wider than a narrow screen", json!(false)),
             step("the button turns it light", json!(true)),
-            step("on paper", json!(false)),
+            step("on paper", json!({ "fields": 0, "count": true })),
             step("without script", json!({ "tools": false, "text": true, "groups": 5 })),
-            step("large", json!({ "count": 10_000, "found": "1 twin in 1 of 10,000 groups" })),
+            step("large without script", json!({ "groups": 10_000, "note": false })),
+            step(
+                "large with its script blocked",
+                json!({ "groups": 100, "note": "9,900 more groups of changes are in this file; the browser has not run the script that shows them." }),
+            ),
+            step("large", json!({ "made": 50, "said": "10,000 twins in 10,000 groups", "elements": true })),
+            step("scrolled to the middle", json!({ "first": "press-00000", "few": true })),
+            step("k goes to the last", json!({ "to": "press-09999", "open": false, "inSight": true })),
+            step("Control-f searches", json!("search")),
+            step("found", json!("1 twin in 1 of 10,000 groups")),
+            step(
+                "Escape stays where it was",
+                json!({ "to": "press-04321", "open": false, "inSight": true, "said": "10,000 twins in 10,000 groups" }),
+            ),
+            step("an address leads into the rest", json!({ "to": "press-09876", "open": true, "inSight": true })),
+            step("printed", json!({ "made": 1_000, "open": 1_000, "said": "1,000 twins in 1,000 of 10,000 groups" }),),
             step("asked the network", json!([])),
             step("went wrong", json!([])),
         ]

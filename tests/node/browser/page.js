@@ -1,13 +1,13 @@
 // Drives a real browser over a plan's pages and says, a line of JSON a step, what it saw.
 //
-// usage: node page.js BROWSER PROFILE PAGE LARGE PICTURES
+// usage: node page.js BROWSER PROFILE PAGE LARGE BLOCKED PICTURES
 "use strict";
 
 const { chromium } = require("playwright-core");
 const { pathToFileURL } = require("node:url");
 const path = require("node:path");
 
-const [browserPath, profile, page1, large, pictures] = process.argv.slice(2);
+const [browserPath, profile, page1, large, blocked, pictures] = process.argv.slice(2);
 const say = (step, saw) => console.log(JSON.stringify({ step, saw }));
 
 const ARGUMENTS = [
@@ -74,6 +74,7 @@ function tooFaint() {
   await page.goto(pathToFileURL(page1).href);
   const all = await shown();
   say("groups", all);
+  const open = () => page.evaluate(() => document.activeElement.parentElement.open);
   say("hostile text", {
     images: await page.locator("img").count(),
     scripts: await page.locator("script").count(),
@@ -87,7 +88,6 @@ function tooFaint() {
   say("search", await settled(1));
   await page.keyboard.press("ArrowDown");
   say("arrow goes to the first", await page.evaluate(() => document.activeElement.tagName));
-  const open = () => page.evaluate(() => document.activeElement.parentElement.open);
   const before = await open();
   await page.keyboard.press("Enter");
   say("Enter turns it", before !== (await open()));
@@ -117,6 +117,28 @@ function tooFaint() {
   await page.locator("#clear").click();
   await settled(all);
 
+  // Every group has an address.
+  await page.locator(".cluster > summary").nth(1).click();
+  await page.locator(".cluster > summary").nth(1).click();
+  say("the address of what was opened", new URL(page.url()).hash);
+  await page.getByLabel("Device").fill("thermostat-001");
+  await settled(1);
+  const led = () => page.evaluate(() => {
+    const summary = document.activeElement, { top, bottom } = summary.getBoundingClientRect();
+    return {
+      to: summary.querySelector(".who")?.textContent,
+      open: summary.parentElement.open,
+      inSight: top >= 0 && bottom <= innerHeight,
+      here: summary.parentElement.querySelector(".hits")?.textContent,
+    };
+  });
+  await page.evaluate(() => { location.hash = "twin=press-0042"; });
+  await settled(all);
+  say("an address leads to", await led());
+  await page.keyboard.press("Control+f");
+  say("the browser's own search is left alone", await page.evaluate(() => document.activeElement.name !== "search"));
+  await page.goto(pathToFileURL(page1).href);
+
   const picture = (name, width, height, full = false) => page.setViewportSize({ width, height })
     .then(() => page.screenshot({ path: path.join(pictures, name), fullPage: full }));
   const faint = {};
@@ -140,7 +162,7 @@ function tooFaint() {
   say("the button turns it light", dark !== (await back()));
   await page.emulateMedia({ media: "print", colorScheme: "light" });
   await page.screenshot({ path: path.join(pictures, "plan-print.png"), fullPage: true });
-  say("on paper", await page.locator(".tools").isVisible());
+  say("on paper", { fields: await page.locator(".tools input:visible").count(), count: await page.locator(".tools output").isVisible() });
   await page.emulateMedia({ media: "screen" });
 
   // Without the script all is there.
@@ -152,20 +174,43 @@ function tooFaint() {
     text: (await plain.locator("body").textContent()).includes("press-0042"),
     groups: await plain.locator(".cluster").count(),
   });
+  await plain.goto(pathToFileURL(large).href);
+  say("large without script", { groups: await plain.locator(".cluster").count(), note: await plain.locator(".rest").isVisible() });
+  const stopped = await still.newPage();
+  await stopped.goto(pathToFileURL(blocked).href);
+  say("large with its script blocked", {
+    groups: await stopped.locator(".cluster").count(),
+    note: await stopped.locator(".rest").isVisible() && await stopped.locator(".rest").textContent(),
+  });
   await still.close();
 
-  const begun = Date.now();
   await page.goto(pathToFileURL(large).href);
-  await page.locator(".cluster").first().waitFor();
   await page.screenshot({ path: path.join(pictures, "plan-large.png") });
-  const opened = Date.now() - begun;
-  const count = await shown();
-  const sought = Date.now();
-  await page.getByLabel("Search everything").fill("press-09999");
-  const found = await settled(1);
-  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime.toFixed(0));
-  console.error(`a page of ${count} groups is first painted after ${paint} ms, opens in ${opened} ms, and is searched in ${Date.now() - sought} ms`);
-  say("large", { count, found });
+  say("large", { made: await shown(), said: await output(), elements: await page.evaluate(() => document.querySelectorAll("*").length < 5000) });
+  const middle = () => page.waitForFunction(() => document.elementFromPoint(640, 500)?.closest(".cluster"), null, { timeout: 10000 });
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight / 2));
+  await middle();
+  say("scrolled to the middle", await page.evaluate(() => ({ first: document.querySelector(".cluster .who").textContent, few: document.querySelectorAll(".cluster").length < 500 })));
+  await page.screenshot({ path: path.join(pictures, "plan-large-middle.png") });
+  await page.keyboard.press("k");
+  say("k goes to the last", await led());
+  await page.keyboard.press("Control+f");
+  say("Control-f searches", await page.evaluate(() => document.activeElement.name));
+  await page.keyboard.type("press-04321");
+  say("found", await settled(1));
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.querySelectorAll(".cluster").length > 1, null, { timeout: 10000 });
+  say("Escape stays where it was", { ...(await led()), said: await output() });
+  await page.goto("about:blank");
+  await page.goto(`${pathToFileURL(large).href}#twin=press-09876`);
+  say("an address leads into the rest", await led());
+  await page.screenshot({ path: path.join(pictures, "plan-large-address.png") });
+  await page.keyboard.press("/");
+  await page.keyboard.type("press-00");
+  await page.waitForFunction(() => document.querySelector(".tools output").value.includes(" of "), null, { timeout: 10000 });
+  await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+  say("printed", { made: await shown(), open: await page.locator(".cluster[open]").count(), said: await output() });
 
   say("asked the network", asked);
   say("went wrong", wrong);
