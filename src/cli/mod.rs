@@ -81,11 +81,15 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
         }
         let interrupts = Interrupts::listen();
         let mut interrupts = interrupts.map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
-        tokio::select! {
-            result = dispatch(context, command) => result,
+        let ended = tokio::select! {
+            result = dispatch(context, command) => Some(result),
             // Dropping the command on the way out removes what is temporary.
-            () = interrupts.next() => Ok(Outcome::Interrupted),
-        }
+            () = interrupts.next() => None,
+        };
+        ended.unwrap_or_else(|| {
+            context.say("interrupted");
+            Ok(Outcome::Interrupted)
+        })
     })
 }
 
