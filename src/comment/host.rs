@@ -97,6 +97,14 @@ pub enum TargetError {
         /// Where.
         host: Host,
     },
+    /// A token that cannot be one.
+    #[error("commenting on {host}: {variable} holds a space or a line break, and no token does")]
+    Token {
+        /// Where.
+        host: Host,
+        /// Which variable.
+        variable: &'static str,
+    },
     /// The pipeline does not run for a pull request.
     #[error("commenting on {host}: this run is for no pull request")]
     NoPullRequest {
@@ -177,8 +185,14 @@ impl Target {
             return Err(bad);
         }
         comments.path_segments_mut().map_err(|()| bad)?.pop_if_empty().extend(segments);
-        let token = host.token_variables().iter().find_map(|name| environment(name).filter(|value| !value.is_empty()));
-        let token = Secret::new(token.ok_or(TargetError::NoToken { host })?);
+        // A line break at the end is what files have.
+        let given = |&variable: &&'static str| Some((variable, environment(variable)?.trim().to_owned()));
+        let mut given = host.token_variables().iter().filter_map(|variable| given(&variable));
+        let (variable, token) = given.find(|(_, token)| !token.is_empty()).ok_or(TargetError::NoToken { host })?;
+        let token = Secret::new(token);
+        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TargetError::Token { host, variable });
+        }
         Ok(Self { host, number, comments, token })
     }
 
@@ -382,6 +396,23 @@ mod tests {
             assert_eq!(without(all, name), message);
         }
         assert!(!format!("{:?}", target(GITHUB)).contains("hunter2"));
+    }
+
+    #[test]
+    fn tokens_may_end_in_a_line_break_and_hold_none() {
+        let with = |token: &'static str| {
+            let environment = environment(GITHUB);
+            Target::of(Host::GitHub, None, &move |name| {
+                if name == "GITHUB_TOKEN" { Some(token.to_owned()) } else { environment(name) }
+            })
+        };
+        assert_eq!(with(" abc\r\n").expect("a target").token.expose(), "abc");
+        for (token, message) in [
+            ("abc\ndef", "commenting on GitHub: GITHUB_TOKEN holds a space or a line break, and no token does"),
+            (" \n", "commenting on GitHub: there is no token: GITHUB_TOKEN is not set"),
+        ] {
+            assert_eq!(with(token).expect_err(message).to_string(), message);
+        }
     }
 
     #[test]
