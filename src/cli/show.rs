@@ -66,7 +66,7 @@ fn declarations(
     match crate::manifest::load(&options) {
         Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
-            context.say("there is no manifest here that can be read, so the twin is shown by itself");
+            context.say("there is no manifest here that can be read (`twinctl validate` says why), so the twin is shown by itself");
             Ok((None, crate::manifest::sensitive(&options)))
         }
     }
@@ -76,9 +76,10 @@ fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
     if !args.paths.is_empty() {
         return Err(CliError::new("a saved plan is shown by itself, without manifests"));
     }
+    let reading = || format!("reading the plan {}", args.what);
     let read = std::fs::read_to_string(context.resolve(args.what.as_ref()));
-    let text = read.map_err(|error| CliError::doing(format!("reading the plan {}", args.what), error))?;
-    let saved = crate::plan::file::read(&text).map_err(CliError::from_error)?;
+    let text = read.map_err(|error| CliError::doing(reading(), error))?;
+    let saved = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     plan::present(context, &saved, args.format, args.full, markdown::GITHUB_MAX)?;
     Ok(Outcome::Done)
 }
