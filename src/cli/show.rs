@@ -10,8 +10,8 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
-use crate::plan::check_hub;
-use crate::render::{inspection, markdown};
+use crate::plan::{check_hub, guard};
+use crate::render::{escape, inspection, markdown};
 use crate::twin::{Lookup, TwinId};
 
 /// Shows a saved plan, or a live twin beside its declaration.
@@ -81,5 +81,11 @@ fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
     let text = read.map_err(|error| CliError::doing(reading(), error))?;
     let saved = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     plan::present(context, &saved, args.format, args.full, markdown::GITHUB_MAX)?;
+    if let Err(refusal) = guard::check_approved(&saved, None) {
+        let refusal = refusal.to_string();
+        let why = escape::lines(refusal.strip_prefix("the plan is refused: ").unwrap_or(&refusal));
+        let warning = context.err.palette.warning("warning:");
+        context.say(format_args!("{warning} apply refuses this plan: {why}"));
+    }
     Ok(Outcome::Done)
 }
