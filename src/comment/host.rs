@@ -215,7 +215,7 @@ impl Target {
         match self.host {
             Host::GitHub | Host::GitLab => {
                 let comments = page.as_array()?;
-                let of = |comment: &&Value| marked(comment, "body") == Some(true);
+                let of = |comment: &&Value| marked(comment, "body") == Some(true) && self.may_be_ours(comment);
                 let found = comments.iter().find(of).and_then(|comment| comment.get("id")?.as_u64());
                 Some((found.map(|id| self.comment(id)), comments.len() == PAGE))
             }
@@ -237,6 +237,13 @@ impl Target {
                 Some((found, false))
             }
         }
+    }
+
+    /// Says whether who wrote a comment may be who asks. Anybody may begin a comment with the marker, and could change later what is
+    /// written over it. The token of a GitHub pipeline is an app's (docs: GitHub's token formats), and no person writes as an app.
+    fn may_be_ours(&self, comment: &Value) -> bool {
+        let of_a_person = comment.pointer("/user/type").is_some_and(|kind| kind == "User");
+        !(of_a_person && self.host == Host::GitHub && self.token.expose().starts_with("ghs_"))
     }
 
     /// Where a comment is changed: on GitHub beside the issues, on GitLab under the merge request.
@@ -396,6 +403,25 @@ mod tests {
             assert_eq!(without(all, name), message);
         }
         assert!(!format!("{:?}", target(GITHUB)).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_person_s_comment_is_not_taken_for_the_pipeline_s() {
+        let with = |token: &'static str| {
+            let environment = environment(GITHUB);
+            let environment = move |name: &str| match name {
+                "GITHUB_TOKEN" => Some(token.to_owned()),
+                _ => environment(name),
+            };
+            Target::of(Host::GitHub, None, &environment).expect("a target")
+        };
+        let marker = Marker::of("<!-- twinctl:f@h -->").expect("a marker");
+        let by = |id: u64, kind: &str| json!({ "id": id, "body": "<!-- twinctl:f@h -->\n", "user": { "type": kind } });
+        let page = json!([by(7, "User"), by(8, "Bot")]);
+        for (token, id) in [("ghs_abc", "8"), ("ghp_abc", "7")] {
+            let (found, _) = with(token).find(&page, &marker).expect("a list");
+            assert_eq!(found.expect("it is there").path_segments().and_then(Iterator::last), Some(id), "{token}");
+        }
     }
 
     #[test]
