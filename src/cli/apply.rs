@@ -25,6 +25,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
         Some(path) => from_file(context, args, &path).await?,
         None => from_manifests(context, args).await?,
     };
+    plan::warn_of_rollout(context, &plan);
     plan::show(context, &plan, args.full)?;
     context.out.flush()?;
     if let Some(reviewed) = &args.expect {

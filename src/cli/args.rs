@@ -184,7 +184,8 @@ impl fmt::Debug for VarArgs {
 
 /// Takes `NAME=VALUE` apart.
 fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("it is written NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -196,7 +197,7 @@ pub struct AnnotationArgs {
     pub annotations: AnnotationHost,
 
     /// Where to write them [default: for gitlab gl-code-quality-report.json, for the others to stderr]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CI")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "CI", requires = "annotations")]
     pub annotations_file: Option<PathBuf>,
 }
 
@@ -276,6 +277,10 @@ impl FromStr for HubName {
             Some(("embedded", "")) => Err("a folder is missing after `embedded:`".to_owned()),
             Some(("embedded", folder)) => Ok(Self::Embedded(Some(folder.into()))),
             None if text == "embedded" => Ok(Self::Embedded(None)),
+            _ if text.contains("SharedAccessKey") => {
+                Err("it is a connection string, which goes into IOTHUB_CONNECTION_STRING or --connection-string"
+                    .to_owned())
+            }
             _ => text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| error.to_string()),
         }
     }

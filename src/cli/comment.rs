@@ -18,8 +18,8 @@ Examples:
   twinctl comment plan.md                   # in a pull request's pipeline
   twinctl comment plan.md --host github --number 12
 
-It needs a token: GITHUB_TOKEN, SYSTEM_ACCESSTOKEN or GITLAB_TOKEN; the rest it takes from the variables that the
-pipeline has anyway.")]
+It needs a token: GITHUB_TOKEN, SYSTEM_ACCESSTOKEN or GITLAB_TOKEN; the rest it takes from the
+variables that the pipeline has anyway.")]
 pub struct CommentArgs {
     /// What `twinctl plan --format markdown` wrote; `-` for stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -99,7 +99,7 @@ fn advised(error: TargetError) -> CliError {
         TargetError::NoPullRequest { .. } => {
             Some("run it in a pipeline that is started by a pull request, or give --number")
         }
-        TargetError::Missing { .. } | TargetError::Address { .. } => None,
+        TargetError::Missing { .. } | TargetError::Token { .. } | TargetError::Address { .. } => None,
     };
     CliError::from_error(error).hint_if(hint)
 }

@@ -65,11 +65,19 @@ pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection>
         (None, Some(text)) => remote(context, args, text),
         (None, None) => match context.variable(CONNECTION_STRING) {
             Some(text) => remote(context, args, &text),
-            None => Err(CliError::new("no hub is given")
+            None => Err(CliError::new(none_given(context))
                 .hint(format!("{CONNECTION_STRING} in the environment: a shared access policy's connection string"))
                 .hint("--connection-string STRING: the same as an option")
                 .hint("--hub embedded:DIR: a hub inside this process that keeps its state in DIR")),
         },
+    }
+}
+
+/// A pipeline that lost its secret sets the variable to nothing.
+fn none_given(context: &Context) -> &'static str {
+    match (context.environment)(CONNECTION_STRING) {
+        Some(_) => "no hub is given: IOTHUB_CONNECTION_STRING is set, and empty",
+        None => "no hub is given",
     }
 }
 
@@ -190,7 +198,11 @@ mod tests {
             (&["--connection-string", STRING], &[], Ok("hub")),
             (&["--connection-string", "HostName=x"], variable, Err("error: the connection string names neither")),
             (&[], &[], Err("error: no hub is given\nhint: IOTHUB_CONNECTION_STRING")),
-            (&[], &[(CONNECTION_STRING, "")], Err("error: no hub is given")),
+            (
+                &[],
+                &[(CONNECTION_STRING, "")],
+                Err("error: no hub is given: IOTHUB_CONNECTION_STRING is set, and empty"),
+            ),
             (&["--hub", "h", "--connection-string", STRING], &[], Err("error: both --hub and --connection-string")),
             (&["--hub", "my-hub.azure-devices.net"], &[], Err("error: --hub my-hub.azure-devices.net alone")),
             (&["--hub", "other"], variable, Err("error: --hub says other, and IOTHUB_CONNECTION_STRING is for hub")),

@@ -17,7 +17,8 @@ pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
     let (paths, manifests) = split(context, &args.rest)?;
     let options = manifest::options(context, &manifests, &args.vars);
     let Some(found) = crate::manifest::explain(&options, &args.id)? else {
-        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id)));
+        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id))
+            .hint("`twinctl render` prints what they declare"));
     };
     let leaves = chosen(&found, &paths)?;
     let text = match args.format {

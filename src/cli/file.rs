@@ -25,7 +25,8 @@ fn persist(builder: &mut tempfile::Builder<'_, '_>, path: &Path, bytes: &[u8]) -
     // Follows links: what a link leads to is written, and the link stays.
     let there = std::fs::metadata(path);
     // A stream of this process may be a file, which others go on writing to.
-    let stream = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"].iter().any(|stream| path.starts_with(stream));
+    let stream =
+        ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"].iter().any(|stream| path.starts_with(stream));
     if stream || there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_dir()) {
         return std::fs::OpenOptions::new().append(true).open(path)?.write_all(bytes);
     }

@@ -41,6 +41,8 @@ use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
+use crate::wire::connection_string::without_keys;
+
 /// Runs a command line, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context) -> u8 {
     let outcome = match Arguments::try_parse_from(arguments) {
@@ -66,7 +68,7 @@ fn usage(context: &mut Context, error: &clap::Error) -> Outcome {
     };
     let text = error.render();
     let text = if output.palette.is_coloured() { text.ansi().to_string() } else { text.to_string() };
-    match output.write_all(text.as_bytes()) {
+    match output.write_all(without_keys(&text).as_bytes()) {
         Ok(()) => outcome,
         Err(_) => Outcome::Failed,
     }
@@ -81,11 +83,15 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
         }
         let interrupts = Interrupts::listen();
         let mut interrupts = interrupts.map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
-        tokio::select! {
-            result = dispatch(context, command) => result,
+        let ended = tokio::select! {
+            result = dispatch(context, command) => Some(result),
             // Dropping the command on the way out removes what is temporary.
-            () = interrupts.next() => Ok(Outcome::Interrupted),
-        }
+            () = interrupts.next() => None,
+        };
+        ended.unwrap_or_else(|| {
+            context.say("interrupted");
+            Ok(Outcome::Interrupted)
+        })
     })
 }
 

@@ -27,6 +27,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &files);
     let plan = made.await?;
     connection.close().await;
+    warn_of_rollout(context, &plan);
     present(context, &plan, args.format, args.full, args.max_length)?;
     save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
     save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
@@ -53,6 +54,24 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         }
     }
     Ok(if args.detailed_exitcode { Outcome::Changes } else { Outcome::Done })
+}
+
+/// Says that all twins are written at once, where the manifest asks for something else: whoever trusts in waves must know it.
+pub(super) fn warn_of_rollout(context: &mut Context, plan: &Plan) {
+    let settings = plan.policy.settings();
+    let rollout = settings.iter().filter(|(name, value)| name.starts_with("rollout.") && !value.is_null());
+    let mut asked: Vec<String> = rollout.map(|(name, _)| format!("`{name}`")).collect();
+    if plan.checks.iter().any(|check| check.gate) {
+        asked.push("`gate` of checks".to_owned());
+    }
+    if asked.is_empty() || plan.is_empty() {
+        return;
+    }
+    let warning = context.err.palette.warning("warning:");
+    context.say(format_args!(
+        "{warning} not carried out yet: {}; `apply` writes all twins at once and runs the checks at the end",
+        asked.join(", ")
+    ));
 }
 
 /// Writes the plan to a file, when there is to be one.

@@ -10,8 +10,8 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
-use crate::plan::check_hub;
-use crate::render::{inspection, markdown};
+use crate::plan::{check_hub, guard};
+use crate::render::{escape, inspection, markdown};
 use crate::twin::{Lookup, TwinId};
 
 /// Shows a saved plan, or a live twin beside its declaration.
@@ -66,7 +66,7 @@ fn declarations(
     match crate::manifest::load(&options) {
         Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
-            context.say("there is no manifest here that can be read, so the twin is shown by itself");
+            context.say("there is no manifest here that can be read (`twinctl validate` says why), so the twin is shown by itself");
             Ok((None, crate::manifest::sensitive(&options)))
         }
     }
@@ -76,9 +76,16 @@ fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
     if !args.paths.is_empty() {
         return Err(CliError::new("a saved plan is shown by itself, without manifests"));
     }
+    let reading = || format!("reading the plan {}", args.what);
     let read = std::fs::read_to_string(context.resolve(args.what.as_ref()));
-    let text = read.map_err(|error| CliError::doing(format!("reading the plan {}", args.what), error))?;
-    let saved = crate::plan::file::read(&text).map_err(CliError::from_error)?;
+    let text = read.map_err(|error| CliError::doing(reading(), error))?;
+    let saved = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     plan::present(context, &saved, args.format, args.full, markdown::GITHUB_MAX)?;
+    if let Err(refusal) = guard::check_approved(&saved, None) {
+        let refusal = refusal.to_string();
+        let why = escape::lines(refusal.strip_prefix("the plan is refused: ").unwrap_or(&refusal));
+        let warning = context.err.palette.warning("warning:");
+        context.say(format_args!("{warning} apply refuses this plan: {why}"));
+    }
     Ok(Outcome::Done)
 }

@@ -97,6 +97,14 @@ pub enum TargetError {
         /// Where.
         host: Host,
     },
+    /// A token that cannot be one.
+    #[error("commenting on {host}: {variable} holds a space or a line break, and no token does")]
+    Token {
+        /// Where.
+        host: Host,
+        /// Which variable.
+        variable: &'static str,
+    },
     /// The pipeline does not run for a pull request.
     #[error("commenting on {host}: this run is for no pull request")]
     NoPullRequest {
@@ -177,8 +185,14 @@ impl Target {
             return Err(bad);
         }
         comments.path_segments_mut().map_err(|()| bad)?.pop_if_empty().extend(segments);
-        let token = host.token_variables().iter().find_map(|name| environment(name).filter(|value| !value.is_empty()));
-        let token = Secret::new(token.ok_or(TargetError::NoToken { host })?);
+        // A line break at the end is what files have.
+        let given = |&variable: &&'static str| Some((variable, environment(variable)?.trim().to_owned()));
+        let mut given = host.token_variables().iter().filter_map(|variable| given(&variable));
+        let (variable, token) = given.find(|(_, token)| !token.is_empty()).ok_or(TargetError::NoToken { host })?;
+        let token = Secret::new(token);
+        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TargetError::Token { host, variable });
+        }
         Ok(Self { host, number, comments, token })
     }
 
@@ -201,7 +215,7 @@ impl Target {
         match self.host {
             Host::GitHub | Host::GitLab => {
                 let comments = page.as_array()?;
-                let of = |comment: &&Value| marked(comment, "body") == Some(true);
+                let of = |comment: &&Value| marked(comment, "body") == Some(true) && self.may_be_ours(comment);
                 let found = comments.iter().find(of).and_then(|comment| comment.get("id")?.as_u64());
                 Some((found.map(|id| self.comment(id)), comments.len() == PAGE))
             }
@@ -223,6 +237,13 @@ impl Target {
                 Some((found, false))
             }
         }
+    }
+
+    /// Says whether who wrote a comment may be who asks. Anybody may begin a comment with the marker, and could change later what is
+    /// written over it. The token of a GitHub pipeline is an app's (docs: GitHub's token formats), and no person writes as an app.
+    fn may_be_ours(&self, comment: &Value) -> bool {
+        let of_a_person = comment.pointer("/user/type").is_some_and(|kind| kind == "User");
+        !(of_a_person && self.host == Host::GitHub && self.token.expose().starts_with("ghs_"))
     }
 
     /// Where a comment is changed: on GitHub beside the issues, on GitLab under the merge request.
@@ -382,6 +403,42 @@ mod tests {
             assert_eq!(without(all, name), message);
         }
         assert!(!format!("{:?}", target(GITHUB)).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_person_s_comment_is_not_taken_for_the_pipeline_s() {
+        let with = |token: &'static str| {
+            let environment = environment(GITHUB);
+            let environment = move |name: &str| match name {
+                "GITHUB_TOKEN" => Some(token.to_owned()),
+                _ => environment(name),
+            };
+            Target::of(Host::GitHub, None, &environment).expect("a target")
+        };
+        let marker = Marker::of("<!-- twinctl:f@h -->").expect("a marker");
+        let by = |id: u64, kind: &str| json!({ "id": id, "body": "<!-- twinctl:f@h -->\n", "user": { "type": kind } });
+        let page = json!([by(7, "User"), by(8, "Bot")]);
+        for (token, id) in [("ghs_abc", "8"), ("ghp_abc", "7")] {
+            let (found, _) = with(token).find(&page, &marker).expect("a list");
+            assert_eq!(found.expect("it is there").path_segments().and_then(Iterator::last), Some(id), "{token}");
+        }
+    }
+
+    #[test]
+    fn tokens_may_end_in_a_line_break_and_hold_none() {
+        let with = |token: &'static str| {
+            let environment = environment(GITHUB);
+            Target::of(Host::GitHub, None, &move |name| {
+                if name == "GITHUB_TOKEN" { Some(token.to_owned()) } else { environment(name) }
+            })
+        };
+        assert_eq!(with(" abc\r\n").expect("a target").token.expose(), "abc");
+        for (token, message) in [
+            ("abc\ndef", "commenting on GitHub: GITHUB_TOKEN holds a space or a line break, and no token does"),
+            (" \n", "commenting on GitHub: there is no token: GITHUB_TOKEN is not set"),
+        ] {
+            assert_eq!(with(token).expect_err(message).to_string(), message);
+        }
     }
 
     #[test]

@@ -40,12 +40,14 @@ pub enum CommentError {
         source: SetupError,
     },
     /// No answer.
-    #[error("{doing} the pull request's comment on {host}: no answer")]
+    #[error("{doing} the pull request's comment on {host}: no answer from {address}")]
     Unreachable {
         /// What was being done.
         doing: &'static str,
         /// Where.
         host: Host,
+        /// From which host and port.
+        address: String,
         /// Why.
         #[source]
         source: reqwest::Error,
@@ -151,8 +153,12 @@ impl Exchange<'_> {
 
     async fn once(&self, doing: &'static str, call: &Call) -> Result<Value, CommentError> {
         let host = self.target.host;
-        let unreachable =
-            |source: reqwest::Error| CommentError::Unreachable { doing, host, source: source.without_url() };
+        let unreachable = |source: reqwest::Error| CommentError::Unreachable {
+            doing,
+            host,
+            address: call.url.authority().to_owned(),
+            source: source.without_url(),
+        };
         let mut request = self.client.request(call.method.clone(), call.url.clone());
         for (name, value) in self.target.headers() {
             request = request.header(name, value.expose());

@@ -114,7 +114,7 @@ fn right(right: Right, error: Option<&Error>) -> Finding {
         ),
         Right::RegistryWrite => (
             "right to register",
-            "RegistryWrite, for `missing: register`",
+            "RegistryWrite, for `missing: register`, and for automatic configurations in a plan",
             "`registryReadWrite` and `iothubowner`",
             Health::Warn,
         ),

@@ -192,8 +192,29 @@ fn mapping(
         }
         _ => {
             warn_of_columns(reader, query, &named(&entries));
+            warn_of_numbers(reader, query, &entries);
             columns(reader, entries)
         }
+    }
+}
+
+/// Warns of what no number is equal to, where the query gives numbers alone: a comparison, or bounds that are misspelt.
+fn warn_of_numbers(reader: &mut Reader<'_>, query: Option<&BoundQuery>, entries: &[(Key, Node)]) {
+    let Some(query) = query.filter(|query| query.is_aggregate()) else { return };
+    // What counts and sums has a number over no documents, too; the least and the most of nothing are nothing, and may be texts.
+    let rows = query.rows([]);
+    let [row] = rows.as_slice() else { return };
+    for (key, node) in entries.iter().filter(|(key, _)| row.get(&*key.name).is_some_and(Value::is_number)) {
+        let is_bounds = |inner: &[(Key, Node)]| inner.iter().any(|(key, _)| matches!(&*key.name, "min" | "max"));
+        let what = match &node.kind {
+            Kind::Text(_) => "a text",
+            Kind::Mapping(inner) if !is_bounds(inner) => "an object",
+            _ => continue,
+        };
+        let name = key.name.escape_debug();
+        let warning = Diagnostic::warning(format!("`{name}` is a number, and never equal to {what}"));
+        let warning = reader.at(warning, node.span, "so that this check cannot hold");
+        reader.report(warning.help("bounds are written `n: { min: 3, max: 9 }`; one of the two is enough"));
     }
 }
 

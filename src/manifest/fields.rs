@@ -204,7 +204,7 @@ pub(super) const FIELDS: &[About] = &[
         "rollout",
         Shape::Table(ROLLOUT),
         "all at once",
-        "How a plan is carried out.",
+        "How a plan is to be carried out. Not yet: `apply` warns, and writes all twins at once.",
         "rollout: { waves: [1, 10%, 100%], pause: 30s }",
     ),
     field(

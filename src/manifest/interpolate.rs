@@ -16,6 +16,11 @@ use super::yaml::{self, Key, Kind, Node, Text, Written};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
+/// Variables with what lets into hubs and code hosts. Whoever may change a manifest would otherwise have the plan print them, or a
+/// twin hold them.
+const OWN_SECRETS: [&str; 6] =
+    ["IOTHUB_CONNECTION_STRING", "GITHUB_TOKEN", "GH_TOKEN", "SYSTEM_ACCESSTOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN"];
+
 /// What references may put into a fleet altogether, in nodes, where a long text counts as several: so much for any fleet, and more for
 /// one that is large itself.
 const WEIGHT_FLOOR: usize = 500_000;
@@ -144,6 +149,15 @@ impl<'a> Interpolation<'a> {
         let name = reference.name.as_str();
         let error = |message: String, label: &str| place.error(message, &reference.range, label);
         let (found, missing) = match reference.namespace {
+            Namespace::Env if OWN_SECRETS.iter().any(|own| own.eq_ignore_ascii_case(name)) => {
+                return Err(Box::new(
+                    error(
+                        format!("`{name}` is a secret that twinctl itself works with, and no declaration may hold it"),
+                        "",
+                    )
+                    .help("give what the devices need under a name of its own, and list its path under `sensitive`"),
+                ));
+            }
             Namespace::Env => {
                 let value = (self.environment)(name).map(|value| text(value, true));
                 let missing = error(format!("the environment variable `{name}` is not set"), "")

@@ -60,7 +60,7 @@ impl Tables<'_> {
             }
             (Self::Disk, folder) => {
                 let path = folder.as_deref().unwrap_or(Path::new("")).join(from);
-                let file = fs::File::open(&path).map_err(|error| reason(&error))?;
+                let file = open(&path).map_err(|error| reason(&error))?;
                 match file.metadata() {
                     Ok(metadata) if metadata.is_dir() => return Err("it is a folder".to_owned()),
                     Ok(metadata) if metadata.len() > FILE_MAX_BYTES => {
@@ -249,7 +249,7 @@ impl Reading<'_> {
         }
         let mut bytes = Vec::new();
         // Read up to the ceiling and not by the size that the file says it has: a pipe or a device says none.
-        let read = fs::File::open(path).and_then(|file| file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes));
+        let read = open(path).and_then(|file| file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
             return self.unreadable(name, &error);
         }
@@ -279,6 +279,19 @@ impl Reading<'_> {
     fn unreadable(&mut self, name: &str, error: &io::Error) {
         self.found.push(Diagnostic::error(format!("cannot read `{name}`: {}", reason(error))));
     }
+}
+
+/// Opens a file, but none that shows the environment or the arguments of a process, where secrets stand: a link in a pull request may
+/// lead there, and messages show lines of what was read.
+fn open(path: &Path) -> io::Result<fs::File> {
+    let shows_secrets = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        path.starts_with("/proc") && matches!(name, Some("environ" | "cmdline"))
+    };
+    if fs::canonicalize(path).is_ok_and(|path| shows_secrets(&path)) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it shows what processes keep to themselves"));
+    }
+    fs::File::open(path)
 }
 
 /// What went wrong, without the number that the operating system gives it.
@@ -400,6 +413,18 @@ mod tests {
         let (files, messages) = names(large, &["large.yaml"]);
         assert_eq!(files, [""; 0]);
         assert_eq!(messages, ["`large.yaml` is larger than the 256 MiB that a manifest may have"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn links_to_a_process_s_environment_are_not_read() {
+        let make = |root: &Path| {
+            std::os::unix::fs::symlink("/proc/self/environ", root.join("a.yaml")).expect("a link");
+            write(root, "b.yaml");
+        };
+        let (files, messages) = names(make, &["a.yaml", "b.yaml"]);
+        assert_eq!(files, ["b.yaml"]);
+        assert_eq!(messages, ["cannot read `a.yaml`: it shows what processes keep to themselves"]);
     }
 
     #[cfg(unix)]

@@ -93,6 +93,9 @@ fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
                 elsewhere("a number to the base of 60")
             } else if is_date() {
                 elsewhere("a date")
+            } else if digits.starts_with(|c: char| c.is_ascii_digit()) && digits.parse().is_ok_and(f64::is_infinite) {
+                // As a short commit may look, 12e4567.
+                elsewhere("an infinite number")
             } else {
                 None
             }
@@ -135,6 +138,7 @@ mod tests {
             ("1e3", "`1e3` is a number with an exponent, 1000.0"),
             ("12:30", "`12:30` is a text here, and a number to the base of 60 for some other readers of YAML"),
             ("2026-11-24", "`2026-11-24` is a text here, and a date for some other readers of YAML"),
+            ("12e4567", "`12e4567` is a text here, and an infinite number for some other readers of YAML"),
             ("~", "`~` is null, and so is declared absent"),
         ] {
             assert_eq!(messages(value), [message]);

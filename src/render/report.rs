@@ -82,27 +82,36 @@ fn summary(report: &ApplyReport, took: Duration, palette: Palette) -> String {
     )
 }
 
-/// Says why twins failed, once where the reasons differ in nothing but the twin's name.
+/// Says why twins failed, once where the reasons differ in nothing but the twin's name and the request's tracking id.
 fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
-    let mut reasons: Vec<(String, Vec<&TwinId>)> = Vec::new();
+    let mut reasons: Vec<(String, &str, Vec<&TwinId>)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (id, reason) in failed {
-        let alike = reason.replace(&id.to_string(), "…");
+        let alike = untracked(reason).replace(&id.to_string(), "…");
         let at = *known.entry(alike.clone()).or_insert_with(|| {
-            reasons.push((alike, Vec::new()));
+            reasons.push((alike, reason, Vec::new()));
             reasons.len() - 1
         });
-        reasons[at].1.push(id);
+        reasons[at].2.push(id);
     }
-    for (alike, ids) in &reasons {
+    for (alike, whole, ids) in &reasons {
         let (who, reason) = match ids.as_slice() {
-            [id] => (id.to_string(), alike.replace('…', &id.to_string())),
-            ids => (counted(ids.len(), "twin"), alike.clone()),
+            [id] => (id.to_string(), *whole),
+            ids => (counted(ids.len(), "twin"), alike.as_str()),
         };
-        _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(&reason));
+        _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(reason));
         if ids.len() > 1 {
             _ = writeln!(out, "    {}", palette.aside(named(ids)));
         }
+    }
+}
+
+/// Takes out the tracking id, which every request has its own of.
+fn untracked(reason: &str) -> String {
+    const BEGINS: &str = " (tracking id ";
+    match reason.split_once(BEGINS).and_then(|(head, tail)| Some((head, tail.split_once(')')?.1))) {
+        Some((head, tail)) => format!("{head}{tail}"),
+        None => reason.to_owned(),
     }
 }
 
@@ -178,6 +187,26 @@ mod tests {
         assert_eq!(
             text(&report, Duration::from_millis(1200), Palette::PLAIN),
             "Applied: 9,987 twins written in 1.2 s\n"
+        );
+    }
+
+    #[test]
+    fn failures_that_differ_in_ids_alone_are_said_once() {
+        let failed = |id: &str, track: &str| {
+            let reason = format!("PATCH /twins/{id}: the hub says 500: cut… (tracking id {track}); no more tries");
+            (id.parse().expect("an id"), reason)
+        };
+        let mut report =
+            ApplyReport { failed: vec![failed("d-1", "A-G:0"), failed("d-2", "B-G:0")], ..ApplyReport::default() };
+        let many = text(&report, Duration::ZERO, Palette::PLAIN);
+        assert!(
+            many.contains("failed 2 twins  PATCH /twins/…: the hub says 500: cut…; no more tries\n    d-1, d-2\n"),
+            "{many}"
+        );
+        report.failed.truncate(1);
+        let one = text(&report, Duration::ZERO, Palette::PLAIN);
+        assert!(
+            one.contains("failed d-1  PATCH /twins/d-1: the hub says 500: cut… (tracking id A-G:0); no more tries\n")
         );
     }
 

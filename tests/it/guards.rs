@@ -184,3 +184,19 @@ fn a_group_has_its_rows() {
     let ids: Vec<_> = plan["twins"].as_array().expect("twins").iter().map(|twin| twin["id"].clone()).collect();
     assert_eq!(ids, ["d2", "r1", "r2"]);
 }
+
+#[test]
+fn a_rollout_that_is_not_carried_out_is_said_before_anything_is_written() {
+    let sandbox = Sandbox::new();
+    let hub = fleet(&sandbox);
+    let rollout = "rollout: { waves: [1, 100%], on_failure: rollback }\n";
+    sandbox.write("fleet.yaml", &manifest(rollout, 2));
+    let warning =
+        "warning: not carried out yet: `rollout.waves`, `rollout.on_failure`; `apply` writes all twins at once";
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json"]);
+    assert!(run.code == 0 && run.stderr.contains(warning), "{run}");
+    let run = sandbox.on(&hub, ["apply", "plan.json", "--yes"]);
+    assert!(run.code == 0 && run.stderr.contains(warning), "{run}");
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
+    assert!(run.code == 0 && !run.stderr.contains("warning"), "there is nothing to carry out: {run}");
+}

@@ -79,3 +79,26 @@ fn two_runs_at_once_share_the_work() {
     }
     sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_check_that_waits_says_that_it_was_interrupted() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let check = "checks: [{ name: some, query: SELECT deviceId FROM devices, expect: some, within: 10m }]\n";
+    sandbox.write("fleet.yaml", &format!("{FLEET}{check}"));
+    let check = sandbox
+        .command_on(&hub, ["check", "fleet.yaml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("check starts");
+    while !hub.requests().iter().any(|request| request["path"] == "/devices/query") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let sent = Command::new("kill").args(["-TERM", &check.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    let output = check.wait_with_output().expect("check ends");
+    let run = Run::from_output(&output, &sandbox.path(""));
+    assert_eq!((run.code, run.stderr.trim()), (130, "interrupted"), "{run}");
+}

@@ -34,6 +34,31 @@ fn no_hub_is_an_error_that_names_the_ways() {
 }
 
 #[test]
+fn a_connection_string_in_the_wrong_place_is_not_repeated() {
+    const STRING: &str = "HostName=a;SharedAccessKeyName=b;SharedAccessKey=c2VjcmV0";
+    let sandbox = Sandbox::new();
+    sandbox.write("fleet.yaml", FLEET);
+    for args in [
+        &["plan", "fleet.yaml", "--hub", STRING][..],
+        &["plan", STRING],
+        &["plan", "fleet.yaml", "--concurrency", STRING],
+        &[STRING],
+        &["apply", STRING, "--yes", "--color", "always"],
+    ] {
+        let run = sandbox.twinctl(args);
+        assert_eq!(run.code, 1, "{run}");
+        assert!(!run.to_string().contains("c2VjcmV0"), "a key in the output: {run}");
+        assert!(run.to_string().contains("SharedAccessKey=********"), "{run}");
+    }
+    let run = sandbox.twinctl(["plan", "fleet.yaml", "--hub", STRING]);
+    assert!(run.stderr.contains("goes into IOTHUB_CONNECTION_STRING"), "{run}");
+    // A failed step shows its error beside the pull request, too.
+    let mut command = sandbox.command(["validate", STRING, "--annotations", "github"]);
+    let output = command.output().expect("the binary starts");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("c2VjcmV0"), "{output:?}");
+}
+
+#[test]
 fn apply_without_a_terminal_needs_yes() {
     let sandbox = Sandbox::new();
     let hub = sandbox.hub();
