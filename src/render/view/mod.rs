@@ -296,14 +296,13 @@ impl ClusterView {
 /// `thermostat-001`, or `9,987 devices`.
 fn who(ids: &[&TwinId]) -> String {
     match ids {
-        [one] => escape::line(&one.to_string()).into_owned(),
+        [one] => escape::id(one),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
 }
 
-/// An id may be spelled like a command to whoever reads a pipeline's log.
 fn named_ids(ids: &[&TwinId]) -> Vec<String> {
-    ids.iter().map(|id| escape::line(&id.to_string()).into_owned()).collect()
+    ids.iter().map(|id| escape::id(id)).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
