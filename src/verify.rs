@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::check::{Check, CheckResult, CheckStatus, Difference, Expectation, evaluate};
 use crate::client::{Error, HubClient};
+use crate::manifest::Sensitive;
 use crate::query::BoundQuery;
 use crate::wire::query::MAX_PAGE;
 
@@ -57,6 +58,7 @@ pub enum VerifyEvent {
 pub async fn run_checks(
     client: &HubClient,
     checks: &[Check],
+    sensitive: &Sensitive,
     options: VerifyOptions,
     stop: impl Future<Output = ()>,
     on_event: &mut (dyn FnMut(VerifyEvent) + Send),
@@ -66,7 +68,7 @@ pub async fn run_checks(
         let _permit = permits.acquire().await.expect("the semaphore is never closed");
         ask(client, check).await.map_err(|error| error.in_a_line())
     };
-    until_they_hold(checks, options.wait, ask, stop, on_event).await
+    until_they_hold(checks, sensitive, options.wait, ask, stop, on_event).await
 }
 
 /// The answer to a check's one or two queries.
@@ -118,6 +120,7 @@ fn pause(attempts: u32, asked: usize, pending: usize) -> Duration {
 /// The loop: `ask` is how a check is asked.
 async fn until_they_hold(
     checks: &[Check],
+    sensitive: &Sensitive,
     wait: bool,
     ask: impl AsyncFn(&Check) -> Result<Asked, String>,
     stop: impl Future<Output = ()>,
@@ -146,7 +149,7 @@ async fn until_they_hold(
         let status = match answer {
             Ok(Asked { rows, whole, pages }) => {
                 asked += pages;
-                match evaluate(check, &rows, whole.as_deref()) {
+                match evaluate(check, &rows, whole.as_deref(), sensitive.paths()) {
                     Ok(()) => CheckStatus::Held,
                     Err(difference) => CheckStatus::Failed(difference),
                 }
@@ -253,7 +256,7 @@ mod tests {
             Ok(Asked { rows, whole: None, pages: 1 })
         };
         let (send, receive) = std::sync::mpsc::channel();
-        let results = until_they_hold(checks, wait, ask, stop, &mut |event| {
+        let results = until_they_hold(checks, &Sensitive::default(), wait, ask, stop, &mut |event| {
             send.send((started.elapsed(), event)).expect("received");
         })
         .await;
@@ -361,7 +364,9 @@ mod tests {
             }
         };
         let mut on_event = |_| {};
-        let run = run_checks(&client, &checks, VerifyOptions::default(), std::future::pending(), &mut on_event);
+        let secrets = Sensitive::default();
+        let run =
+            run_checks(&client, &checks, &secrets, VerifyOptions::default(), std::future::pending(), &mut on_event);
         let (results, ()) = tokio::join!(run, make);
         for result in results {
             assert_eq!(result.status, CheckStatus::Held, "{}", result.query);

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::secret::keep_back;
 use super::{Bound, Check, Column, Comparison, Difference, Expectation};
 use crate::query::BoundQuery;
-use crate::twin::Object;
 use crate::twin::value::{canonical, equal};
+use crate::twin::{Object, TwinPath};
 
 /// How many rows are told in detail. The counts in the summary are of all.
 const MOST: usize = 1000;
@@ -17,7 +18,18 @@ const MOST_ALIKE: usize = 50;
 /// Compares a query's rows with what the check expects of them. `whole` are the rows of the other query, for a share.
 ///
 /// A share of nothing does not hold, whatever the bound: a fleet that has vanished must not pass.
-pub fn evaluate(check: &Check, rows: &[Value], whole: Option<&[Value]>) -> Result<(), Difference> {
+///
+/// Where the check reads `secrets`, no more is told than that it does not hold, and of which devices.
+pub fn evaluate(
+    check: &Check,
+    rows: &[Value],
+    whole: Option<&[Value]>,
+    secrets: &[TwinPath],
+) -> Result<(), Difference> {
+    compare(check, rows, whole).map_err(|found| keep_back(check, found, secrets))
+}
+
+fn compare(check: &Check, rows: &[Value], whole: Option<&[Value]>) -> Result<(), Difference> {
     match &check.expect {
         Expectation::None if rows.is_empty() => Ok(()),
         Expectation::None => Err(found_too_many("no row", rows)),
@@ -329,7 +341,7 @@ mod tests {
         };
         let rows = rows.as_array().expect("rows").clone();
         let whole = whole.map(|whole| whole.as_array().expect("rows").clone());
-        evaluate(&check, &rows, whole.as_deref())
+        evaluate(&check, &rows, whole.as_deref(), &[])
     }
 
     fn rows(rows: Value) -> Expectation {

@@ -7,11 +7,11 @@ use super::connect::connect;
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliResult, Outcome};
-use crate::check::{Check, CheckResult, CheckStatus, Difference, Severity};
+use crate::check::{Check, CheckResult, CheckStatus, Severity};
 use crate::client::HubClient;
 use crate::manifest::Sensitive;
 use crate::plan::check_hub;
-use crate::render::{annotations, checks, junit, view};
+use crate::render::{annotations, checks, junit};
 use crate::verify::{VerifyEvent, VerifyOptions, run_checks};
 
 /// Runs the manifest's checks and shows what they come to.
@@ -37,8 +37,7 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     Ok(outcome)
 }
 
-/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for. What the queries read of sensitive paths
-/// goes no further than this.
+/// Asks checks until they hold or `stop` is done, and says meanwhile what is waited for.
 pub(super) async fn ask(
     context: &Context,
     client: &HubClient,
@@ -47,23 +46,15 @@ pub(super) async fn ask(
     wait: bool,
     stop: impl Future<Output = ()>,
 ) -> Vec<CheckResult> {
-    let shown = |difference: &Difference, query: &str| view::difference(difference, query, sensitive).into_owned();
     let options = VerifyOptions { wait, ..VerifyOptions::default() };
     let mut progress = context.progress("checks", Some(checks.len()));
     let mut told = |event| match event {
         VerifyEvent::NotYet { check, difference, .. } => {
-            let query = checks.iter().find(|known| known.name == check).map_or("", |check| check.query.text());
-            progress.note(&format!("waiting for `{check}`: {}", shown(&difference, query).summary));
+            progress.note(&format!("waiting for `{check}`: {}", difference.summary));
         }
         VerifyEvent::Done(_) => progress.step(),
     };
-    let mut results = run_checks(client, checks, options, stop, &mut told).await;
-    for result in &mut results {
-        if let CheckStatus::Failed(difference) = &mut result.status {
-            *difference = shown(difference, &result.query);
-        }
-    }
-    results
+    run_checks(client, checks, sensitive, options, stop, &mut told).await
 }
 
 /// A check that cannot be asked does not hold, whatever its severity: nobody knows.

@@ -165,6 +165,15 @@ impl BoundQuery {
             Section::Tags => &["tags"],
             Section::Desired => &["properties", "desired"],
         };
+        self.looks_below(section, path)
+    }
+
+    /// Says the same of what a device reports under the keys of a path of `desired`.
+    pub fn looks_at_reported(&self, path: &TwinPath) -> bool {
+        path.section() == Section::Desired && self.looks_below(&["properties", "reported"], path)
+    }
+
+    fn looks_below(&self, section: &[&str], path: &TwinPath) -> bool {
         self.wanted.overlaps(&section.iter().copied().chain(path.keys()).collect::<Vec<_>>())
     }
 

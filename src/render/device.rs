@@ -14,8 +14,9 @@ use crate::wire::messages::MessageProperties;
 /// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events. With `many`
 /// devices, the desired properties that each finds at its start are left out.
 pub fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Option<String> {
-    let line =
-        |what: &str, about: String, value: String| Some(format!("{}  {what} {about}  {value}", palette.twin(id)));
+    let line = |what: &str, about: String, value: String| {
+        Some(format!("{}  {what} {about}  {value}", palette.twin(escape::id(id))))
+    };
     match event {
         Event::Desired { .. } if many => None,
         Event::Desired { desired, version } => line("desired", version.to_string(), json(desired)),
@@ -36,6 +37,7 @@ pub fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Optio
 
 /// Returns what there is to say beside the answer when there is one device; failures are said at the end.
 pub fn remark(id: &TwinId, event: &Event) -> Option<String> {
+    let id = escape::id(id);
     match event {
         Event::Connected => Some(format!("{id} is connected")),
         Event::Trying { error, after } => Some(format!("{}; trying again in {}", reason(error), duration(*after))),

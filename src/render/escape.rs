@@ -6,13 +6,18 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-/// Says whether a character must not reach a terminal as it is: control characters, line separators, and what reorders or
-/// hides text (Unicode: Bidirectional Algorithm, "explicit formatting"; tags; zero-width spaces).
+use crate::twin::TwinId;
+
+/// Says whether a character must not reach a reader as it is: control characters, line separators, what reorders text, and what is
+/// not seen at all, by which two values that look alike may differ (Unicode: Bidirectional Algorithm, "explicit formatting";
+/// the property `Default_Ignorable_Code_Point`; interlinear annotations). An emoji made of several is shown in its parts.
 pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn push_escaped(c: char, out: &mut String) {
@@ -73,6 +78,11 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
+/// Escapes a twin's id, which may be spelled like a command.
+pub fn id(id: &TwinId) -> String {
+    line(&id.to_string()).into_owned()
+}
+
 /// Escapes for text of several lines, and for CSV cells: line feeds and tabs stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n' || c == '\t')
@@ -104,6 +114,10 @@ mod tests {
             ("\u{9b}2J\u{7f}", "\\u009b2J\\u007f"),
             ("user\u{202e}nimda\u{2066}", "user\\u202enimda\\u2066"),
             ("\u{e0041}", "\\udb40\\udc41"),
+            // Not to be seen between letters: joiners, fillers, and selectors that carry bytes.
+            ("a\u{200b}b\u{200c}c\u{200d}d\u{2060}", "a\\u200bb\\u200cc\\u200dd\\u2060"),
+            ("a\u{34f}b\u{3164}c\u{ffa0}d\u{115f}", "a\\u034fb\\u3164c\\uffa0d\\u115f"),
+            ("x\u{fe0f}y\u{e0100}", "x\\ufe0fy\\udb40\\udd00"),
             ("a ##vso[task.setvariable variable=x]y", "a \\u0023#vso[task.setvariable variable=x]y"),
             ("##VSO[x]##[error]###[x]", "\\u0023#VSO[x]\\u0023#[error]#\\u0023#[x]"),
             ("## a # b", "## a # b"),

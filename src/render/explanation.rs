@@ -21,9 +21,9 @@ pub fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palett
     match &of.origin {
         Some(origin) => {
             let origin = escape::line(&origin.to_string()).into_owned();
-            _ = write!(out, "{}  declared at {}", palette.title(&of.id), palette.origin(&origin));
+            _ = write!(out, "{}  declared at {}", palette.title(escape::id(&of.id)), palette.origin(&origin));
         }
-        None => _ = write!(out, "{}  declared only if a selector finds it", palette.title(&of.id)),
+        None => _ = write!(out, "{}  declared only if a selector finds it", palette.title(escape::id(&of.id))),
     }
     if let Some(entry) = of.entry.as_ref().filter(|entry| *entry != of.id.device.as_str()) {
         _ = write!(out, " as {}", escape::line(entry));

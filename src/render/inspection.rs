@@ -52,7 +52,7 @@ pub fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette) -> Str
 
 fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
     let twin = &of.twin;
-    _ = writeln!(out, "{} on {}", palette.title(&twin.id), palette.title(hub));
+    _ = writeln!(out, "{} on {}", palette.title(escape::id(&twin.id)), palette.title(hub));
     let mut facts: Vec<String> = Vec::new();
     for name in ["status", "connectionState"] {
         if let Some(Value::String(text)) = twin.rest.get(name) {

@@ -70,22 +70,8 @@ pub fn plan(plan: &plan::Plan) -> String {
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
         refusals: refusals(plan),
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
-        outlook: OutlookV1::of(&shown_outlook(plan)),
+        outlook: OutlookV1::of(&plan.outlook),
     })
-}
-
-/// Leaves sensitive values out of what checks say.
-fn shown_outlook(plan: &plan::Plan) -> plan::Outlook {
-    let mut outlook = plan.outlook.clone();
-    for plan::Prediction { query, forecast, .. } in &mut outlook.predictions {
-        let (plan::Forecast::WillFail(difference)
-        | plan::Forecast::DependsOnDevices { as_it_is: Some(difference), .. }) = forecast
-        else {
-            continue;
-        };
-        *difference = view::difference(difference, query, &plan.policy.sensitive).into_owned();
-    }
-    outlook
 }
 
 /// Names each reason by itself.

@@ -199,16 +199,19 @@ fn note(note: &Note) -> String {
             };
             format!("left out: {} of {}: {reason}", escape::line(path.as_str()), named(whose))
         }
-        Note::Twin { id, problem } => format!("left out: the whole twin of {id}: {}", escape::line(problem)),
+        Note::Twin { id, problem } => {
+            format!("left out: the whole twin of {}: {}", escape::id(id), escape::line(problem))
+        }
         Note::Outgrown { id, bytes } => format!(
-            "{id} has no room for the record of what the fleet would own: its tags would have {bytes} bytes; `--ownership none` \
-             does without"
+            "{} has no room for the record of what the fleet would own: its tags would have {bytes} bytes; `--ownership none` \
+             does without",
+            escape::id(id)
         ),
     }
 }
 
 fn named(whose: &Whose) -> String {
-    let names: Vec<_> = whose.first.iter().map(ToString::to_string).collect();
+    let names: Vec<_> = whose.first.iter().map(escape::id).collect();
     match whose.count - names.len() {
         0 => names.join(", "),
         more => format!("{} and {more} more", names.join(", ")),

@@ -30,4 +30,6 @@ pub mod value;
 pub mod view;
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 pub(crate) mod samples;

@@ -96,7 +96,7 @@ fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
     }
     for (alike, whole, ids) in &reasons {
         let (who, reason) = match ids.as_slice() {
-            [id] => (id.to_string(), *whole),
+            [id] => (escape::id(id), *whole),
             ids => (counted(ids.len(), "twin"), alike.as_str()),
         };
         _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(reason));
@@ -117,7 +117,7 @@ fn untracked(reason: &str) -> String {
 
 /// The first few ids, and how many more.
 fn named(ids: &[&TwinId]) -> String {
-    let first: Vec<_> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    let first: Vec<_> = ids.iter().take(NAMED).map(|id| escape::id(id)).collect();
     match ids.len() - first.len() {
         0 => first.join(", "),
         more => format!("{} and {} more", first.join(", "), grouped(more)),
@@ -125,7 +125,12 @@ fn named(ids: &[&TwinId]) -> String {
 }
 
 fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette) {
-    _ = writeln!(out, "{} {}  changed since the plan, and was left alone", palette.error("conflict"), palette.twin(id));
+    _ = writeln!(
+        out,
+        "{} {}  changed since the plan, and was left alone",
+        palette.error("conflict"),
+        palette.twin(escape::id(id))
+    );
     for path in moved {
         let origin = path.origin.as_ref().map(|origin| palette.origin(escape::line(&origin.to_string())).to_string());
         _ = writeln!(out, "    {}", palette.path(escape::line(path.path.as_str())));

@@ -9,10 +9,13 @@ use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
 use crate::plan::{
-    Action, Change, Conflict, Cost, Divergence, Forecast, Outlook, Plan, Population, Prediction, ReadBy, SharedPath,
-    Spent, StrategyCost, Taken, TwinPlan, Verdict, Writer,
+    Action, Change, Conflict, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan, Verdict,
 };
 use crate::twin::{ETag, MergePatch};
+
+mod outlook;
+
+pub(crate) use outlook::outlook;
 
 /// Compares with `snapshots/<name>.snap`.
 pub(crate) fn snapshot(name: &str, text: &str) {
@@ -338,8 +341,7 @@ pub(crate) fn reviewed() -> Plan {
     new.sensitive = true;
     twins.push(update("thermostat-001", vec![edit, new]));
     let mut plan = plan(twins);
-    let paths = ["desired.wifi.psk", "tags.pin"].map(|path| path.parse().expect("a path"));
-    plan.policy.sensitive = Sensitive::new(paths.to_vec());
+    plan.policy.sensitive = sensitive();
     plan.selections = vec![
         Selection {
             name: "cellular-saver".into(),
@@ -353,113 +355,8 @@ pub(crate) fn reviewed() -> Plan {
     plan
 }
 
-/// One of each forecast and writer, and what it costs.
-pub(crate) fn outlook() -> Outlook {
-    let prediction = |name: &str, query: &str, severity, forecast| Prediction {
-        name: name.to_owned(),
-        query: query.to_owned(),
-        severity,
-        forecast,
-    };
-    let path = |text: &str| text.parse().expect("a path");
-    let id = |text: &str| text.parse().expect("an id");
-    let failing = |devices: &[&str], details: &[&str]| Difference {
-        summary: format!("expected no row, found {}", devices.len().max(details.len())),
-        details: details.iter().map(|&line| line.to_owned()).collect(),
-        devices: devices.iter().map(|&id| id.to_owned()).collect(),
-    };
-    Outlook {
-        predictions: vec![
-            prediction(
-                "all there",
-                "SELECT COUNT() AS n FROM devices WHERE tags.location.plant = 'Redmond43'",
-                Severity::Error,
-                Forecast::WillHold,
-            ),
-            prediction(
-                "nobody at full power",
-                "SELECT deviceId, properties.desired.power_level AS p FROM devices WHERE properties.desired.power_level > 1",
-                Severity::Error,
-                Forecast::WillFail(failing(&["thermostat-001"], &["+ {\"deviceId\":\"thermostat-001\",\"p\":2}"])),
-            ),
-            prediction(
-                "keys are strong",
-                "SELECT properties.desired.wifi.psk FROM devices WHERE properties.desired.wifi.psk != ''",
-                Severity::Warn,
-                Forecast::WillFail(failing(&["press-001"], &["+ {\"psk\":\"hunter2-101\"}"])),
-            ),
-            prediction(
-                "nobody on cellular",
-                "SELECT deviceId FROM devices WHERE properties.reported.connectivity = 'cellular'",
-                Severity::Error,
-                Forecast::DependsOnDevices {
-                    reads: vec!["properties.reported.connectivity".to_owned()],
-                    as_it_is: Some(failing(&["press-001", "press-002"], &["+ {\"deviceId\":\"press-001\"}"])),
-                },
-            ),
-            prediction(
-                "all connected",
-                "SELECT COUNT() AS n FROM devices WHERE connectionState = 'Connected'",
-                Severity::Warn,
-                Forecast::DependsOnDevices { reads: vec!["connectionState".to_owned()], as_it_is: None },
-            ),
-            prediction(
-                "jobs",
-                "SELECT * FROM devices.jobs",
-                Severity::Error,
-                Forecast::Unknown("jobs are not what a plan reads".to_owned()),
-            ),
-        ],
-        writers: vec![
-            Writer::Configuration {
-                id: "power-saver".to_owned(),
-                priority: 10,
-                condition: "tags.location.plant='Redmond43'".to_owned(),
-                paths: vec![
-                    SharedPath {
-                        declared: path("desired.power_level"),
-                        theirs: path("desired.power_level"),
-                        agree: false,
-                    },
-                    SharedPath { declared: path("desired.wifi.psk"), theirs: path("desired.wifi"), agree: true },
-                ],
-                twins: vec![id("press-001"), id("thermostat-001")],
-            },
-            Writer::Fleet {
-                fleet: "oslo".parse().expect("a name"),
-                revisions: vec!["abc123".to_owned(), "def456".to_owned()],
-                twins: 6,
-                paths: vec![path("desired.power_level")],
-            },
-            Writer::Fleet { fleet: "lab".parse().expect("a name"), revisions: Vec::new(), twins: 1, paths: Vec::new() },
-        ],
-        cost: Some(Cost {
-            tier: "S1, 2 units".to_owned(),
-            read: Spent { requests: 12, messages: 48, seconds: 0.6 },
-            apply: vec![
-                StrategyCost {
-                    strategy: "patch",
-                    spent: Spent { requests: 9992, messages: 9992, seconds: 192.0 },
-                    remark: None,
-                },
-                StrategyCost {
-                    strategy: "jobs",
-                    spent: Spent { requests: 3, messages: 9992, seconds: 1000.0 },
-                    remark: Some("no etag guard"),
-                },
-            ],
-            notifications: 9987,
-        }),
-        unread: vec!["the configuration odd: it has no content".to_owned()],
-        diverging: vec![Divergence {
-            selector: "savers".to_owned(),
-            origin: Origin { layer: Layer::Selector("savers".into()), ..origin(20) },
-            altered_by: Some(origin(14)),
-            path: Some(path("desired.power_level")),
-            leaving: vec![id("press-001")],
-            joining: vec![id("press-002")],
-        }],
-    }
+fn sensitive() -> Sensitive {
+    Sensitive::new(["desired.wifi.psk", "tags.pin"].map(|path| path.parse().expect("a path")).to_vec())
 }
 
 /// Ten thousand twins of which thirteen are unlike the others, with all that can be said of them.

@@ -8,16 +8,9 @@
 const fs = require('fs');
 const { Client, Message } = require('azure-iot-device');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { report, run, show } = require('./steps.js');
 
 const [connectionString, caFile, transport] = process.argv.slice(2);
-
-function show(step, value) {
-  process.stdout.write(JSON.stringify({ step, value }) + '\n');
-}
-
-function updateReported(twin, patch) {
-  return new Promise((resolve) => twin.properties.reported.update(patch, (error) => resolve(error ? error.message : 'taken')));
-}
 
 // Turns a callback into a promise.
 function once(register) {
@@ -33,8 +26,8 @@ async function main() {
 
   const twin = await client.getTwin();
   show('twin', { desired: twin.properties.desired, reported: JSON.parse(JSON.stringify(twin.properties.reported)) });
-  show('reported', await updateReported(twin, { connectivity: 'cellular' }));
-  show('bad patch', await updateReported(twin, { 'a.b': 1 }));
+  show('reported', await report(twin, { connectivity: 'cellular' }));
+  show('bad patch', await report(twin, { 'a.b': 1 }));
 
   // The first event has what is there already; it may come before the subscription stands, which the back end has to wait for.
   const seen = [];
@@ -66,16 +59,4 @@ async function main() {
   show('closed', true);
 }
 
-// A test that hangs tells nobody where.
-setTimeout(() => {
-  show('failed', 'nothing happened for a minute');
-  process.exit(1);
-}, 60000).unref();
-
-main().then(
-  () => process.exit(0),
-  (error) => {
-    show('failed', String(error));
-    process.exit(1);
-  },
-);
+run(main, 60000);

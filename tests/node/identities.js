@@ -11,17 +11,10 @@ const path = require('path');
 const { Registry } = require('azure-iothub');
 const { Client, ModuleClient } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
+const { report, run, show } = require('./steps.js');
 
 const [host, token, mqtt, key, folder] = process.argv.slice(2);
 const pem = (name) => fs.readFileSync(path.join(folder, name), 'utf8');
-
-function show(step, value) {
-  process.stdout.write(JSON.stringify({ step, value }) + '\n');
-}
-
-function report(twin, patch) {
-  return new Promise((resolve) => twin.properties.reported.update(patch, (error) => resolve(error ? error.message : 'taken')));
-}
 
 async function connected(client, options) {
   await client.setOptions({ ca: pem('ca.pem'), ...options });
@@ -61,16 +54,4 @@ async function main() {
   await busy.close();
 }
 
-// A test that hangs tells nobody where.
-setTimeout(() => {
-  show('failed', 'nothing happened for a minute');
-  process.exit(1);
-}, 60000).unref();
-
-main().then(
-  () => process.exit(0),
-  (error) => {
-    show('failed', String(error));
-    process.exit(1);
-  },
-);
+run(main, 60000);

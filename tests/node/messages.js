@@ -12,13 +12,10 @@ const { AmqpWs } = require('azure-iothub/dist/amqp_ws.js');
 const { Message } = require('azure-iot-common');
 const device = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
+const { run, show } = require('./steps.js');
 
 const [mqtt, way] = process.argv.slice(2);
 const transport = way === 'amqp-ws' ? AmqpWs : Amqp;
-
-function show(step, value) {
-  process.stdout.write(JSON.stringify({ step, value }) + '\n');
-}
 
 function refusal(error) {
   return [error.name, error.amqpError ? error.amqpError.condition || error.amqpError.name : null];
@@ -123,10 +120,4 @@ async function main() {
   show('by another policy', await strangers.open().then(() => 'open', refusal));
 }
 
-main().then(
-  () => process.exit(0),
-  (error) => {
-    console.error(error);
-    process.exit(1);
-  },
-);
+run(main);

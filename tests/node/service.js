@@ -10,6 +10,7 @@ const assert = require('assert');
 const { Client, JobClient, Registry } = require('azure-iothub');
 const device = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
+const { run, show } = require('./steps.js');
 
 const [mqttAddress, container] = process.argv.slice(2);
 const connectionString = process.env.IOTHUB_CONNECTION_STRING;
@@ -18,10 +19,6 @@ const jobs = JobClient.fromConnectionString(connectionString);
 const client = Client.fromConnectionString(connectionString);
 const KEY_1 = Buffer.from(Array.from({ length: 32 }, (_, at) => at)).toString('base64');
 const KEY_2 = Buffer.from(Array.from({ length: 32 }, (_, at) => at + 32)).toString('base64');
-
-function show(step, value) {
-  process.stdout.write(JSON.stringify({ step, value }) + '\n');
-}
 
 function plain(section) {
   return Object.fromEntries(Object.entries(section).filter(([key]) => !key.startsWith('$')));
@@ -312,10 +309,4 @@ async function main() {
   await transfers();
 }
 
-main().then(
-  () => process.exit(0),
-  (error) => {
-    process.stderr.write((error.stack || String(error)) + '\n');
-    process.exit(1);
-  },
-);
+run(main);

@@ -4,19 +4,15 @@ Takes the connection string from IOTHUB_CONNECTION_STRING and the device's id as
 that it talks to. Prints one line of JSON a step, which the test compares.
 """
 
-import json
 import os
 import sys
 
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import QuerySpecification, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
+from steps import show
 
 DEVICE_ID = sys.argv[1]
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
 
 
 def plain(section):

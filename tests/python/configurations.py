@@ -3,30 +3,17 @@
 Prints one line of JSON a step, which the test compares.
 """
 
-import json
 import os
 import time
 
 from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, Twin, TwinProperties
 from azure.iot.hub.models import ConfigurationQueriesTestInput
-from msrest.exceptions import HttpOperationError
+from steps import refused, show
 
 string = os.environ["IOTHUB_CONNECTION_STRING"]
 registry = IoTHubRegistryManager.from_connection_string(string)
 configurations = IoTHubConfigurationManager.from_connection_string(string)
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
-
-
-def refused(step, call):
-    try:
-        call()
-        show(step, "done")
-    except HttpOperationError as error:
-        show(step, [error.response.status_code, error.response.headers.get("iothub-errorcode")])
 
 
 def until(step, look, wanted):

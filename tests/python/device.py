@@ -9,21 +9,17 @@ import json
 import os
 import queue
 import sys
-import time
 
 from azure.iot.device import X509, IoTHubDeviceClient, IoTHubModuleClient, MethodResponse
 from azure.iot.device.exceptions import ClientError
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, QuerySpecification, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
+from steps import eventually, show
 
 HOST, WAY = sys.argv[1:3]
 DEVICE_ID = "myDeviceId"
 TIMEOUT = 30
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True), flush=True)
 
 
 def plain(section):
@@ -40,13 +36,6 @@ def client():
     if WAY == "websocket":
         more["websockets"] = True
     return kind.create_from_connection_string(os.environ["DEVICE_CONNECTION_STRING"], **more)
-
-
-def eventually(wanted, ask):
-    deadline = time.monotonic() + TIMEOUT
-    while (found := ask()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 registry = IoTHubRegistryManager.from_connection_string(os.environ["IOTHUB_CONNECTION_STRING"])

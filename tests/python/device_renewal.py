@@ -4,7 +4,6 @@ whose key is wrong.
 Arguments and environment as in device.py.
 """
 
-import json
 import os
 import queue
 import time
@@ -13,13 +12,10 @@ from azure.iot.device import IoTHubDeviceClient
 from azure.iot.device.exceptions import CredentialError
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import Twin, TwinProperties
+from steps import show
 
 DEVICE_ID = "myDeviceId"
 TIMEOUT = 30
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True), flush=True)
 
 
 with open(os.environ["DEVICE_CA_FILE"]) as file:

@@ -4,15 +4,11 @@ Arguments and environment as in device.py. The test kills the hub when it reads 
 twin when the device is back.
 """
 
-import json
 import os
 import queue
 
 from azure.iot.device import IoTHubDeviceClient
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True), flush=True)
+from steps import show
 
 
 with open(os.environ["DEVICE_CA_FILE"]) as file:

@@ -4,14 +4,13 @@ Takes the hub's host name and two tokens as its arguments: one of a role that ma
 one of a role that may read all. Prints one line of JSON a step, which the test compares.
 """
 
-import json
 import sys
 import time
 
 from azure.core.credentials import AccessToken
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import QuerySpecification, Twin, TwinProperties
-from msrest.exceptions import HttpOperationError
+from steps import refusal, show
 
 HOST, TWIN_CONTRIBUTOR, DATA_READER = sys.argv[1:]
 
@@ -26,18 +25,6 @@ class Credential:
     def get_token(self, *scopes, **_):
         self.scopes.update(scopes)
         return AccessToken(self.token, int(time.time()) + 3600)
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
-
-
-def refusal(call):
-    try:
-        call()
-        return "done"
-    except HttpOperationError as error:
-        return [error.response.status_code, error.response.headers.get("iothub-errorcode")]
 
 
 credential = Credential(TWIN_CONTRIBUTOR)

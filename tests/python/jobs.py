@@ -4,29 +4,17 @@ Prints one line of JSON a step, which the test compares.
 """
 
 import datetime
-import json
 import os
 import time
 
 from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, JobRequest, QuerySpecification, Twin, TwinProperties
-from msrest.exceptions import DeserializationError, HttpOperationError
+from msrest.exceptions import DeserializationError
+from steps import refused, show
 
 string = os.environ["IOTHUB_CONNECTION_STRING"]
 registry = IoTHubRegistryManager.from_connection_string(string)
 jobs = IoTHubJobManager.from_connection_string(string)
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
-
-
-def refused(step, call):
-    try:
-        call()
-        show(step, "done")
-    except HttpOperationError as error:
-        show(step, [error.response.status_code, error.response.headers.get("iothub-errorcode")])
 
 
 def over(id):

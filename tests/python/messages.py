@@ -11,7 +11,6 @@ import json
 import os
 import queue
 import sys
-import time
 
 import certifi
 
@@ -21,21 +20,11 @@ certifi.where = lambda: os.environ["DEVICE_CA_FILE"]
 import uamqp  # noqa: E402
 from azure.iot.device import IoTHubDeviceClient  # noqa: E402
 from azure.iot.hub import IoTHubRegistryManager  # noqa: E402
+from steps import eventually, show  # noqa: E402
 
 HOST, WAY = sys.argv[1:3]
 DEVICE_ID = "myDeviceId"
 TIMEOUT = 30
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True), flush=True)
-
-
-def eventually(wanted, ask):
-    deadline = time.monotonic() + TIMEOUT
-    while (found := ask()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 def read(message):

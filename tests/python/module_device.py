@@ -5,30 +5,18 @@ DEVICE_CONNECTION_STRING is the device's, IOTHUB_CONNECTION_STRING the owner's, 
 one line of JSON a step, which the test compares.
 """
 
-import json
 import os
 import queue
-import time
 
 from azure.iot.device import IoTHubModuleClient, MethodResponse
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
+from steps import eventually, show
 
 DEVICE_ID = "myDeviceId"
 MODULE_ID = "press"
 TIMEOUT = 30
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True), flush=True)
-
-
-def eventually(wanted, ask):
-    deadline = time.monotonic() + TIMEOUT
-    while (found := ask()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
 
 
 registry = IoTHubRegistryManager.from_connection_string(os.environ["IOTHUB_CONNECTION_STRING"])

@@ -4,29 +4,16 @@ Prints one line of JSON a step, which the test compares.
 """
 
 import base64
-import json
 import os
 
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import ExportImportDevice, QuerySpecification, Twin, TwinProperties
 from azure.iot.hub.protocol.models import PropertyContainer
-from msrest.exceptions import HttpOperationError
+from steps import refused, show
 
 registry = IoTHubRegistryManager.from_connection_string(os.environ["IOTHUB_CONNECTION_STRING"])
 KEY_1 = base64.b64encode(bytes(range(32))).decode()
 KEY_2 = base64.b64encode(bytes(range(32, 64))).decode()
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
-
-
-def refused(step, call):
-    try:
-        call()
-        show(step, "done")
-    except HttpOperationError as error:
-        show(step, [error.response.status_code, error.response.headers.get("iothub-errorcode")])
 
 
 registry.create_device_with_sas("gw", "", "", "enabled")

@@ -4,20 +4,16 @@ Prints one line of JSON a step, which the test compares.
 """
 
 import base64
-import json
 import os
 
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import QuerySpecification, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
+from steps import show
 
 registry = IoTHubRegistryManager.from_connection_string(os.environ["IOTHUB_CONNECTION_STRING"])
 KEY_1 = base64.b64encode(bytes(range(32))).decode()
 KEY_2 = base64.b64encode(bytes(range(32, 64))).decode()
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
 
 
 def refused(step, call):

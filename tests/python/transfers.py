@@ -3,7 +3,6 @@
 Prints one line of JSON a step, which the test compares.
 """
 
-import json
 import os
 import sys
 import time
@@ -12,15 +11,12 @@ from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
 from azure.iot.hub.models import Twin
 from azure.iot.hub.protocol.models import JobProperties
 from msrest.exceptions import HttpOperationError
+from steps import show
 
 CONTAINER = sys.argv[1]
 string = os.environ["IOTHUB_CONNECTION_STRING"]
 registry = IoTHubRegistryManager.from_connection_string(string)
 jobs = IoTHubJobManager.from_connection_string(string)
-
-
-def show(step, value):
-    print(json.dumps({"step": step, "value": value}, sort_keys=True))
 
 
 def over(job):

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::{Forecast, Prediction};
-use crate::check::{Check, Difference, Expectation, evaluate};
+use crate::check::{Check, Expectation, evaluate};
 use crate::manifest::Sensitive;
 use crate::query::{BoundQuery, Collection, Fold, Remainder};
 use crate::twin::TwinId;
@@ -112,7 +112,6 @@ impl<'d> Asked<'d> {
 
     fn forecast(self, sensitive: &Sensitive) -> Prediction {
         let Self { check, rows, whole, unknown } = self;
-        let secret = sensitive.paths().iter().any(|path| check.query.looks_at(path));
         let mut reads = check.query.live_paths().to_vec();
         if let Some(whole) = &whole {
             reads.extend(whole.query.live_paths().iter().cloned());
@@ -135,7 +134,7 @@ impl<'d> Asked<'d> {
             (None, Some((top, all))) => {
                 Forecast::Unknown(format!("its `TOP` takes {top} of {all} rows, and a hub does not say which"))
             }
-            (None, None) => match (told_of(evaluate(check, &rows, whole.as_deref()), secret), reads.is_empty()) {
+            (None, None) => match (evaluate(check, &rows, whole.as_deref(), sensitive.paths()), reads.is_empty()) {
                 (Ok(()), true) => Forecast::WillHold,
                 (Err(difference), true) => Forecast::WillFail(difference),
                 (outcome, false) => Forecast::DependsOnDevices { reads, as_it_is: outcome.err() },
@@ -233,14 +232,6 @@ impl<'d> Forecasts<'d> {
     pub(super) fn finish(self, sensitive: &Sensitive) -> Vec<Prediction> {
         self.checks.into_iter().map(|asked| asked.forecast(sensitive)).collect()
     }
-}
-
-/// Leaves out of a difference what could show sensitive values: all but the devices.
-fn told_of(outcome: Result<(), Difference>, secret: bool) -> Result<(), Difference> {
-    outcome.map_err(|difference| match secret {
-        true => Difference { summary: "it differs in sensitive values".to_owned(), details: Vec::new(), ..difference },
-        false => difference,
-    })
 }
 
 /// Returns where queries find a twin.

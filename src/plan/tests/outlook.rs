@@ -190,7 +190,7 @@ fn ask(check: &Check, documents: &[Value]) -> Result<(), Difference> {
         Expectation::Share { of, .. } => Some(rows(of)),
         _ => None,
     };
-    evaluate(check, &rows(&check.query), whole.as_deref())
+    evaluate(check, &rows(&check.query), whole.as_deref(), &[])
 }
 
 /// A difference without what depends on the order of rows, and on which of them `TOP` takes.
@@ -291,8 +291,5 @@ fn sensitive_values_are_in_no_prediction() {
     let outlook = predict(&declarations, &hub, true).outlook;
     assert!(!format!("{outlook:?}").contains("hunter2"));
     let Forecast::WillFail(difference) = &outlook.predictions[0].forecast else { panic!("{outlook:?}") };
-    assert_eq!(
-        (difference.summary.as_str(), &*difference.devices),
-        ("it differs in sensitive values", &["d0".to_owned()][..])
-    );
+    assert_eq!(difference.devices, ["d0"]);
 }

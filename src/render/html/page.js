@@ -52,7 +52,7 @@
       group.text = decoded(group.html.replace(/<(?:"[^"]*"|[^">])*>/g, "")).toLowerCase();
       group.kinds = of(/ data-kinds="([^"]*)"/).split(",");
       group.layers = of(/ data-layers="([^"]*)"/).split("\t");
-      group.ids = (of(/ class="ids">([^<]*)</) || of(/ class="who">([^<]*)</)).split(", ");
+      group.ids = (of(/ class="ids">([^<]*)/) || of(/ class="who">([^<]*)/)).split(", ");
     }
     return group;
   };

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 
 pub use counts::{Counts, read_by};
 pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
-pub use shown::{MASK, Shown, difference, named, patch, reported, value};
+pub use shown::{MASK, Shown, named, patch, reported, value};
 
 use super::escape;
 use super::number::counted;
@@ -296,14 +296,13 @@ impl ClusterView {
 /// `thermostat-001`, or `9,987 devices`.
 fn who(ids: &[&TwinId]) -> String {
     match ids {
-        [one] => escape::line(&one.to_string()).into_owned(),
+        [one] => escape::id(one),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
 }
 
-/// An id may be spelled like a command to whoever reads a pipeline's log.
 fn named_ids(ids: &[&TwinId]) -> Vec<String> {
-    ids.iter().map(|id| escape::line(&id.to_string()).into_owned()).collect()
+    ids.iter().map(|id| escape::id(id)).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
@@ -335,7 +334,6 @@ fn writers(outlook: &Outlook) -> Vec<WriterView> {
 impl<'p> PlanView<'p> {
     /// Takes of a plan what may be shown.
     pub fn of(plan: &'p Plan) -> Self {
-        let sensitive = &plan.policy.sensitive;
         Self {
             plan,
             fleet: plan.fleet.as_str(),
@@ -347,7 +345,7 @@ impl<'p> PlanView<'p> {
             hints: counts::hints(plan),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
             writers: writers(&plan.outlook),
-            checks: plan.outlook.predictions.iter().map(|one| CheckView::of(one, sensitive)).collect(),
+            checks: plan.outlook.predictions.iter().map(CheckView::of).collect(),
             cost: plan.outlook.cost.as_ref().map(CostView::of),
         }
     }

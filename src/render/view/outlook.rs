@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::shown::{self, and_more};
+use super::shown::and_more;
 use crate::check::Severity;
-use crate::manifest::{Selection, Sensitive};
+use crate::manifest::Selection;
 use crate::plan::{Cost, Forecast, Prediction, SharedPath, Spent, Writer};
 use crate::render::escape;
 use crate::render::number::{counted, duration, grouped};
@@ -76,23 +76,18 @@ pub struct CheckView {
 }
 
 impl CheckView {
-    pub(super) fn of(prediction: &Prediction, sensitive: &Sensitive) -> Self {
+    pub(super) fn of(prediction: &Prediction) -> Self {
         let Prediction { name, query, severity, forecast } = prediction;
-        let found = |difference| shown::difference(difference, query, sensitive);
         let (foreseen, said, difference) = match forecast {
             Forecast::WillHold => (Foreseen::WillHold, String::new(), None),
-            Forecast::WillFail(difference) => {
-                let difference = found(difference);
-                (Foreseen::WillFail, difference.summary.clone(), Some(difference))
-            }
+            Forecast::WillFail(difference) => (Foreseen::WillFail, difference.summary.clone(), Some(difference)),
             Forecast::DependsOnDevices { reads, as_it_is } => {
-                let difference = as_it_is.as_ref().map(found);
-                let now = match &difference {
+                let now = match as_it_is {
                     None => "would hold as they are".to_owned(),
                     Some(difference) => format!("would fail as they are: {}", difference.summary),
                 };
                 let reads = if reads.is_empty() { String::new() } else { format!(" (reads {})", reads.join(", ")) };
-                (Foreseen::DependsOnDevices, now + &reads, difference)
+                (Foreseen::DependsOnDevices, now + &reads, as_it_is.as_ref())
             }
             Forecast::Unknown(why) => (Foreseen::Unknown, why.clone(), None),
         };
@@ -103,8 +98,8 @@ impl CheckView {
             name: escape::line(name).into_owned(),
             query: escape::line(query).into_owned(),
             said: escape::line(&said).into_owned(),
-            details: difference.as_ref().map(|found| lines(&found.details)).unwrap_or_default(),
-            devices: difference.as_ref().map(|found| lines(&found.devices)).unwrap_or_default(),
+            details: difference.map(|found| lines(&found.details)).unwrap_or_default(),
+            devices: difference.map(|found| lines(&found.devices)).unwrap_or_default(),
         }
     }
 }

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::check::Difference;
 use crate::manifest::Sensitive;
-use crate::query::compile;
 use crate::render::{escape, number};
 use crate::twin::{MergePatch, Object, Section, TwinPath};
 
@@ -85,37 +83,6 @@ fn masked(at: &TwinPath, object: &Object, sensitive: &Sensitive) -> Object {
     object.iter().map(member).collect()
 }
 
-/// Takes out of what a check found whatever its query read of sensitive paths. The devices concerned stay.
-pub fn difference<'d>(found: &'d Difference, query: &str, sensitive: &Sensitive) -> Cow<'d, Difference> {
-    if !reads(query, sensitive) {
-        return Cow::Borrowed(found);
-    }
-    Cow::Owned(Difference {
-        summary: "what was found is not shown, since the query reads sensitive values".to_owned(),
-        details: Vec::new(),
-        devices: found.devices.clone(),
-    })
-}
-
-/// Says whether the rows of a query may have a sensitive value in them, or tell one from another by it.
-fn reads(query: &str, sensitive: &Sensitive) -> bool {
-    if sensitive.paths().is_empty() {
-        return false;
-    }
-    let Ok(query) = compile(query) else { return true };
-    query.selects_documents()
-        || sensitive.paths().iter().any(|path| {
-            // A twin that has nothing but this path: whatever leads over it, to it or under it finds something there.
-            let value =
-                path.keys().collect::<Vec<_>>().into_iter().rev().fold(json!(MASK), |value, key| json!({ key: value }));
-            let twin = match path.section() {
-                Section::Tags => json!({ "tags": value }),
-                Section::Desired => json!({ "properties": { "desired": value } }),
-            };
-            query.excerpt(&twin.to_string()).is_ok_and(|excerpt| excerpt.to_string().contains(MASK))
-        })
-}
-
 /// Takes sensitive values out of a patch, and what ownership records say of them beside their paths.
 pub fn patch<'p>(patch: &'p MergePatch, sensitive: impl Fn(&TwinPath) -> bool) -> Cow<'p, MergePatch> {
     let mut shown = patch.clone();
@@ -169,29 +136,12 @@ pub(super) fn and_more(count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn sensitive(path: &str) -> Sensitive {
         Sensitive::new(vec![path.parse().expect("a path")])
-    }
-
-    #[test]
-    fn queries_that_may_tell_a_secret() {
-        for (query, path, tells) in [
-            ("SELECT * FROM devices", "desired.wifi.psk", true),
-            ("SELECT properties FROM devices", "desired.wifi.psk", true),
-            ("SELECT properties.desired.wifi AS w FROM devices", "desired.wifi.psk", true),
-            ("SELECT properties.desired.wifi.psk FROM devices", "desired.wifi", true),
-            ("SELECT deviceId FROM devices WHERE properties.desired.wifi.psk = 'x'", "desired.wifi.psk", true),
-            ("SELECT properties.desired.wifi.ssid FROM devices", "desired.wifi.psk", false),
-            ("SELECT tags.wifi.psk FROM devices", "desired.wifi.psk", false),
-            ("SELECT tags FROM devices", "tags.pin", true),
-            ("SELECT deviceId FROM devices", "tags.pin", false),
-            ("not a query", "tags.pin", true),
-        ] {
-            assert_eq!(reads(query, &sensitive(path)), tells, "{query} {path}");
-        }
-        assert!(!reads("SELECT * FROM devices", &Sensitive::default()));
     }
 
     #[test]

@@ -1,0 +1,166 @@
+//! The same for programs.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Compared;
+use crate::against::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange, SelectorChange};
+use crate::render::json::{Origin, document};
+
+/// The published shape of `twinctl render --against REF --format json`.
+#[derive(Serialize)]
+struct Document<'c> {
+    version: u32,
+    fleet: &'c str,
+    /// The ref, as it was given, and its commit.
+    against: &'c str,
+    commit: &'c str,
+    empty: bool,
+    /// How many twins.
+    summary: Summary,
+    clusters: Vec<ClusterDocument<'c>>,
+    settings: Vec<Setting<'c>>,
+    selectors: Vec<SelectorDocument<'c>>,
+    checks: Vec<Check<'c>>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    changed: usize,
+    added: usize,
+    gone: usize,
+    unchanged: usize,
+}
+
+#[derive(Serialize)]
+struct ClusterDocument<'c> {
+    /// `changed`, `added` or `gone`.
+    kind: Kind,
+    ids: Vec<String>,
+    paths: Vec<Path<'c>>,
+}
+
+/// A side is left out where the path is not declared; it is `{}` where the path must be absent, and `{ "sensitive": true }` where its value is
+/// not told.
+#[derive(Serialize)]
+struct Path<'c> {
+    path: &'c str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Side<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Side<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin<'c>>,
+}
+
+#[derive(Serialize)]
+struct Side<'c> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'c Value>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sensitive: bool,
+}
+
+impl<'c> Side<'c> {
+    fn of(declared: &'c Declared) -> Self {
+        match declared {
+            Declared::Absent => Self { value: None, sensitive: false },
+            Declared::Value(value) => Self { value: Some(value), sensitive: false },
+            Declared::Sensitive => Self { value: None, sensitive: true },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Setting<'c> {
+    name: &'c str,
+    before: &'c Value,
+    after: &'c Value,
+}
+
+#[derive(Serialize)]
+struct SelectorDocument<'c> {
+    kind: Kind,
+    name: &'c str,
+    /// The condition, where it was another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'c str>,
+    /// What differs for a device that it alone finds.
+    paths: Vec<Path<'c>>,
+}
+
+#[derive(Serialize)]
+struct Check<'c> {
+    kind: Kind,
+    name: &'c str,
+    /// The query, where it was another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'c str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<&'c str>,
+    /// Whether it is a gate, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gate: Option<bool>,
+}
+
+fn path(LeafChange { path, before, after, origin }: &LeafChange) -> Path<'_> {
+    Path {
+        path: path.as_str(),
+        before: before.as_ref().map(Side::of),
+        after: after.as_ref().map(Side::of),
+        origin: origin.as_ref().map(Origin::of),
+    }
+}
+
+/// Writes it as JSON, version 1.
+pub fn json(of: &Compared<'_>) -> String {
+    let Differences { settings, selectors, clusters, checks, unchanged } = of.differences;
+    let twins = |kind| of.differences.twins(kind);
+    document(&Document {
+        version: 1,
+        fleet: of.after.fleet.as_str(),
+        against: of.reference,
+        commit: of.commit,
+        empty: of.differences.is_empty(),
+        summary: Summary {
+            changed: twins(Kind::Changed),
+            added: twins(Kind::Added),
+            gone: twins(Kind::Gone),
+            unchanged: *unchanged,
+        },
+        clusters: clusters
+            .iter()
+            .map(|Cluster { kind, leaves, ids }| ClusterDocument {
+                kind: *kind,
+                ids: ids.iter().map(ToString::to_string).collect(),
+                paths: leaves.iter().map(path).collect(),
+            })
+            .collect(),
+        settings: settings
+            .iter()
+            .map(|setting| Setting { name: setting.name, before: &setting.before, after: &setting.after })
+            .collect(),
+        selectors: selectors
+            .iter()
+            .map(|SelectorChange { kind, name, before, after, leaves }| SelectorDocument {
+                kind: *kind,
+                name,
+                before: before.as_deref(),
+                after: after.as_deref(),
+                paths: leaves.iter().map(path).collect(),
+            })
+            .collect(),
+        checks: checks
+            .iter()
+            .map(|CheckChange { kind, name, before, after, gate }| Check {
+                kind: *kind,
+                name,
+                before: before.as_deref(),
+                after: after.as_deref(),
+                gate: *gate,
+            })
+            .collect(),
+    })
+}
