@@ -101,6 +101,8 @@ pub(super) struct Writers {
     /// By the place among the subjects.
     found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
     fleets: BTreeMap<FleetName, Theirs>,
+    /// The records, as text, that were seen last of a twin that is as declared, and what is in them.
+    shared: Option<(Box<str>, Vec<(FleetName, String)>)>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +110,15 @@ struct Theirs {
     revisions: BTreeSet<String>,
     twins: usize,
     paths: BTreeSet<TwinPath>,
+}
+
+impl Theirs {
+    fn add(&mut self, revision: &str) {
+        self.twins += 1;
+        if !revision.is_empty() && !self.revisions.contains(revision) {
+            self.revisions.insert(revision.to_owned());
+        }
+    }
 }
 
 impl Writers {
@@ -119,12 +130,21 @@ impl Writers {
             subjects.clear();
         }
         let found = subjects.iter().map(|_| Default::default()).collect();
-        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new() }
+        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new(), shared: None }
     }
 
     /// Says whether twins have to be looked at as documents.
     pub(super) fn needs_documents(&self) -> bool {
         !self.subjects.is_empty()
+    }
+
+    /// Returns the conditions that are asked of twins of a collection.
+    pub(super) fn conditions(&self, collection: Collection) -> impl Iterator<Item = &BoundQuery> {
+        let subjects = self.subjects.iter().filter(move |subject| subject.collection == collection);
+        subjects.filter_map(|subject| match &subject.target {
+            Target::Those(condition) => Some(&**condition),
+            Target::Nobody | Target::All => None,
+        })
     }
 
     /// Takes the tags of a declared twin, as they are.
@@ -135,10 +155,7 @@ impl Writers {
         }
         for (fleet, record) in Records::read(tags, &self.fleet).others {
             let theirs = self.fleets.entry(fleet).or_default();
-            theirs.twins += 1;
-            if !record.revision.is_empty() && !theirs.revisions.contains(&record.revision) {
-                theirs.revisions.insert(record.revision);
-            }
+            theirs.add(&record.revision);
             for leaf in &declared.leaves {
                 if record.owns.keys().any(|owned| owned.overlaps(&leaf.path)) {
                     theirs.paths.insert(leaf.path.clone());
@@ -147,7 +164,24 @@ impl Writers {
         }
     }
 
-    /// Takes a declared twin, as it is to be.
+    /// Takes the records, as text, of a declared twin that is as declared: of what they own nothing is.
+    pub(super) fn look_at_shared_records(&mut self, text: &str) {
+        if self.shared.as_ref().is_none_or(|(known, _)| **known != *text) {
+            let all = serde_json::from_str(text).unwrap_or_default();
+            let tags = [(RECORDS_KEY.to_owned(), all)].into_iter().collect();
+            let others = Records::read(&tags, &self.fleet).others.into_iter();
+            let others = others.map(|(fleet, record)| (fleet, record.revision)).collect();
+            self.shared = Some((text.into(), others));
+        }
+        for (fleet, revision) in self.shared.iter().flat_map(|(_, others)| others) {
+            match self.fleets.get_mut(fleet) {
+                Some(theirs) => theirs.add(revision),
+                None => self.fleets.entry(fleet.clone()).or_default().add(revision),
+            }
+        }
+    }
+
+    /// Takes a declared twin, as it is to be: as much of it as the conditions look at.
     pub(super) fn look(&mut self, id: &TwinId, planned: &Value, declared: &Body) {
         let collection = collection_of(id);
         let mut taken: Vec<&ContentPath> = Vec::new();
