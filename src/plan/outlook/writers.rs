@@ -101,8 +101,15 @@ pub(super) struct Writers {
     /// By the place among the subjects.
     found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
     fleets: BTreeMap<FleetName, Theirs>,
-    /// The records, as text, that were seen last of a twin that is as declared, and what is in them.
-    shared: Option<(Box<str>, Vec<(FleetName, String)>)>,
+    /// The records that were seen last of a twin that is as declared.
+    shared: Shared,
+}
+
+/// Records as text, and whose they are but for this fleet's, each at its revision.
+#[derive(Debug, Default)]
+struct Shared {
+    text: Box<str>,
+    others: Vec<(FleetName, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -130,7 +137,7 @@ impl Writers {
             subjects.clear();
         }
         let found = subjects.iter().map(|_| Default::default()).collect();
-        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new(), shared: None }
+        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new(), shared: Shared::default() }
     }
 
     /// Says whether twins have to be looked at as documents.
@@ -166,14 +173,14 @@ impl Writers {
 
     /// Takes the records, as text, of a declared twin that is as declared: of what they own nothing is.
     pub(super) fn look_at_shared_records(&mut self, text: &str) {
-        if self.shared.as_ref().is_none_or(|(known, _)| **known != *text) {
+        if *self.shared.text != *text {
             let all = serde_json::from_str(text).unwrap_or_default();
             let tags = [(RECORDS_KEY.to_owned(), all)].into_iter().collect();
             let others = Records::read(&tags, &self.fleet).others.into_iter();
             let others = others.map(|(fleet, record)| (fleet, record.revision)).collect();
-            self.shared = Some((text.into(), others));
+            self.shared = Shared { text: text.into(), others };
         }
-        for (fleet, revision) in self.shared.iter().flat_map(|(_, others)| others) {
+        for (fleet, revision) in &self.shared.others {
             match self.fleets.get_mut(fleet) {
                 Some(theirs) => theirs.add(revision),
                 None => self.fleets.entry(fleet.clone()).or_default().add(revision),
