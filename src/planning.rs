@@ -14,7 +14,7 @@ use crate::plan::outlook::cost::{Throttles, cost};
 use crate::plan::outlook::{Question, Subject};
 use crate::plan::{Plan, PlanContext, Planner, ReadBy, Watch};
 use crate::selection::{self, Membership};
-use crate::survey::{Survey, get_all, survey};
+use crate::survey::{Census, Survey, get_all, survey};
 use crate::twin::{Section, TwinId};
 use crate::wire::query::MAX_PAGE;
 
@@ -71,8 +71,13 @@ pub async fn make(
     progress: &mut (dyn FnMut(usize) + Send),
 ) -> Result<Plan, PlanningError> {
     let before = client.usage();
-    let (selections, (subjects, unread)) =
-        future::try_join(selections(client, declarations), subjects(client, declarations)).await?;
+    let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
+    let (selections, (subjects, unread), census) = future::try_join3(
+        selections(client, declarations),
+        subjects(client, declarations),
+        Census::take(client, declarations.twins.keys().filter(included)),
+    )
+    .await?;
     let selected = match selections {
         Some(selections) => Some(declarations.select(selections).map_err(PlanningError::Selection)?),
         None => None,
@@ -91,6 +96,7 @@ pub async fn make(
         watch: &mut watch,
         membership: &mut membership,
         declarations: current,
+        census,
         concurrency: options.concurrency,
     };
     let surveyed = survey(pass, progress).await?;
@@ -232,9 +238,9 @@ checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
             answer("200 OK", &more, &format!(r#"[{{"deviceId":"other-{n}"}}]"#))
         };
         // The twin, and none that left.
-        let mut replies = vec![json(twin), json("[]"), json("[]")];
-        replies.extend((0..=PAGES).map(page));
-        let server = Server::start(replies).await;
+        let mut replies = vec![("GET /twins/", json(twin)), ("is_defined", json("[]")), ("is_defined", json("[]"))];
+        replies.extend((0..=PAGES).map(|n| ("c0 FROM devices", page(n))));
+        let server = Server::start_by_word(replies).await;
         let client = server.client();
         let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
         let throttles = Throttles {

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::client::{Error, HubClient};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Body, Declarations, Layer, Ownership, Selection, Selector};
@@ -105,6 +107,17 @@ impl<'d> Membership<'d> {
             || self.declarations.ownership == Ownership::Record && self.was_in_another(twin, &declared)
     }
 
+    /// Says the same of a twin that carries no record, or one that owns just what is declared: that it is not in doubt. Of the twin it
+    /// takes as much as the selectors' conditions look at.
+    pub fn agrees(&self, id: &TwinId, excerpt: &Value) -> bool {
+        let by_twin = |selector: &Selector| selector.condition.matches(excerpt);
+        let selections = self.declarations.selections.iter().zip(&self.declarations.selectors);
+        id.module.is_some()
+            || selections
+                .into_iter()
+                .all(|(selection, selector)| selection.ids.binary_search(id).is_ok() == by_twin(selector))
+    }
+
     fn was_in_another(&self, twin: &Twin, declared: &[bool]) -> bool {
         let record = twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(self.declarations.fleet.as_str()));
         let Some(Ok(record)) = record.map(OwnershipRecord::read) else { return false };
@@ -162,7 +175,7 @@ fn paths_of(declarations: &Declarations, index: usize) -> Result<BTreeSet<TwinPa
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::manifest::load_texts;
@@ -227,6 +240,8 @@ selectors:
             ("d", "quick", interval(600).to_vec(), true),
         ] {
             assert_eq!(membership.is_doubtful(&twin(id, mode, &owns)), doubtful, "{id} {mode} {owns:?}");
+            let bare = twin(id, mode, &[]);
+            assert_eq!(membership.agrees(&bare.id, &encode_twin(&bare)), !membership.is_doubtful(&bare), "{id} {mode}");
         }
     }
 }

@@ -45,16 +45,23 @@ struct Fleet {
     by_id: HashMap<String, usize>,
     /// The rows of a query for the twins that carry a record.
     recorded: Vec<Bytes>,
+    /// The rows of a selector's query.
+    selected: Vec<Bytes>,
 }
 
 impl Fleet {
     fn read(path: &str) -> Self {
         let text = Bytes::from(std::fs::read(path).expect("the recorded twins"));
-        let mut fleet = Self { twins: Vec::new(), by_id: HashMap::new(), recorded: Vec::new() };
+        let mut fleet = Self { twins: Vec::new(), by_id: HashMap::new(), recorded: Vec::new(), selected: Vec::new() };
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let id = serde_json::from_slice::<Named>(line).expect("a twin").device_id;
-            if line.windows(10).any(|window| window == br#""twinctl":"#) {
-                fleet.recorded.push(serde_json::json!({ "deviceId": id }).to_string().into());
+            let row = || Bytes::from(serde_json::json!({ "deviceId": id }).to_string());
+            let has = |text: &[u8]| line.windows(text.len()).any(|window| window == text);
+            if has(br#""twinctl":"#) {
+                fleet.recorded.push(row());
+            }
+            if has(br#""plant":"plant-07""#) {
+                fleet.selected.push(row());
             }
             fleet.by_id.insert(id, fleet.twins.len());
             fleet.twins.push(text.slice_ref(line));
@@ -85,6 +92,7 @@ impl Listener {
         let (parts, body) = request.into_parts();
         let (status, body, next) = match (&parts.method, parts.uri.path()) {
             (&Method::POST, "/devices/query") => self.query(&parts.headers, body).await,
+            (&Method::GET, "/configurations") => (StatusCode::OK, Bytes::from_static(b"[]"), None),
             (&Method::GET, path) => self.twin(path),
             _ => (StatusCode::METHOD_NOT_ALLOWED, Bytes::new(), None),
         };
@@ -121,6 +129,7 @@ impl Listener {
                 return (StatusCode::OK, format!(r#"[{{"n":{}}}]"#, self.count).into(), None);
             }
             query if query.contains("is_defined") => &self.fleet.recorded,
+            query if query.contains("tags.location.plant = 'plant-07'") => &self.fleet.selected,
             _ => &self.fleet.twins,
         };
         let end = (start + size).min(rows.len());

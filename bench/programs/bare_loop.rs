@@ -73,8 +73,8 @@ impl Hub {
         Self { http: http.build().expect("a client"), host: host.to_owned() }
     }
 
-    async fn twin(&self, id: &str) -> bytes::Bytes {
-        let url = format!("https://{}/twins/{id}?api-version=2021-04-12", self.host);
+    async fn get(&self, path: &str) -> bytes::Bytes {
+        let url = format!("https://{}{path}?api-version=2021-04-12", self.host);
         let answer = self.http.get(url).header("authorization", "SharedAccessSignature").send().await;
         answer.and_then(reqwest::Response::error_for_status).expect("an answer").bytes().await.expect("a body")
     }
@@ -114,23 +114,27 @@ async fn main() {
     let hub = Hub::new(host, ca);
     let mut differ = 0;
     let rows = |page: &[u8]| drop(serde_json::from_slice::<Vec<Value>>(page).expect("rows"));
-    hub.query("SELECT COUNT() AS n FROM devices", rows).await;
+    tokio::join!(hub.query("SELECT COUNT() AS n FROM devices", rows), hub.get("/configurations"));
+    let modules = "SELECT deviceId, moduleId FROM devices.modules WHERE is_defined(tags.twinctl.[[bench]])";
     if way == "get" {
         let (hub, declared) = (&hub, &declared);
-        let mut answers = stream::iter(&declared.ids).map(|id| hub.twin(id)).buffer_unordered(CONCURRENCY);
-        while let Some(body) = answers.next().await {
-            let twin = serde_json::from_slice(&body).expect("a twin");
-            differ += usize::from(declared.differs(&twin));
-        }
-        hub.query("SELECT deviceId FROM devices WHERE is_defined(tags.twinctl.[[bench]])", rows).await;
+        let get = |id| async move { hub.get(&format!("/twins/{id}")).await };
+        let mut answers = stream::iter(&declared.ids).map(get).buffer_unordered(CONCURRENCY);
+        let twins = async {
+            while let Some(body) = answers.next().await {
+                let twin = serde_json::from_slice(&body).expect("a twin");
+                differ += usize::from(declared.differs(&twin));
+            }
+        };
+        let left = "SELECT deviceId FROM devices WHERE is_defined(tags.twinctl.[[bench]])";
+        tokio::join!(twins, hub.query(left, rows), hub.query(modules, rows));
     } else {
         let ids: HashSet<&str> = declared.ids.iter().map(String::as_str).collect();
         let compare = |page: &[u8]| {
             let twins = serde_json::from_slice::<Vec<Twin<'_>>>(page).expect("a page");
             differ += twins.iter().filter(|twin| ids.contains(twin.device_id) && declared.differs(twin)).count();
         };
-        hub.query("SELECT * FROM devices", compare).await;
+        tokio::join!(hub.query("SELECT * FROM devices", compare), hub.query(modules, rows));
     }
-    hub.query("SELECT deviceId, moduleId FROM devices.modules WHERE is_defined(tags.twinctl.[[bench]])", rows).await;
     println!("{differ}");
 }

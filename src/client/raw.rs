@@ -33,6 +33,11 @@ impl TwinText {
         (twin.device == self.id.device.as_str() && twin.module == module).then_some(twin)
     }
 
+    /// Returns which twin was asked for.
+    pub fn id(&self) -> &TwinId {
+        &self.id
+    }
+
     /// Reads it whole.
     pub fn read(&self) -> Result<Lookup, Error> {
         Ok(Lookup::Found(Box::new(twin(&self.answer, &self.id)?)))

@@ -33,6 +33,7 @@ pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, S
 pub use planner::{PlanContext, Planner};
 pub use population::{Emptied, Population};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
+pub use unchanged::Unchanged;
 pub use withhold::RestoreError;
 
 use std::collections::BTreeMap;

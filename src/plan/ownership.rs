@@ -30,6 +30,12 @@ pub fn record_path(fleet: &FleetName) -> TwinPath {
     records_path().child(fleet.as_str())
 }
 
+/// Says whether the JSON of a twin's tags may hold records; a no is certain.
+pub fn may_have_records(tags: &str) -> bool {
+    // A key can be spelt otherwise only by escapes.
+    tags.contains(RECORDS_KEY) || tags.contains('\\')
+}
+
 /// Returns the hash that an entry carries for a value, or for an absence.
 pub fn value_hash(value: Option<&Value>) -> u16 {
     match value {

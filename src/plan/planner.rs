@@ -8,7 +8,7 @@ use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
-use super::unchanged::Template;
+use super::unchanged::{Template, Unchanged};
 use super::{Outlook, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Missing, Ownership};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
@@ -117,21 +117,15 @@ impl<'d> Planner<'d> {
         self
     }
 
-    /// Takes in a declared twin whose text alone shows that nothing is to be done about it, and says whether it did. One that it did not
-    /// take is to be read whole and pushed, whether it differs or not.
-    pub fn push_unchanged(&mut self, twin: &RawTwin<'_>) -> bool {
-        let Some(id) = id_in(twin) else { return false };
-        let declarations = self.declarations;
-        let Some(declaration) = declarations.twins.get(&id).filter(|_| self.pending.contains(&id)) else {
-            return false;
-        };
+    /// Takes in a declared twin whose text alone shows that nothing is to be done about it. One that it did not take, which is said by
+    /// nothing, is to be read whole and pushed, whether it differs or not.
+    pub fn push_unchanged<'b>(&mut self, id: &TwinId, twin: &RawTwin<'b>) -> Option<Unchanged<'b>> {
+        let declaration = self.declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
         let Shared { declared, template } = &*self.shared(&declaration.body);
-        let matches = template.matches(&self.rules, declared, twin);
-        if matches {
-            self.pending.remove(&id);
-            self.unchanged += 1;
-        }
-        matches
+        let unchanged = template.matches(&self.rules, declared, twin)?;
+        self.pending.remove(id);
+        self.unchanged += 1;
+        Some(unchanged)
     }
 
     /// Says whether a twin is declared and not yet pushed.
@@ -198,9 +192,10 @@ impl<'d> Planner<'d> {
     }
 
     fn shared(&mut self, body: &'d Arc<Body>) -> Arc<Shared<'d>> {
+        let exact = &self.declarations.policy.exact;
         let make = || {
             let leaves = &body.leaves;
-            Arc::new(Shared { declared: Declared::new(leaves), template: Template::new(leaves) })
+            Arc::new(Shared { declared: Declared::new(leaves), template: Template::new(leaves, exact) })
         };
         if Arc::strong_count(body) == 1 {
             return make();
@@ -213,9 +208,4 @@ impl<'d> Planner<'d> {
 struct Shared<'d> {
     declared: Declared<'d>,
     template: Template<'d>,
-}
-
-fn id_in(twin: &RawTwin<'_>) -> Option<TwinId> {
-    let module = twin.module.map(str::parse).transpose().ok()?;
-    Some(TwinId { device: twin.device.parse().ok()?, module })
 }

@@ -12,18 +12,25 @@ use serde_json::value::RawValue;
 
 use super::decide::{Declared, Rules};
 use super::ownership::{RECORDS_KEY, Records};
-use crate::manifest::{Leaf, Ownership};
-use crate::twin::Section;
+use crate::manifest::{Leaf, Ownership, PolicyPath};
 use crate::twin::value::equal;
+use crate::twin::{Section, TwinPath};
 use crate::wire::raw_twin::RawTwin;
 
 /// A declaration, ready to be compared with texts.
 #[derive(Debug)]
 pub(super) struct Template<'d> {
-    tags: Vec<Member<'d>>,
-    desired: Vec<Member<'d>>,
-    /// The records, as text, that were found last to be what this declaration leaves behind.
-    records: Mutex<Option<Box<str>>>,
+    tags: Object<'d>,
+    desired: Object<'d>,
+    /// The records, as text, that were found last to leave nothing to do, and whether other fleets' are among them.
+    records: Mutex<Option<(Box<str>, bool)>>,
+}
+
+/// A twin about which nothing is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unchanged<'b> {
+    /// All fleets' records as text, where there are others' than this fleet's.
+    pub shared_records: Option<&'b str>,
 }
 
 #[derive(Debug)]
@@ -36,61 +43,96 @@ struct Member<'d> {
 enum Wanted<'d> {
     Value(&'d Value),
     Absent,
-    Object(Vec<Member<'d>>),
+    Object(Object<'d>),
+}
+
+#[derive(Debug, Default)]
+struct Object<'d> {
+    members: Vec<Member<'d>>,
+    /// Whether what is not among the members is to go.
+    is_exact: bool,
 }
 
 /// An object of more members than this is left to the whole comparison.
 const MEMBERS_MAX: usize = u64::BITS as usize;
 
 impl<'d> Template<'d> {
-    /// Makes the tree of leaves that are sorted and none of them under another.
-    pub(super) fn new(leaves: &'d [Leaf]) -> Self {
-        let mut template = Self { tags: Vec::new(), desired: Vec::new(), records: Mutex::default() };
+    /// Makes the tree of leaves of which none is under another, and of the paths under which nothing else may be.
+    pub(super) fn new(leaves: &'d [Leaf], exact: &'d [PolicyPath]) -> Self {
+        let mut template = Self { tags: Object::default(), desired: Object::default(), records: Mutex::default() };
         for leaf in leaves {
-            let mut members = match leaf.path.section() {
-                Section::Tags => &mut template.tags,
-                Section::Desired => &mut template.desired,
-            };
             let wanted = leaf.value.as_ref().map_or(Wanted::Absent, Wanted::Value);
-            let mut keys = leaf.path.keys().peekable();
-            while let Some(key) = keys.next() {
-                if keys.peek().is_none() {
-                    members.push(Member { key, wanted });
-                    break;
-                }
-                // Sorted, so that what shares an object stands together.
-                if members.last().is_none_or(|last| last.key != key) {
-                    members.push(Member { key, wanted: Wanted::Object(Vec::new()) });
-                }
-                let Some(Member { wanted: Wanted::Object(inner), .. }) = members.last_mut() else { break };
-                members = inner;
+            if let Some((key, object)) = template.object_over(&leaf.path) {
+                object.members.push(Member { key, wanted });
+            }
+        }
+        for PolicyPath { path, .. } in exact {
+            let section = template.section(path.section());
+            let Some(last) = path.keys().last() else {
+                section.make_exact();
+                continue;
+            };
+            // Where a value is declared over it, that value is all that there may be.
+            let Some((_, over)) = template.object_over(path) else { continue };
+            match over.members.iter_mut().find(|member| member.key == last) {
+                Some(Member { wanted: Wanted::Object(object), .. }) => object.make_exact(),
+                Some(_) => {}
+                None => over.members.push(Member { key: last, wanted: Wanted::Absent }),
             }
         }
         template
     }
 
-    /// Says whether nothing is to be done about this twin, for certain.
-    pub(super) fn matches(&self, rules: &Rules, declared: &Declared<'_>, twin: &RawTwin<'_>) -> bool {
-        // What is not declared is passed over here, and is to go where a path is exact.
-        if !rules.policy.exact.is_empty() {
-            return false;
+    fn section(&mut self, section: Section) -> &mut Object<'d> {
+        match section {
+            Section::Tags => &mut self.tags,
+            Section::Desired => &mut self.desired,
         }
-        let mut records = None;
-        let tags = Members { members: &self.tags, records: Some(&mut records) };
-        let desired = Members { members: &self.desired, records: None };
-        read(tags, twin.tags) && read(desired, twin.desired) && self.has_records(rules, declared, records)
     }
 
-    /// Says whether the records are such that none is to be written, and nobody else owns what is declared.
-    fn has_records(&self, rules: &Rules, declared: &Declared<'_>, text: Option<&str>) -> bool {
+    /// Returns the object that has what stands at a path, made where it is missing, and the key there; nothing where a leaf is in the way.
+    fn object_over(&mut self, path: &'d TwinPath) -> Option<(&'d str, &mut Object<'d>)> {
+        let mut object = self.section(path.section());
+        let mut keys = path.keys().peekable();
+        loop {
+            let key = keys.next()?;
+            if keys.peek().is_none() {
+                return Some((key, object));
+            }
+            object = object.inner(key)?;
+        }
+    }
+
+    /// Finds out whether nothing is to be done about this twin, for certain.
+    pub(super) fn matches<'b>(
+        &self,
+        rules: &Rules,
+        declared: &Declared<'_>,
+        twin: &RawTwin<'b>,
+    ) -> Option<Unchanged<'b>> {
+        let mut records = None;
+        let tags = Members { object: &self.tags, place: Place::Tags(&mut records) };
+        let desired = Members { object: &self.desired, place: Place::Desired };
+        let is_as_declared = read(tags, twin.tags) && read(desired, twin.desired);
+        let is_shared = self.are_shared(rules, declared, records).filter(|_| is_as_declared)?;
+        Some(Unchanged { shared_records: records.filter(|_| is_shared) })
+    }
+
+    /// Says whether other fleets have records among these; nothing unless the records are such that none is to be written, and nobody
+    /// else owns what is declared.
+    fn are_shared(&self, rules: &Rules, declared: &Declared<'_>, text: Option<&str>) -> Option<bool> {
         // A new rule is thought about here too.
         let Rules { fleet, ownership, take_ownership: _, revision: _, policy: _ } = rules;
-        let Some(text) = text else { return *ownership == Ownership::None || declared.owns.is_empty() };
+        let Some(text) = text else {
+            return (*ownership == Ownership::None || declared.owns.is_empty()).then_some(false);
+        };
         let mut known = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.as_deref() == Some(text) {
-            return true;
+        if let Some((known, is_shared)) = &*known
+            && **known == *text
+        {
+            return Some(*is_shared);
         }
-        let Ok(all) = serde_json::from_str::<Value>(text) else { return false };
+        let all = serde_json::from_str::<Value>(text).ok()?;
         let records = Records::read(&[(RECORDS_KEY.to_owned(), all)].into_iter().collect(), fleet);
         let own_is_right = match (ownership, &records.own) {
             (Ownership::None, _) => true,
@@ -102,15 +144,40 @@ impl<'d> Template<'d> {
             records.overlapping(&leaf.path, |_, _, _| found = true);
             found
         };
-        // Other fleets' records are looked at whole, since the plan tells who else writes.
-        let right = own_is_right
-            && records.others.is_empty()
-            && records.problems.is_empty()
-            && !declared.leaves.iter().any(overlaps);
-        if right {
-            *known = Some(text.into());
+        let right = own_is_right && records.problems.is_empty() && !declared.leaves.iter().any(overlaps);
+        let is_shared = !records.others.is_empty();
+        right.then(|| {
+            *known = Some((text.into(), is_shared));
+            is_shared
+        })
+    }
+}
+
+impl<'d> Object<'d> {
+    /// Returns the object at a key, made where there is none; nothing where something else is wanted there.
+    fn inner(&mut self, key: &'d str) -> Option<&mut Object<'d>> {
+        // What is sorted has what shares an object at its end.
+        let at = match self.members.iter().rposition(|member| member.key == key) {
+            Some(at) => at,
+            None => {
+                let inner = Object { members: Vec::new(), is_exact: self.is_exact };
+                self.members.push(Member { key, wanted: Wanted::Object(inner) });
+                self.members.len() - 1
+            }
+        };
+        match &mut self.members[at].wanted {
+            Wanted::Object(object) => Some(object),
+            Wanted::Value(_) | Wanted::Absent => None,
         }
-        right
+    }
+
+    fn make_exact(&mut self) {
+        self.is_exact = true;
+        for member in &mut self.members {
+            if let Wanted::Object(object) = &mut member.wanted {
+                object.make_exact();
+            }
+        }
     }
 }
 
@@ -122,9 +189,27 @@ fn read<'b>(members: Members<'_, '_, 'b>, text: Option<&'b str>) -> bool {
 
 /// Reads an object's members; fails where it is not as wanted, or may not be.
 struct Members<'m, 'd, 'b> {
-    members: &'m [Member<'d>],
-    /// Where the records are put, in tags.
-    records: Option<&'m mut Option<&'b str>>,
+    object: &'m Object<'d>,
+    place: Place<'m, 'b>,
+}
+
+/// Where an object stands, by which some keys are nobody's.
+enum Place<'m, 'b> {
+    /// All tags, and where the records among them are put.
+    Tags(&'m mut Option<&'b str>),
+    /// All desired properties, with what the hub says about them.
+    Desired,
+    Inside,
+}
+
+impl Place<'_, '_> {
+    fn reserves(&self, key: &str) -> bool {
+        match self {
+            Self::Tags(_) => key == RECORDS_KEY,
+            Self::Desired => key == "$metadata" || key == "$version",
+            Self::Inside => false,
+        }
+    }
 }
 
 impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
@@ -135,13 +220,13 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { members, mut records } = self;
+        let Self { object: Object { members, is_exact }, mut place } = self;
         if members.len() > MEMBERS_MAX {
             return Err(A::Error::custom("too many members"));
         }
         let mut seen = 0_u64;
-        while let Some(key) = map.next_key_seed(Key { members, has_records: records.is_some() })? {
-            match (key, &mut records) {
+        while let Some(key) = map.next_key_seed(Key { members, place: &place })? {
+            match (key, &mut place) {
                 (Found::Member(at), _) => {
                     // Of a member that is there twice the last one counts, which this one may not be.
                     if seen & (1 << at) != 0 {
@@ -150,16 +235,21 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
                     seen |= 1 << at;
                     map.next_value_seed(&members[at].wanted)?;
                 }
-                (Found::Records, Some(records)) => {
+                (Found::Reserved, Place::Tags(records)) => {
                     let text = map.next_value::<&RawValue>()?.get();
                     if records.replace(text).is_some() {
                         return Err(A::Error::custom("twice"));
                     }
                 }
-                (Found::Records | Found::Stranger, _) => {
+                (Found::Stranger, _) if *is_exact => return Err(A::Error::custom("nobody's")),
+                (Found::Reserved | Found::Stranger, _) => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
+        }
+        // An empty object that nobody declares is one too many.
+        if *is_exact && seen == 0 && matches!(place, Place::Inside) {
+            return Err(A::Error::custom("empty"));
         }
         let mut unseen = members.iter().enumerate().filter(|(at, _)| seen & (1 << at) == 0);
         if unseen.all(|(_, member)| member.wanted.holds_of_nothing()) {
@@ -172,16 +262,16 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
 
 enum Found {
     Member(usize),
-    Records,
+    Reserved,
     Stranger,
 }
 
-struct Key<'m, 'd> {
+struct Key<'m, 'd, 'b> {
     members: &'m [Member<'d>],
-    has_records: bool,
+    place: &'m Place<'m, 'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Key<'_, '_, '_> {
     type Value = Found;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
@@ -189,7 +279,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_, '_> {
     }
 }
 
-impl Visitor<'_> for Key<'_, '_> {
+impl Visitor<'_> for Key<'_, '_, '_> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,8 +287,8 @@ impl Visitor<'_> for Key<'_, '_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Found, E> {
-        if self.has_records && key == RECORDS_KEY {
-            return Ok(Found::Records);
+        if self.place.reserves(key) {
+            return Ok(Found::Reserved);
         }
         let at = self.members.iter().position(|member| member.key == key);
         Ok(at.map_or(Found::Stranger, Found::Member))
@@ -211,7 +301,7 @@ impl Wanted<'_> {
         match self {
             Self::Value(_) => false,
             Self::Absent => true,
-            Self::Object(members) => members.iter().all(|member| member.wanted.holds_of_nothing()),
+            Self::Object(object) => object.members.iter().all(|member| member.wanted.holds_of_nothing()),
         }
     }
 }
@@ -222,7 +312,7 @@ impl<'de> DeserializeSeed<'de> for &Wanted<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self {
             Wanted::Absent => Err(D::Error::custom("there")),
-            Wanted::Object(members) => deserializer.deserialize_map(Members { members, records: None }),
+            Wanted::Object(object) => deserializer.deserialize_map(Members { object, place: Place::Inside }),
             Wanted::Value(Value::String(text)) => deserializer.deserialize_str(Text(text)),
             Wanted::Value(wanted) => match equal(wanted, &serde::Deserialize::deserialize(deserializer)?) {
                 true => Ok(()),

@@ -225,6 +225,10 @@ impl BoundQuery {
         self.wanted.read(document)
     }
 
+    pub(super) fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
     /// Returns the rows over `documents`, in their order, without reading on once `TOP` is reached.
     pub fn rows<'d>(&self, documents: impl IntoIterator<Item = &'d Value>) -> Vec<Value> {
         let mut fold = self.start();

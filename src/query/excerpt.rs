@@ -4,13 +4,14 @@
 //! scanned and not built.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::ast::{ComparisonOperator, Literal};
-use super::bind::{Column, Condition, GroupColumn, Output};
+use super::bind::{BoundQuery, Column, Condition, GroupColumn, Output};
 use super::names::BoundPath;
 
 /// The parts of a document that somebody looks at.
@@ -108,16 +109,42 @@ impl Wanted {
         }
     }
 
+    fn is_nothing(&self) -> bool {
+        !self.whole && self.below.is_empty()
+    }
+
     /// Reads what is wanted of a JSON text. What is passed over is looked at only as far as it takes to find its end.
     pub(super) fn read(&self, text: &str) -> Result<Value, serde_json::Error> {
-        if !self.whole && self.below.is_empty() {
-            return Ok(Value::Null);
-        }
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let value = Excerpt(&[self]).deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        Ok(value)
+        if self.is_nothing() { Ok(Value::Null) } else { read(&[self], text) }
     }
+}
+
+fn read(wishes: &[&Wanted], text: &str) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Excerpt(wishes).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// Reads of a document's text what several queries look at, in one go. Each of them matches the excerpt as it does the
+/// document, and has the same row of it; only the rows of `SELECT *` are the documents themselves.
+///
+/// Any JSON text will do, however it is spelt.
+///
+/// # Errors
+///
+/// When the text is not JSON, as far as it had to be read.
+pub fn excerpt<'q>(
+    queries: impl IntoIterator<Item = &'q BoundQuery>,
+    document: &str,
+) -> Result<Value, serde_json::Error> {
+    // Where nothing is escaped a text has one spelling, which is serde_json's too.
+    let is_plain = LazyCell::new(|| !document.contains('\\'));
+    let may_match = |query: &BoundQuery| query.may_match(document) || !*is_plain;
+    // One that cannot match does not match what the others want either: a value that it compares is the document's or is missing.
+    let queries = queries.into_iter().filter(|query| !query.wanted().is_nothing() && may_match(query));
+    let wishes: Vec<&Wanted> = queries.map(BoundQuery::wanted).collect();
+    if wishes.is_empty() { Ok(Value::Null) } else { read(&wishes, document) }
 }
 
 /// Texts that a document has somewhere in it if the condition holds for it: one of each clause.
@@ -236,6 +263,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::compile;
+    use super::excerpt;
 
     #[test]
     fn an_excerpt_has_what_the_query_looks_at() {
@@ -267,6 +295,40 @@ mod tests {
             "SELECT * FROM devices WHERE NOT (-tags.x + tags.t > 1 AND STARTSWITH(tags.n, 'a')) OR tags.a.b IN [1]",
             json!({ "tags": { "a": { "b": 1 }, "n": null, "t": true, "x": -1.5 } }),
         );
+    }
+
+    #[test]
+    fn one_excerpt_serves_several_queries() {
+        let document = json!({
+            "deviceId": "d",
+            "tags": { "a": { "b": 1, "c": 2 }, "A": "x" },
+            "properties": { "reported": { "i": "y", "j": 3 } },
+        });
+        let check = |texts: &[&str], document: &str, expected: Value| {
+            let queries: Vec<_> = texts.iter().map(|text| compile(text).expect(text)).collect();
+            assert_eq!(excerpt(&queries, document).expect("JSON"), expected, "{texts:?}");
+        };
+        let [all, b, a, y, z] = [
+            "SELECT * FROM devices",
+            "SELECT * FROM devices WHERE tags.a.b = 1",
+            "SELECT tags.a.c FROM devices WHERE tags.A = 'x'",
+            "SELECT deviceId FROM devices WHERE properties.reported.i = 'y'",
+            "SELECT deviceId FROM devices WHERE properties.reported.j = 'z'",
+        ];
+        let plain = document.to_string();
+        check(&[], &plain, Value::Null);
+        check(&[all, z], &plain, Value::Null);
+        check(&[all, b], &plain, json!({ "tags": { "a": { "b": 1 } } }));
+        check(&[b, a, z], &plain, json!({ "tags": document["tags"] }));
+        check(
+            &[y, b],
+            &plain,
+            json!({ "deviceId": "d", "tags": { "a": { "b": 1 } }, "properties": { "reported": { "i": "y" } } }),
+        );
+        // A text that is spelt in another way says no less.
+        let escaped = plain.replace(r#""y""#, r#""\u0079""#);
+        check(&[y], &escaped, json!({ "deviceId": "d", "properties": { "reported": { "i": "y" } } }));
+        check(&[z], &escaped, json!({ "deviceId": "d", "properties": { "reported": { "j": 3 } } }));
     }
 
     #[test]

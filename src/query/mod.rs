@@ -46,6 +46,7 @@ pub use ast::{
 pub use bind::{BoundQuery, bind};
 pub use error::{QueryError, QueryErrorKind};
 pub use eval::Fold;
+pub use excerpt::excerpt;
 pub use parser::{MAX_CHARACTERS, parse, parse_condition};
 pub use remainder::{Remainder, RowError};
 

@@ -3,12 +3,16 @@
 //! Most twins of a fleet are as declared, and of these nothing is kept. A [`RawTwin`] borrows from the answer's text what it takes to see
 //! that, and whatever is not as expected is read whole, by [`super::twins::decode_twin`].
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+use crate::twin::TwinId;
 
 /// A twin's members, as far as a plan looks at them, each the text of its JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawTwin<'b> {
+    /// All of it.
+    pub text: &'b str,
     /// `deviceId`
     pub device: &'b str,
     /// `moduleId`, of a module twin.
@@ -17,6 +21,9 @@ pub struct RawTwin<'b> {
     pub tags: Option<&'b str>,
     /// The desired properties, an object with `$metadata` and `$version` in it.
     pub desired: Option<&'b str>,
+    /// Whether it has all that [`super::twins::encode_twin`] writes, but for tags: then what a query finds in the text is what it finds
+    /// in the twin.
+    pub is_whole: bool,
 }
 
 impl<'b> RawTwin<'b> {
@@ -26,9 +33,17 @@ impl<'b> RawTwin<'b> {
     /// member that is there twice.
     pub fn find(text: &'b str) -> Option<Self> {
         let Members { device_id, module_id, etag, tags, properties } = serde_json::from_str(text).ok()?;
-        let desired = properties.and_then(|properties| properties.desired);
+        let Properties { desired, reported } = properties.unwrap_or_default();
+        let (tags, desired, reported) = (object(tags)?, object(desired)?, object(reported)?);
         (!etag.is_empty()).then_some(())?;
-        Some(Self { device: device_id, module: module_id, tags: object(tags)?, desired: object(desired)? })
+        let is_whole = desired.and(reported).is_some() && module_id != Some(None);
+        Some(Self { text, device: device_id, module: module_id.flatten(), tags, desired, is_whole })
+    }
+
+    /// Returns which twin it is; nothing where the ids are none.
+    pub fn id(&self) -> Option<TwinId> {
+        let module = self.module.map(str::parse).transpose().ok()?;
+        Some(TwinId { device: self.device.parse().ok()?, module })
     }
 }
 
@@ -45,7 +60,8 @@ fn object(value: Option<&RawValue>) -> Option<Option<&str>> {
 #[serde(rename_all = "camelCase")]
 struct Members<'b> {
     device_id: &'b str,
-    module_id: Option<&'b str>,
+    #[serde(default, deserialize_with = "there")]
+    module_id: Option<Option<&'b str>>,
     etag: &'b str,
     #[serde(borrow)]
     tags: Option<&'b RawValue>,
@@ -53,10 +69,17 @@ struct Members<'b> {
     properties: Option<Properties<'b>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Properties<'b> {
     #[serde(borrow)]
     desired: Option<&'b RawValue>,
+    #[serde(borrow)]
+    reported: Option<&'b RawValue>,
+}
+
+/// Reads a member that is there, be it null.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<&'de str>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -65,28 +88,43 @@ mod tests {
 
     #[test]
     fn members_are_found_or_left_to_a_whole_read() {
-        let found = |device, module, tags, desired| Some(RawTwin { device, module, tags, desired });
+        let found = |device, module, tags, desired, is_whole| Some((device, module, tags, desired, is_whole));
         for (text, expected) in [
-            (r#"{"deviceId":"a","etag":"x"}"#, found("a", None, None, None)),
+            (r#"{"deviceId":"a","etag":"x"}"#, found("a", None, None, None, false)),
             (
                 r#" { "etag" : "x", "properties":{"reported":{"a":[1]}, "desired":{"b":{"c":"}"}}}, "deviceId":"a", "tags": {} }"#,
-                found("a", None, Some("{}"), Some(r#"{"b":{"c":"}"}}"#)),
+                found("a", None, Some("{}"), Some(r#"{"b":{"c":"}"}}"#), true),
             ),
             (
                 r#"{"deviceId":"a","moduleId":"m","etag":"x","tags":null,"properties":{"desired":null}}"#,
-                found("a", Some("m"), None, None),
+                found("a", Some("m"), None, None, false),
             ),
-            (r#"{"deviceId":"a'b","etag":"x"}"#, found("a'b", None, None, None)),
+            (
+                r#"{"deviceId":"a","moduleId":null,"etag":"x","tags":{},"properties":{"desired":{},"reported":{}}}"#,
+                found("a", None, Some("{}"), Some("{}"), false),
+            ),
+            (
+                r#"{"deviceId":"a","etag":"x","tags":{},"properties":{"desired":{}}}"#,
+                found("a", None, Some("{}"), Some("{}"), false),
+            ),
+            (
+                r#"{"deviceId":"a","etag":"x","properties":{"desired":{},"reported":{}}}"#,
+                found("a", None, None, Some("{}"), true),
+            ),
+            (r#"{"deviceId":"a'b","etag":"x"}"#, found("a'b", None, None, None, false)),
             (r#"{"deviceId":"a\u0027b","etag":"x"}"#, None),
             (r#"{"deviceId":"a","etag":""}"#, None),
             (r#"{"deviceId":"a"}"#, None),
             (r#"{"deviceId":"a","etag":"x","tags":1}"#, None),
             (r#"{"deviceId":"a","etag":"x","tags":{},"tags":{}}"#, None),
             (r#"{"deviceId":"a","etag":"x","properties":{"desired":[]}}"#, None),
+            (r#"{"deviceId":"a","etag":"x","properties":{"reported":[]}}"#, None),
             (r#"{"deviceId":"a","etag":"x""#, None),
             ("[]", None),
         ] {
-            assert_eq!(RawTwin::find(text), expected, "{text}");
+            let raw = RawTwin::find(text);
+            let raw = raw.map(|raw| (raw.device, raw.module, raw.tags, raw.desired, raw.is_whole));
+            assert_eq!(raw, expected, "{text}");
         }
     }
 }

@@ -55,10 +55,19 @@ impl Server {
         Self::with_certificate(|_| {}, replies).await
     }
 
+    /// Answers each request with the first reply left whose word is in it: for clients that ask several things at once.
+    pub(crate) async fn start_by_word<'w>(replies: impl IntoIterator<Item = (&'w str, Reply)>) -> Self {
+        Self::with(|_| {}, replies.into_iter().map(|(word, reply)| (word.to_owned(), reply)).collect()).await
+    }
+
     pub(crate) async fn with_certificate(
         change: impl FnOnce(&mut CertificateParams),
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
+        Self::with(change, replies.into_iter().map(|reply| (String::new(), reply)).collect()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut CertificateParams), replies: VecDeque<(String, Reply)>) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
         change(&mut params);
@@ -75,7 +84,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let replies = Arc::new(Mutex::new(replies.into_iter().collect::<VecDeque<_>>()));
+        let replies = Arc::new(Mutex::new(replies));
         let all_seen = Arc::clone(&seen);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -85,8 +94,12 @@ impl Server {
                     seen.lock().expect("no panic").connections += 1;
                     let mut stream = BufReader::new(stream);
                     while let Some(request) = read_request(&mut stream).await {
+                        let reply = {
+                            let mut replies = replies.lock().expect("no panic");
+                            let at = replies.iter().position(|(word, _)| request.contains(word));
+                            at.and_then(|at| replies.remove(at)).map_or(Reply::Close, |(_, reply)| reply)
+                        };
                         seen.lock().expect("no panic").requests.push(request);
-                        let reply = replies.lock().expect("no panic").pop_front().unwrap_or(Reply::Close);
                         match reply {
                             Reply::Send(text) => stream.write_all(text.as_bytes()).await.expect("sent"),
                             Reply::SendAndClose(text) => {

@@ -55,21 +55,21 @@ impl<'d> Rows<'d> {
         Self { query, fold: query.start_without_top(), found: Vec::new(), strangers: HashSet::new() }
     }
 
-    fn push(&mut self, document: &Value) {
-        if let Some(row) = self.fold.push(document) {
-            self.keep(row);
-        }
-    }
-
-    fn keep(&mut self, row: Value) {
+    /// Takes a twin, as much of it as the query looks at.
+    fn push(&mut self, id: &TwinId, document: &Value) {
         // Of whole twins no more is looked at than which they are, as in the checks themselves.
-        let row = if self.query.selects_documents() { json!({ "deviceId": row.get("deviceId") }) } else { row };
-        self.found.push(row);
+        if self.query.selects_documents() {
+            if self.query.matches(document) {
+                self.found.push(json!({ "deviceId": id.device }));
+            }
+        } else {
+            self.found.extend(self.fold.push(document));
+        }
     }
 
     fn push_stranger(&mut self, id: &TwinId, document: &Value) {
         if self.query.matches(document) && self.strangers.insert(id.clone()) {
-            self.push(document);
+            self.push(id, document);
         }
     }
 
@@ -154,14 +154,22 @@ impl<'d> Forecasts<'d> {
         self.checks.is_empty()
     }
 
-    /// Takes a twin of the plan, as it is to be.
-    pub(super) fn push(&mut self, collection: Collection, planned: &Value) {
+    /// Returns the queries that are asked of twins of a collection.
+    pub(super) fn queries(&self, collection: Collection) -> impl Iterator<Item = &'d BoundQuery> {
+        let open = self.checks.iter().filter(|asked| asked.unknown.is_none());
+        let all = open.flat_map(|asked| std::iter::once(&asked.rows).chain(&asked.whole)).map(|rows| rows.query);
+        all.filter(move |query| query.collection() == collection)
+    }
+
+    /// Takes a twin of the plan, as it is to be: as much of it as the queries look at.
+    pub(super) fn push(&mut self, id: &TwinId, planned: &Value) {
+        let collection = collection_of(id);
         for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
-            rows.push(planned);
+            rows.push(id, planned);
         }
     }
 
-    /// Takes a twin that the plan is not about, as it is.
+    /// Takes a twin that the plan is not about, as it is: as much of it as the queries look at.
     pub(super) fn push_stranger(&mut self, id: &TwinId, document: &Value) {
         let collection = collection_of(id);
         for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
@@ -219,7 +227,8 @@ impl<'d> Forecasts<'d> {
             }
         }
         if let Some(row) = rows.fold.push_row(&question.remainder, row) {
-            rows.keep(row);
+            let is_whole = rows.query.selects_documents();
+            rows.found.push(if is_whole { json!({ "deviceId": row.get("deviceId") }) } else { row });
         }
         Ok(())
     }

@@ -8,10 +8,11 @@ use super::forecast::{Forecasts, Question, collection_of};
 use super::writers::{Subject, Writers};
 use super::{Divergence, Outlook};
 use crate::manifest::{Body, Declarations, Origin, Selector};
-use crate::plan::{Action, Change, TwinPlan};
-use crate::query::Collection;
+use crate::plan::{Action, Change, TwinPlan, Unchanged};
+use crate::query::{self, Collection};
 use crate::twin::patch::merge;
 use crate::twin::{Lookup, Twin, TwinId, TwinPath};
+use crate::wire::raw_twin::RawTwin;
 use crate::wire::twins::encode_twin;
 
 /// Finds out what a plan will lead to while it is made.
@@ -69,9 +70,21 @@ impl<'d> Watch<'d> {
         self.left_out.contains(id)
     }
 
-    /// Says whether it has to look at twins that are as declared.
-    pub fn needs_documents(&self) -> bool {
-        self.needs_documents
+    /// Reads of a twin's text all that is looked at of a twin to which nothing happens, by the watch and by selectors. Nothing means
+    /// that it is to be read whole.
+    pub fn excerpt(&self, id: &TwinId, twin: &RawTwin<'_>) -> Option<Value> {
+        if !self.needs_documents {
+            return Some(Value::Null);
+        }
+        let collection = collection_of(id);
+        let selectors = self.declarations.selectors.iter().filter(|_| id.module.is_none());
+        let queries = self.forecasts.queries(collection).chain(self.writers.conditions(collection));
+        let queries = queries.chain(selectors.map(|selector| &selector.condition));
+        let mut excerpt = query::excerpt(queries, twin.text).ok().filter(|_| twin.is_whole)?;
+        if let (None, Value::Object(members)) = (twin.tags, &mut excerpt) {
+            members.insert("tags".to_owned(), json!({}));
+        }
+        Some(excerpt)
     }
 
     /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
@@ -111,7 +124,19 @@ impl<'d> Watch<'d> {
         if let Some(declared) = declared {
             self.writers.look(&id, &planned, declared);
         }
-        self.forecasts.push(collection_of(&id), &planned);
+        self.forecasts.push(&id, &planned);
+    }
+
+    /// Takes a declared twin about which nothing is to be done, in place of [`Watch::look`] and [`Watch::planned`], by its
+    /// [`Watch::excerpt`].
+    pub fn unchanged(&mut self, id: &TwinId, excerpt: &Value, unchanged: Unchanged<'_>, declared: &Body) {
+        if let Some(records) = unchanged.shared_records {
+            self.writers.look_at_shared_records(records);
+        }
+        if self.needs_documents {
+            self.writers.look(id, excerpt, declared);
+            self.forecasts.push(id, excerpt);
+        }
     }
 
     /// Takes a twin that the plan is not about, and that was read all the same.
@@ -119,6 +144,11 @@ impl<'d> Watch<'d> {
         if !self.forecasts.is_empty() {
             self.forecasts.push_stranger(&twin.id, &encode_twin(twin));
         }
+    }
+
+    /// The same, by its [`Watch::excerpt`].
+    pub fn stranger_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
+        self.forecasts.push_stranger(id, excerpt);
     }
 
     fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[Change]) {

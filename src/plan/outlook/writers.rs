@@ -101,6 +101,15 @@ pub(super) struct Writers {
     /// By the place among the subjects.
     found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
     fleets: BTreeMap<FleetName, Theirs>,
+    /// The records that were seen last of a twin that is as declared.
+    shared: Shared,
+}
+
+/// Records as text, and whose they are but for this fleet's, each at its revision.
+#[derive(Debug, Default)]
+struct Shared {
+    text: Box<str>,
+    others: Vec<(FleetName, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +117,15 @@ struct Theirs {
     revisions: BTreeSet<String>,
     twins: usize,
     paths: BTreeSet<TwinPath>,
+}
+
+impl Theirs {
+    fn add(&mut self, revision: &str) {
+        self.twins += 1;
+        if !revision.is_empty() && !self.revisions.contains(revision) {
+            self.revisions.insert(revision.to_owned());
+        }
+    }
 }
 
 impl Writers {
@@ -119,12 +137,21 @@ impl Writers {
             subjects.clear();
         }
         let found = subjects.iter().map(|_| Default::default()).collect();
-        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new() }
+        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new(), shared: Shared::default() }
     }
 
     /// Says whether twins have to be looked at as documents.
     pub(super) fn needs_documents(&self) -> bool {
         !self.subjects.is_empty()
+    }
+
+    /// Returns the conditions that are asked of twins of a collection.
+    pub(super) fn conditions(&self, collection: Collection) -> impl Iterator<Item = &BoundQuery> {
+        let subjects = self.subjects.iter().filter(move |subject| subject.collection == collection);
+        subjects.filter_map(|subject| match &subject.target {
+            Target::Those(condition) => Some(&**condition),
+            Target::Nobody | Target::All => None,
+        })
     }
 
     /// Takes the tags of a declared twin, as they are.
@@ -135,10 +162,7 @@ impl Writers {
         }
         for (fleet, record) in Records::read(tags, &self.fleet).others {
             let theirs = self.fleets.entry(fleet).or_default();
-            theirs.twins += 1;
-            if !record.revision.is_empty() && !theirs.revisions.contains(&record.revision) {
-                theirs.revisions.insert(record.revision);
-            }
+            theirs.add(&record.revision);
             for leaf in &declared.leaves {
                 if record.owns.keys().any(|owned| owned.overlaps(&leaf.path)) {
                     theirs.paths.insert(leaf.path.clone());
@@ -147,7 +171,24 @@ impl Writers {
         }
     }
 
-    /// Takes a declared twin, as it is to be.
+    /// Takes the records, as text, of a declared twin that is as declared: of what they own nothing is.
+    pub(super) fn look_at_shared_records(&mut self, text: &str) {
+        if *self.shared.text != *text {
+            let all = serde_json::from_str(text).unwrap_or_default();
+            let tags = [(RECORDS_KEY.to_owned(), all)].into_iter().collect();
+            let others = Records::read(&tags, &self.fleet).others.into_iter();
+            let others = others.map(|(fleet, record)| (fleet, record.revision)).collect();
+            self.shared = Shared { text: text.into(), others };
+        }
+        for (fleet, revision) in &self.shared.others {
+            match self.fleets.get_mut(fleet) {
+                Some(theirs) => theirs.add(revision),
+                None => self.fleets.entry(fleet.clone()).or_default().add(revision),
+            }
+        }
+    }
+
+    /// Takes a declared twin, as it is to be: as much of it as the conditions look at.
     pub(super) fn look(&mut self, id: &TwinId, planned: &Value, declared: &Body) {
         let collection = collection_of(id);
         let mut taken: Vec<&ContentPath> = Vec::new();

@@ -7,9 +7,14 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::laws::{config, declared, live_twin};
+use super::ownership::may_have_records;
+use super::unchanged::exactly;
 use super::*;
 use crate::check::{Bound, Check, Column, Comparison, Difference, Expectation, Severity, evaluate};
+use crate::plan::outlook::Subject;
 use crate::query::{BoundQuery, Collection, compile};
+use crate::wire::configurations::Configuration;
+use crate::wire::raw_twin::RawTwin;
 use crate::wire::twins::encode_twin;
 
 /// Conditions over what twins have here, and what they do not.
@@ -30,6 +35,7 @@ fn condition() -> impl Strategy<Value = String> {
         1 => path.prop_map(|path| format!("{path} IN [0, 2]")),
         1 => subsequence(IDS.to_vec(), 0..4).prop_map(|ids| format!("deviceId IN [{}]", quoted(&ids))),
         1 => Just("status = 'enabled'".to_owned()),
+        1 => Just("is_defined(tags)".to_owned()),
         1 => Just("is_defined(tags.twinctl.redmond)".to_owned()),
     ];
     leaf.prop_recursive(2, 6, 2, |inner| {
@@ -129,24 +135,71 @@ fn manifest() -> impl Strategy<Value = Declarations> {
     )
 }
 
-/// Plans as a survey does, all twins listed or only the declared ones read, and returns what is predicted.
-fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, lists_all: bool) -> Plan {
+/// How the twins of a hub come to be seen.
+#[derive(Clone, Debug, Default)]
+struct Survey {
+    /// All twins are listed, and not only the declared ones read.
+    lists_all: bool,
+    /// Twins are looked at as text where that is enough.
+    by_text: bool,
+    /// Texts are not spelt as this program spells them: with escapes, and without tags that are empty.
+    foreign: bool,
+    /// Who else writes.
+    subjects: Vec<Subject>,
+}
+
+impl Survey {
+    fn text(&self, twin: &Twin) -> String {
+        let text = encode_twin(twin).to_string();
+        if !self.foreign {
+            return text;
+        }
+        text.replace(r#""enabled""#, r#""\u0065nabled""#).replace(r#""tags":{},"#, "").replace(r#","tags":{}}"#, "}")
+    }
+
+    /// Takes a twin by its text, if that is enough; what is declared for it, if anything is.
+    fn takes(&self, planner: &mut Planner<'_>, watch: &mut Watch<'_>, twin: &Twin, body: Option<&Body>) -> bool {
+        let text = self.text(twin);
+        let Some(raw) = RawTwin::find(&text).filter(|_| self.by_text) else { return false };
+        let excerpt = watch.excerpt(&twin.id, &raw).expect("it has all that a twin has");
+        match body {
+            Some(body) => {
+                let Some(unchanged) = planner.push_unchanged(&twin.id, &raw) else { return false };
+                watch.unchanged(&twin.id, &excerpt, unchanged, body);
+            }
+            None if may_have_records(raw.tags.unwrap_or_default()) => return false,
+            None => watch.stranger_excerpt(&twin.id, &excerpt),
+        }
+        true
+    }
+}
+
+/// Plans as a survey does, and returns what is predicted.
+fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, survey: &Survey) -> Plan {
     let mut planner = Planner::new(declarations, context());
-    let mut watch = Watch::new(declarations, Vec::new());
+    let mut watch = Watch::new(declarations, survey.subjects.clone());
+    let lists_all = survey.lists_all;
     let fleet = "redmond";
     let carries = |twin: &Twin| twin.tags.0.get("twinctl").is_some_and(|all| all.get(fleet).is_some());
     let left = hub.values().filter(|twin| !declarations.twins.contains_key(&twin.id));
     let (left, strangers): (Vec<&Twin>, Vec<&Twin>) = left.partition(|twin| carries(twin));
     let ids: BTreeSet<&TwinId> = declarations.twins.keys().chain(left.iter().map(|twin| &twin.id)).collect();
-    if lists_all {
-        strangers.iter().for_each(|twin| watch.stranger(twin));
+    for stranger in strangers.iter().filter(|_| lists_all) {
+        if !survey.takes(&mut planner, &mut watch, stranger, None) {
+            watch.stranger(stranger);
+        }
     }
     for id in ids {
+        let body = declarations.twins.get(id).map(|declaration| &*declaration.body);
+        if let (Some(twin), Some(body)) = (hub.get(id), body)
+            && survey.takes(&mut planner, &mut watch, twin, Some(body))
+        {
+            continue;
+        }
         let lookup = match hub.get(id) {
             Some(twin) => Lookup::Found(Box::new(twin.clone())),
             None => Lookup::Absent(id.clone()),
         };
-        let body = declarations.twins.get(id).map(|declaration| &*declaration.body);
         let seen = watch.look(&lookup, body).expect("there are checks");
         let plan = planner.push(lookup);
         watch.planned(seen, plan, body);
@@ -163,7 +216,7 @@ fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, lists_all:
 }
 
 /// The hub's twins after the plan has been applied.
-fn applied(plan: &Plan, hub: &BTreeMap<TwinId, Twin>) -> Vec<Value> {
+fn applied(plan: &Plan, hub: &BTreeMap<TwinId, Twin>) -> BTreeMap<TwinId, Twin> {
     let mut hub = hub.clone();
     for planned in plan.twins.iter().filter(|twin| twin.is_sent()) {
         let live = hub.remove(&planned.id).unwrap_or_else(|| {
@@ -174,7 +227,22 @@ fn applied(plan: &Plan, hub: &BTreeMap<TwinId, Twin>) -> Vec<Value> {
         });
         hub.insert(planned.id.clone(), planned.patch.apply(&live));
     }
-    hub.values().map(encode_twin).collect()
+    hub
+}
+
+/// Configurations that write what is declared here, to some twins.
+fn subjects() -> impl Strategy<Value = Vec<Subject>> {
+    let target = prop_oneof![1 => Just("*".to_owned()), 4 => condition()];
+    let written = prop_oneof![Just("a"), Just("b"), Just("c.a")];
+    vec((target, written, 0i64..3), 0..3).prop_map(|all| {
+        let subjects = all.into_iter().enumerate().map(|(at, (condition, path, priority))| {
+            let content = json!({ "deviceContent": { format!("properties.desired.{path}"): 1 } });
+            let listed = json!({ "id": format!("c{at}"), "targetCondition": condition, "priority": priority, "content": content });
+            let configuration: Configuration = serde_json::from_value(listed).expect("a configuration");
+            Subject::read(&configuration).expect("it can be read").expect("of devices")
+        });
+        subjects.collect()
+    })
 }
 
 /// What a check says of these twins, as `verify` finds it out.
@@ -209,8 +277,8 @@ proptest! {
 
     #[test]
     fn predictions_come_true(declarations in manifest(), hub in fleet(), lists_all in any::<bool>()) {
-        let plan = predict(&declarations, &hub, lists_all);
-        let after = applied(&plan, &hub);
+        let plan = predict(&declarations, &hub, &Survey { lists_all, ..Survey::default() });
+        let after: Vec<Value> = applied(&plan, &hub).values().map(encode_twin).collect();
         prop_assert_eq!(plan.outlook.predictions.len(), declarations.checks.len());
         for (check, prediction) in declarations.checks.iter().zip(&plan.outlook.predictions) {
             let found = comparable(check, ask(check, &after));
@@ -228,6 +296,25 @@ proptest! {
                 }
             };
             prop_assert_eq!(comparable(check, predicted), found, "{}: {:?}", check.query.text(), check.expect);
+        }
+    }
+
+    #[test]
+    fn texts_show_what_whole_twins_do(
+        declarations in manifest(), hub in fleet(), lists_all in any::<bool>(), foreign in any::<bool>(),
+        subjects in subjects(), exact in subsequence(vec!["tags.a", "desired.b"], 0..2),
+    ) {
+        let declarations = Declarations { policy: exactly(&exact), ..declarations };
+        let whole = Survey { lists_all, foreign, subjects, by_text: false };
+        let texts = Survey { by_text: true, ..whole.clone() };
+        // As it is found, and as it is left, when most twins are as declared.
+        let after = applied(&predict(&declarations, &hub, &whole), &hub);
+        for hub in [hub, after] {
+            let told = |survey: &Survey| {
+                let Plan { twins, unchanged, outlook, .. } = predict(&declarations, &hub, survey);
+                (twins, unchanged, outlook)
+            };
+            prop_assert_eq!(told(&texts), told(&whole));
         }
     }
 }
@@ -251,7 +338,7 @@ fn what_a_plan_cannot_know() {
     ];
     let declarations = Declarations { checks, ..declarations([(id("d0"), body(json!({"tags": {"a": 1}})))]) };
     let hub = ["d0", "d1"].map(|name| (id(name), twin(name, json!({}))));
-    let plan = predict(&declarations, &hub.into(), true);
+    let plan = predict(&declarations, &hub.into(), &Survey { lists_all: true, ..Survey::default() });
     let told: Vec<String> = plan
         .outlook
         .predictions
@@ -286,9 +373,10 @@ fn sensitive_values_are_in_no_prediction() {
     let declared = json!({"desired": {"wifi": {"psk": "hunter2"}}});
     let mut declarations = Declarations { checks: vec![check], ..declarations([(id("d0"), body(declared))]) };
     let hub = BTreeMap::from([(id("d0"), twin("d0", json!({})))]);
-    assert!(format!("{:?}", predict(&declarations, &hub, true).outlook).contains("hunter2"));
+    let survey = Survey { lists_all: true, ..Survey::default() };
+    assert!(format!("{:?}", predict(&declarations, &hub, &survey).outlook).contains("hunter2"));
     declarations.policy.sensitive = crate::manifest::Sensitive::new(vec![path("desired.wifi.psk")]);
-    let outlook = predict(&declarations, &hub, true).outlook;
+    let outlook = predict(&declarations, &hub, &survey).outlook;
     assert!(!format!("{outlook:?}").contains("hunter2"));
     let Forecast::WillFail(difference) = &outlook.predictions[0].forecast else { panic!("{outlook:?}") };
     assert_eq!(difference.devices, ["d0"]);
