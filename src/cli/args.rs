@@ -182,6 +182,16 @@ impl fmt::Debug for VarArgs {
     }
 }
 
+/// A plan's file has a plan's name: under another one, `apply` would take it for a manifest, and it may be one that is written over.
+fn plan_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    if is_json || path.starts_with("/dev") {
+        return Ok(path);
+    }
+    Err("a plan's name ends in .json, by which `apply` and `show` tell it from a manifest".to_owned())
+}
+
 /// Takes `NAME=VALUE` apart.
 fn variable(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
@@ -336,8 +346,8 @@ pub struct PlanArgs {
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
 
-    /// Save the plan for `twinctl apply FILE`
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Save the plan for `twinctl apply FILE.json`
+    #[arg(long, value_name = "FILE.json", value_hint = ValueHint::FilePath, value_parser = plan_file)]
     pub out: Option<PathBuf>,
 
     /// Write it as a comment on a pull request as well
@@ -606,6 +616,21 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(duration(text).ok(), time.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn plans_are_saved_under_names_of_plans() {
+        for (name, may) in [
+            ("plan.json", true),
+            ("a/b.JSON", true),
+            ("/dev/stdout", true),
+            ("fleet.yaml", false),
+            ("plan", false),
+            ("", false),
+        ] {
+            let arguments = Arguments::try_parse_from(["twinctl", "plan", "--out", name]);
+            assert_eq!(arguments.is_ok(), may, "{name}");
         }
     }
 

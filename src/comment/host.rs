@@ -187,7 +187,7 @@ impl Target {
         comments.path_segments_mut().map_err(|()| bad)?.pop_if_empty().extend(segments);
         // A line break at the end is what files have.
         let given = |&variable: &&'static str| Some((variable, environment(variable)?.trim().to_owned()));
-        let mut given = host.token_variables().iter().filter_map(|variable| given(&variable));
+        let mut given = host.token_variables().iter().filter_map(given);
         let (variable, token) = given.find(|(_, token)| !token.is_empty()).ok_or(TargetError::NoToken { host })?;
         let token = Secret::new(token);
         if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {

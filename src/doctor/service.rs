@@ -87,6 +87,14 @@ fn credentials(answers: &[(Right, Result<(), Error>)], tell: &mut (dyn FnMut(Fin
         tell(Finding::new("service", Health::Fail, error.in_a_line()).next(error.advice()));
         return false;
     }
+    // Whoever is no hub at all has neither taken nor refused a key.
+    let stranger = |answer: &Result<(), Error>| matches!(answer, Err(Error::Refused { hub, .. }) if hub.code().is_none() && hub.code_name.is_none());
+    if answers.iter().all(|(_, answer)| stranger(answer)) {
+        let error = answers.iter().find_map(|(_, answer)| answer.as_ref().err());
+        let says = error.map(Error::in_a_line).unwrap_or_default();
+        tell(Finding::new("service", Health::Fail, says).next(error.and_then(Error::advice)));
+        return false;
+    }
     if !answers.iter().all(|(_, answer)| denied(answer)) {
         tell(Finding::new("credentials", Health::Ok, "the hub takes the policy's key"));
         return true;

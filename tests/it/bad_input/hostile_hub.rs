@@ -73,3 +73,17 @@ fn nonsense() {
     }
     snapshot("hostile_hub", conversation);
 }
+
+#[test]
+fn doctor_takes_no_other_server_for_a_hub() {
+    let sandbox = Sandbox::new();
+    let (address, ca) = serve(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nnone");
+    sandbox.write("ca.pem", &ca);
+    let mut command = sandbox.command(["doctor", "--ca-file", "ca.pem", "--retry-budget", "0s"]);
+    let connection = format!("HostName={address};SharedAccessKeyName=service;SharedAccessKey=c2VjcmV0IGtleQ==");
+    command.env("IOTHUB_CONNECTION_STRING", connection);
+    let run = Run::of(&mut command, &sandbox.path(""));
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stdout.contains("fail  service ") && run.stdout.contains("look at the host name"), "{run}");
+    assert!(!run.stdout.contains("ok    credentials"), "nobody has looked at the key: {run}");
+}
