@@ -139,7 +139,7 @@ pub enum CheckStatus {
     Errored(String),
 }
 
-/// What is different from what was expected, for people. [`evaluate`] makes it, and leaves out what is sensitive.
+/// What is different from what was expected, for people. [`evaluate()`] makes it, and leaves out what is sensitive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// In a line, as in `expected no row, found 3`.

@@ -12,18 +12,18 @@
 //! place for an honest file.
 
 mod checks_v1;
+mod members;
 mod outlook_v1;
 mod policy_v1;
 mod v1;
 mod validate;
 mod words;
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::members::Members;
 pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
 use super::Plan;
@@ -101,12 +101,14 @@ impl std::fmt::Display for Of<'_> {
 
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
 pub fn write(plan: &Plan, tool_version: &str) -> String {
-    let members = v1::Head::of(plan, tool_version).members();
+    let head = serde_json::to_string(&v1::Head::of(plan, tool_version)).expect(WRITTEN);
+    let members: Members<'_> = serde_json::from_str(&head).expect(WRITTEN);
+    let members = members.values().expect(WRITTEN);
     let mut text = String::from("{\n");
     for (name, value) in &members {
-        text.push_str(&format!("{}: {value},\n", Value::from(*name)));
+        text.push_str(&format!("{}: {value},\n", Value::from(name.as_str())));
     }
-    let mut hashed = Hashed::start(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+    let mut hashed = Hashed::start(members.into_iter().collect());
     text.push_str("\"twins\": [");
     for (index, twin) in plan.twins.iter().enumerate() {
         let twin = to_value(&v1::Twin::of(twin));
@@ -121,11 +123,10 @@ pub fn write(plan: &Plan, tool_version: &str) -> String {
 /// Reads a plan back, and refuses one that was altered, that is of a later version, or that would do what it does not show.
 pub fn read(text: &str) -> Result<Plan, PlanFileError> {
     check_format(text)?;
-    let file: v1::File<'_> = serde_json::from_str(text).map_err(PlanFileError::Malformed)?;
-    let (head, raw_twins, said) = file.split();
+    let (head, members, raw_twins, said) = split(text).map_err(PlanFileError::Malformed)?;
     // One twin at a time: only what is shared of it is kept.
     let mut twins = Vec::with_capacity(raw_twins.len());
-    let mut hashed = Hashed::start(members_as_written(text)?);
+    let mut hashed = Hashed::start(members);
     let mut interner = Interner::default();
     let sensitive = head.sensitive();
     for raw in raw_twins {
@@ -182,18 +183,19 @@ fn check_format(text: &str) -> Result<(), PlanFileError> {
     }
 }
 
+/// Why our own types are always written.
+const WRITTEN: &str = "the file's types have string keys and finite numbers";
+
 fn to_value(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).expect("the file's types have string keys and finite numbers")
+    serde_json::to_value(value).expect(WRITTEN)
 }
 
-/// Returns the members but for the twins and the digest, before any type has made one thing of two spellings.
-fn members_as_written(text: &str) -> Result<Object, PlanFileError> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(PlanFileError::Malformed)?;
-    members
-        .into_iter()
-        .filter(|(name, _)| name != "twins" && name != "digest")
-        .map(|(name, raw)| Ok((name, serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?)))
-        .collect()
+/// Takes a file apart: what is said but for the twins and the digest, as its type and, before that has made one thing of two
+/// spellings, as it is written; the twins; the digest.
+fn split(text: &str) -> serde_json::Result<(v1::Head, Object, Vec<&RawValue>, Digest)> {
+    let mut members: Members<'_> = serde_json::from_str(text)?;
+    let (twins, digest) = (members.take("twins")?, members.take("digest")?);
+    Ok((members.read()?, members.values()?.into_iter().collect(), twins, digest))
 }
 
 /// The digest of the file's canonical JSON without the digest, twin by twin, so that it need never be held whole.

@@ -12,7 +12,7 @@ use crate::manifest::{Amount, Limits, OnFailure, Policy, Rollout, Sensitive};
 use crate::plan::population::{Emptied, EmptiedKind, Population};
 use crate::twin::TwinPath;
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct PolicyV1 {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -135,7 +135,7 @@ impl AmountV1 {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PopulationV1 {
     devices: u64,
@@ -144,7 +144,7 @@ pub(super) struct PopulationV1 {
     emptied: Vec<EmptiedV1>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EmptiedV1 {
     kind: EmptiedKindV1,

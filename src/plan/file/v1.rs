@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::checks_v1::CheckV1;
 use super::outlook_v1::{OutlookV1, SelectionV1};
 use super::policy_v1::{PolicyV1, PopulationV1};
 use super::words::words;
-use super::{FORMAT, PlanFileError, VERSION, to_value};
+use super::{FORMAT, PlanFileError, VERSION};
 use crate::digest::Digest;
 use crate::manifest::{FleetName, Layer, Origin, Sensitive};
 use crate::plan::decide::Decision;
@@ -19,76 +18,9 @@ use crate::plan::withhold::{Side, withheld, withhold};
 use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
-/// The whole file, with its twins as they are written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct File<'t> {
-    format: String,
-    version: u64,
-    tool: String,
-    hub: HubHost,
-    fleet: FleetName,
-    manifest: Digest,
-    revision: String,
-    read: Read,
-    review: Digest,
-    unchanged: u64,
-    population: PopulationV1,
-    #[serde(default)]
-    policy: PolicyV1,
-    #[serde(default)]
-    selections: Vec<SelectionV1>,
-    checks: Vec<CheckV1>,
-    #[serde(default)]
-    outlook: OutlookV1,
-    #[serde(borrow)]
-    twins: Vec<&'t RawValue>,
-    digest: Digest,
-}
-
-impl<'t> File<'t> {
-    pub(super) fn split(self) -> (Head, Vec<&'t RawValue>, Digest) {
-        let Self {
-            format,
-            version,
-            tool,
-            hub,
-            fleet,
-            manifest,
-            revision,
-            read,
-            review,
-            unchanged,
-            population,
-            policy,
-            selections,
-            checks,
-            outlook,
-            twins,
-            digest,
-        } = self;
-        let head = Head {
-            format,
-            version,
-            tool,
-            hub,
-            fleet,
-            manifest,
-            revision,
-            read,
-            review,
-            unchanged,
-            population,
-            policy,
-            selections,
-            checks,
-            outlook,
-        };
-        (head, twins, digest)
-    }
-}
-
-/// All but the twins and the digest.
+/// All but the twins and the digest, in the order in which it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Head {
     format: String,
     version: u64,
@@ -101,10 +33,17 @@ pub(super) struct Head {
     review: Digest,
     unchanged: u64,
     population: PopulationV1,
+    #[serde(default, skip_serializing_if = "is_default")]
     policy: PolicyV1,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     selections: Vec<SelectionV1>,
     checks: Vec<CheckV1>,
+    #[serde(default, skip_serializing_if = "is_default")]
     outlook: OutlookV1,
+}
+
+fn is_default<T: Default + PartialEq>(of: &T) -> bool {
+    *of == T::default()
 }
 
 impl Head {
@@ -126,54 +65,6 @@ impl Head {
             checks: plan.checks.iter().map(CheckV1::of).collect(),
             outlook: OutlookV1::of(&plan.outlook),
         }
-    }
-
-    /// Returns the members in the order in which they are written.
-    pub(super) fn members(&self) -> Vec<(&'static str, Value)> {
-        let Self {
-            format,
-            version,
-            tool,
-            hub,
-            fleet,
-            manifest,
-            revision,
-            read,
-            review,
-            unchanged,
-            population,
-            policy,
-            selections,
-            checks,
-            outlook,
-        } = self;
-        let mut members = vec![
-            ("format", to_value(format)),
-            ("version", to_value(version)),
-            ("tool", to_value(tool)),
-            ("hub", to_value(hub)),
-            ("fleet", to_value(fleet)),
-            ("manifest", to_value(manifest)),
-            ("revision", to_value(revision)),
-            ("read", to_value(read)),
-            ("review", to_value(review)),
-            ("unchanged", to_value(unchanged)),
-            ("population", to_value(population)),
-            ("policy", to_value(policy)),
-            ("selections", to_value(selections)),
-            ("checks", to_value(checks)),
-        ];
-        if *outlook != OutlookV1::default() {
-            members.push(("outlook", to_value(outlook)));
-        }
-        // What says nothing is not written.
-        let is_empty = |value: &Value| match value {
-            Value::Array(items) => items.is_empty(),
-            Value::Object(members) => members.is_empty(),
-            _ => false,
-        };
-        members.retain(|(name, value)| !matches!(*name, "policy" | "selections") || !is_empty(value));
-        members
     }
 
     pub(super) fn sensitive(&self) -> Sensitive {

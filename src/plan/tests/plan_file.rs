@@ -211,6 +211,22 @@ fn a_changed_byte_is_refused_or_says_the_same() {
 }
 
 #[test]
+fn what_is_said_twice_is_refused() {
+    let text = write(&rich_plan("r1"), "0.1.0");
+    for (once, twice) in [
+        ("\"revision\": \"r1\"", "\"revision\": \"r0\",\n\"revision\": \"r1\""),
+        ("\"population\": {", "\"population\": {\"devices\":9,"),
+        ("\"twins\": [", "\"twins\": [],\n\"twins\": ["),
+    ] {
+        assert!(text.contains(once), "{once}");
+        let found = read(&text.replacen(once, twice, 1));
+        let said = found.expect_err(twice);
+        let cause = std::error::Error::source(&said).map(ToString::to_string).unwrap_or_default();
+        assert!(cause.starts_with("duplicate field"), "{twice}: {said}: {cause}");
+    }
+}
+
+#[test]
 fn what_is_no_plan() {
     for (text, message) in [
         ("", "the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again"),
