@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::declaration::{Body, Declarations, Leaf};
+use super::body::Body;
+use super::declaration::{Declarations, Leaf};
 use super::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Sensitive};
 use super::stack::Layered;
 use crate::check::{Bound, Column, Expectation};
@@ -61,11 +62,12 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
     for (id, declaration) in twins {
         hasher.piece(id.to_string());
         if Arc::strong_count(&declaration.body) == 1 {
-            hasher.piece(leaves(&declaration.body.leaves, sensitive).as_str());
+            hasher.piece(leaves(&declaration.body.leaves(), sensitive).as_str());
             continue;
         }
-        let body =
-            bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| leaves(&declaration.body.leaves, sensitive));
+        let body = bodies
+            .entry(Arc::as_ptr(&declaration.body))
+            .or_insert_with(|| leaves(&declaration.body.leaves(), sensitive));
         hasher.piece(body.as_str());
     }
     if let Some(layered) = layered.as_ref().filter(|_| !selectors.is_empty()) {
@@ -80,7 +82,8 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         // What is over a selector decides what of it counts.
         let digests =
             |layers: &[Vec<Leaf>]| -> Vec<Digest> { layers.iter().map(|layer| leaves(layer, sensitive)).collect() };
-        let [groups, rows, devices] = [&layers.groups, &layers.rows, &layers.devices].map(|layers| digests(layers));
+        let [groups, rows] = [&layers.groups, &layers.rows].map(|layers| digests(layers));
+        let devices: Vec<Digest> = layers.devices.iter().map(|own| leaves(&own.leaves(), sensitive)).collect();
         for (device, &stack) in of {
             hasher.piece(device.as_str());
             let stack = &stacks[stack];

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::declaration::{Body, Declaration, Group, Layer, Leaf, Origin};
+use super::body::{Body, Own};
+use super::declaration::{Declaration, Group, Layer, Leaf, Origin};
 use super::inventory::{self, Inventory, RowKind, Sources, Template};
 use super::layers::merge;
+use super::policy::settle::LayerView;
 use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
@@ -34,15 +36,17 @@ pub(super) struct Members {
     pub(super) groups: BTreeMap<Arc<str>, Group>,
     pub(super) layered: Layered,
     /// The leaves of the modules, which are no layers of a device.
-    modules: Vec<Vec<Leaf>>,
+    modules: Vec<Arc<[Leaf]>>,
 }
 
 impl Members {
     /// Returns all leaves that are declared anywhere, layer by layer.
-    pub(super) fn leaves(&self) -> Vec<&[Leaf]> {
+    pub(super) fn layers(&self) -> Vec<LayerView<'_>> {
         let Layers { defaults, selectors, groups, rows, devices } = &self.layered.layers;
-        let many = selectors.iter().chain(groups).chain(rows).chain(devices).chain(&self.modules);
-        std::iter::once(defaults).chain(many).map(Vec::as_slice).filter(|leaves| !leaves.is_empty()).collect()
+        let shared = selectors.iter().chain(groups).chain(rows).map(Vec::as_slice);
+        let shared = std::iter::once(defaults.as_slice()).chain(shared).map(LayerView::Leaves);
+        let modules = self.modules.iter().map(|leaves| LayerView::Leaves(leaves));
+        shared.chain(devices.iter().map(LayerView::Own)).chain(modules).filter(|layer| layer.len() > 0).collect()
     }
 }
 
@@ -67,7 +71,8 @@ pub(super) fn resolve(
         groups.iter().for_each(|&group| used[group] = true);
         // Devices that have nothing of their own share what their groups come to.
         let device = (!entry.leaves.is_empty()).then_some(layers.devices.len());
-        layers.devices.extend(device.map(|_| entry.leaves));
+        let own = if entry.pattern.is_range() { Own::Many } else { Own::One };
+        layers.devices.extend(device.map(|_| own(entry.leaves.into())));
         let stack = Stack { groups, row: None, device };
         let modules = entry.modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
         entries.push(Named { file, name: entry.name, pattern: entry.pattern, stack, modules });
@@ -131,7 +136,7 @@ pub(super) fn resolve(
     let (of, twins) = (of.into_iter().collect(), twins.into_iter().collect());
     let groups_at = origins.iter().map(|(_, origin)| origin.clone()).collect();
     let groups = origins.into_iter().zip(members).enumerate().map(|(index, ((name, origin), members))| {
-        let body = Arc::new(Body { leaves: layers.groups[index].clone() });
+        let body = Arc::new(Body::new(layers.groups[index].clone()));
         (name, Group { body, members, origin })
     });
     let groups = groups.collect();
@@ -139,7 +144,7 @@ pub(super) fn resolve(
         .into_iter()
         .flat_map(|entry| entry.modules)
         .chain(row_modules.into_iter().flatten())
-        .map(|module| module.body.leaves.clone())
+        .map(|module| module.body.shared())
         .collect();
     let layered = Layered { layers, defaults: defaults_at, groups: groups_at, written, stacks, of, places };
     Members { twins, groups, layered, modules }
@@ -234,7 +239,7 @@ struct Shared {
 
 impl Shared {
     fn new(file: &File, module: Module, found: &mut Vec<Diagnostic>) -> Self {
-        let body = Arc::new(Body { leaves: module.leaves });
+        let body = Arc::new(Body::new(module.leaves));
         found.extend(sizes(&body).into_iter().map(|it| it.at(&file.source, module.span, "this module")));
         let origin = Origin { file: file.name.clone(), line: file.line(module.span.start), layer: Layer::Module };
         Self { id: module.id, body, origin }
@@ -379,7 +384,7 @@ impl Naming<'_> {
         }
         for module in of_entry {
             let body = match of_row.iter().find(|of_row| of_row.id == module.id) {
-                Some(below) => Arc::new(Body { leaves: merge(&below.body.leaves, &module.body.leaves) }),
+                Some(below) => Arc::new(merge(&below.body.leaves(), &module.body.leaves()).into()),
                 None => Arc::clone(&module.body),
             };
             self.twins.push((module_id(&module.id), Declaration { body, origin: module.origin.clone() }));

@@ -12,6 +12,7 @@
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a
 //! module declares its device.
 
+pub mod body;
 mod checks;
 pub mod declaration;
 mod expect;
@@ -51,7 +52,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use body::Body;
+pub use declaration::{Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
 pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 

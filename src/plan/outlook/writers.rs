@@ -139,7 +139,7 @@ impl Writers {
             if !record.revision.is_empty() && !theirs.revisions.contains(&record.revision) {
                 theirs.revisions.insert(record.revision);
             }
-            for leaf in &declared.leaves {
+            for leaf in declared.leaves().iter() {
                 if record.owns.keys().any(|owned| owned.overlaps(&leaf.path)) {
                     theirs.paths.insert(leaf.path.clone());
                 }
@@ -156,13 +156,14 @@ impl Writers {
                 continue;
             }
             let mut shares = false;
+            let leaves = declared.leaves();
             for path in &subject.paths {
                 if taken.iter().any(|other| overlap(&other.keys, &path.keys)) {
                     continue;
                 }
                 taken.push(path);
                 let theirs = twin_path(path);
-                for leaf in declared.leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
+                for leaf in leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
                     shares = true;
                     let agree = agree(leaf, path);
                     paths.insert(SharedPath { declared: leaf.path.clone(), theirs: theirs.clone(), agree });
@@ -201,7 +202,7 @@ fn meet(declarations: &Declarations, subjects: &[Subject]) -> bool {
     let mut seen = BTreeSet::new();
     declarations.twins.values().any(|declaration| {
         seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
-            && declaration.body.leaves.iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
+            && declaration.body.leaves().iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
     })
 }
 
