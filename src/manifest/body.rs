@@ -9,8 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::declaration::{Leaf, Origin};
-use super::layers::merge;
-use crate::twin::TwinPath;
+use super::layers::{self, merge};
+use super::shape::Written;
+use crate::twin::{Section, TwinPath};
 
 /// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
 ///
@@ -31,6 +32,8 @@ pub(super) enum Own {
     One(Arc<[Leaf]>),
     /// Of all devices of a range.
     Many(Arc<[Leaf]>),
+    /// Of one device, where they are written.
+    Written(Written),
 }
 
 impl Own {
@@ -38,6 +41,7 @@ impl Own {
     pub(super) fn leaves(&self) -> Cow<'_, [Leaf]> {
         match self {
             Self::One(leaves) | Self::Many(leaves) => Cow::Borrowed(leaves),
+            Self::Written(written) => Cow::Owned(written.leaves()),
         }
     }
 
@@ -45,6 +49,7 @@ impl Own {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::One(leaves) | Self::Many(leaves) => leaves.len(),
+            Self::Written(written) => written.len(),
         }
     }
 
@@ -52,6 +57,7 @@ impl Own {
     pub(super) fn path(&self, index: usize) -> &TwinPath {
         match self {
             Self::One(leaves) | Self::Many(leaves) => &leaves[index].path,
+            Self::Written(written) => written.path(index),
         }
     }
 
@@ -59,6 +65,7 @@ impl Own {
     pub(super) fn origin(&self, index: usize) -> Origin {
         match self {
             Self::One(leaves) | Self::Many(leaves) => leaves[index].origin.clone(),
+            Self::Written(written) => written.origin(index),
         }
     }
 }
@@ -74,7 +81,7 @@ impl Body {
         match own {
             Own::Many(leaves) if !base.is_empty() => Self::new(merge(base, leaves)),
             Own::Many(leaves) => Self::new(Arc::clone(leaves)),
-            Own::One(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
+            Own::One(_) | Own::Written(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
         }
     }
 
@@ -85,6 +92,24 @@ impl Body {
             Some(own) if self.base.is_empty() => own.leaves(),
             Some(own) => Cow::Owned(merge(&self.base, &own.leaves())),
         }
+    }
+
+    /// Returns the leaves where all of them are in one entry's text.
+    pub(super) fn written(&self) -> Option<&Written> {
+        match &self.own {
+            Some(Own::Written(written)) if self.base.is_empty() => Some(written),
+            _ => None,
+        }
+    }
+
+    /// Returns how many bytes a section has at most; nothing where that cannot be told without putting it together.
+    pub(super) fn most_bytes(&self, section: Section) -> Option<usize> {
+        let own = match &self.own {
+            None => 0,
+            Some(Own::One(leaves) | Own::Many(leaves)) => layers::most_bytes(leaves, section)?,
+            Some(Own::Written(written)) => written.most_bytes(section)?,
+        };
+        Some(own + layers::most_bytes(&self.base, section)?)
     }
 
     /// Returns the leaves to hold on to.

@@ -75,7 +75,7 @@ pub fn explain(options: &LoadOptions, id: &TwinId) -> Result<Option<Explanation>
     explain_files(&files, &Outside::of(options, &var_files), found, id)
 }
 
-fn explain_files(
+pub(super) fn explain_files(
     files: &[File],
     outside: &Outside<'_>,
     found: Vec<Diagnostic>,

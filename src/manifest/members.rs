@@ -1,6 +1,7 @@
 //! The fleet's devices and modules by name, each with the layers that it has.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::body::{Body, Own};
@@ -8,12 +9,13 @@ use super::declaration::{Declaration, Group, Layer, Leaf, Origin};
 use super::inventory::{self, Inventory, RowKind, Sources, Template};
 use super::layers::merge;
 use super::policy::settle::LayerView;
-use super::range::IDENTITIES_MAX;
+use super::range::{IDENTITIES_MAX, Pattern};
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
 use super::schema::{self, Entry, Module, Selector};
+use super::shape::Written;
 use super::source::File;
-use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
+use super::stack::{self, Bodies, Keep, Layered, Layers, Stack, sizes};
 use super::yaml::Text;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
@@ -66,16 +68,34 @@ pub(super) fn resolve(
     let places = selectors.iter().map(|(file, selector)| (Arc::clone(&file.source), selector.name.span)).collect();
     layers.selectors = selectors.into_iter().map(|(_, selector)| selector.leaves).collect();
     let mut entries = Vec::with_capacity(devices.len());
+    layers.devices.reserve_exact(devices.len());
+    let mut last: Option<(Written, Arc<[usize]>)> = None;
     for (file, entry) in devices {
-        let groups = group_places(file, &entry.groups, &known, complete, found);
+        let (own, groups, name) = match entry {
+            Entry::Written(written) => {
+                let groups = match &last {
+                    // Most are as the one before, whose groups are known then.
+                    Some((last, groups)) if last.is_alike(&written) && (complete || groups.is_empty()) => {
+                        Arc::clone(groups)
+                    }
+                    _ => group_places(file, &written.groups(), &known, complete, found).into(),
+                };
+                last = (groups.len() == written.groups().len()).then(|| (written.clone(), Arc::clone(&groups)));
+                (Own::Written(written.clone()), groups, Name::Written(written))
+            }
+            Entry::Read(read) => {
+                let schema::Read { name, pattern, groups, leaves, modules, end: _ } = *read;
+                let groups = group_places(file, &groups, &known, complete, found).into();
+                let own = if pattern.is_range() { Own::Many } else { Own::One };
+                let modules = modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
+                (own(leaves.into()), groups, Name::Read(Box::new(ReadName { name, pattern, modules })))
+            }
+        };
         groups.iter().for_each(|&group| used[group] = true);
         // Devices that have nothing of their own share what their groups come to.
-        let device = (!entry.leaves.is_empty()).then_some(layers.devices.len());
-        let own = if entry.pattern.is_range() { Own::Many } else { Own::One };
-        layers.devices.extend(device.map(|_| own(entry.leaves.into())));
-        let stack = Stack { groups, row: None, device };
-        let modules = entry.modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
-        entries.push(Named { file, name: entry.name, pattern: entry.pattern, stack, modules });
+        let device = (own.len() > 0).then_some(layers.devices.len());
+        layers.devices.extend(device.map(|_| own));
+        entries.push(Named { file, name, groups, device: device.and_then(|device| u32::try_from(device).ok()) });
     }
     let mut inventory = Inventory::default();
     for (index, (file, template)) in templates.iter().enumerate() {
@@ -120,15 +140,15 @@ pub(super) fn resolve(
     layers.groups = groups.into_iter().map(|(_, group)| group.leaves).collect();
     let mut naming = Naming {
         bodies: Bodies::new(&layers),
+        keeps_stacks: !layers.selectors.is_empty() || !matches!(keep, Keep::ForSelectors),
         stacks: Vec::new(),
-        by_stack: Vec::new(),
         rows: Rows { templates: &templates, tables: &tables, rows: &rows, kinds: &kinds, modules: &row_modules },
         places: HashMap::new(),
         members: vec![0; layers.groups.len()],
         of: Vec::new(),
         twins: Vec::new(),
         asked: if let Keep::Device(device) = keep { Some(device) } else { None },
-        written: Written::default(),
+        written: stack::Written::default(),
     };
     naming.name_all(&entries, sources, found);
     let Naming { stacks, members, of, twins, written, .. } = naming;
@@ -142,7 +162,10 @@ pub(super) fn resolve(
     let groups = groups.collect();
     let modules = entries
         .into_iter()
-        .flat_map(|entry| entry.modules)
+        .flat_map(|entry| match entry.name {
+            Name::Read(read) => read.modules,
+            Name::Written(_) => Vec::new(),
+        })
         .chain(row_modules.into_iter().flatten())
         .map(|module| module.body.shared())
         .collect();
@@ -216,16 +239,76 @@ fn unknown_group(file: &File, name: &Spanned<Text>, known: &HashMap<&str, usize>
 /// An entry under `devices`, with its layers resolved.
 struct Named<'f> {
     file: &'f File,
+    name: Name,
+    groups: Arc<[usize]>,
+    /// The place of its own layer.
+    device: Option<u32>,
+}
+
+enum Name {
+    Written(Written),
+    Read(Box<ReadName>),
+}
+
+struct ReadName {
     name: Spanned<String>,
-    pattern: super::range::Pattern,
-    stack: Stack,
+    pattern: Pattern,
     modules: Vec<Shared>,
 }
 
 impl Named<'_> {
     fn origin(&self) -> Origin {
-        let line = self.file.line(self.name.span.start);
-        Origin { file: self.file.name.clone(), line, layer: Layer::Device }
+        match &self.name {
+            Name::Written(written) => written.place(),
+            Name::Read(read) => {
+                let line = self.file.line(read.name.span.start);
+                Origin { file: self.file.name.clone(), line, layer: Layer::Device }
+            }
+        }
+    }
+
+    fn stack(&self) -> Stack {
+        Stack { groups: self.groups.to_vec(), row: None, device: self.device.map(|device| device as usize) }
+    }
+
+    fn name(&self) -> &str {
+        match &self.name {
+            Name::Written(written) => written.name().value,
+            Name::Read(read) => &read.name.value,
+        }
+    }
+
+    fn span(&self) -> Span {
+        match &self.name {
+            Name::Written(written) => written.name().span,
+            Name::Read(read) => read.name.span,
+        }
+    }
+
+    fn is_range(&self) -> bool {
+        matches!(&self.name, Name::Read(read) if read.pattern.is_range())
+    }
+
+    fn count(&self) -> u64 {
+        match &self.name {
+            Name::Written(_) => 1,
+            Name::Read(read) => read.pattern.count(),
+        }
+    }
+
+    /// Calls for each device until it has enough.
+    fn each_name(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
+        _ = match &self.name {
+            Name::Written(written) => each(written.name().value),
+            Name::Read(read) => read.pattern.names().try_for_each(|name| each(&name)),
+        };
+    }
+
+    fn modules(&self) -> &[Shared] {
+        match &self.name {
+            Name::Written(_) => &[],
+            Name::Read(read) => &read.modules,
+        }
     }
 }
 
@@ -249,12 +332,12 @@ impl Shared {
 /// Gives names to declarations.
 struct Naming<'l> {
     bodies: Bodies<'l>,
+    /// Whether `stacks` and `of` are asked for.
+    keeps_stacks: bool,
     stacks: Vec<Stack>,
-    /// What each stack comes to.
-    by_stack: Vec<Arc<Body>>,
     rows: Rows<'l>,
-    /// The place of each stack.
-    places: HashMap<Stack, usize>,
+    /// The place of each stack that several devices may have, and what it comes to.
+    places: HashMap<Stack, (usize, Arc<Body>)>,
     /// How many devices each group has.
     members: Vec<usize>,
     of: Vec<(DeviceId, usize)>,
@@ -262,7 +345,7 @@ struct Naming<'l> {
     twins: Vec<(TwinId, Declaration)>,
     /// The device of which it is kept where it is written.
     asked: Option<&'l DeviceId>,
-    written: Written,
+    written: stack::Written,
 }
 
 /// What stands in the tables.
@@ -352,30 +435,37 @@ impl Naming<'_> {
     ) {
         let rows = self.rows;
         let kind = row.map(|row| &rows.kinds[row.kind]);
-        let mut stack = entry.map_or_else(Stack::default, |entry| entry.stack.clone());
+        let mut stack = entry.map_or_else(Stack::default, Named::stack);
         if let Some(RowKind { groups, leaves, .. }) = kind {
             stack.row = *leaves;
             let own = stack.groups.into_iter().filter(|group| !groups.contains(group));
             stack.groups = groups.iter().copied().chain(own).collect();
         }
-        let place = self.place(&stack);
-        let body = match self.by_stack.get(place) {
-            Some(body) => Arc::clone(body),
+        stack.groups.iter().for_each(|&group| self.members[group] += 1);
+        let (place, body) = match self.places.get(&stack) {
+            Some((place, body)) => (*place, Arc::clone(body)),
             None => {
                 let body = self.bodies.body(&[], &stack);
                 for diagnostic in sizes(&body) {
                     found.push(match (entry, row) {
-                        (Some(entry), _) => diagnostic.at(&entry.file.source, entry.name.span, ALL_LAYERS),
+                        (Some(entry), _) => diagnostic.at(&entry.file.source, entry.span(), ALL_LAYERS),
                         (None, Some(row)) => rows.point(diagnostic, row, device),
                         (None, None) => diagnostic,
                     });
                 }
-                self.by_stack.push(Arc::clone(&body));
-                body
+                let place = self.stacks.len();
+                // An entry for one device is not met again.
+                let is_alone = stack.device.is_some() && entry.is_some_and(|entry| !entry.is_range());
+                if self.keeps_stacks {
+                    self.stacks.push(stack.clone());
+                }
+                if !is_alone {
+                    self.places.insert(stack, (place, Arc::clone(&body)));
+                }
+                (place, body)
             }
         };
-        stack.groups.iter().for_each(|&group| self.members[group] += 1);
-        let of_entry = entry.map_or(&[][..], |entry| &entry.modules);
+        let of_entry = entry.map_or(&[][..], Named::modules);
         let of_row = kind.and_then(|kind| kind.modules).map_or(&[][..], |modules| &rows.modules[modules]);
         let module_id = |id: &ModuleId| TwinId { device: device.clone(), module: Some(id.clone()) };
         for (module, row) in of_row.iter().zip(row.into_iter().cycle()) {
@@ -400,40 +490,44 @@ impl Naming<'_> {
                 .map(|(module, row)| (module.id.clone(), rows.origin(row, Layer::Module), Arc::clone(&module.body)));
             let modules_of_entry =
                 of_entry.iter().map(|module| (module.id.clone(), module.origin.clone(), Arc::clone(&module.body)));
-            self.written = Written {
-                entry: entry.map(|entry| (entry.name.value.clone(), entry.origin())),
+            self.written = stack::Written {
+                entry: entry.map(|entry| (entry.name().to_owned(), entry.origin())),
                 row: row.map(|row| rows.origin(row, Layer::Inventory)),
                 modules: modules_of_row.chain(modules_of_entry).collect(),
             };
         }
-        self.of.push((device.clone(), place));
+        if self.keeps_stacks {
+            self.of.push((device.clone(), place));
+        }
         self.twins.push((TwinId::device(device.clone()), Declaration { body, origin }));
     }
 
     /// Writes out the names of all entries and rows; nothing when they are too many.
     fn ids(&self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, Place)>> {
         let mut total: u64 = 0;
-        let mut ids = Vec::new();
+        let all = entries.iter().map(Named::count).fold(self.rows.rows.len() as u64, u64::saturating_add);
+        let mut ids = Vec::with_capacity(all.min(IDENTITIES_MAX) as usize);
         let too_many = |file: &File, span| {
             let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
             Diagnostic::error(message).at(&file.source, span, "exceeded here")
         };
         for (index, entry) in entries.iter().enumerate() {
-            total += entry.pattern.count() * (1 + entry.modules.len() as u64);
+            total += entry.count() * (1 + entry.modules().len() as u64);
             if total > IDENTITIES_MAX {
-                found.push(too_many(entry.file, entry.name.span));
+                found.push(too_many(entry.file, entry.span()));
                 return None;
             }
-            for name in entry.pattern.names() {
-                match name.parse::<DeviceId>() {
-                    Ok(id) => ids.push((id, Place::Entry(index))),
-                    Err(error) => {
-                        // The other names of a range have the same mistake, as a rule.
-                        found.push(bad_id(entry, &error));
-                        break;
-                    }
+            entry.each_name(|name| match name.parse::<DeviceId>() {
+                Ok(id) => {
+                    ids.push((id, Place::Entry(index)));
+                    ControlFlow::Continue(())
                 }
-            }
+                Err(error) => {
+                    // The other names of a range have the same mistake, as a rule.
+                    found.push(bad_id(entry, &error));
+                    ControlFlow::Break(())
+                }
+            });
         }
         for (index, row) in self.rows.rows.iter().enumerate() {
             let modules = self.rows.kinds[row.kind].modules.map_or(0, |modules| self.rows.modules[modules].len());
@@ -447,15 +541,6 @@ impl Naming<'_> {
         }
         Some(ids)
     }
-
-    fn place(&mut self, stack: &Stack) -> usize {
-        if let Some(&place) = self.places.get(stack) {
-            return place;
-        }
-        self.places.insert(stack.clone(), self.stacks.len());
-        self.stacks.push(stack.clone());
-        self.stacks.len() - 1
-    }
 }
 
 /// What is too large when a device's sections are.
@@ -465,12 +550,8 @@ const ALL_LAYERS: &str = "all layers of this device together";
 const TWICE_MAX: usize = 10;
 
 fn bad_id(entry: &Named<'_>, error: &IdError) -> Diagnostic {
-    let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.name.span, "");
-    if entry.pattern.is_range() {
-        diagnostic.help("the range is written out before ids are checked")
-    } else {
-        diagnostic
-    }
+    let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.span(), "");
+    if entry.is_range() { diagnostic.help("the range is written out before ids are checked") } else { diagnostic }
 }
 
 fn clash(again: &Named<'_>, first: &Named<'_>, id: &DeviceId, count: usize) -> Option<Diagnostic> {
@@ -482,25 +563,25 @@ fn clash(again: &Named<'_>, first: &Named<'_>, id: &DeviceId, count: usize) -> O
         let message = format!("the range gives the device `{id}`{also} twice");
         return Some(
             Diagnostic::error(message)
-                .at(&again.file.source, again.name.span, "")
+                .at(&again.file.source, again.span(), "")
                 .help("pad the numbers with zeros, or put something between them"),
         );
     }
-    if std::ptr::eq(again.file, first.file) && again.name.value == first.name.value {
+    if std::ptr::eq(again.file, first.file) && again.name() == first.name() {
         // Twice in one file is a key twice, which has been reported.
         return None;
     }
     let message = format!("the device `{id}`{also} {are} declared twice");
-    let label = |entry: &Named<'_>, text: &str| match entry.pattern.is_range() {
+    let label = |entry: &Named<'_>, text: &str| match entry.is_range() {
         true => format!("{text}, in a range"),
         false => text.to_owned(),
     };
-    let diagnostic = Diagnostic::error(message).at(&again.file.source, again.name.span, label(again, "once more")).at(
+    let diagnostic = Diagnostic::error(message).at(&again.file.source, again.span(), label(again, "once more")).at(
         &first.file.source,
-        first.name.span,
+        first.span(),
         label(first, "first here"),
     );
-    Some(if again.pattern.is_range() != first.pattern.is_range() {
+    Some(if again.is_range() != first.is_range() {
         diagnostic.help("split the range around a device that differs, or give it a group of its own")
     } else {
         diagnostic

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::body::{Body, Own};
 use super::declaration::{Leaf, Origin};
-use super::layers::{merge, section_of, surely_within};
+use super::layers::{merge, section_of};
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::twin::limits::{check_size, section_max_bytes, section_size};
 use crate::twin::{DeviceId, ModuleId, Section};
@@ -109,13 +109,12 @@ const NEARLY_FULL_PERCENT: usize = 80;
 /// the caller's.
 pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let leaves = body.leaves();
     for section in Section::ALL {
         let most = section_max_bytes(section);
-        if surely_within(&leaves, section, most * NEARLY_FULL_PERCENT / 100) {
+        if body.most_bytes(section).is_some_and(|bytes| bytes <= most * NEARLY_FULL_PERCENT / 100) {
             continue;
         }
-        let object = section_of(&leaves, section);
+        let object = section_of(&body.leaves(), section);
         let diagnostic = match check_size(section, &object) {
             Some(violation) => Diagnostic::error(violation.rule.to_string()),
             None => {

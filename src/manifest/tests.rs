@@ -242,8 +242,7 @@ devices:
     let resolve = |vars: &[(&str, &str)], files: &[(&str, &str)]| {
         let vars: Vec<_> = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let var_files: Vec<_> = files.iter().map(|(name, text)| File::new(name, *text, true)).collect();
-        let outside =
-            Outside { tables: Tables::Texts(&[]), environment: &environment, var_files: &var_files, vars: &vars };
+        let outside = Outside { var_files: &var_files, vars: &vars, ..Outside::new(Tables::Texts(&[]), &environment) };
         match resolve_files(&[File::new("fleet.yaml", fleet, true)], &outside, Vec::new()) {
             Ok(loaded) => loaded.declarations.twins.values().next().map_or_else(Vec::new, |twin| {
                 twin.body.leaves().iter().map(|leaf| format!("{:?}", leaf.value)).collect()
