@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::declaration::{Leaf, Origin};
 use super::layers::{self, merge};
-use super::shape::Written;
+use super::shape::Instance;
 use crate::twin::{Section, TwinPath};
 
 /// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
@@ -33,7 +33,7 @@ pub(super) enum Own {
     /// Of all devices of a range.
     Many(Arc<[Leaf]>),
     /// Of one device, where they are written.
-    Written(Written),
+    Instance(Instance),
 }
 
 impl Own {
@@ -41,7 +41,7 @@ impl Own {
     pub(super) fn leaves(&self) -> Cow<'_, [Leaf]> {
         match self {
             Self::One(leaves) | Self::Many(leaves) => Cow::Borrowed(leaves),
-            Self::Written(written) => Cow::Owned(written.leaves()),
+            Self::Instance(instance) => Cow::Owned(instance.leaves()),
         }
     }
 
@@ -49,7 +49,7 @@ impl Own {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::One(leaves) | Self::Many(leaves) => leaves.len(),
-            Self::Written(written) => written.len(),
+            Self::Instance(instance) => instance.len(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Own {
     pub(super) fn path(&self, index: usize) -> &TwinPath {
         match self {
             Self::One(leaves) | Self::Many(leaves) => &leaves[index].path,
-            Self::Written(written) => written.path(index),
+            Self::Instance(instance) => instance.path(index),
         }
     }
 
@@ -65,7 +65,7 @@ impl Own {
     pub(super) fn origin(&self, index: usize) -> Origin {
         match self {
             Self::One(leaves) | Self::Many(leaves) => leaves[index].origin.clone(),
-            Self::Written(written) => written.origin(index),
+            Self::Instance(instance) => instance.origin(index),
         }
     }
 }
@@ -81,7 +81,7 @@ impl Body {
         match own {
             Own::Many(leaves) if !base.is_empty() => Self::new(merge(base, leaves)),
             Own::Many(leaves) => Self::new(Arc::clone(leaves)),
-            Own::One(_) | Own::Written(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
+            Own::One(_) | Own::Instance(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
         }
     }
 
@@ -95,9 +95,9 @@ impl Body {
     }
 
     /// Returns the leaves where all of them are in one entry's text.
-    pub(super) fn written(&self) -> Option<&Written> {
+    pub(super) fn instance(&self) -> Option<&Instance> {
         match &self.own {
-            Some(Own::Written(written)) if self.base.is_empty() => Some(written),
+            Some(Own::Instance(instance)) if self.base.is_empty() => Some(instance),
             _ => None,
         }
     }
@@ -107,7 +107,7 @@ impl Body {
         let own = match &self.own {
             None => 0,
             Some(Own::One(leaves) | Own::Many(leaves)) => layers::most_bytes(leaves, section)?,
-            Some(Own::Written(written)) => written.most_bytes(section)?,
+            Some(Own::Instance(instance)) => instance.most_bytes(section)?,
         };
         Some(own + layers::most_bytes(&self.base, section)?)
     }

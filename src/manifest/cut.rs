@@ -18,6 +18,9 @@ use crate::diagnostic::Span;
 /// Shapes that are tried on an entry; a fleet of more has little to gain.
 const SHAPES_MAX: usize = 16;
 
+/// Entries that may be learned from in vain, and as many more as there were of the shapes that were learned.
+const LEARNED_MAX: usize = 64;
+
 /// An entry under `devices`.
 #[derive(Clone, Debug)]
 pub(super) enum Part {
@@ -37,7 +40,7 @@ impl Part {
 
     fn end(&self) -> usize {
         match self {
-            Self::Entry(Entry::Written(written)) => written.end(),
+            Self::Entry(Entry::Instance(instance)) => instance.end(),
             Self::Entry(Entry::Read(read)) => read.end,
             Self::Tree(entry) => entry.1.span.end,
         }
@@ -70,8 +73,9 @@ fn devices(text: &str) -> Option<(usize, usize)> {
     const KEY: &str = "devices:";
     let at = if text.starts_with(KEY) { 0 } else { text.find("\ndevices:")? + 1 };
     let end = end_of_line(text, at);
-    let rest = text[at + KEY.len()..end].trim_matches([' ', '\r', '\n']);
-    (rest.is_empty() && text[..end].ends_with('\n')).then_some((at, end))
+    let rest = &text[at + KEY.len()..end];
+    let says_nothing = is_blank(rest) && !rest.starts_with('#');
+    (says_nothing && text[..end].ends_with('\n')).then_some((at, end))
 }
 
 struct Pieces {
@@ -101,6 +105,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
     let indent = indentation(&text[at..]);
     let mut pieces = Pieces { parts: Vec::new(), first: at + indent, end: at };
     let mut shapes: Vec<Arc<Shape>> = Vec::new();
+    let (mut learned, mut alike) = (0, 0);
     let mut ascends = true;
     while at < text.len() {
         match indentation(&text[at..]) {
@@ -118,10 +123,11 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
             (next >= text.len() || indentation(&text[next..]) <= indent).then_some((index, found, next, next_line))
         });
         let part = if let Some((index, found, next, next_line)) = known {
+            alike += 1;
             shapes.swap(0, index);
             early.warn(&found.traps, |span| trap(file, span));
             (at, line) = (next, next_line);
-            Part::Entry(Entry::Written(found.written))
+            Part::Entry(Entry::Instance(found.instance))
         } else {
             let (end, end_line) = piece(text, at, line, indent);
             let mut problems = Vec::new();
@@ -140,8 +146,9 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
             let mut part = part?;
             if let Part::Entry(Entry::Read(read)) = &mut part {
                 read.end = span.end;
-                if let Some(shape) = Shape::learn(file, at..end, line, read, &found) {
-                    shapes.insert(0, shape);
+                if learned < alike + LEARNED_MAX {
+                    learned += 1;
+                    shapes.splice(0..0, Shape::learn(file, at..end, line, read, &found));
                     shapes.truncate(SHAPES_MAX);
                 }
             }

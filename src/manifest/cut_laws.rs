@@ -7,7 +7,7 @@ use super::explain::explain_files;
 use super::schema::{Early, Entry};
 use super::source::{File, Tables};
 use super::yaml::Kind;
-use super::{Outside, cut, resolve_files};
+use super::{Outside, Selection, cut, resolve_files};
 
 /// Bodies of entries, as written below the name or after it; `@` is a value.
 const BODIES: &[&str] = &[
@@ -193,9 +193,10 @@ fn entry() -> impl Strategy<Value = (Option<&'static str>, usize, Vec<&'static s
 fn fleet() -> impl Strategy<Value = String> {
     let entries = prop::collection::vec(entry(), 1..9);
     let head = prop_oneof![3 => Just(HEADS[1]), 1 => prop::sample::select(HEADS)];
+    let after = prop_oneof![8 => Just(""), 1 => Just("  # a comment"), 1 => Just("#none"), 1 => Just(" "), 1 => Just(" {}"), 1 => Just(" &one")];
     let tail = prop_oneof![2 => Just(""), 1 => prop::sample::select(TAILS)];
     (
-        head,
+        (head, after),
         entries,
         tail,
         prop::option::weighted(0.2, Just(())),
@@ -204,8 +205,8 @@ fn fleet() -> impl Strategy<Value = String> {
             (any::<prop::sample::Index>(), prop::sample::select(b" \n:#\"'-{}[]&*|x\t".as_slice())),
         ),
     )
-        .prop_map(|(head, entries, tail, windows, change)| {
-            let mut text = format!("{head}devices:\n");
+        .prop_map(|((head, after), entries, tail, windows, change)| {
+            let mut text = format!("{head}devices:{after}\n");
             for (at, (name, body, values)) in entries.iter().enumerate() {
                 let mut values = values.iter().cycle();
                 let name = name.map_or(format!("d-{at:03}"), str::to_owned);
@@ -242,6 +243,15 @@ fn told(text: &str, in_pieces: bool) -> String {
                 told.push_str(&format!("{id} {declaration:?}\n"));
                 told.push_str(&format!("{:?}\n", explain_files(&files, &outside(), Vec::new(), id)));
             }
+            let all: Vec<_> = declarations.twins.keys().filter(|id| id.module.is_none()).cloned().collect();
+            let selections = declarations.selectors.iter().map(|selector| Selection {
+                name: selector.name.clone(),
+                condition: selector.condition.text().to_owned(),
+                ids: all.clone(),
+                origin: selector.origin.clone(),
+            });
+            let selected = declarations.select(selections.collect()).map(|selected| selected.twins);
+            told.push_str(&format!("{selected:?}\n"));
             told.push_str(&format!("{:?} {:?} {:#?}", declarations.digest, declarations.groups, loaded.warnings));
         }
     }
@@ -274,7 +284,7 @@ fn ways(text: &str) -> Option<String> {
     let Kind::Devices(parts) = entries.into_iter().find(|(key, _)| key.name == "devices")?.1.kind else { return None };
     let way = |part| match part {
         cut::Part::Entry(Entry::Read(_)) => 'r',
-        cut::Part::Entry(Entry::Written(_)) => 'w',
+        cut::Part::Entry(Entry::Instance(_)) => 'w',
         cut::Part::Tree(_) => 't',
     };
     Some(parts.into_iter().map(way).collect())

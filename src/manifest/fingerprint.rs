@@ -95,12 +95,12 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
 }
 
 fn body(body: &Body, sensitive: &Sensitive) -> Digest {
-    let Some(written) = body.written() else { return leaves(&body.leaves(), sensitive) };
+    let Some(instance) = body.instance() else { return leaves(&body.leaves(), sensitive) };
     // The same without the leaves.
     let mut hasher = Hasher::new();
     let mut text = String::new();
-    written.visit(|index, value| {
-        let path = written.path(index);
+    instance.visit(|index, value| {
+        let path = instance.path(index);
         hasher.piece(path.as_str());
         match value {
             Err(None) | Ok(Scalar::Null) => hasher.piece("null"),

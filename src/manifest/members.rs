@@ -13,9 +13,9 @@ use super::range::{IDENTITIES_MAX, Pattern};
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
 use super::schema::{self, Entry, Module, Selector};
-use super::shape::Written;
+use super::shape::Instance;
 use super::source::File;
-use super::stack::{self, Bodies, Keep, Layered, Layers, Stack, sizes};
+use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
 use super::yaml::Text;
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
@@ -69,19 +69,22 @@ pub(super) fn resolve(
     layers.selectors = selectors.into_iter().map(|(_, selector)| selector.leaves).collect();
     let mut entries = Vec::with_capacity(devices.len());
     layers.devices.reserve_exact(devices.len());
-    let mut last: Option<(Written, Arc<[usize]>)> = None;
+    let mut last: Option<(Instance, Arc<[usize]>)> = None;
     for (file, entry) in devices {
         let (own, groups, name) = match entry {
-            Entry::Written(written) => {
+            Entry::Instance(instance) => {
                 let groups = match &last {
                     // Most are as the one before, whose groups are known then.
-                    Some((last, groups)) if last.is_alike(&written) && (complete || groups.is_empty()) => {
-                        Arc::clone(groups)
+                    Some((last, groups)) if last.is_alike(&instance) => Arc::clone(groups),
+                    _ => {
+                        let listed = instance.groups();
+                        let groups: Arc<[usize]> = group_places(file, &listed, &known, complete, found).into();
+                        // Of one that is unknown each device is told.
+                        last = (groups.len() == listed.len()).then(|| (instance.clone(), Arc::clone(&groups)));
+                        groups
                     }
-                    _ => group_places(file, &written.groups(), &known, complete, found).into(),
                 };
-                last = (groups.len() == written.groups().len()).then(|| (written.clone(), Arc::clone(&groups)));
-                (Own::Written(written.clone()), groups, Name::Written(written))
+                (Own::Instance(instance.clone()), groups, Name::Instance(instance))
             }
             Entry::Read(read) => {
                 let schema::Read { name, pattern, groups, leaves, modules, end: _ } = *read;
@@ -148,7 +151,7 @@ pub(super) fn resolve(
         of: Vec::new(),
         twins: Vec::new(),
         asked: if let Keep::Device(device) = keep { Some(device) } else { None },
-        written: stack::Written::default(),
+        written: Written::default(),
     };
     naming.name_all(&entries, sources, found);
     let Naming { stacks, members, of, twins, written, .. } = naming;
@@ -164,7 +167,7 @@ pub(super) fn resolve(
         .into_iter()
         .flat_map(|entry| match entry.name {
             Name::Read(read) => read.modules,
-            Name::Written(_) => Vec::new(),
+            Name::Instance(_) => Vec::new(),
         })
         .chain(row_modules.into_iter().flatten())
         .map(|module| module.body.shared())
@@ -246,7 +249,7 @@ struct Named<'f> {
 }
 
 enum Name {
-    Written(Written),
+    Instance(Instance),
     Read(Box<ReadName>),
 }
 
@@ -259,7 +262,7 @@ struct ReadName {
 impl Named<'_> {
     fn origin(&self) -> Origin {
         match &self.name {
-            Name::Written(written) => written.place(),
+            Name::Instance(instance) => instance.place(),
             Name::Read(read) => {
                 let line = self.file.line(read.name.span.start);
                 Origin { file: self.file.name.clone(), line, layer: Layer::Device }
@@ -273,14 +276,14 @@ impl Named<'_> {
 
     fn name(&self) -> &str {
         match &self.name {
-            Name::Written(written) => written.name().value,
+            Name::Instance(instance) => instance.name().value,
             Name::Read(read) => &read.name.value,
         }
     }
 
     fn span(&self) -> Span {
         match &self.name {
-            Name::Written(written) => written.name().span,
+            Name::Instance(instance) => instance.name().span,
             Name::Read(read) => read.name.span,
         }
     }
@@ -291,7 +294,7 @@ impl Named<'_> {
 
     fn count(&self) -> u64 {
         match &self.name {
-            Name::Written(_) => 1,
+            Name::Instance(_) => 1,
             Name::Read(read) => read.pattern.count(),
         }
     }
@@ -299,14 +302,14 @@ impl Named<'_> {
     /// Calls for each device until it has enough.
     fn each_name(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
         _ = match &self.name {
-            Name::Written(written) => each(written.name().value),
+            Name::Instance(instance) => each(instance.name().value),
             Name::Read(read) => read.pattern.names().try_for_each(|name| each(&name)),
         };
     }
 
     fn modules(&self) -> &[Shared] {
         match &self.name {
-            Name::Written(_) => &[],
+            Name::Instance(_) => &[],
             Name::Read(read) => &read.modules,
         }
     }
@@ -345,7 +348,7 @@ struct Naming<'l> {
     twins: Vec<(TwinId, Declaration)>,
     /// The device of which it is kept where it is written.
     asked: Option<&'l DeviceId>,
-    written: stack::Written,
+    written: Written,
 }
 
 /// What stands in the tables.
@@ -490,7 +493,7 @@ impl Naming<'_> {
                 .map(|(module, row)| (module.id.clone(), rows.origin(row, Layer::Module), Arc::clone(&module.body)));
             let modules_of_entry =
                 of_entry.iter().map(|module| (module.id.clone(), module.origin.clone(), Arc::clone(&module.body)));
-            self.written = stack::Written {
+            self.written = Written {
                 entry: entry.map(|entry| (entry.name().to_owned(), entry.origin())),
                 row: row.map(|row| rows.origin(row, Layer::Inventory)),
                 modules: modules_of_row.chain(modules_of_entry).collect(),

@@ -2,11 +2,11 @@
 //!
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
 //! not know live twins, nor print. [`load`] is the whole way: files are read (`source`, the only one that reads), parsed into trees
-//! whose nodes know their places (`yaml`), references are put in (`vars`, `interpolate`), each file is read by tables of
-//! fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together are resolved (`resolve`, `members`, `layers`,
-//! `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`, `json_rows`). What selectors add comes when the hub was
-//! asked ([`Declarations::select`]). `fields` says what each field is, for the JSON Schema and the reference. Read [`Declarations`]
-//! first.
+//! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
+//! `interpolate`), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
+//! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
+//! `json_rows`). What selectors add comes when the hub was asked ([`Declarations::select`]). `fields` says what each field is, for the
+//! JSON Schema and the reference. Read [`Declarations`] first.
 //!
 //! A module is declared under its device, `devices.ID.modules.ID: { tags, desired }`, and each device of a range has the modules of
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a

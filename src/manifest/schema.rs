@@ -10,7 +10,7 @@ use super::inventory::Template;
 use super::policy::read;
 use super::range::Pattern;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
-use super::shape::Written;
+use super::shape::Instance;
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text};
 use super::{WARNINGS_MAX, layers, validate};
@@ -63,7 +63,7 @@ pub(super) enum Entry {
     /// One that was read.
     Read(Box<Read>),
     /// One that is written as others are.
-    Written(Written),
+    Instance(Instance),
 }
 
 impl Entry {
@@ -71,7 +71,7 @@ impl Entry {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Read(read) => &read.name.value,
-            Self::Written(written) => written.name().value,
+            Self::Instance(instance) => instance.name().value,
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Whatever writes out a hundred thousand devices writes the same lines for each. The first such entry is read by the parser and by all
 //! that looks at a manifest; what it turns out to be becomes a [`Shape`]. The structure of a block mapping lies in its lines' indentation
 //! and keys, so that an entry which has the same lines, with other scalars that stand on one line each, is the same with other values:
-//! no parser need look at it. Of such an entry ([`Written`]) nothing is held but where it stands. Its values are in the file's text, which
+//! no parser need look at it. Of such an entry ([`Instance`]) nothing is held but where it stands. Its values are in the file's text, which
 //! is shorter than anything that could be made of it, and are read there whenever somebody looks.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +22,6 @@ use crate::twin::{Section, TwinPath};
 use serde_json::Value;
 
 /// How entries that are written alike are written.
-#[derive(Debug)]
 pub(super) struct Shape {
     source: Arc<Source>,
     /// The file's name.
@@ -76,7 +76,7 @@ struct Group {
 
 /// An entry of a shape, where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(super) struct Instance {
     shape: Arc<Shape>,
     /// The offset of the line of the device's name.
     start: u32,
@@ -86,13 +86,20 @@ pub(super) struct Written {
 
 /// An entry that was found to be of a shape.
 pub(super) struct Found {
-    pub(super) written: Written,
+    pub(super) instance: Instance,
     /// The offset of the line after its last.
     pub(super) end: usize,
     /// How many lines it has.
     pub(super) lines: usize,
     /// The values that may be traps.
     pub(super) traps: Vec<Span>,
+}
+
+/// Without the file's text.
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shape").field("file", &self.file).field("slots", &self.slots).finish_non_exhaustive()
+    }
 }
 
 impl Shape {
@@ -169,15 +176,15 @@ impl Shape {
         });
         // What was learned must tell the same of the entry that it was learned from.
         let again = Self::find(&shape, at.start, line)?;
-        let written = &again.written;
-        let same = written.leaves() == read.leaves
-            && written
+        let instance = &again.instance;
+        let same = instance.leaves() == read.leaves
+            && instance
                 .groups()
                 .iter()
                 .map(|group| (&group.value.value, group.span))
                 .eq(read.groups.iter().map(|group| (&group.value.value, group.span)))
             && again.traps.iter().filter_map(|&span| trap(file, span)).eq(found.iter().cloned())
-            && written.name().span == read.name.span;
+            && instance.name().span == read.name.span;
         same.then_some(shape)
     }
 
@@ -210,8 +217,8 @@ impl Shape {
                 }
             }
         }
-        let written = Written { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
-        Some(Found { written, end: at, lines: 1 + this.lines.len(), traps })
+        let instance = Instance { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
+        Some(Found { instance, end: at, lines: 1 + this.lines.len(), traps })
     }
 }
 
@@ -223,7 +230,7 @@ pub(super) fn trap(file: &File, span: Span) -> Option<Diagnostic> {
     Some(Diagnostic::warning(diagnostic.message).at(&file.source, span, "").help(help))
 }
 
-impl Written {
+impl Instance {
     /// Returns the device's name.
     pub(super) fn name(&self) -> Spanned<&str> {
         let start = self.start as usize + self.shape.indent;
