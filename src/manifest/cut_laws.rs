@@ -33,6 +33,9 @@ const BODIES: &[&str] = &[
     "\n    desired:\n      x: \"two\n  lines: @\"\n      y: @\n",
     "\n    desired:\n      x: [1,\n  2]\n",
     "\n    desired: { x:\n  @ }\n",
+    "\n    desired: {\n      x: @\n      }\n",
+    "\n    desired: { a: '}',\n      x: @\n      , b: '{' }\n",
+    "\n    desired: { a: '}',\n      x: \"1\"\n      , b: '{' }\n",
     "\n    modules:\n      m:\n        desired:\n          n: @\n",
     "\n    tags:\n      twinctl: @\n",
     "\n    tagz:\n      a: @\n",
@@ -127,6 +130,8 @@ const VALUES: &[&str] = &[
     "...",
     "---",
     "a | b",
+    "a, b",
+    "a,b",
     "a > b",
 ];
 
@@ -187,11 +192,13 @@ fn entry() -> impl Strategy<Value = (Option<&'static str>, usize, Vec<&'static s
     let common = prop::sample::select(&VALUES[..3]);
     let value = prop_oneof![3 => common, 1 => prop::sample::select(VALUES), 2 => prop::sample::select(&["EU", "NO", "x-1", "'q'", "22.5"][..])];
     let name = prop_oneof![8 => Just(None), 1 => prop::sample::select(NAMES).prop_map(Some)];
-    (name, prop_oneof![3 => 0..3_usize, 1 => 0..BODIES.len()], prop::collection::vec(value, 3))
+    (name, 0..8_usize, prop::collection::vec(value, 3))
 }
 
 fn fleet() -> impl Strategy<Value = String> {
-    let entries = prop::collection::vec(entry(), 1..9);
+    // Few ways of writing in one fleet, so that entries are alike.
+    let bodies = prop::collection::vec(prop_oneof![1 => 0..3_usize, 2 => 0..BODIES.len()], 1..4);
+    let entries = (bodies, prop::collection::vec(entry(), 1..9));
     let head = prop_oneof![3 => Just(HEADS[1]), 1 => prop::sample::select(HEADS)];
     let after = prop_oneof![8 => Just(""), 1 => Just("  # a comment"), 1 => Just("#none"), 1 => Just(" "), 1 => Just(" {}"), 1 => Just(" &one")];
     let tail = prop_oneof![2 => Just(""), 1 => prop::sample::select(TAILS)];
@@ -205,13 +212,13 @@ fn fleet() -> impl Strategy<Value = String> {
             (any::<prop::sample::Index>(), prop::sample::select(b" \n:#\"'-{}[]&*|x\t".as_slice())),
         ),
     )
-        .prop_map(|((head, after), entries, tail, windows, change)| {
+        .prop_map(|((head, after), (bodies, entries), tail, windows, change)| {
             let mut text = format!("{head}devices:{after}\n");
             for (at, (name, body, values)) in entries.iter().enumerate() {
                 let mut values = values.iter().cycle();
                 let name = name.map_or(format!("d-{at:03}"), str::to_owned);
                 text.push_str(&format!("  {name}:"));
-                for part in BODIES[*body].split_inclusive('@') {
+                for part in BODIES[bodies[body % bodies.len()]].split_inclusive('@') {
                     text.push_str(part.trim_end_matches('@'));
                     if part.ends_with('@') {
                         text.push_str(values.next().expect("it goes round"));
@@ -327,4 +334,7 @@ fn entries_that_are_written_alike_are_seen() {
     check(&[entry("a", "1", "x"), entry("b", "\"2", "x"), entry("c", "3\"", "x")].concat(), None);
     check(&[entry("a", "1", "x"), entry("a", "2", "x")].concat(), None);
     check(&[entry("b", "1", "x"), entry("a", "2", "x")].concat(), Some("rw"));
+    // Inside of brackets a value ends where it would go on elsewhere.
+    let flow = |name: &str, x: &str| format!("  {name}:\n    desired: {{ a: '}}',\n      x: {x}\n      , b: '{{' }}\n");
+    check(&[flow("a", "1"), flow("b", "2"), flow("c", "3, y")].concat(), Some("rwr"));
 }

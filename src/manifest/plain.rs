@@ -48,9 +48,9 @@ pub(super) fn scalar(written: &str) -> Option<Scalar<'_>> {
         || (first == b'-' && bytes.get(1).is_some_and(u8::is_ascii_alphanumeric));
     let goes_on = |(index, &byte): (usize, &u8)| match byte {
         b' ' => bytes[index - 1] != b' ',
-        // Before a space or the end of the line it ends a key.
+        // Before a space or the end of the line it ends a key. A comma would end a value inside of brackets, and is not among these.
         b':' => bytes.get(index + 1).is_some_and(|next| *next != b' '),
-        _ => byte.is_ascii_alphanumeric() || b"_-./+=@%();,~".contains(&byte),
+        _ => byte.is_ascii_alphanumeric() || b"_-./+=@%();~".contains(&byte),
     };
     if !begins || last == b' ' || !bytes.iter().enumerate().skip(1).all(goes_on) {
         return None;

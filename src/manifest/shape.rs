@@ -146,8 +146,10 @@ impl Shape {
         }
         // Block scalars and anchors reach over lines; tabs and lone carriage returns are what the parser makes of them.
         let odd = ['|', '>', '&', '*', '!', '\t', '\r'];
-        let is_odd = |line: &Line| matches!(line, Line::Same(line) if line.contains(odd));
-        if lines.iter().any(is_odd) || all[0].contains(odd) {
+        // So do brackets that are not closed on their line.
+        let count = |line: &str, bracket: [char; 2]| line.matches(bracket).count();
+        let is_odd = |line: &str| line.contains(odd) || count(line, ['{', '[']) != count(line, ['}', ']']);
+        if is_odd(all[0]) || lines.iter().any(|line| matches!(line, Line::Same(line) if is_odd(line))) {
             return None;
         }
         let starts: Vec<usize> = text
