@@ -338,10 +338,11 @@ impl Sides<'_> {
 
 fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> Vec<LeafChange> {
     let mut all: BTreeMap<&TwinPath, Sides<'_>> = BTreeMap::new();
-    for leaf in before.iter().flat_map(|body| &body.leaves) {
+    let (leaves_before, leaves_after) = (before.map(Body::leaves).unwrap_or_default(), after.leaves());
+    for leaf in leaves_before.iter() {
         all.entry(&leaf.path).or_default().before = Some(leaf.value.as_ref());
     }
-    for leaf in &after.leaves {
+    for leaf in leaves_after.iter() {
         let sides = all.entry(&leaf.path).or_default();
         sides.after = Some(leaf.value.as_ref());
         sides.origin = Some(&leaf.origin);

@@ -123,8 +123,8 @@ pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &S
         let context = PlanContext { hub, revision: String::new(), take_ownership: false };
         let planned = plan(&declarations, context, [Lookup::Found(Box::new(twin.clone()))], ReadBy::Get);
         let declaration = declarations.twins.get(&twin.id);
-        for leaf in declaration.iter().flat_map(|declaration| &declaration.body.leaves) {
-            let declared = Declared { value: leaf.value.clone(), origin: leaf.origin.clone() };
+        for leaf in declaration.iter().flat_map(|declaration| declaration.body.leaves().into_owned()) {
+            let declared = Declared { value: leaf.value, origin: leaf.origin };
             row(&leaf.path, &mut |row| row.declared = Some(declared.clone()));
         }
         let mine = planned.twins.into_iter().find(|planned| planned.id == twin.id);

@@ -166,7 +166,7 @@ fn declares_desired(declarations: &Declarations) -> bool {
     !declarations.selectors.is_empty()
         || declarations.twins.values().any(|declaration| {
             seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
-                && declaration.body.leaves.iter().any(|leaf| leaf.path.section() == Section::Desired)
+                && declaration.body.leaves().iter().any(|leaf| leaf.path.section() == Section::Desired)
         })
 }
 

@@ -152,7 +152,7 @@ impl<'d> Membership<'d> {
 }
 
 fn hash_declared(body: Option<&Body>, path: &TwinPath) -> Option<u16> {
-    let leaves = &body?.leaves;
+    let leaves = body?.leaves();
     let at = leaves.binary_search_by(|leaf| leaf.path.cmp(path)).ok()?;
     Some(value_hash(leaves[at].value.as_ref()))
 }
@@ -168,7 +168,7 @@ fn paths_of(declarations: &Declarations, index: usize) -> Result<BTreeSet<TwinPa
     let body = probe.twins.get(&nobody).map(|declaration| declaration.body.clone()).unwrap_or_default();
     let name = &declarations.selectors[index].name;
     let of_selector = |layer: &Layer| matches!(layer, Layer::Selector(selector) if selector == name);
-    Ok(body.leaves.iter().filter(|leaf| of_selector(&leaf.origin.layer)).map(|leaf| leaf.path.clone()).collect())
+    Ok(body.leaves().iter().filter(|leaf| of_selector(&leaf.origin.layer)).map(|leaf| leaf.path.clone()).collect())
 }
 
 #[cfg(test)]

@@ -430,7 +430,7 @@ mod tests {
     fn fleet_of(ids: impl IntoIterator<Item = String>) -> Declarations {
         let origin = Origin { file: "fleet.yaml".into(), line: 1, layer: Layer::Device };
         let leaf = Leaf { path: "tags.x".parse().expect("a path"), value: Some(json!(1)), origin: origin.clone() };
-        let body = Arc::new(Body { leaves: vec![leaf] });
+        let body = Arc::new(Body::new(vec![leaf]));
         let declaration = Declaration { body, origin };
         Declarations {
             twins: ids

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body::Body;
 use super::policy::{Policy, Selection, Selector};
 use super::stack::Layered;
 use crate::check::Check;
@@ -165,15 +166,6 @@ pub struct Declaration {
     pub body: Arc<Body>,
     /// Where the device or module itself is written.
     pub origin: Origin,
-}
-
-/// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
-///
-/// No leaf lies under another, and none is `tags.twinctl` or lies under it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Body {
-    /// The leaves: scalars, arrays, empty objects and declared absences.
-    pub leaves: Vec<Leaf>,
 }
 
 /// One declared leaf.

@@ -66,7 +66,7 @@ pub(super) fn read(
             reader.report(diagnostic);
             None
         }
-        Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Device(_) => {
+        Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Device(_) | Kind::Devices(_) => {
             let diagnostic = reader.wrong_kind(key, &node, "an expectation").help(FORMS);
             let diagnostic = match node.kind {
                 Kind::Bool(_) => diagnostic,

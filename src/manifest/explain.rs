@@ -3,10 +3,12 @@
 //! Resolving keeps the winners alone, since a large fleet has room for no more. Here the fleet is resolved with its layers kept apart, and
 //! one twin's are held against what they come to. No hub is asked: of selectors it is said what they would give, if they match.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::declaration::{Body, Declarations, Layer, Leaf, Origin};
+use super::body::Body;
+use super::declaration::{Declarations, Layer, Leaf, Origin};
 use super::source::{self, File};
 use super::stack::{Bodies, Keep, Layered, Stack};
 use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
@@ -73,7 +75,7 @@ pub fn explain(options: &LoadOptions, id: &TwinId) -> Result<Option<Explanation>
     explain_files(&files, &Outside::of(options, &var_files), found, id)
 }
 
-fn explain_files(
+pub(super) fn explain_files(
     files: &[File],
     outside: &Outside<'_>,
     found: Vec<Diagnostic>,
@@ -101,7 +103,7 @@ fn explain_files(
     }))
 }
 
-fn explained(path: TwinPath, said: &[(ExplainedLayer, &[Leaf])], bodies: &Outcomes) -> Explained {
+fn explained(path: TwinPath, said: &[(ExplainedLayer, Cow<'_, [Leaf]>)], bodies: &Outcomes) -> Explained {
     let all = said.iter().flat_map(|(layer, leaves)| leaves.iter().map(move |leaf| (layer, leaf)));
     let candidates = all.filter(|(_, leaf)| leaf.path.overlaps(&path)).map(|(layer, leaf)| Candidate {
         leaf: leaf.clone(),
@@ -136,7 +138,7 @@ impl Outcomes {
     /// Returns all paths that may be declared.
     fn paths(&self) -> BTreeSet<TwinPath> {
         let bodies = std::iter::once(&self.plain).chain(self.found.values());
-        bodies.flat_map(|body| body.leaves.iter().map(|leaf| leaf.path.clone())).collect()
+        bodies.flat_map(|body| body.leaves().iter().map(|leaf| leaf.path.clone()).collect::<Vec<_>>()).collect()
     }
 
     /// Says whether a layer's leaf is what it comes to: of a selector's, if that one finds the twin.
@@ -145,8 +147,9 @@ impl Outcomes {
             Layer::Selector(name) => self.found.get(name).unwrap_or(&self.plain),
             _ => &self.plain,
         };
-        let at = body.leaves.binary_search_by(|known| known.path.cmp(&leaf.path));
-        at.is_ok_and(|at| body.leaves[at].origin == leaf.origin)
+        let leaves = body.leaves();
+        let at = leaves.binary_search_by(|known| known.path.cmp(&leaf.path));
+        at.is_ok_and(|at| leaves[at].origin == leaf.origin)
     }
 }
 
@@ -159,29 +162,30 @@ fn of_device<'l>(
     declarations: &Declarations,
     layered: &'l Layered,
     device: &DeviceId,
-) -> Vec<(ExplainedLayer, &'l [Leaf])> {
+) -> Vec<(ExplainedLayer, Cow<'l, [Leaf]>)> {
     let Layered { layers, defaults, groups, written, .. } = layered;
     let stack = stack(layered, device);
-    let layer =
-        |origin: &Origin, leaves: &'l [Leaf]| (ExplainedLayer { origin: origin.clone(), condition: None }, leaves);
-    let own = |at: Option<usize>, all: &'l [Vec<Leaf>]| at.map_or(&[][..], |at| &all[at]);
+    let said =
+        |origin: &Origin, leaves: Cow<'l, [Leaf]>| (ExplainedLayer { origin: origin.clone(), condition: None }, leaves);
+    let layer = |origin: &Origin, leaves: &'l [Leaf]| said(origin, leaves.into());
     let mut all = Vec::new();
     all.extend(defaults.as_ref().map(|origin| layer(origin, &layers.defaults)));
     for (selector, leaves) in declarations.selectors.iter().zip(&layers.selectors) {
         let condition = Some(selector.condition.text().into());
-        all.push((ExplainedLayer { origin: selector.origin.clone(), condition }, leaves));
+        all.push((ExplainedLayer { origin: selector.origin.clone(), condition }, leaves.into()));
     }
     all.extend(stack.groups.iter().map(|&group| layer(&groups[group], &layers.groups[group])));
-    all.extend(written.row.as_ref().map(|origin| layer(origin, own(stack.row, &layers.rows))));
-    all.extend(written.entry.as_ref().map(|(_, origin)| layer(origin, own(stack.device, &layers.devices))));
+    all.extend(written.row.as_ref().map(|origin| layer(origin, stack.row.map_or(&[], |row| &layers.rows[row]))));
+    all.extend(written.entry.as_ref().map(|(_, origin)| {
+        said(origin, stack.device.map_or(Cow::default(), |device| layers.devices[device].leaves()))
+    }));
     all
 }
 
 /// Returns the layers of a module: that of its device's row, and its own entry.
-fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, &'l [Leaf])> {
+fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Cow<'l, [Leaf]>)> {
     let own = layered.written.modules.iter().filter(|(module, ..)| module == id);
-    own.map(|(_, origin, body)| (ExplainedLayer { origin: origin.clone(), condition: None }, &body.leaves[..]))
-        .collect()
+    own.map(|(_, origin, body)| (ExplainedLayer { origin: origin.clone(), condition: None }, body.leaves())).collect()
 }
 
 /// Returns the devices of a group, sorted, those of inventories among them; nothing when there is no such group.

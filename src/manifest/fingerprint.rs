@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::declaration::{Body, Declarations, Leaf};
+use super::body::Body;
+use super::declaration::{Declarations, Leaf};
+use super::plain::Scalar;
 use super::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Sensitive};
 use super::stack::Layered;
 use crate::check::{Bound, Column, Expectation};
@@ -61,12 +63,11 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
     for (id, declaration) in twins {
         hasher.piece(id.to_string());
         if Arc::strong_count(&declaration.body) == 1 {
-            hasher.piece(leaves(&declaration.body.leaves, sensitive).as_str());
+            hasher.piece(body(&declaration.body, sensitive).as_str());
             continue;
         }
-        let body =
-            bodies.entry(Arc::as_ptr(&declaration.body)).or_insert_with(|| leaves(&declaration.body.leaves, sensitive));
-        hasher.piece(body.as_str());
+        let known = bodies.entry(Arc::as_ptr(&declaration.body));
+        hasher.piece(known.or_insert_with(|| body(&declaration.body, sensitive)).as_str());
     }
     if let Some(layered) = layered.as_ref().filter(|_| !selectors.is_empty()) {
         let Layered { layers, defaults: _, groups: _, written: _, stacks, of, places: _ } = &**layered;
@@ -80,7 +81,8 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         // What is over a selector decides what of it counts.
         let digests =
             |layers: &[Vec<Leaf>]| -> Vec<Digest> { layers.iter().map(|layer| leaves(layer, sensitive)).collect() };
-        let [groups, rows, devices] = [&layers.groups, &layers.rows, &layers.devices].map(|layers| digests(layers));
+        let [groups, rows] = [&layers.groups, &layers.rows].map(|layers| digests(layers));
+        let devices: Vec<Digest> = layers.devices.iter().map(|own| leaves(&own.leaves(), sensitive)).collect();
         for (device, &stack) in of {
             hasher.piece(device.as_str());
             let stack = &stacks[stack];
@@ -89,6 +91,31 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
             over.for_each(|digest| hasher.piece(digest.as_str()));
         }
     }
+    hasher.finish()
+}
+
+fn body(body: &Body, sensitive: &Sensitive) -> Digest {
+    let Some(instance) = body.instance() else { return leaves(&body.leaves(), sensitive) };
+    // The same without the leaves.
+    let mut hasher = Hasher::new();
+    let mut text = String::new();
+    instance.visit(|index, value| {
+        let path = instance.path(index);
+        hasher.piece(path.as_str());
+        match value {
+            Err(None) | Ok(Scalar::Null) => hasher.piece("null"),
+            _ if sensitive.covers(path) => hasher.piece("sensitive"),
+            Err(Some(value)) => hasher.piece(canonical(value)),
+            Ok(Scalar::Bool(boolean)) => hasher.piece(if boolean { "true" } else { "false" }),
+            Ok(Scalar::Number(number)) => hasher.piece(canonical(&Value::Number(number))),
+            Ok(Scalar::Text(value)) => {
+                text.clear();
+                // It has no character that is written as an escape.
+                text.extend(["\"", value, "\""]);
+                hasher.piece(&text);
+            }
+        }
+    });
     hasher.finish()
 }
 

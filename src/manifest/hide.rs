@@ -17,7 +17,8 @@ pub(super) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &
         return;
     }
     let mut secrets = Secrets { sensitive, lines: BTreeMap::new(), in_tables: false };
-    for leaf in declared.layers.iter().copied().flatten().filter(|leaf| sensitive.covers(&leaf.path)) {
+    let secret = declared.layers.iter().filter(|layer| layer.has_of(sensitive));
+    for leaf in secret.flat_map(|layer| layer.leaves().into_owned()).filter(|leaf| sensitive.covers(&leaf.path)) {
         let Some(value) = &leaf.value else { continue };
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         // A value may stand on the line after its key.

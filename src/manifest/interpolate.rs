@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use serde_json::{Number, Value};
 
+use super::cut::Part;
 use super::source::File;
 use super::table::{Cell, Row};
 use super::yaml::{self, Key, Kind, Node, Text, Written};
@@ -65,6 +66,14 @@ impl<'a> Interpolation<'a> {
         match &mut node.kind {
             // A device with references is not read early.
             Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => {}
+            Kind::Devices(parts) => {
+                parts.retain(|part| !matches!(part, Part::Tree(entry) if !keep_key(file, &entry.0, found)));
+                for part in parts {
+                    if let Part::Tree(entry) = part {
+                        self.resolve(file, &mut entry.1, found);
+                    }
+                }
+            }
             Kind::List(items) => items.iter_mut().for_each(|item| self.resolve(file, item, found)),
             Kind::Mapping(entries) => {
                 entries.retain(|(key, _)| keep_key(file, key, found));
@@ -103,21 +112,22 @@ impl<'a> Interpolation<'a> {
                     }
                     Ok(Kind::Number(number)) => value.push_str(&number.to_string()),
                     Ok(Kind::Bool(boolean)) => value.push_str(if boolean { "true" } else { "false" }),
-                    Ok(kind @ (Kind::Nothing | Kind::Null | Kind::List(_) | Kind::Mapping(_) | Kind::Device(_))) => {
-                        found.push(
-                            place
-                                .error(
-                                    format!(
-                                        "`{}` is {}, which cannot stand inside a text",
-                                        reference.written,
-                                        kind.name()
-                                    ),
-                                    &reference.range,
-                                    "",
-                                )
-                                .help("let the whole value be the reference"),
-                        )
-                    }
+                    Ok(
+                        kind @ (Kind::Nothing
+                        | Kind::Null
+                        | Kind::List(_)
+                        | Kind::Mapping(_)
+                        | Kind::Device(_)
+                        | Kind::Devices(_)),
+                    ) => found.push(
+                        place
+                            .error(
+                                format!("`{}` is {}, which cannot stand inside a text", reference.written, kind.name()),
+                                &reference.range,
+                                "",
+                            )
+                            .help("let the whole value be the reference"),
+                    ),
                 },
             }
         }

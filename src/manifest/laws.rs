@@ -125,7 +125,7 @@ type Plain = (String, Vec<(String, Option<Value>)>);
 fn plain(declarations: &Declarations) -> Vec<Plain> {
     let leaf = |leaf: &Leaf| (leaf.path.to_string(), leaf.value.clone());
     let twin = |(id, declaration): (&TwinId, &Declaration)| {
-        (id.to_string(), declaration.body.leaves.iter().map(leaf).collect())
+        (id.to_string(), declaration.body.leaves().iter().map(leaf).collect())
     };
     declarations.twins.iter().map(twin).collect()
 }
@@ -281,7 +281,7 @@ proptest! {
             let expected = leaves_of(value.as_object().expect("an object"));
             let relative = |leaf: &Leaf| (leaf.path.keys().map(str::to_owned).collect::<Vec<_>>(), leaf.value.clone());
             prop_assert_eq!(
-                twin.body.leaves.iter().map(relative).collect::<Vec<_>>(),
+                twin.body.leaves().iter().map(relative).collect::<Vec<_>>(),
                 expected.iter().map(relative).collect::<Vec<_>>()
             );
         }

@@ -127,28 +127,29 @@ pub(super) fn to_json(kind: &Kind) -> Value {
         Kind::Number(number) => Value::Number(number.clone()),
         Kind::Text(text) => Value::String(text.value.clone()),
         Kind::List(items) => Value::Array(items.iter().map(|item| to_json(&item.kind)).collect()),
-        Kind::Device(_) => unreachable!("a device stands under `devices` alone, and is no value"),
+        Kind::Device(_) | Kind::Devices(_) => unreachable!("a device stands under `devices` alone, and is no value"),
         Kind::Mapping(entries) => {
             Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), to_json(&value.kind))).collect())
         }
     }
 }
 
-/// Says of a section that it has at most `most` bytes even if each leaf had all of its path's keys for itself.
-pub(super) fn surely_within(leaves: &[Leaf], section: Section, most: usize) -> bool {
-    /// What the hub counts for a number, which is more than for a boolean.
-    const EACH: usize = 8;
-    let mut bytes = 0;
-    for leaf in leaves.iter().filter(|leaf| leaf.path.section() == section) {
-        bytes += EACH
-            + leaf.path.as_str().len()
-            + match &leaf.value {
-                None | Some(Value::Null | Value::Bool(_) | Value::Number(_)) => 0,
-                Some(Value::String(text)) => text.len(),
-                Some(Value::Array(_) | Value::Object(_)) => return false,
-            };
+/// What the hub counts for a number, which is more than for a boolean.
+pub(super) const NUMBER_BYTES: usize = 8;
+
+/// Returns how many bytes a section has at most, if each leaf had all of its path's keys for itself; nothing where that cannot be told.
+pub(super) fn most_bytes(leaves: &[Leaf], section: Section) -> Option<usize> {
+    let of_section = leaves.iter().filter(|leaf| leaf.path.section() == section);
+    of_section.map(|leaf| Some(NUMBER_BYTES + leaf.path.as_str().len() + text_bytes(leaf.value.as_ref())?)).sum()
+}
+
+/// Returns how many bytes a value has that is a text; nothing for what is no scalar.
+pub(super) fn text_bytes(value: Option<&Value>) -> Option<usize> {
+    match value {
+        None | Some(Value::Null | Value::Bool(_) | Value::Number(_)) => Some(0),
+        Some(Value::String(text)) => Some(text.len()),
+        Some(Value::Array(_) | Value::Object(_)) => None,
     }
-    bytes <= most
 }
 
 /// Puts the leaves of one section together again, without what is to be absent: the section as the hub will count it, at least.

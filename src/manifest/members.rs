@@ -1,15 +1,19 @@
 //! The fleet's devices and modules by name, each with the layers that it has.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::declaration::{Body, Declaration, Group, Layer, Leaf, Origin};
+use super::body::{Body, Own};
+use super::declaration::{Declaration, Group, Layer, Leaf, Origin};
 use super::inventory::{self, Inventory, RowKind, Sources, Template};
 use super::layers::merge;
-use super::range::IDENTITIES_MAX;
+use super::policy::settle::LayerView;
+use super::range::{IDENTITIES_MAX, Pattern};
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
 use super::schema::{self, Entry, Module, Selector};
+use super::shape::Instance;
 use super::source::File;
 use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
 use super::yaml::Text;
@@ -34,15 +38,17 @@ pub(super) struct Members {
     pub(super) groups: BTreeMap<Arc<str>, Group>,
     pub(super) layered: Layered,
     /// The leaves of the modules, which are no layers of a device.
-    modules: Vec<Vec<Leaf>>,
+    modules: Vec<Arc<[Leaf]>>,
 }
 
 impl Members {
     /// Returns all leaves that are declared anywhere, layer by layer.
-    pub(super) fn leaves(&self) -> Vec<&[Leaf]> {
+    pub(super) fn layers(&self) -> Vec<LayerView<'_>> {
         let Layers { defaults, selectors, groups, rows, devices } = &self.layered.layers;
-        let many = selectors.iter().chain(groups).chain(rows).chain(devices).chain(&self.modules);
-        std::iter::once(defaults).chain(many).map(Vec::as_slice).filter(|leaves| !leaves.is_empty()).collect()
+        let shared = selectors.iter().chain(groups).chain(rows).map(Vec::as_slice);
+        let shared = std::iter::once(defaults.as_slice()).chain(shared).map(LayerView::Leaves);
+        let modules = self.modules.iter().map(|leaves| LayerView::Leaves(leaves));
+        shared.chain(devices.iter().map(LayerView::Own)).chain(modules).filter(|layer| layer.len() > 0).collect()
     }
 }
 
@@ -62,15 +68,37 @@ pub(super) fn resolve(
     let places = selectors.iter().map(|(file, selector)| (Arc::clone(&file.source), selector.name.span)).collect();
     layers.selectors = selectors.into_iter().map(|(_, selector)| selector.leaves).collect();
     let mut entries = Vec::with_capacity(devices.len());
+    layers.devices.reserve_exact(devices.len());
+    let mut last: Option<(Instance, Arc<[usize]>)> = None;
     for (file, entry) in devices {
-        let groups = group_places(file, &entry.groups, &known, complete, found);
+        let (own, groups, name) = match entry {
+            Entry::Instance(instance) => {
+                let groups = match &last {
+                    // Most are as the one before, whose groups are known then.
+                    Some((last, groups)) if last.is_alike(&instance) => Arc::clone(groups),
+                    _ => {
+                        let listed = instance.groups();
+                        let groups: Arc<[usize]> = group_places(file, &listed, &known, complete, found).into();
+                        // Of one that is unknown each device is told.
+                        last = (groups.len() == listed.len()).then(|| (instance.clone(), Arc::clone(&groups)));
+                        groups
+                    }
+                };
+                (Own::Instance(instance.clone()), groups, Name::Instance(instance))
+            }
+            Entry::Read(read) => {
+                let schema::Read { name, pattern, groups, leaves, modules, end: _ } = *read;
+                let groups = group_places(file, &groups, &known, complete, found).into();
+                let own = if pattern.is_range() { Own::Many } else { Own::One };
+                let modules = modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
+                (own(leaves.into()), groups, Name::Read(Box::new(ReadName { name, pattern, modules })))
+            }
+        };
         groups.iter().for_each(|&group| used[group] = true);
         // Devices that have nothing of their own share what their groups come to.
-        let device = (!entry.leaves.is_empty()).then_some(layers.devices.len());
-        layers.devices.extend(device.map(|_| entry.leaves));
-        let stack = Stack { groups, row: None, device };
-        let modules = entry.modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
-        entries.push(Named { file, name: entry.name, pattern: entry.pattern, stack, modules });
+        let device = (own.len() > 0).then_some(layers.devices.len());
+        layers.devices.extend(device.map(|_| own));
+        entries.push(Named { file, name, groups, device: device.and_then(|device| u32::try_from(device).ok()) });
     }
     let mut inventory = Inventory::default();
     for (index, (file, template)) in templates.iter().enumerate() {
@@ -115,8 +143,8 @@ pub(super) fn resolve(
     layers.groups = groups.into_iter().map(|(_, group)| group.leaves).collect();
     let mut naming = Naming {
         bodies: Bodies::new(&layers),
+        keeps_stacks: !layers.selectors.is_empty() || !matches!(keep, Keep::ForSelectors),
         stacks: Vec::new(),
-        by_stack: Vec::new(),
         rows: Rows { templates: &templates, tables: &tables, rows: &rows, kinds: &kinds, modules: &row_modules },
         places: HashMap::new(),
         members: vec![0; layers.groups.len()],
@@ -131,15 +159,18 @@ pub(super) fn resolve(
     let (of, twins) = (of.into_iter().collect(), twins.into_iter().collect());
     let groups_at = origins.iter().map(|(_, origin)| origin.clone()).collect();
     let groups = origins.into_iter().zip(members).enumerate().map(|(index, ((name, origin), members))| {
-        let body = Arc::new(Body { leaves: layers.groups[index].clone() });
+        let body = Arc::new(Body::new(layers.groups[index].clone()));
         (name, Group { body, members, origin })
     });
     let groups = groups.collect();
     let modules = entries
         .into_iter()
-        .flat_map(|entry| entry.modules)
+        .flat_map(|entry| match entry.name {
+            Name::Read(read) => read.modules,
+            Name::Instance(_) => Vec::new(),
+        })
         .chain(row_modules.into_iter().flatten())
-        .map(|module| module.body.leaves.clone())
+        .map(|module| module.body.shared())
         .collect();
     let layered = Layered { layers, defaults: defaults_at, groups: groups_at, written, stacks, of, places };
     Members { twins, groups, layered, modules }
@@ -211,16 +242,76 @@ fn unknown_group(file: &File, name: &Spanned<Text>, known: &HashMap<&str, usize>
 /// An entry under `devices`, with its layers resolved.
 struct Named<'f> {
     file: &'f File,
+    name: Name,
+    groups: Arc<[usize]>,
+    /// The place of its own layer.
+    device: Option<u32>,
+}
+
+enum Name {
+    Instance(Instance),
+    Read(Box<ReadName>),
+}
+
+struct ReadName {
     name: Spanned<String>,
-    pattern: super::range::Pattern,
-    stack: Stack,
+    pattern: Pattern,
     modules: Vec<Shared>,
 }
 
 impl Named<'_> {
     fn origin(&self) -> Origin {
-        let line = self.file.line(self.name.span.start);
-        Origin { file: self.file.name.clone(), line, layer: Layer::Device }
+        match &self.name {
+            Name::Instance(instance) => instance.place(),
+            Name::Read(read) => {
+                let line = self.file.line(read.name.span.start);
+                Origin { file: self.file.name.clone(), line, layer: Layer::Device }
+            }
+        }
+    }
+
+    fn stack(&self) -> Stack {
+        Stack { groups: self.groups.to_vec(), row: None, device: self.device.map(|device| device as usize) }
+    }
+
+    fn name(&self) -> &str {
+        match &self.name {
+            Name::Instance(instance) => instance.name().value,
+            Name::Read(read) => &read.name.value,
+        }
+    }
+
+    fn span(&self) -> Span {
+        match &self.name {
+            Name::Instance(instance) => instance.name().span,
+            Name::Read(read) => read.name.span,
+        }
+    }
+
+    fn is_range(&self) -> bool {
+        matches!(&self.name, Name::Read(read) if read.pattern.is_range())
+    }
+
+    fn count(&self) -> u64 {
+        match &self.name {
+            Name::Instance(_) => 1,
+            Name::Read(read) => read.pattern.count(),
+        }
+    }
+
+    /// Calls for each device until it has enough.
+    fn each_name(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
+        _ = match &self.name {
+            Name::Instance(instance) => each(instance.name().value),
+            Name::Read(read) => read.pattern.names().try_for_each(|name| each(&name)),
+        };
+    }
+
+    fn modules(&self) -> &[Shared] {
+        match &self.name {
+            Name::Instance(_) => &[],
+            Name::Read(read) => &read.modules,
+        }
     }
 }
 
@@ -234,7 +325,7 @@ struct Shared {
 
 impl Shared {
     fn new(file: &File, module: Module, found: &mut Vec<Diagnostic>) -> Self {
-        let body = Arc::new(Body { leaves: module.leaves });
+        let body = Arc::new(Body::new(module.leaves));
         found.extend(sizes(&body).into_iter().map(|it| it.at(&file.source, module.span, "this module")));
         let origin = Origin { file: file.name.clone(), line: file.line(module.span.start), layer: Layer::Module };
         Self { id: module.id, body, origin }
@@ -244,12 +335,12 @@ impl Shared {
 /// Gives names to declarations.
 struct Naming<'l> {
     bodies: Bodies<'l>,
+    /// Whether `stacks` and `of` are asked for.
+    keeps_stacks: bool,
     stacks: Vec<Stack>,
-    /// What each stack comes to.
-    by_stack: Vec<Arc<Body>>,
     rows: Rows<'l>,
-    /// The place of each stack.
-    places: HashMap<Stack, usize>,
+    /// The place of each stack that several devices may have, and what it comes to.
+    places: HashMap<Stack, (usize, Arc<Body>)>,
     /// How many devices each group has.
     members: Vec<usize>,
     of: Vec<(DeviceId, usize)>,
@@ -347,30 +438,37 @@ impl Naming<'_> {
     ) {
         let rows = self.rows;
         let kind = row.map(|row| &rows.kinds[row.kind]);
-        let mut stack = entry.map_or_else(Stack::default, |entry| entry.stack.clone());
+        let mut stack = entry.map_or_else(Stack::default, Named::stack);
         if let Some(RowKind { groups, leaves, .. }) = kind {
             stack.row = *leaves;
             let own = stack.groups.into_iter().filter(|group| !groups.contains(group));
             stack.groups = groups.iter().copied().chain(own).collect();
         }
-        let place = self.place(&stack);
-        let body = match self.by_stack.get(place) {
-            Some(body) => Arc::clone(body),
+        stack.groups.iter().for_each(|&group| self.members[group] += 1);
+        let (place, body) = match self.places.get(&stack) {
+            Some((place, body)) => (*place, Arc::clone(body)),
             None => {
                 let body = self.bodies.body(&[], &stack);
                 for diagnostic in sizes(&body) {
                     found.push(match (entry, row) {
-                        (Some(entry), _) => diagnostic.at(&entry.file.source, entry.name.span, ALL_LAYERS),
+                        (Some(entry), _) => diagnostic.at(&entry.file.source, entry.span(), ALL_LAYERS),
                         (None, Some(row)) => rows.point(diagnostic, row, device),
                         (None, None) => diagnostic,
                     });
                 }
-                self.by_stack.push(Arc::clone(&body));
-                body
+                let place = self.stacks.len();
+                // An entry for one device is not met again.
+                let is_alone = stack.device.is_some() && entry.is_some_and(|entry| !entry.is_range());
+                if self.keeps_stacks {
+                    self.stacks.push(stack.clone());
+                }
+                if !is_alone {
+                    self.places.insert(stack, (place, Arc::clone(&body)));
+                }
+                (place, body)
             }
         };
-        stack.groups.iter().for_each(|&group| self.members[group] += 1);
-        let of_entry = entry.map_or(&[][..], |entry| &entry.modules);
+        let of_entry = entry.map_or(&[][..], Named::modules);
         let of_row = kind.and_then(|kind| kind.modules).map_or(&[][..], |modules| &rows.modules[modules]);
         let module_id = |id: &ModuleId| TwinId { device: device.clone(), module: Some(id.clone()) };
         for (module, row) in of_row.iter().zip(row.into_iter().cycle()) {
@@ -379,7 +477,7 @@ impl Naming<'_> {
         }
         for module in of_entry {
             let body = match of_row.iter().find(|of_row| of_row.id == module.id) {
-                Some(below) => Arc::new(Body { leaves: merge(&below.body.leaves, &module.body.leaves) }),
+                Some(below) => Arc::new(merge(&below.body.leaves(), &module.body.leaves()).into()),
                 None => Arc::clone(&module.body),
             };
             self.twins.push((module_id(&module.id), Declaration { body, origin: module.origin.clone() }));
@@ -396,39 +494,43 @@ impl Naming<'_> {
             let modules_of_entry =
                 of_entry.iter().map(|module| (module.id.clone(), module.origin.clone(), Arc::clone(&module.body)));
             self.written = Written {
-                entry: entry.map(|entry| (entry.name.value.clone(), entry.origin())),
+                entry: entry.map(|entry| (entry.name().to_owned(), entry.origin())),
                 row: row.map(|row| rows.origin(row, Layer::Inventory)),
                 modules: modules_of_row.chain(modules_of_entry).collect(),
             };
         }
-        self.of.push((device.clone(), place));
+        if self.keeps_stacks {
+            self.of.push((device.clone(), place));
+        }
         self.twins.push((TwinId::device(device.clone()), Declaration { body, origin }));
     }
 
     /// Writes out the names of all entries and rows; nothing when they are too many.
     fn ids(&self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, Place)>> {
         let mut total: u64 = 0;
-        let mut ids = Vec::new();
+        let all = entries.iter().map(Named::count).fold(self.rows.rows.len() as u64, u64::saturating_add);
+        let mut ids = Vec::with_capacity(all.min(IDENTITIES_MAX) as usize);
         let too_many = |file: &File, span| {
             let message = format!("more than the {IDENTITIES_MAX} devices and modules that a hub holds");
             Diagnostic::error(message).at(&file.source, span, "exceeded here")
         };
         for (index, entry) in entries.iter().enumerate() {
-            total += entry.pattern.count() * (1 + entry.modules.len() as u64);
+            total += entry.count() * (1 + entry.modules().len() as u64);
             if total > IDENTITIES_MAX {
-                found.push(too_many(entry.file, entry.name.span));
+                found.push(too_many(entry.file, entry.span()));
                 return None;
             }
-            for name in entry.pattern.names() {
-                match name.parse::<DeviceId>() {
-                    Ok(id) => ids.push((id, Place::Entry(index))),
-                    Err(error) => {
-                        // The other names of a range have the same mistake, as a rule.
-                        found.push(bad_id(entry, &error));
-                        break;
-                    }
+            entry.each_name(|name| match name.parse::<DeviceId>() {
+                Ok(id) => {
+                    ids.push((id, Place::Entry(index)));
+                    ControlFlow::Continue(())
                 }
-            }
+                Err(error) => {
+                    // The other names of a range have the same mistake, as a rule.
+                    found.push(bad_id(entry, &error));
+                    ControlFlow::Break(())
+                }
+            });
         }
         for (index, row) in self.rows.rows.iter().enumerate() {
             let modules = self.rows.kinds[row.kind].modules.map_or(0, |modules| self.rows.modules[modules].len());
@@ -442,15 +544,6 @@ impl Naming<'_> {
         }
         Some(ids)
     }
-
-    fn place(&mut self, stack: &Stack) -> usize {
-        if let Some(&place) = self.places.get(stack) {
-            return place;
-        }
-        self.places.insert(stack.clone(), self.stacks.len());
-        self.stacks.push(stack.clone());
-        self.stacks.len() - 1
-    }
 }
 
 /// What is too large when a device's sections are.
@@ -460,12 +553,8 @@ const ALL_LAYERS: &str = "all layers of this device together";
 const TWICE_MAX: usize = 10;
 
 fn bad_id(entry: &Named<'_>, error: &IdError) -> Diagnostic {
-    let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.name.span, "");
-    if entry.pattern.is_range() {
-        diagnostic.help("the range is written out before ids are checked")
-    } else {
-        diagnostic
-    }
+    let diagnostic = Diagnostic::error(error.to_string()).at(&entry.file.source, entry.span(), "");
+    if entry.is_range() { diagnostic.help("the range is written out before ids are checked") } else { diagnostic }
 }
 
 fn clash(again: &Named<'_>, first: &Named<'_>, id: &DeviceId, count: usize) -> Option<Diagnostic> {
@@ -477,25 +566,25 @@ fn clash(again: &Named<'_>, first: &Named<'_>, id: &DeviceId, count: usize) -> O
         let message = format!("the range gives the device `{id}`{also} twice");
         return Some(
             Diagnostic::error(message)
-                .at(&again.file.source, again.name.span, "")
+                .at(&again.file.source, again.span(), "")
                 .help("pad the numbers with zeros, or put something between them"),
         );
     }
-    if std::ptr::eq(again.file, first.file) && again.name.value == first.name.value {
+    if std::ptr::eq(again.file, first.file) && again.name() == first.name() {
         // Twice in one file is a key twice, which has been reported.
         return None;
     }
     let message = format!("the device `{id}`{also} {are} declared twice");
-    let label = |entry: &Named<'_>, text: &str| match entry.pattern.is_range() {
+    let label = |entry: &Named<'_>, text: &str| match entry.is_range() {
         true => format!("{text}, in a range"),
         false => text.to_owned(),
     };
-    let diagnostic = Diagnostic::error(message).at(&again.file.source, again.name.span, label(again, "once more")).at(
+    let diagnostic = Diagnostic::error(message).at(&again.file.source, again.span(), label(again, "once more")).at(
         &first.file.source,
-        first.name.span,
+        first.span(),
         label(first, "first here"),
     );
-    Some(if again.pattern.is_range() != first.pattern.is_range() {
+    Some(if again.is_range() != first.is_range() {
         diagnostic.help("split the range around a device that differs, or give it a group of its own")
     } else {
         diagnostic

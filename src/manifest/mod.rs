@@ -2,17 +2,19 @@
 //!
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
 //! not know live twins, nor print. [`load`] is the whole way: files are read (`source`, the only one that reads), parsed into trees
-//! whose nodes know their places (`yaml`), references are put in (`vars`, `interpolate`), each file is read by tables of
-//! fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together are resolved (`resolve`, `members`, `layers`,
-//! `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`, `json_rows`). What selectors add comes when the hub was
-//! asked ([`Declarations::select`]). `fields` says what each field is, for the JSON Schema and the reference. Read [`Declarations`]
-//! first.
+//! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
+//! `interpolate`), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
+//! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
+//! `json_rows`). What selectors add comes when the hub was asked ([`Declarations::select`]). `fields` says what each field is, for the
+//! JSON Schema and the reference. Read [`Declarations`] first.
 //!
 //! A module is declared under its device, `devices.ID.modules.ID: { tags, desired }`, and each device of a range has the modules of
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a
 //! module declares its device.
 
+pub mod body;
 mod checks;
+mod cut;
 pub mod declaration;
 mod expect;
 pub mod explain;
@@ -25,6 +27,7 @@ mod json_rows;
 mod json_schema;
 mod layers;
 mod members;
+mod plain;
 pub mod policy;
 pub(crate) mod range;
 mod reader;
@@ -33,6 +36,7 @@ mod reference;
 mod resolve;
 mod schema;
 mod select;
+mod shape;
 mod source;
 mod stack;
 mod syntax;
@@ -43,6 +47,8 @@ mod vars;
 mod yaml;
 
 #[cfg(test)]
+mod cut_laws;
+#[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod tests;
@@ -51,7 +57,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use declaration::{Body, Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use body::Body;
+pub use declaration::{Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
 pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
@@ -59,6 +66,7 @@ use crate::diagnostic::{Diagnostic, Span};
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
+use schema::Early;
 use source::{File, Tables};
 use stack::Keep;
 use table::Format;
@@ -143,16 +151,18 @@ struct Outside<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     var_files: &'a [File],
     vars: &'a [(String, String)],
+    /// Whether files are read in pieces where they can be: it must make no difference.
+    in_pieces: bool,
 }
 
 impl<'a> Outside<'a> {
     fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { tables, environment, var_files: &[], vars: &[] }
+        Self { tables, environment, var_files: &[], vars: &[], in_pieces: true }
     }
 
     /// What the options say, with their files of variables read.
     fn of(options: &'a LoadOptions, var_files: &'a [File]) -> Self {
-        Self { tables: Tables::Disk, environment: &*options.environment, var_files, vars: &options.vars }
+        Self { var_files, vars: &options.vars, ..Self::new(Tables::Disk, &*options.environment) }
     }
 }
 
@@ -166,17 +176,17 @@ fn resolve_keeping(
     outside: &Outside<'_>,
     mut found: Vec<Diagnostic>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let Parts { manifests, vars, complete } = read_parts(files, outside, &mut found);
+    let Parts { manifests, vars, complete, more_warnings } = read_parts(files, outside, &mut found);
     let sources = Sources { environment: outside.environment, vars: &vars, tables: outside.tables };
     let declarations = resolve::resolve(manifests, &sources, keep, complete, &mut found);
     sort(files, &mut found);
     match declarations {
         Some(declarations) if !found.iter().any(Diagnostic::is_error) => {
-            limit_warnings(&mut found);
+            limit_warnings(&mut found, more_warnings);
             Ok(Loaded { declarations, warnings: found })
         }
         _ => {
-            limit(&mut found);
+            limit(&mut found, more_warnings);
             Err(found)
         }
     }
@@ -188,21 +198,29 @@ struct Parts<'f> {
     vars: BTreeMap<String, yaml::Node>,
     /// Whether all of them could be read.
     complete: bool,
+    /// Warnings that are not told, beside those that were found.
+    more_warnings: usize,
 }
 
 /// Reads what each file says by itself.
 fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diagnostic>) -> Parts<'f> {
-    let &Outside { tables: _, environment, var_files, vars } = outside;
+    let &Outside { tables: _, environment, var_files, vars, in_pieces } = outside;
     // What could not be read at all is missing from the fleet.
     let mut complete = found.is_empty();
+    let mut more_warnings = 0;
     let mut documents = Vec::with_capacity(files.len());
     for file in files {
         let before = found.len();
-        let mut early = Vec::new();
-        match yaml::parse(file, found, &mut |key, node| schema::device_early(file, key, node, &mut early)) {
+        let mut early = Early::new(file);
+        let document = in_pieces.then(|| cut::parse(file, &mut early)).flatten().or_else(|| {
+            early = Early::new(file);
+            yaml::parse(file, found, &mut |key, node| early.device(key, node))
+        });
+        match document {
             Some(document) => {
                 // What is wrong after a syntax error is not told, nor is what is wrong before it.
-                found.append(&mut early);
+                found.append(&mut early.found);
+                more_warnings += early.more_warnings;
                 documents.push((file, document));
             }
             None if found.len() == before => found.push(empty(file)),
@@ -226,7 +244,7 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
         }
         manifests.push((file, manifest));
     }
-    Parts { manifests, vars, complete }
+    Parts { manifests, vars, complete, more_warnings }
 }
 
 /// An empty file is a mistake where it was named, and only odd where a folder has it.
@@ -249,8 +267,8 @@ fn sort(files: &[File], found: &mut [Diagnostic]) {
     });
 }
 
-fn limit_warnings(found: &mut Vec<Diagnostic>) {
-    let warnings = found.iter().filter(|diagnostic| !diagnostic.is_error()).count();
+fn limit_warnings(found: &mut Vec<Diagnostic>, more: usize) {
+    let warnings = more + found.iter().filter(|diagnostic| !diagnostic.is_error()).count();
     let mut kept = 0;
     found.retain(|diagnostic| {
         kept += usize::from(!diagnostic.is_error());
@@ -261,8 +279,8 @@ fn limit_warnings(found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn limit(found: &mut Vec<Diagnostic>) {
-    limit_warnings(found);
+fn limit(found: &mut Vec<Diagnostic>, more_warnings: usize) {
+    limit_warnings(found, more_warnings);
     let errors = found.iter().filter(|diagnostic| diagnostic.is_error()).count();
     if errors <= ERRORS_MAX {
         return;

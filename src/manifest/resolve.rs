@@ -88,7 +88,7 @@ pub(super) fn resolve(
     unique_checks(names, found);
     let members = members::resolve(devices_of, sources, keep, complete, found);
     let ownership = parts.ownership.as_ref().map_or_else(Default::default, |(ownership, _)| ownership.value);
-    let declared = Declared { layers: members.leaves(), files: all_files };
+    let declared = Declared { layers: members.layers(), files: all_files };
     let policy = settle(policies, ownership, &declared, complete, found);
     hide::sensitive(&policy.sensitive, &declared, found);
     // Where there is no manifest at all, that has been said.

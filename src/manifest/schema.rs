@@ -4,14 +4,16 @@
 //! (names declared twice, unknown groups, sizes) is left to `resolve`.
 
 use super::checks;
+use super::cut::Part;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
 use super::inventory::Template;
 use super::policy::read;
 use super::range::Pattern;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
+use super::shape::Instance;
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text};
-use super::{layers, validate};
+use super::{WARNINGS_MAX, layers, validate};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::query::{BoundQuery, Collection, compile_condition};
@@ -57,13 +59,34 @@ pub(super) struct Selector {
 
 /// An entry under `devices`: one device, or a range of them.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) enum Entry {
+    /// One that was read.
+    Read(Box<Read>),
+    /// One that is written as others are.
+    Instance(Instance),
+}
+
+impl Entry {
+    /// Returns the name, or the range.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Read(read) => &read.name.value,
+            Self::Instance(instance) => instance.name().value,
+        }
+    }
+}
+
+/// What was read of an entry under `devices`.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
     pub(super) name: Spanned<String>,
     pub(super) pattern: Pattern,
     pub(super) groups: Vec<Spanned<Text>>,
     pub(super) leaves: Vec<Leaf>,
     /// Each device of the entry has these.
     pub(super) modules: Vec<Module>,
+    /// The offset at which it ends.
+    pub(super) end: usize,
 }
 
 /// An entry under a device's `modules`.
@@ -326,20 +349,36 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
             reader.wrong_kind(&key, &node, "a mapping").help("write `ID: {}` for each device, and not `- ID`");
         return reader.report(diagnostic);
     }
-    let Some(entries) = reader.mapping(&key, node) else { return };
-    for (key, node) in entries {
-        let entry = match node.kind {
-            Kind::Device(entry) => entry.map(|entry| *entry),
-            _ => device(reader, &key, node),
+    let parts = match node.kind {
+        Kind::Devices(parts) => parts,
+        _ => {
+            let entries = reader.mapping(&key, node).unwrap_or_default();
+            entries.into_iter().map(|entry| Part::Tree(Box::new(entry))).collect()
+        }
+    };
+    manifest.devices.reserve_exact(parts.len());
+    for part in parts {
+        let (key, node) = match part {
+            Part::Entry(entry) => {
+                manifest.devices.push(entry);
+                continue;
+            }
+            Part::Tree(entry) => *entry,
         };
-        manifest
-            .devices
-            .extend(entry.map(|entry| Entry { name: Spanned { value: key.name, span: key.span }, ..entry }));
+        let read = match node.kind {
+            Kind::Device(read) => read,
+            _ => device(reader, &key, node).map(Box::new),
+        };
+        manifest.devices.extend(read.map(|mut read| {
+            read.name.value = key.name;
+            Entry::Read(read)
+        }));
     }
 }
 
 /// Reads one entry under `devices` but for its name; nothing when the name is none.
-fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Entry> {
+fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Read> {
+    let end = node.span.end;
     let pattern = Pattern::parse(&key.name);
     if let Err(error) = &pattern {
         let span = inside(reader.file, key, error.at.clone());
@@ -349,17 +388,71 @@ fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Entry> {
     let Sections { layer: _, leaves, groups, modules, condition: _ } =
         sections(reader, &DEVICE, Layer::Device, key, node);
     let name = Spanned { value: String::new(), span: key.span };
-    Some(Entry { name, pattern: pattern.ok()?, groups, leaves, modules })
+    Some(Read { name, pattern: pattern.ok()?, groups, leaves, modules, end })
 }
 
-/// Reads an entry under `devices` while the rest of the file is not parsed yet, unless it has to wait for what references stand for.
-pub(super) fn device_early(file: &File, key: &Key, node: Node, found: &mut Vec<Diagnostic>) -> Node {
-    if key.name.contains("${") || node.has_references() {
-        return node;
+/// Reads entries under `devices` while the rest of the file is not parsed yet, unless they have to wait for what references stand for.
+pub(super) struct Early<'f> {
+    file: &'f File,
+    pub(super) found: Vec<Diagnostic>,
+    /// Warnings that are not among them: no more than some are told, and a hundred thousand devices may all have the same.
+    pub(super) more_warnings: usize,
+}
+
+impl<'f> Early<'f> {
+    pub(super) fn new(file: &'f File) -> Self {
+        Self { file, found: Vec::new(), more_warnings: 0 }
     }
-    let span = node.span;
-    let entry = device(&mut Reader { file, found }, key, node);
-    Node { span, kind: Kind::Device(entry.map(Box::new)) }
+
+    /// Reads an entry, and puts what was read in the place of its tree.
+    pub(super) fn device(&mut self, key: &Key, node: Node) -> Node {
+        if key.name.contains("${") || node.has_references() {
+            return node;
+        }
+        let (span, mut found) = (node.span, Vec::new());
+        let read = device(&mut Reader { file: self.file, found: &mut found }, key, node);
+        self.add(found);
+        Node { span, kind: Kind::Device(read.map(Box::new)) }
+    }
+
+    /// Reads an entry of a file that is read in pieces; nothing when it is wrong. What was found is the caller's to [`Self::add`].
+    pub(super) fn part(&self, key: Key, node: Node) -> (Option<Part>, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        if key.name.contains("${") || node.has_references() {
+            return (Some(Part::Tree(Box::new((key, node)))), found);
+        }
+        let read = device(&mut Reader { file: self.file, found: &mut found }, &key, node);
+        let part = read.map(|mut read| {
+            read.name.value = key.name;
+            Part::Entry(Entry::Read(Box::new(read)))
+        });
+        (part, found)
+    }
+
+    /// Adds what was found in one entry. Entries come in the order of the file, so that the warnings which are told are among those that are
+    /// kept.
+    pub(super) fn add(&mut self, found: Vec<Diagnostic>) {
+        let is_full = self.is_full();
+        for diagnostic in found {
+            match diagnostic.is_error() || !is_full {
+                true => self.found.push(diagnostic),
+                false => self.more_warnings += 1,
+            }
+        }
+    }
+
+    /// Adds warnings at these places.
+    pub(super) fn warn(&mut self, places: &[Span], warning: impl Fn(Span) -> Option<Diagnostic>) {
+        match self.is_full() {
+            true => self.more_warnings += places.len(),
+            false => self.found.extend(places.iter().filter_map(|&place| warning(place))),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        // Each of them was kept, unless there are many errors.
+        self.found.len() >= WARNINGS_MAX && self.found.iter().filter(|found| !found.is_error()).count() >= WARNINGS_MAX
+    }
 }
 
 /// Points inside a key, when it stands in the file as it is; else at all of it.

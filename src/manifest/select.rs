@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::declaration::{Body, Declaration, Declarations, Layer, Leaf, Origin};
+use super::body::Body;
+use super::declaration::{Declaration, Declarations, Layer, Leaf, Origin};
 use super::policy::Selection;
 use super::range::IDENTITIES_MAX;
 use super::stack::{Bodies, Layered, Stack, sizes};
@@ -168,7 +169,7 @@ devices:
     /// Returns what each twin's `desired` is, as JSON.
     fn desired(declarations: &Declarations) -> Vec<String> {
         let twin = |(id, declaration): (&TwinId, &Declaration)| {
-            let section = super::super::layers::section_of(&declaration.body.leaves, crate::twin::Section::Desired);
+            let section = super::super::layers::section_of(&declaration.body.leaves(), crate::twin::Section::Desired);
             format!("{id} {}", Value::Object(section)).replace('"', "")
         };
         declarations.twins.iter().map(twin).collect()
@@ -202,7 +203,7 @@ devices:
         let stray = &after.twins[&TwinId::device("stray".parse().expect("an id"))];
         assert_eq!(format!("{:?}", stray.origin), "fleet.yaml:4 (selector first)");
         assert_eq!(
-            stray.body.leaves.iter().map(|leaf| leaf.path.as_str()).collect::<Vec<_>>(),
+            stray.body.leaves().iter().map(|leaf| leaf.path.as_str()).collect::<Vec<_>>(),
             ["tags.d", "desired.x.first", "desired.x.from", "desired.y"]
         );
         // Only what was given last counts.

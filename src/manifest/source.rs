@@ -21,8 +21,8 @@ pub(super) struct File {
     pub(super) source: Arc<Source>,
     /// The source's name once more, shared by all that is declared in the file.
     pub(super) name: Arc<str>,
-    /// The offsets at which lines start.
-    line_starts: Vec<u32>,
+    /// The line, from 1, that each stretch of [`STRETCH`] bytes starts in.
+    lines: Vec<u32>,
     /// Of what is declared in it.
     pub(super) paths: Paths,
     /// Named by the user, and not found in a folder.
@@ -114,26 +114,40 @@ impl File {
         // A byte-order mark is no part of the text, and would shift the columns of its first line.
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let source = Source::new(name, text);
-        let newlines = || source.text().bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-        // Counted first: there may be millions.
-        let mut line_starts = Vec::with_capacity(1 + newlines().count());
-        line_starts.push(0);
-        line_starts.extend(newlines().map(|(offset, _)| offset_of(offset + 1)));
-        Self { name: name.into(), line_starts, paths: Paths::default(), named, source, folder: None }
+        let lines = source.text().as_bytes().chunks(STRETCH).scan(1, |line, stretch| {
+            let first = *line;
+            *line += breaks(stretch);
+            Some(first)
+        });
+        let lines = lines.collect();
+        Self { name: name.into(), lines, paths: Paths::default(), named, source, folder: None }
     }
 
     /// Returns the line of an offset, from 1. ([`Source::position`] reads the text up to there; this is for each leaf.)
     pub(super) fn line(&self, offset: usize) -> u32 {
-        offset_of(self.line_starts.partition_point(|&start| start <= offset_of(offset)))
+        let text = self.source.text().as_bytes();
+        let offset = offset.min(text.len());
+        let Some(stretch) = self.lines.len().checked_sub(1).map(|last| last.min(offset / STRETCH)) else { return 1 };
+        self.lines[stretch] + breaks(&text[stretch * STRETCH..offset])
     }
 
     /// Returns where a line stands, from 1, without its indentation and without what ends it.
     pub(super) fn line_span(&self, line: u32) -> Span {
-        let index = (line as usize).saturating_sub(1);
-        let Some(&start) = self.line_starts.get(index) else { return Span::default() };
-        let start = start as usize;
-        let end = self.line_starts.get(index + 1).map_or(self.source.text().len(), |&end| end as usize);
-        let text = &self.source.text()[start..end];
+        // The last stretch that starts before the line does.
+        let stretch = self.lines.partition_point(|&first| first < line.max(1)).saturating_sub(1);
+        let Some(&first) = self.lines.get(stretch) else { return Span::default() };
+        let all = self.source.text();
+        let mut ends = all.as_bytes()[stretch * STRETCH..].iter().enumerate().filter(|&(_, &byte)| byte == b'\n');
+        let mut next = || ends.next().map(|(offset, _)| stretch * STRETCH + offset + 1);
+        let start = match line.max(1) - first {
+            0 => 0,
+            before => match (1..before).try_fold((), |(), _| next().map(drop)).and_then(|()| next()) {
+                Some(start) => start,
+                None => return Span::default(),
+            },
+        };
+        let end = next().unwrap_or(all.len());
+        let text = &all[start..end];
         let written = text.trim();
         let start = start + (text.len() - text.trim_start().len());
         Span::new(start, start + written.len())
@@ -145,9 +159,12 @@ impl File {
     }
 }
 
-/// A file is not so large that an offset in it would not fit.
-fn offset_of(offset: usize) -> u32 {
-    u32::try_from(offset).unwrap_or(u32::MAX)
+/// Bytes between two places of which the line is known. A file of millions of lines is looked at for each leaf, and their offsets would be
+/// half as large as what its devices come to.
+const STRETCH: usize = 1024;
+
+fn breaks(text: &[u8]) -> u32 {
+    u32::try_from(text.iter().filter(|&&byte| byte == b'\n').count()).unwrap_or(u32::MAX)
 }
 
 /// Reads all manifests that `paths` name, files and folders, in order; a file that is reached twice is read once.

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::declaration::{Body, Leaf, Origin};
-use super::layers::{merge, section_of, surely_within};
+use super::body::{Body, Own};
+use super::declaration::{Leaf, Origin};
+use super::layers::{merge, section_of};
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::twin::limits::{check_size, section_max_bytes, section_size};
 use crate::twin::{DeviceId, ModuleId, Section};
@@ -19,7 +20,7 @@ pub(super) struct Layers {
     pub(super) selectors: Vec<Vec<Leaf>>,
     pub(super) groups: Vec<Vec<Leaf>>,
     pub(super) rows: Vec<Vec<Leaf>>,
-    pub(super) devices: Vec<Vec<Leaf>>,
+    pub(super) devices: Vec<Own>,
 }
 
 /// The layers of one device above the defaults and the selectors, by their places in [`Layers`].
@@ -87,16 +88,16 @@ impl<'l> Bodies<'l> {
         let base = self.bases.entry((selectors.to_vec(), stack.groups.clone())).or_insert_with(|| {
             let selectors = selectors.iter().map(|&selector| &layers.selectors[selector]);
             let over = selectors.chain(stack.groups.iter().map(|&group| &layers.groups[group]));
-            Arc::new(Body { leaves: over.fold(layers.defaults.clone(), |base, over| merge(&base, over)) })
+            Arc::new(over.fold(layers.defaults.clone(), |base, over| merge(&base, over)).into())
         });
-        let own = [stack.row.map(|row| &layers.rows[row]), stack.device.map(|device| &layers.devices[device])];
-        let mut own = own.into_iter().flatten().filter(|leaves| !leaves.is_empty());
-        match own.next() {
+        let row = stack.row.map(|row| &layers.rows[row]).filter(|leaves| !leaves.is_empty());
+        let base = match row {
             None => Arc::clone(base),
-            Some(first) => {
-                let leaves = own.fold(merge(&base.leaves, first), |base, over| merge(&base, over));
-                Arc::new(Body { leaves })
-            }
+            Some(row) => Arc::new(merge(&base.leaves(), row).into()),
+        };
+        match stack.device {
+            None => base,
+            Some(device) => Arc::new(Body::over(&base.shared(), &layers.devices[device])),
         }
     }
 }
@@ -110,10 +111,10 @@ pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for section in Section::ALL {
         let most = section_max_bytes(section);
-        if surely_within(&body.leaves, section, most * NEARLY_FULL_PERCENT / 100) {
+        if body.most_bytes(section).is_some_and(|bytes| bytes <= most * NEARLY_FULL_PERCENT / 100) {
             continue;
         }
-        let object = section_of(&body.leaves, section);
+        let object = section_of(&body.leaves(), section);
         let diagnostic = match check_size(section, &object) {
             Some(violation) => Diagnostic::error(violation.rule.to_string()),
             None => {

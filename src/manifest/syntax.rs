@@ -6,6 +6,10 @@ use crate::diagnostic::{Diagnostic, Span};
 
 /// Finds a character that YAML does not allow anywhere in a text.
 pub(super) fn unprintable(file: &File) -> Option<Diagnostic> {
+    // Most texts are of these alone, and so need not be taken apart.
+    if file.source.text().bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
+        return None;
+    }
     let allowed =
         |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
     let (offset, c) = file.source.text().char_indices().find(|&(_, c)| !allowed(c))?;

@@ -105,7 +105,7 @@ fn resolved(loaded: &Loaded) -> String {
         line(policy);
     }
     for (name, Group { body, members, origin }) in &declarations.groups {
-        line(format!("group {name} [{origin}]: {} leaves, {members} devices", body.leaves.len()));
+        line(format!("group {name} [{origin}]: {} leaves, {members} devices", body.leaves().len()));
     }
     for Selector { name, condition, origin } in &declarations.selectors {
         line(format!("selector {name} [{origin}]: {}", condition.text()));
@@ -123,7 +123,7 @@ fn resolved(loaded: &Loaded) -> String {
             [first, .., last] if ids.len() > 4 => line(format!("\n{first} … {last}: {} devices", ids.len())),
             _ => line(format!("\n{}", ids.join(", "))),
         }
-        for leaf in &body.leaves {
+        for leaf in body.leaves().iter() {
             let value = leaf.value.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string);
             line(format!("  {} = {value}  [{:?}]", leaf.path, leaf.origin));
         }
@@ -242,11 +242,10 @@ devices:
     let resolve = |vars: &[(&str, &str)], files: &[(&str, &str)]| {
         let vars: Vec<_> = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let var_files: Vec<_> = files.iter().map(|(name, text)| File::new(name, *text, true)).collect();
-        let outside =
-            Outside { tables: Tables::Texts(&[]), environment: &environment, var_files: &var_files, vars: &vars };
+        let outside = Outside { var_files: &var_files, vars: &vars, ..Outside::new(Tables::Texts(&[]), &environment) };
         match resolve_files(&[File::new("fleet.yaml", fleet, true)], &outside, Vec::new()) {
             Ok(loaded) => loaded.declarations.twins.values().next().map_or_else(Vec::new, |twin| {
-                twin.body.leaves.iter().map(|leaf| format!("{:?}", leaf.value)).collect()
+                twin.body.leaves().iter().map(|leaf| format!("{:?}", leaf.value)).collect()
             }),
             Err(found) => found.iter().map(|it| format!("{it}; {}", it.help.join("; "))).collect(),
         }
@@ -295,7 +294,7 @@ fn modules_of_one_range_share_a_body() {
             .map(|(_, it)| it)
             .collect();
         assert_eq!(of.len(), 100);
-        assert_eq!(of[0].body.leaves.len(), leaves, "{module:?}");
+        assert_eq!(of[0].body.leaves().len(), leaves, "{module:?}");
         assert!(of.iter().all(|declaration| Arc::ptr_eq(&declaration.body, &of[0].body)));
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn warn(file: &File, node: &Node, found: &mut Vec<Diagnostic>) {
 }
 
 /// Says what is odd about a value, and what to write.
-fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
+pub(super) fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
     let quoted = format!("\"{written}\"");
     match kind {
         Kind::Null if written == "~" => Some((

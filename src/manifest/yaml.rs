@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 
-use super::schema::Entry;
+use super::cut::Part;
+use super::schema::Read;
 use super::source::File;
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Span};
@@ -43,7 +44,9 @@ pub(super) enum Kind {
     List(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
     /// An entry under `devices` that was read as soon as it was parsed: see [`Early`]. Nothing when it was wrong.
-    Device(Option<Box<Entry>>),
+    Device(Option<Box<Read>>),
+    /// All entries under `devices`, of a file that was read in pieces.
+    Devices(Vec<Part>),
 }
 
 /// Is shown each entry under `devices` once it is parsed, and may put a [`Kind::Device`] in its place: of a hundred thousand devices that
@@ -85,7 +88,7 @@ impl Kind {
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
-            Self::Mapping(_) | Self::Device(_) => "a mapping",
+            Self::Mapping(_) | Self::Device(_) | Self::Devices(_) => "a mapping",
         }
     }
 }
@@ -94,7 +97,7 @@ impl Node {
     /// Says whether there is a reference in it, or something that looks like one.
     pub(super) fn has_references(&self) -> bool {
         match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => false,
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => false,
             Kind::Text(text) => text.value.contains("${"),
             Kind::List(items) => items.iter().any(Self::has_references),
             Kind::Mapping(entries) => {
@@ -106,7 +109,7 @@ impl Node {
     /// What it costs to have it once more, in nodes; long texts count as several.
     pub(super) fn weight(&self) -> usize {
         match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => 1,
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => 1,
             Kind::Text(text) => text_weight(&text.value),
             Kind::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
             Kind::Mapping(entries) => {
@@ -122,14 +125,36 @@ pub(super) fn text_weight(text: &str) -> usize {
 
 /// Reads a file's one document; nothing when the file is empty, or has a syntax error.
 pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
-    let text = file.source.text();
     if let Some(diagnostic) = syntax::unprintable(file) {
         found.push(diagnostic);
         return None;
     }
-    let offsets = Offsets::of(text);
+    build(file, file.source.text(), Piece { start: 0, cut: None, depth: 0 }, found, early)
+}
+
+/// Where a part of a file stands.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    /// The offset of its first byte.
+    pub(super) start: usize,
+    /// What was left out of it: from one offset to another.
+    pub(super) cut: Option<(usize, usize)>,
+    /// How deep it stands.
+    pub(super) depth: usize,
+}
+
+/// Reads a part of a file that is a document by itself. Nothing means that it has a syntax error, or that something is not as it would be
+/// in the whole of the file.
+pub(super) fn parse_piece(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    build(file, text, piece, found, &mut |_, node| node)
+}
+
+fn build(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
+    let offsets = Offsets::of(text, piece);
     let mut building = Building {
         file,
+        is_part: text.len() < file.source.text().len(),
+        depth: piece.depth,
         found,
         early,
         stack: Vec::new(),
@@ -147,6 +172,7 @@ pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut Early<
                     return None;
                 }
             }
+            Err(_) if building.is_part => return None,
             Err(error) => {
                 let at = offsets.byte(error.marker().index());
                 let diagnostic = syntax::explain(file, &error, at);
@@ -161,6 +187,7 @@ pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut Early<
 /// Turns the parser's counts of characters into bytes.
 struct Offsets<'t> {
     text: &'t str,
+    piece: Piece,
     /// The byte offset of every [`STRIDE`]th character; empty for ASCII, where the two are one.
     marks: Vec<usize>,
 }
@@ -168,12 +195,12 @@ struct Offsets<'t> {
 const STRIDE: usize = 128;
 
 impl<'t> Offsets<'t> {
-    fn of(text: &'t str) -> Self {
+    fn of(text: &'t str, piece: Piece) -> Self {
         let marks = match text.is_ascii() {
             true => Vec::new(),
             false => text.char_indices().step_by(STRIDE).map(|(offset, _)| offset).collect(),
         };
-        Self { text, marks }
+        Self { text, piece, marks }
     }
 
     fn byte(&self, index: usize) -> usize {
@@ -186,8 +213,12 @@ impl<'t> Offsets<'t> {
     }
 
     fn span(&self, span: saphyr_parser::Span) -> Span {
-        let start = self.byte(span.start.index());
-        Span::new(start, self.byte(span.end.index()).max(start))
+        let Piece { start: first, cut, depth: _ } = self.piece;
+        let (start, end) = (first + self.byte(span.start.index()), first + self.byte(span.end.index()));
+        let (from, left_out) = cut.map_or((usize::MAX, 0), |(from, to)| (from, to - from));
+        let start = if start >= from { start + left_out } else { start };
+        let end = if end > from { end + left_out } else { end };
+        Span::new(start, end.max(start))
     }
 }
 
@@ -215,6 +246,9 @@ enum Pending {
 
 struct Building<'a> {
     file: &'a File,
+    /// Whether the file has more than this.
+    is_part: bool,
+    depth: usize,
     found: &'a mut Vec<Diagnostic>,
     early: &'a mut Early<'a>,
     stack: Vec<Open>,
@@ -341,7 +375,7 @@ impl Building<'_> {
     }
 
     fn open(&mut self, items: Items, anchor: usize, span: Span) -> Flow {
-        if self.stack.len() >= DEPTH_MAX {
+        if self.depth + self.stack.len() >= DEPTH_MAX {
             let diagnostic = self.error(
                 format!("nested deeper than {DEPTH_MAX} levels"),
                 span,
@@ -403,6 +437,9 @@ impl Building<'_> {
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Flow {
+        if self.is_part {
+            return Flow::Break(());
+        }
         let Some(node) = self.anchors.get(&id) else {
             let name = self.file.slice(span);
             let diagnostic = self.error(
@@ -477,7 +514,7 @@ impl Building<'_> {
                 .error("merge keys (`<<`) are not supported", span, "merges another mapping into this one")
                 .help("put what is shared into a group, and name the group under `groups` of each device"),
             Kind::Text(text) => return Pending::Key(Key { name: text.value, span }),
-            Kind::List(_) | Kind::Mapping(_) | Kind::Device(_) => self
+            Kind::List(_) | Kind::Mapping(_) | Kind::Device(_) | Kind::Devices(_) => self
                 .error(format!("a key must be a text, and this one is {}", node.kind.name()), span, "not a text")
                 .help("quote a name that starts with `{` or `[`: \"{1..3}-press\""),
             Kind::Nothing => self.error("a key is missing", span, "nothing before the colon"),

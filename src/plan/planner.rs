@@ -1,5 +1,6 @@
 //! The plan as a fold over lookups.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};
 use super::{Outlook, Plan, Population, ReadBy};
-use crate::manifest::{Body, Declarations, Missing, Ownership};
+use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 use crate::wire::raw_twin::RawTwin;
 
@@ -95,11 +96,11 @@ impl<'d> Planner<'d> {
                 if !self.pending.remove(lookup.id()) {
                     return;
                 }
-                let shared = self.shared(&declaration.body);
-                match lookup {
-                    Lookup::Found(twin) => self.update(*twin, Action::Update, &shared.declared),
-                    Lookup::Absent(id) => self.absent(id, &shared.declared),
-                }
+                let body = &declaration.body;
+                self.with_shared(body, |planner, shared| match lookup {
+                    Lookup::Found(twin) => planner.update(*twin, Action::Update, &shared.declared),
+                    Lookup::Absent(id) => planner.absent(id, &shared.declared),
+                });
             }
             (None, Lookup::Found(twin)) => {
                 if self.carries_record(&twin) && self.left.insert(twin.id.clone()) {
@@ -120,9 +121,11 @@ impl<'d> Planner<'d> {
     /// Takes in a declared twin whose text alone shows that nothing is to be done about it. One that it did not take, which is said by
     /// nothing, is to be read whole and pushed, whether it differs or not.
     pub fn push_unchanged<'b>(&mut self, id: &TwinId, twin: &RawTwin<'b>) -> Option<Unchanged<'b>> {
-        let declaration = self.declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
-        let Shared { declared, template } = &*self.shared(&declaration.body);
-        let unchanged = template.matches(&self.rules, declared, twin)?;
+        let declarations = self.declarations;
+        let declaration = declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
+        let unchanged = self.with_shared(&declaration.body, |planner, Shared { declared, template }| {
+            template.matches(&planner.rules, declared, twin)
+        })?;
         self.pending.remove(id);
         self.unchanged += 1;
         Some(unchanged)
@@ -191,16 +194,17 @@ impl<'d> Planner<'d> {
         self.finds_left && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
     }
 
-    fn shared(&mut self, body: &'d Arc<Body>) -> Arc<Shared<'d>> {
+    /// Makes of a body what twins are compared with, and keeps it where several twins share the body.
+    fn with_shared<T>(&mut self, body: &'d Arc<Body>, look: impl FnOnce(&mut Self, &Shared<'_>) -> T) -> T {
         let exact = &self.declarations.policy.exact;
-        let make = || {
-            let leaves = &body.leaves;
-            Arc::new(Shared { declared: Declared::new(leaves), template: Template::new(leaves, exact) })
-        };
-        if Arc::strong_count(body) == 1 {
-            return make();
+        match body.leaves() {
+            Cow::Borrowed(leaves) if Arc::strong_count(body) > 1 => {
+                let known = self.shared.entry(Arc::as_ptr(body).addr());
+                let shared = Arc::clone(known.or_insert_with(|| Arc::new(Shared::new(leaves, exact))));
+                look(self, &shared)
+            }
+            leaves => look(self, &Shared::new(&leaves, exact)),
         }
-        self.shared.entry(Arc::as_ptr(body).addr()).or_insert_with(make).clone()
     }
 }
 
@@ -208,4 +212,10 @@ impl<'d> Planner<'d> {
 struct Shared<'d> {
     declared: Declared<'d>,
     template: Template<'d>,
+}
+
+impl<'d> Shared<'d> {
+    fn new(leaves: &'d [Leaf], exact: &'d [PolicyPath]) -> Self {
+        Self { declared: Declared::new(leaves), template: Template::new(leaves, exact) }
+    }
 }

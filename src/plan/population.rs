@@ -56,7 +56,7 @@ impl Population {
         let groups = declarations.groups.iter().filter(|(_, group)| group.members == 0).map(|(name, group)| Emptied {
             kind: EmptiedKind::Group,
             name: name.clone(),
-            twins: touched().filter(|twin| loses(twin, &group.body.leaves)).count(),
+            twins: touched().filter(|twin| loses(twin, &group.body.leaves())).count(),
             origin: group.origin.clone(),
         });
         let leaving =

@@ -54,7 +54,7 @@ pub(super) fn body(declared: Value) -> Body {
         });
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    Body { leaves: found }
+    Body::new(found)
 }
 
 pub(super) fn twin(name: &str, sections: Value) -> Twin {
@@ -82,7 +82,7 @@ pub(super) fn patch_json(patch: &MergePatch) -> Value {
 
 /// A record as a twin holds it, of these leaves.
 pub(super) fn record(declared: Value) -> Value {
-    ownership::OwnershipRecord::of(&body(declared).leaves, "r0").expect("a leaf").write()
+    ownership::OwnershipRecord::of(&body(declared).leaves(), "r0").expect("a leaf").write()
 }
 
 pub(super) fn context() -> PlanContext {

@@ -121,11 +121,9 @@ impl Plan {
                 continue;
             }
             let declaration = declarations.twins.get(&twin.id);
-            let declared: BTreeMap<&TwinPath, Option<&Value>> = declaration
-                .map(|declaration| {
-                    declaration.body.leaves.iter().map(|leaf| (&leaf.path, leaf.value.as_ref())).collect()
-                })
-                .unwrap_or_default();
+            let leaves = declaration.map(|declaration| declaration.body.leaves()).unwrap_or_default();
+            let declared: BTreeMap<&TwinPath, Option<&Value>> =
+                leaves.iter().map(|leaf| (&leaf.path, leaf.value.as_ref())).collect();
             let value = |change: &Change| match declared.get(&change.path) {
                 Some(Some(value)) => Ok((*value).clone()),
                 _ => Err(RestoreError::NotDeclared { id: twin.id.clone(), path: change.path.clone() }),

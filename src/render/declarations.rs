@@ -81,7 +81,7 @@ fn policy(policy: &manifest::Policy) -> Object {
 impl Sections {
     fn of(body: &Body, sensitive: &Sensitive) -> Self {
         let mut all = MergePatch::default();
-        for leaf in &body.leaves {
+        for leaf in body.leaves().iter() {
             // That nothing is there is no secret.
             let value = match &leaf.value {
                 None => Value::Null,

@@ -396,7 +396,7 @@ pub(crate) fn declarations(twins: &[(&str, &[Declared<'_>])]) -> Declarations {
             .map(|(path, value)| Leaf { path: path.parse().expect("a path"), value: value.clone(), origin: origin(14) })
             .collect();
         leaves.sort_by(|a, b| a.path.cmp(&b.path));
-        let declaration = Declaration { body: Body { leaves }.into(), origin: origin(3) };
+        let declaration = Declaration { body: Body::new(leaves).into(), origin: origin(3) };
         (id.parse().expect("an id"), declaration)
     });
     Declarations {

@@ -133,7 +133,7 @@ pub(super) fn declare(missing: Missing, twins: Value) -> Declarations {
                 })
                 .collect();
             leaves.sort_by(|a, b| a.path.cmp(&b.path));
-            let declaration = Declaration { body: Arc::new(Body { leaves }), origin: origin() };
+            let declaration = Declaration { body: Arc::new(Body::new(leaves)), origin: origin() };
             (id.parse().expect("an id"), declaration)
         })
         .collect();

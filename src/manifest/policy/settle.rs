@@ -1,37 +1,93 @@
 //! All files' policies as one, held against what is declared.
 
+use std::borrow::Cow;
+
 use super::read::{Rename, Written, WrittenLimits, WrittenRollout};
 use super::{Limits, Moved, Policy, PolicyPath, Rollout, Sensitive};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::manifest::Ownership;
+use crate::manifest::body::Own;
 use crate::manifest::declaration::{Layer, Leaf, Origin};
 use crate::manifest::reader::Spanned;
 use crate::manifest::resolve::agree;
 use crate::manifest::source::File;
 use crate::twin::TwinPath;
 
-/// What all layers of all files declare, to look paths up in. Each slice is sorted by path.
+/// What one layer says.
+#[derive(Clone, Copy)]
+pub(in crate::manifest) enum LayerView<'d> {
+    Leaves(&'d [Leaf]),
+    Own(&'d Own),
+}
+
+impl<'d> LayerView<'d> {
+    pub(in crate::manifest) fn len(self) -> usize {
+        match self {
+            Self::Leaves(leaves) => leaves.len(),
+            Self::Own(own) => own.len(),
+        }
+    }
+
+    fn path(self, index: usize) -> &'d TwinPath {
+        match self {
+            Self::Leaves(leaves) => &leaves[index].path,
+            Self::Own(own) => own.path(index),
+        }
+    }
+
+    fn origin(self, index: usize) -> Origin {
+        match self {
+            Self::Leaves(leaves) => leaves[index].origin.clone(),
+            Self::Own(own) => own.origin(index),
+        }
+    }
+
+    pub(in crate::manifest) fn leaves(self) -> Cow<'d, [Leaf]> {
+        match self {
+            Self::Leaves(leaves) => Cow::Borrowed(leaves),
+            Self::Own(own) => own.leaves(),
+        }
+    }
+
+    /// Says whether a leaf lies where a path is sensitive.
+    pub(in crate::manifest) fn has_of(self, sensitive: &Sensitive) -> bool {
+        (0..self.len()).any(|index| sensitive.covers(self.path(index)))
+    }
+
+    /// Returns the place of the first leaf that does not come before a path.
+    fn from(self, path: &TwinPath) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.path(middle) < path { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+}
+
+/// What all layers of all files declare, to look paths up in. Each is sorted by path.
 pub(in crate::manifest) struct Declared<'d> {
-    pub(in crate::manifest) layers: Vec<&'d [Leaf]>,
+    pub(in crate::manifest) layers: Vec<LayerView<'d>>,
     pub(in crate::manifest) files: Vec<&'d File>,
 }
 
 impl Declared<'_> {
     /// Finds a leaf that is at the path, over it or under it.
-    fn overlapping(&self, path: &TwinPath) -> Option<&Leaf> {
-        self.layers.iter().find_map(|leaves| {
-            let next = leaves.partition_point(|leaf| leaf.path < *path);
+    fn overlapping(&self, path: &TwinPath) -> Option<(&TwinPath, Origin)> {
+        self.layers.iter().find_map(|layer| {
+            let next = layer.from(path);
             // What stands under one path stands together right after it, and no leaf stands under another.
-            let under = leaves.get(next).filter(|leaf| path.covers(&leaf.path));
-            under.or_else(|| leaves[..next].last().filter(|leaf| leaf.path.covers(path)))
+            let under = (next < layer.len() && path.covers(layer.path(next))).then_some(next);
+            let at = under.or_else(|| next.checked_sub(1).filter(|&last| layer.path(last).covers(path)))?;
+            Some((layer.path(at), layer.origin(at)))
         })
     }
 
     /// Says whether a leaf is at the path or under it.
     fn has_under(&self, path: &TwinPath) -> bool {
-        self.layers.iter().any(|leaves| {
-            let next = leaves.partition_point(|leaf| leaf.path < *path);
-            leaves.get(next).is_some_and(|leaf| path.covers(&leaf.path))
+        self.layers.iter().any(|layer| {
+            let next = layer.from(path);
+            next < layer.len() && path.covers(layer.path(next))
         })
     }
 
@@ -159,11 +215,12 @@ fn check_released(
 ) {
     for (file, path) in released {
         let error = |message: String| Diagnostic::error(message).at(&file.source, path.span, "released here");
-        if let Some(leaf) = declared.overlapping(&path.value) {
-            let diagnostic = error(format!("{} cannot be released and declared", shown_paths(&path.value, &leaf.path)));
+        if let Some((declared_at, origin)) = declared.overlapping(&path.value) {
+            let diagnostic =
+                error(format!("{} cannot be released and declared", shown_paths(&path.value, declared_at)));
             found.push(
                 declared
-                    .point(diagnostic, &leaf.origin, "declared here")
+                    .point(diagnostic, &origin, "declared here")
                     .help("what is declared is owned: take it out of the one or the other"),
             );
         }
@@ -195,8 +252,8 @@ fn check_released(
 
 fn check_moved(moved: &[(&File, Rename)], declared: &Declared<'_>, complete: bool, found: &mut Vec<Diagnostic>) {
     for (index, (file, Rename { from, to })) in moved.iter().enumerate() {
-        if let Some(leaf) = declared.overlapping(&from.value) {
-            let paths = shown_paths(&from.value, &leaf.path);
+        if let Some((declared_at, origin)) = declared.overlapping(&from.value) {
+            let paths = shown_paths(&from.value, declared_at);
             let diagnostic = Diagnostic::error(format!("{paths} cannot be moved away and declared")).at(
                 &file.source,
                 from.span,
@@ -204,7 +261,7 @@ fn check_moved(moved: &[(&File, Rename)], declared: &Declared<'_>, complete: boo
             );
             found.push(
                 declared
-                    .point(diagnostic, &leaf.origin, "declared here")
+                    .point(diagnostic, &origin, "declared here")
                     .help(format!("declare `{}` in its place", to.value)),
             );
         }

@@ -163,7 +163,7 @@ impl Writers {
         for (fleet, record) in Records::read(tags, &self.fleet).others {
             let theirs = self.fleets.entry(fleet).or_default();
             theirs.add(&record.revision);
-            for leaf in &declared.leaves {
+            for leaf in declared.leaves().iter() {
                 if record.owns.keys().any(|owned| owned.overlaps(&leaf.path)) {
                     theirs.paths.insert(leaf.path.clone());
                 }
@@ -197,13 +197,14 @@ impl Writers {
                 continue;
             }
             let mut shares = false;
+            let leaves = declared.leaves();
             for path in &subject.paths {
                 if taken.iter().any(|other| overlap(&other.keys, &path.keys)) {
                     continue;
                 }
                 taken.push(path);
                 let theirs = twin_path(path);
-                for leaf in declared.leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
+                for leaf in leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
                     shares = true;
                     let agree = agree(leaf, path);
                     paths.insert(SharedPath { declared: leaf.path.clone(), theirs: theirs.clone(), agree });
@@ -242,7 +243,7 @@ fn meet(declarations: &Declarations, subjects: &[Subject]) -> bool {
     let mut seen = BTreeSet::new();
     declarations.twins.values().any(|declaration| {
         seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
-            && declaration.body.leaves.iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
+            && declaration.body.leaves().iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
     })
 }
 

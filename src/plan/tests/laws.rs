@@ -41,7 +41,7 @@ pub(super) fn declared() -> impl Strategy<Value = Value> {
 /// A record of some fleet: of some leaves of what was declared, with hashes that sometimes are of other values.
 fn any_record() -> impl Strategy<Value = Option<Value>> {
     proptest::option::of(declared().prop_map(|declared| {
-        ownership::OwnershipRecord::of(&body(declared).leaves, "r0")
+        ownership::OwnershipRecord::of(&body(declared).leaves(), "r0")
             .map_or(json!({"v": 1, "rev": "", "owns": []}), |it| it.write())
     }))
 }
@@ -142,7 +142,7 @@ proptest! {
         prop_assert!(again(&after).is_empty(), "{:?}", lines(&again(&after)));
         prop_assert!(twin.target_reached(&after));
         prop_assert!(!twin.target_reached(&live));
-        for leaf in &body(declared).leaves {
+        for leaf in body(declared).leaves().iter() {
             prop_assert!(match (&leaf.value, leaf.path.find(after.section(leaf.path.section()))) {
                 (None, None) => true,
                 (Some(wanted), Some(found)) => equal(wanted, found),
@@ -167,9 +167,9 @@ proptest! {
                 continue;
             }
             let is_ours = owned.contains_key(path)
-                || declared.leaves.iter().any(|leaf| leaf.path == *path)
+                || declared.leaves().iter().any(|leaf| leaf.path == *path)
                 // A scalar or an empty object where an object is declared gives way to it.
-                || declared.leaves.iter().any(|leaf| path.covers(&leaf.path));
+                || declared.leaves().iter().any(|leaf| path.covers(&leaf.path));
             prop_assert!(is_ours, "{} {:?} → {:?}", path, before.get(path), after.get(path));
         }
         // And what changes is shown.
@@ -204,12 +204,12 @@ proptest! {
         let plan = plan_one(declared.clone(), &live);
         let Some(twin) = only(&plan).filter(|twin| twin.conflicts.is_empty()) else { return Ok(()) };
         let live = twin.patch.apply(&live);
-        let mut fewer = body(declared);
-        if fewer.leaves.is_empty() {
+        let mut fewer = body(declared).leaves().into_owned();
+        if fewer.is_empty() {
             return Ok(());
         }
-        let gone = fewer.leaves.remove(at.index(fewer.leaves.len()));
-        let declarations = declarations([(live.id.clone(), fewer)]);
+        let gone = fewer.remove(at.index(fewer.len()));
+        let declarations = declarations([(live.id.clone(), fewer.into())]);
         let next = super::super::plan(&declarations, context(), [Lookup::Found(Box::new(live.clone()))], ReadBy::Get);
         let twin = only(&next).expect("the record differs");
         prop_assert!(twin.conflicts.is_empty());

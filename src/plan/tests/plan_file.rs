@@ -117,7 +117,9 @@ fn rich_plan(revision: &str) -> Plan {
         (id("c"), body(json!({"tags": {"k=v": 1.5}}))),
     ]);
     let module = declarations.twins.get_mut(&id("z/m")).expect("declared");
-    Arc::make_mut(&mut module.body).leaves[0].origin.layer = Layer::Module;
+    let mut leaves = module.body.leaves().into_owned();
+    leaves[0].origin.layer = Layer::Module;
+    module.body = Arc::new(leaves.into());
     declarations.missing = Missing::Register;
     let check = |name: &str, expect| Check {
         name: name.to_owned(),

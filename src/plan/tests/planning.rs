@@ -461,8 +461,10 @@ fn clusters_read_well() {
     twins.push((id("e"), body(json!({"desired": {"power": 1}}))));
     let mut declarations = declarations(twins);
     // Where it is written does not matter.
-    let body = Arc::make_mut(&mut declarations.twins.get_mut(&id("d9")).expect("declared").body);
-    body.leaves[0].origin.line = 99;
+    let body = &mut declarations.twins.get_mut(&id("d9")).expect("declared").body;
+    let mut leaves = body.leaves().into_owned();
+    leaves[0].origin.line = 99;
+    *body = Arc::new(leaves.into());
     let lookups = declarations.twins.keys().map(|id| match id.device.as_str() {
         "e" => Lookup::Absent(id.clone()),
         name => Lookup::Found(Box::new(twin(

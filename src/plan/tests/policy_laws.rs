@@ -65,7 +65,7 @@ proptest! {
         let plan = plan_under(&policy, declared.clone(), &live, false);
         let Some(twin) = only(&plan) else { return Ok(()) };
         let (before, after) = (leaf_map(&live), leaf_map(&twin.patch.apply(&live)));
-        let (leaves, owned) = (body(declared).leaves, owned(&live));
+        let (leaves, owned) = (body(declared).leaves().into_owned(), owned(&live));
         let records = ownership::Records::read(&live.tags.0, &"redmond".parse().expect("a fleet"));
         let changed: BTreeSet<_> = before.keys().chain(after.keys()).filter(|path| before.get(path) != after.get(path)).collect();
         for path in changed.into_iter().filter(|path| !is_record(path)) {

@@ -61,7 +61,7 @@ fn planned() -> Plan {
 
 /// The hashes of whatever is sensitive here.
 fn hashes() -> Vec<u16> {
-    let leaves = [body(declared()).leaves, body(owned()).leaves].concat();
+    let leaves = [body(declared()).leaves(), body(owned()).leaves()].concat();
     let sensitive = secretive().sensitive;
     let leaves = leaves.iter().filter(|leaf| sensitive.covers(&leaf.path));
     leaves.map(|leaf| ownership::value_hash(leaf.value.as_ref())).collect()
