@@ -36,7 +36,7 @@ pub enum PlanningError {
 /// How a plan is made, beside what it is made of.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Requests at once.
+    /// GETs at once. A few questions, a page each, are asked beside them.
     pub concurrency: usize,
     /// What times and messages are reckoned by.
     pub throttles: Throttles,

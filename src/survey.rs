@@ -4,10 +4,12 @@
 //! cheaper, for device twins and for module twins apart, as no query lists both. A query's answer lags, and lists twins that are gone (docs: IoT Hub query language), so its word is taken for what
 //! a twin was at an etag, never for its absence: that is asked of a GET. What is to be done about a twin is `plan`'s.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::Declarations;
@@ -89,7 +91,9 @@ impl Census {
 /// since what was not read is not known.
 pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + Send)) -> Result<Surveyed, Error> {
     let (client, declarations, finds_left) = (survey.client, survey.declarations, survey.planner.finds_left());
-    let mut pass = Pass { survey, read: 0, progress };
+    // The first answer opens the connection that all share, and a hub that does not answer is found out by what is read first.
+    let answered = Notify::new();
+    let mut pass = Pass { survey, read: 0, progress, answered: &answered };
     let (mut listed, mut named) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         match pass.way(kind).await? {
@@ -98,7 +102,11 @@ pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + S
         }
     }
     // Who left is no question of what is declared.
-    let left = future::try_join_all(named.iter().filter(|_| finds_left).map(|kind| left(client, declarations, *kind)));
+    let left = async {
+        answered.notified().await;
+        let kinds = named.iter().filter(|_| finds_left);
+        future::try_join_all(kinds.map(|kind| left(client, declarations, *kind))).await
+    };
     let read = if listed.is_empty() { ReadBy::Get } else { ReadBy::Query };
     let reading = async {
         let mut broken_off = Vec::new();
@@ -109,13 +117,14 @@ pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + S
         }
         let pending: Vec<_> = pass.survey.planner.pending().cloned().collect();
         pass.get_all(pending).await?;
+        answered.notify_one();
         Ok(broken_off)
     };
     let (mut left, broken_off) = future::try_join(left, reading).await?;
     for kind in broken_off.iter().filter(|_| finds_left) {
         left.push(self::left(client, declarations, *kind).await?);
     }
-    pass.get_all(left.concat()).await?;
+    pass.get_all(left.into_iter().flatten()).await?;
     named.extend(broken_off);
     named.sort_unstable();
     Ok(Surveyed { read, unseen: named.into_iter().map(Kind::collection).collect() })
@@ -185,6 +194,8 @@ struct Pass<'p, 'a, 'd> {
     /// How many twins are in the plan, those that left among them, which come last.
     read: usize,
     progress: &'p mut (dyn FnMut(usize) + Send),
+    /// Is told that the hub answers.
+    answered: &'p Notify,
 }
 
 impl Pass<'_, '_, '_> {
@@ -216,9 +227,10 @@ impl Pass<'_, '_, '_> {
         let query = format!("SELECT * FROM {}", kind.source());
         let mut pages = PagesAhead::new(self.survey.client.query(&query, MAX_PAGE));
         let (declared, read_before) = (self.pending(kind).count(), self.read);
-        let mut left = Vec::new();
+        let mut left = BTreeSet::new();
         let mut listed = 0;
         while let Some(page) = pages.next().await? {
+            self.answered.notify_one();
             let texts = page.rows()?;
             let rows = texts.len();
             listed += rows;
@@ -279,7 +291,7 @@ impl Pass<'_, '_, '_> {
         true
     }
 
-    fn take_listed(&mut self, twin: Twin, left: &mut Vec<TwinId>) {
+    fn take_listed(&mut self, twin: Twin, left: &mut BTreeSet<TwinId>) {
         let declarations = self.survey.declarations;
         if self.survey.planner.is_pending(&twin.id) {
             // One that is in doubt stays pending, and is read by GET in the end.
@@ -295,7 +307,7 @@ impl Pass<'_, '_, '_> {
             && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(declarations.fleet.as_str())).is_some()
             || self.survey.membership.is_doubtful(&twin)
         {
-            left.push(twin.id);
+            left.insert(twin.id);
         } else {
             self.survey.watch.stranger(&twin);
         }
@@ -313,10 +325,11 @@ impl Pass<'_, '_, '_> {
     }
 
     /// Reads twins by GET and pushes each as it comes, but those that belong into other selections than they are declared in.
-    async fn get_all(&mut self, ids: Vec<TwinId>) -> Result<(), Error> {
+    async fn get_all(&mut self, ids: impl IntoIterator<Item = TwinId>) -> Result<(), Error> {
         let (client, concurrency) = (self.survey.client, self.survey.concurrency.max(1));
         let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(concurrency);
         while let Some(lookup) = lookups.try_next().await? {
+            self.answered.notify_one();
             let whole = match lookup {
                 RawLookup::Found(text) if text.raw().is_some_and(|twin| self.take_unchanged(text.id(), &twin)) => None,
                 RawLookup::Found(text) => Some(text.read()?),
@@ -344,17 +357,18 @@ async fn count(client: &HubClient, kind: Kind) -> Result<Option<usize>, Error> {
     Ok(count.and_then(|count| usize::try_from(count).ok()))
 }
 
-/// Returns twins that carry this fleet's record, as far as a query knows, and are not declared.
-async fn left(client: &HubClient, declarations: &Declarations, kind: Kind) -> Result<Vec<TwinId>, Error> {
+/// Returns twins that carry this fleet's record, as far as a query knows, and are not declared: each once, though pages of what changes
+/// meanwhile may list one twice.
+async fn left(client: &HubClient, declarations: &Declarations, kind: Kind) -> Result<BTreeSet<TwinId>, Error> {
     let (fleet, names, source) = (&declarations.fleet, kind.names(), kind.source());
     let text = format!("SELECT {names} FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
     let mut pages = client.query(&text, MAX_PAGE);
-    let mut left = Vec::new();
+    let mut left = BTreeSet::new();
     while let Some(page) = pages.next().await? {
         for row in page.rows {
             let id = kind.id_of(&row, &pages)?;
             if !declarations.twins.contains_key(&id) {
-                left.push(id);
+                left.insert(id);
             }
         }
     }
