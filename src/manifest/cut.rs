@@ -8,7 +8,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::schema::{Early, Entry};
+use super::early::Early;
+use super::schema::Entry;
 use super::shape::{Shape, end_of_line, indentation, is_blank, trap};
 use super::source::File;
 use super::syntax;

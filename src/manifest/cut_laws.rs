@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::early::Early;
 use super::explain::explain_files;
-use super::schema::{Early, Entry};
+use super::schema::Entry;
 use super::source::{File, Tables};
 use super::yaml::Kind;
 use super::{Outside, Selection, cut, resolve_files};

@@ -8,11 +8,12 @@ use super::body::{Body, Own};
 use super::declaration::{Declaration, Group, Layer, Leaf, Origin};
 use super::inventory::{self, Inventory, RowKind, Sources, Template};
 use super::layers::merge;
+use super::named::{Name, Named, ReadName, Shared};
 use super::policy::settle::LayerView;
-use super::range::{IDENTITIES_MAX, Pattern};
+use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
-use super::schema::{self, Entry, Module, Selector};
+use super::schema::{self, Entry, Selector};
 use super::shape::Instance;
 use super::source::File;
 use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
@@ -236,99 +237,6 @@ fn unknown_group(file: &File, name: &Spanned<Text>, known: &HashMap<&str, usize>
     match nearest(&name.value.value, known.keys().copied()) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help("declare it under `groups`"),
-    }
-}
-
-/// An entry under `devices`, with its layers resolved.
-struct Named<'f> {
-    file: &'f File,
-    name: Name,
-    groups: Arc<[usize]>,
-    /// The place of its own layer.
-    device: Option<u32>,
-}
-
-enum Name {
-    Instance(Instance),
-    Read(Box<ReadName>),
-}
-
-struct ReadName {
-    name: Spanned<String>,
-    pattern: Pattern,
-    modules: Vec<Shared>,
-}
-
-impl Named<'_> {
-    fn origin(&self) -> Origin {
-        match &self.name {
-            Name::Instance(instance) => instance.place(),
-            Name::Read(read) => {
-                let line = self.file.line(read.name.span.start);
-                Origin { file: self.file.name.clone(), line, layer: Layer::Device }
-            }
-        }
-    }
-
-    fn stack(&self) -> Stack {
-        Stack { groups: self.groups.to_vec(), row: None, device: self.device.map(|device| device as usize) }
-    }
-
-    fn name(&self) -> &str {
-        match &self.name {
-            Name::Instance(instance) => instance.name().value,
-            Name::Read(read) => &read.name.value,
-        }
-    }
-
-    fn span(&self) -> Span {
-        match &self.name {
-            Name::Instance(instance) => instance.name().span,
-            Name::Read(read) => read.name.span,
-        }
-    }
-
-    fn is_range(&self) -> bool {
-        matches!(&self.name, Name::Read(read) if read.pattern.is_range())
-    }
-
-    fn count(&self) -> u64 {
-        match &self.name {
-            Name::Instance(_) => 1,
-            Name::Read(read) => read.pattern.count(),
-        }
-    }
-
-    /// Calls for each device until it has enough.
-    fn each_name(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
-        _ = match &self.name {
-            Name::Instance(instance) => each(instance.name().value),
-            Name::Read(read) => read.pattern.names().try_for_each(|name| each(&name)),
-        };
-    }
-
-    fn modules(&self) -> &[Shared] {
-        match &self.name {
-            Name::Instance(_) => &[],
-            Name::Read(read) => &read.modules,
-        }
-    }
-}
-
-/// A module as each device of its entry has it. Defaults and groups describe devices' own twins, so that its entry is all there is to
-/// it.
-struct Shared {
-    id: ModuleId,
-    body: Arc<Body>,
-    origin: Origin,
-}
-
-impl Shared {
-    fn new(file: &File, module: Module, found: &mut Vec<Diagnostic>) -> Self {
-        let body = Arc::new(Body::new(module.leaves));
-        found.extend(sizes(&body).into_iter().map(|it| it.at(&file.source, module.span, "this module")));
-        let origin = Origin { file: file.name.clone(), line: file.line(module.span.start), layer: Layer::Module };
-        Self { id: module.id, body, origin }
     }
 }
 

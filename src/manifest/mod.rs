@@ -16,6 +16,7 @@ pub mod body;
 mod checks;
 mod cut;
 pub mod declaration;
+mod early;
 mod expect;
 pub mod explain;
 mod fields;
@@ -27,6 +28,7 @@ mod json_rows;
 mod json_schema;
 mod layers;
 mod members;
+mod named;
 mod plain;
 pub mod policy;
 pub(crate) mod range;
@@ -63,10 +65,11 @@ pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
+use early::Early;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
-use schema::Early;
+
 use source::{File, Tables};
 use stack::Keep;
 use table::Format;

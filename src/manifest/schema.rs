@@ -13,7 +13,7 @@ use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::shape::Instance;
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text};
-use super::{WARNINGS_MAX, layers, validate};
+use super::{layers, validate};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Source, Span};
 use crate::query::{BoundQuery, Collection, compile_condition};
@@ -377,7 +377,7 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
 }
 
 /// Reads one entry under `devices` but for its name; nothing when the name is none.
-fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Read> {
+pub(super) fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Read> {
     let end = node.span.end;
     let pattern = Pattern::parse(&key.name);
     if let Err(error) = &pattern {
@@ -389,70 +389,6 @@ fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Read> {
         sections(reader, &DEVICE, Layer::Device, key, node);
     let name = Spanned { value: String::new(), span: key.span };
     Some(Read { name, pattern: pattern.ok()?, groups, leaves, modules, end })
-}
-
-/// Reads entries under `devices` while the rest of the file is not parsed yet, unless they have to wait for what references stand for.
-pub(super) struct Early<'f> {
-    file: &'f File,
-    pub(super) found: Vec<Diagnostic>,
-    /// Warnings that are not among them: no more than some are told, and a hundred thousand devices may all have the same.
-    pub(super) more_warnings: usize,
-}
-
-impl<'f> Early<'f> {
-    pub(super) fn new(file: &'f File) -> Self {
-        Self { file, found: Vec::new(), more_warnings: 0 }
-    }
-
-    /// Reads an entry, and puts what was read in the place of its tree.
-    pub(super) fn device(&mut self, key: &Key, node: Node) -> Node {
-        if key.name.contains("${") || node.has_references() {
-            return node;
-        }
-        let (span, mut found) = (node.span, Vec::new());
-        let read = device(&mut Reader { file: self.file, found: &mut found }, key, node);
-        self.add(found);
-        Node { span, kind: Kind::Device(read.map(Box::new)) }
-    }
-
-    /// Reads an entry of a file that is read in pieces; nothing when it is wrong. What was found is the caller's to [`Self::add`].
-    pub(super) fn part(&self, key: Key, node: Node) -> (Option<Part>, Vec<Diagnostic>) {
-        let mut found = Vec::new();
-        if key.name.contains("${") || node.has_references() {
-            return (Some(Part::Tree(Box::new((key, node)))), found);
-        }
-        let read = device(&mut Reader { file: self.file, found: &mut found }, &key, node);
-        let part = read.map(|mut read| {
-            read.name.value = key.name;
-            Part::Entry(Entry::Read(Box::new(read)))
-        });
-        (part, found)
-    }
-
-    /// Adds what was found in one entry. Entries come in the order of the file, so that the warnings which are told are among those that are
-    /// kept.
-    pub(super) fn add(&mut self, found: Vec<Diagnostic>) {
-        let is_full = self.is_full();
-        for diagnostic in found {
-            match diagnostic.is_error() || !is_full {
-                true => self.found.push(diagnostic),
-                false => self.more_warnings += 1,
-            }
-        }
-    }
-
-    /// Adds warnings at these places.
-    pub(super) fn warn(&mut self, places: &[Span], warning: impl Fn(Span) -> Option<Diagnostic>) {
-        match self.is_full() {
-            true => self.more_warnings += places.len(),
-            false => self.found.extend(places.iter().filter_map(|&place| warning(place))),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        // Each of them was kept, unless there are many errors.
-        self.found.len() >= WARNINGS_MAX && self.found.iter().filter(|found| !found.is_error()).count() >= WARNINGS_MAX
-    }
 }
 
 /// Points inside a key, when it stands in the file as it is; else at all of it.
