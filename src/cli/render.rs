@@ -8,7 +8,7 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{git, manifest};
 use crate::against::compare;
 use crate::manifest::Declarations;
-use crate::render::{against, declarations};
+use crate::render::{against, declarations, diagnostic, escape};
 
 /// Prints what the manifests come to, or what differs from what they were.
 pub(super) fn render(context: &mut Context, args: &RenderArgs) -> CliResult {
@@ -36,9 +36,15 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     }
     let after = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     let then = git::at(&context.folder, &args.manifest.paths, reference)?;
-    let before = declarations_at(context, args, &then, reference)?;
-    let differences = compare(before.as_ref(), &after);
-    let compared = against::Compared { after: &after, reference, commit: &then.commit, differences: &differences };
+    let before = declarations_at(context, args, &then, reference);
+    let differences = compare(before.as_ref().ok().and_then(Option::as_ref), &after);
+    let compared = against::Compared {
+        after: &after,
+        reference,
+        commit: &then.commit,
+        is_unreadable: before.is_err(),
+        differences: &differences,
+    };
     let text = match format {
         RenderFormat::Json => against::json(&compared),
         RenderFormat::Markdown => against::markdown(&compared),
@@ -50,22 +56,33 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     Ok(if changes { Outcome::Changes } else { Outcome::Done })
 }
 
-/// Loads what the manifests were; nothing when there were none. What is odd about them is no news.
+/// The manifests at a ref have mistakes.
+struct Unreadable;
+
+/// Loads what the manifests were; nothing when there were none. What is odd about them is no news; their mistakes are told, and stop
+/// nobody who mends them.
 fn declarations_at(
     context: &mut Context,
     args: &RenderArgs,
     then: &git::Snapshot,
     reference: &str,
-) -> CliResult<Option<Declarations>> {
+) -> Result<Option<Declarations>, Unreadable> {
+    let reference = escape::line(reference);
     if then.paths.is_empty() {
-        context.say(format_args!("there were no manifests here at {}", crate::render::escape::line(reference)));
+        context.say(format_args!("there were no manifests here at {reference}"));
         return Ok(None);
     }
     match crate::manifest::load(&manifest::options(context, &then.paths, &args.manifest.vars)) {
         Ok(loaded) => Ok(Some(loaded.declarations)),
         Err(found) => {
-            let hint = format!("these are the manifests at {reference}, which cannot be compared with");
-            Err(CliError::from(found).hint(hint))
+            for problem in found.iter().filter(|problem| problem.is_error()) {
+                let text = diagnostic::diagnostic(problem, context.err.palette, context.err.width);
+                context.say(format_args!("{text}\n"));
+            }
+            context.say(format_args!(
+                "these mistakes are those of {reference}: nothing can be compared with it, and all is shown as new"
+            ));
+            Err(Unreadable)
         }
     }
 }

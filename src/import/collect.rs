@@ -163,8 +163,9 @@ impl Importer {
         if twin.id.module.is_some() && self.left_out.contains_key(&TwinId::device(twin.id.device.clone())) {
             return self.leave_out(twin, NO_DEVICE.to_owned());
         }
-        if !twin.id.device.fits_a_url() {
-            return self.leave_out(twin, "no URL can name this id, so that nothing can be asked of it".to_owned());
+        let TwinId { device, module } = twin.id.clone();
+        if let Err(error) = device.addressable().and_then(|_| module.map(ModuleId::addressable).transpose()) {
+            return self.leave_out(twin, error.to_string());
         }
         let owned = match foreign(twin, &self.options.fleet) {
             Ok(owned) => owned,

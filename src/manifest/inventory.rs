@@ -323,7 +323,7 @@ fn one(
         return None;
     }
     let groups = groups(&sections.groups, found);
-    match id.parse::<DeviceId>() {
+    match id.parse().and_then(DeviceId::addressable) {
         Ok(_) if found.iter().any(Diagnostic::is_error) => None,
         Ok(id) => {
             let kind = inventory.intern(groups, sections.leaves, sections.modules);

@@ -428,7 +428,7 @@ impl Naming<'_> {
                 found.push(too_many(entry.file, entry.span()));
                 return None;
             }
-            entry.each_name(|name| match name.parse::<DeviceId>() {
+            entry.each_name(|name| match name.parse().and_then(DeviceId::addressable) {
                 Ok(id) => {
                     ids.push((id, Place::Entry(index)));
                     ControlFlow::Continue(())

@@ -496,7 +496,7 @@ fn modules(reader: &mut Reader<'_>, device: &mut Sections, key: Key, node: Node)
         reader.report(diagnostic);
     }
     for (key, node) in entries {
-        let id = key.name.parse::<ModuleId>();
+        let id = key.name.parse().and_then(ModuleId::addressable);
         if let Err(error) = &id {
             let diagnostic = reader.error(error.to_string(), key.span, "");
             let diagnostic = match key.name.contains(['{', '}']) {

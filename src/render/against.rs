@@ -26,6 +26,8 @@ pub struct Compared<'c> {
     pub reference: &'c str,
     /// Its commit.
     pub commit: &'c str,
+    /// Whether the manifests there have mistakes, so that all is as new as if there were none.
+    pub is_unreadable: bool,
     /// What differs.
     pub differences: &'c Differences,
 }
@@ -34,6 +36,9 @@ pub struct Compared<'c> {
 const NAMED: usize = 3;
 /// The longest value that is shown whole unless all are.
 const VALUE: usize = 44;
+
+/// What is said where there is nothing to compare with.
+const UNREADABLE: &str = "The manifests there have mistakes, so that all is shown as new.";
 
 fn side(of: Option<&Declared>, most: usize) -> String {
     match of {
@@ -162,6 +167,9 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         palette.title(&of.after.fleet),
         of.commit
     );
+    if of.is_unreadable {
+        _ = writeln!(out, "{} {UNREADABLE}\n", palette.warning("!"));
+    }
     let differences = of.differences;
     if differences.is_empty() {
         let unchanged = counted(differences.unchanged, "twin");

@@ -140,7 +140,13 @@ fn what_a_pull_request_changes() {
     };
     let (before, after) = (fleet("x"), fleet(BAD));
     let differences = compare(Some(&before), &after);
-    let compared = against::Compared { after: &after, reference: BAD, commit: "abc", differences: &differences };
+    let compared = against::Compared {
+        after: &after,
+        reference: BAD,
+        commit: "abc",
+        is_unreadable: false,
+        differences: &differences,
+    };
     check("text", &against::text(&compared, true, Palette::PLAIN));
     check("Markdown", &against::markdown(&compared));
     check("JSON", &against::json(&compared));

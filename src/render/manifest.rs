@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(
             super::notes(&notes),
             [".", ".."].map(|id| format!(
-                "left out: the whole twin of {id}: no URL can name this id, so that nothing can be asked of it"
+                "left out: the whole twin of {id}: device id `{id}` means a folder in a URL, so that nothing can be asked of it"
             ))
         );
     }

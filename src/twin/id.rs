@@ -33,6 +33,14 @@ pub enum IdError {
         /// The first character that is not allowed.
         found: char,
     },
+    /// A name that URLs have for something else.
+    #[error("{what} `{text}` means a folder in a URL, so that nothing can be asked of it")]
+    Folder {
+        /// What was parsed.
+        what: &'static str,
+        /// The whole text.
+        text: String,
+    },
     /// Not `HOST` or `HOST:PORT`.
     #[error("`{}` is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net", text.escape_debug())]
     Host {
@@ -66,6 +74,14 @@ macro_rules! id_type {
             /// Returns the id as the hub spells it; ids are case-sensitive.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// Returns it if a URL can name it: `.` and `..` mean folders there, escaped or not (RFC 3986, 5.2.4).
+            pub fn addressable(self) -> Result<Self, IdError> {
+                match self.as_str() {
+                    text @ ("." | "..") => Err(IdError::Folder { what: $what, text: text.to_owned() }),
+                    _ => Ok(self),
+                }
             }
         }
 
@@ -114,13 +130,6 @@ id_type! {
 id_type! {
     /// The id of a module of a device; the same characters as a device's.
     ModuleId, "module id"
-}
-
-impl DeviceId {
-    /// Says whether a URL can name it: `.` and `..` mean folders there, escaped or not (RFC 3986, 5.2.4).
-    pub fn fits_a_url(&self) -> bool {
-        !matches!(self.as_str(), "." | "..")
-    }
 }
 
 /// Which twin: a device's own, or one of its modules'.

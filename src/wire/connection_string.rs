@@ -141,6 +141,7 @@ fn wrong(name: &'static str, error: &IdError) -> ConnectionStringError {
         IdError::Empty { what: _ } => "is empty".to_owned(),
         IdError::TooLong { what: _, found } => format!("has {found} characters, more than an id can have"),
         IdError::Character { what: _, text: _, found } => format!("holds {found:?}, which ids do not have"),
+        IdError::Folder { what: _, text: _ } => "means a folder in a URL".to_owned(),
         IdError::Host { text: _ } => {
             "is not a hub's host name, which is HOST or HOST:PORT as in my-hub.azure-devices.net".to_owned()
         }

@@ -117,7 +117,10 @@ fn what_cannot_be_compared() {
     sandbox.write("repo/fleet/fleet.yaml", "fleet: demo\ndevcies: {}\n");
     git(&sandbox, "repo", &["commit", "--quiet", "-am", "broken"]);
     sandbox.write("repo/fleet/fleet.yaml", AFTER);
-    note("a base that is no manifest", run(&sandbox, "repo", &["render", "fleet", "--against", "main"]), 1);
+    for format in ["text", "json", "markdown"] {
+        let args = ["render", "fleet", "--against", "main", "--format", format];
+        note("a base that is no manifest, which a pull request mends", run(&sandbox, "repo", &args), 0);
+    }
     git(&sandbox, "repo", &["commit", "--quiet", "-am", "mended"]);
     let url = format!("file://{}", sandbox.path("repo").display());
     git(&sandbox, "", &["clone", "--quiet", "--depth=1", &url, "shallow"]);

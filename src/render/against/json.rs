@@ -15,6 +15,9 @@ struct Document<'c> {
     /// The ref, as it was given, and its commit.
     against: &'c str,
     commit: &'c str,
+    /// There where the manifests there have mistakes, so that all is shown as new.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unreadable: bool,
     empty: bool,
     /// How many twins.
     summary: Summary,
@@ -123,6 +126,7 @@ pub fn json(of: &Compared<'_>) -> String {
         fleet: of.after.fleet.as_str(),
         against: of.reference,
         commit: of.commit,
+        unreadable: of.is_unreadable,
         empty: of.differences.is_empty(),
         summary: Summary {
             changed: twins(Kind::Changed),

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Compared, check_words, counts, fate, kind_sign, names, selector_words, setting, side, sign, who};
+use super::{
+    Compared, UNREADABLE, check_words, counts, fate, kind_sign, names, selector_words, setting, side, sign, who,
+};
 use crate::against::{Cluster, Declared, Kind, LeafChange};
 use crate::render::escape;
 use crate::render::number::counted;
@@ -16,6 +18,9 @@ pub fn markdown(of: &Compared<'_>) -> String {
     let mut out = String::new();
     let (fleet, reference) = (&of.after.fleet, code(of.reference));
     _ = writeln!(out, "### twinctl: fleet {} against {reference}\n", code(fleet.as_str()));
+    if of.is_unreadable {
+        _ = writeln!(out, "{UNREADABLE}\n");
+    }
     if differences.is_empty() {
         _ = writeln!(out, "No differences: {} declared as before.", counted(differences.unchanged, "twin"));
         return out;
@@ -134,7 +139,13 @@ mod tests {
         };
         let (before, after) = (fleet(1), fleet(2));
         let differences = compare(Some(&before), &after);
-        let compared = Compared { after: &after, reference: "main", commit: "abc", differences: &differences };
+        let compared = Compared {
+            after: &after,
+            reference: "main",
+            commit: "abc",
+            is_unreadable: false,
+            differences: &differences,
+        };
         let text = markdown(&compared);
         assert!(text.chars().count() < 65_536, "GitHub's limit");
         assert!(text.contains("**2,999 twins changed; 1 twin declared as before**"), "{}", &text[..400]);
