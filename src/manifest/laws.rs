@@ -175,6 +175,8 @@ proptest! {
     fn values_are_what_serde_yaml_reads(value in value()) {
         // As serde_yaml writes it, and as JSON, which is YAML too.
         let written = serde_yaml::to_string(&value).expect("YAML");
+        // It writes lines as YAML 1.1 has them, which also end in these; in YAML 1.2 they are characters as any other.
+        prop_assume!(!written.contains(['\u{85}', '\u{2028}', '\u{2029}']));
         let node = parse(&written);
         let node = node.map_err(|found| TestCaseError::fail(format!("{written}\n{found:?}")))?;
         let read: Value = serde_yaml::from_str(&written).expect("serde_yaml reads what it writes");

@@ -227,6 +227,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::diagnostic::Diagnostic;
     use crate::import::Importer;
     use crate::manifest::load_texts;
     use crate::plan::{Plan, PlanContext, ReadBy, Verdict, plan};
@@ -264,7 +265,10 @@ mod tests {
     fn planned(text: &str, twins: &[Twin]) -> Plan {
         let loaded = load_texts(&[("imported.yaml", text)], &|_| None);
         let loaded = loaded.unwrap_or_else(|found| panic!("{text}\n{found:#?}"));
-        assert!(loaded.warnings.is_empty(), "{text}\n{:#?}", loaded.warnings);
+        // What a live twin is full of is no fault of the import.
+        let is_odd = |warning: &&Diagnostic| !warning.message.ends_with("that the hub takes");
+        let odd: Vec<_> = loaded.warnings.iter().filter(is_odd).collect();
+        assert!(odd.is_empty(), "{text}\n{odd:#?}");
         let context =
             PlanContext { hub: "hub".parse().expect("a host"), revision: String::new(), take_ownership: false };
         let lookups = twins.iter().map(|twin| Lookup::Found(Box::new(twin.clone())));
@@ -445,7 +449,7 @@ mod tests {
         prop_oneof![
             4 => prop::sample::select(vec!["a", "b", "plant", "place"]).prop_map(str::to_owned),
             1 => prop::sample::select(vec![
-                "", "yes", "1", "1.5", "~", "<<", "-", "?", ":", "a:b", "tags", "twinctl", "${x}", "a b", "é", "\u{200b}", "=", "#x", "\u{85}",
+                "", "yes", "1", "1.5", "~", "<<", "-", "?", ":", "a:b", "tags", "twinctl", "${x}", "a b", "é", "\u{200b}", "=", "#x", "\u{85}", "\u{2028}",
             ])
             .prop_map(str::to_owned),
             1 => Just("k".repeat(1024)),
