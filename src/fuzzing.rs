@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::hub::FaultSpec;
 pub use crate::hub::fuzzing::{amqp, http, mqtt, store};
+use crate::manifest::{self, Loaded};
 use crate::plan::file::{self, PlanFileError};
 use crate::query::{self, Collection, QueryError};
 use crate::render;
@@ -176,7 +177,8 @@ fn fleet() -> &'static [Vec<Value>; 3] {
     })
 }
 
-/// Manifests, one after the other with lines `#### name` between them, are a fleet or are refused at places that can be shown.
+/// Manifests, one after the other with lines `#### name` between them, are a fleet or are refused at places that can be shown, and the same
+/// whether they are read in pieces or whole.
 pub fn manifest(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let mut texts: Vec<(&str, &str)> = Vec::new();
@@ -192,7 +194,16 @@ pub fn manifest(input: &[u8]) {
         "LIST" => Some("[1, {\"a\": null}]".to_owned()),
         _ => None,
     };
-    match crate::manifest::load_texts(&texts, &environment) {
+    let loaded = manifest::load_texts(&texts, &environment);
+    // Files are read in pieces where they can be, which must make no difference.
+    let told = |loaded: &Result<Loaded, Vec<Diagnostic>>| match loaded {
+        Ok(Loaded { declarations, warnings }) => {
+            format!("{} {:?} {warnings:?}", declarations.digest, declarations.twins)
+        }
+        Err(diagnostics) => format!("{diagnostics:?}"),
+    };
+    assert_eq!(told(&loaded), told(&manifest::load_whole_texts(&texts, &environment)), "in pieces and whole");
+    match loaded {
         Ok(loaded) => draw(&loaded.warnings),
         Err(diagnostics) => {
             assert!(diagnostics.iter().any(Diagnostic::is_error), "refused without an error");

@@ -133,9 +133,19 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
 ///
 /// As for [`load`].
 pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    resolve_texts(texts, &Outside::new(Tables::Texts(texts), environment))
+}
+
+/// Reads the texts of [`load_texts`] without taking any in pieces, to hold the one against the other.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn load_whole_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    resolve_texts(texts, &Outside { in_pieces: false, ..Outside::new(Tables::Texts(texts), environment) })
+}
+
+fn resolve_texts(texts: &[(&str, &str)], outside: &Outside<'_>) -> Result<Loaded, Vec<Diagnostic>> {
     let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
     let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text, true)).collect();
-    resolve_files(&files, &Outside::new(Tables::Texts(texts), environment), Vec::new())
+    resolve_files(&files, outside, Vec::new())
 }
 
 /// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.
