@@ -9,7 +9,7 @@ use super::factor::factor;
 use super::ranges::join;
 use super::{Factored, ImportOptions, ImportedLeaf};
 use crate::manifest::{FleetName, Ownership};
-use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, record_path, records_path};
+use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, fits_a_record, record_path, records_path};
 use crate::twin::limits::{Rule, Violation, check_size, check_values, section_max_bytes, section_size};
 use crate::twin::path::leaves;
 use crate::twin::value::canonical;
@@ -183,6 +183,10 @@ impl Importer {
                 let owner = owned.iter().find(|(_, owned)| owned.iter().any(|owned| owned.overlaps(&path)));
                 let reason = match owner {
                     Some((fleet, _)) => Some(Reason::OwnedBy(fleet.clone())),
+                    None if self.options.ownership == Ownership::Record && !fits_a_record(&path) => {
+                        let reason = "a path that is too long for a record of what the fleet owns";
+                        Some(Reason::Refused(reason.to_owned()))
+                    }
                     None => refused(&path, value, twin.section(section)).map(Reason::Refused),
                 };
                 match reason {

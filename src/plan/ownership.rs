@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::digest::short_hash;
 use crate::manifest::{FleetName, Leaf};
 use crate::plan::change::Verdict;
+use crate::twin::limits::STRING_MAX_BYTES;
 use crate::twin::value::{canonical, equal};
 use crate::twin::{Object, Section, TwinPath};
 
@@ -124,6 +125,12 @@ pub(super) fn write_entries(owns: &BTreeMap<TwinPath, u16>) -> Value {
     let mut entries: Vec<String> = owns.iter().map(|(path, hash)| format!("{path}={hash:04x}")).collect();
     entries.sort_unstable();
     entries.into()
+}
+
+/// Says whether the hub takes a record's entry for a path, which is a text in the twin as any other.
+pub fn fits_a_record(path: &TwinPath) -> bool {
+    const HASH: usize = "=0000".len();
+    path.as_str().len() + HASH <= STRING_MAX_BYTES
 }
 
 /// Reads one entry. Only a leaf that a fleet may declare can be owned, so nothing of `tags.twinctl` and no whole section:

@@ -356,6 +356,13 @@ mod tests {
         let many: Object = (0..500).map(|n| (format!("key-{n:03}"), json!(n))).collect();
         let (_, notes) = import(&[twin("f", json!({}), Value::Object(many))], options(Ownership::Record, &[]));
         assert!(matches!(&notes[..], [Note::Outgrown { bytes, .. }] if *bytes > 8192), "{notes:?}");
+        let deep = (0..4).fold(json!(1), |inner, _| json!({ ("k".repeat(1024)): inner }));
+        for (ownership, expected) in [(Ownership::Record, 1), (Ownership::None, 0)] {
+            let (_, notes) = import(&[twin("g", json!({}), deep.clone())], options(ownership, &[]));
+            let said = super::notes(&notes);
+            assert_eq!(said.len(), expected, "{said:?}");
+            assert!(said.iter().all(|note| note.ends_with("too long for a record of what the fleet owns")), "{said:?}");
+        }
     }
 
     fn value() -> impl Strategy<Value = Value> {
