@@ -1,10 +1,10 @@
 //! A manifest in pieces says what it says as a whole: the same declarations, places, digest and diagnostics.
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::early::Early;
 use super::explain::explain_files;
+use super::laws::config;
 use super::schema::Entry;
 use super::source::{File, Tables};
 use super::yaml::Kind;
@@ -264,14 +264,6 @@ fn told(text: &str, in_pieces: bool) -> String {
         }
     }
     told
-}
-
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(1);
-    }
-    config
 }
 
 proptest! {

@@ -131,7 +131,7 @@ fn plain(declarations: &Declarations) -> Vec<Plain> {
 }
 
 /// The same input on every run, so that a failure is nobody else's; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look further.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(1);

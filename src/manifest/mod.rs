@@ -51,7 +51,7 @@ mod yaml;
 #[cfg(test)]
 mod cut_laws;
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 #[cfg(test)]
 mod tests;
 

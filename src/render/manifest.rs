@@ -223,12 +223,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
     use serde_json::json;
 
     use super::*;
     use crate::diagnostic::Diagnostic;
     use crate::import::Importer;
+    use crate::manifest::laws::config;
     use crate::manifest::load_texts;
     use crate::plan::{Plan, PlanContext, ReadBy, Verdict, plan};
     use crate::render::samples::snapshot;
@@ -500,15 +500,6 @@ mod tests {
             }
             twins.into_values().collect()
         })
-    }
-
-    /// The same input on every run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` look further.
-    fn config() -> ProptestConfig {
-        let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-        if config.rng_seed == RngSeed::Random {
-            config.rng_seed = RngSeed::Fixed(1);
-        }
-        config
     }
 
     proptest! {
