@@ -77,7 +77,10 @@ fn nonsense() {
 #[test]
 fn doctor_takes_no_other_server_for_a_hub() {
     let sandbox = Sandbox::new();
-    let (address, ca) = serve(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nnone");
+    // Each connection has one answer. One that the client takes for open would be lost to its next request.
+    let (address, ca) = serve(
+        b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone",
+    );
     sandbox.write("ca.pem", &ca);
     let mut command = sandbox.command(["doctor", "--ca-file", "ca.pem", "--retry-budget", "0s"]);
     let connection = format!("HostName={address};SharedAccessKeyName=service;SharedAccessKey=c2VjcmV0IGtleQ==");
