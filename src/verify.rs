@@ -83,7 +83,7 @@ async fn ask(client: &HubClient, check: &Check) -> Result<Asked, Error> {
     let whole_rows_count = matches!(check.expect, Expectation::Rows(_) | Expectation::Columns(_));
     let (rows, mut pages) = all_rows(client, &check.query, whole_rows_count).await?;
     let mut whole = None;
-    if let Expectation::Share { of, .. } = &check.expect {
+    if let Some(of) = check.expect.whole() {
         let (rows, more) = all_rows(client, of, false).await?;
         whole = Some(rows);
         pages += more;

@@ -71,6 +71,16 @@ pub enum Expectation {
     },
 }
 
+impl Expectation {
+    /// Returns the query that is the whole, for a share.
+    pub fn whole(&self) -> Option<&BoundQuery> {
+        match self {
+            Self::Share { of, .. } => Some(of),
+            _ => None,
+        }
+    }
+}
+
 /// What one column of the one row must be.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {

@@ -1,6 +1,6 @@
 //! What a check must not tell, and the one place that keeps it back.
 
-use super::{Check, Difference, Expectation};
+use super::{Check, Difference};
 use crate::query::BoundQuery;
 use crate::twin::TwinPath;
 
@@ -19,11 +19,7 @@ impl Check {
     pub fn may_tell(&self, path: &TwinPath) -> bool {
         let tells =
             |query: &BoundQuery| query.selects_documents() || query.looks_at(path) || query.looks_at_reported(path);
-        let whole = match &self.expect {
-            Expectation::Share { of, .. } => Some(&**of),
-            _ => None,
-        };
-        std::iter::once(&self.query).chain(whole).any(tells)
+        std::iter::once(&self.query).chain(self.expect.whole()).any(tells)
     }
 }
 
@@ -34,7 +30,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::check::{Bound, Severity, evaluate};
+    use crate::check::{Bound, Expectation, Severity, evaluate};
     use crate::query::compile;
 
     fn check(query: &str, of: Option<&str>) -> Check {

@@ -88,10 +88,7 @@ impl<'d> Rows<'d> {
 
 impl<'d> Asked<'d> {
     fn new(check: &'d Check) -> Self {
-        let whole = match &check.expect {
-            Expectation::Share { of, .. } => Some(&**of),
-            _ => None,
-        };
+        let whole = check.expect.whole();
         let asks_jobs = |query: &BoundQuery| query.collection() == Collection::Jobs;
         let unknown = if asks_jobs(&check.query) || whole.is_some_and(asks_jobs) {
             Some("it asks about jobs, of which a plan knows nothing".to_owned())

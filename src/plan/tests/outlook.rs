@@ -254,10 +254,7 @@ fn ask(check: &Check, documents: &[Value]) -> Result<(), Difference> {
         }
         rows.iter().map(|row| json!({ "deviceId": row["deviceId"] })).collect()
     };
-    let whole = match &check.expect {
-        Expectation::Share { of, .. } => Some(rows(of)),
-        _ => None,
-    };
+    let whole = check.expect.whole().map(rows);
     evaluate(check, &rows(&check.query), whole.as_deref(), &[])
 }
 
