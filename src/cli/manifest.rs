@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use super::args::VarArgs;
 use super::context::Context;
 use super::outcome::CliResult;
+use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
 use crate::render::{annotations, diagnostic};
 
@@ -21,12 +22,17 @@ pub(super) fn load_warned(
     vars: &VarArgs,
 ) -> CliResult<(Declarations, usize)> {
     let loaded = load_files(&options(context, paths, vars))?;
-    for warning in &loaded.warnings {
-        let text = diagnostic::diagnostic(warning, context.err.palette, context.err.width);
-        context.say(format_args!("{text}\n"));
-    }
+    tell(context, &loaded.warnings);
     context.annotations.extend(annotations::of_diagnostics(&loaded.warnings));
     Ok((loaded.declarations, loaded.warnings.len()))
+}
+
+/// Draws what is odd or wrong about manifests.
+pub(super) fn tell<'d>(context: &mut Context, found: impl IntoIterator<Item = &'d Diagnostic>) {
+    for diagnostic in found {
+        let text = diagnostic::diagnostic(diagnostic, context.err.palette, context.err.width);
+        context.say(format_args!("{text}\n"));
+    }
 }
 
 /// What to load: these paths, with the context's environment and what goes over the variables.

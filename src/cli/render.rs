@@ -8,7 +8,7 @@ use super::outcome::{CliError, CliResult, Outcome};
 use super::{git, manifest};
 use crate::against::compare;
 use crate::manifest::Declarations;
-use crate::render::{against, declarations, diagnostic, escape};
+use crate::render::{against, declarations, escape};
 
 /// Prints what the manifests come to, or what differs from what they were.
 pub(super) fn render(context: &mut Context, args: &RenderArgs) -> CliResult {
@@ -75,10 +75,7 @@ fn declarations_at(
     match crate::manifest::load(&manifest::options(context, &then.paths, &args.manifest.vars)) {
         Ok(loaded) => Ok(Some(loaded.declarations)),
         Err(found) => {
-            for problem in found.iter().filter(|problem| problem.is_error()) {
-                let text = diagnostic::diagnostic(problem, context.err.palette, context.err.width);
-                context.say(format_args!("{text}\n"));
-            }
+            manifest::tell(context, found.iter().filter(|problem| problem.is_error()));
             context.say(format_args!(
                 "these mistakes are those of {reference}: nothing can be compared with it, and all is shown as new"
             ));

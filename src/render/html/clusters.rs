@@ -171,23 +171,21 @@ impl Page {
     /// half the memory.
     fn sides(&mut self, before: &Shown, after: &Shown) {
         let (before, after) = value::words(before.pretty(), after.pretty());
-        self.raw("<span class=\"before\">");
-        for (text, differs) in before {
-            if differs {
-                self.raw("<del>").text(&text).raw("</del>")
-            } else {
-                self.text(&text)
-            };
-        }
+        self.raw("<span class=\"before\">").marked(&before, ["<del>", "</del>"]);
         self.raw("</span> <span class=\"becomes\"><span aria-label=\"becomes\">&rarr;</span> <span class=\"after\">");
-        for (text, differs) in after {
-            if differs {
-                self.raw("<ins>").text(&text).raw("</ins>")
+        self.marked(&after, ["<ins>", "</ins>"]).raw("</span></span>");
+    }
+
+    /// Writes words, between the tags where they differ.
+    fn marked(&mut self, words: &[(String, bool)], [open, close]: [&'static str; 2]) -> &mut Self {
+        for (text, differs) in words {
+            if *differs {
+                self.raw(open).text(text).raw(close)
             } else {
-                self.text(&text)
+                self.text(text)
             };
         }
-        self.raw("</span></span>");
+        self
     }
 }
 
