@@ -349,6 +349,15 @@ mod tests {
     }
 
     #[test]
+    fn no_manifest_can_hold_a_token() {
+        for variable in [Host::GitHub, Host::AzureDevOps, Host::GitLab].into_iter().flat_map(Host::token_variables) {
+            let text = format!("fleet: f\ndevices: {{ d: {{ tags: {{ t: '${{env.{variable}}}' }} }} }}\n");
+            let found = crate::manifest::load_texts(&[("f.yaml", &text)], &|_| Some("hunter2".to_owned()));
+            assert!(found.is_err(), "{variable}");
+        }
+    }
+
+    #[test]
     fn addresses() {
         let marker = Marker::of("<!-- twinctl:a@b -->").expect("a marker");
         for (variables, list, update, page) in [
