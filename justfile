@@ -24,6 +24,10 @@ lint:
 fuzz seconds="60":
     fuzz/run {{seconds}}
 
+# Small fleets under faults, kills and a second writer, for so many seconds; see ARCHITECTURE.md.
+campaign seconds="900" seed="1":
+    cargo test --test campaign -- --seconds {{seconds}} --seed {{seed}}
+
 # Licences, bans and sources of dependencies.
 deny:
     cargo deny check bans licenses sources

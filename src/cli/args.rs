@@ -287,10 +287,6 @@ impl FromStr for HubName {
             Some(("embedded", "")) => Err("a folder is missing after `embedded:`".to_owned()),
             Some(("embedded", folder)) => Ok(Self::Embedded(Some(folder.into()))),
             None if text == "embedded" => Ok(Self::Embedded(None)),
-            _ if text.contains("SharedAccessKey") => {
-                Err("it is a connection string, which goes into IOTHUB_CONNECTION_STRING or --connection-string"
-                    .to_owned())
-            }
             _ => text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| error.to_string()),
         }
     }

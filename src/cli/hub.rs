@@ -163,6 +163,7 @@ async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> 
         for id in ids {
             let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
             writeln!(context.out, "{}", secret.expose())?;
+            warn_of_unreadable(context, id);
         }
         return Ok(Outcome::Done);
     }
@@ -172,6 +173,7 @@ async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> 
         let secret = connection_string(connection.client.host(), &identity)
             .ok_or_else(|| CliError::new(format!("{id} is added, and the hub answers without its key")))?;
         writeln!(context.out, "{}", secret.expose())?;
+        warn_of_unreadable(context, id);
     }
     connection.close().await;
     Ok(Outcome::Done)
@@ -181,6 +183,15 @@ fn connection_string(host: &crate::twin::HubHost, identity: &DeviceIdentity) -> 
     let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
     let device = Some(identity.device_id.clone());
     Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())
+}
+
+/// Warns of an id whose connection string nobody can read, as it has the beginning of another part in it.
+fn warn_of_unreadable(context: &mut Context, id: &DeviceId) {
+    if !ConnectionString::can_hold(id.as_str()) {
+        context.say(format!(
+            "warning: {id} reads as several parts of a connection string; `twinctl device run` cannot use it"
+        ));
+    }
 }
 
 /// The most that one listing of the service returns.

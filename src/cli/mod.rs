@@ -41,10 +41,18 @@ use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
-use crate::wire::connection_string::without_keys;
+use crate::wire::connection_string::{is_meant_as_one, without_keys};
 
 /// Runs a command line, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(number) = misplaced_connection_string(&arguments) {
+        let error = CliError::new(format!("argument {number} is a connection string, and none belongs there"));
+        return error
+            .hint("it goes into IOTHUB_CONNECTION_STRING in the environment, or after --connection-string")
+            .report(context)
+            .code();
+    }
     let outcome = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => {
             context.set_colour(arguments.color);
@@ -58,6 +66,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context)
         Err(error) => usage(context, &error),
     };
     outcome.code()
+}
+
+/// Returns the number of the first argument that is a connection string where an id, a path or anything else belongs. It has a
+/// key, so that it must not reach a command that would show or send it.
+fn misplaced_connection_string(arguments: &[OsString]) -> Option<usize> {
+    const OPTION: &str = "--connection-string";
+    let is_misplaced = |number: &usize| {
+        let argument = arguments[*number].to_string_lossy();
+        let (option, value) = match argument.split_once('=') {
+            Some((option, value)) if option.starts_with("--") => (option, value),
+            _ => ("", &*argument),
+        };
+        let belongs = option == OPTION || number.checked_sub(1).is_some_and(|before| arguments[before] == OPTION);
+        !belongs && is_meant_as_one(value)
+    };
+    (1..arguments.len()).find(is_misplaced)
 }
 
 /// Help and versions are answers; all else that clap says is an error.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use crate::client;
@@ -282,18 +283,67 @@ impl From<HubStartError> for CliError {
     fn from(error: HubStartError) -> Self {
         let hint = match &error {
             HubStartError::Folder { source, .. } | HubStartError::File { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Some("the hub keeps its devices, keys and certificates there: give a folder that can be written")
-                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
+                    "the hub keeps its devices, keys and certificates there: give a folder that can be read and written"
+                        .to_owned(),
+                ),
+                io::ErrorKind::IsADirectory => Some("a file belongs there, not a directory".to_owned()),
                 _ => None,
             },
             HubStartError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need rights that ordinary users do not have")
+                Some("ports below 1024 need rights that ordinary users do not have".to_owned())
+            }
+            HubStartError::Damaged { path, .. } => path.parent().map(|directory| {
+                format!(
+                    "restore the directory from a backup, or begin anew and keep what is left: mv {} {}",
+                    shell_word(directory),
+                    shell_word(&free_name(directory))
+                )
+            }),
+            HubStartError::Older { mark, .. } => Some(format!(
+                "restore the directory as a whole from a backup, or accept what the store has: rm {}",
+                shell_word(mark)
+            )),
+            HubStartError::MarkDamaged { path } => Some(format!(
+                "restore the directory from a backup, or accept what the hub's store has: rm {}",
+                shell_word(path)
+            )),
+            HubStartError::Policies { path } => {
+                Some(format!("restore the file from a backup, or let the hub make new keys: rm {}", shell_word(path)))
+            }
+            HubStartError::AuthorityKey { path, certificate, .. } => Some(format!(
+                "restore the file from a backup, or let the hub make a new authority, which clients must be told to trust: \
+                 rm -f {} {}",
+                shell_word(path),
+                shell_word(certificate)
+            )),
+            HubStartError::AuthorityCertificate { path } => {
+                Some(format!("let the hub write it again from its key: rm {}", shell_word(path)))
             }
             _ => None,
         };
         Self::from_error(error).hint_if(hint)
     }
+}
+
+/// Returns a path as a word of a command line, in quotes where a shell would read it as something else.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    match !text.starts_with('-') && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
+/// Returns a name beside a directory that nothing has yet.
+fn free_name(directory: &Path) -> PathBuf {
+    let mut name = directory.as_os_str().to_owned();
+    name.push(".damaged");
+    while Path::new(&name).symlink_metadata().is_ok() {
+        name.push("-2");
+    }
+    name.into()
 }
 
 #[cfg(test)]

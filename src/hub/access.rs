@@ -14,7 +14,7 @@ use super::{HubStartError, operation};
 use crate::wire::sas::{Key, Token, covers};
 use crate::wire::{ErrorCode, Secret, decode_segment};
 
-const FILE: &str = "policies.json";
+pub(super) const FILE: &str = "policies.json";
 
 /// What an operation needs (docs: Control access to IoT Hub by using shared access signatures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

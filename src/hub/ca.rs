@@ -3,21 +3,25 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 
 use super::HubStartError;
 use super::client_certificate::AnyCertificate;
 use super::folder::Folder;
 
-const CERTIFICATE: &str = "ca.pem";
-const KEY: &str = "ca-key.pem";
+pub(super) const CERTIFICATE: &str = "ca.pem";
+pub(super) const KEY: &str = "ca-key.pem";
 
 /// The authority's certificate file and its key.
 pub(super) struct Authority {
@@ -29,19 +33,31 @@ impl Authority {
     /// Opens the authority of a folder, made when it is missing.
     pub(super) fn open(folder: &Folder) -> Result<Self, HubStartError> {
         let file = folder.file(CERTIFICATE);
-        if let Some(pem) = folder.read(KEY)? {
-            let key = KeyPair::from_pem(&pem)
-                .map_err(|source| HubStartError::Certificate { what: "reading the authority's key", source })?;
-            if folder.read(CERTIFICATE)?.is_none() {
-                // Whoever removed it gets another one of the same key and name.
-                write_certificate(folder, &key)?;
+        let bad_key =
+            |problem| HubStartError::AuthorityKey { path: folder.file(KEY), certificate: file.clone(), problem };
+        let key = match (folder.read(KEY)?, folder.read(CERTIFICATE)?) {
+            (Some(pem), certificate) => {
+                let key = KeyPair::from_pem(&pem).map_err(|_| bad_key("is damaged"))?;
+                match certificate {
+                    Some(pem) if !vouches(&pem, &key)? => {
+                        return Err(HubStartError::AuthorityCertificate { path: file });
+                    }
+                    Some(_) => {}
+                    // Whoever removed it gets another one of the same key and name.
+                    None => write_certificate(folder, &key)?,
+                }
+                key
             }
-            return Ok(Self { file, key });
-        }
-        let key = KeyPair::generate()
-            .map_err(|source| HubStartError::Certificate { what: "making the authority's key", source })?;
-        write_certificate(folder, &key)?;
-        folder.write(KEY, &key.serialize_pem(), true)?;
+            // The key is written first.
+            (None, Some(_)) => return Err(bad_key("is missing")),
+            (None, None) => {
+                let key = KeyPair::generate()
+                    .map_err(|source| HubStartError::Certificate { what: "making the authority's key", source })?;
+                folder.write(KEY, &key.serialize_pem(), true)?;
+                write_certificate(folder, &key)?;
+                key
+            }
+        };
         Ok(Self { file, key })
     }
 
@@ -52,23 +68,7 @@ impl Authority {
 
     /// Makes a certificate for the names, and the TLS configuration that shows it: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
     pub(super) fn server_config(&self, names: &[String]) -> Result<ServerConfig, HubStartError> {
-        let failed = |source| HubStartError::Certificate { what: "making the server's certificate", source };
-        let mut params = CertificateParams::default();
-        for name in names {
-            params.subject_alt_names.push(match name.parse::<IpAddr>() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName(name.as_str().try_into().map_err(failed)?),
-            });
-        }
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "twinctl embedded hub");
-        (params.not_before, params.not_after) = validity();
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().map_err(failed)?;
-        let authority = authority_params(&self.key);
-        let certificate = params.signed_by(&key, &Issuer::from_params(&authority, &self.key)).map_err(failed)?;
+        let (certificate, key) = server_certificate(&self.key, names)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let clients = Arc::new(AnyCertificate(provider.clone()));
@@ -82,6 +82,49 @@ impl Authority {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// Makes a key for the server, and its certificate for the names.
+fn server_certificate(authority: &KeyPair, names: &[String]) -> Result<(Certificate, KeyPair), HubStartError> {
+    let failed = |source| HubStartError::Certificate { what: "making the server's certificate", source };
+    let mut params = CertificateParams::default();
+    for name in names {
+        params.subject_alt_names.push(match name.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(name.as_str().try_into().map_err(failed)?),
+        });
+    }
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "twinctl embedded hub");
+    (params.not_before, params.not_after) = validity();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().map_err(failed)?;
+    let issuer = authority_params(authority);
+    let certificate = params.signed_by(&key, &Issuer::from_params(&issuer, authority)).map_err(failed)?;
+    Ok((certificate, key))
+}
+
+/// Returns `true` if a client that trusts the authority's certificate takes a server whose certificate the key has signed.
+fn vouches(authority: &str, key: &KeyPair) -> Result<bool, HubStartError> {
+    const NAME: &str = "localhost";
+    let Ok(authority) = CertificateDer::from_pem_slice(authority.as_bytes()) else { return Ok(false) };
+    let mut roots = RootCertStore::empty();
+    if roots.add(authority).is_err() {
+        return Ok(false);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let Ok(client) = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build() else {
+        return Ok(false);
+    };
+    let (server, _) = server_certificate(key, &[NAME.to_owned()])?;
+    let name = ServerName::try_from(NAME).expect("a host name");
+    // A time at which both are valid: clients judge by their own clocks.
+    let (from, _) = validity();
+    let now = u64::try_from((from + time::Duration::DAY).unix_timestamp()).expect("after 1970");
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+    Ok(client.verify_server_cert(server.der(), &[], &name, &[], now).is_ok())
 }
 
 fn write_certificate(folder: &Folder, key: &KeyPair) -> Result<(), HubStartError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::HubStartError;
+use super::{HubStartError, access, ca};
 
 const LOCK: &str = "lock";
 const HOLDER: &str = "server.json";
@@ -40,7 +40,7 @@ impl Folder {
             .read(true)
             .write(true)
             .open(path.join(LOCK))
-            .map_err(unusable)?;
+            .map_err(|source| HubStartError::File { path: path.join(LOCK), source })?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => {
@@ -55,11 +55,17 @@ impl Folder {
         self.path.join(name)
     }
 
-    /// Reads a file in it; nothing when it is not there.
+    /// Returns `true` if it has a file that is only made once there is a store: `mark`, which the store writes, or a key.
+    pub(super) fn had_store(&self, mark: &str) -> bool {
+        let made_later = [mark, access::FILE, ca::KEY, ca::CERTIFICATE];
+        made_later.iter().any(|name| fs::symlink_metadata(self.file(name)).is_ok())
+    }
+
+    /// Reads a file in it, whatever its bytes are; nothing when it is not there.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, HubStartError> {
         let path = self.file(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(HubStartError::File { path, source }),
         }
@@ -69,6 +75,13 @@ impl Folder {
     pub(super) fn write(&self, name: &str, text: &str, private: bool) -> Result<(), HubStartError> {
         let path = self.file(name);
         write_whole(&self.path, &path, text, private).map_err(|source| HubStartError::File { path, source })
+    }
+
+    /// Gives a file in it another name, for good.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), HubStartError> {
+        let path = self.file(to);
+        let renamed = fs::rename(self.file(from), &path).and_then(|()| sync(&self.path));
+        renamed.map_err(|source| HubStartError::File { path, source })
     }
 
     /// Opens a file in it for reading and writing, made when it is missing, readable by its owner alone.

@@ -415,25 +415,27 @@ fn settle(hub: &mut Hub, disk: &mut Disk, now: OffsetDateTime) {
     }
 }
 
-/// Looks that a hub which starts from the disk has what this one has, but for who is connected.
+/// Looks that a hub which starts from the disk has what this one has.
 fn compare(hub: &Hub, disk: &Disk) {
-    let documents = |hub: &Hub| -> Vec<(u64, Value)> {
-        let devices = hub.devices_after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
-        let modules = hub.modules.after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
-        let mut all = Vec::new();
-        for (sequence, documents) in devices.chain(modules) {
-            for document in documents {
-                let mut document: Value = serde_json::from_str(document.as_str()).expect("a kept document is JSON");
-                for passing in ["connectionState", "connectionStateUpdatedTime", "lastActivityTime"] {
-                    document.as_object_mut().expect("an object").remove(passing);
-                }
-                all.push((sequence, document));
-            }
-        }
-        all
-    };
     let restored = restore(disk).unwrap_or_else(|error| panic!("a record that is not read back: {error}"));
     assert_eq!(documents(hub), documents(&restored), "after a restart");
+}
+
+/// Returns the documents of all devices and modules, but for who is connected.
+pub(super) fn documents(hub: &Hub) -> Vec<(u64, Value)> {
+    let devices = hub.devices_after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
+    let modules = hub.modules.after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
+    let mut all = Vec::new();
+    for (sequence, documents) in devices.chain(modules) {
+        for document in documents {
+            let mut document: Value = serde_json::from_str(document.as_str()).expect("a kept document is JSON");
+            for passing in ["connectionState", "connectionStateUpdatedTime", "lastActivityTime"] {
+                document.as_object_mut().expect("an object").remove(passing);
+            }
+            all.push((sequence, document));
+        }
+    }
+    all
 }
 
 fn split(input: &[u8]) -> impl Iterator<Item = Vec<u8>> {

@@ -280,22 +280,55 @@ pub enum HubStartError {
         /// The one that is known.
         known: u64,
     },
-    /// A device, or something else, in the database that is not what this program writes.
-    #[error("reading {what} {key} of the hub's store {}", path.display())]
-    Record {
-        /// The store's file.
+    /// The database is missing, or is not what this program wrote.
+    #[error("the hub's store {} {problem}", path.display())]
+    Damaged {
+        /// Its file.
         path: PathBuf,
-        /// What it is.
-        what: &'static str,
-        /// Its place in the order of creation.
-        key: u64,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
+        /// What is wrong with it, as in "is empty".
+        problem: String,
+    },
+    /// The database is older than it was.
+    #[error(
+        "the hub's store {} has lost writes: it has {found} commits, and {} counts {counted}",
+        path.display(),
+        mark.display()
+    )]
+    Older {
+        /// Its file.
+        path: PathBuf,
+        /// The file that counts its commits.
+        mark: PathBuf,
+        /// How many it has.
+        found: u64,
+        /// How many it had.
+        counted: u64,
+    },
+    /// The file that counts the database's commits is not what this program wrote.
+    #[error("the number of commits in {} is damaged", path.display())]
+    MarkDamaged {
+        /// The file.
+        path: PathBuf,
     },
     /// The file of the policies' keys is not what this program writes.
-    #[error("the shared access policies in {} are damaged; remove the file to get new keys", path.display())]
+    #[error("the shared access policies in {} are damaged", path.display())]
     Policies {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key of the certificate authority is missing, or is not one.
+    #[error("the key of the certificate authority in {} {problem}", path.display())]
+    AuthorityKey {
+        /// The file.
+        path: PathBuf,
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// What is wrong with the key.
+        problem: &'static str,
+    },
+    /// The certificate of the authority does not vouch for the hub.
+    #[error("the certificate of the authority in {} is damaged, or is another key's", path.display())]
+    AuthorityCertificate {
         /// The file.
         path: PathBuf,
     },
@@ -345,5 +378,9 @@ pub enum HubStartError {
 impl HubStartError {
     fn store(path: &std::path::Path, error: impl Into<redb::Error>) -> Self {
         Self::Store { path: path.to_owned(), source: Box::new(error.into()) }
+    }
+
+    fn damaged(path: &std::path::Path, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
 }

@@ -35,11 +35,11 @@ impl OfflineHub {
     ///
     /// [`HubStartError::InUse`] while a server, or anybody else, has it open.
     pub fn open(data: &Path, clock: Clock) -> Result<Self, HubStartError> {
-        let folder = Folder::open(data)?;
+        let folder = Arc::new(Folder::open(data)?);
         folder.announce(None)?;
+        let (store, hub) = Store::open(folder.clone())?;
         Policies::open(&folder)?;
         let host_name = folder.last_host_name().unwrap_or_else(|| HOST_NAME.to_owned());
-        let (store, hub) = Store::open(folder)?;
         Ok(Self { hub, store, clock, host_name, failure: None })
     }
 

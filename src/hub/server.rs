@@ -259,7 +259,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let active_jobs = active_jobs.unwrap_or_else(|| limits.map_or(1, Limits::active_jobs));
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
-    let folder = Folder::open(&data)?;
+    let folder = Arc::new(Folder::open(&data)?);
     folder.announce(None)?;
     let (listener, address) = listen(https).await?;
     let mqtt = match mqtt {
@@ -272,6 +272,12 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     };
     let others = [&mqtt, &amqp].map(|listener| listener.as_ref().map(|(_, address)| *address));
 
+    // Before all that is made once there is a store. Reading a large fleet takes its time, and others may be using this runtime.
+    let of_store = folder.clone();
+    let (store, hub) = match tokio::task::spawn_blocking(move || Store::open(of_store)).await {
+        Ok(opened) => opened?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    };
     let names = names(address, others, host_name.as_ref());
     let authority = Authority::open(&folder)?;
     let tls = authority.server_config(&names)?;
@@ -280,16 +286,13 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
     let access = Arc::new(access);
     folder.announce(Some(&ready.host_name))?;
+    // The store holds it from here on.
+    drop(folder);
 
     let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
     if let Some(path) = request_log {
         observers.push(request_log::to_file(&path)?);
     }
-    // Reading a large fleet takes its time, and others may be using this runtime.
-    let (store, hub) = match tokio::task::spawn_blocking(move || Store::open(folder)).await {
-        Ok(opened) => opened?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    };
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
     let (shutdown, stopping) = watch::channel(false);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use super::Secret;
 use super::sas::Key;
@@ -93,23 +94,50 @@ const NAMES: [&str; 7] = [
     "SharedAccessSignature",
     "GatewayHostName",
 ];
+/// Whose values may have `;` in them.
+const IDS: [&str; 2] = ["DeviceId", "ModuleId"];
 
 impl ConnectionString {
-    /// Reads one. Names are case-sensitive, as the Python and Node SDKs have it; white space around the whole is dropped.
+    /// Reads one. Names are case-sensitive, as the Python and Node SDKs have it; white space around the whole is dropped. An id
+    /// may have `;` in it, and ends where the name of another part follows.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         use ConnectionStringError as E;
-        let mut values: [Option<&str>; NAMES.len()] = [None; NAMES.len()];
-        for (index, part) in text.trim().trim_end_matches(';').split(';').enumerate() {
+        let text = text.trim().trim_end_matches(';');
+        let mut values: [Option<Range<usize>>; NAMES.len()] = [const { None }; NAMES.len()];
+        let mut open: Option<usize> = None;
+        // What a part of an id is, if it is none.
+        let mut mistyped = None;
+        let mut start = 0;
+        for (index, part) in text.split(';').enumerate() {
+            let end = start + part.len();
             // Keys end in `=`, so the first one separates.
-            let (name, value) = part.split_once('=').ok_or(E::Part { number: index + 1 })?;
-            let Some(known) = NAMES.iter().position(|known| *known == name) else {
-                return Err(E::Unknown { number: index + 1, near: nearest(name, NAMES) });
-            };
-            if values[known].replace(value).is_some() {
-                return Err(E::Twice { name: NAMES[known] });
+            let name = part.split_once('=').map(|(name, _)| name);
+            let known = name.and_then(|name| NAMES.iter().position(|known| *known == name));
+            match (known, open.filter(|&open| IDS.contains(&NAMES[open]))) {
+                (Some(known), _) => {
+                    let value = start + NAMES[known].len() + 1..end;
+                    if values[known].replace(value).is_some() {
+                        return Err(E::Twice { name: NAMES[known] });
+                    }
+                    open = Some(known);
+                }
+                (None, Some(id)) => {
+                    if let Some(value) = &mut values[id] {
+                        value.end = end;
+                    }
+                    let near = name.and_then(|name| nearest(name, NAMES));
+                    mistyped = mistyped.or(near.map(|near| E::Unknown { number: index + 1, near: Some(near) }));
+                }
+                (None, None) => {
+                    let number = index + 1;
+                    let unknown = |name| E::Unknown { number, near: nearest(name, NAMES) };
+                    return Err(name.map_or(E::Part { number }, unknown));
+                }
             }
+            start = end + 1;
         }
-        let [host, policy, key, device, module, signature, gateway] = values.map(|v| v.filter(|v| !v.is_empty()));
+        let values = values.map(|range| range.map(|range| &text[range]).filter(|value| !value.is_empty()));
+        let [host, policy, key, device, module, signature, gateway] = values;
         let host = host.ok_or(E::Missing { name: "HostName" })?;
         let host = host.parse().map_err(|error| wrong("HostName", &error))?;
         let gateway = gateway.map(str::parse).transpose().map_err(|error| wrong("GatewayHostName", &error))?;
@@ -124,9 +152,15 @@ impl ConnectionString {
         let key = match key {
             Some(key) => Key::from_base64(key).map_err(|_| E::Key)?,
             None if signature.is_some() => return Err(E::Signature),
-            None => return Err(E::Missing { name: "SharedAccessKey" }),
+            None => return Err(mistyped.unwrap_or(E::Missing { name: "SharedAccessKey" })),
         };
         Ok(Self { host, gateway, policy: policy.map(str::to_owned), device, module, key })
+    }
+
+    /// Returns `false` if an id has the beginning of another part in it, so that it is not read back from a connection string.
+    pub fn can_hold(id: &str) -> bool {
+        let mut pieces = id.split(';').skip(1);
+        !pieces.any(|piece| piece.split_once('=').is_some_and(|(name, _)| NAMES.contains(&name)))
     }
 
     /// Writes it out with its key: for the user who asked for it, and for nobody else.
@@ -169,6 +203,16 @@ impl fmt::Display for ConnectionString {
     }
 }
 
+/// Returns `true` if a text was meant as a connection string: it begins with the name of a part, in any case, and has a key.
+pub fn is_meant_as_one(text: &str) -> bool {
+    let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`')).to_ascii_lowercase();
+    let name = text.split_once('=').map(|(name, _)| name.trim_end());
+    // An Event Hubs connection string begins with its endpoint.
+    let begins =
+        name.is_some_and(|name| NAMES.iter().chain(&["Endpoint"]).any(|known| known.eq_ignore_ascii_case(name)));
+    begins && ["sharedaccesskey=", "sharedaccesssignature="].iter().any(|key| text.contains(key))
+}
+
 /// Stars out the keys of connection strings in a text that was not meant to hold any, as where one was given for a host's name.
 pub fn without_keys(text: &str) -> Cow<'_, str> {
     const BEFORE: [&str; 2] = ["SharedAccessKey=", "SharedAccessSignature="];
@@ -199,6 +243,8 @@ mod tests {
         for text in [
             "HostName=hub.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
             "HostName=localhost:8443;DeviceId=a=b;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+            "HostName=h;DeviceId=;a;;b=c;'#,;;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
+            "HostName=h;DeviceId=a;b;ModuleId=c;;d=;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
             "HostName=localhost;DeviceId=gw;ModuleId=telemetry;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
             "HostName=hub.azure-devices.net;DeviceId=d;GatewayHostName=edge:8884;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==",
         ] {
@@ -223,6 +269,14 @@ mod tests {
                 "part 3 of the connection string has a name that it cannot have",
             ),
             (format!("HostName=a;HostName=b;{key}"), "the connection string has `HostName` twice"),
+            (
+                "HostName=a;DeviceId=b;SharedAccesKey=AAECAwQFBgcICQoLDA0ODw==".to_owned(),
+                "part 3 of the connection string has a name that it cannot have; did you mean `SharedAccessKey`?",
+            ),
+            (
+                "HostName=a;DeviceId=b;AAECAwQFBgcICQoLDA0ODw==".to_owned(),
+                "the connection string has no `SharedAccessKey`",
+            ),
             (format!("SharedAccessKeyName=b;{key}"), "the connection string has no `HostName`"),
             (
                 format!("HostName=a;{key}"),
@@ -264,6 +318,68 @@ mod tests {
         #[test]
         fn parsing_never_panics(text in "(HostName|DeviceId|SharedAccessKey|=|;|[a-zA-Z0-9.]|.){0,12}") {
             let _ = ConnectionString::parse(&text);
+        }
+
+        /// Every id, but for those that have the beginning of another part in them.
+        #[test]
+        fn every_id_is_read_back(
+            device in "[-a-zA-Z0-9:.+%_#*?!(),=@;$']{1,128}",
+            module in proptest::option::of("[-a-zA-Z0-9:.+%_#*?!(),=@;$']{1,128}"),
+        ) {
+            let mut ids = std::iter::once(&device).chain(&module);
+            proptest::prop_assume!(ids.all(|id| ConnectionString::can_hold(id)));
+            let written = ConnectionString {
+                host: "hub.example".parse().expect("a host"),
+                gateway: None,
+                policy: None,
+                device: Some(device.parse().expect("a device id")),
+                module: module.map(|module| module.parse().expect("a module id")),
+                key: Key::from_bytes(*b"some key"),
+            };
+            let read = ConnectionString::parse(written.expose().expose());
+            proptest::prop_assert_eq!(read, Ok(written));
+        }
+    }
+
+    #[test]
+    fn ids_that_read_as_other_parts() {
+        let of = |device: &str| ConnectionString {
+            host: "hub.example".parse().expect("a host"),
+            gateway: None,
+            policy: None,
+            device: Some(device.parse().expect("a device id")),
+            module: None,
+            key: Key::from_bytes(*b"some key"),
+        };
+        for (id, readable) in [
+            ("a;ModuleId=b", false),
+            ("a;b;SharedAccessKey=b", false),
+            ("a;HostName=", false),
+            ("a;HostName", true),
+            ("HostName=a", true),
+            ("a;Hostname=b", true),
+        ] {
+            let written = of(id);
+            assert_eq!(ConnectionString::can_hold(id), readable, "{id}");
+            assert_eq!(ConnectionString::parse(written.expose().expose()) == Ok(written), readable, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_as_one() {
+        for (text, meant) in [
+            ("HostName=h;SharedAccessKeyName=p;SharedAccessKey=k", true),
+            ("'HostName=h;DeviceId=d;SharedAccessKey=k'", true),
+            ("hostname=h;sharedaccesskey=k", true),
+            ("SharedAccessKey=k", true),
+            ("Endpoint=sb://e.example/;SharedAccessKeyName=p;SharedAccessKey=k", true),
+            ("HostName=h;SharedAccessSignature=s", true),
+            ("HostName=h;SharedAccessKeyName=p", false),
+            ("a;b=c", false),
+            ("connection=HostName=h;SharedAccessKey=k", false),
+            ("SELECT * FROM devices WHERE tags.a = 'SharedAccessKey=k'", false),
+        ] {
+            assert_eq!(is_meant_as_one(text), meant, "{text}");
         }
     }
 

@@ -253,3 +253,22 @@ fn two_hundred_in_one_process() {
     assert!(run.stderr.contains("2 done, 1 failed (not authorized: 1)"), "{run}");
     assert_eq!(hub.twin("press-003")["properties"]["reported"]["by"], "policy");
 }
+
+/// Ids may have what separates the parts of a connection string, and what shells and URLs have for something else.
+#[test]
+fn odd_ids() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    for id in ["a;b", ";", "a;;b=c;", "a=b,c", "it's", "a%3Bb", "a$b!(c)*@:.d?", "a;Hostname=b", "a#b", "a+b"] {
+        let string = register(&sandbox, &hub, id);
+        let run = Run::of(&mut device(&sandbox, &hub, &string, &["--once"]), &sandbox.path(""));
+        assert_eq!(run.code, 0, "{id}: {run}");
+        assert!(run.stdout.starts_with(&format!("{id}  desired 1  {{}}\n")), "{id}: {run}");
+        let run = sandbox.on(&hub, ["hub", "device", "show", id]).success();
+        let shown: Value = serde_json::from_str(&run).expect("JSON");
+        assert_eq!(shown["connectionString"], string.as_str(), "{id}");
+    }
+    let run = sandbox.on(&hub, ["hub", "device", "add", "a;ModuleId=b"]);
+    assert_eq!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("warning: a;ModuleId=b reads as several parts of a connection string"), "{run}");
+}

@@ -114,19 +114,14 @@ async fn folders_that_are_none() {
 #[test]
 fn damaged_files_are_named() {
     for (name, content, expected) in [
-        (
-            "policies.json",
-            "[]",
-            "the shared access policies in DIR/policies.json are damaged; remove the file to get new keys",
-        ),
-        (
-            "policies.json",
-            "{",
-            "the shared access policies in DIR/policies.json are damaged; remove the file to get new keys",
-        ),
-        ("hub.redb", "this is no database at all", "opening the hub's store DIR/hub.redb: "),
+        ("policies.json", "[]", "the shared access policies in DIR/policies.json are damaged"),
+        ("policies.json", "{", "the shared access policies in DIR/policies.json are damaged"),
+        ("hub.redb", "this is no database at all", "the hub's store DIR/hub.redb is damaged: Not a redb database"),
+        ("hub.redb", "", "the hub's store DIR/hub.redb is empty"),
+        ("hub.commits", "commits 7", "the number of commits in DIR/hub.commits is damaged"),
     ] {
         let folder = TempDir::new().expect("a folder");
+        drop(OfflineHub::open(folder.path(), clock()).expect("a hub"));
         std::fs::write(folder.path().join(name), content).expect("a file");
         let error = OfflineHub::open(folder.path(), clock()).map(|_| ()).expect_err(name);
         let said = said(&error, folder.path());

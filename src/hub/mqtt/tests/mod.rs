@@ -294,10 +294,10 @@ impl Bench {
 
     async fn behind(gate: Gate) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let open = Folder::open(folder.path()).expect("a folder");
+        let open = Arc::new(Folder::open(folder.path()).expect("a folder"));
+        let (store, hub) = Store::open(open.clone()).expect("a store");
         let policies = Policies::open(&open).expect("policies");
         let access = Arc::new(Access::new(policies, HOST, &[], 443));
-        let (store, hub) = Store::open(open).expect("a store");
         let live = Arc::new(Live::new(hub, Committer::start(store).expect("a thread"), clock()));
         let (stop, stopping) = watch::channel(false);
         let front = Front::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
