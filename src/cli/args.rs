@@ -162,7 +162,7 @@ pub struct ManifestArgs {
     pub vars: VarArgs,
 }
 
-/// What goes over the manifests' variables.
+/// What goes over the manifests' variables, and which files may be read.
 #[derive(Args)]
 pub struct VarArgs {
     /// Set a variable of the manifests; a value is read as YAML would, and stays a text where the variable is one
@@ -172,13 +172,19 @@ pub struct VarArgs {
     /// Set variables from a file of YAML or JSON with their names and values; `--var` goes over it
     #[arg(long = "vars", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub var_files: Vec<PathBuf>,
+
+    /// Let manifests, and links, lead to files outside of the Git repository (without one: of the named folders); never to `.git`
+    #[arg(long)]
+    pub allow_outside: bool,
 }
 
 /// Shows no value: one may be a secret.
 impl fmt::Debug for VarArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.vars.iter().map(|(name, _)| name).collect();
-        f.debug_struct("VarArgs").field("vars", &names).field("var_files", &self.var_files).finish()
+        let Self { vars: _, var_files, allow_outside } = self;
+        let mut shown = f.debug_struct("VarArgs");
+        shown.field("vars", &names).field("var_files", var_files).field("allow_outside", allow_outside).finish()
     }
 }
 

@@ -19,8 +19,21 @@ pub(super) struct Snapshot {
     pub(super) commit: String,
     /// Where the manifests are, in the order in which they were named; those that were not there then are left out.
     pub(super) paths: Vec<PathBuf>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
+
+impl Snapshot {
+    /// Returns the directory that stands for the repository.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.path().join(TREE)
+    }
+}
+
+/// Where the files lie in the temporary folder.
+const TREE: &str = "tree";
+
+/// Files that say what of a folder is no manifest.
+const RULES: [&str; 2] = [".gitignore", ".twinctlignore"];
 
 /// Fetches what `paths` were at `reference`. Paths are seen from `folder`.
 pub(super) fn at(folder: &Path, paths: &[PathBuf], reference: &str) -> CliResult<Snapshot> {
@@ -42,9 +55,9 @@ pub(super) fn at(folder: &Path, paths: &[PathBuf], reference: &str) -> CliResult
     let temporary = temporary.map_err(|error| CliError::doing("making a temporary folder", error))?;
     let there = check_out(&root, &commit, &names, temporary.path())
         .map_err(|failure| failure.explain(CliError::new(format!("the manifests at {reference} cannot be read"))))?;
-    let paths = there.iter().map(|name| temporary.path().join("tree").join(name)).collect();
+    let paths = there.iter().map(|name| temporary.path().join(TREE).join(name)).collect();
     let short = ask(&root, &["rev-parse", "--short=12", &commit]).unwrap_or_else(|_| commit.clone());
-    Ok(Snapshot { commit: short, paths, _folder: temporary })
+    Ok(Snapshot { commit: short, paths, folder: temporary })
 }
 
 fn name_in(root: &Path, path: &Path) -> CliResult<String> {
@@ -108,7 +121,8 @@ fn check_out<'n>(root: &Path, commit: &str, names: &'n [String], into: &Path) ->
         }
         let is_link = meta.starts_with(b"120000");
         let is_file = meta.starts_with(b"100") && SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
-        if (is_link || is_file || names.iter().any(|name| *name == text)) && names.iter().any(under) {
+        let is_rules = meta.starts_with(b"100") && RULES.contains(&text.rsplit('/').next().unwrap_or_default());
+        if is_rules || (is_link || is_file || names.iter().any(|name| *name == text)) && names.iter().any(under) {
             wanted.extend_from_slice(path);
             wanted.push(0);
         }
@@ -120,7 +134,7 @@ fn check_out<'n>(root: &Path, commit: &str, names: &'n [String], into: &Path) ->
     let mut read_tree = git(root);
     with_index(read_tree.args(["read-tree", commit]));
     run(&mut read_tree, b"")?;
-    let mut prefix = into.join("tree").into_os_string();
+    let mut prefix = into.join(TREE).into_os_string();
     prefix.push("/");
     let mut option = OsStr::new("--prefix=").to_owned();
     option.push(prefix);

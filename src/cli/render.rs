@@ -72,7 +72,9 @@ fn declarations_at(
         context.say(format_args!("there were no manifests here at {reference}"));
         return Ok(None);
     }
-    match crate::manifest::load(&manifest::options(context, &then.paths, &args.manifest.vars)) {
+    let mut options = manifest::options(context, &then.paths, &args.manifest.vars);
+    options.root = Some(then.root());
+    match crate::manifest::load(&options) {
         Ok(loaded) => Ok(Some(loaded.declarations)),
         Err(found) => {
             manifest::tell(context, found.iter().filter(|problem| problem.is_error()));

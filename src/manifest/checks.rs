@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::expect;
+use super::odd;
 use super::reader::{Field, Reader, Spanned, Table};
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::check::{Check, Severity};
@@ -129,6 +130,11 @@ pub(super) fn compile(
 ) -> Option<BoundQuery> {
     // A block of text ends in a line break that is no part of the query.
     text.value.value.truncate(text.value.value.trim_end().len());
+    if let (Some((offset, message)), Written::Verbatim(start)) = (odd::in_query(&text.value.value), text.value.written)
+    {
+        let diagnostic = reader.at(Diagnostic::warning(message), Span::new(start + offset, start + offset), "here");
+        reader.report(diagnostic.help("write a plain space: IoT Hub may not take this one for a space"));
+    }
     match compile(&text.value.value) {
         Ok(query) => {
             for warning in query.warnings() {

@@ -51,6 +51,11 @@ const BODIES: &[&str] = &[
     " &one\n    tags:\n      a: &two @\n",
     " *one\n",
     " !tag\n    tags: { a: *two }\n",
+    " ~\n",
+    " null\n",
+    "\n    groups: ~\n    tags: null\n    desired:\n      x: @\n",
+    "\n    tags:\n      a\u{a0}b: @\n      c: @\n",
+    "\n    tags:\n      \"\\ud83d\\ude00\": @\n      c: @\n",
 ];
 
 const VALUES: &[&str] = &[
@@ -134,6 +139,13 @@ const VALUES: &[&str] = &[
     "a, b",
     "a,b",
     "a > b",
+    "\"\\ud83d\\ude00\"",
+    "\"\\ud83d\"",
+    "'\\ud83d\\ude00'",
+    "\\ud83d\\ude00",
+    "a\u{a0}",
+    "1\u{a0}000",
+    "“a”",
 ];
 
 const NAMES: &[&str] = &[
@@ -168,6 +180,8 @@ const HEADS: &[&str] = &[
     "defaults: &one { tags: { a: 1 } }\n",
     "%YAML 1.2\n---\nfleet: f\n",
     "fleet: f\nvars: { one: 1 }\n",
+    "---\n---\nfleet: f\n",
+    "vars: { one: \"\\ud83d\\ude00\" }\nfleet: f\n",
 ];
 
 const TAILS: &[&str] = &[
@@ -187,6 +201,10 @@ const TAILS: &[&str] = &[
     "\tx\n",
     "missing: skip",
     "\"unclosed\n",
+    "---\n",
+    "---\n# nothing\n---\n...\n",
+    "---\nfleet: g\n",
+    "...\n---\n\u{a0}\n",
 ];
 
 fn entry() -> impl Strategy<Value = (Option<&'static str>, usize, Vec<&'static str>)> {
@@ -239,7 +257,7 @@ fn fleet() -> impl Strategy<Value = String> {
 
 /// Everything that can be told about a fleet.
 fn told(text: &str, in_pieces: bool) -> String {
-    let files = [File::new("fleet.yaml", text, true)];
+    let files = [File::new("fleet.yaml", text)];
     let environment = |name: &str| (name == "PLANT").then(|| "Oslo".to_owned());
     let outside = || Outside { in_pieces, ..Outside::new(Tables::Texts(&[]), &environment) };
     let mut told = String::new();
@@ -278,7 +296,7 @@ proptest! {
 
 /// Says how each entry was read: `w` for written as others are, `r` for read, `t` for a tree; nothing where the file is read whole.
 fn ways(text: &str) -> Option<String> {
-    let file = File::new("fleet.yaml", text, true);
+    let file = File::new("fleet.yaml", text);
     let root = cut::parse(&file, &mut Early::new(&file))?;
     let Kind::Mapping(entries) = root.kind else { return None };
     let Kind::Devices(parts) = entries.into_iter().find(|(key, _)| key.name == "devices")?.1.kind else { return None };

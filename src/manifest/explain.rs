@@ -70,8 +70,8 @@ pub struct Candidate {
 /// As for [`super::load`]: what is not declared well is not explained.
 pub fn explain(options: &LoadOptions, id: &TwinId) -> Result<Option<Explanation>, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, &mut found);
-    let var_files = source::read_each(&options.var_files, &mut found);
+    let files = source::read(&options.paths, options.access(), &mut found);
+    let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     explain_files(&files, &Outside::of(options, &var_files), found, id)
 }
 
@@ -195,8 +195,8 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 /// As for [`super::load`].
 pub fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, &mut found);
-    let var_files = source::read_each(&options.var_files, &mut found);
+    let files = source::read(&options.paths, options.access(), &mut found);
+    let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     let declarations = resolve_keeping(Keep::Layers, &files, &Outside::of(options, &var_files), found)?.declarations;
     let Some(layered) = declarations.layered else { return Ok(None) };
     let named = |origin: &Origin| matches!(&origin.layer, Layer::Group(name) if **name == *group);
@@ -236,7 +236,7 @@ devices:
     }
 
     fn explained_in(text: &str, tables: &[(&str, &str)], id: &str) -> Vec<String> {
-        let files = [File::new("f.yaml", text, true)];
+        let files = [File::new("f.yaml", text)];
         let id = id.parse().expect("an id");
         let outside = Outside::new(Tables::Texts(tables), &|_| None);
         let found = explain_files(&files, &outside, Vec::new(), &id).expect("a good manifest");

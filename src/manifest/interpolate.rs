@@ -11,6 +11,7 @@ use std::ops::Range;
 use serde_json::{Number, Value};
 
 use super::cut::Part;
+use super::odd;
 use super::source::File;
 use super::table::{Cell, Row};
 use super::yaml::{self, Key, Kind, Node, Text, Written};
@@ -502,7 +503,11 @@ fn no_column(row: &Row, name: &str) -> Diagnostic {
         [one] if row.is_csv() && one.contains([';', '\t']) => Some(one),
         _ => None,
     };
+    let pasted = columns.iter().find(|column| !column.is_ascii() && odd::plain(column) == odd::plain(name));
     match nearest(name, columns.iter().copied()) {
+        _ if let Some(odd) = pasted.and_then(|column| odd::first(column)) => {
+            diagnostic.help(format!("the {what} is there with a {odd} in its name: write a plain space there"))
+        }
         _ if one.is_some() => diagnostic.help("columns are parted by commas: save the table so"),
         Some(near) => diagnostic.help(format!("did you mean `${{row.{near}}}`?")),
         None if row.is_csv() => diagnostic,
@@ -533,6 +538,23 @@ pub(super) fn check_columns(file: &File, node: &Node, head: Option<&Row>, found:
             true
         }
         _ => false,
+    }
+}
+
+/// Returns the columns of a table that an inventory's values ask for.
+pub(super) fn columns(file: &File, node: &Node) -> Vec<String> {
+    match &node.kind {
+        Kind::List(items) => items.iter().flat_map(|item| columns(file, item)).collect(),
+        Kind::Mapping(entries) => entries.iter().flat_map(|(_, value)| columns(file, value)).collect(),
+        Kind::Text(text) if text.value.contains("${") => {
+            let pieces = pieces(&Place { file, span: node.span, text }).unwrap_or_default();
+            let column = |piece| match piece {
+                Piece::Reference(Reference { namespace: Namespace::Row, name, .. }) => Some(name),
+                _ => None,
+            };
+            pieces.into_iter().filter_map(column).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::declaration::{Layer, Leaf};
-use super::interpolate::{Interpolation, check_columns};
+use super::interpolate::{Interpolation, check_columns, columns};
+use super::odd;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::schema::{self, Module};
 use super::source::{File, Tables, table_name};
@@ -229,13 +230,15 @@ pub(super) fn rows(
     let table = match sources.tables.open(file, &template.from.value) {
         Ok(table) => table,
         Err(problem) => {
-            let diagnostic = Diagnostic::error(format!("cannot read `{name}`: {problem}"))
+            let help = problem.help.as_deref().unwrap_or("a table is named relative to the manifest that names it");
+            let diagnostic = Diagnostic::error(format!("cannot read `{name}`: {}", problem.reason))
                 .at(&file.source, template.from.span, "")
-                .help("a table is named relative to the manifest that names it");
+                .help(help);
             return found.push(diagnostic);
         }
     };
-    let mut rows = match Rows::start(template.format, table) {
+    let wanted = columns_of(file, template);
+    let mut rows = match Rows::start(template.format, table, wanted.clone()) {
         Ok(rows) => rows,
         Err(bad) => return found.push(at_from(bad.diagnostic)),
     };
@@ -249,11 +252,13 @@ pub(super) fn rows(
     }
     debug_assert!(varies, "an id that names no column was refused");
     let mut told: HashSet<(String, Option<Span>)> = HashSet::new();
+    let mut pasted = HashSet::new();
     let (mut count, mut bad) = (0_u64, 0);
     while let Some(row) = rows.next() {
         count += 1;
         let problems = match row {
             Ok(row) => {
+                warn_of_pasted(&row, &wanted, &mut pasted, found);
                 let mut own = Vec::new();
                 if let Some(entry) = one(file, (index, template), sources, &row, inventory, &mut groups, &mut own) {
                     inventory.rows.push(entry);
@@ -282,6 +287,29 @@ pub(super) fn rows(
     if count == 0 {
         let diagnostic = Diagnostic::warning(format!("`{name}` has no rows"));
         found.push(diagnostic.at(&file.source, template.from.span, "declares no device"));
+    }
+}
+
+/// Returns the columns that a template asks for.
+fn columns_of(file: &File, template: &Template) -> Vec<String> {
+    let parts = template.parts.iter().map(|(_, node)| node);
+    std::iter::once(&template.id).chain(parts).flat_map(|node| columns(file, node)).collect()
+}
+
+/// Warns of cells with an odd character at an end, once for each column.
+fn warn_of_pasted(row: &Row, wanted: &[String], told: &mut HashSet<String>, found: &mut Vec<Diagnostic>) {
+    if row.text.is_ascii() {
+        return;
+    }
+    for (column, cell) in row.texts() {
+        let Some(odd) = odd::at_end_of_cell(cell).filter(|_| wanted.iter().any(|wanted| wanted == column)) else {
+            continue;
+        };
+        if told.insert(column.to_owned()) {
+            let diagnostic = Diagnostic::warning(format!("{odd} at an end of a cell is part of its text"));
+            let diagnostic = row.at(diagnostic, Some(column), "the first such cell of this column");
+            found.push(diagnostic.help("take it out of the table, unless it is meant"));
+        }
     }
 }
 
@@ -378,7 +406,7 @@ pub(super) fn show_twice(
     let diagnostic = Diagnostic::error(format!("the device `{}` is in two rows", again.id));
     let read = |file: &File, template: &Template, line: u32| {
         let table = sources.tables.open(file, &template.from.value).ok()?;
-        let mut rows = Rows::start(template.format, table).ok()?;
+        let mut rows = Rows::start(template.format, table, columns_of(file, template)).ok()?;
         std::iter::from_fn(|| rows.next()).flatten().find(|row| row.line == line)
     };
     let label = |diagnostic: Diagnostic, (file, template): (&File, &Template), entry: &Entry, label: &str| match read(

@@ -10,8 +10,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::source::TableText;
-use super::table::{Bad, Cells, ROW_MAX_BYTES, Row};
-use crate::diagnostic::{Diagnostic, Source, Span};
+use super::table::{Bad, Cells, ROW_MAX_BYTES, Row, unquoted};
+use crate::diagnostic::Diagnostic;
+
+const KEY_TWICE: &str = "a key of a row is there twice";
 
 /// How far a row that starts inside a line is moved to its column in what is shown of it.
 const INDENT_MAX: usize = 200;
@@ -23,6 +25,8 @@ pub(super) struct JsonRows {
     line: u32,
     column: usize,
     state: State,
+    /// The columns that the manifest asks for.
+    wanted: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,10 +45,10 @@ struct Cut {
 }
 
 impl JsonRows {
-    pub(super) fn new(table: TableText, array: bool) -> Self {
+    pub(super) fn new(table: TableText, array: bool, wanted: Vec<String>) -> Self {
         let TableText { name, reader } = table;
         let state = if array { State::ArrayStart } else { State::Lines };
-        Self { name, reader: BufReader::new(reader), line: 1, column: 1, state }
+        Self { name, reader: BufReader::new(reader), line: 1, column: 1, state, wanted }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<Row, Bad>> {
@@ -56,9 +60,8 @@ impl JsonRows {
             Ok(Some((line, column, bytes))) => Some(self.row(line, column, bytes)),
             Err(Cut { message, help }) => {
                 self.state = State::Done;
-                let source = Source::excerpt(&*self.name, " ".repeat(self.column.min(INDENT_MAX)), self.line as usize);
-                let at = (self.column - 1).min(INDENT_MAX - 1);
-                let diagnostic = Diagnostic::error(message).at(&source, Span::new(at, at), "here");
+                let diagnostic =
+                    unquoted(&self.name, self.line as usize, self.column, Diagnostic::error(message), "here");
                 Some(Err(Bad::fatal(if help.is_empty() { diagnostic } else { diagnostic.help(help) })))
             }
         }
@@ -204,45 +207,45 @@ impl JsonRows {
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
         };
         let text = format!("{}{text}", " ".repeat(indent));
-        let mut row = Row { table: Arc::clone(&self.name), line, text, cells: Cells::Json(Vec::new()) };
+        let cells = Cells::Json(Vec::new());
+        let row = Row { table: Arc::clone(&self.name), line, text, cells, is_quotable: false };
         if !is_text {
             self.state = State::Done;
             let diagnostic = row.at(Diagnostic::error(format!("`{}` is not UTF-8", self.name)), None, "this row");
             return Err(Bad::fatal(diagnostic.help("save the file as UTF-8")));
         }
         match members(&row.text) {
-            Ok(members) => {
-                row.cells = Cells::Json(members);
-                Ok(row)
-            }
+            Ok(members) => Ok(Row { cells: Cells::Json(members), ..row }.quotable_with(&self.wanted)),
             Err(error) => {
-                let kind = row.text.trim_start().bytes().next();
-                let source = Source::excerpt(&*self.name, row.text.as_str(), line as usize);
-                let at = offset(&row.text, error.line(), error.column());
+                let is_object = row.text.trim_start().starts_with('{');
                 let said = error.to_string();
                 let said = said.split(" at line ").next().unwrap_or_default();
-                let message = match kind {
-                    Some(b'{') => format!("a row is not JSON: {said}"),
-                    _ => "a row must be an object".to_owned(),
+                let message = match is_object {
+                    // The key may be a word of another file.
+                    true if said.starts_with(KEY_TWICE) => KEY_TWICE.to_owned(),
+                    true => format!("a row is not JSON: {said}"),
+                    false => "a row must be an object".to_owned(),
                 };
-                let diagnostic = match kind {
-                    Some(b'{') => Diagnostic::error(message).at(&source, Span::new(at, at), "here"),
-                    _ => row.at(Diagnostic::error(message), None, "this row"),
+                let (line, column) = match is_object {
+                    // Columns of the first line are those of the row with its indentation, and count bytes.
+                    true => {
+                        let below = error.line().saturating_sub(1);
+                        let written = row.text.split('\n').nth(below).unwrap_or_default();
+                        let before = written.char_indices().take_while(|(offset, _)| *offset < error.column()).count();
+                        (line as usize + below, before)
+                    }
+                    false => (line as usize, column),
+                };
+                // What is no row may be the text of another file.
+                let diagnostic = unquoted(&self.name, line, column, Diagnostic::error(message), "here");
+                let diagnostic = match said.contains("surrogate") || said.contains("hex escape") {
+                    true => diagnostic.help("write both halves, as in `\\ud83d\\ude00`, or the character itself"),
+                    false => diagnostic,
                 };
                 Err(Bad { diagnostic, recoverable: true })
             }
         }
     }
-}
-
-/// Turns a line and a column in bytes, both from 1, into an offset between characters.
-fn offset(text: &str, line: usize, column: usize) -> usize {
-    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let mut offset = (start + column.saturating_sub(1)).min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    offset
 }
 
 type Member = (String, Value, std::ops::Range<usize>);
@@ -274,7 +277,7 @@ impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
                 let mut members: Vec<(String, &RawValue)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
                     if members.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom(format!("the key `{}` is there twice", name.escape_debug())));
+                        return Err(A::Error::custom(KEY_TWICE));
                     }
                     members.push((name, value));
                 }

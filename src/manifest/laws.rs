@@ -11,7 +11,7 @@ use super::{Declarations, Diagnostic, Loaded, Outside, Selection, layers, load_t
 use crate::twin::{Section, TwinId};
 
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    let file = File::new("fleet.yaml", text, true);
+    let file = File::new("fleet.yaml", text);
     resolve_files(
         &[file],
         &Outside::new(Tables::Texts(&[]), &|name| (name == "PLANT").then(|| "Redmond43".to_owned())),
@@ -38,7 +38,7 @@ fn look(loaded: Result<Loaded, Vec<Diagnostic>>) {
 }
 
 fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
-    let file = File::new("fleet.yaml", text, true);
+    let file = File::new("fleet.yaml", text);
     let mut found = Vec::new();
     match yaml::parse(&file, &mut found, &mut |_, node| node) {
         Some(node) if found.is_empty() => Ok(node),
@@ -94,7 +94,7 @@ fn section() -> impl Strategy<Value = Map<String, Value>> {
 
 fn leaves_of(section: &Map<String, Value>) -> Vec<Leaf> {
     let text = serde_json::to_string(section).expect("JSON is YAML");
-    let file = File::new("fleet.yaml", text.as_str(), true);
+    let file = File::new("fleet.yaml", text.as_str());
     let node = yaml::parse(&file, &mut Vec::new(), &mut |_, node| node).expect(&text);
     layers::leaves(&file, Section::Tags, &Layer::Defaults, node)
 }

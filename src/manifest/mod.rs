@@ -1,7 +1,8 @@
 //! YAML text to [`Declarations`], with diagnostics that point.
 //!
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
-//! not know live twins, nor print. [`load`] is the whole way: files are read (`source`, the only one that reads), parsed into trees
+//! not know live twins, nor print. [`load`] is the whole way: files are read (`source`; `boundary` decides which
+//! may be read and opens them, `ignored` which are no manifests), parsed into trees
 //! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
 //! `interpolate`), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
 //! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
@@ -13,6 +14,7 @@
 //! module declares its device.
 
 pub mod body;
+mod boundary;
 mod checks;
 mod cut;
 pub mod declaration;
@@ -21,7 +23,9 @@ mod expect;
 pub mod explain;
 mod fields;
 mod fingerprint;
+mod foreign;
 mod hide;
+mod ignored;
 mod interpolate;
 mod inventory;
 mod json_rows;
@@ -29,6 +33,7 @@ mod json_schema;
 mod layers;
 mod members;
 mod named;
+mod odd;
 mod plain;
 pub mod policy;
 pub(crate) mod range;
@@ -41,6 +46,7 @@ mod select;
 mod shape;
 mod source;
 mod stack;
+mod surrogates;
 mod syntax;
 mod table;
 mod traps;
@@ -65,6 +71,7 @@ pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
+use boundary::Access;
 use early::Early;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
@@ -74,6 +81,7 @@ use source::{File, Tables};
 use stack::Keep;
 use table::Format;
 use vars::Overrides;
+use yaml::Kind;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
@@ -93,12 +101,20 @@ pub struct LoadOptions {
     pub var_files: Vec<PathBuf>,
     /// Single values that go over those. Never shown in a message.
     pub vars: Vec<(String, String)>,
+    /// Manifests and links may lead to files outside of the Git repository, or of the named folders' common one without a repository.
+    pub allow_outside: bool,
+    /// The directory that stands for the repository, when the files are a copy of a commit's.
+    pub root: Option<PathBuf>,
 }
 
 impl LoadOptions {
-    /// Loads with the manifests' own variables.
+    /// Loads with the manifests' own variables, from within the repository.
     pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
-        Self { paths, environment, var_files: Vec::new(), vars: Vec::new() }
+        Self { paths, environment, var_files: Vec::new(), vars: Vec::new(), allow_outside: false, root: None }
+    }
+
+    fn access(&self) -> Access<'_> {
+        Access { allow_outside: self.allow_outside, root: self.root.as_deref() }
     }
 }
 
@@ -121,8 +137,8 @@ pub struct Loaded {
 /// At least one of the diagnostics is an error; warnings may be among them.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, &mut found);
-    let var_files = source::read_each(&options.var_files, &mut found);
+    let files = source::read(&options.paths, options.access(), &mut found);
+    let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     resolve_files(&files, &Outside::of(options, &var_files), found)
 }
 
@@ -144,15 +160,15 @@ pub(crate) fn load_whole_texts(texts: &[(&str, &str)], environment: &Environment
 
 fn resolve_texts(texts: &[(&str, &str)], outside: &Outside<'_>) -> Result<Loaded, Vec<Diagnostic>> {
     let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
-    let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text, true)).collect();
+    let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text)).collect();
     resolve_files(&files, outside, Vec::new())
 }
 
 /// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.
 pub fn sensitive(options: &LoadOptions) -> Sensitive {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, &mut found);
-    let var_files = source::read_each(&options.var_files, &mut found);
+    let files = source::read(&options.paths, options.access(), &mut found);
+    let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
     let paths = manifests.into_iter().flat_map(|(_, manifest)| manifest.policy.sensitive);
     Sensitive::new(paths.map(|path| path.value).collect())
@@ -193,6 +209,9 @@ fn resolve_keeping(
     let sources = Sources { environment: outside.environment, vars: &vars, tables: outside.tables };
     let declarations = resolve::resolve(manifests, &sources, keep, complete, &mut found);
     sort(files, &mut found);
+    for diagnostic in &mut found {
+        files.iter().chain(outside.var_files).for_each(|file| file.unquote(diagnostic));
+    }
     match declarations {
         Some(declarations) if !found.iter().any(Diagnostic::is_error) => {
             limit_warnings(&mut found, more_warnings);
@@ -229,7 +248,17 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
             early = Early::new(file);
             yaml::parse(file, found, &mut |key, node| early.device(key, node))
         });
+        if document.is_none() && found.len() > before {
+            foreign::hush(file, found, before);
+            foreign::explain_unparsed(file, found);
+        }
+        let document = document.filter(|document| !matches!(document.kind, Kind::Null) || found.len() > before);
         match document {
+            Some(document) if let Some(foreign) = foreign::refuse(file, &document) => {
+                found.truncate(before);
+                found.push(foreign);
+                complete = false;
+            }
             Some(document) => {
                 // What is wrong after a syntax error is not told, nor is what is wrong before it.
                 found.append(&mut early.found);
@@ -243,7 +272,10 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
     let bytes = files.iter().map(|file| file.source.text().len()).sum();
     let mut overrides = Overrides { files: Vec::new(), given: vars };
     for file in var_files {
-        overrides.files.extend(yaml::parse(file, found, &mut |_, node| node).map(|node| (file, node)));
+        let before = found.len();
+        let node = yaml::parse(file, found, &mut |_, node| node);
+        foreign::hush(file, found, before);
+        overrides.files.extend(node.map(|node| (file, node)));
     }
     let vars = vars::collect(&mut documents, overrides, environment, found);
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
@@ -263,7 +295,7 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
 /// An empty file is a mistake where it was named, and only odd where a folder has it.
 fn empty(file: &File) -> Diagnostic {
     let message = format!("`{}` is empty", file.name);
-    let diagnostic = if file.named { Diagnostic::error(message) } else { Diagnostic::warning(message) };
+    let diagnostic = if file.leave_out.is_none() { Diagnostic::error(message) } else { Diagnostic::warning(message) };
     diagnostic.at(&file.source, Span::new(0, 0), "").help("a manifest starts with `fleet: NAME`")
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::odd;
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::diagnostic::{Diagnostic, Source, Span, nearest};
@@ -71,7 +72,12 @@ impl Reader<'_> {
         let what = table.what;
         let known = || table.fields.iter().map(|field| field.name);
         let misplaced = table.misplaced.iter().find(|(misplaced, _)| *misplaced == name);
+        let pasted = odd::first(name).and_then(|odd| {
+            let meant = odd::plain(name);
+            known().find(|field| *field == meant).map(|field| format!("write `{field}` without the {odd}"))
+        });
         let help = match (misplaced, nearest(name, known())) {
+            _ if pasted.is_some() => pasted.unwrap_or_default(),
             (Some((_, help)), _) => (*help).to_owned(),
             (None, Some(near)) => format!("did you mean `{near}`?"),
             (None, None) if name.contains(' ') && matches!(node.kind, Kind::Nothing) => {
@@ -96,11 +102,11 @@ impl Reader<'_> {
         self.error(format!("{what} must be {should_be}, and is {kind}"), span, format!("{kind} here"))
     }
 
-    /// Reads a mapping; nothing written is an empty one.
+    /// Reads a mapping; nothing written is an empty one, and so is null.
     pub(super) fn mapping(&mut self, key: &Key, node: Node) -> Option<Vec<(Key, Node)>> {
         match node.kind {
             Kind::Mapping(entries) => Some(entries),
-            Kind::Nothing => Some(Vec::new()),
+            Kind::Nothing | Kind::Null => Some(Vec::new()),
             _ => {
                 let diagnostic = self.wrong_kind(key, &node, "a mapping");
                 self.report(diagnostic);
@@ -132,11 +138,11 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads the items of a list; `each` says what they are, `hint` how one is written. Nothing written is an empty list.
+    /// Reads the items of a list; `each` says what they are, `hint` how one is written. Nothing written is an empty list, and so is null.
     pub(super) fn list(&mut self, key: &Key, node: Node, each: &str, hint: &str) -> Vec<Node> {
         match node.kind {
             Kind::List(items) => items,
-            Kind::Nothing => Vec::new(),
+            Kind::Nothing | Kind::Null => Vec::new(),
             _ => {
                 let diagnostic = self.wrong_kind(key, &node, &format!("a list of {each}")).help(hint);
                 self.report(diagnostic);

@@ -228,6 +228,11 @@ const SELECTOR: Table<Sections> = Table {
     ],
 };
 
+/// Returns the names of a manifest's own fields.
+pub(super) fn field_names() -> impl Iterator<Item = &'static str> {
+    MANIFEST.fields.iter().map(|field| field.name)
+}
+
 /// Returns the names of all fields that are read, table by table.
 #[cfg(test)]
 pub(super) fn all_fields() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -432,17 +437,11 @@ fn desired(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: Nod
 
 fn section(reader: &mut Reader<'_>, sections: &mut Sections, section: Section, key: &Key, node: Node) {
     match node.kind {
-        Kind::Nothing => {}
+        Kind::Nothing | Kind::Null => {}
         Kind::Mapping(_) => {
             if validate::section(reader.file, section, &node, reader.found) {
                 sections.leaves.extend(layers::leaves(reader.file, section, &sections.layer, node));
             }
-        }
-        Kind::Null => {
-            let diagnostic = reader
-                .wrong_kind(key, &node, "a mapping")
-                .help("a null declares that one key must be absent, and cannot stand for a whole section");
-            reader.report(diagnostic);
         }
         _ => {
             let diagnostic = reader.wrong_kind(key, &node, "a mapping");
@@ -454,7 +453,7 @@ fn section(reader: &mut Reader<'_>, sections: &mut Sections, section: Section, k
 fn group_list(reader: &mut Reader<'_>, sections: &mut Sections, key: Key, node: Node) {
     let items = match node.kind {
         Kind::List(items) => items,
-        Kind::Nothing => return,
+        Kind::Nothing | Kind::Null => return,
         Kind::Text(ref text) if !is_secret(text) => {
             let help = format!("write `groups: [{}]`", text.value);
             let diagnostic = reader.wrong_kind(&key, &node, "a list of group names").help(help);
@@ -563,7 +562,7 @@ fn selector_name(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Spann
 fn checks(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
     let items = match node.kind {
         Kind::List(items) => items,
-        Kind::Nothing => return,
+        Kind::Nothing | Kind::Null => return,
         _ => {
             let diagnostic = reader.wrong_kind(&key, &node, "a list of checks").help("each starts with `- name: …`");
             return reader.report(diagnostic);

@@ -1,13 +1,17 @@
-//! Reads manifests from disk: the one file of this folder that does.
+//! Reads manifests, variables and tables from disk.
+//!
+//! `boundary` decides what may be read and opens it; `ignored` decides what of a directory is no manifest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::boundary::{self, Access, Boundary, NamedPath, Unread};
+use super::ignored::{self, Rules};
 use super::layers::Paths;
-use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::diagnostic::{Diagnostic, Label, Source, Span};
 
 /// Bytes of one file, at most. A hundred thousand devices written out are some 40 MB.
 pub(super) const FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -25,10 +29,19 @@ pub(super) struct File {
     lines: Vec<u32>,
     /// Of what is declared in it.
     pub(super) paths: Paths,
-    /// Named by the user, and not found in a folder.
-    pub(super) named: bool,
-    /// The folder that it lies in, where it lies on disk.
-    folder: Option<PathBuf>,
+    /// The command that leaves the file out; `None` for a file that the user named, which is not found in a directory.
+    pub(super) leave_out: Option<String>,
+    /// Messages may show lines of it: no link led to it.
+    is_quotable: bool,
+    /// Where it is on disk, if it is there.
+    place: Option<Place>,
+}
+
+/// The place of a file on disk.
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    boundary: Arc<Boundary>,
 }
 
 /// The text of a table, to be read once.
@@ -47,32 +60,47 @@ pub(super) enum Tables<'a> {
 
 impl Tables<'_> {
     /// Opens the table that a manifest names by a path relative to itself.
-    ///
-    /// # Errors
-    ///
-    /// What went wrong, to go on from "cannot read `NAME`: ".
-    pub(super) fn open(self, manifest: &File, from: &str) -> Result<TableText, String> {
+    pub(super) fn open(self, manifest: &File, from: &str) -> Result<TableText, Unread> {
         let name: Arc<str> = table_name(&manifest.name, from).into();
-        let reader: Box<dyn Read> = match (self, &manifest.folder) {
+        let (mut reader, boundary): (Box<dyn Read>, _) = match (self, &manifest.place) {
             (Self::Texts(texts), _) => {
-                let text = texts.iter().find(|(known, _)| *known == &*name).ok_or("no such file")?;
-                Box::new(io::Cursor::new(text.1.to_owned()))
+                let text = texts.iter().find(|(known, _)| *known == &*name).ok_or(Unread::because("no such file"))?;
+                (Box::new(io::Cursor::new(text.1.to_owned())), None)
             }
-            (Self::Disk, folder) => {
-                let path = folder.as_deref().unwrap_or(Path::new("")).join(from);
-                let file = open(&path).map_err(|error| reason(&error))?;
-                match file.metadata() {
-                    Ok(metadata) if metadata.is_dir() => return Err("it is a folder".to_owned()),
-                    Ok(metadata) if metadata.len() > FILE_MAX_BYTES => {
-                        return Err(format!("it has more than {} MiB", FILE_MAX_BYTES / (1024 * 1024)));
-                    }
-                    // A pipe says nothing of its length.
-                    _ => Box::new(Limited { file, left: FILE_MAX_BYTES }),
+            (Self::Disk, None) => return Err(Unread::because("no such file")),
+            (Self::Disk, Some(place)) => {
+                let file = place.boundary.open(&place.directory.join(from))?;
+                if file.metadata()?.len() > FILE_MAX_BYTES {
+                    return Err(Unread::because(too_large()));
                 }
+                (Box::new(Limited { file, left: FILE_MAX_BYTES }), Some(&place.boundary))
             }
         };
-        Ok(TableText { name, reader })
+        let mut start = Vec::new();
+        reader.by_ref().take(LFS_POINTER.len() as u64).read_to_end(&mut start)?;
+        if start == LFS_POINTER {
+            return Err(lfs_pointer(boundary));
+        }
+        Ok(TableText { name, reader: Box::new(io::Cursor::new(start).chain(reader)) })
     }
+}
+
+fn too_large() -> String {
+    format!("it has more than {} MiB", FILE_MAX_BYTES / (1024 * 1024))
+}
+
+/// What a file starts with that Git LFS keeps elsewhere.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1";
+
+fn lfs_pointer(boundary: Option<&Arc<Boundary>>) -> Unread {
+    let help = match boundary.is_some_and(|boundary| boundary.is_copy()) {
+        true => "the commit holds only the pointer, and what Git LFS stores elsewhere is not fetched for a comparison",
+        false => {
+            "run `git lfs pull` to fetch it (Git LFS must be installed); in a pipeline, set `lfs: true` of `actions/checkout` or of \
+             Azure's `checkout` step"
+        }
+    };
+    Unread { reason: "it is a pointer of Git LFS, and not the file itself".to_owned(), help: Some(help.to_owned()) }
 }
 
 /// A file that fails, rather than ends, where it is too long.
@@ -84,10 +112,7 @@ struct Limited {
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::other(format!("it has more than {} MiB", FILE_MAX_BYTES / (1024 * 1024))))?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(too_large()))?;
         Ok(read)
     }
 }
@@ -109,7 +134,8 @@ pub(super) fn table_name(manifest: &str, from: &str) -> String {
 }
 
 impl File {
-    pub(super) fn new(name: &str, text: impl Into<String>, named: bool) -> Self {
+    /// Makes a file of a text, as if the user had named it.
+    pub(super) fn new(name: &str, text: impl Into<String>) -> Self {
         let text = text.into();
         // A byte-order mark is no part of the text, and would shift the columns of its first line.
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
@@ -120,7 +146,19 @@ impl File {
             Some(first)
         });
         let lines = lines.collect();
-        Self { name: name.into(), lines, paths: Paths::default(), named, source, folder: None }
+        let name = name.into();
+        Self { name, lines, paths: Paths::default(), leave_out: None, is_quotable: true, source, place: None }
+    }
+
+    /// Takes the file's text out of a diagnostic, unless messages may show it. The places stay.
+    pub(super) fn unquote(&self, diagnostic: &mut Diagnostic) {
+        let shows = |label: &&mut Label| !self.is_quotable && Arc::ptr_eq(&label.source, &self.source);
+        diagnostic.labels.iter_mut().filter(shows).for_each(unquote);
+    }
+
+    /// Returns `true` if messages may hold words of the file.
+    pub(super) fn is_quotable(&self) -> bool {
+        self.is_quotable
     }
 
     /// Returns the line of an offset, from 1. ([`Source::position`] reads the text up to there; this is for each leaf.)
@@ -167,156 +205,291 @@ fn breaks(text: &[u8]) -> u32 {
     u32::try_from(text.iter().filter(|&&byte| byte == b'\n').count()).unwrap_or(u32::MAX)
 }
 
+/// Columns of a place that is shown without its text, at most.
+const UNQUOTED_COLUMN_MAX: usize = 1000;
+
+/// Replaces the text that a label points into by spaces.
+fn unquote(label: &mut Label) {
+    let position = label.source.position(label.span.start);
+    let column = position.column.min(UNQUOTED_COLUMN_MAX);
+    label.source = Source::excerpt(label.source.name(), " ".repeat(column), position.line);
+    label.span = Span::new(column - 1, column - 1);
+}
+
 /// Reads all manifests that `paths` name, files and folders, in order; a file that is reached twice is read once.
-pub(super) fn read(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<File> {
-    let mut reading = Reading { seen: HashSet::new(), files: Vec::new(), found };
+pub(super) fn read(paths: &[PathBuf], access: Access<'_>, found: &mut Vec<Diagnostic>) -> Vec<File> {
     if paths.is_empty() {
-        reading.found.push(Diagnostic::error("no manifest is named").help("name a file, or a folder of *.yaml files"));
+        found.push(Diagnostic::error("no manifest is named").help("name a file, or a folder of *.yaml files"));
     }
-    for path in paths {
-        reading.root(path);
+    let named = boundary::named(paths, access);
+    let files = named.iter().flatten().map(|named| named.canonical.clone()).collect();
+    let mut reading =
+        Reading { found, files: Vec::new(), named: files, seen: HashSet::new(), directories: HashMap::new() };
+    for (path, named) in paths.iter().zip(named) {
+        reading.named(path, named);
     }
     reading.files
 }
 
 /// Reads files that are named one by one.
-pub(super) fn read_each(paths: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<File> {
+pub(super) fn read_each(paths: &[PathBuf], access: Access<'_>, found: &mut Vec<Diagnostic>) -> Vec<File> {
     let mut files = Vec::new();
-    for path in paths {
-        let mut reading = Reading { seen: HashSet::new(), files: Vec::new(), found };
-        reading.file(path, &name_of_root(path), true);
-        files.append(&mut reading.files);
+    for (path, named) in paths.iter().zip(boundary::named(paths, access)) {
+        let name = name_of_root(path);
+        let text = named.and_then(|named| Ok((bytes(boundary::open_named(&named)?)?, named)));
+        match text {
+            Ok((bytes, named)) => files.extend(file(&name, path, bytes, named.through_link, &named.boundary, found)),
+            Err(unread) => found.push(unreadable(&name, unread)),
+        }
     }
     files
 }
 
 struct Reading<'a> {
-    /// Canonical paths of what was read or entered: symbolic links may lead in circles.
-    seen: HashSet<PathBuf>,
-    files: Vec<File>,
     found: &'a mut Vec<Diagnostic>,
+    files: Vec<File>,
+    /// Canonical paths of what the user named.
+    named: HashSet<PathBuf>,
+    /// Canonical paths of the files that were read.
+    seen: HashSet<PathBuf>,
+    /// How many manifests each directory led to, by its canonical path: links may lead in circles.
+    directories: HashMap<PathBuf, usize>,
+}
+
+/// A directory that the user named, while it is searched.
+struct Search {
+    path: PathBuf,
+    boundary: Arc<Boundary>,
+    rules: Rules,
+    /// Files of rules that left something out.
+    left_out: BTreeSet<&'static str>,
+}
+
+/// A directory in a search.
+struct Directory {
+    path: PathBuf,
+    /// The path of the search without links, then the names that led here: what rules are held against.
+    logical: PathBuf,
+    /// What messages call it.
+    name: String,
+    /// Its path from where the search began.
+    relative: String,
+    depth: usize,
+    is_linked: bool,
 }
 
 impl Reading<'_> {
-    fn root(&mut self, path: &Path) {
+    fn named(&mut self, path: &Path, named: Result<NamedPath, Unread>) {
         let name = name_of_root(path);
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        match (fs::metadata(path), named) {
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => {
                 let shown = shown(path);
                 self.found.push(
                     Diagnostic::error(format!("there is no file or folder `{shown}`"))
                         .help("name a manifest, or a folder of *.yaml files"),
                 );
             }
-            Err(error) => self.unreadable(&name, &error),
-            Ok(metadata) if metadata.is_dir() => {
-                let before = (self.files.len(), self.found.len(), self.seen.len());
-                self.folder(path, &name, 0);
-                // Nothing new was seen when the folder was named before: that is no mistake.
-                let (files, problems, seen) = before;
-                if self.files.len() == files && self.found.len() == problems && self.seen.len() > seen {
-                    let shown = if name.is_empty() { "." } else { &name };
-                    self.found.push(
-                        Diagnostic::error(format!("the folder `{shown}` holds no manifest"))
-                            .help("a manifest is a file whose name ends in .yaml or .yml; hidden files and folders are passed over"),
-                    );
+            (Err(error), _) => self.unreadable(&name, error.into()),
+            (_, Err(unread)) => self.unreadable(&name, unread),
+            (Ok(metadata), Ok(named)) if metadata.is_dir() => self.search(path, name, named),
+            (Ok(_), Ok(named)) => {
+                if self.seen.insert(named.canonical.clone()) {
+                    match boundary::open_named(&named).and_then(bytes) {
+                        Ok(bytes) => {
+                            self.files.extend(file(&name, path, bytes, named.through_link, &named.boundary, self.found))
+                        }
+                        Err(unread) => self.unreadable(&name, unread),
+                    }
                 }
             }
-            Ok(_) => self.file(path, &name, true),
         }
     }
 
-    fn folder(&mut self, path: &Path, name: &str, depth: usize) {
-        if !self.is_new(path) {
+    fn search(&mut self, path: &Path, name: String, named: NamedPath) {
+        let NamedPath { canonical, through_link, boundary } = named;
+        let before = self.found.len();
+        let mut search = Search {
+            rules: Rules::above(&canonical, &boundary, self.found),
+            path: path.to_owned(),
+            boundary,
+            left_out: BTreeSet::new(),
+        };
+        let shown = if name.is_empty() { ".".to_owned() } else { name.clone() };
+        let directory = Directory {
+            path: path.to_owned(),
+            logical: canonical.clone(),
+            name,
+            relative: String::new(),
+            depth: 0,
+            is_linked: through_link,
+        };
+        let manifests = self.directory(&mut search, &directory, canonical);
+        if manifests > 0 || self.found.len() > before {
             return;
         }
-        if depth > FOLDER_MAX_DEPTH {
-            self.found
-                .push(Diagnostic::error(format!("the folder `{name}` lies more than {FOLDER_MAX_DEPTH} folders deep")));
-            return;
+        let message = format!("the folder `{shown}` holds no manifest");
+        self.found.push(match search.left_out.into_iter().collect::<Vec<_>>().join(" and ") {
+            none if none.is_empty() => Diagnostic::error(message).help(
+                "a manifest is a file whose name ends in .yaml or .yml; hidden files and folders and `node_modules` are passed over",
+            ),
+            rules => Diagnostic::error(format!("{message} but what {rules} leaves out"))
+                .help(format!("a line `!PATH` in {} takes a file in again", ignored::OWN)),
+        });
+    }
+
+    /// Reads the manifests of a directory and below, and returns how many it led to.
+    fn directory(&mut self, search: &mut Search, at: &Directory, canonical: PathBuf) -> usize {
+        if let Some(&manifests) = self.directories.get(&canonical) {
+            return manifests;
         }
-        let entries = fs::read_dir(path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        self.directories.insert(canonical.clone(), 0);
+        if at.depth > FOLDER_MAX_DEPTH {
+            let message = format!("the folder `{}` lies more than {FOLDER_MAX_DEPTH} folders deep", at.name);
+            self.found.push(Diagnostic::error(message));
+            return 0;
+        }
+        let entries = fs::read_dir(&at.path).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut entries = match entries {
             Ok(entries) => entries,
-            Err(error) => return self.unreadable(name, &error),
+            Err(error) => {
+                self.unreadable(&at.name, error.into());
+                return 0;
+            }
         };
         entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let file_name = entry.file_name();
-            let file_name = file_name.to_string_lossy();
-            if file_name.starts_with('.') {
-                continue;
-            }
-            let path = entry.path();
-            let name = if name.is_empty() { file_name.to_string() } else { format!("{name}/{file_name}") };
-            let is_manifest = matches!(path.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml"));
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.is_dir() => self.folder(&path, &name, depth + 1),
-                Ok(metadata) if is_manifest && metadata.is_file() => self.file(&path, &name, false),
-                Ok(_) => {}
-                Err(error) if is_manifest => self.unreadable(&name, &error),
-                Err(_) => {}
-            }
-        }
+        search.rules.enter(&at.logical, Some(&at.name), &search.boundary, self.found);
+        let manifests = entries.iter().map(|entry| self.entry(search, at, entry)).sum();
+        search.rules.leave();
+        self.directories.insert(canonical, manifests);
+        manifests
     }
 
-    fn file(&mut self, path: &Path, name: &str, named: bool) {
-        if !self.is_new(path) {
-            return;
+    fn entry(&mut self, search: &mut Search, at: &Directory, entry: &fs::DirEntry) -> usize {
+        let file_name = entry.file_name();
+        let logical = at.logical.join(&file_name);
+        let file_name = file_name.to_string_lossy();
+        let path = entry.path();
+        let is_manifest = matches!(path.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml"));
+        let metadata = fs::metadata(&path);
+        let is_directory = metadata.as_ref().is_ok_and(fs::Metadata::is_dir);
+        if file_name.starts_with('.')
+            || !(is_manifest || is_directory)
+            || (is_directory && file_name == ignored::DEPENDENCIES)
+        {
+            return 0;
         }
-        let mut bytes = Vec::new();
-        // Read up to the ceiling and not by the size that the file says it has: a pipe or a device says none.
-        let read = open(path).and_then(|file| file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes));
-        if let Err(error) = read {
-            return self.unreadable(name, &error);
+        let below =
+            |parent: &str| if parent.is_empty() { file_name.to_string() } else { format!("{parent}/{file_name}") };
+        let name = below(&at.name);
+        let resolved = search.boundary.resolve(&path);
+        let is_named = resolved.as_ref().is_ok_and(|canonical| self.named.contains(canonical));
+        if !is_named && let Some(rules) = search.rules.leave_out(&logical, is_directory) {
+            search.left_out.insert(rules);
+            return 0;
         }
-        if bytes.len() as u64 > FILE_MAX_BYTES {
-            let limit = FILE_MAX_BYTES / (1024 * 1024);
-            self.found.push(
-                Diagnostic::error(format!("`{name}` is larger than the {limit} MiB that a manifest may have"))
-                    .help("split it into several files in one folder; they make one fleet"),
-            );
-            return;
-        }
-        match decode(name, bytes) {
-            Ok(text) => {
-                let folder = path.parent().map(Path::to_path_buf);
-                self.files.push(File { folder, ..File::new(name, text, named) });
+        let canonical = match (metadata, resolved) {
+            (Err(error), _) => {
+                self.unreadable(&name, error.into());
+                return 0;
             }
-            Err(diagnostic) => self.found.push(*diagnostic),
+            (Ok(metadata), _) if !(metadata.is_dir() || metadata.is_file()) => return 0,
+            (Ok(_), Err(unread)) => {
+                let leave_out = leave_out(&search.path, &below(&at.relative));
+                self.found.push(unreadable(&name, unread).help(format!("to leave it out: {leave_out}")));
+                return 0;
+            }
+            (Ok(_), Ok(canonical)) => canonical,
+        };
+        let is_linked = at.is_linked || entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        let relative = below(&at.relative);
+        if is_directory {
+            let below = Directory { path, logical, name, relative, depth: at.depth + 1, is_linked };
+            return self.directory(search, &below, canonical);
         }
+        if self.seen.insert(canonical) {
+            match search.boundary.open(&path).and_then(bytes) {
+                Ok(bytes) => {
+                    let leave_out = (!is_named).then(|| leave_out(&search.path, &relative));
+                    let file = file(&name, &path, bytes, is_linked, &search.boundary, self.found);
+                    self.files.extend(file.map(|file| File { leave_out, ..file }));
+                }
+                Err(unread) => self.unreadable(&name, unread),
+            }
+        }
+        1
     }
 
-    /// Remembers what `path` leads to, and says whether it was not seen before.
-    fn is_new(&mut self, path: &Path) -> bool {
-        // What cannot be resolved will be refused when it is read.
-        fs::canonicalize(path).map_or(true, |canonical| self.seen.insert(canonical))
-    }
-
-    fn unreadable(&mut self, name: &str, error: &io::Error) {
-        self.found.push(Diagnostic::error(format!("cannot read `{name}`: {}", reason(error))));
+    fn unreadable(&mut self, name: &str, unread: Unread) {
+        self.found.push(unreadable(name, unread));
     }
 }
 
-/// Opens a file, but none that shows the environment or the arguments of a process, where secrets stand: a link in a pull request may
-/// lead there, and messages show lines of what was read.
-fn open(path: &Path) -> io::Result<fs::File> {
-    let shows_secrets = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        path.starts_with("/proc") && matches!(name, Some("environ" | "cmdline"))
-    };
-    if fs::canonicalize(path).is_ok_and(|path| shows_secrets(&path)) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it shows what processes keep to themselves"));
-    }
-    fs::File::open(path)
+fn unreadable(name: &str, unread: Unread) -> Diagnostic {
+    let diagnostic = Diagnostic::error(format!("cannot read `{name}`: {}", unread.reason));
+    unread.help.into_iter().fold(diagnostic, Diagnostic::help)
 }
 
-/// What went wrong, without the number that the operating system gives it.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+/// Returns the command that leaves out a file of a directory that the user named.
+fn leave_out(directory: &Path, relative: &str) -> String {
+    let rules = directory.join(ignored::OWN);
+    // From the working directory, if it is there.
+    let here = std::path::absolute(".").ok();
+    let rules = shown(here.and_then(|here| rules.strip_prefix(here).ok()).unwrap_or(&rules));
+    let rules = rules.strip_prefix("./").unwrap_or(&rules);
+    let pattern = ignored::pattern_of(relative);
+    // Some shells' `echo` takes backslashes for escapes.
+    let command = if pattern.contains('\\') { "printf '%s\\n'" } else { "echo" };
+    format!("{command} {} >> {}", shell_word(&pattern), shell_word(rules))
+}
+
+/// Quotes a word for a shell where that is needed.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// Reads up to the limit, and not by the size that the file claims to have: a pipe or a device claims none.
+fn bytes(file: fs::File) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes a file of what was read.
+fn file(
+    name: &str,
+    path: &Path,
+    bytes: Vec<u8>,
+    is_linked: bool,
+    boundary: &Arc<Boundary>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<File> {
+    if bytes.len() as u64 > FILE_MAX_BYTES {
+        let limit = FILE_MAX_BYTES / (1024 * 1024);
+        found.push(
+            Diagnostic::error(format!("`{name}` is larger than the {limit} MiB that a file may have"))
+                .help("split it into several files in one folder; they make one fleet"),
+        );
+        return None;
+    }
+    if bytes.starts_with(LFS_POINTER) {
+        found.push(unreadable(name, lfs_pointer(Some(boundary))));
+        return None;
+    }
+    match decode(name, bytes) {
+        Ok(text) => {
+            let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+            let place = Some(Place { directory, boundary: Arc::clone(boundary) });
+            Some(File { is_quotable: !is_linked, place, ..File::new(name, text) })
+        }
+        Err(mut diagnostic) => {
+            if is_linked {
+                diagnostic.labels.iter_mut().for_each(unquote);
+            }
+            found.push(*diagnostic);
+            None
+        }
+    }
 }
 
 fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
@@ -370,7 +543,7 @@ mod tests {
         make(folder.path());
         let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
         let mut found = Vec::new();
-        let files = read(&paths, &mut found);
+        let files = read(&paths, Access::default(), &mut found);
         let root = folder.path().to_str().expect("a UTF-8 path");
         let messages = found.iter().map(|diagnostic| diagnostic.message.replace(root, "ROOT"));
         (files.iter().map(|file| file.name.to_string()).collect(), messages.collect())
@@ -403,6 +576,7 @@ mod tests {
         let make = |root: &Path| {
             write(root, "f/a.yaml");
             write(root, "other/b.yaml");
+            fs::create_dir(root.join(".git")).expect("a folder");
             symlink(root.join("f"), root.join("f/loop")).expect("a link");
             symlink(root.join("other"), root.join("f/other")).expect("a link");
             symlink(root.join("f/a.yaml"), root.join("f/again.yaml")).expect("a link");
@@ -429,7 +603,7 @@ mod tests {
         };
         let (files, messages) = names(large, &["large.yaml"]);
         assert_eq!(files, [""; 0]);
-        assert_eq!(messages, ["`large.yaml` is larger than the 256 MiB that a manifest may have"]);
+        assert_eq!(messages, ["`large.yaml` is larger than the 256 MiB that a file may have"]);
     }
 
     #[cfg(target_os = "linux")]
@@ -441,7 +615,7 @@ mod tests {
         };
         let (files, messages) = names(make, &["a.yaml", "b.yaml"]);
         assert_eq!(files, ["b.yaml"]);
-        assert_eq!(messages, ["cannot read `a.yaml`: it shows what processes keep to themselves"]);
+        assert_eq!(messages, ["cannot read `a.yaml`: files of the operating system are never read"]);
     }
 
     #[cfg(unix)]
@@ -467,7 +641,7 @@ mod tests {
 
     #[test]
     fn lines_count_from_one() {
-        let file = File::new("a.yaml", "\u{feff}a\nb\n\nc", true);
+        let file = File::new("a.yaml", "\u{feff}a\nb\n\nc");
         assert_eq!([0, 1, 2, 3, 4, 5, 99].map(|offset| file.line(offset)), [1, 1, 2, 2, 3, 4, 4]);
     }
 }

@@ -1,5 +1,6 @@
 //! Says in a manifest author's words what the YAML parser found wrong.
 
+use super::odd;
 use super::source::File;
 use super::yaml::SyntaxError;
 use crate::diagnostic::{Diagnostic, Span};
@@ -29,6 +30,9 @@ pub(super) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic
         return Diagnostic::error("a tab where YAML takes only spaces")
             .at(&file.source, tab, "a tab")
             .help("indent with spaces");
+    }
+    if let Some(pasted) = odd::explain(file, with_line_before(text, at)) {
+        return pasted;
     }
     let here = span_at(text, at);
     let error = |message: &str, span: Span, label: &str| Diagnostic::error(message).at(&file.source, span, label);
@@ -115,6 +119,13 @@ fn line_of(text: &str, at: usize) -> Span {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     Span::new(start, end.max(start))
+}
+
+/// The line of an offset, and the one before it that says something: what is wrong there often shows on the next line.
+fn with_line_before(text: &str, at: usize) -> Span {
+    let line = line_of(text, at);
+    let before = text[..line.start].trim_end_matches([' ', '\n', '\r']);
+    Span::new(line_of(text, before.len()).start, line.end)
 }
 
 /// The line that lacks its colon, without its indentation: that of an offset, or the one before when it has none either, since a

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::json_rows::JsonRows;
+use super::odd;
 use super::source::TableText;
 use crate::diagnostic::{Diagnostic, Source, Span};
 
@@ -46,6 +47,9 @@ pub(super) struct Row {
     /// As it is written, without what ends it.
     pub(super) text: String,
     pub(super) cells: Cells,
+    /// Messages may show the row: it has one of the columns that the manifest asks for. Any other text may be that of another file, which a
+    /// link leads to.
+    pub(super) is_quotable: bool,
 }
 
 #[derive(Debug)]
@@ -89,8 +93,28 @@ impl Row {
         }
     }
 
+    /// Returns the cells that are texts, with their columns.
+    pub(super) fn texts(&self) -> Vec<(&str, &str)> {
+        match &self.cells {
+            Cells::Csv { columns, cells } => columns.iter().map(String::as_str).zip(cells.iter()).collect(),
+            Cells::Json(members) => {
+                members.iter().filter_map(|(name, value, _)| Some((name.as_str(), value.as_str()?))).collect()
+            }
+        }
+    }
+
+    /// Lets messages show the row, if it has one of these columns.
+    pub(super) fn quotable_with(self, wanted: &[String]) -> Self {
+        let is_quotable = self.columns().iter().any(|column| wanted.iter().any(|wanted| wanted == column));
+        Self { is_quotable, ..self }
+    }
+
     /// Points at what is in a column, or at the row where there is no such column.
     pub(super) fn at(&self, diagnostic: Diagnostic, column: Option<&str>, label: impl Into<String>) -> Diagnostic {
+        if !self.is_quotable {
+            let indented = self.text.chars().take_while(|c| *c == ' ').count();
+            return unquoted(&self.table, self.line as usize, indented + 1, diagnostic, label);
+        }
         let source = Source::excerpt(&*self.table, self.text.as_str(), self.line as usize);
         let whole = || {
             let indented = self.text.len() - self.text.trim_start().len();
@@ -110,6 +134,22 @@ impl Row {
             Cells::Json(members) => members.iter().find(|(name, ..)| name == column).map(|(.., place)| place.clone()),
         }
     }
+}
+
+/// Columns of a place that is shown without its text, at most.
+const COLUMN_MAX: usize = 1000;
+
+/// Points at a place, without its text.
+pub(super) fn unquoted(
+    name: &str,
+    line: usize,
+    column: usize,
+    diagnostic: Diagnostic,
+    label: impl Into<String>,
+) -> Diagnostic {
+    let column = column.clamp(1, COLUMN_MAX);
+    let source = Source::excerpt(name, " ".repeat(column), line);
+    diagnostic.at(&source, Span::new(column - 1, column - 1), label)
 }
 
 /// Finds the cells of a csv row in its text, and says whether the last quote is closed.
@@ -162,12 +202,12 @@ pub(super) enum Rows {
 }
 
 impl Rows {
-    /// Starts reading; of csv, the head is read.
-    pub(super) fn start(format: Format, table: TableText) -> Result<Self, Bad> {
+    /// Starts reading; of csv, the head is read. `wanted` are the columns that the manifest asks for.
+    pub(super) fn start(format: Format, table: TableText, wanted: Vec<String>) -> Result<Self, Bad> {
         Ok(match format {
-            Format::Csv => Self::Csv(Box::new(CsvRows::start(table)?)),
-            Format::Json => Self::Json(JsonRows::new(table, true)),
-            Format::JsonLines => Self::Json(JsonRows::new(table, false)),
+            Format::Csv => Self::Csv(Box::new(CsvRows::start(table, &wanted)?)),
+            Format::Json => Self::Json(JsonRows::new(table, true, wanted)),
+            Format::JsonLines => Self::Json(JsonRows::new(table, false, wanted)),
         })
     }
 
@@ -197,7 +237,7 @@ pub(super) struct CsvRows {
 }
 
 impl CsvRows {
-    fn start(table: TableText) -> Result<Self, Bad> {
+    fn start(table: TableText, wanted: &[String]) -> Result<Self, Bad> {
         let TableText { name, reader } = table;
         // Cells are counted here, for a better message.
         let mut builder = csv::ReaderBuilder::new();
@@ -208,6 +248,7 @@ impl CsvRows {
             line: 1,
             text: String::new(),
             cells: Cells::Csv { columns: Arc::clone(&no_columns), cells: csv::StringRecord::new() },
+            is_quotable: false,
         };
         let mut rows = Self { name, reader, head, columns: no_columns, done: false };
         let Some(head) = rows.read() else {
@@ -216,11 +257,15 @@ impl CsvRows {
         };
         let head = head.map_err(|bad| Bad { recoverable: false, ..bad })?;
         let Cells::Csv { cells, .. } = &head.cells else { unreachable!("a csv reader reads csv") };
-        let columns: Arc<[String]> = cells.iter().map(|name| name.trim().to_owned()).collect();
-        rows.head = Row { cells: Cells::Csv { columns: Arc::clone(&columns), cells: cells.clone() }, ..head };
+        let columns: Arc<[String]> = cells.iter().map(|name| odd::trim(name).to_owned()).collect();
+        let cells = Cells::Csv { columns: Arc::clone(&columns), cells: cells.clone() };
+        rows.head = Row { cells, ..head }.quotable_with(wanted);
         for (index, column) in columns.iter().enumerate() {
             if !column.is_empty() && columns[..index].contains(column) {
-                let message = format!("the column `{}` is there twice", column.escape_debug());
+                let message = match rows.head.is_quotable {
+                    true => format!("the column `{}` is there twice", column.escape_debug()),
+                    false => "two columns have the same name".to_owned(),
+                };
                 let bad = rows.head.at(Diagnostic::error(message), Some(column), "here, and once more");
                 return Err(Bad::fatal(bad.help("rename one of them: `${row.COLUMN}` must mean one thing")));
             }
@@ -275,6 +320,7 @@ impl CsvRows {
             line,
             text,
             cells: Cells::Csv { columns: Arc::clone(&self.columns), cells },
+            is_quotable: self.head.is_quotable,
         };
         if !is_text {
             self.done = true;

@@ -187,7 +187,7 @@ fn good_manifests_are_resolved() {
 }
 
 fn load_text(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    resolve_files(&[File::new("fleet.yaml", text, true)], &Outside::new(Tables::Texts(&[]), &environment), Vec::new())
+    resolve_files(&[File::new("fleet.yaml", text)], &Outside::new(Tables::Texts(&[]), &environment), Vec::new())
 }
 
 fn messages(text: &str) -> Vec<String> {
@@ -241,9 +241,9 @@ devices:
 ";
     let resolve = |vars: &[(&str, &str)], files: &[(&str, &str)]| {
         let vars: Vec<_> = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let var_files: Vec<_> = files.iter().map(|(name, text)| File::new(name, *text, true)).collect();
+        let var_files: Vec<_> = files.iter().map(|(name, text)| File::new(name, *text)).collect();
         let outside = Outside { var_files: &var_files, vars: &vars, ..Outside::new(Tables::Texts(&[]), &environment) };
-        match resolve_files(&[File::new("fleet.yaml", fleet, true)], &outside, Vec::new()) {
+        match resolve_files(&[File::new("fleet.yaml", fleet)], &outside, Vec::new()) {
             Ok(loaded) => loaded.declarations.twins.values().next().map_or_else(Vec::new, |twin| {
                 twin.body.leaves().iter().map(|leaf| format!("{:?}", leaf.value)).collect()
             }),
@@ -389,4 +389,47 @@ fn the_digest_is_of_what_is_declared() {
     for (index, digest) in all.iter().enumerate() {
         assert!(!all[..index].contains(digest), "{index}");
     }
+}
+
+/// `json.dumps` writes characters in two halves.
+#[test]
+fn halves_of_characters_are_read_in_tables() {
+    let manifest = |table: &str| {
+        format!("fleet: f\ninventory: [{{ from: {table}, id: '${{row.id}}', tags: {{ a: '${{row.a}}' }} }}]\n")
+    };
+    let load = |table: &str, row: &str| {
+        let fleet = manifest(table);
+        load_texts(&[("fleet.yaml", fleet.as_str()), (table, row)], &environment)
+    };
+    for (table, row) in
+        [("t.json", r#"[{ "id": "d1", "a": "\ud83d\ude00" }]"#), ("t.jsonl", r#"{ "id": "d1", "a": "\uD83D\uDE00" }"#)]
+    {
+        let loaded = load(table, row).unwrap_or_else(|found| panic!("{}", plain(&found)));
+        let device = loaded.declarations.twins.values().next().expect("a device");
+        assert_eq!(device.body.leaves().iter().next().expect("a leaf").value, Some("😀".into()), "{table}");
+    }
+    let found = load("t.jsonl", r#"{ "id": "d1", "a": "\ud83d" }"#).expect_err("half of a character");
+    assert!(
+        plain(&found).contains(r"write both halves, as in `\ud83d\ude00`, or the character itself"),
+        "{}",
+        plain(&found)
+    );
+}
+
+#[test]
+fn odd_characters_in_tables_are_named() {
+    let load = |column: &str, table: &str| {
+        let fleet = format!(
+            "fleet: f\ninventory: [{{ from: t.csv, id: '${{row.id}}', tags: {{ a: '${{row.{column}}}' }} }}]\n"
+        );
+        load_texts(&[("fleet.yaml", fleet.as_str()), ("t.csv", table)], &environment)
+    };
+    let loaded = load("a", "\u{feff}id\u{a0},a\u{200b}\nd1,x\u{a0}\nd2,y\u{a0}\n")
+        .unwrap_or_else(|found| panic!("{}", plain(&found)));
+    insta::assert_snapshot!(plain(&loaded.warnings), @"");
+    let found = load("power level", "id,power\u{a0}level\nd1,1\n").expect_err("no such column");
+    let text = plain(&found);
+    assert!(text.contains("the column is there with a U+00A0 (a no-break space) in its name"), "{text}");
+    let found = load("a", "id,a\nd\u{a0}1,1\n").expect_err("no id");
+    assert!(plain(&found).contains("\\u{a0}"), "{}", plain(&found));
 }

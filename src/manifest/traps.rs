@@ -112,7 +112,7 @@ mod tests {
     /// Returns the warnings for a value, and for the same in quotes.
     fn messages(value: &str) -> Vec<String> {
         let warnings = |text: String| {
-            let file = File::new("f", text, true);
+            let file = File::new("f", text);
             let mut found = Vec::new();
             let node = yaml::parse(&file, &mut found, &mut |_, node| node).expect("YAML");
             warn(&file, &node, &mut found);

@@ -38,6 +38,9 @@ pub(super) fn collect<'f>(
     let Overrides { files, given } = overrides;
     for (file, node) in files {
         let mut reader = Reader { file, found };
+        if matches!(node.kind, Kind::Null) {
+            continue;
+        }
         let Kind::Mapping(entries) = node.kind else {
             let message = format!("variables must be a mapping, and this is {}", node.kind.name());
             let diagnostic = reader.error(message, node.span, "").help("write `NAME: VALUE`, as under `vars`");

@@ -4,14 +4,17 @@
 //! tags, merge keys, keys that are no text, keys twice, several documents. [`parse`] finds all of it in one pass, except that a
 //! syntax error ends the file.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 
 use super::cut::Part;
+use super::odd;
 use super::schema::Read;
 use super::source::File;
+use super::surrogates::{Lone, Whole};
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
@@ -23,6 +26,9 @@ const DEPTH_MAX: usize = 64;
 const ALIAS_FACTOR: usize = 10;
 const ALIAS_FLOOR: usize = 10_000;
 const ALIAS_CEILING: usize = 2_000_000;
+
+/// Odd characters of one file that are told.
+const PASTED_MAX: usize = 100;
 
 /// A value and where it is written.
 #[derive(Clone, Debug)]
@@ -150,9 +156,12 @@ pub(super) fn parse_piece(file: &File, text: &str, piece: Piece, found: &mut Vec
 }
 
 fn build(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
+    let whole = Whole::of(text);
+    let text = &*whole.text;
     let offsets = Offsets::of(text, piece);
     let mut building = Building {
         file,
+        whole: &whole,
         is_part: text.len() < file.source.text().len(),
         depth: piece.depth,
         found,
@@ -161,7 +170,8 @@ fn build(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>, ear
         anchors: HashMap::new(),
         budget: None,
         root: None,
-        documents: 0,
+        document: Span::default(),
+        pasted: 0,
     };
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
@@ -180,6 +190,10 @@ fn build(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>, ear
                 return None;
             }
         }
+    }
+    if let Some(more @ 1..) = building.pasted.checked_sub(PASTED_MAX) {
+        let message = format!("{more} more places with odd characters in `{}` are not shown", file.name);
+        building.found.push(Diagnostic::warning(message));
     }
     building.root
 }
@@ -246,6 +260,8 @@ enum Pending {
 
 struct Building<'a> {
     file: &'a File,
+    /// The text that is parsed.
+    whole: &'a Whole<'a>,
     /// Whether the file has more than this.
     is_part: bool,
     depth: usize,
@@ -255,8 +271,12 @@ struct Building<'a> {
     anchors: HashMap<usize, Node>,
     /// What aliases may still add; counted when the first one is met.
     budget: Option<usize>,
+    /// The first document with something in it.
     root: Option<Node>,
-    documents: usize,
+    /// Where the document starts that is read.
+    document: Span,
+    /// How many odd characters were found.
+    pasted: usize,
 }
 
 type Flow = std::ops::ControlFlow<()>;
@@ -265,21 +285,23 @@ impl Building<'_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Flow {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    self.found.push(
-                        self.error("several documents in one file", span, "a second one starts here")
-                            .help("put each into a file of its own in one folder; they make one fleet"),
-                    );
-                    self.root = None;
-                    return Flow::Break(());
-                }
+            Event::DocumentStart(_) => self.document = span,
+            // An empty document, as after a `---` at the end, is none.
+            Event::Scalar(value, ScalarStyle::Plain, 0, None) if self.stack.is_empty() && value.is_empty() => {}
+            Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) | Event::Alias(_)
+                if self.stack.is_empty() && self.root.is_some() =>
+            {
+                self.found.push(
+                    self.error("several documents in one file", self.document, "a second one starts here")
+                        .help("put each into a file of its own in one folder; they make one fleet"),
+                );
+                self.root = None;
+                return Flow::Break(());
             }
             Event::Scalar(value, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                let node = self.scalar(&value, style, span);
-                self.complete(node, anchor, style == ScalarStyle::Plain);
+                let node = self.scalar(value, style, span);
+                self.complete(node, anchor, style);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
@@ -325,8 +347,18 @@ impl Building<'_> {
         Span::new(span.end - rest.len(), span.end)
     }
 
-    fn scalar(&mut self, value: &str, style: ScalarStyle, span: Span) -> Node {
+    fn scalar(&mut self, value: Cow<'_, str>, style: ScalarStyle, span: Span) -> Node {
         let span = if value.is_empty() && style == ScalarStyle::Plain { span } else { self.without_properties(span) };
+        let restored = self.whole.restore(value, self.file.slice(span), style == ScalarStyle::DoubleQuoted);
+        let value = &*restored.unwrap_or_else(|Lone(place)| {
+            let place = Span::new(span.start + place.start, span.start + place.end);
+            let written = self.file.slice(place);
+            let diagnostic = self
+                .error(format!("`{written}` is half of a character"), place, "its other half is not here")
+                .help("write both halves, as in `\\ud83d\\ude00`, or the character itself");
+            self.found.push(diagnostic);
+            Cow::Borrowed("")
+        });
         if style != ScalarStyle::Plain {
             let quoted = Span::new(span.start + 1, span.end.saturating_sub(1).max(span.start + 1));
             let written = match style {
@@ -408,7 +440,7 @@ impl Building<'_> {
                 Node { span: last(open.start, inner), kind: Kind::Mapping(entries) }
             }
         };
-        self.complete(node, open.anchor, false);
+        self.complete(node, open.anchor, ScalarStyle::DoubleQuoted);
     }
 
     /// Refuses keys that are there twice, and takes them out: whatever reads the mapping may rely on each being there once.
@@ -468,14 +500,24 @@ impl Building<'_> {
         if matches!(self.stack.last(), Some(Open { items: Items::Mapping { key: Pending::None, .. }, .. })) {
             node.span = span;
         }
-        self.complete(node, 0, false);
+        self.complete(node, 0, ScalarStyle::DoubleQuoted);
         Flow::Continue(())
     }
 
-    /// Puts a finished value where it belongs.
-    fn complete(&mut self, node: Node, anchor: usize, plain: bool) {
+    /// Puts a finished value where it belongs. What is no scalar counts as quoted.
+    fn complete(&mut self, node: Node, anchor: usize, style: ScalarStyle) {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
+        }
+        let is_plain = style == ScalarStyle::Plain;
+        let is_key = matches!(self.stack.last(), Some(Open { items: Items::Mapping { key: Pending::None, .. }, .. }));
+        if let Kind::Text(Text { value, written: Written::Verbatim(_) }) = &node.kind {
+            let pasted = match is_key {
+                true => odd::in_key(self.file, node.span, value),
+                false => odd::in_value(self.file, node.span, value, is_plain),
+            };
+            self.pasted += usize::from(pasted.is_some());
+            self.found.extend(pasted.filter(|_| self.pasted <= PASTED_MAX));
         }
         let is_device = self.is_in_devices();
         match self.stack.last_mut().map(|open| &mut open.items) {
@@ -488,7 +530,7 @@ impl Building<'_> {
                 }
                 Pending::Refused => {}
                 Pending::None => {
-                    let pending = self.key(node, plain);
+                    let pending = self.key(node, is_plain);
                     if let Some(Open { items: Items::Mapping { key, .. }, .. }) = self.stack.last_mut() {
                         *key = pending;
                     }

@@ -12,6 +12,7 @@ mod docs;
 mod doctor;
 mod drift;
 mod faults;
+mod files;
 mod guards;
 #[cfg(unix)]
 mod idle;
