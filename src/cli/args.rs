@@ -410,8 +410,9 @@ Examples:
   twinctl apply plan.json --yes             # just what `twinctl plan --out plan.json` saw
   twinctl apply fleet/ --yes --expect 9f3c1a2b7d05   # only if the plan is the reviewed one
 
---expect takes the `digest` of `twinctl plan --format json`: of the hub, the fleet and each twin's
-patch, without sensitive values. --approve takes it as well, from the refusal.")]
+--expect takes the `digest` of `twinctl plan --format json`: of the hub, the fleet, each twin's patch
+and what was there, without sensitive values. --approve takes it as well, from the refusal. If the
+same would be sent over other values than those reviewed, that is a conflict: exit 4.")]
 pub struct ApplyArgs {
     /// Manifests or folders of them, or one plan file
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]

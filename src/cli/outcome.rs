@@ -100,6 +100,13 @@ impl CliError {
         self
     }
 
+    /// Ends the command as values that changed since the plan end one.
+    #[must_use]
+    pub fn conflicts(mut self) -> Self {
+        self.outcome = Outcome::Conflicts;
+        self
+    }
+
     /// Ends the command as a check that does not hold ends one.
     #[must_use]
     pub fn checks_failed(mut self) -> Self {
@@ -256,6 +263,12 @@ impl From<Refusal> for CliError {
                 digest.short()
             ))
             .hint("twins or manifests changed since the review: `twinctl plan` shows the plan of now"),
+            // As when a saved plan is applied.
+            Refusal::ChangedSince { .. } => {
+                return Self::new(format!("conflict: {refusal}; nothing was changed"))
+                    .conflicts()
+                    .hint("`twinctl plan` shows what is there now: review it again, and apply with its digest");
+            }
             Refusal::OtherHub { .. } => {
                 Self::new(refusal.to_string()).hint("the manifest's `hub` guards against the wrong hub: look at both")
             }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::change::Change;
 use super::population::{EmptiedKind, MANY};
 use super::rebase::becomes_object;
+use super::review::Reviewed;
 use super::twin_plan::{Action, TwinPlan};
 use super::{Divergence, Plan, Verdict};
 use crate::digest::{Digest, DigestPrefix};
@@ -84,6 +86,19 @@ pub enum Refusal {
         given: DigestPrefix,
         /// The plan's review digest.
         digest: Digest,
+    },
+    /// The plan that was reviewed or approved sends the same, and what is there has changed since.
+    #[error("values changed since the review: the digest {given} is of the same patches over other values, and this plan has {}{}",
+        digest.short(), Written { paths: written, all: *all })]
+    ChangedSince {
+        /// What was reviewed.
+        given: DigestPrefix,
+        /// The plan's review digest.
+        digest: Digest,
+        /// The first few paths whose live value another writer wrote, as far as the records tell.
+        written: Vec<(TwinId, TwinPath)>,
+        /// How many such paths there are.
+        all: usize,
     },
     /// The plan comes from a file, which holds no sensitive values, and they were not put in.
     #[error("the plan sets {path} of {id}, which is sensitive: its file holds the path alone")]
@@ -229,6 +244,7 @@ impl Refusal {
             Self::Guarded { .. } => "guarded",
             Self::OtherApproved { .. } => "other-approved",
             Self::OtherReviewed { .. } => "other-reviewed",
+            Self::ChangedSince { .. } => "changed-since-review",
             Self::Withheld { .. } => "withheld",
         }
     }
@@ -271,6 +287,24 @@ impl fmt::Display for Named<'_> {
             write!(f, "{}{id}", if index > 0 { ", " } else { "" })?;
         }
         match self.all.saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// Paths that another writer wrote.
+struct Written<'p> {
+    paths: &'p [(TwinId, TwinPath)],
+    all: usize,
+}
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (id, path)) in self.paths.iter().enumerate() {
+            write!(f, "{}{path} of {id}", if index > 0 { ", " } else { "; another writer wrote " })?;
+        }
+        match self.all.saturating_sub(self.paths.len()) {
             0 => Ok(()),
             more => write!(f, " and {more} more"),
         }
@@ -363,7 +397,7 @@ fn guards(plan: &Plan) -> Vec<Guard> {
 
 /// Counts the keys that go from a twin. A rename takes none away, nor does a scalar that gives way to an object of its name.
 fn removed_keys(twin: &TwinPlan) -> usize {
-    let goes = |change: &&super::Change| {
+    let goes = |change: &&Change| {
         change.before.is_some()
             && change.after.is_none()
             && change.verdict != Verdict::Moved
@@ -381,21 +415,42 @@ pub fn check(plan: &Plan) -> Result<(), Refusal> {
 /// first digits of this one plan's review digest; what is missing or in conflict cannot be.
 pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
     match (check(plan), approved) {
-        (Err(Refusal::Guarded { digest, .. }), Some(given)) if given.names(&digest) => Ok(()),
-        (Err(Refusal::Guarded { guards, digest }), Some(given)) => {
-            Err(Refusal::OtherApproved { given: given.clone(), digest, guards })
-        }
+        (Err(Refusal::Guarded { guards, digest }), Some(given)) => match plan.compared_with(given) {
+            Reviewed::Same => Ok(()),
+            Reviewed::Moved => Err(changed_since(plan, given, digest)),
+            Reviewed::Other => Err(Refusal::OtherApproved { given: given.clone(), digest, guards }),
+        },
         (checked, _) => checked,
     }
 }
 
 /// Refuses a plan that is not the one that was reviewed. One with nothing to do is let pass: somebody has applied it.
 pub fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
-    let digest = plan.review_digest();
-    if plan.is_empty() || reviewed.names(&digest) {
+    if plan.is_empty() {
         return Ok(());
     }
-    Err(Refusal::OtherReviewed { given: reviewed.clone(), digest })
+    match plan.compared_with(reviewed) {
+        Reviewed::Same => Ok(()),
+        Reviewed::Moved => Err(changed_since(plan, reviewed, plan.review_digest())),
+        Reviewed::Other => Err(Refusal::OtherReviewed { given: reviewed.clone(), digest: plan.review_digest() }),
+    }
+}
+
+/// Names the paths whose value is not the one that this fleet applied last. Which of them changed since the review is not known: a
+/// digest does not tell.
+fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> Refusal {
+    use Verdict::{Drift, EditOverDrift, Overwrite, RemovedOverDrift, Undeclared};
+    let is_written =
+        |change: &&Change| matches!(change.verdict, Drift | EditOverDrift | RemovedOverDrift | Overwrite | Undeclared);
+    let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
+    let written =
+        || sent().flat_map(|twin| twin.changes.iter().filter(is_written).map(|change| (&twin.id, &change.path)));
+    Refusal::ChangedSince {
+        given: given.clone(),
+        digest,
+        written: written().take(NAMED).map(|(id, path)| (id.clone(), path.clone())).collect(),
+        all: written().count(),
+    }
 }
 
 /// A plan that passed the guards and that somebody agreed to. Made by [`approve`] alone.

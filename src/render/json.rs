@@ -98,7 +98,7 @@ struct Plan<'p> {
     revision: &'p str,
     /// The digest of the declarations.
     manifest: &'p str,
-    /// The digest that a review is bound to: hub, fleet, and each twin's id and patch.
+    /// The digest that a review is bound to: hub, fleet, each twin's id and patch, and each path's verdict and old value.
     digest: &'p str,
     /// `get` or `query`: how fresh the twins were.
     read: plan::ReadBy,

@@ -200,3 +200,50 @@ fn a_rollout_that_is_not_carried_out_is_said_before_anything_is_written() {
     let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
     assert!(run.code == 0 && !run.stderr.contains("warning"), "there is nothing to carry out: {run}");
 }
+
+/// The plan that was reviewed, applied in each way that a review has, after `moves` happened on the hub.
+fn applied_after(review: &str, moves: impl Fn(&Hub)) -> [(i32, String); 3] {
+    ["file", "expect", "approve"].map(|way| {
+        let sandbox = Sandbox::new();
+        let hub = sandbox.hub();
+        sandbox.write("fleet.yaml", &manifest("", 1));
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+        sandbox.write("fleet.yaml", review);
+        let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json", "--format", "json"]);
+        let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let digest = plan["digest"].as_str().expect("a digest");
+        let saved: Value = serde_json::from_str(&sandbox.read("plan.json")).expect("JSON");
+        assert_eq!(saved["review"], digest, "the file has the digest that is shown");
+        moves(&hub);
+        let before = writes(&hub);
+        let run = match way {
+            "file" => sandbox.on(&hub, ["apply", "plan.json", "--yes", "--approve", digest]),
+            "expect" => sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--expect", digest, "--approve", digest]),
+            _ => sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", digest]),
+        };
+        assert!(way == "file" || run.code == 0 || writes(&hub) == before, "nothing was sent: {run}");
+        (run.code, run.stderr)
+    })
+}
+
+#[test]
+fn a_value_that_moved_is_a_conflict_by_whatever_way_the_plan_was_reviewed() {
+    let limited = |power| manifest("limits: { max_changed: 0 }\n", power);
+    let on_d03 =
+        |value: Value| move |hub: &Hub| hub.patch("d03", serde_json::json!({ "properties": { "desired": value } }));
+    let moved = applied_after(&limited(2), on_d03(serde_json::json!({ "power": 7 })));
+    assert_eq!(moved.each_ref().map(|(code, _)| *code), [4, 4, 4], "{moved:?}");
+    for (_, said) in &moved[1..] {
+        assert!(said.contains("another writer wrote desired.power of d03; nothing was changed"), "{said}");
+    }
+    // Elsewhere does not matter.
+    let elsewhere = applied_after(&limited(2), on_d03(serde_json::json!({ "note": 7 })));
+    assert_eq!(elsewhere.each_ref().map(|(code, _)| *code), [0, 0, 0], "{elsewhere:?}");
+    // A new path that somebody set, and a removed one that somebody changed.
+    let fan = limited(1).replace("{ power: 1 }", "{ power: 1, fan: 1 }");
+    let new = applied_after(&fan, on_d03(serde_json::json!({ "fan": 3 })));
+    assert_eq!(new.each_ref().map(|(code, _)| *code), [4, 4, 4], "{new:?}");
+    let gone = limited(1).replace("{ desired: { power: 1 } }", "{ desired: { } }");
+    let removed = applied_after(&gone, on_d03(serde_json::json!({ "power": 7 })));
+    assert_eq!(removed.each_ref().map(|(code, _)| *code), [4, 4, 4], "{removed:?}");
+}
