@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::expect;
+use super::policy::read::not_carried_out;
 use super::reader::{Field, Reader, Spanned, Table};
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::check::{Check, Severity};
@@ -41,7 +42,16 @@ pub(super) const CHECK: Table<Parts> = Table {
                 parts.severity = Some(reader.one_of(&key, node, &words).map(|severity| severity.value));
             },
         },
-        Field { name: "gate", read: |reader, parts, key, node| parts.gate = Some(reader.boolean(&key, &node)) },
+        Field {
+            name: "gate",
+            read: |reader, parts, key, node| {
+                let gate = reader.boolean(&key, &node);
+                if gate == Some(true) {
+                    not_carried_out(reader, "`gate`", key.span);
+                }
+                parts.gate = Some(gate);
+            },
+        },
     ],
     misplaced: &[
         ("timeout", "how long a check may take is `within`"),

@@ -30,7 +30,7 @@ pub mod withhold;
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;
 pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
-pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Watch, Writer};
+pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Watch, Writer};
 pub use planner::{PlanContext, Planner};
 pub use population::{Emptied, Population};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
@@ -41,7 +41,7 @@ use std::collections::BTreeMap;
 
 use crate::check::Check;
 use crate::digest::Digest;
-use crate::manifest::{Declarations, FleetName, Policy, Selection};
+use crate::manifest::{Declarations, FleetName, Policy, Selection, SourceDigests};
 use crate::twin::{HubHost, Lookup};
 
 /// Plans what makes these twins as declared. For twins that arrive in a stream see [`Planner`].
@@ -85,6 +85,12 @@ pub struct Plan {
     pub selections: Vec<Selection>,
     /// What it will lead to, beside its changes.
     pub outlook: Outlook,
+    /// Whether all twins may be written at once although the manifest asks for a rollout.
+    pub ignores_rollout: bool,
+    /// The review digest that was approved when the plan was made. It is good for the plan with this digest alone.
+    pub approval: Option<Digest>,
+    /// What the manifest's digest comes from, as far as it is known.
+    pub sources: SourceDigests,
 }
 
 /// How live twins were read, which says how fresh they are.
@@ -140,6 +146,12 @@ impl Plan {
             }
         }
         summary
+    }
+
+    /// Returns what the manifest asks for and this version of twinctl does not carry out.
+    pub fn not_carried_out(&self) -> Vec<&'static str> {
+        let gates = self.checks.iter().any(|check| check.gate).then_some("checks.gate");
+        self.policy.not_carried_out().into_iter().chain(gates).collect()
     }
 
     /// Takes over a plan for other twins, made of the same manifest with other selections.

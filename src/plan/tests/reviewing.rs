@@ -115,4 +115,5 @@ fn a_file_of_the_first_release_is_read_for_good() {
     let plan = read(include_str!("../../../tests/data/plan-files/first.json")).expect("a plan");
     assert_eq!(plan.twins.len(), 2);
     assert!(plan.checks[0].gate);
+    assert_eq!(plan.outlook.cost.expect("reckoned").apply, Some(Spent { requests: 2, messages: 2, seconds: 0.04 }));
 }
