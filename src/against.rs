@@ -177,6 +177,7 @@ fn settings(before: &Declarations, after: &Declarations) -> Vec<SettingChange> {
             twins: _,
             // What they come to is in the twins; who is in a group changes nothing by itself.
             groups: _,
+            empty_inventories: _,
             layered: _,
             // No hub is asked.
             selections: _,

@@ -19,9 +19,23 @@ impl Digest {
 
     /// Returns the first twelve hexadecimal digits, for people.
     pub fn short(&self) -> &str {
-        let hex = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
+        let hex = self.0.strip_prefix(PREFIX).unwrap_or(&self.0);
         &hex[..hex.len().min(12)]
     }
+
+    /// Returns a digest of which every third digit is of `other` and the rest of this one, so that a prefix names both.
+    pub fn woven_with(&self, other: &Digest) -> Digest {
+        let digits = self.0.char_indices().zip(other.0.chars());
+        Digest(digits.map(|((at, own), other)| if is_of_other(at) { other } else { own }).collect())
+    }
+}
+
+/// What a digest begins with.
+const PREFIX: &str = "sha256:";
+
+/// Returns `true` if the character at `at`, counted with the prefix, is one that [`Digest::woven_with`] takes of the other digest.
+fn is_of_other(at: usize) -> bool {
+    at.checked_sub(PREFIX.len()).is_some_and(|digit| digit % 3 == 2)
 }
 
 impl fmt::Display for Digest {
@@ -48,7 +62,17 @@ pub struct DigestPrefixError;
 impl DigestPrefix {
     /// Says whether a digest starts like this.
     pub fn names(&self, digest: &Digest) -> bool {
-        digest.as_str().strip_prefix("sha256:").is_some_and(|digits| digits.starts_with(&self.0))
+        digest.as_str().strip_prefix(PREFIX).is_some_and(|digits| digits.starts_with(&self.0))
+    }
+
+    /// Returns `true` if a digest that starts like this can be one that [`Digest::woven_with`] made with `other`.
+    pub fn names_woven(&self, other: &Digest) -> bool {
+        let digits = other.as_str().strip_prefix(PREFIX).unwrap_or_default();
+        self.0
+            .bytes()
+            .zip(digits.bytes())
+            .enumerate()
+            .all(|(at, (own, other))| own == other || !is_of_other(at + PREFIX.len()))
     }
 }
 
@@ -57,7 +81,7 @@ impl FromStr for DigestPrefix {
 
     /// Reads 8 digits or more, with or without `sha256:` before them.
     fn from_str(text: &str) -> Result<Self, DigestPrefixError> {
-        let digits = text.trim().strip_prefix("sha256:").unwrap_or(text.trim()).to_ascii_lowercase();
+        let digits = text.trim().strip_prefix(PREFIX).unwrap_or(text.trim()).to_ascii_lowercase();
         let well_formed = (8..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         if well_formed { Ok(Self(digits)) } else { Err(DigestPrefixError) }
     }
@@ -94,7 +118,7 @@ impl Hasher {
     /// Returns the digest of all that was added.
     pub fn finish(self) -> Digest {
         use fmt::Write;
-        let mut text = String::from("sha256:");
+        let mut text = String::from(PREFIX);
         for byte in self.0.finalize() {
             write!(text, "{byte:02x}").expect("a string takes all that is written to it");
         }
@@ -126,6 +150,24 @@ mod tests {
         whole.part("abc");
         assert_eq!(parts.finish(), whole.finish());
         assert_eq!(digest(&[]).short(), "e3b0c44298fc", "SHA-256 of nothing");
+    }
+
+    #[test]
+    fn woven_digests_name_both() {
+        let digest = |text: &str| {
+            let mut hasher = Hasher::new();
+            hasher.part(text);
+            hasher.finish()
+        };
+        let (whole, part, other) = (digest("whole"), digest("part"), digest("other"));
+        let woven = whole.woven_with(&part);
+        assert_eq!(woven.as_str().len(), whole.as_str().len());
+        for length in [8, 12, 64] {
+            let prefix: DigestPrefix = woven.as_str()[..PREFIX.len() + length].parse().expect("a prefix");
+            assert!(prefix.names(&woven) && prefix.names_woven(&part));
+            assert!(!prefix.names(&other.woven_with(&part)) && prefix.names_woven(&part));
+            assert!(!prefix.names(&whole.woven_with(&other)) && !prefix.names_woven(&other));
+        }
     }
 
     #[test]

@@ -251,8 +251,6 @@ checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
             twin_updates: 1.0,
             registry: 1.0,
             configurations: 1.0,
-            jobs: 1.0,
-            job_devices: 1.0,
         };
         let options = Options { concurrency: 1, throttles, only: None };
         let plan = make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");

@@ -5,33 +5,47 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::args::{ApplyArgs, HubArgs};
+use super::command_line::{self, CommandLine, Secrets};
 use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
 use super::interrupt::Interrupts;
-use super::outcome::{CliError, CliResult, Outcome};
+use super::outcome::{CliError, CliResult, Outcome, Ways};
 use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::client::{Backoff, HubClient};
+use crate::digest::Digest;
+use crate::manifest::{Declarations, SourceDigests, environment_names, source_digests};
 use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
-use crate::render::{escape, report};
+use crate::render::{escape, report, view};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
 pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult {
     if !args.yes && !context.input_is_terminal {
-        return Err(CliError::new("there is nobody to ask whether to apply, since the input is no terminal; nothing was done")
-            .hint("--yes applies without asking, once the plan has been reviewed: `twinctl plan --out plan.json`, then `twinctl apply plan.json --yes`"));
+        let ways = ways(context, args);
+        let hint = match (plan_file(context, args)?, ways) {
+            (None, Ways { plan: Some(plan), .. }) => {
+                format!("--yes applies without asking, once the plan has been reviewed: `{plan} --out plan.json`")
+            }
+            (_, Ways { again: Some(again), .. }) => format!("--yes applies without asking: `{again}`"),
+            (_, Ways { again: None, .. }) => "--yes applies without asking".to_owned(),
+        };
+        return Err(CliError::new(
+            "there is nobody to ask whether to apply, since the input is no terminal; nothing was done",
+        )
+        .hint(hint));
     }
     let (plan, connection) = match plan_file(context, args)? {
         Some(path) => from_file(context, args, &path).await?,
         None => from_manifests(context, args).await?,
     };
-    plan::warn_of_rollout(context, &plan);
     plan::show(context, &plan, args.full)?;
     context.out.flush()?;
     if let Some(reviewed) = &args.expect {
-        guard::check_reviewed(&plan, reviewed)?;
+        guard::check_reviewed(&plan, reviewed)
+            .map_err(|refusal| CliError::refused_plan(&refusal, &ways(context, args)))?;
     }
-    guard::check_approved(&plan, args.approve.as_ref())?;
+    guard::check_approved(&plan, args.approve.as_ref())
+        .map_err(|refusal| CliError::refused_plan(&refusal, &ways(context, args)))?;
     plan::require_checks(&plan, &args.planning)?;
     let outcome = if plan.is_empty() {
         let stop = listen()?;
@@ -42,6 +56,9 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
         let stop = listen()?;
         let report = send(context, &connection.client, &plan, &args.hub, &stop).await?;
         let applied = outcome_of(&report);
+        if let Some(next) = next(context, args, &report)? {
+            command_line::next(context, &args.hub, &next);
+        }
         if report.interrupted || report.halted.is_some() {
             if !plan.checks.is_empty() {
                 context.say("the checks were not run");
@@ -53,6 +70,34 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     };
     connection.close().await;
     Ok(outcome)
+}
+
+/// Returns the commands that lead on: this one, and the one that plans, where the manifests are known.
+fn ways(context: &Context, args: &ApplyArgs) -> Ways {
+    let is_file = plan_file(context, args).is_ok_and(|file| file.is_some());
+    let manifests = if is_file { &args.manifest } else { &args.paths };
+    let secrets = Secrets::load(context, manifests, &args.vars);
+    let again = CommandLine::new("apply").paths(&args.paths);
+    let again = args.manifest.iter().fold(again, |line, path| line.option("--manifest", path.display()));
+    let again = again.vars(&args.vars, &secrets).planning(&args.planning).hub(&args.hub);
+    let plan = CommandLine::new("plan").paths(manifests).vars(&args.vars, &secrets);
+    let plan = plan.planning(&args.planning).hub(&args.hub);
+    Ways {
+        again: Some(again.flag_if(args.yes || !context.input_is_terminal, "--yes")),
+        plan: (!manifests.is_empty()).then_some(plan),
+    }
+}
+
+/// Returns the command that goes on with what a run has left. A plan file is good for what was not tried or failed, and not for what
+/// changed since: that is to be planned anew.
+fn next(context: &Context, args: &ApplyArgs, report: &ApplyReport) -> CliResult<Option<CommandLine>> {
+    let Ways { again, plan } = ways(context, args);
+    let is_left = report.has_failures() || !report.not_attempted.is_empty();
+    Ok(match plan_file(context, args)? {
+        Some(_) if is_left && !report.has_conflicts() => again,
+        _ if is_left || report.has_conflicts() => plan,
+        _ => None,
+    })
 }
 
 /// Returns the one path when it is a plan file: JSON, where manifests are YAML.
@@ -90,6 +135,11 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         ("--units", args.planning.units.is_some()),
         ("--only", !args.planning.only.is_empty()),
     ];
+    let is_given = !args.vars.vars.is_empty() || !args.vars.var_files.is_empty();
+    if args.manifest.is_empty() && is_given {
+        return Err(CliError::new(format!("--var and --vars are for manifests, and {} is a plan", path.display()))
+            .hint("--manifest PATH names the manifests that the plan must have been made from"));
+    }
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(CliError::new(format!("{option} is decided when a plan is made, and {} is one", path.display())));
     }
@@ -99,14 +149,8 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest, &args.vars)?;
         if declarations.digest != plan.manifest {
-            return Err(CliError::new(format!(
-                "the plan {} was made from other manifests: theirs have the digest {}, these {}",
-                path.display(),
-                plan.manifest.short(),
-                declarations.digest.short()
-            ))
-            .refused()
-            .hint("make the plan again from these manifests"));
+            let ways = ways(context, args);
+            return Err(made_otherwise(context, args, path, &plan, &declarations, ways.plan.as_ref()));
         }
         if plan.first_withheld().is_some() {
             // Selectors are asked when a plan is made, and what they found then is in it.
@@ -117,6 +161,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         // Better said before anything is asked than when all the rest is done.
         return Err(Refusal::Withheld { id, path }.into());
     }
+    plan.ignores_rollout |= args.planning.ignore_rollout;
     let connection = connect(context, &args.hub).await?;
     let host = connection.client.host();
     if *host != plan.hub {
@@ -128,6 +173,55 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         .refused());
     }
     Ok((plan, connection))
+}
+
+/// Says what differs between the manifests that a plan was made from and those that are given, and no value of theirs.
+fn made_otherwise(
+    context: &Context,
+    args: &ApplyArgs,
+    path: &Path,
+    plan: &Plan,
+    declarations: &Declarations,
+    again: Option<&CommandLine>,
+) -> CliError {
+    let options = manifest::options(context, &args.manifest, &args.vars);
+    let (then, now) = (&plan.sources, source_digests(&options));
+    let same = |one: &Option<Digest>, two: &Option<Digest>| Some(one.as_ref()? == two.as_ref()?);
+    let set = |sources: &SourceDigests| same(&sources.files, &sources.variables).is_none_or(|same| !same);
+    let (what, hint) = match (same(&then.files, &now.files), same(&then.variables, &now.variables)) {
+        (Some(false), _) => ("the files differ".to_owned(), "give the files that the plan was made from".to_owned()),
+        (_, Some(false)) => {
+            let when = match (set(then), set(&now)) {
+                (false, true) => ": none changed anything when the plan was made",
+                (true, false) => ": none changes anything now",
+                _ => "",
+            };
+            let hint = "give the variables that the plan was made with: --vars FILE, --var NAME=VALUE";
+            (format!("the variables of --vars and --var differ{when}"), hint.to_owned())
+        }
+        (Some(true), Some(true)) => {
+            let names: Vec<String> = environment_names(&options).into_iter().collect();
+            let hint =
+                format!("set the environment variables as they were when the plan was made: {}", names.join(", "));
+            ("files and variables are the same, and the environment differs".to_owned(), hint)
+        }
+        _ => (
+            "the files, the variables or the environment differ".to_owned(),
+            "give what the plan was made with: --manifest PATH, --vars FILE, --var NAME=VALUE".to_owned(),
+        ),
+    };
+    let error = CliError::new(format!(
+        "the plan {} was made from other manifests, with the digest {} and not {}: {what}",
+        path.display(),
+        plan.manifest.short(),
+        declarations.digest.short()
+    ));
+    error.refused().hint(hint).hint_if(again.map(|again| {
+        format!(
+            "or make the plan again from these: `{again} --out {}`",
+            command_line::quoted(&path.display().to_string())
+        )
+    }))
 }
 
 fn ask(context: &mut Context) -> CliResult<Consent> {
@@ -188,6 +282,10 @@ async fn send(
     drop(progress);
     let text = report::text(&report, begun.elapsed(), context.out.palette);
     write!(context.out, "\n{text}")?;
+    if let Some(ignored) = view::ignored_rollout(plan) {
+        let warning = context.out.palette.warning("warning:");
+        writeln!(context.out, "{warning} {ignored}")?;
+    }
     context.out.flush()?;
     Ok(report)
 }

@@ -262,6 +262,13 @@ pub struct HubArgs {
     pub retry_budget: Duration,
 }
 
+impl HubArgs {
+    /// How long one request may take, unless an option says otherwise.
+    pub const TIMEOUT: Duration = Duration::from_secs(100);
+    /// How long a request is tried again, unless an option says otherwise.
+    pub const RETRY_BUDGET: Duration = Duration::from_secs(300);
+}
+
 /// Without the connection string.
 impl std::fmt::Debug for HubArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -308,6 +315,10 @@ pub struct PlanningArgs {
     /// The Git revision to write into the records [default: the CI's variable, else `git rev-parse`]
     #[arg(long, value_name = "REV")]
     pub revision: Option<String>,
+
+    /// Plan and apply a manifest that asks for a rollout or gates, which this version does not carry out: all twins at once
+    #[arg(long)]
+    pub ignore_rollout: bool,
 
     /// Exit 6 when a check of severity `error` is going to fail; apply then sends nothing
     #[arg(long)]
@@ -368,7 +379,7 @@ pub struct PlanArgs {
     #[arg(long)]
     pub detailed_exitcode: bool,
 
-    /// Let just this plan pass the guards, by the first digits of its digest
+    /// Let just this plan pass the guards, by the first digits of its digest; kept in the file of --out
     #[arg(long, value_name = "DIGEST")]
     pub approve: Option<DigestPrefix>,
 
@@ -412,8 +423,9 @@ Examples:
   twinctl apply plan.json --yes             # just what `twinctl plan --out plan.json` saw
   twinctl apply fleet/ --yes --expect 9f3c1a2b7d05   # only if the plan is the reviewed one
 
---expect takes the `digest` of `twinctl plan --format json`: of the hub, the fleet and each twin's
-patch, without sensitive values. --approve takes it as well, from the refusal.")]
+--expect takes the `digest` of `twinctl plan --format json`: of the hub, the fleet, each twin's patch
+and what was there, without sensitive values. --approve takes it as well, from the refusal. If the
+same would be sent over other values than those reviewed, that is a conflict: exit 4.")]
 pub struct ApplyArgs {
     /// Manifests or folders of them, or one plan file
     #[arg(value_name = "PATH", default_value = ".", value_hint = ValueHint::AnyPath)]
@@ -634,6 +646,12 @@ mod tests {
             let arguments = Arguments::try_parse_from(["twinctl", "plan", "--out", name]);
             assert_eq!(arguments.is_ok(), may, "{name}");
         }
+    }
+
+    #[test]
+    fn times_have_the_defaults_that_are_left_out_of_printed_commands() {
+        let Command::Plan(plan) = Arguments::parse_from(["twinctl", "plan"]).command else { panic!("not a plan") };
+        assert_eq!((plan.hub.timeout, plan.hub.retry_budget), (HubArgs::TIMEOUT, HubArgs::RETRY_BUDGET));
     }
 
     #[test]

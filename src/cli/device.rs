@@ -177,13 +177,13 @@ struct Found {
 async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<Found> {
     if let Some(HubName::Embedded(_)) = args.hub.hub {
         return Err(CliError::new("a hub for one command has nobody else on it to meet the device")
-            .hint("run `twinctl hub serve` beside this, and give the connection string that it prints"));
+            .hint("run `twinctl hub serve --data hub` beside this, and give the connection string that it prints"));
     }
     let given = args.hub.connection_string.clone();
     let given = given.or_else(|| context.variable(DEVICE_CONNECTION_STRING).filter(|_| ids.is_empty()));
     let Some(text) = given.or_else(|| context.variable(CONNECTION_STRING)) else {
         return Err(CliError::new("no hub is given")
-            .hint(format!("--connection-string or {DEVICE_CONNECTION_STRING}: a device's connection string, as `twinctl hub device show` has it"))
+            .hint(format!("--connection-string or {DEVICE_CONNECTION_STRING}: a device's connection string, which `hub device show` prints"))
             .hint(format!("--id ID with {CONNECTION_STRING}: a shared access policy's, which fetches the device's key")));
     };
     let string = ConnectionString::parse(&text).map_err(|error| {
@@ -237,7 +237,7 @@ async fn fetch(client: &HubClient, ids: Vec<DeviceId>, at_once: usize) -> CliRes
             others => format!(", nor {}", counted(others, "other")),
         };
         return Err(CliError::new(format!("the hub {} has no device {first}{others}", client.host()))
-            .hint("`twinctl hub device add` registers devices, and so does `missing: register` in a manifest"));
+            .hint("`hub device add` registers devices, and so does `missing: register` in a manifest"));
     }
     found
         .into_iter()

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::args::{DriftArgs, PlanningArgs, ReportFormat};
+use super::command_line::{CommandLine, Secrets};
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -16,10 +17,11 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
     let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     if declarations.ownership == Ownership::None {
         let fleet = &declarations.fleet;
+        let plan = CommandLine::new("plan").manifests(&args.manifest, &Secrets::of(&declarations)).hub(&args.hub);
         return Err(CliError::new(format!(
             "fleet {fleet} keeps no record of what it applied, so drift cannot be told from edits"
         ))
-        .hint("`twinctl plan` shows what differs; `ownership: record` in the manifest keeps records"));
+        .hint(format!("`{plan}` shows what differs; `ownership: record` in the manifest keeps records")));
     }
     let connection = connect(context, &args.hub).await?;
     // Nothing is written, so the revision does not matter.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{ExplainArgs, ExplainFormat};
+use super::command_line::{CommandLine, Secrets};
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -17,8 +18,12 @@ pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
     let (paths, manifests) = split(context, &args.rest)?;
     let options = manifest::options(context, &manifests, &args.vars);
     let Some(found) = crate::manifest::explain(&options, &args.id)? else {
-        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id))
-            .hint("`twinctl render` prints what they declare"));
+        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id)).hint(
+            format!(
+                "`{}` prints what they declare",
+                CommandLine::new("render").paths(&manifests).vars(&args.vars, &Secrets::default())
+            ),
+        ));
     };
     let leaves = chosen(&found, &paths)?;
     let text = match args.format {

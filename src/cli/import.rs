@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use super::args::ImportArgs;
+use super::command_line::{self, CommandLine};
 use super::connect::connect;
 use super::context::Context;
 use super::file;
@@ -75,9 +76,11 @@ pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResul
     file::write(&context.resolve(path), text.as_bytes())
         .map_err(|error| CliError::doing(format!("writing the manifest to {}", path.display()), error))?;
     let (devices, modules) = (counted(factored.devices, "device"), counted(factored.modules, "module"));
-    let next = context.err.palette.hint("next:");
-    context.say(format_args!("{devices} and {modules} are declared in {}", path.display()));
-    context.say(format_args!("{next} twinctl plan {} changes no value", path.display()));
+    context.say(format_args!(
+        "{devices} and {modules} are declared in {}: a plan with it changes no value",
+        path.display()
+    ));
+    command_line::next(context, &args.hub, &CommandLine::new("plan").path(path).hub(&args.hub));
     Ok(Outcome::Done)
 }
 

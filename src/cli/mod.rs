@@ -7,6 +7,7 @@ mod annotations;
 mod apply;
 pub mod args;
 mod check;
+mod command_line;
 mod comment;
 pub mod connect;
 pub mod context;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::command_line::CommandLine;
 use super::context::Context;
 use crate::client;
 use crate::diagnostic::Diagnostic;
@@ -98,6 +99,13 @@ impl CliError {
     #[must_use]
     pub fn refused(mut self) -> Self {
         self.outcome = Outcome::Refused;
+        self
+    }
+
+    /// Ends the command as values that changed since the plan end one.
+    #[must_use]
+    pub fn conflicts(mut self) -> Self {
+        self.outcome = Outcome::Conflicts;
         self
     }
 
@@ -227,10 +235,30 @@ impl From<ConnectionStringError> for CliError {
     }
 }
 
-/// In short: the plan, which says all of it, has just been shown.
+/// Commands that lead on from a refused plan, where they are known.
+#[derive(Default)]
+pub(super) struct Ways {
+    /// The command that was refused, without what it expects or approves.
+    pub(super) again: Option<CommandLine>,
+    /// The one that plans.
+    pub(super) plan: Option<CommandLine>,
+}
+
 impl From<Refusal> for CliError {
     fn from(refusal: Refusal) -> Self {
-        let error = match &refusal {
+        Self::refused_plan(&refusal, &Ways::default())
+    }
+}
+
+impl CliError {
+    /// Says why a plan is refused, and how to go on. In short: the plan, which says all of it, has just been shown.
+    pub(super) fn refused_plan(refusal: &Refusal, ways: &Ways) -> Self {
+        let again = |option: &str| match &ways.again {
+            Some(command) => format!(": `{command} {option}`"),
+            None => format!(": {option}"),
+        };
+        let plan = || ways.plan.as_ref().map(|command| format!(": `{command}`")).unwrap_or_default();
+        let error = match refusal {
             Refusal::Conflicts { twins, .. } => {
                 Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
             }
@@ -238,25 +266,33 @@ impl From<Refusal> for CliError {
                 let declared = format!("declared {}", TwinId::kind_of_all(ids));
                 Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
+            Refusal::Rollout { .. } => Self::new(format!("the plan is refused: {refusal}"))
+                .hint(format!("to write all twins at once{}", again("--ignore-rollout"))),
             Refusal::Diverges { .. } => Self::new(refusal.to_string())
                 .hint("a selector has to ask for what the manifest does not write: let one of the two places go"),
             Refusal::Guarded { guards, digest } => {
+                let approve = format!("--approve {}", digest.short());
+                Self::new(format!("the plan is refused:{}", list(guards)))
+                    .hint(format!("if this is what is wanted, let just this plan pass{}", again(&approve)))
+            }
+            Refusal::OtherApproved { given, digest, guards } => {
+                let approve = format!("--approve {}", digest.short());
                 Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
-                    "if this is what is wanted, --approve {} lets just this plan pass",
-                    digest.short()
+                    "--approve {given} is of another plan; once this one has been reviewed{}",
+                    again(&approve)
                 ))
             }
-            Refusal::OtherApproved { given, digest, guards } => Self::new(format!("the plan is refused:{}", list(guards)))
-            .hint(format!(
-                "--approve {given} is of another plan; this one is {}, and is approved by --approve {} once it has been reviewed",
-                digest.short(),
-                digest.short()
-            )),
             Refusal::OtherReviewed { given, digest } => Self::new(format!(
                 "the plan is refused: it is {}, and --expect says that {given} was reviewed; nothing was changed",
                 digest.short()
             ))
-            .hint("twins or manifests changed since the review: `twinctl plan` shows the plan of now"),
+            .hint(format!("twins or manifests changed since the review; review the plan of now{}", plan())),
+            // As when a saved plan is applied.
+            Refusal::ChangedSince { .. } => {
+                return Self::new(format!("conflict: {refusal}; nothing was changed"))
+                    .conflicts()
+                    .hint(format!("review the plan over what is there now{}", plan()));
+            }
             Refusal::OtherHub { .. } => {
                 Self::new(refusal.to_string()).hint("the manifest's `hub` guards against the wrong hub: look at both")
             }

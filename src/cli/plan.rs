@@ -1,17 +1,18 @@
 //! `twinctl plan`
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
+use super::command_line::{self, CommandLine, Secrets};
 use super::connect::{connect, read_concurrency};
 use super::context::Context;
-use super::outcome::{CliError, CliResult, Outcome};
+use super::outcome::{CliError, CliResult, Outcome, Ways};
 use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
 use crate::hub::{Class, Limits, Tier};
-use crate::manifest::{Declarations, LoadOptions};
+use crate::manifest::{Declarations, LoadOptions, source_digests};
 use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
@@ -25,53 +26,65 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     let connection = connect(context, &args.hub).await?;
     let files = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
     let made = make(context, &declarations, &connection.client, &args.planning, &args.hub, &files);
-    let plan = made.await?;
+    let mut plan = made.await?;
     connection.close().await;
-    warn_of_rollout(context, &plan);
+    guard::keep_approval(&mut plan, args.approve.as_ref());
+    if args.out.is_some() {
+        plan.sources = source_digests(&files);
+    }
     present(context, &plan, args.format, args.full, args.max_length)?;
     save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
     save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
     save(context, args.html.as_deref(), || html::plan(&plan))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
-    guard::check_approved(&plan, args.approve.as_ref())?;
+    let secrets = Secrets::of(&declarations);
+    guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
+        let again = again(args, &secrets);
+        CliError::refused_plan(&refusal, &Ways { plan: Some(again.clone()), again: Some(again) })
+    })?;
     require_checks(&plan, &args.planning)?;
     if plan.is_empty() {
         return Ok(Outcome::Done);
     }
-    let hint = context.err.palette.hint("next:");
-    match &args.out {
-        Some(path) if !plan.policy.sensitive.is_empty() => {
-            let manifests = args.manifest.paths.iter().map(|path| format!(" --manifest {}", path.display()));
-            let manifests = manifests.collect::<String>();
-            context.say(format_args!(
-                "{hint} twinctl apply {}{manifests} applies just this; sensitive values are not in the file",
-                path.display()
-            ));
-        }
-        Some(path) => context.say(format_args!("{hint} twinctl apply {} applies just this", path.display())),
-        None => {
-            context.say(format_args!("{hint} twinctl apply, with the same arguments; --out FILE saves just this plan"))
-        }
+    if let Some(path) = args.out.as_deref().filter(|_| !plan.policy.sensitive.is_empty()) {
+        context.say(format_args!("{} holds no sensitive values: apply reads them from the manifests", path.display()));
     }
+    let next = next_apply(args, &plan, &secrets).flag_if(!context.input_is_terminal, "--yes");
+    command_line::next(context, &args.hub, &next);
     Ok(if args.detailed_exitcode { Outcome::Changes } else { Outcome::Done })
 }
 
-/// Says that all twins are written at once, where the manifest asks for something else: whoever trusts in waves must know it.
-pub(super) fn warn_of_rollout(context: &mut Context, plan: &Plan) {
-    let settings = plan.policy.settings();
-    let rollout = settings.iter().filter(|(name, value)| name.starts_with("rollout.") && !value.is_null());
-    let mut asked: Vec<String> = rollout.map(|(name, _)| format!("`{name}`")).collect();
-    if plan.checks.iter().any(|check| check.gate) {
-        asked.push("`gate` of checks".to_owned());
+/// Returns this command, without what it approves.
+fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
+    CommandLine::new("plan")
+        .manifests(&args.manifest, secrets)
+        .option_if("--out", args.out.as_ref().map(|path| path.display()))
+        .option_if("--markdown", args.markdown.as_ref().map(|path| path.display()))
+        .option_if("--html", args.html.as_ref().map(|path| path.display()))
+        .planning(&args.planning)
+        .hub(&args.hub)
+}
+
+/// Returns the command that applies the plan: the one in the file, where there is one that can be read again.
+fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &Secrets) -> CommandLine {
+    let apply = CommandLine::new("apply");
+    match args.out.as_deref().filter(|path| !path.starts_with("/dev")) {
+        Some(path) => {
+            let apply = apply.path(path);
+            let apply = match plan.policy.sensitive.is_empty() {
+                true => apply,
+                false => {
+                    let named = |line: CommandLine, path: &PathBuf| line.option("--manifest", path.display());
+                    args.manifest.paths.iter().fold(apply, named).vars(&args.manifest.vars, secrets)
+                }
+            };
+            apply.flag_if(args.planning.require_checks, "--require-checks").hub(&args.hub)
+        }
+        None => {
+            let apply = apply.manifests(&args.manifest, secrets).planning(&args.planning).hub(&args.hub);
+            apply.option_if("--approve", args.approve.as_ref())
+        }
     }
-    if asked.is_empty() || plan.is_empty() {
-        return;
-    }
-    let warning = context.err.palette.warning("warning:");
-    context.say(format_args!(
-        "{warning} not carried out yet: {}; `apply` writes all twins at once and runs the checks at the end",
-        asked.join(", ")
-    ));
 }
 
 /// Writes the plan to a file, when there is to be one.
@@ -103,10 +116,12 @@ pub(super) async fn make(
     let mut progress = context.progress("twins read", Some(total));
     let made = planning::make(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
     drop(progress);
-    made.map_err(|error| match error {
-        PlanningError::Hub(error) => error.into(),
+    let mut plan = made.map_err(|error| match error {
+        PlanningError::Hub(error) => CliError::from(error),
         PlanningError::Selection(diagnostics) => diagnostics.into(),
-    })
+    })?;
+    plan.ignores_rollout = planning.ignore_rollout;
+    Ok(plan)
 }
 
 /// Returns what the hub allows, as far as anybody says.
@@ -122,8 +137,6 @@ fn throttles(planning: &PlanningArgs) -> CliResult<Throttles> {
         twin_updates: limits.rate(Class::TwinUpdates),
         registry: limits.rate(Class::IdentityRegistry),
         configurations: limits.rate(Class::Configurations),
-        jobs: limits.rate(Class::Jobs),
-        job_devices: limits.job_devices_per_second(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{PlanFormat, ShowArgs, VarArgs};
+use super::command_line::{CommandLine, Secrets};
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -66,7 +67,10 @@ fn declarations(
     match crate::manifest::load(&options) {
         Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
-            context.say("there is no manifest here that can be read (`twinctl validate` says why), so the twin is shown by itself");
+            let validate = CommandLine::new("validate").vars(vars, &Secrets::default());
+            context.say(format_args!(
+                "there is no manifest here that can be read (`{validate}` says why), so the twin is shown by itself"
+            ));
             Ok((None, crate::manifest::sensitive(&options)))
         }
     }

@@ -175,15 +175,6 @@ impl Limits {
         }
     }
 
-    /// Returns how many devices a second a job works on.
-    pub fn job_devices_per_second(self) -> f64 {
-        match self.tier.size() {
-            Size::One => 10.0,
-            Size::Two => f64::from(self.units).max(10.0),
-            Size::Three => 50.0 * f64::from(self.units),
-        }
-    }
-
     /// Returns how many scheduled jobs may be active at once.
     pub fn active_jobs(self) -> usize {
         match self.tier.size() {
@@ -365,17 +356,17 @@ mod tests {
 
     #[test]
     fn other_numbers() {
-        for (tier, units, messages, jobs, job_devices, configurations) in [
-            (Tier::F1, 1, 8_000, 1, 10.0, 10),
-            (Tier::S1, 2, 800_000, 1, 10.0, 100),
-            (Tier::B1, 1, 400_000, 1, 10.0, 100),
-            (Tier::S2, 1, 6_000_000, 5, 10.0, 100),
-            (Tier::S2, 20, 120_000_000, 5, 20.0, 100),
-            (Tier::S3, 2, 600_000_000, 10, 100.0, 100),
+        for (tier, units, messages, jobs, configurations) in [
+            (Tier::F1, 1, 8_000, 1, 10),
+            (Tier::S1, 2, 800_000, 1, 100),
+            (Tier::B1, 1, 400_000, 1, 100),
+            (Tier::S2, 1, 6_000_000, 5, 100),
+            (Tier::S2, 20, 120_000_000, 5, 100),
+            (Tier::S3, 2, 600_000_000, 10, 100),
         ] {
             let limits = limits(tier, units);
-            let found = (limits.messages_per_day(), limits.active_jobs(), limits.job_devices_per_second());
-            assert_eq!(found, (messages, jobs, job_devices), "{tier} {units}");
+            let found = (limits.messages_per_day(), limits.active_jobs());
+            assert_eq!(found, (messages, jobs), "{tier} {units}");
             assert_eq!(limits.configurations(), configurations, "{tier}");
         }
         for (tier, bytes, messages) in [

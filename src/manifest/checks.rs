@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::expect;
 use super::odd;
+use super::policy::read::not_carried_out;
 use super::reader::{Field, Reader, Spanned, Table};
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::check::{Check, Severity};
@@ -42,7 +43,16 @@ pub(super) const CHECK: Table<Parts> = Table {
                 parts.severity = Some(reader.one_of(&key, node, &words).map(|severity| severity.value));
             },
         },
-        Field { name: "gate", read: |reader, parts, key, node| parts.gate = Some(reader.boolean(&key, &node)) },
+        Field {
+            name: "gate",
+            read: |reader, parts, key, node| {
+                let gate = reader.boolean(&key, &node);
+                if gate == Some(true) {
+                    not_carried_out(reader, "`gate`", key.span);
+                }
+                parts.gate = Some(gate);
+            },
+        },
     ],
     misplaced: &[
         ("timeout", "how long a check may take is `within`"),

@@ -116,6 +116,8 @@ pub struct Declarations {
     pub policy: Policy,
     /// The groups, those without members included.
     pub groups: BTreeMap<Arc<str>, Group>,
+    /// The inventories whose tables have no rows, in the order of the files.
+    pub empty_inventories: Vec<EmptyInventory>,
     /// Queries for devices that are declared by being found, in the order of the files.
     pub selectors: Vec<Selector>,
     /// What the selectors found, in their order; empty until they were asked.
@@ -139,6 +141,7 @@ impl Declarations {
             checks: Vec::new(),
             policy: Policy::default(),
             groups: BTreeMap::new(),
+            empty_inventories: Vec::new(),
             selectors: Vec::new(),
             selections: Vec::new(),
             twins: BTreeMap::new(),
@@ -157,6 +160,26 @@ pub struct Group {
     pub members: usize,
     /// Where in the manifest.
     pub origin: Origin,
+}
+
+/// An inventory whose table has no rows: what it would give its devices, as far as that can be read without a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmptyInventory {
+    /// The table, relative to the working directory.
+    pub table: Arc<str>,
+    /// The texts before and after what a row adds to an id.
+    pub id: (String, String),
+    /// The leaves; `None` for a value that comes from a row or a variable.
+    pub leaves: Vec<(TwinPath, Option<Value>)>,
+    /// Where in the manifest.
+    pub origin: Origin,
+}
+
+impl Declarations {
+    /// Returns `true` if no device is written down, so that every declared one was found by a selector.
+    pub fn lists_no_device(&self) -> bool {
+        !self.selectors.is_empty() && self.layered.as_ref().is_none_or(|layered| layered.of.is_empty())
+    }
 }
 
 /// What one twin should be. Twins that should be the same share their body.

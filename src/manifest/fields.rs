@@ -204,7 +204,7 @@ pub(super) const FIELDS: &[About] = &[
         "rollout",
         Shape::Table(ROLLOUT),
         "all at once",
-        "How a plan is to be carried out. Not yet: `apply` warns, and writes all twins at once.",
+        "Reserved: this version does not carry out a rollout. `plan` and `apply` refuse it, unless `--ignore-rollout` is given: then all twins are written at once.",
         "rollout: { waves: [1, 10%, 100%], pause: 30s }",
     ),
     field(
@@ -310,7 +310,7 @@ pub(super) const FIELDS: &[About] = &[
         "max_changed",
         Shape::Amount,
         "no limit",
-        "Twins that a plan may change, register or release.",
+        "Twins that a plan may change or release, of those that are on the hub. Those that it registers, or only records, do not count.",
         "max_changed: 20%",
     ),
     field(
@@ -336,16 +336,16 @@ pub(super) const FIELDS: &[About] = &[
         "waves",
         Shape::List(&Shape::Amount),
         "all at once",
-        "How many twins are done by the end of each wave, rising. What the last one leaves follows in one more.",
+        "Reserved. How many twins are done by the end of each wave, rising. What the last one leaves follows in one more.",
         "waves: [1, 10%, 100%]",
     ),
-    field(ROLLOUT, "pause", Shape::Time, "0s", "How long to wait between waves.", "pause: 30s"),
+    field(ROLLOUT, "pause", Shape::Time, "0s", "Reserved. How long to wait between waves.", "pause: 30s"),
     field(
         ROLLOUT,
         "max_failed",
         Shape::Count,
         "no limit",
-        "Twins that may fail before the rest is left alone.",
+        "Reserved. Twins that may fail before the rest is left alone.",
         "max_failed: 2",
     ),
     field(
@@ -353,7 +353,7 @@ pub(super) const FIELDS: &[About] = &[
         "on_failure",
         Shape::Words(&["stop", "rollback"]),
         "stop",
-        "What to do then: leave the rest alone, or take back what this run wrote.",
+        "Reserved. What to do then: leave the rest alone, or take back what this run wrote.",
         "on_failure: rollback",
     ),
     field(
@@ -401,7 +401,7 @@ pub(super) const FIELDS: &[About] = &[
         "gate",
         Shape::Boolean,
         "false",
-        "Whether it must hold between waves, and not only at the end.",
+        "Reserved, as `rollout` is. Whether it must hold between waves, and not only at the end.",
         "gate: true",
     ),
 ];

@@ -29,6 +29,7 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         policy,
         // What groups and layers come to is in the twins; who is in a group changes nothing by itself.
         groups: _,
+        empty_inventories: _,
         selectors,
         selections: _,
         twins,

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::declaration::{Layer, Leaf};
 use super::interpolate::{Interpolation, check_columns, columns};
 use super::odd;
+use serde_json::Value;
+
+use super::declaration::{EmptyInventory, Layer, Leaf, Origin};
+use super::layers::to_json;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use super::schema::{self, Module};
 use super::source::{File, Tables, table_name};
 use super::table::{Bad, Format, Row, Rows};
 use super::yaml::{Key, Kind, Node, Text};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::DeviceId;
+use crate::twin::{DeviceId, Section, path};
 
 /// Rows of one table that are told to be wrong; one with more of them has one mistake many times.
 const BAD_ROWS_MAX: usize = 20;
@@ -421,6 +424,36 @@ pub(super) fn show_twice(
     let diagnostic = label(diagnostic, (file, template), again, "once more");
     let diagnostic = label(diagnostic, (other, other_template), first, "first here");
     diagnostic.at(&file.source, template.from.span, "the table is named here")
+}
+
+/// Describes a template whose table has no rows.
+pub(super) fn empty(file: &File, template: &Template) -> EmptyInventory {
+    let is_reference = |text: &str| text.contains("${");
+    let id = match &template.id.kind {
+        Kind::Text(text) => text.value.as_str(),
+        _ => "",
+    };
+    let before = id.find("${").map_or(id, |at| &id[..at]);
+    let after = id.rfind('}').map_or("", |at| &id[at + 1..]);
+    let mut leaves = Vec::new();
+    for (key, node) in &template.parts {
+        let section = Section::ALL.into_iter().find(|section| section.name() == key.name);
+        if let (Some(section), Value::Object(root)) = (section, to_json(&node.kind)) {
+            path::leaves(section, &root, |path, value| {
+                // A declared absence leaves nothing to be seen in a twin.
+                if !value.is_null() {
+                    let known = !is_reference(&value.to_string());
+                    leaves.push((path, known.then(|| value.clone())));
+                }
+            });
+        }
+    }
+    EmptyInventory {
+        table: table_of(file, template),
+        id: (before.to_owned(), after.to_owned()),
+        leaves,
+        origin: Origin { file: file.name.clone(), line: file.line(template.from.span.start), layer: Layer::Inventory },
+    }
 }
 
 /// Says where a row's device is declared.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::body::{Body, Own};
-use super::declaration::{Declaration, Group, Layer, Leaf, Origin};
+use super::declaration::{Declaration, EmptyInventory, Group, Layer, Leaf, Origin};
 use super::inventory::{self, Inventory, RowKind, Sources, Template};
 use super::layers::merge;
 use super::named::{Name, Named, ReadName, Shared};
@@ -37,6 +37,7 @@ pub(super) struct Parts<'f> {
 pub(super) struct Members {
     pub(super) twins: BTreeMap<TwinId, Declaration>,
     pub(super) groups: BTreeMap<Arc<str>, Group>,
+    pub(super) empty_inventories: Vec<EmptyInventory>,
     pub(super) layered: Layered,
     /// The leaves of the modules, which are no layers of a device.
     modules: Vec<Arc<[Leaf]>>,
@@ -111,6 +112,14 @@ pub(super) fn resolve(
     inventory.kinds.iter().flat_map(|kind| &kind.groups).for_each(|&group| used[group] = true);
     let Inventory { rows, kinds, leaves, modules, .. } = inventory;
     layers.rows = leaves;
+    let mut has_rows = vec![false; templates.len()];
+    rows.iter().for_each(|row| has_rows[row.template] = true);
+    let empty_inventories = templates
+        .iter()
+        .zip(has_rows)
+        .filter(|(_, has_rows)| !has_rows)
+        .map(|((file, it), _)| inventory::empty(file, it));
+    let empty_inventories = empty_inventories.collect();
     let tables: Vec<_> = templates.iter().map(|(file, template)| inventory::table_of(file, template)).collect();
     let row_modules: Vec<Vec<Shared>> = modules
         .into_iter()
@@ -174,7 +183,7 @@ pub(super) fn resolve(
         .map(|module| module.body.shared())
         .collect();
     let layered = Layered { layers, defaults: defaults_at, groups: groups_at, written, stacks, of, places };
-    Members { twins, groups, layered, modules }
+    Members { twins, groups, empty_inventories, layered, modules }
 }
 
 fn known_groups<'p>(groups: &'p [(&File, schema::Group)], found: &mut Vec<Diagnostic>) -> HashMap<&'p str, usize> {

@@ -61,17 +61,20 @@ pub(crate) mod laws;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use body::Body;
-pub use declaration::{Declaration, Declarations, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership};
+pub use declaration::{
+    Declaration, Declarations, EmptyInventory, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership,
+};
 pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
 use boundary::Access;
+use crate::digest::Digest;
 use early::Early;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
@@ -162,6 +165,47 @@ fn resolve_texts(texts: &[(&str, &str)], outside: &Outside<'_>) -> Result<Loaded
     let manifests = texts.iter().filter(|(name, _)| Format::of(name).is_none());
     let files: Vec<File> = manifests.map(|(name, text)| File::new(name, *text)).collect();
     resolve_files(&files, outside, Vec::new())
+}
+
+/// What the digest of a fleet comes from. Each is the digest of the declarations that result, so that no sensitive value is in it;
+/// `None` if nothing can be declared without what is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceDigests {
+    /// The files alone: without what goes over their variables, and with the same text for every environment variable.
+    pub files: Option<Digest>,
+    /// The files with what goes over their variables, and with the same text for every environment variable.
+    pub variables: Option<Digest>,
+}
+
+/// Takes apart where the digest of a fleet comes from.
+pub fn source_digests(options: &LoadOptions) -> SourceDigests {
+    // A number is a text, too; what must be a boolean is neither.
+    let digest = |options: &LoadOptions| {
+        let of = |text: &'static str| {
+            let options = LoadOptions { environment: Arc::new(move |_| Some(text.to_owned())), ..options.clone() };
+            load(&options).ok().map(|loaded| loaded.declarations.digest)
+        };
+        of("1").or_else(|| of("true"))
+    };
+    let variables = digest(options);
+    let files = match options.vars.is_empty() && options.var_files.is_empty() {
+        true => variables.clone(),
+        false => digest(&LoadOptions { var_files: Vec::new(), vars: Vec::new(), ..options.clone() }),
+    };
+    SourceDigests { files, variables }
+}
+
+/// Returns the names of the environment variables that the manifests read, sorted.
+pub fn environment_names(options: &LoadOptions) -> BTreeSet<String> {
+    let names: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let (asked, environment) = (Arc::clone(&names), Arc::clone(&options.environment));
+    let environment = Arc::new(move |name: &str| {
+        asked.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        environment(name)
+    });
+    // Whether it can be declared does not matter.
+    _ = load(&LoadOptions { environment, ..options.clone() });
+    names.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.

@@ -64,6 +64,15 @@ impl Policy {
             ("rollout.on_failure", if *on_failure == OnFailure::Rollback { json!("rollback") } else { Value::Null }),
         ]
     }
+
+    /// Returns the settings that are made and that this version of twinctl does not carry out, as in `rollout.waves`.
+    pub fn not_carried_out(&self) -> Vec<&'static str> {
+        let settings = self.settings().into_iter();
+        settings
+            .filter(|(name, value)| name.starts_with("rollout.") && !value.is_null())
+            .map(|(name, _)| name)
+            .collect()
+    }
 }
 
 /// A path that a policy names, and where.

@@ -167,7 +167,7 @@ impl Parts<'_> {
         members: Members,
         keep: Keep<'_>,
     ) -> Option<Declarations> {
-        let Members { twins, groups, layered, .. } = members;
+        let Members { twins, groups, empty_inventories, layered, .. } = members;
         let mut declarations = Declarations {
             hub: self.hub.and_then(|(hub, _)| hub.value),
             ownership: self.ownership.map_or_else(Default::default, |(ownership, _)| ownership.value),
@@ -175,6 +175,7 @@ impl Parts<'_> {
             checks,
             policy,
             groups,
+            empty_inventories,
             layered: (!self.selectors.is_empty() || !matches!(keep, Keep::ForSelectors)).then(|| Arc::new(layered)),
             selectors: self.selectors,
             twins,

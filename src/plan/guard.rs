@@ -4,8 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::population::{EmptiedKind, MANY};
+use super::change::Change;
+use super::population::EmptiedKind;
 use super::rebase::becomes_object;
+use super::review::Reviewed;
 use super::twin_plan::{Action, TwinPlan};
 use super::{Divergence, Plan, Verdict};
 use crate::digest::{Digest, DigestPrefix};
@@ -41,6 +43,13 @@ pub enum Refusal {
     Missing {
         /// All of them, sorted.
         ids: Vec<TwinId>,
+    },
+    /// The manifest asks for a rollout, and nobody said that it is to be ignored.
+    #[error("the manifest asks for a rollout ({}), and this version of twinctl does not carry it out: it would write all twins at once and run the \
+        checks at the end", asked.join(", "))]
+    Rollout {
+        /// What it asks for, as in `rollout.waves`.
+        asked: Vec<&'static str>,
     },
     /// The plan would alter what the manifest's own selectors find.
     #[error("the plan is refused: {}", Diverging(all))]
@@ -85,6 +94,19 @@ pub enum Refusal {
         /// The plan's review digest.
         digest: Digest,
     },
+    /// The plan that was reviewed or approved sends the same, and what is there has changed since.
+    #[error("values changed since the review: the digest {given} is of the same patches over other values, and this plan has {}{}",
+        digest.short(), Written { paths: written, all: *all })]
+    ChangedSince {
+        /// What was reviewed.
+        given: DigestPrefix,
+        /// The plan's review digest.
+        digest: Digest,
+        /// The first few paths whose live value another writer wrote, as far as the records tell.
+        written: Vec<(TwinId, TwinPath)>,
+        /// How many such paths there are.
+        all: usize,
+    },
     /// The plan comes from a file, which holds no sensitive values, and they were not put in.
     #[error("the plan sets {path} of {id}, which is sensitive: its file holds the path alone")]
     Withheld {
@@ -98,11 +120,11 @@ pub enum Refusal {
 /// Why a plan is not applied unless somebody approves just this one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Guard {
-    /// It writes more twins than the manifest's limits allow.
+    /// It changes more twins than the manifest's limits allow.
     MaxChanged {
-        /// How many it writes, registers or releases.
+        /// How many it changes or releases.
         changed: usize,
-        /// Of how many that are declared or carry the record.
+        /// Of how many that are on the hub, and are declared or carry the record.
         all: usize,
         /// The limit.
         limit: Amount,
@@ -121,15 +143,31 @@ pub enum Guard {
         /// The limit.
         limit: u64,
     },
-    /// No device is declared any more, and many are released.
+    /// No device is declared any more, and some are released.
     EmptyFleet {
         /// How many.
         released: usize,
+    },
+    /// No device is written down any more, and some that were are released, while selectors still find others.
+    NoneListed {
+        /// How many are released.
+        released: usize,
+        /// How many the selectors find.
+        selected: usize,
     },
     /// A group has no device any more, and many twins lose what it gave them.
     EmptyGroup {
         /// Its name.
         group: Arc<str>,
+        /// How many.
+        twins: usize,
+        /// Where in the manifest.
+        origin: Origin,
+    },
+    /// The table of an inventory has no rows any more, and many twins leave the fleet.
+    EmptyInventory {
+        /// The table.
+        table: Arc<str>,
         /// How many.
         twins: usize,
         /// Where in the manifest.
@@ -156,8 +194,9 @@ impl Guard {
             Self::MaxChanged { .. } => "max-changed",
             Self::MaxRemovedKeys { .. } => "max-removed-keys",
             Self::MinPopulation { .. } => "min-population",
-            Self::EmptyFleet { .. } => "empty-fleet",
+            Self::EmptyFleet { .. } | Self::NoneListed { .. } => "empty-fleet",
             Self::EmptyGroup { .. } => "empty-group",
+            Self::EmptyInventory { .. } => "empty-inventory",
             Self::EmptySelector { .. } => "empty-selector",
         }
     }
@@ -167,7 +206,7 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxChanged { changed, all, limit } => {
-                write!(f, "{changed} of {all} {} written", plural(*all, "twin is", "twins are"))?;
+                write!(f, "{changed} of {all} {} changed", plural(*all, "twin is", "twins are"))?;
                 match limit {
                     Amount::Count(most) => write!(f, ", and `max_changed` allows {most}"),
                     Amount::Percent(most) => {
@@ -187,13 +226,28 @@ impl fmt::Display for Guard {
                 write!(f, "{devices} {devices_are} declared, and `min_population` asks for {limit}")
             }
             Self::EmptyFleet { released } => {
-                write!(f, "no device is declared any more, and {released} twins that this fleet owns would be released")
+                let twins = plural(*released, "twin", "twins");
+                write!(
+                    f,
+                    "no device is declared any more, and {released} {twins} that this fleet owns would be released"
+                )
+            }
+            Self::NoneListed { released, selected } => {
+                let twins = plural(*released, "twin", "twins");
+                write!(
+                    f,
+                    "no device is written down any more (selectors alone find {selected}), and {released} {twins} that this fleet \
+                     owns would be released"
+                )
             }
             Self::EmptyGroup { group, twins, origin } => {
                 write!(
                     f,
                     "the group {group} ({origin}) has no device any more, and {twins} twins lose what it gave them"
                 )
+            }
+            Self::EmptyInventory { table, twins, origin } => {
+                write!(f, "the inventory {table} ({origin}) has no rows, and {twins} twins leave the fleet")
             }
             Self::EmptySelector { selector, twins, origin } => {
                 write!(f, "the selector {selector} ({origin}) finds no device, and {twins} twins leave the fleet")
@@ -224,11 +278,13 @@ impl Refusal {
         match self {
             Self::Conflicts { .. } => "conflicts",
             Self::Missing { .. } => "missing",
+            Self::Rollout { .. } => "rollout",
             Self::Diverges { .. } => "diverges",
             Self::OtherHub { .. } => "other-hub",
             Self::Guarded { .. } => "guarded",
             Self::OtherApproved { .. } => "other-approved",
             Self::OtherReviewed { .. } => "other-reviewed",
+            Self::ChangedSince { .. } => "changed-since-review",
             Self::Withheld { .. } => "withheld",
         }
     }
@@ -277,6 +333,24 @@ impl fmt::Display for Named<'_> {
     }
 }
 
+/// Paths that another writer wrote.
+struct Written<'p> {
+    paths: &'p [(TwinId, TwinPath)],
+    all: usize,
+}
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (id, path)) in self.paths.iter().enumerate() {
+            write!(f, "{}{path} of {id}", if index > 0 { ", " } else { "; another writer wrote " })?;
+        }
+        match self.all.saturating_sub(self.paths.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 fn kind(ids: &[TwinId]) -> &'static str {
     match TwinId::kind_of_all(ids) {
         "module" => plural(ids.len(), "module", "modules"),
@@ -302,6 +376,10 @@ pub fn refusals(plan: &Plan) -> Vec<Refusal> {
     let missing = plan.twins.iter().filter(|twin| twin.action == Action::Missing);
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
     let mut found = Vec::new();
+    let asked = plan.not_carried_out();
+    if !asked.is_empty() && !plan.ignores_rollout {
+        found.push(Refusal::Rollout { asked });
+    }
     if !ids.is_empty() {
         found.push(Refusal::Missing { ids });
     }
@@ -328,8 +406,10 @@ fn guards(plan: &Plan) -> Vec<Guard> {
     let mut found = Vec::new();
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
     let limits = &plan.policy.limits;
-    let leaving = plan.twins.iter().filter(|twin| twin.action == Action::Release).count();
-    let (changed, all) = (sent().count(), plan.population.twins + leaving);
+    let count = |actions: &[Action]| plan.twins.iter().filter(|twin| actions.contains(&twin.action)).count();
+    let absent = count(&[Action::Register, Action::Missing, Action::Skip]);
+    let changed = sent().filter(|twin| is_changed(twin)).count();
+    let all = (plan.population.twins + count(&[Action::Release])).saturating_sub(absent);
     if let Some(limit) = limits.max_changed {
         let is_within = match limit {
             Amount::Count(most) => changed as u64 <= most,
@@ -348,22 +428,35 @@ fn guards(plan: &Plan) -> Vec<Guard> {
         found.push(Guard::MinPopulation { devices, limit });
     }
     let released = sent().filter(|twin| twin.action == Action::Release && twin.id.module.is_none()).count();
-    if devices == 0 && released >= MANY {
+    if devices == 0 && released > 0 {
         found.push(Guard::EmptyFleet { released });
+    }
+    if devices > 0 && plan.population.unlisted > 0 {
+        found.push(Guard::NoneListed { released: plan.population.unlisted, selected: devices });
     }
     found.extend(plan.population.emptied.iter().cloned().map(|emptied| {
         let (name, twins, origin) = (emptied.name, emptied.twins, emptied.origin);
         match emptied.kind {
             EmptiedKind::Group => Guard::EmptyGroup { group: name, twins, origin },
+            EmptiedKind::Inventory => Guard::EmptyInventory { table: name, twins, origin },
             EmptiedKind::Selector => Guard::EmptySelector { selector: name, twins, origin },
         }
     }));
     found
 }
 
+/// Returns `true` if a twin on the hub loses a value, gets one or gets another: a new record alone changes nothing for anybody else.
+fn is_changed(twin: &TwinPlan) -> bool {
+    match twin.action {
+        Action::Release => true,
+        Action::Update => twin.changes.iter().any(|change| change.verdict.touches_value()),
+        Action::Register | Action::Missing | Action::Skip => false,
+    }
+}
+
 /// Counts the keys that go from a twin. A rename takes none away, nor does a scalar that gives way to an object of its name.
 fn removed_keys(twin: &TwinPlan) -> usize {
-    let goes = |change: &&super::Change| {
+    let goes = |change: &&Change| {
         change.before.is_some()
             && change.after.is_none()
             && change.verdict != Verdict::Moved
@@ -381,21 +474,53 @@ pub fn check(plan: &Plan) -> Result<(), Refusal> {
 /// first digits of this one plan's review digest; what is missing or in conflict cannot be.
 pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
     match (check(plan), approved) {
-        (Err(Refusal::Guarded { digest, .. }), Some(given)) if given.names(&digest) => Ok(()),
-        (Err(Refusal::Guarded { guards, digest }), Some(given)) => {
-            Err(Refusal::OtherApproved { given: given.clone(), digest, guards })
-        }
+        (Err(Refusal::Guarded { digest, .. }), None) if plan.approval.as_ref() == Some(&digest) => Ok(()),
+        (Err(Refusal::Guarded { guards, digest }), Some(given)) => match plan.compared_with(given) {
+            Reviewed::Same => Ok(()),
+            Reviewed::Moved => Err(changed_since(plan, given, digest)),
+            Reviewed::Other => Err(Refusal::OtherApproved { given: given.clone(), digest, guards }),
+        },
         (checked, _) => checked,
     }
 }
 
+/// Keeps in the plan that it was approved, if `approved` is of this plan and guards stand in its way: whoever applies it from a file
+/// need not approve it again.
+pub fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
+    let is_guarded = matches!(check(plan), Err(Refusal::Guarded { .. }));
+    plan.approval = match approved {
+        Some(approved) if is_guarded && plan.compared_with(approved) == Reviewed::Same => Some(plan.review_digest()),
+        _ => None,
+    };
+}
+
 /// Refuses a plan that is not the one that was reviewed. One with nothing to do is let pass: somebody has applied it.
 pub fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
-    let digest = plan.review_digest();
-    if plan.is_empty() || reviewed.names(&digest) {
+    if plan.is_empty() {
         return Ok(());
     }
-    Err(Refusal::OtherReviewed { given: reviewed.clone(), digest })
+    match plan.compared_with(reviewed) {
+        Reviewed::Same => Ok(()),
+        Reviewed::Moved => Err(changed_since(plan, reviewed, plan.review_digest())),
+        Reviewed::Other => Err(Refusal::OtherReviewed { given: reviewed.clone(), digest: plan.review_digest() }),
+    }
+}
+
+/// Names the paths whose value is not the one that this fleet applied last. Which of them changed since the review is not known: a
+/// digest does not tell.
+fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> Refusal {
+    use Verdict::{Drift, EditOverDrift, Overwrite, RemovedOverDrift, Undeclared};
+    let is_written =
+        |change: &&Change| matches!(change.verdict, Drift | EditOverDrift | RemovedOverDrift | Overwrite | Undeclared);
+    let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
+    let written =
+        || sent().flat_map(|twin| twin.changes.iter().filter(is_written).map(|change| (&twin.id, &change.path)));
+    Refusal::ChangedSince {
+        given: given.clone(),
+        digest,
+        written: written().take(NAMED).map(|(id, path)| (id.clone(), path.clone())).collect(),
+        all: written().count(),
+    }
 }
 
 /// A plan that passed the guards and that somebody agreed to. Made by [`approve`] alone.

@@ -2,7 +2,7 @@
 //!
 //! [`plan`] is the whole folder in a line; [`Planner`] is the same as a fold, for twins that arrive in a stream. One twin is
 //! decided about in `decide`, by the table in [`ownership`]; what comes of it is a [`TwinPlan`], which also knows how to carry
-//! itself over to a fresher twin ([`TwinPlan::rebase`]). A plan may be applied once [`approve`] has let it pass. [`mod@file`] writes
+//! itself over to a fresher twin ([`TwinPlan::rebase`]). What a review of a plan is bound to is decided in `review`. A plan may be applied once [`approve`] has let it pass. [`mod@file`] writes
 //! plans down and reads them back.
 //!
 //! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with
@@ -21,6 +21,7 @@ pub mod ownership;
 mod planner;
 pub mod population;
 mod rebase;
+mod review;
 mod target;
 pub mod twin_plan;
 mod unchanged;
@@ -29,7 +30,7 @@ pub mod withhold;
 pub use change::{Change, Conflict, Verdict};
 pub use cluster::Cluster;
 pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
-pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Watch, Writer};
+pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Watch, Writer};
 pub use planner::{PlanContext, Planner};
 pub use population::{Emptied, Population};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
@@ -38,12 +39,9 @@ pub use withhold::RestoreError;
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use crate::check::Check;
-use crate::digest::{Digest, Hasher};
-use crate::manifest::{Declarations, FleetName, Policy, Selection};
-use crate::twin::value::canonical;
+use crate::digest::Digest;
+use crate::manifest::{Declarations, FleetName, Policy, Selection, SourceDigests};
 use crate::twin::{HubHost, Lookup};
 
 /// Plans what makes these twins as declared. For twins that arrive in a stream see [`Planner`].
@@ -87,6 +85,12 @@ pub struct Plan {
     pub selections: Vec<Selection>,
     /// What it will lead to, beside its changes.
     pub outlook: Outlook,
+    /// Whether all twins may be written at once although the manifest asks for a rollout.
+    pub ignores_rollout: bool,
+    /// The review digest that was approved when the plan was made. It is good for the plan with this digest alone.
+    pub approval: Option<Digest>,
+    /// What the manifest's digest comes from, as far as it is known.
+    pub sources: SourceDigests,
 }
 
 /// How live twins were read, which says how fresh they are.
@@ -144,24 +148,10 @@ impl Plan {
         summary
     }
 
-    /// Returns the digest that a review is bound to: of the canonical JSON of `{ fleet, hub, twins: [{ id, patch }] }`, with each
-    /// twin that something is sent to, in order of ids. No etags and no times, so that planning again over twins that moved elsewhere
-    /// gives the same. Nor sensitive values: a patch that has such is as shown, with a list `withheld` of their paths.
-    pub fn review_digest(&self) -> Digest {
-        let mut hasher = Hasher::new();
-        let (fleet, hub) = (Value::from(self.fleet.as_str()), Value::from(self.hub.as_str()));
-        hasher.part(format!(r#"{{"fleet":{fleet},"hub":{hub},"twins":["#));
-        for (index, twin) in self.twins.iter().filter(|twin| twin.is_sent()).enumerate() {
-            let mut reviewed = json!({ "id": twin.id, "patch": twin.shown_patch() });
-            let withheld: Vec<_> = twin.withheld().collect();
-            if !withheld.is_empty() {
-                reviewed["patch"]["withheld"] = json!(withheld);
-            }
-            hasher.part(if index > 0 { "," } else { "" });
-            hasher.part(canonical(&reviewed));
-        }
-        hasher.part("]}");
-        hasher.finish()
+    /// Returns what the manifest asks for and this version of twinctl does not carry out.
+    pub fn not_carried_out(&self) -> Vec<&'static str> {
+        let gates = self.checks.iter().any(|check| check.gate).then_some("checks.gate");
+        self.policy.not_carried_out().into_iter().chain(gates).collect()
     }
 
     /// Takes over a plan for other twins, made of the same manifest with other selections.

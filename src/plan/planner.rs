@@ -11,7 +11,7 @@ use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};
 use super::{Outlook, Plan, Population, ReadBy};
-use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath};
+use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath, SourceDigests};
 use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 use crate::wire::raw_twin::RawTwin;
 
@@ -160,6 +160,9 @@ impl<'d> Planner<'d> {
             policy: self.declarations.policy.clone(),
             selections: self.declarations.selections.clone(),
             outlook: Outlook::default(),
+            ignores_rollout: false,
+            approval: None,
+            sources: SourceDigests::default(),
         }
     }
 

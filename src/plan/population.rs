@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::change::{Change, Verdict};
 use super::ownership::value_hash;
 use super::twin_plan::{Action, TwinPlan};
-use crate::manifest::{Declarations, Leaf, Origin};
+use crate::manifest::{Declarations, EmptyInventory, Leaf, Origin};
+use crate::twin::TwinPath;
 
 /// So many twins that lose something at once are many: that they have nothing in its place is more likely a mistake than a wish.
-pub const MANY: usize = 10;
+pub const MANY: usize = 3;
 
 /// How many devices are declared, and what has none any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,12 +18,15 @@ pub struct Population {
     pub devices: usize,
     /// Twins that it declares, those of modules among them.
     pub twins: usize,
-    /// Groups that have no device any more while [`MANY`] twins lose what they gave, and selectors that find none while so many
-    /// leave the fleet.
+    /// Devices that are released while selectors alone find the declared ones, and that have nothing of what a selector gives: they
+    /// were written down, and no device is any more.
+    pub unlisted: usize,
+    /// Groups that have no device any more while [`MANY`] twins lose what they gave, and inventories without rows and selectors
+    /// without devices while as many leave the fleet.
     pub emptied: Vec<Emptied>,
 }
 
-/// A group or a selector that has no device any more.
+/// A group, an inventory or a selector that has no device any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emptied {
     /// What it is.
@@ -40,6 +44,8 @@ pub struct Emptied {
 pub enum EmptiedKind {
     /// A group of the manifest.
     Group,
+    /// An inventory; its name is that of its table.
+    Inventory,
     /// A selector, which found none.
     Selector,
 }
@@ -68,20 +74,53 @@ impl Population {
             twins: leaving(declarations.given_by(&selection.name)),
             origin: selection.origin.clone(),
         });
+        let released = || touched().filter(|twin| twin.action == Action::Release);
+        let inventories = declarations.empty_inventories.iter().map(|inventory| Emptied {
+            kind: EmptiedKind::Inventory,
+            name: inventory.table.clone(),
+            twins: released().filter(|twin| was_in(twin, inventory)).count(),
+            origin: inventory.origin.clone(),
+        });
+        let was_selected =
+            |twin: &TwinPlan| declarations.selectors.iter().any(|it| loses(twin, declarations.given_by(&it.name)));
+        let unlisted = match declarations.lists_no_device() {
+            true => released().filter(|twin| !was_selected(twin)).count(),
+            false => 0,
+        };
         let twins = declarations.twins.len();
-        Self { devices, twins, emptied: groups.chain(selectors).filter(|emptied| emptied.twins >= MANY).collect() }
+        let emptied = groups.chain(inventories).chain(selectors).filter(|emptied| emptied.twins >= MANY).collect();
+        Self { devices, twins, unlisted, emptied }
     }
+}
+
+/// Returns `true` if a released device may have been a row of an inventory: its id fits, and it loses all that the inventory gives.
+fn was_in(twin: &TwinPlan, inventory: &EmptyInventory) -> bool {
+    let EmptyInventory { table: _, id: (before, after), leaves, origin: _ } = inventory;
+    let id = twin.id.device.as_str();
+    let fits = id.strip_prefix(before.as_str()).is_some_and(|rest| rest.ends_with(after.as_str()));
+    fits && leaves.iter().all(|(path, value)| {
+        let change = find(twin, path).filter(|change| change.after.is_none());
+        change.is_some_and(|change| match (change.verdict, value) {
+            (Verdict::Removed, Some(value)) => value_hash(change.before.as_ref()) == value_hash(Some(value)),
+            // What was applied is not known, or what would be.
+            (Verdict::Removed | Verdict::RemovedOverDrift, _) => true,
+            _ => false,
+        })
+    })
+}
+
+fn find<'t>(twin: &'t TwinPlan, path: &TwinPath) -> Option<&'t Change> {
+    twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at])
 }
 
 /// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
 /// at least one is removed.
 fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {
-    let find = |path| twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at]);
     let was = |change: &Change, hash: u16| value_hash(change.before.as_ref()) == hash;
     let mut removed = 0;
     // Of an absence that is no longer declared nothing is left to see.
     let all = given.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {
-        let Some(change) = find(&leaf.path) else { return false };
+        let Some(change) = find(twin, &leaf.path) else { return false };
         let hash = value_hash(leaf.value.as_ref());
         match change.verdict {
             Verdict::Removed if was(change, hash) => removed += 1,

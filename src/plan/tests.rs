@@ -8,6 +8,7 @@ mod planning;
 mod policies;
 mod policy_laws;
 mod rebasing;
+mod reviewing;
 mod secrets;
 mod unchanged;
 

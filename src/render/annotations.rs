@@ -114,6 +114,7 @@ pub fn of_plan(view: &PlanView<'_>) -> Vec<Annotation> {
         }
     }
     all.extend(view.refusals.iter().map(|refusal| Annotation::new(Level::Error, "refused", refusal)));
+    all.extend(view.ignored.iter().map(|ignored| Annotation::new(Level::Warning, "rollout", ignored)));
     for check in view.checks.iter().filter(|check| check.foreseen == Foreseen::WillFail) {
         let message = failed(&format!("{} will fail: {}", check.name, check.said), &check.devices, &check.query);
         all.push(Annotation::new(level(check.severity), "predicted check", message));

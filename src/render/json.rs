@@ -69,6 +69,7 @@ pub fn plan(plan: &plan::Plan) -> String {
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
         refusals: refusals(plan),
+        ignored: if plan.ignores_rollout { plan.not_carried_out() } else { Vec::new() },
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
         outlook: OutlookV1::of(&plan.outlook),
     })
@@ -98,7 +99,7 @@ struct Plan<'p> {
     revision: &'p str,
     /// The digest of the declarations.
     manifest: &'p str,
-    /// The digest that a review is bound to: hub, fleet, and each twin's id and patch.
+    /// The digest that a review is bound to: hub, fleet, each twin's id and patch, and each path's verdict and old value.
     digest: &'p str,
     /// `get` or `query`: how fresh the twins were.
     read: plan::ReadBy,
@@ -112,6 +113,9 @@ struct Plan<'p> {
     checks: Vec<&'p str>,
     /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
     refusals: Vec<Refusal>,
+    /// What the manifest asks for and is ignored, since --ignore-rollout is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<&'static str>,
     /// What the selectors found: `name`, `condition`, `ids`, `origin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     selections: Vec<SelectionV1>,
@@ -122,8 +126,8 @@ struct Plan<'p> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Refusal {
-    /// `missing`, `conflicts`, `max-changed`, `max-removed-keys`, `min-population`, `empty-fleet`, `empty-group` or
-    /// `empty-selector`.
+    /// `rollout`, `missing`, `conflicts`, `diverges`, `max-changed`, `max-removed-keys`, `min-population`, `empty-fleet`, `empty-group`,
+    /// `empty-inventory` or `empty-selector`.
     kind: &'static str,
     message: String,
     /// Whether `--approve` with the first digits of `digest` lets this one plan pass.
@@ -337,7 +341,9 @@ mod tests {
         let mut renamed = samples::change("tags.new", Verdict::Moved, None, Some(1.into()));
         renamed.moved_from = Some("tags.old".parse().expect("a path"));
         let rename = samples::plan(vec![samples::update("d", vec![renamed])]);
-        for plan in [samples::plan(samples::everything()), samples::reviewed(), rename] {
+        let mut gated = samples::plan(Vec::new());
+        (gated.ignores_rollout, gated.policy.rollout.max_failed) = (true, Some(1));
+        for plan in [samples::plan(samples::everything()), samples::reviewed(), rename, gated] {
             let document: Value = serde_json::from_str(&super::plan(&plan)).expect("JSON");
             fields(&document, "", &mut written);
         }

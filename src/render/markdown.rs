@@ -101,6 +101,9 @@ fn head(view: &PlanView<'_>) -> String {
             _ = writeln!(out, "{line}\n");
         }
     }
+    if let Some(ignored) = &view.ignored {
+        _ = writeln!(out, "**Warning:** {ignored}\n");
+    }
     for refusal in &view.refusals {
         let mut fence = Fence::new("text");
         fence.line(&value::cut(refusal, 2 * VALUE));
@@ -378,17 +381,16 @@ fn selections(out: &mut String, selections: &[SelectionView], most: usize) {
 }
 
 fn cost(out: &mut String, cost: Option<&CostView>) {
-    let Some(CostView { tier, read, apply, notifications, is_slow: _ }) = cost else { return };
+    let Some(CostView { tier, read, apply, notifications }) = cost else { return };
     let mut fence = Fence::new("text");
-    fence.line(&format!("{:<17}  {}", "to read", read.line()));
-    for (strategy, spent, remark) in apply {
-        let remark = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-        fence.line(&format!("{:<17}  {}{remark}", format!("to apply by {strategy}"), spent.line()));
+    fence.line(&format!("to read   {}", read.line()));
+    if let Some(apply) = apply {
+        fence.line(&format!("to apply  {}", apply.line()));
     }
     if let Some(notifications) = notifications {
         fence.line(notifications);
     }
-    let time = apply.first().map(|(_, spent, _)| format!(" {} to apply", spent.time)).unwrap_or_default();
+    let time = apply.as_ref().map(|spent| format!(" {} to apply", spent.time)).unwrap_or_default();
     *out += &details(false, &format!("<b>Cost</b>:{time} under {}", html_code(&value::cut(tier, VALUE))), &fence);
 }
 

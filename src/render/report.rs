@@ -34,7 +34,11 @@ pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
         _ = writeln!(out, "{} {}", palette.warning("not attempted:"), palette.twin(named(&ids)));
     }
     if !report.not_attempted.is_empty() || !report.failed.is_empty() {
-        _ = writeln!(out, "{} plan and apply again: what is done already is not sent twice", palette.hint("next:"));
+        _ = writeln!(
+            out,
+            "{} what is done already is not sent twice when you plan and apply again",
+            palette.hint("hint:")
+        );
         out.push('\n');
     }
     out.push_str(&summary(report, took, palette));
@@ -159,7 +163,7 @@ fn shown(path: &MovedPath, value: Option<&Value>) -> String {
 }
 
 fn ways_on(out: &mut String, palette: Palette) {
-    _ = writeln!(out, "{} to keep what was found, write it into the manifest at the line shown", palette.hint("next:"));
+    _ = writeln!(out, "{} to keep what was found, write it into the manifest at the line shown", palette.hint("hint:"));
     out.push_str("      to set it as declared, plan and apply again\n\n");
 }
 

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
-use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
+use crate::manifest::{
+    Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
+};
 use crate::plan::{
     Action, Change, Conflict, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan, Verdict,
 };
@@ -192,6 +194,9 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         policy: Policy::default(),
         selections: Vec::new(),
         outlook: Outlook::default(),
+        ignores_rollout: false,
+        approval: None,
+        sources: SourceDigests::default(),
     }
 }
 

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use twinctl::check::{Difference, Severity};
 use twinctl::manifest::{Declarations, Layer, Origin, Selection, load_texts};
 use twinctl::plan::{
-    Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, StrategyCost, Verdict, Writer,
-    plan,
+    Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
 };
 use twinctl::render::html;
 use twinctl::twin::{Desired, ETag, Lookup, Object, Reported, Tags, Twin, TwinId};
@@ -152,10 +151,7 @@ fn outlook() -> Outlook {
         cost: Some(Cost {
             tier: "S1, 2 units".to_owned(),
             read: spent(63, 1.2),
-            apply: vec![
-                StrategyCost { strategy: "patch", spent: spent(62, 0.9), remark: None },
-                StrategyCost { strategy: "jobs", spent: spent(4, 61.0), remark: Some("no etag guard") },
-            ],
+            apply: Some(spent(62, 0.9)),
             notifications: 59,
         }),
     }

@@ -144,7 +144,7 @@ fn limits_of_a_part_are_those_of_the_whole() {
     assert_eq!(whole.code, 3, "{whole}");
     plan(&["d01", "d02"]).success();
     let more = plan(&["d01", "d02", "d03"]);
-    assert!(more.code == 3 && more.stderr.contains("3 of 12 twins are written (25%)"), "{more}");
+    assert!(more.code == 3 && more.stderr.contains("3 of 12 twins are changed (25%)"), "{more}");
 
     // Devices that left, and a selector that finds none, are not looked at.
     let selector = "selectors: [{ name: nobody, where: tags.none = 1, desired: { power: 1 } }]\n";
@@ -159,8 +159,8 @@ fn limits_of_a_part_are_those_of_the_whole() {
     // A group that no device of the whole fleet lists is empty all the same, once it matters for many of the part.
     let emptied = manifest("", 1).replace("{ groups: [strong] }", "{}");
     sandbox.write("fleet.yaml", &emptied);
-    plan(&["d{01..09}"]).success();
-    let many = plan(&["d{01..10}"]);
+    plan(&["d{01..02}"]).success();
+    let many = plan(&["d{01..03}"]);
     assert!(many.code == 3 && many.stderr.contains("the group strong"), "{many}");
     // One that others of the fleet list is not.
     let shared = emptied.replace("devices: {", "devices: { other: { groups: [strong] },");
@@ -186,17 +186,125 @@ fn a_group_has_its_rows() {
 }
 
 #[test]
-fn a_rollout_that_is_not_carried_out_is_said_before_anything_is_written() {
+fn a_rollout_that_is_not_carried_out_is_refused_or_said_to_be_ignored() {
     let sandbox = Sandbox::new();
     let hub = fleet(&sandbox);
     let rollout = "rollout: { waves: [1, 100%], on_failure: rollback }\n";
     sandbox.write("fleet.yaml", &manifest(rollout, 2));
-    let warning =
-        "warning: not carried out yet: `rollout.waves`, `rollout.on_failure`; `apply` writes all twins at once";
-    let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json"]);
-    assert!(run.code == 0 && run.stderr.contains(warning), "{run}");
+    let refused = "the manifest asks for a rollout (rollout.waves, rollout.on_failure), and this version of twinctl does not carry it out";
+    let before = writes(&hub);
+    for args in [
+        &["plan", "fleet.yaml", "--out", "plan.json", "--markdown", "plan.md", "--html", "plan.html"][..],
+        &["apply", "fleet.yaml", "--yes"],
+        &["apply", "plan.json", "--yes"],
+    ] {
+        let run = sandbox.on(&hub, args);
+        assert!(run.code == 3 && run.stderr.contains(refused), "{run}");
+    }
+    assert_eq!(writes(&hub), before, "nothing was sent");
+    for output in ["plan.md", "plan.html"] {
+        assert!(sandbox.read(output).contains(refused), "{output}");
+    }
+    let run = sandbox.twinctl(["show", "plan.json"]);
+    assert!(run.code == 0 && run.stderr.contains(refused), "{run}");
+    let run = sandbox.twinctl(["validate", "fleet.yaml"]);
+    assert!(run.code == 0 && run.stderr.contains("does not carry out `rollout`"), "{run}");
+    let run = sandbox.twinctl(["validate", "fleet.yaml", "--strict"]);
+    assert!(run.code == 1 && run.stderr.contains("fleet.yaml:3:1"), "{run}");
+
+    // Where it is ignored, every output says so.
+    let ignored = "the rollout is ignored (rollout.waves, rollout.on_failure): all twins are written at once";
+    let run = sandbox.on(
+        &hub,
+        [
+            "plan",
+            "fleet.yaml",
+            "--ignore-rollout",
+            "--out",
+            "plan.json",
+            "--markdown",
+            "plan.md",
+            "--html",
+            "plan.html",
+        ],
+    );
+    assert!(run.code == 0 && run.stdout.contains(ignored), "{run}");
+    for output in ["plan.md", "plan.html"] {
+        assert!(sandbox.read(output).contains(ignored), "{output}");
+    }
+    assert!(sandbox.twinctl(["show", "plan.json"]).success().contains(ignored));
+    let json = sandbox.on(&hub, ["plan", "fleet.yaml", "--ignore-rollout", "--format", "json"]).success();
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["ignored"], serde_json::json!(["rollout.waves", "rollout.on_failure"]));
     let run = sandbox.on(&hub, ["apply", "plan.json", "--yes"]);
-    assert!(run.code == 0 && run.stderr.contains(warning), "{run}");
+    assert!(run.code == 0 && run.stdout.matches(ignored).count() == 2, "before and after: {run}");
+
+    // A gate alone is one, too, and what says nothing is not.
+    let gated =
+        manifest("", 3) + "checks: [{ name: c, query: SELECT deviceId FROM devices, expect: some, gate: true }]\n";
+    sandbox.write("fleet.yaml", &gated);
     let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
-    assert!(run.code == 0 && !run.stderr.contains("warning"), "there is nothing to carry out: {run}");
+    assert!(run.code == 3 && run.stderr.contains("(checks.gate)"), "{run}");
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--ignore-rollout"]).success();
+    sandbox.write("fleet.yaml", &manifest("rollout: { pause: 0s, on_failure: stop }\n", 3));
+    sandbox.on(&hub, ["plan", "fleet.yaml"]).success();
+}
+
+#[test]
+fn variables_beside_a_plan_file_are_for_manifests() {
+    let sandbox = Sandbox::new();
+    let hub = fleet(&sandbox);
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json"]).success();
+    let run = sandbox.on(&hub, ["apply", "plan.json", "--yes", "--var", "a=b"]);
+    assert!(
+        run.code == 1 && run.stderr.contains("--var and --vars are for manifests, and plan.json is a plan"),
+        "{run}"
+    );
+}
+
+/// The plan that was reviewed, applied in each way that a review has, after `moves` happened on the hub.
+fn applied_after(review: &str, moves: impl Fn(&Hub)) -> [(i32, String); 3] {
+    ["file", "expect", "approve"].map(|way| {
+        let sandbox = Sandbox::new();
+        let hub = sandbox.hub();
+        sandbox.write("fleet.yaml", &manifest("", 1));
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+        sandbox.write("fleet.yaml", review);
+        let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json", "--format", "json"]);
+        let plan: Value = serde_json::from_str(&run.stdout).expect("JSON");
+        let digest = plan["digest"].as_str().expect("a digest");
+        let saved: Value = serde_json::from_str(&sandbox.read("plan.json")).expect("JSON");
+        assert_eq!(saved["review"], digest, "the file has the digest that is shown");
+        moves(&hub);
+        let before = writes(&hub);
+        let run = match way {
+            "file" => sandbox.on(&hub, ["apply", "plan.json", "--yes", "--approve", digest]),
+            "expect" => sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--expect", digest, "--approve", digest]),
+            _ => sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", digest]),
+        };
+        assert!(way == "file" || run.code == 0 || writes(&hub) == before, "nothing was sent: {run}");
+        (run.code, run.stderr)
+    })
+}
+
+#[test]
+fn a_value_that_moved_is_a_conflict_by_whatever_way_the_plan_was_reviewed() {
+    let limited = |power| manifest("limits: { max_changed: 0 }\n", power);
+    let on_d03 =
+        |value: Value| move |hub: &Hub| hub.patch("d03", serde_json::json!({ "properties": { "desired": value } }));
+    let moved = applied_after(&limited(2), on_d03(serde_json::json!({ "power": 7 })));
+    assert_eq!(moved.each_ref().map(|(code, _)| *code), [4, 4, 4], "{moved:?}");
+    for (_, said) in &moved[1..] {
+        assert!(said.contains("another writer wrote desired.power of d03; nothing was changed"), "{said}");
+    }
+    // Elsewhere does not matter.
+    let elsewhere = applied_after(&limited(2), on_d03(serde_json::json!({ "note": 7 })));
+    assert_eq!(elsewhere.each_ref().map(|(code, _)| *code), [0, 0, 0], "{elsewhere:?}");
+    // A new path that somebody set, and a removed one that somebody changed.
+    let fan = limited(1).replace("{ power: 1 }", "{ power: 1, fan: 1 }");
+    let new = applied_after(&fan, on_d03(serde_json::json!({ "fan": 3 })));
+    assert_eq!(new.each_ref().map(|(code, _)| *code), [4, 4, 4], "{new:?}");
+    let gone = limited(1).replace("{ desired: { power: 1 } }", "{ desired: { } }");
+    let removed = applied_after(&gone, on_d03(serde_json::json!({ "power": 7 })));
+    assert_eq!(removed.each_ref().map(|(code, _)| *code), [4, 4, 4], "{removed:?}");
 }

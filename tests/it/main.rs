@@ -23,6 +23,7 @@ mod kill;
 #[cfg(target_os = "linux")]
 mod messages;
 mod modules;
+mod next;
 #[cfg(target_os = "linux")]
 mod node;
 #[cfg(target_os = "linux")]

@@ -117,6 +117,23 @@ pub(in crate::manifest) fn limits(reader: &mut Reader<'_>, written: &mut Written
 pub(in crate::manifest) fn rollout(reader: &mut Reader<'_>, written: &mut Written, key: Key, node: Node) {
     let Some(entries) = reader.mapping(&key, node) else { return };
     reader.fields(&ROLLOUT, entries, &mut written.rollout);
+    let WrittenRollout { waves, pause, max_failed, on_failure } = &written.rollout;
+    let is_asked = waves.is_some()
+        || pause.as_ref().is_some_and(|pause| !pause.value.is_zero())
+        || max_failed.is_some()
+        || on_failure.as_ref().is_some_and(|action| action.value != OnFailure::default());
+    if is_asked {
+        not_carried_out(reader, "`rollout`", key.span);
+    }
+}
+
+/// Warns of what this version reads and does not carry out.
+pub(in crate::manifest) fn not_carried_out(reader: &mut Reader<'_>, what: &str, span: Span) {
+    let diagnostic = Diagnostic::warning(format!("this version of twinctl does not carry out {what}"));
+    let diagnostic = reader.at(diagnostic, span, "not carried out");
+    reader.report(diagnostic.help(
+        "`plan` and `apply` refuse this manifest; with --ignore-rollout they write all twins at once and run the checks at the end",
+    ));
 }
 
 /// Reads a list of paths.

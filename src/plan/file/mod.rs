@@ -41,11 +41,11 @@ pub const VERSION: u64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum PlanFileError {
     /// Not JSON at all, or cut short.
-    #[error("the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again")]
+    #[error("the plan file is not JSON; was it cut short? plan again, with --out")]
     NotJson(#[source] serde_json::Error),
     /// Some other JSON.
     #[error(
-        "the file is JSON, but no plan of twinctl: those are written by `twinctl plan --out` and have \"format\": \"{FORMAT}\""
+        "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"{FORMAT}\""
     )]
     NotAPlan,
     /// Written by a later version.
@@ -66,12 +66,6 @@ pub enum PlanFileError {
         said: Digest,
         /// What its content has.
         found: Digest,
-    },
-    /// It reckons with a way to apply that there is not.
-    #[error("the plan file reckons what the strategy `{strategy}` costs, which this twinctl does not know; plan again")]
-    Strategy {
-        /// How it is called.
-        strategy: String,
     },
     /// A query of a check does not compile.
     #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]
@@ -157,8 +151,12 @@ pub fn read(text: &str) -> Result<Plan, PlanFileError> {
     for twin in &plan.twins {
         validator.check(twin).map_err(|problem| contradiction(Some(&twin.id), &problem))?;
     }
-    if plan.review_digest() != review {
+    // Files of earlier releases have the digest of the patches alone.
+    if plan.review_digest() != review && plan.patch_digest() != review {
         return Err(contradiction(None, "its review digest is not that of its patches"));
+    }
+    if plan.approval.as_ref().is_some_and(|approval| *approval != plan.review_digest()) {
+        return Err(contradiction(None, "it is approved under another digest than its own"));
     }
     Ok(plan)
 }

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::PlanFileError;
 use super::checks_v1::SeverityV1;
 use super::v1::OriginV1;
 use crate::check::Difference;
 use crate::manifest::{FleetName, Selection};
-use crate::plan::outlook::cost::{STRATEGIES, remark, to_millis};
-use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Writer};
+use crate::plan::outlook::cost::to_millis;
+use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
 use crate::twin::{TwinId, TwinPath};
 
 /// What a selector found.
@@ -189,15 +188,15 @@ impl OutlookV1 {
         }
     }
 
-    pub(super) fn into_outlook(self) -> Result<Outlook, PlanFileError> {
+    pub(super) fn into_outlook(self) -> Outlook {
         let Self { predictions, writers, unread, diverging, cost } = self;
-        Ok(Outlook {
+        Outlook {
             predictions: predictions.into_iter().map(PredictionV1::into_prediction).collect(),
             writers: writers.into_iter().map(WriterV1::into_writer).collect(),
             unread,
             diverging: diverging.into_iter().map(DivergenceV1::into_divergence).collect(),
-            cost: cost.map(CostV1::into_cost).transpose()?,
-        })
+            cost: cost.map(CostV1::into_cost),
+        }
     }
 }
 
@@ -278,22 +277,22 @@ impl DivergenceV1 {
 impl CostV1 {
     fn of(cost: &Cost) -> Self {
         let Cost { tier, read, apply, notifications } = cost;
-        let apply = apply.iter().map(|StrategyCost { strategy, spent, remark }| StrategyV1 {
-            strategy: (*strategy).to_owned(),
-            spent: SpentV1::of(spent),
-            remark: remark.map(str::to_owned),
-        });
-        Self { tier: tier.clone(), read: SpentV1::of(read), apply: apply.collect(), notifications: *notifications }
+        let patch = |spent: &Spent| StrategyV1 { strategy: PATCH.to_owned(), spent: SpentV1::of(spent), remark: None };
+        Self {
+            tier: tier.clone(),
+            read: SpentV1::of(read),
+            apply: apply.iter().map(patch).collect(),
+            notifications: *notifications,
+        }
     }
 
-    fn into_cost(self) -> Result<Cost, PlanFileError> {
+    fn into_cost(self) -> Cost {
         let Self { tier, read, apply, notifications } = self;
-        let apply = apply.into_iter().map(|StrategyV1 { strategy, spent, remark: _ }| {
-            let known = STRATEGIES.into_iter().find(|known| *known == strategy);
-            let strategy = known.ok_or(PlanFileError::Strategy { strategy })?;
-            // What is said about a strategy is not the file's to say.
-            Ok(StrategyCost { strategy, spent: spent.into_spent(), remark: remark(strategy) })
-        });
-        Ok(Cost { tier, read: read.into_spent(), apply: apply.collect::<Result<_, _>>()?, notifications })
+        // Earlier releases wrote what it would cost in ways that cannot be chosen.
+        let patch = apply.into_iter().find(|way| way.strategy == PATCH);
+        Cost { tier, read: read.into_spent(), apply: patch.map(|way| way.spent.into_spent()), notifications }
     }
 }
+
+/// How a plan is applied: a patch for each twin.
+const PATCH: &str = "patch";

@@ -140,6 +140,8 @@ impl AmountV1 {
 pub(super) struct PopulationV1 {
     devices: u64,
     twins: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    unlisted: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     emptied: Vec<EmptiedV1>,
 }
@@ -153,30 +155,39 @@ struct EmptiedV1 {
     origin: OriginV1,
 }
 
-words!(EmptiedKindV1 for EmptiedKind { Group = "group", Selector = "selector" });
+words!(EmptiedKindV1 for EmptiedKind { Group = "group", Inventory = "inventory", Selector = "selector" });
 
 impl PopulationV1 {
     pub(super) fn of(population: &Population) -> Self {
-        let Population { devices, twins, emptied } = population;
+        let Population { devices, twins, unlisted, emptied } = population;
         let emptied = emptied.iter().map(|Emptied { kind, name, twins, origin }| EmptiedV1 {
             kind: (*kind).into(),
             name: name.clone(),
             twins: *twins as u64,
             origin: OriginV1::of(origin),
         });
-        Self { devices: *devices as u64, twins: *twins as u64, emptied: emptied.collect() }
+        Self { devices: *devices as u64, twins: *twins as u64, unlisted: *unlisted as u64, emptied: emptied.collect() }
     }
 
     pub(super) fn into_population(self) -> Population {
-        let Self { devices, twins, emptied } = self;
+        let Self { devices, twins, unlisted, emptied } = self;
         let emptied = emptied.into_iter().map(|EmptiedV1 { kind, name, twins, origin }| Emptied {
             kind: kind.into(),
             name,
             twins: whole(twins),
             origin: origin.into_origin(),
         });
-        Population { devices: whole(devices), twins: whole(twins), emptied: emptied.collect() }
+        Population {
+            devices: whole(devices),
+            twins: whole(twins),
+            unlisted: whole(unlisted),
+            emptied: emptied.collect(),
+        }
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn whole(count: u64) -> usize {

@@ -12,7 +12,7 @@ use super::policy_v1::{PolicyV1, PopulationV1};
 use super::words::words;
 use super::{FORMAT, PlanFileError, VERSION};
 use crate::digest::Digest;
-use crate::manifest::{FleetName, Layer, Origin, Sensitive};
+use crate::manifest::{FleetName, Layer, Origin, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
 use crate::plan::withhold::{Side, withheld, withhold};
 use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
@@ -20,7 +20,7 @@ use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Head {
     format: String,
     version: u64,
@@ -40,6 +40,35 @@ pub(super) struct Head {
     checks: Vec<CheckV1>,
     #[serde(default, skip_serializing_if = "is_default")]
     outlook: OutlookV1,
+    #[serde(default, skip_serializing_if = "is_default")]
+    ignores_rollout: bool,
+    /// The review digest that was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approval: Option<Digest>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    sources: SourcesV1,
+}
+
+/// What the manifest's digest comes from, as far as it is known.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourcesV1 {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    files: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    variables: Option<Digest>,
+}
+
+impl SourcesV1 {
+    fn of(sources: &SourceDigests) -> Self {
+        let SourceDigests { files, variables } = sources.clone();
+        Self { files, variables }
+    }
+
+    fn into_sources(self) -> SourceDigests {
+        let Self { files, variables } = self;
+        SourceDigests { files, variables }
+    }
 }
 
 fn is_default<T: Default + PartialEq>(of: &T) -> bool {
@@ -64,6 +93,9 @@ impl Head {
             selections: plan.selections.iter().map(SelectionV1::of).collect(),
             checks: plan.checks.iter().map(CheckV1::of).collect(),
             outlook: OutlookV1::of(&plan.outlook),
+            ignores_rollout: plan.ignores_rollout,
+            approval: plan.approval.clone(),
+            sources: SourcesV1::of(&plan.sources),
         }
     }
 
@@ -93,7 +125,10 @@ impl Head {
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
             policy: self.policy.into_policy(),
             selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
-            outlook: self.outlook.into_outlook()?,
+            outlook: self.outlook.into_outlook(),
+            ignores_rollout: self.ignores_rollout,
+            approval: self.approval,
+            sources: self.sources.into_sources(),
         })
     }
 }

@@ -1,19 +1,13 @@
 //! What a plan costs: reckoned from what was read and what is to be sent, under a tier's throttles.
 //!
 //! Times are those of the sustained rates; a hub serves the first minute's bursts faster. What checks ask afterwards is not
-//! counted. Messages are the blocks of what a request carries, the larger ones of import jobs none (docs: Azure IoT Hub billing
-//! information: registry operations are not charged).
+//! counted. Messages are the blocks of what a request carries (docs: Azure IoT Hub billing information: registry operations are not
+//! charged).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use super::{Cost, Spent, StrategyCost};
+use super::{Cost, Spent};
 use crate::plan::{Action, Plan, TwinPlan};
 use crate::wire::twins::encode_patch;
 use crate::wire::usage::{BLOCK, FREE_BLOCK, Meter, Usage};
-
-/// Twins of one bulk request, at most.
-const BULK: usize = 100;
 
 /// What a hub allows, in operations a second (docs: IoT Hub quotas and throttling).
 #[derive(Clone, Debug, PartialEq)]
@@ -32,10 +26,6 @@ pub struct Throttles {
     pub registry: f64,
     /// Operations on configurations.
     pub configurations: f64,
-    /// Operations on jobs.
-    pub jobs: f64,
-    /// Devices that jobs work on.
-    pub job_devices: f64,
 }
 
 impl Throttles {
@@ -70,11 +60,11 @@ pub fn cost(plan: &Plan, read: &Usage, throttles: &Throttles) -> Cost {
     let mut cost = Cost {
         tier: throttles.name.clone(),
         read: throttles.read(read),
-        apply: strategies(&sent, throttles),
+        apply: apply(&sent, throttles),
         notifications,
     };
     // As the plan file has it, so that a saved plan is shown as it was.
-    for spent in std::iter::once(&mut cost.read).chain(cost.apply.iter_mut().map(|strategy| &mut strategy.spent)) {
+    for spent in std::iter::once(&mut cost.read).chain(&mut cost.apply) {
         spent.seconds = to_millis(spent.seconds);
     }
     cost
@@ -85,59 +75,23 @@ pub(crate) fn to_millis(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-fn strategies(sent: &[&TwinPlan], throttles: &Throttles) -> Vec<StrategyCost> {
+fn apply(sent: &[&TwinPlan], throttles: &Throttles) -> Option<Spent> {
     if sent.is_empty() {
-        return Vec::new();
+        return None;
     }
-    let new = sent.iter().filter(|twin| twin.action == Action::Register).count() as f64;
+    let new = sent.iter().filter(|twin| twin.action == Action::Register).count();
     let patched: Vec<&&TwinPlan> = sent.iter().filter(|twin| !twin.patch.is_empty()).collect();
     let bytes = |twin: &TwinPlan| encode_patch(&twin.patch).to_string().len();
     let messages: u64 = patched.iter().map(|twin| throttles.messages(bytes(twin))).sum();
-    // A new identity is created and its twin read, whichever way its twin is written.
-    let registering = |answers: f64| Spent {
-        requests: (new + answers) as u64,
-        messages: answers as u64,
-        seconds: new / throttles.registry + answers / throttles.twin_reads,
-    };
-    let count = patched.len() as f64;
-    let patches: BTreeSet<usize> = patched.iter().map(|twin| Arc::as_ptr(&twin.patch).addr()).collect();
-    let plus = |base: Spent, requests: u64, messages: u64, seconds: f64| Spent {
-        requests: base.requests + requests,
-        messages: base.messages + messages,
-        seconds: base.seconds + seconds,
-    };
-    let strategy = |strategy, spent| StrategyCost { strategy, spent, remark: remark(strategy) };
-    vec![
-        strategy("patch", plus(registering(new), patched.len() as u64, messages, count / throttles.twin_updates)),
-        strategy("bulk", plus(registering(new), patched.len().div_ceil(BULK) as u64, 0, count / throttles.registry)),
-        strategy(
-            "import",
-            // One to begin it, one at least to see that it is over.
-            plus(registering(new), 2, 0, 2.0 / throttles.jobs),
-        ),
-        strategy(
-            "jobs",
-            plus(
-                registering(new),
-                2 * patches.len() as u64,
-                messages,
-                count / throttles.job_devices + 2.0 * patches.len() as f64 / throttles.jobs,
-            ),
-        ),
-    ]
-}
-
-/// The strategies, by what they are called.
-pub(crate) const STRATEGIES: [&str; 4] = ["patch", "bulk", "import", "jobs"];
-
-/// Returns what is to be known about a strategy.
-pub(crate) fn remark(strategy: &str) -> Option<&'static str> {
-    match strategy {
-        "bulk" => Some("each twin counts as an operation on the registry, and the policy needs RegistryWrite"),
-        "import" => Some("needs a storage container; how long the hub works on it no throttle says"),
-        "jobs" => Some("no etag guard: a job writes whatever it finds"),
-        _ => None,
-    }
+    let seconds = |count: usize, rate: f64| count as f64 / rate;
+    Some(Spent {
+        // A new identity is created, and its twin is read before it is written.
+        requests: (2 * new + patched.len()) as u64,
+        messages: new as u64 + messages,
+        seconds: seconds(new, throttles.registry)
+            + seconds(new, throttles.twin_reads)
+            + seconds(patched.len(), throttles.twin_updates),
+    })
 }
 
 #[cfg(test)]
@@ -158,8 +112,6 @@ mod tests {
             twin_updates: 50.0,
             registry: 100.0 / 60.0,
             configurations: 20.0 / 60.0,
-            jobs: 100.0 / 60.0,
-            job_devices: 10.0,
         }
     }
 
@@ -193,7 +145,7 @@ mod tests {
         };
         let cost = cost(&plan(), &usage, &s1());
         let told: Vec<String> = std::iter::once(("read", cost.read))
-            .chain(cost.apply.iter().map(|strategy| (strategy.strategy, strategy.spent)))
+            .chain(cost.apply.map(|spent| ("apply", spent)))
             .map(|(name, Spent { requests, messages, seconds })| format!("{name} {requests} {messages} {seconds:.1}"))
             .collect();
         assert_eq!(
@@ -202,15 +154,10 @@ mod tests {
                 // Two pages at 3 s, sixty reads, the configurations at 3 s.
                 "read 63 360 9.6",
                 // Fifty identities at 0.6 s are half a minute, and 1,060 writes at 50 a second.
-                "patch 1160 1110 51.7",
-                "bulk 111 50 666.5",
-                "import 102 50 31.7",
-                // Two different patches.
-                "jobs 104 1110 138.9",
+                "apply 1160 1110 51.7",
             ]
         );
         assert_eq!((cost.notifications, cost.tier.as_str()), (1050, "S1, 1 unit"));
-        assert_eq!(cost.apply.iter().map(|it| it.strategy).collect::<Vec<_>>(), STRATEGIES);
     }
 
     #[test]
@@ -219,6 +166,6 @@ mod tests {
         let free = Throttles { is_free: true, ..s1() };
         let usage = Usage { twin_reads: Meter { requests: 1, blocks: 1, free_blocks: 3 }, ..Usage::default() };
         let cost = cost(&plan, &usage, &free);
-        assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, Vec::new(), 0));
+        assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, None, 0));
     }
 }

@@ -127,8 +127,8 @@ pub struct Cost {
     pub tier: String,
     /// What planning has read.
     pub read: Spent,
-    /// What applying will send, by strategy; the first is the one that is taken without a word.
-    pub apply: Vec<StrategyCost>,
+    /// What applying will send; `None` if there is nothing to send.
+    pub apply: Option<Spent>,
     /// Desired-property notifications that connected devices get, each billed as a message of its own. Reckoned as if all of
     /// them were connected.
     pub notifications: u64,
@@ -143,15 +143,4 @@ pub struct Spent {
     pub messages: u64,
     /// How long the hub's throttles make it take, in seconds.
     pub seconds: f64,
-}
-
-/// What applying would cost by one way.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StrategyCost {
-    /// `patch`, `bulk`, `import` or `jobs`.
-    pub strategy: &'static str,
-    /// What it comes to.
-    pub spent: Spent,
-    /// What is to be known about it, as in `no etag guard`.
-    pub remark: Option<&'static str>,
 }

@@ -35,14 +35,14 @@ fn limits_on_how_much_changes() {
     let changed = |amount| Limits { max_changed: Some(amount), ..Limits::default() };
     for (declared, edited, left, limits, expected) in [
         (10, 2, 0, changed(Amount::Count(2)), None),
-        (10, 3, 0, changed(Amount::Count(2)), Some("3 of 10 twins are written, and `max_changed` allows 2")),
+        (10, 3, 0, changed(Amount::Count(2)), Some("3 of 10 twins are changed, and `max_changed` allows 2")),
         (10, 2, 0, changed(Amount::Percent(20.0)), None),
         (
             10,
             3,
             0,
             changed(Amount::Percent(20.0)),
-            Some("3 of 10 twins are written (30%), and `max_changed` allows 20%"),
+            Some("3 of 10 twins are changed (30%), and `max_changed` allows 20%"),
         ),
         // Those that leave are among both the changed and the whole.
         (
@@ -50,14 +50,14 @@ fn limits_on_how_much_changes() {
             1,
             2,
             changed(Amount::Percent(29.0)),
-            Some("3 of 10 twins are written (30%), and `max_changed` allows 29%"),
+            Some("3 of 10 twins are changed (30%), and `max_changed` allows 29%"),
         ),
         (
             49,
             10,
             0,
             changed(Amount::Percent(20.0)),
-            Some("10 of 49 twins are written (20.4%), and `max_changed` allows 20%"),
+            Some("10 of 49 twins are changed (20.4%), and `max_changed` allows 20%"),
         ),
         (0, 0, 0, changed(Amount::Percent(0.5)), None),
         (
@@ -77,7 +77,13 @@ fn limits_on_how_much_changes() {
             Some("1 device is declared, and `min_population` asks for 2"),
         ),
         (1, 1, 20, Limits::default(), None),
-        (0, 0, 9, Limits::default(), None),
+        (
+            0,
+            0,
+            1,
+            Limits::default(),
+            Some("no device is declared any more, and 1 twin that this fleet owns would be released"),
+        ),
         (
             0,
             0,
@@ -132,7 +138,8 @@ fn a_group_that_fell_to_nothing() {
     assert_eq!(with_group(group(power(1), 0), 12, 0), [expected]);
     // Also if they left altogether, or some did.
     assert_eq!(with_group(group(power(1), 0), 5, 7), [expected]);
-    assert_eq!(with_group(group(power(1), 0), 9, 0), [""; 0]);
+    assert_eq!(with_group(group(power(1), 0), 2, 0), [""; 0]);
+    assert_eq!(with_group(group(power(1), 0), 3, 0).len(), 1);
     assert_eq!(with_group(group(power(1), 1), 12, 0), [""; 0], "it has a member");
     assert_eq!(with_group(group(power(3), 0), 12, 0), [""; 0], "what is lost was not the group's");
     assert_eq!(with_group(group(json!({"desired": {"power": 1, "fan": 1}}), 0), 12, 0), [""; 0]);
@@ -152,7 +159,7 @@ fn approval_is_of_one_plan() {
             .map_err(|refusal| refusal.to_string())
     };
     let reasons =
-        "2 of 3 twins are written, and `max_changed` allows 1; 3 devices are declared, and `min_population` asks for 4";
+        "2 of 3 twins are changed, and `max_changed` allows 1; 3 devices are declared, and `min_population` asks for 4";
     assert_eq!(approve(&plan, None), Err(reasons.to_owned()));
     assert_eq!(approve(&plan, Some(digest.short())), Ok(()));
     assert_eq!(approve(&plan, Some(digest.as_str())), Ok(()));
@@ -199,8 +206,79 @@ fn a_selector_that_finds_none_while_devices_leave() {
         let declarations = loaded.select(vec![selection(ids)]).expect("selected");
         refused(&plan_fleet(&declarations, 0, left))
     };
-    let expected = "the selector hot (fleet.yaml:3) finds no device, and 10 twins leave the fleet";
-    assert_eq!(refused(&[], 10), [expected]);
-    assert_eq!(refused(&[], 9), [""; 0]);
-    assert_eq!(refused(&["d000"], 10), [""; 0]);
+    let expected = "the selector hot (fleet.yaml:3) finds no device, and 3 twins leave the fleet";
+    assert_eq!(refused(&[], 3), [expected]);
+    assert_eq!(refused(&[], 2), [""; 0]);
+    assert_eq!(refused(&["d000"], 3), [""; 0]);
+}
+
+#[test]
+fn what_is_registered_or_only_recorded_is_not_changed() {
+    let declared = json!({"desired": {"power": 1}});
+    let mut declarations = declarations(["a", "b", "c", "d"].map(|name| (id(name), body(declared.clone()))));
+    declarations.missing = Missing::Register;
+    let refused = |limit, lookups: Vec<Lookup>| {
+        let limits = Limits { max_changed: Some(limit), ..Limits::default() };
+        let policy = Policy { limits, ..Policy::default() };
+        refused(&plan(&Declarations { policy, ..declarations.clone() }, context(), lookups, ReadBy::Get))
+    };
+    let found = |name: &str, power: i64| Lookup::Found(Box::new(twin(name, json!({"desired": {"power": power}}))));
+    let absent = |name: &str| Lookup::Absent(id(name));
+    let none = || Amount::Percent(0.0);
+    // The first plan of a new fleet: none is there, or some are and have what is declared.
+    assert_eq!(refused(none(), ["a", "b", "c", "d"].map(absent).into()), [""; 0]);
+    assert_eq!(refused(none(), vec![found("a", 1), found("b", 1), absent("c"), absent("d")]), [""; 0]);
+    // Of those that are there.
+    assert_eq!(
+        refused(Amount::Percent(50.0), vec![found("a", 2), found("b", 2), absent("c"), absent("d")]),
+        ["2 of 2 twins are changed (100%), and `max_changed` allows 50%"]
+    );
+    assert_eq!(refused(Amount::Percent(50.0), vec![found("a", 2), found("b", 1), absent("c"), absent("d")]), [""; 0]);
+}
+
+#[test]
+fn an_inventory_without_rows_while_devices_leave() {
+    const FLEET: &str = "fleet: redmond\ninventory:\n  - { from: a.csv, id: 'a-${row.id}', desired: { power: 1, n: '${row.n}' } }\n  \
+                         - { from: b.csv, id: 'b-${row.id}', desired: { power: 1 } }\ndevices: { other: {} }\n";
+    let refused = |leaving: &[&str], live: Value| {
+        let texts = [("fleet.yaml", FLEET), ("a.csv", "id,n\n"), ("b.csv", "id\n")];
+        let declarations = crate::manifest::load_texts(&texts, &|_| None).expect("a manifest").declarations;
+        let lookups = leaving
+            .iter()
+            .map(|name| Lookup::Found(Box::new(Twin { id: id(name), ..owning(live.clone(), live.clone()) })));
+        let plan = plan(&declarations, context(), lookups, ReadBy::Get);
+        let back = file::read(&file::write(&plan, "0.1.0")).expect("a plan");
+        assert_eq!(guard::refusals(&back), guard::refusals(&plan));
+        refused(&plan)
+    };
+    let whole = || json!({"desired": {"power": 1, "n": "5"}});
+    let expected = "the inventory a.csv (fleet.yaml:3) has no rows, and 3 twins leave the fleet";
+    assert_eq!(refused(&["a-1", "a-2", "a-3"], whole()), [expected], "not b's: their ids are others");
+    assert_eq!(refused(&["a-1", "a-2", "b-3"], whole()), [""; 0]);
+    assert_eq!(refused(&["a-1", "a-2", "a-3"], json!({"desired": {"power": 2, "n": "5"}})), [""; 0]);
+    assert_eq!(refused(&["a-1", "a-2", "a-3"], json!({"desired": {"power": 1}})), [""; 0]);
+}
+
+#[test]
+fn a_fleet_of_which_selectors_alone_find_something() {
+    let text = "fleet: redmond\nselectors: [{ name: hot, where: tags.hot = true, tags: { cooled: true } }]\n";
+    let loaded = crate::manifest::load_texts(&[("fleet.yaml", text)], &|_| None).expect("a manifest").declarations;
+    let found = ["s1"].map(id).to_vec();
+    let selection =
+        Selection { name: "hot".into(), condition: "tags.hot = true".to_owned(), ids: found, origin: origin(2) };
+    let declarations = loaded.select(vec![selection]).expect("selected");
+    let cooled = json!({"tags": {"cooled": true}});
+    let refused = |left: Value| {
+        let there = Twin { id: id("s1"), ..owning(cooled.clone(), cooled.clone()) };
+        let left = Twin { id: id("d1"), ..owning(left.clone(), left) };
+        let lookups = [there, left].map(|twin| Lookup::Found(Box::new(twin)));
+        refused(&plan(&declarations, context(), lookups, ReadBy::Get))
+    };
+    assert_eq!(
+        refused(json!({"desired": {"power": 1}})),
+        [
+            "no device is written down any more (selectors alone find 1), and 1 twin that this fleet owns would be released"
+        ]
+    );
+    assert_eq!(refused(cooled.clone()), [""; 0], "it was found by the selector");
 }

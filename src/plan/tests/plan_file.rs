@@ -49,7 +49,6 @@ fn rich_outlook() -> Outlook {
     };
     let shared = SharedPath { declared: path("desired.a.b"), theirs: path("desired.a"), agree: true };
     let spent = Spent { requests: 3, messages: 4, seconds: 1.5 };
-    let strategy = |strategy| StrategyCost { strategy, spent, remark: crate::plan::outlook::cost::remark(strategy) };
     Outlook {
         predictions: forecasts.map(prediction).into(),
         writers: vec![
@@ -76,12 +75,7 @@ fn rich_outlook() -> Outlook {
             leaving: vec![id("a")],
             joining: vec![id("b")],
         }],
-        cost: Some(Cost {
-            tier: "S1, 1 unit".to_owned(),
-            read: spent,
-            apply: crate::plan::outlook::cost::STRATEGIES.map(strategy).into(),
-            notifications: 7,
-        }),
+        cost: Some(Cost { tier: "S1, 1 unit".to_owned(), read: spent, apply: Some(spent), notifications: 7 }),
     }
 }
 
@@ -101,7 +95,7 @@ fn an_outlook_is_read_as_it_was_written_and_is_no_part_of_the_review() {
     assert!(matches!(guard::check(&Plan { twins: Vec::new(), ..plan }), Err(Refusal::Diverges { .. })));
     for (from, to, problem) in [
         (r#""kind":"will-hold""#, r#""kind":"will-hold","more":1"#, "the plan file is not as twinctl writes plans"),
-        (r#""strategy":"bulk""#, r#""strategy":"magic""#, "the plan file was altered"),
+        (r#""strategy":"patch""#, r#""strategy":"magic""#, "the plan file was altered"),
     ] {
         let error = read(&text.replacen(from, to, 1)).expect_err(problem).to_string();
         assert!(error.starts_with(problem), "{error}");
@@ -231,23 +225,20 @@ fn what_is_said_twice_is_refused() {
 #[test]
 fn what_is_no_plan() {
     for (text, message) in [
-        ("", "the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again"),
-        ("fleet: redmond", "the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again"),
-        (
-            "{\"format\": \"twinctl-plan\",",
-            "the plan file is not JSON; was it cut short? `twinctl plan --out` writes it again",
-        ),
+        ("", "the plan file is not JSON; was it cut short? plan again, with --out"),
+        ("fleet: redmond", "the plan file is not JSON; was it cut short? plan again, with --out"),
+        ("{\"format\": \"twinctl-plan\",", "the plan file is not JSON; was it cut short? plan again, with --out"),
         (
             "[]",
-            "the file is JSON, but no plan of twinctl: those are written by `twinctl plan --out` and have \"format\": \"twinctl-plan\"",
+            "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"twinctl-plan\"",
         ),
         (
             "{}",
-            "the file is JSON, but no plan of twinctl: those are written by `twinctl plan --out` and have \"format\": \"twinctl-plan\"",
+            "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"twinctl-plan\"",
         ),
         (
             r#"{"format": "terraform", "version": 1}"#,
-            "the file is JSON, but no plan of twinctl: those are written by `twinctl plan --out` and have \"format\": \"twinctl-plan\"",
+            "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"twinctl-plan\"",
         ),
         (
             r#"{"format": "twinctl-plan", "version": 2}"#,

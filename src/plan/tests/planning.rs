@@ -1,6 +1,7 @@
 //! What is planned for one twin: tables of what is declared, what is live, and what comes of it.
 
 use super::*;
+use crate::digest::Hasher;
 
 /// A twin with this fleet's record of `owned` and the other sections as given.
 pub(super) fn owning(owned: Value, sections: Value) -> Twin {
@@ -550,5 +551,5 @@ fn the_review_digest_is_of_hub_fleet_and_patches() {
         r#"{"fleet":"redmond","hub":"hub.example.net","twins":[{"id":"d","patch":{"desired":{"power":2},"#,
         r#""tags":{"twinctl":{"redmond":{"owns":["desired.power=d473"],"rev":"r1","v":1}}}}}]}"#
     ));
-    assert_eq!(reviewed, hasher.finish());
+    assert_eq!(plan.patch_digest(), hasher.finish());
 }

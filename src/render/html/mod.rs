@@ -101,6 +101,9 @@ impl Page {
             self.text(noun).text(words).raw("</a></li>\n");
         }
         self.raw("</ul>\n");
+        if let Some(ignored) = &view.ignored {
+            self.raw("<section><p><strong>Warning:</strong> ").text(ignored).raw("</p></section>\n");
+        }
         if !(view.refusals.is_empty() && view.hints.is_empty()) {
             self.raw("<section><div class=\"refused\">");
             for refusal in &view.refusals {

@@ -93,17 +93,13 @@ impl Page {
     }
 
     pub(super) fn cost(&mut self, cost: Option<&CostView>) {
-        let Some(CostView { tier, read, apply, notifications, is_slow: _ }) = cost else { return };
+        let Some(CostView { tier, read, apply, notifications }) = cost else { return };
         self.raw("<h2>Cost <small>under ")
             .text(tier)
             .raw("</small></h2>\n<section class=\"card cost\"><table><tbody>\n");
         self.raw("<tr><th scope=\"row\">to read</th><td>").text(&read.line()).raw("</td></tr>\n");
-        for (strategy, spent, remark) in apply {
-            self.raw("<tr><th scope=\"row\">to apply by ").raw(strategy).raw("</th><td>").text(&spent.line());
-            if let Some(remark) = remark {
-                self.raw(" (").raw(remark).raw(")");
-            }
-            self.raw("</td></tr>\n");
+        if let Some(apply) = apply {
+            self.raw("<tr><th scope=\"row\">to apply</th><td>").text(&apply.line()).raw("</td></tr>\n");
         }
         self.raw("</tbody></table>");
         if let Some(notifications) = notifications {

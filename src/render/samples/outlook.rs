@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{origin, sensitive};
 use crate::check::{Check, Difference, Expectation, Severity, evaluate};
 use crate::manifest::{Layer, Origin};
-use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Writer};
+use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
 use crate::query::compile;
 
 const FULL_POWER: &str =
@@ -111,18 +111,7 @@ pub(crate) fn outlook() -> Outlook {
         cost: Some(Cost {
             tier: "S1, 2 units".to_owned(),
             read: Spent { requests: 12, messages: 48, seconds: 0.6 },
-            apply: vec![
-                StrategyCost {
-                    strategy: "patch",
-                    spent: Spent { requests: 9992, messages: 9992, seconds: 192.0 },
-                    remark: None,
-                },
-                StrategyCost {
-                    strategy: "jobs",
-                    spent: Spent { requests: 3, messages: 9992, seconds: 1000.0 },
-                    remark: Some("no etag guard"),
-                },
-            ],
+            apply: Some(Spent { requests: 9992, messages: 9992, seconds: 192.0 }),
             notifications: 9987,
         }),
         unread: vec!["the configuration odd: it has no content".to_owned()],

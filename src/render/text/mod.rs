@@ -55,6 +55,9 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
     outlook::selections(&mut out, &view.selections, options);
     outlook::writers(&mut out, &view.writers, options);
     outlook::checks(&mut out, view, options);
+    if let Some(ignored) = &view.ignored {
+        _ = writeln!(out, "{} {ignored}\n", palette.warning("warning:"));
+    }
     for hint in &view.hints {
         _ = writeln!(out, "{} {hint}", palette.hint("hint:"));
     }

@@ -115,25 +115,14 @@ fn check(out: &mut String, check: &CheckView, longest: usize, options: Options) 
     }
 }
 
-/// Writes what the plan has cost and will cost; the other ways of applying where it takes long, or in full.
+/// Writes what the plan has cost and will cost.
 pub(super) fn cost(out: &mut String, cost: Option<&CostView>, options: Options) {
     let palette = options.palette;
-    let Some(CostView { tier, read, apply, notifications, is_slow }) = cost else { return };
-    let apply = if *is_slow || options.full { apply.as_slice() } else { &apply[..apply.len().min(1)] };
+    let Some(CostView { tier, read, apply, notifications }) = cost else { return };
     let tier = palette.aside(format!("({tier})"));
-    let longest = apply.iter().map(|(strategy, ..)| strategy.len()).max().unwrap_or(0);
-    _ = writeln!(
-        out,
-        "{} {:>width$}  {}  {tier}",
-        palette.title("Cost:"),
-        "to read",
-        read.line(),
-        width = 12 + longest
-    );
-    for (index, (strategy, spent, remark)) in apply.iter().enumerate() {
-        let lead = if index == 0 { "to apply by" } else { "        or by" };
-        let remark = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-        _ = writeln!(out, "      {lead:>11} {strategy:<longest$}  {}{remark}", spent.line());
+    _ = writeln!(out, "{}  to read  {}  {tier}", palette.title("Cost:"), read.line());
+    if let Some(apply) = apply {
+        _ = writeln!(out, "      to apply  {}", apply.line());
     }
     if let Some(notifications) = notifications {
         _ = writeln!(out, "      {notifications}");

@@ -37,6 +37,8 @@ pub struct PlanView<'p> {
     pub clusters: Vec<ClusterView>,
     /// It all in numbers.
     pub counts: Counts,
+    /// What the manifest asks for and is ignored, as a sentence.
+    pub ignored: Option<String>,
     /// Why it may not be applied.
     pub refusals: Vec<String>,
     /// What to do about what stands in the way, once for each kind.
@@ -331,6 +333,17 @@ fn writers(outlook: &Outlook) -> Vec<WriterView> {
     outlook.writers.iter().map(WriterView::of).chain(unread).collect()
 }
 
+/// Returns the sentence that says that a rollout is ignored, where one is.
+pub fn ignored_rollout(plan: &Plan) -> Option<String> {
+    let asked = plan.not_carried_out();
+    (plan.ignores_rollout && !asked.is_empty()).then(|| {
+        format!(
+            "the rollout is ignored ({}): all twins are written at once, and the checks run at the end",
+            asked.join(", ")
+        )
+    })
+}
+
 impl<'p> PlanView<'p> {
     /// Takes of a plan what may be shown.
     pub fn of(plan: &'p Plan) -> Self {
@@ -341,6 +354,7 @@ impl<'p> PlanView<'p> {
             revision: escape::line(&plan.revision).into_owned(),
             clusters: clusters(&plan.twins),
             counts: Counts::of(plan, &plan.summary()),
+            ignored: ignored_rollout(plan),
             refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
             hints: counts::hints(plan),
             selections: plan.selections.iter().map(SelectionView::of).collect(),

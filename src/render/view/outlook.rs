@@ -205,12 +205,10 @@ pub struct CostView {
     pub tier: String,
     /// What planning has read.
     pub read: SpentView,
-    /// What applying will send, by strategy; the first is the one that is taken.
-    pub apply: Vec<(&'static str, SpentView, Option<&'static str>)>,
+    /// What applying will send; `None` if there is nothing to send.
+    pub apply: Option<SpentView>,
     /// The notifications that connected devices get; `None` for no one.
     pub notifications: Option<String>,
-    /// Whether applying takes so long that the other ways are of interest.
-    pub is_slow: bool,
 }
 
 /// Requests and what they are billed as, in words.
@@ -241,17 +239,13 @@ impl SpentView {
     }
 }
 
-/// An apply that takes longer than so many seconds is worth a look at the other ways.
-const LONG: f64 = 60.0;
-
 impl CostView {
     pub(super) fn of(cost: &Cost) -> Self {
         let Cost { tier, read, apply, notifications } = cost;
         Self {
-            is_slow: apply.first().is_some_and(|way| way.spent.seconds > LONG),
             tier: escape::line(tier).into_owned(),
             read: SpentView::of(read),
-            apply: apply.iter().map(|way| (way.strategy, SpentView::of(&way.spent), way.remark)).collect(),
+            apply: apply.as_ref().map(SpentView::of),
             notifications: (*notifications > 0).then(|| {
                 format!("{} to devices, each a billed message", counted(size(*notifications), "notification"))
             }),

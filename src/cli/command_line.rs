@@ -1,0 +1,319 @@
+//! Commands that a user can run as they are printed: the one place where a command line is made of parsed options.
+//!
+//! Every word is quoted as a POSIX shell reads it, and the options that are left out are those that have their default. No secret is
+//! printed: a connection string stays in the environment, and the value of a variable that is part of a sensitive value is taken from
+//! the environment variable of its name.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
+use super::context::Context;
+use super::manifest;
+use crate::manifest::{Declarations, load};
+use crate::wire::connection_string::ConnectionString;
+
+/// A command with its arguments, quoted.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLine(String);
+
+impl fmt::Display for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl CommandLine {
+    /// Starts with `twinctl` and the words of a subcommand.
+    pub(super) fn new(subcommand: &str) -> Self {
+        Self(format!("twinctl {subcommand}"))
+    }
+
+    /// Adds an option without a value.
+    #[must_use]
+    pub(super) fn flag(mut self, name: &str) -> Self {
+        self.0 += &format!(" {name}");
+        self
+    }
+
+    /// Adds an option without a value, if `is_given`.
+    #[must_use]
+    pub(super) fn flag_if(self, is_given: bool, name: &str) -> Self {
+        if is_given { self.flag(name) } else { self }
+    }
+
+    /// Adds an option with its value.
+    #[must_use]
+    pub(super) fn option(self, name: &str, value: impl fmt::Display) -> Self {
+        let value = value.to_string();
+        // A value that begins with a hyphen would be read as an option.
+        let joined = if value.starts_with('-') { '=' } else { ' ' };
+        self.flag(&format!("{name}{joined}{}", quoted(&value)))
+    }
+
+    /// Adds an option with its value, if there is one.
+    #[must_use]
+    pub(super) fn option_if(self, name: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.option(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a path.
+    #[must_use]
+    pub(super) fn path(self, path: &Path) -> Self {
+        let text = path.display().to_string();
+        let text = if text.starts_with('-') { format!("./{text}") } else { text };
+        self.flag(&quoted(&text))
+    }
+
+    /// Adds manifests, and what goes over their variables.
+    #[must_use]
+    pub(super) fn manifests(self, args: &ManifestArgs, secrets: &Secrets) -> Self {
+        let ManifestArgs { paths, vars } = args;
+        self.paths(paths).vars(vars, secrets)
+    }
+
+    /// Adds paths, unless they are the working folder alone, which is the default.
+    #[must_use]
+    pub(super) fn paths(self, paths: &[PathBuf]) -> Self {
+        match paths {
+            [only] if only == Path::new(".") => self,
+            paths => paths.iter().fold(self, |line, path| line.path(path)),
+        }
+    }
+
+    /// Adds what goes over the manifests' variables.
+    #[must_use]
+    pub(super) fn vars(mut self, args: &VarArgs, secrets: &Secrets) -> Self {
+        let VarArgs { vars, var_files } = args;
+        for file in var_files {
+            self = self.option("--vars", file.display());
+        }
+        for (name, value) in vars {
+            self = match secrets.hold(value) {
+                // In quotes that let the shell put in what the variable has.
+                true => self.flag(&format!("--var {name}=\"${{{}}}\"", name.replace('-', "_"))),
+                false => self.option("--var", format!("{name}={value}")),
+            };
+        }
+        self
+    }
+
+    /// Adds how a plan is made.
+    #[must_use]
+    pub(super) fn planning(self, args: &PlanningArgs) -> Self {
+        let PlanningArgs { take_ownership, revision, ignore_rollout, require_checks, tier, units, only } = args;
+        let line = self
+            .flag_if(*take_ownership, "--take-ownership")
+            .option_if("--revision", revision.as_ref())
+            .flag_if(*ignore_rollout, "--ignore-rollout")
+            .flag_if(*require_checks, "--require-checks")
+            .option_if("--tier", *tier)
+            .option_if("--units", *units);
+        only.iter().fold(line, |line, only| line.option("--only", Part(only)))
+    }
+
+    /// Adds which hub, and how patient. A connection string is left to the environment: `--hub` with its host refuses any other.
+    #[must_use]
+    pub(super) fn hub(self, args: &HubArgs) -> Self {
+        let HubArgs { hub, connection_string, ca_file, concurrency, timeout, retry_budget } = args;
+        let host = connection_string.as_deref().and_then(|text| ConnectionString::parse(text).ok()).map(|it| it.host);
+        let hub = match (hub, &host) {
+            (Some(HubName::Embedded(None)), _) => Some("embedded".to_owned()),
+            (Some(HubName::Embedded(Some(folder))), _) => Some(format!("embedded:{}", folder.display())),
+            (Some(HubName::Host(host)), _) | (None, Some(host)) => Some(host.to_string()),
+            (None, None) => None,
+        };
+        let unless = |time: &Duration, usual: Duration| (*time != usual).then(|| format!("{}ms", time.as_millis()));
+        self.option_if("--hub", hub)
+            .option_if("--ca-file", ca_file.as_ref().map(|path| path.display()))
+            .option_if("--concurrency", *concurrency)
+            .option_if("--timeout", unless(timeout, HubArgs::TIMEOUT))
+            .option_if("--retry-budget", unless(retry_budget, HubArgs::RETRY_BUDGET))
+    }
+}
+
+/// A part of a fleet as `--only` has it.
+struct Part<'o>(&'o Only);
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Only::Twins { text, .. } => f.write_str(text),
+            Only::Group(name) => write!(f, "group:{name}"),
+        }
+    }
+}
+
+/// Prints the next command to run on a line of its own. What it needs beside its arguments is said before it.
+pub(super) fn next(context: &mut Context, hub: &HubArgs, command: &CommandLine) {
+    if hub.connection_string.is_some() {
+        context.say("the next command takes the connection string from IOTHUB_CONNECTION_STRING");
+    }
+    let next = context.err.palette.hint("next:");
+    context.say(format_args!("{next} {command}"));
+}
+
+/// The sensitive values of a fleet, which no printed command may hold.
+#[derive(Default)]
+pub(super) struct Secrets {
+    /// As texts; `None` where they are not known, so that every value may be one.
+    known: Option<Vec<String>>,
+}
+
+impl Secrets {
+    /// Collects the sensitive values of these declarations.
+    pub(super) fn of(declarations: &Declarations) -> Self {
+        let sensitive = &declarations.policy.sensitive;
+        let mut known = Vec::new();
+        if !sensitive.is_empty() {
+            let leaves = declarations.twins.values().flat_map(|declaration| declaration.body.leaves().into_owned());
+            let given = declarations.selectors.iter().flat_map(|selector| declarations.given_by(&selector.name));
+            for leaf in leaves.chain(given.cloned()).filter(|leaf| sensitive.covers(&leaf.path)) {
+                known.extend(leaf.value.iter().flat_map(scalars));
+            }
+        }
+        known.sort_unstable();
+        known.dedup();
+        Self { known: Some(known) }
+    }
+
+    /// Loads the manifests for it, if variables are given at all. If they cannot be loaded, every value may be a secret.
+    pub(super) fn load(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> Self {
+        if vars.vars.is_empty() {
+            return Self { known: Some(Vec::new()) };
+        }
+        let loaded = load(&manifest::options(context, paths, vars));
+        loaded.map(|loaded| Self::of(&loaded.declarations)).unwrap_or_default()
+    }
+
+    /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one.
+    fn hold(&self, value: &str) -> bool {
+        let is_near =
+            |secret: &String| value.contains(secret.as_str()) || (!value.is_empty() && secret.contains(value));
+        self.known.as_ref().is_none_or(|known| known.iter().any(is_near))
+    }
+}
+
+/// Returns the scalars in a value as texts; those without a character say nothing.
+fn scalars(value: &serde_json::Value) -> Vec<String> {
+    use serde_json::Value;
+    match value {
+        Value::Null => Vec::new(),
+        Value::String(text) if text.is_empty() => Vec::new(),
+        Value::String(text) => vec![text.clone()],
+        Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
+        Value::Array(items) => items.iter().flat_map(scalars).collect(),
+        Value::Object(members) => members.values().flat_map(scalars).collect(),
+    }
+}
+
+/// Quotes a word for a POSIX shell, if it needs that.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command as Process;
+
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::args::{Arguments, Command};
+
+    fn plan(args: &[&str]) -> String {
+        let Command::Plan(plan) = Arguments::parse_from(args).command else { panic!("not a plan") };
+        CommandLine::new("plan")
+            .manifests(&plan.manifest, &Secrets { known: Some(vec!["hunter2".to_owned()]) })
+            .planning(&plan.planning)
+            .hub(&plan.hub)
+            .to_string()
+    }
+
+    #[test]
+    fn options_come_back() {
+        for (args, line) in [
+            (&["twinctl", "plan"][..], "twinctl plan"),
+            (&["twinctl", "plan", "a b", "-x.yaml"][..2], "twinctl plan"),
+            (&["twinctl", "plan", "a b", "c$d'e"], r"twinctl plan 'a b' 'c$d'\''e'"),
+            (&["twinctl", "plan", "--", "-x"], "twinctl plan ./-x"),
+            (
+                &["twinctl", "plan", "f", "--vars", "p q.yaml", "--var", "site=Oslo S", "--var", "n="],
+                "twinctl plan f --vars 'p q.yaml' --var 'site=Oslo S' --var n=",
+            ),
+            (
+                &["twinctl", "plan", "--only", "d-{1..2}", "--only", "group:a"],
+                "twinctl plan --only 'd-{1..2}' --only group:a",
+            ),
+            (
+                &[
+                    "twinctl",
+                    "plan",
+                    "--take-ownership",
+                    "--revision",
+                    "v 1",
+                    "--ignore-rollout",
+                    "--require-checks",
+                    "--tier",
+                    "s2",
+                    "--units",
+                    "3",
+                ],
+                "twinctl plan --take-ownership --revision 'v 1' --ignore-rollout --require-checks --tier S2 --units 3",
+            ),
+            (
+                &[
+                    "twinctl",
+                    "plan",
+                    "--hub",
+                    "embedded:my hub",
+                    "--ca-file",
+                    "ca.pem",
+                    "--concurrency",
+                    "4",
+                    "--timeout",
+                    "5s",
+                    "--retry-budget",
+                    "0",
+                ],
+                "twinctl plan --hub 'embedded:my hub' --ca-file ca.pem --concurrency 4 --timeout 5000ms --retry-budget 0ms",
+            ),
+        ] {
+            assert_eq!(plan(args), line, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let string = "HostName=my-hub;SharedAccessKeyName=service;SharedAccessKey=AAECAwQFBgcICQoLDA0ODw==";
+        assert_eq!(plan(&["twinctl", "plan", "--connection-string", string]), "twinctl plan --hub my-hub");
+        assert_eq!(
+            plan(&["twinctl", "plan", "--var", "psk=hunter2", "--var", "url=wifi:hunter2:", "--var", "x=y"]),
+            r#"twinctl plan --var psk="${psk}" --var url="${url}" --var x=y"#
+        );
+        let nothing_known = CommandLine::new("plan").vars(
+            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new() },
+            &Secrets::default(),
+        );
+        assert_eq!(nothing_known.to_string(), r#"twinctl plan --var a="${a}""#);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_shell_reads_a_word_as_it_was(word in "[^\0]{0,12}") {
+            let output = Process::new("sh").args(["-c", &format!("printf %s {}", quoted(&word))]).output().expect("a shell");
+            prop_assert_eq!(String::from_utf8_lossy(&output.stdout), word.as_str());
+        }
+    }
+}
