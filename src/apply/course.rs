@@ -26,8 +26,10 @@ const ABSENT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) enum Todo {
     /// Create the identity.
     Register,
-    /// Read the twin.
+    /// Read the twin at once.
     Read,
+    /// Read the twin when its patch may go, so that the patch follows under an etag that is fresh.
+    Refresh,
     /// Write it.
     Patch(Guarded),
 }
@@ -79,6 +81,8 @@ pub(super) enum Sign {
     Exists,
     /// This request will never do better, and no other will either.
     Futile,
+    /// The hub does not let this request through, and it is not clear whether any other would pass.
+    Denied,
     /// This request will never do better.
     Refused,
 }
@@ -96,9 +100,26 @@ impl Sign {
                 Self::Trouble { busy: matches!(error.trouble(), Some(Trouble::Busy { .. })), maybe_done: true }
             }
             Error::Unreachable { .. } if error.trouble().is_some() => Self::Trouble { busy: false, maybe_done: false },
-            Error::Unreachable { .. } | Error::Unauthorized { .. } => Self::Futile,
-            Error::Refused { hub, .. } if hub.code() == Some(ErrorCode::IotHubQuotaExceeded) => Self::Futile,
-            Error::Refused { .. } | Error::Unsendable { .. } => Self::Refused,
+            Error::Unreachable { .. } => Self::Futile,
+            Error::Unauthorized { hub, .. } => match hub.code() {
+                Some(ErrorCode::GenericForbidden) | None => Self::Denied,
+                Some(_) => Self::Futile,
+            },
+            Error::Refused { hub, .. } => match (hub.status, hub.code()) {
+                (
+                    _,
+                    Some(
+                        ErrorCode::IotHubQuotaExceeded
+                        | ErrorCode::IotHubSuspended
+                        | ErrorCode::OperationNotAvailableInCurrentTier,
+                    ),
+                ) => Self::Futile,
+                // A code that is not known here, or no code at all: a gateway's word.
+                (401, None) => Self::Denied,
+                (403, None) if hub.code_name.is_none() => Self::Denied,
+                _ => Self::Refused,
+            },
+            Error::Unsendable { .. } => Self::Refused,
         }
     }
 
@@ -151,7 +172,7 @@ impl<'p> Course<'p> {
         let todo = match (plan.action, &plan.etag) {
             (Action::Register, _) => Todo::Register,
             (_, Some(etag)) => Todo::Patch(Guarded { etag: etag.clone(), patch: Arc::clone(&plan.patch) }),
-            (_, None) => Todo::Read,
+            (_, None) => Todo::Refresh,
         };
         let course = Self {
             plan,
@@ -193,7 +214,7 @@ impl<'p> Course<'p> {
             Ok(()) => {
                 self.registered = true;
                 self.went_forward();
-                return self.go(Todo::Read, at);
+                return self.go(Todo::Refresh, at);
             }
             Err(error) => error,
         };
@@ -203,7 +224,7 @@ impl<'p> Course<'p> {
                 self.registered = self.create_lost;
                 self.existed = !self.create_lost;
                 self.went_forward();
-                self.go(Todo::Read, at)
+                self.go(Todo::Refresh, at)
             }
             Sign::Lost => {
                 self.create_lost = true;
@@ -219,7 +240,7 @@ impl<'p> Course<'p> {
                 "{}; of a module it says so too where its device is missing or disabled",
                 explain(&error)
             )),
-            Sign::Moved | Sign::Gone | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
+            Sign::Moved | Sign::Gone | Sign::Futile | Sign::Denied | Sign::Refused => self.give_up(explain(&error)),
         }
     }
 
@@ -278,7 +299,7 @@ impl<'p> Course<'p> {
                         "somebody keeps writing this twin: {times} times it had changed between a read and the write"
                     ));
                 }
-                if self.must_look { Then::Go(Todo::Read) } else { self.go(Todo::Read, at) }
+                self.go(Todo::Refresh, at)
             }
             Sign::Lost => {
                 self.patch_lost = true;
@@ -295,7 +316,7 @@ impl<'p> Course<'p> {
                 Then::Done(TwinOutcome::Converged)
             }
             Sign::Gone => self.failed(format!("the {} is gone from the hub: {}", self.plan.id.kind(), explain(&error))),
-            Sign::Exists | Sign::Futile | Sign::Refused => self.give_up(explain(&error)),
+            Sign::Exists | Sign::Futile | Sign::Denied | Sign::Refused => self.give_up(explain(&error)),
         }
     }
 

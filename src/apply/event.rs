@@ -36,12 +36,18 @@ pub enum ApplyEvent {
     Interrupted,
     /// What befell one twin would befall the others as well (the hub refuses the credentials, or takes nothing any more): what
     /// is under way finishes, nothing new begins.
-    Halted {
-        /// Why: an error and its causes, a line.
-        reason: String,
-    },
+    Halted(Halt),
     /// Applying ended.
     Finished,
+}
+
+/// Why a run ended before all of its twins were tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halt {
+    /// An error and its causes, in a line.
+    pub reason: String,
+    /// What a person can do about it, if there is something.
+    pub advice: Option<String>,
 }
 
 /// What came of one twin.
@@ -89,7 +95,7 @@ pub struct ApplyReport {
     /// The user stopped it.
     pub interrupted: bool,
     /// It stopped by itself before all twins were tried, and why.
-    pub halted: Option<String>,
+    pub halted: Option<Halt>,
 }
 
 impl ApplyReport {
@@ -99,7 +105,7 @@ impl ApplyReport {
             ApplyEvent::Started { .. } | ApplyEvent::Finished => {}
             ApplyEvent::Retrying { .. } => self.retries += 1,
             ApplyEvent::Interrupted => self.interrupted = true,
-            ApplyEvent::Halted { reason } => self.halted = Some(reason.clone()),
+            ApplyEvent::Halted(halt) => self.halted = Some(halt.clone()),
             ApplyEvent::TwinDone { id, action: _, outcome } => match outcome {
                 TwinOutcome::Written { rebased, registered } => {
                     self.written += 1;
@@ -159,7 +165,7 @@ mod tests {
         for event in [
             done("d", TwinOutcome::Conflict(Vec::new())),
             done("e", TwinOutcome::Failed { reason: "no".into() }),
-            ApplyEvent::Halted { reason: "no".into() },
+            ApplyEvent::Halted(Halt { reason: "no".into(), advice: None }),
             ApplyEvent::Interrupted,
             done("f", TwinOutcome::NotAttempted),
             done("g", TwinOutcome::NotAttempted),
@@ -180,7 +186,7 @@ mod tests {
             not_attempted: vec![id("f"), id("g")],
             retries: 1,
             interrupted: true,
-            halted: Some("no".into()),
+            halted: Some(Halt { reason: "no".into(), advice: None }),
         };
         assert_eq!(report, expected);
     }

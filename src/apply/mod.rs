@@ -14,7 +14,7 @@ pub mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use event::{ApplyEvent, ApplyReport, MovedPath, TwinOutcome};
+pub use event::{ApplyEvent, ApplyReport, Halt, MovedPath, TwinOutcome};
 pub use stop::Stop;
 
 use crate::client::{Backoff, HubClient};

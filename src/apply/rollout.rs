@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ApplyOptions;
 use super::course::{Course, Ending, Guarded, Moment, Sign, Then, Todo, explain};
-use super::event::{ApplyEvent, TwinOutcome};
+use super::event::{ApplyEvent, Halt, TwinOutcome};
 use crate::client::Error;
 use crate::plan::{Action, TwinPlan};
 use crate::rate::Pace;
@@ -19,6 +19,10 @@ use crate::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
 /// How many twins may be begun and not done, for each request that may be under way: the others wait for their next attempt
 /// or their turn. More would only be more twins that a hub in trouble has refused once.
 const BEGUN_PER_REQUEST: usize = 4;
+
+/// How many requests in a row may be denied for a reason that is not clearly the credentials', or after others of this run
+/// were accepted, before the run ends: what befalls so many will befall all.
+const MOST_DENIED: usize = 10;
 
 /// Which twin an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,6 +89,14 @@ impl StepOutcome {
             Self::Unread => None,
         }
     }
+
+    /// Returns `true` if the hub, or whatever stands before it, sent an answer.
+    fn is_answered(&self) -> bool {
+        match self {
+            Self::Unread => false,
+            answered => answered.error().is_none_or(Error::is_answer),
+        }
+    }
 }
 
 /// The machine. Ask [`Rollout::next`] until it says [`Step::Wait`], and tell it each answer.
@@ -105,12 +117,18 @@ pub struct Rollout<'p> {
     waiting: BTreeMap<(Duration, Ticket), Todo>,
     /// What could go at once, by kind: each has its own throttle on the hub (docs: IoT Hub quotas and throttling).
     reads: VecDeque<Ticket>,
-    patches: VecDeque<(Ticket, Guarded)>,
+    /// Patches, and twins that are to be read right before their patch: the patch pace lets one after the other go.
+    writes: VecDeque<(Ticket, Write)>,
+    /// Patches of twins that were read in their turn: the turn is still theirs.
+    refreshed: VecDeque<(Ticket, Guarded)>,
     registrations: VecDeque<Ticket>,
     patch_pace: Pace,
     registration_pace: Pace,
     events: VecDeque<ApplyEvent>,
     ending: Option<Ending>,
+    /// How many requests in a row the hub denied, and whether it has accepted any write of this run.
+    denied: usize,
+    accepted: bool,
     /// Since when every answer, or the lack of one, told of trouble.
     trouble_since: Option<Duration>,
     finished: bool,
@@ -125,6 +143,13 @@ enum Registration {
     There,
     /// It is done, and there is none.
     Failed,
+}
+
+/// What waits for the patch pace.
+#[derive(Debug)]
+enum Write {
+    Refresh,
+    Patch(Guarded),
 }
 
 #[derive(Debug)]
@@ -153,12 +178,15 @@ impl<'p> Rollout<'p> {
             under_way: BTreeMap::new(),
             waiting: BTreeMap::new(),
             reads: VecDeque::new(),
-            patches: VecDeque::new(),
+            writes: VecDeque::new(),
+            refreshed: VecDeque::new(),
             registrations: VecDeque::new(),
             patch_pace: Pace::default(),
             registration_pace: Pace::default(),
             events: VecDeque::from([started]),
             ending: None,
+            denied: 0,
+            accepted: false,
             trouble_since: None,
             finished: false,
         }
@@ -198,44 +226,82 @@ impl<'p> Rollout<'p> {
     /// Takes what came of a request. `random` is a number from 0 to 1.
     pub fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
         let Some(UnderWay { since, todo }) = self.under_way.remove(&ticket) else { return };
-        let Some(course) = self.courses.get_mut(&ticket) else { return };
+        let Some(course) = self.courses.get(&ticket) else { return };
+        let plan = course.plan;
         let sign = outcome.error().map(|error| course.sign(&todo, error));
-        match (&todo, sign) {
-            (Todo::Patch(_), Some(Sign::Trouble { busy: true, .. })) => self.patch_pace.refused(since, now),
-            (Todo::Register, Some(Sign::Trouble { busy: true, .. })) => self.registration_pace.refused(since, now),
-            (Todo::Patch(_), None) => self.patch_pace.taken(),
-            (Todo::Register, None) => self.registration_pace.taken(),
-            _ => {}
-        }
-        let halted = match (sign, outcome.error()) {
-            (Some(Sign::Futile), Some(error)) => Some(explain(error)),
-            (Some(sign), Some(error)) if sign.is_transient() => {
-                let since = *self.trouble_since.get_or_insert(now);
-                let hopeless = now.saturating_sub(since) >= self.options.backoff.budget;
-                hopeless.then(|| format!("the hub takes no requests any more: {}", explain(error)))
-            }
-            _ => {
-                self.trouble_since = None;
-                None
-            }
+        let pace = match &todo {
+            Todo::Patch(_) => Some(&mut self.patch_pace),
+            Todo::Register => Some(&mut self.registration_pace),
+            Todo::Read | Todo::Refresh => None,
         };
-        if let Some(reason) = halted
+        if let Some(pace) = pace {
+            match sign {
+                Some(Sign::Trouble { busy: true, .. }) => pace.refused(since, now),
+                // Whatever else the hub says, it had time to say it.
+                _ if outcome.is_answered() => pace.taken(),
+                _ => {}
+            }
+        }
+        let is_write = matches!(todo, Todo::Patch(_) | Todo::Register);
+        if let Some(halt) = self.halt(plan, sign, is_write, outcome.error(), now)
             && self.ending.is_none()
         {
-            self.events.push_back(ApplyEvent::Halted { reason });
+            self.events.push_back(ApplyEvent::Halted(halt));
             self.ending = Some(Ending::Halted);
         }
+        let Some(course) = self.courses.get_mut(&ticket) else { return };
+        let has_turn = matches!(todo, Todo::Refresh);
         let mut at =
             Moment { now, random, backoff: &self.options.backoff, ending: self.ending, events: &mut self.events };
         let then = match (todo, outcome) {
             (Todo::Register, StepOutcome::Registered(answer)) => course.registered(answer, &mut at),
-            (Todo::Read, StepOutcome::Read(answer)) => course.read(answer, &mut at),
+            (Todo::Read | Todo::Refresh, StepOutcome::Read(answer)) => course.read(answer, &mut at),
             (Todo::Patch(sent), StepOutcome::Patched(answer)) => course.patched(sent, answer, &mut at),
             (_, _) => course.unread(),
         };
-        self.follow(ticket, then);
+        match then {
+            Then::Go(Todo::Patch(guarded)) if has_turn => self.refreshed.push_back((ticket, guarded)),
+            then => self.follow(ticket, then),
+        }
         if self.ending.is_some() {
             self.close();
+        }
+    }
+
+    /// Returns why the run must end when this answer means that the other twins would fail as well.
+    fn halt(
+        &mut self,
+        plan: &TwinPlan,
+        sign: Option<Sign>,
+        is_write: bool,
+        error: Option<&Error>,
+        now: Duration,
+    ) -> Option<Halt> {
+        let because = |why: &str, error: &Error| Halt {
+            reason: plan.conceal(format!("{why}{}", explain(error))),
+            advice: error.advice(),
+        };
+        match (sign, error) {
+            (Some(Sign::Futile), Some(error)) if !(self.accepted && error.is_unauthorized()) => {
+                Some(because("", error))
+            }
+            (Some(Sign::Futile | Sign::Denied), Some(error)) => {
+                self.denied += 1;
+                (self.denied >= MOST_DENIED).then(|| because("", error))
+            }
+            (Some(sign), Some(error)) if sign.is_transient() => {
+                let since = *self.trouble_since.get_or_insert(now);
+                let hopeless = now.saturating_sub(since) >= self.options.backoff.budget;
+                hopeless.then(|| because("the hub takes no requests any more: ", error))
+            }
+            _ => {
+                self.trouble_since = None;
+                if is_write {
+                    self.denied = 0;
+                    self.accepted |= sign.is_none();
+                }
+                None
+            }
         }
     }
 
@@ -259,7 +325,8 @@ impl<'p> Rollout<'p> {
         let waiting = std::mem::take(&mut self.waiting).into_keys().map(|(_, ticket)| ticket);
         let idle: BTreeSet<Ticket> = waiting
             .chain(self.reads.drain(..))
-            .chain(self.patches.drain(..).map(|(ticket, _)| ticket))
+            .chain(self.writes.drain(..).map(|(ticket, _)| ticket))
+            .chain(self.refreshed.drain(..).map(|(ticket, _)| ticket))
             .chain(self.registrations.drain(..))
             .collect();
         for ticket in idle {
@@ -305,7 +372,9 @@ impl<'p> Rollout<'p> {
         match todo {
             Todo::Read => self.reads.push_back(ticket),
             Todo::Register => self.registrations.push_back(ticket),
-            Todo::Patch(guarded) => self.patches.push_back((ticket, guarded)),
+            // It had its turn already, and was not to blame that it came to nothing.
+            Todo::Refresh => self.writes.push_front((ticket, Write::Refresh)),
+            Todo::Patch(guarded) => self.writes.push_back((ticket, Write::Patch(guarded))),
         }
     }
 
@@ -326,13 +395,20 @@ impl<'p> Rollout<'p> {
             let id = &self.depart(ticket, Todo::Read, now)?.id;
             return Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }));
         }
+        if let Some((ticket, guarded)) = self.refreshed.pop_front() {
+            return self.send_patch(ticket, guarded, now);
+        }
         if self.patch_pace.ready_at() <= now
-            && let Some((ticket, guarded)) = self.patches.pop_front()
+            && let Some((ticket, write)) = self.writes.pop_front()
         {
             self.patch_pace.begin(now);
-            let Guarded { etag, patch } = guarded.clone();
-            let id = &self.depart(ticket, Todo::Patch(guarded), now)?.id;
-            return Some(Step::Send(ticket, Request::Patch { id, etag, patch }));
+            return match write {
+                Write::Patch(guarded) => self.send_patch(ticket, guarded, now),
+                Write::Refresh => {
+                    let id = &self.depart(ticket, Todo::Refresh, now)?.id;
+                    Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }))
+                }
+            };
         }
         if self.registration_pace.ready_at() <= now
             && let Some(ticket) = self.registrations.pop_front()
@@ -342,6 +418,12 @@ impl<'p> Rollout<'p> {
             return Some(Step::Send(ticket, Request::Register { id }));
         }
         None
+    }
+
+    fn send_patch(&mut self, ticket: Ticket, guarded: Guarded, now: Duration) -> Option<Step<'p>> {
+        let Guarded { etag, patch } = guarded.clone();
+        let id = &self.depart(ticket, Todo::Patch(guarded), now)?.id;
+        Some(Step::Send(ticket, Request::Patch { id, etag, patch }))
     }
 
     fn depart(&mut self, ticket: Ticket, todo: Todo, now: Duration) -> Option<&'p TwinPlan> {
@@ -399,7 +481,7 @@ impl<'p> Rollout<'p> {
             return None;
         }
         let waiting = self.waiting.keys().next().map(|&(time, _)| time);
-        let patch = (!self.patches.is_empty()).then(|| self.patch_pace.ready_at());
+        let patch = (!self.writes.is_empty()).then(|| self.patch_pace.ready_at());
         let registration = (!self.registrations.is_empty()).then(|| self.registration_pace.ready_at());
         [waiting, patch, registration].into_iter().flatten().min()
     }

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::args::{ApplyArgs, HubArgs};
+use super::args::{ApplyArgs, ApplyFormat};
 use super::command_line::{self, CommandLine, Secrets};
 use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
@@ -12,11 +12,12 @@ use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome, Ways};
 use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
+use crate::check::CheckResult;
 use crate::client::{Backoff, HubClient};
 use crate::digest::Digest;
 use crate::manifest::{Declarations, SourceDigests, environment_names, source_digests};
 use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
-use crate::render::{escape, report, view};
+use crate::render::{applied, escape, report, text, view};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
 pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult {
@@ -38,8 +39,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
         Some(path) => from_file(context, args, &path).await?,
         None => from_manifests(context, args).await?,
     };
-    plan::show(context, &plan, args.full)?;
-    context.out.flush()?;
+    show(context, &plan, args)?;
     if let Some(reviewed) = &args.expect {
         guard::check_reviewed(&plan, reviewed)
             .map_err(|refusal| CliError::refused_plan(&refusal, &ways(context, args)))?;
@@ -47,28 +47,43 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     guard::check_approved(&plan, args.approve.as_ref())
         .map_err(|refusal| CliError::refused_plan(&refusal, &ways(context, args)))?;
     plan::require_checks(&plan, &args.planning)?;
+    let (hub, fleet) = (plan.hub.to_string(), plan.fleet.to_string());
+    let digest = plan.review_digest().as_str().to_owned();
+    let ignored_rollout = view::ignored_rollout(&plan);
+    let mut results = Results::default();
     let outcome = if plan.is_empty() {
         let stop = listen()?;
-        verify(context, &connection.client, &plan, &stop).await?
+        verify(context, &connection.client, &plan, args.format, &stop, &mut results).await?
     } else {
         let consent = if args.yes { Consent::Flag } else { ask(context)? };
         let plan = approve(plan, consent, args.approve.as_ref())?;
         let stop = listen()?;
-        let report = send(context, &connection.client, &plan, &args.hub, &stop).await?;
-        let applied = outcome_of(&report);
-        if let Some(next) = next(context, args, &report)? {
+        let report = send(context, &connection.client, &plan, args, &stop).await?;
+        let applied = outcome_of(&report.0);
+        if let Some(next) = next(context, args, &report.0)? {
             command_line::next(context, &args.hub, &next);
         }
-        if report.interrupted || report.halted.is_some() {
+        let is_cut_short = report.0.interrupted || report.0.halted.is_some();
+        results.report = Some(report);
+        if is_cut_short {
             if !plan.checks.is_empty() {
                 context.say("the checks were not run");
             }
             applied
         } else {
-            Outcome::most_telling([applied, verify(context, &connection.client, &plan, &stop).await?])
+            let verified = verify(context, &connection.client, &plan, args.format, &stop, &mut results).await?;
+            Outcome::most_telling([applied, verified])
         }
     };
     connection.close().await;
+    if args.format == ApplyFormat::Json {
+        let (outcome, exit_code) = (word(outcome), outcome.code());
+        let run = applied::Run { hub: &hub, fleet: &fleet, digest: &digest, ignored_rollout: ignored_rollout.as_deref(), outcome, exit_code };
+        let report = results.report.as_ref().map(|(report, took)| (report, *took));
+        let text = applied::json(run, report, results.checks.as_deref());
+        context.out.write_all(text.as_bytes())?;
+        context.out.flush()?;
+    }
     Ok(outcome)
 }
 
@@ -98,6 +113,41 @@ fn next(context: &Context, args: &ApplyArgs, report: &ApplyReport) -> CliResult<
         _ if is_left || report.has_conflicts() => plan,
         _ => None,
     })
+}
+
+/// What is known when the command ends.
+#[derive(Default)]
+struct Results {
+    report: Option<(ApplyReport, Duration)>,
+    checks: Option<Vec<CheckResult>>,
+}
+
+/// Shows the plan. With JSON, stdout is the document's alone, and whoever is asked must see what for.
+fn show(context: &mut Context, plan: &Plan, args: &ApplyArgs) -> CliResult<()> {
+    match args.format {
+        ApplyFormat::Text => {
+            plan::show(context, plan, args.full)?;
+            context.out.flush()?;
+        }
+        ApplyFormat::Json if args.yes => {}
+        ApplyFormat::Json => {
+            let options = text::Options { palette: context.err.palette, width: context.err.width, full: args.full };
+            context.err.write_all(text::plan(plan, options).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns what the JSON document calls an outcome.
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done | Outcome::Changes => "done",
+        Outcome::Conflicts => "conflicts",
+        Outcome::TwinsFailed => "twins-failed",
+        Outcome::ChecksFailed => "checks-failed",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Failed | Outcome::Refused => "failed",
+    }
 }
 
 /// Returns the one path when it is a plan file: JSON, where manifests are YAML.
@@ -249,12 +299,12 @@ async fn send(
     context: &mut Context,
     client: &HubClient,
     plan: &ApprovedPlan,
-    hub: &HubArgs,
+    args: &ApplyArgs,
     stop: &Stop,
-) -> CliResult<ApplyReport> {
+) -> CliResult<(ApplyReport, Duration)> {
     let options = ApplyOptions {
-        concurrency: write_concurrency(hub),
-        backoff: Backoff { budget: hub.retry_budget, ..Backoff::default() },
+        concurrency: write_concurrency(&args.hub),
+        backoff: Backoff { budget: args.hub.retry_budget, ..Backoff::default() },
     };
     let begun = Instant::now();
     let total = plan.twins.iter().filter(|twin| twin.is_sent()).count();
@@ -275,31 +325,45 @@ async fn send(
         }
         ApplyEvent::Retrying { reason, .. } => progress.note(&reason),
         ApplyEvent::Interrupted => say("stopping: what is under way finishes; Ctrl-C again ends at once"),
-        ApplyEvent::Halted { reason } => say(&format!("stopping: {reason}")),
+        ApplyEvent::Halted(halt) => say(&format!("stopping: {}", halt.reason)),
         ApplyEvent::Started { .. } | ApplyEvent::Finished => {}
     };
     let report = crate::apply::apply(plan, client, &options, stop.clone(), &mut told).await;
     drop(progress);
-    let text = report::text(&report, begun.elapsed(), context.out.palette);
-    write!(context.out, "\n{text}")?;
-    if let Some(ignored) = view::ignored_rollout(plan) {
-        let warning = context.out.palette.warning("warning:");
-        writeln!(context.out, "{warning} {ignored}")?;
+    let took = begun.elapsed();
+    if args.format == ApplyFormat::Text {
+        let text = report::text(&report, took, args.full, context.out.palette);
+        write!(context.out, "\n{text}")?;
+        if let Some(ignored) = view::ignored_rollout(plan) {
+            let warning = context.out.palette.warning("warning:");
+            writeln!(context.out, "{warning} {ignored}")?;
+        }
+        context.out.flush()?;
     }
-    context.out.flush()?;
-    Ok(report)
+    Ok((report, took))
 }
 
-async fn verify(context: &mut Context, client: &HubClient, plan: &Plan, stop: &Stop) -> CliResult {
+async fn verify(
+    context: &mut Context,
+    client: &HubClient,
+    plan: &Plan,
+    format: ApplyFormat,
+    stop: &Stop,
+    found: &mut Results,
+) -> CliResult {
     if plan.checks.is_empty() {
         return Ok(Outcome::Done);
     }
     let results = check::ask(context, client, &plan.checks, &plan.policy.sensitive, true, stop.requested()).await;
-    let text = crate::render::checks::text(&results, context.out.palette);
-    write!(context.out, "\n{text}")?;
-    context.out.flush()?;
+    if format == ApplyFormat::Text {
+        let text = crate::render::checks::text(&results, context.out.palette);
+        write!(context.out, "\n{text}")?;
+        context.out.flush()?;
+    }
     let interrupted = if stop.is_requested() { Outcome::Interrupted } else { Outcome::Done };
-    Ok(Outcome::most_telling([interrupted, check::outcome_of(&results)]))
+    let outcome = Outcome::most_telling([interrupted, check::outcome_of(&results)]);
+    found.checks = Some(results);
+    Ok(outcome)
 }
 
 fn outcome_of(report: &ApplyReport) -> Outcome {
@@ -319,6 +383,7 @@ fn outcome_of(report: &ApplyReport) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::Halt;
 
     #[test]
     fn reports_have_exit_codes() {
@@ -327,7 +392,7 @@ mod tests {
         let clean = ApplyReport { written: 3, converged: 1, ..ApplyReport::default() };
         let conflicting = ApplyReport { conflicts, ..clean.clone() };
         let failing = ApplyReport { failed, ..conflicting.clone() };
-        let halted = ApplyReport { halted: Some("no".to_owned()), ..clean.clone() };
+        let halted = ApplyReport { halted: Some(Halt { reason: "no".to_owned(), advice: None }), ..clean.clone() };
         let interrupted = ApplyReport { interrupted: true, ..failing.clone() };
         assert_eq!(
             [&clean, &conflicting, &failing, &halted, &interrupted].map(|report| outcome_of(report).code()),

@@ -452,9 +452,13 @@ pub struct ApplyArgs {
     #[arg(long, value_name = "DIGEST")]
     pub expect: Option<DigestPrefix>,
 
-    /// Name every twin and cut no value when the plan is shown
+    /// Name every twin and cut no value when the plan is shown, and name every twin that is not done in the report
     #[arg(long)]
     pub full: bool,
+
+    /// How to show what applying came to
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ApplyFormat,
 
     /// How the plan is made.
     #[command(flatten)]
@@ -463,6 +467,16 @@ pub struct ApplyArgs {
     /// Which hub.
     #[command(flatten)]
     pub hub: HubArgs,
+}
+
+/// How the result of applying is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ApplyFormat {
+    /// For people: the plan, the report and the checks.
+    #[default]
+    Text,
+    /// For programs: version 1, every twin that is not done; docs/apply-json.md has the fields.
+    Json,
 }
 
 /// The options of `twinctl check`.

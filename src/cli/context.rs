@@ -92,8 +92,14 @@ impl Output {
 }
 
 impl Stream {
-    /// Lets a broken pipe be: `twinctl query … | head` is no error, and an apply must not stop in the middle for it.
-    fn forgiving<T>(&mut self, instead: T, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+    /// Lets a broken pipe be, and a terminal that was closed: `twinctl query … | head` is no error, and an apply must not stop
+    /// in the middle for it.
+    fn forgiving<T>(
+        &mut self,
+        is_terminal: bool,
+        instead: T,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> io::Result<T> {
         if self.gone {
             return Ok(instead);
         }
@@ -103,7 +109,7 @@ impl Stream {
             None => write(writer),
         };
         match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe || is_terminal && is_hung_up(&error) => {
                 self.gone = true;
                 Ok(instead)
             }
@@ -112,9 +118,16 @@ impl Stream {
     }
 }
 
+/// Returns `true` if a terminal is gone, which is what EIO means of one.
+fn is_hung_up(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    cfg!(unix) && error.raw_os_error() == Some(EIO)
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().forgiving(bytes.len(), |writer| writer.write_all(bytes).map(|()| bytes.len()))
+        let written = |writer: &mut dyn Write| writer.write_all(bytes).map(|()| bytes.len());
+        self.lock().forgiving(self.is_terminal, bytes.len(), written)
     }
 
     fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
@@ -123,7 +136,7 @@ impl Write for Output {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.lock().forgiving((), |writer| writer.flush())
+        self.lock().forgiving(self.is_terminal, (), |writer| writer.flush())
     }
 }
 
@@ -287,5 +300,24 @@ pub(crate) mod tests {
         assert!(output.is_gone());
         output.flush().expect("forgiven");
         assert!(Output::new(Box::new(Fails(io::ErrorKind::StorageFull))).write_all(b"much").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_terminal_that_is_closed_is_no_error() {
+        struct HungUp;
+        impl Write for HungUp {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(5))
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut output = Output::new(Box::new(HungUp));
+        assert!(output.write_all(b"much").is_err(), "of a file it is an error");
+        output.is_terminal = true;
+        output.write_all(b"much").expect("forgiven");
+        assert!(output.is_gone());
     }
 }

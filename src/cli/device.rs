@@ -38,7 +38,7 @@ pub(super) async fn run(context: &mut Context, args: &DeviceRunArgs) -> CliResul
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let found = tokio::select! {
         found = devices(context, args, ids) => found?,
-        () = interrupts.next() => return Ok(Outcome::Interrupted),
+        _ = interrupts.next() => return Ok(Outcome::Interrupted),
     };
     let Found { host, gateway, devices } = found;
     let ca = args.hub.ca_file.as_deref().map(|path| read_ca(context, path)).transpose()?;

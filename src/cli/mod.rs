@@ -100,8 +100,7 @@ fn usage(context: &mut Context, error: &clap::Error) -> Outcome {
 }
 
 fn execute(context: &mut Context, command: &Command) -> CliResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::doing("starting the runtime", error))?;
+    let runtime = runtime().map_err(|error| CliError::doing("starting the runtime", error))?;
     runtime.block_on(async {
         if handles_signals(command) {
             return dispatch(context, command).await;
@@ -111,13 +110,28 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
         let ended = tokio::select! {
             result = dispatch(context, command) => Some(result),
             // Dropping the command on the way out removes what is temporary.
-            () = interrupts.next() => None,
+            _ = interrupts.next() => None,
         };
         ended.unwrap_or_else(|| {
             context.say("interrupted");
             Ok(Outcome::Interrupted)
         })
     })
+}
+
+/// The stack of each thread but the first. A guess at what is enough is not left to the environment (`RUST_MIN_STACK`).
+const STACK: usize = 4 << 20;
+/// More threads than this have nothing to do.
+const THREADS_MAX: usize = 64;
+
+/// Makes the runtime, with a thread for each processor, whatever the environment says (`TOKIO_WORKER_THREADS`).
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.min(THREADS_MAX))
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
 }
 
 /// Commands that have something to finish when the user wants them to stop.

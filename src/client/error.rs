@@ -73,7 +73,7 @@ pub enum Error {
         /// What the hub said.
         hub: Box<HubError>,
     },
-    /// 401, or 403 that is not about a quota: a wrong key, an expired token, or a policy without the right.
+    /// 401 or 403 about the credentials: a wrong key, an expired token, or a policy without the right.
     #[error("{request}: the hub refuses the credentials{}", said(.hub))]
     Unauthorized {
         /// Which request.
@@ -151,6 +151,10 @@ pub enum Obstacle {
     OutOfDate,
     /// What listens there does not speak TLS.
     NotTls,
+    /// The proxy asks who we are (407).
+    ProxyLogin,
+    /// The proxy does not lead there.
+    Proxy,
     /// Something else.
     Other,
 }
@@ -165,6 +169,8 @@ impl fmt::Display for Obstacle {
             Self::WrongName => "its certificate is made for another name",
             Self::OutOfDate => "its certificate has expired, or is not valid yet",
             Self::NotTls => "what listens there does not speak TLS",
+            Self::ProxyLogin => "the proxy asks for a user and a password (407)",
+            Self::Proxy => "the proxy does not lead there",
             Self::Other => "no connection came about",
         })
     }
@@ -183,6 +189,12 @@ impl Obstacle {
             Self::WrongName => "use the host name that the certificate was made for",
             Self::OutOfDate => "look at this machine's clock, then at the certificate",
             Self::NotTls => "give the port on which the hub serves HTTPS",
+            Self::ProxyLogin => {
+                "put both into the proxy's address, special characters as %XX: HTTPS_PROXY=http://USER:PASSWORD@PROXY:PORT; or name the hub's host in NO_PROXY to go without the proxy"
+            }
+            Self::Proxy => {
+                "let the proxy pass the hub's host and port, or name the host in NO_PROXY to go without the proxy"
+            }
             Self::Other => return None,
         })
     }
@@ -210,6 +222,16 @@ fn said(hub: &HubError) -> String {
         text.push(')');
     }
     text
+}
+
+fn out_of_quota(host: &HubHost) -> String {
+    let units = match host.name().split_once(".azure-devices.") {
+        Some((hub, _)) => format!(": `az iot hub update --name {hub} --unit UNITS`"),
+        None => String::new(),
+    };
+    format!(
+        "the hub's daily quota of messages is used up, and reading twins costs some too; it starts anew at 00:00 UTC, and more units bring more at once{units}"
+    )
 }
 
 impl Error {
@@ -242,6 +264,16 @@ impl Error {
             | Self::Refused { hub, .. } => Some(hub),
             Self::Lost { .. } | Self::Unreachable { .. } | Self::Nonsense { .. } | Self::Unsendable { .. } => None,
         }
+    }
+
+    /// Returns `true` if an answer came, be it the hub's or that of something before it.
+    pub fn is_answer(&self) -> bool {
+        !matches!(self, Self::Lost { .. } | Self::Unreachable { .. } | Self::Unsendable { .. })
+    }
+
+    /// Returns `true` if the credentials were not accepted.
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Unauthorized { .. })
     }
 
     /// Writes it and its causes in a line.
@@ -303,11 +335,15 @@ impl Error {
                 ))
             }
             Self::Throttled { .. } => Some("try again later, or with a smaller --concurrency".to_owned()),
-            Self::Refused { hub, .. } => match hub.code() {
-                Some(ErrorCode::IotHubQuotaExceeded) => Some(
-                    "the hub's messages for today are used up, and reading twins costs some too; more units bring more"
+            Self::Refused { request, hub } => match hub.code() {
+                Some(ErrorCode::IotHubQuotaExceeded) => Some(out_of_quota(&request.host)),
+                Some(ErrorCode::SystemModuleModifyUnauthorizedAccess) => Some(
+                    "the module is IoT Edge's own: a deployment's `modulesContent` writes its twin, and nobody else may; take it out of the manifest"
                         .to_owned(),
                 ),
+                Some(ErrorCode::IotHubSuspended) => {
+                    Some("the hub is suspended: look at its subscription in the portal".to_owned())
+                }
                 None if hub.code_name.is_none() => {
                     Some("this does not look like IoT Hub's own words: look at the host name".to_owned())
                 }

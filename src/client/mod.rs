@@ -5,6 +5,7 @@
 //! `wire`'s. Read [`HubClient`] first, then [`Error`].
 
 pub mod auth;
+pub(crate) mod body;
 pub mod error;
 mod faults;
 pub mod pages;
@@ -167,6 +168,8 @@ impl HubClient {
             .tls_backend_preconfigured(tls::config(ca_pem.as_deref())?)
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
+            // Whoever sends a write again must know that it may have been done, even where the hub says that it was not.
+            .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
             .pool_max_idle_per_host(concurrency.max(1))
@@ -257,7 +260,7 @@ impl HubClient {
 
     /// Reads up to `top` identities, a thousand at most; the service has no pages here.
     pub async fn list_devices(&self, top: usize) -> Result<Vec<DeviceIdentity>, Error> {
-        let call = Call::new("GET", "/devices".to_owned()).top(top).ceiling(64 << 20);
+        let call = Call::new("GET", "/devices".to_owned()).top(top).ceiling(8 << 20);
         let answer = self.transport.read(&call).await?;
         // Not serde's own words: they could hold a key.
         serde_json::from_value(answer.json()?).map_err(|_| answer.nonsense("it is not a list of device identities"))
@@ -265,7 +268,7 @@ impl HubClient {
 
     /// Reads all configurations; the service has no pages here.
     pub async fn configurations(&self) -> Result<Vec<Configuration>, Error> {
-        let answer = self.transport.read(&Call::new("GET", configurations::PATH.to_owned()).ceiling(64 << 20)).await?;
+        let answer = self.transport.read(&Call::new("GET", configurations::PATH.to_owned()).ceiling(32 << 20)).await?;
         serde_json::from_value(answer.json()?)
             .map_err(|error| answer.nonsense(format!("it is not a list of configurations: {error}")))
     }

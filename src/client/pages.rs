@@ -1,9 +1,14 @@
 //! The answer to a query, page after page: it ends when the hub says so, and fails rather than ends early.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::marker::PhantomData;
 
 use http::HeaderValue;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::HubClient;
 use super::error::{Error, Request};
@@ -11,8 +16,12 @@ use super::raw::PageText;
 use super::send::{Answer, Call};
 use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody};
 
-/// The largest page: a thousand twins of the largest size, with their metadata, are well below it.
-const PAGE_CEILING: usize = 256 << 20;
+/// The largest page, in bytes: a thousand twins of 130 kB each, metadata included.
+const PAGE_CEILING: usize = 128 << 20;
+/// How many pages without a row may follow one another. A query whose condition few devices of a large hub meet may have some.
+const EMPTY_MAX: usize = 1000;
+/// How many pages a query may have: a million devices with fifty modules each, a thousand a page.
+const PAGES_MAX: usize = 50_000;
 
 /// One page.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +38,11 @@ pub struct Pages {
     text: String,
     page_size: usize,
     next: Next,
-    /// The continuations that were followed, so that a hub that goes round in circles is found out.
-    followed: HashSet<HeaderValue>,
+    /// Digests of the continuations that were followed, so that a hub that goes round in circles is found out.
+    followed: HashSet<[u8; 32]>,
     number: usize,
+    /// How many pages without a row came last.
+    empty: usize,
 }
 
 enum Next {
@@ -49,6 +60,7 @@ impl Pages {
             next: Next::First,
             followed: HashSet::new(),
             number: 0,
+            empty: 0,
         }
     }
 
@@ -64,7 +76,7 @@ impl Pages {
     pub async fn next(&mut self) -> Result<Option<Page>, Error> {
         let Some(answer) = self.ask().await? else { return Ok(None) };
         let nonsense = |problem: String| answer.nonsense(format!("page {} of the query: {problem}", self.number + 1));
-        let Value::Array(rows) = answer.json()? else { return Err(nonsense("it is not a list of rows".to_owned())) };
+        let rows = read_rows::<Value>(&answer).map_err(nonsense)?;
         if let Some(index) = rows.iter().position(|row| !row.is_object()) {
             return Err(nonsense(format!("row {} is not an object", index + 1)));
         }
@@ -93,7 +105,7 @@ impl Pages {
         self.client.transport().read(&call).await.map(Some)
     }
 
-    /// Goes on to the page after this one.
+    /// Goes on to the page after this one, unless there is no end to them.
     fn turn(&mut self, answer: &Answer) -> Result<(), Error> {
         let number = self.number + 1;
         let nonsense = |problem: String| answer.nonsense(format!("page {number} of the query: {problem}"));
@@ -103,12 +115,65 @@ impl Pages {
             Some(continuation) if continuation.is_empty() => {
                 return Err(nonsense("its continuation is empty, so that the rest is not to be had".to_owned()));
             }
-            Some(continuation) if !self.followed.insert(continuation.clone()) => {
+            Some(continuation) if !self.followed.insert(Sha256::digest(continuation.as_bytes()).into()) => {
                 return Err(nonsense("its continuation leads back to a page that was there before".to_owned()));
             }
             Some(continuation) => Next::After(continuation.clone()),
         };
+        self.empty = if is_empty_list(answer.body()) { self.empty + 1 } else { 0 };
+        let goes_on = !matches!(self.next, Next::Nothing);
+        if goes_on && self.empty >= EMPTY_MAX {
+            return Err(nonsense(format!("the last {EMPTY_MAX} pages have no row, and yet another one is to follow")));
+        }
+        if goes_on && number >= PAGES_MAX {
+            return Err(nonsense("no hub has so many rows, and yet another one is to follow".to_owned()));
+        }
         self.number = number;
         Ok(())
+    }
+}
+
+/// Reads the rows of a page; an error is what is wrong with it.
+pub(super) fn read_rows<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Vec<T>, String> {
+    match serde_json::from_slice::<Rows<T>>(answer.body()) {
+        Ok(rows) => Ok(rows.0),
+        Err(error) if error.to_string().starts_with(TOO_MANY) => Err(format!("it has more than {MAX_PAGE} rows")),
+        Err(error) if error.is_data() => Err("it is not a list of rows".to_owned()),
+        Err(error) => Err(answer.why_no_json(&error)),
+    }
+}
+
+fn is_empty_list(body: &[u8]) -> bool {
+    let inside = body.trim_ascii().strip_prefix(b"[").and_then(|body| body.strip_suffix(b"]"));
+    inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// The rows of a page, of which there are no more than can be asked for: nobody builds millions of empty ones.
+struct Rows<T>(Vec<T>);
+
+const TOO_MANY: &str = "too many rows";
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+            type Value = Rows<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of rows")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
+                let mut rows = Vec::new();
+                while let Some(row) = list.next_element()? {
+                    if rows.len() == MAX_PAGE {
+                        return Err(serde::de::Error::custom(TOO_MANY));
+                    }
+                    rows.push(row);
+                }
+                Ok(Rows(rows))
+            }
+        }
+        deserializer.deserialize_seq(List(PhantomData))
     }
 }

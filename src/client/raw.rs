@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::error::Error;
-use super::pages::Pages;
+use super::pages::{Pages, read_rows};
 use super::send::{Answer, Call};
 use super::{HubClient, says_absent, twin};
 use crate::twin::{Lookup, ModuleId, Twin, TwinId};
@@ -64,11 +64,7 @@ pub struct PageText {
 impl PageText {
     /// Returns the rows, each the text of a JSON object.
     pub fn rows(&self) -> Result<Vec<&str>, Error> {
-        let Ok(rows) = serde_json::from_slice::<Vec<&RawValue>>(self.answer.body()) else {
-            // The whole read knows what is wrong.
-            self.answer.json()?;
-            return Err(self.nonsense("it is not a list of rows"));
-        };
+        let rows = read_rows::<&RawValue>(&self.answer).map_err(|problem| self.nonsense(problem))?;
         if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
             return Err(self.nonsense(format!("row {} is not an object", index + 1)));
         }

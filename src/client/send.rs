@@ -3,16 +3,15 @@
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use time::PrimitiveDateTime;
-use time::macros::format_description;
 use tokio::time::Instant;
 
 use super::auth::Authority;
+use super::body::{self, BodyError};
 use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
 use crate::twin::HubHost;
@@ -37,9 +36,6 @@ pub(super) struct Call {
 /// The largest answer about one thing. A twin with as many small properties as it may have, each with its metadata, comes to
 /// half a megabyte.
 const ONE: usize = 4 << 20;
-
-/// So much room is made for a body that says how long it is; the rest as it comes.
-const BODY_AT_ONCE: usize = 8 << 20;
 
 impl Call {
     pub(super) fn new(method: &'static str, path: String) -> Self {
@@ -88,17 +84,25 @@ impl Answer {
 
     /// Reads the body as JSON. The error shows nothing of the body, which may hold keys.
     pub(super) fn json(&self) -> Result<Value, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| self.nonsense(self.why_no_json(&error)))
+    }
+
+    /// Returns why the body is not JSON that can be read. Shows nothing of it.
+    pub(super) fn why_no_json(&self, error: &serde_json::Error) -> String {
         if self.body.is_empty() {
-            return Err(self.nonsense("it is empty"));
+            return "it is empty".to_owned();
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let kind = match self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) {
-                Some(kind) => format!("its type is {kind}"),
-                None => "its type is not said".to_owned(),
-            };
-            let problem = if error.is_eof() { "it is cut off".to_owned() } else { format!("it is not JSON, {kind}") };
-            self.nonsense(format!("{problem} (line {}, column {})", error.line(), error.column()))
-        })
+        let kind = match self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) {
+            Some(kind) => format!("its type is {kind}"),
+            None => "its type is not said".to_owned(),
+        };
+        let problem = match () {
+            () if error.is_eof() => "it is cut off".to_owned(),
+            // The parser has no category for it.
+            () if error.to_string().starts_with("recursion limit") => "its JSON is nested too deeply".to_owned(),
+            () => format!("it is not JSON, {kind}"),
+        };
+        format!("{problem} (line {}, column {})", error.line(), error.column())
     }
 }
 
@@ -203,25 +207,26 @@ impl Transport {
             let ahead = ahead(self.authority.now(), date);
             *self.clock_ahead.lock().unwrap_or_else(PoisonError::into_inner) = ahead;
         }
-        let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-        let mut body = Vec::with_capacity(announced.min(BODY_AT_ONCE));
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(call, error))? {
-            if body.len() + chunk.len() > call.ceiling {
-                let problem = format!("it is longer than {} MiB", call.ceiling >> 20);
-                return Err(Error::Nonsense { request: self.request(call), problem });
-            }
-            body.extend_from_slice(&chunk);
+        if !response.status().is_success() {
+            let body = body::read_start(&mut response).await;
+            return Err(refusal(self.request(call), status, &headers, &body, self.authority.now()));
         }
+        let body = body::read(&mut response, call.ceiling).await.map_err(|error| match error {
+            BodyError::TooLong { ceiling } => {
+                let problem = format!("it is longer than {} MiB", ceiling >> 20);
+                Error::Nonsense { request: self.request(call), problem }
+            }
+            BodyError::Lost(error) => self.failure(call, error),
+        })?;
         match status {
             200 | 201 => {
                 self.count(call, Some(&body));
                 Ok(Answer { request: self.request(call), headers, body })
             }
-            202..300 => {
+            _ => {
                 let problem = format!("its status is {status}");
                 Err(Error::Nonsense { request: self.request(call), problem })
             }
-            _ => Err(refusal(self.request(call), status, &headers, &body, self.authority.now())),
         }
     }
 
@@ -301,13 +306,19 @@ fn recognise(error: &(dyn StdError + 'static)) -> Option<Obstacle> {
             _ => None,
         };
     }
-    // The connector has no type for it.
-    (error.to_string() == "dns error").then_some(Obstacle::NoSuchName)
+    // The connector has no types for these.
+    match error.to_string().as_str() {
+        "dns error" => Some(Obstacle::NoSuchName),
+        "tunnel error: proxy authorization required" => Some(Obstacle::ProxyLogin),
+        "tunnel error: unsuccessful" | "tunnel error: unexpected end of file" => Some(Obstacle::Proxy),
+        _ => None,
+    }
 }
 
 /// Says what an answer other than success means.
 ///
 /// A 404, 409 or 403 is the hub's own only when it has one of the hub's codes: a proxy's must not be read as an absent twin.
+/// A 401 or 403 that has a code of another kind is about what was asked, and not about who asks.
 fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now: u64) -> Error {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let code = text(http::HeaderName::from_static(ERROR_CODE_HEADER));
@@ -315,18 +326,15 @@ fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now:
     if (300..400).contains(&status) && hub.message.is_empty() {
         hub.message = "a redirect, which is not followed".to_owned();
     }
-    let retry_after = text(RETRY_AFTER).and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let retry_after = text(RETRY_AFTER).and_then(|text| wait_until(text, text_of_date(headers), now));
     match (status, hub.code()) {
-        (401, _) => Error::Unauthorized { request, hub, clock_ahead: text(DATE).and_then(|date| ahead(now, date)) },
-        (
-            403,
-            Some(
-                ErrorCode::IotHubQuotaExceeded
-                | ErrorCode::JobQuotaExceeded
-                | ErrorCode::OperationNotAvailableInCurrentTier,
-            ),
-        ) => Error::Refused { request, hub },
-        (403, Some(_)) => Error::Unauthorized { request, hub, clock_ahead: None },
+        (401 | 403, Some(code)) if code.is_about_credentials() => {
+            Error::Unauthorized { request, hub, clock_ahead: text(DATE).and_then(|date| ahead(now, date)) }
+        }
+        // No word about why: whoever answers so means the credentials.
+        (401, None) if hub.code_name.is_none() => {
+            Error::Unauthorized { request, hub, clock_ahead: text(DATE).and_then(|date| ahead(now, date)) }
+        }
         (404, Some(_)) => Error::NotFound { request, hub },
         (409, Some(ErrorCode::DeviceAlreadyExists | ErrorCode::ModuleAlreadyExistsOnDevice)) => {
             Error::AlreadyExists { request, hub }
@@ -338,12 +346,28 @@ fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now:
     }
 }
 
+fn text_of_date(headers: &HeaderMap) -> Option<&str> {
+    headers.get(DATE)?.to_str().ok()
+}
+
 /// By how many seconds `now` is ahead of an HTTP date.
 fn ahead(now: u64, date: &str) -> Option<i64> {
-    let format =
-        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    let theirs = PrimitiveDateTime::parse(date, format).ok()?.assume_utc().unix_timestamp();
-    Some(i64::try_from(now).ok()? - theirs)
+    Some(i64::try_from(now).ok()? - i64::try_from(unix_time(date)?).ok()?)
+}
+
+/// Returns how long `Retry-After` asks to wait: so many seconds, or until an HTTP date, which counts from the answer's own date
+/// so that clocks that differ do no harm. A date that is past asks for no wait.
+fn wait_until(retry_after: &str, date: Option<&str>, now: u64) -> Option<Duration> {
+    let retry_after = retry_after.trim();
+    let seconds = retry_after.parse().ok().or_else(|| {
+        let now = date.and_then(unix_time).unwrap_or(now);
+        Some(unix_time(retry_after)?.saturating_sub(now))
+    })?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn unix_time(date: &str) -> Option<u64> {
+    Some(httpdate::parse_http_date(date).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 #[cfg(test)]
@@ -359,6 +383,29 @@ mod tests {
             (1_795_552_000, "yesterday", None),
         ] {
             assert_eq!(ahead(now, date), expected, "{now} {date}");
+        }
+    }
+
+    #[test]
+    fn waits_are_seconds_or_dates() {
+        const NOW: u64 = 1_795_552_000; // Tue, 24 Nov 2026 20:26:40 GMT
+        for (asked, date, expected) in [
+            ("7", None, Some(7)),
+            (" 7 ", None, Some(7)),
+            ("0", None, Some(0)),
+            ("-7", None, None),
+            ("soon", None, None),
+            ("", None, None),
+            ("Tue, 24 Nov 2026 20:26:50 GMT", None, Some(10)),
+            ("Tuesday, 24-Nov-26 20:26:50 GMT", None, Some(10)),
+            ("Tue Nov 24 20:26:50 2026", None, Some(10)),
+            // By the hub's clock, which is an hour ahead.
+            ("Tue, 24 Nov 2026 21:26:50 GMT", Some("Tue, 24 Nov 2026 21:26:40 GMT"), Some(10)),
+            ("Tue, 24 Nov 2026 20:26:50 GMT", Some("yesterday"), Some(10)),
+            ("Tue, 24 Nov 2026 20:00:00 GMT", None, Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", None, Some(253_402_300_799 - NOW)),
+        ] {
+            assert_eq!(wait_until(asked, date, NOW), expected.map(Duration::from_secs), "{asked:?} {date:?}");
         }
     }
 }

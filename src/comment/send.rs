@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::host::Call;
 use super::{Host, Marker, Target};
+use crate::client::body::{self, BodyError};
 use crate::client::{ProxySettings, SetupError, tls};
 
 /// How long one request may take.
@@ -15,6 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const PAGES_MAX: usize = 100;
 /// How often a request that reads is sent again after no answer, a 429 or a 5xx.
 const RETRIES: u32 = 3;
+/// The largest answer, in bytes: a hundred comments of the longest that any host takes, as JSON writes them.
+const ANSWER_MAX: usize = 128 << 20;
 /// How much of a refusal's own words is repeated, in characters.
 const WORDS_MAX: usize = 300;
 
@@ -100,6 +103,8 @@ pub async fn post(
         .tls_backend_preconfigured(tls::config(None).map_err(setup)?)
         // The token is for one address.
         .redirect(reqwest::redirect::Policy::none())
+        // A comment that was made is not made a second time.
+        .retry(reqwest::retry::never())
         .timeout(TIMEOUT)
         .no_proxy()
         .user_agent(concat!("twinctl/", env!("CARGO_PKG_VERSION")));
@@ -166,17 +171,20 @@ impl Exchange<'_> {
         if let Some(body) = &call.body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
         // Azure DevOps answers a token that is none with a page to sign in, and 203 or a redirection.
         if !status.is_success() || status == StatusCode::NON_AUTHORITATIVE_INFORMATION {
-            let words = serde_json::from_str::<Value>(&text).ok();
+            let words = serde_json::from_slice::<Value>(&body::read_start(&mut response).await).ok();
             let words = words.as_ref().and_then(|words| words.get("message")?.as_str()).unwrap_or_default();
             let words = words.chars().take(WORDS_MAX).collect();
             let status = if status == StatusCode::NON_AUTHORITATIVE_INFORMATION { 401 } else { status.as_u16() };
             return Err(CommentError::Refused { doing, host, status, words });
         }
-        serde_json::from_str(&text).map_err(|_| CommentError::Nonsense { host })
+        let answer = body::read(&mut response, ANSWER_MAX).await.map_err(|error| match error {
+            BodyError::TooLong { .. } => CommentError::Nonsense { host },
+            BodyError::Lost(error) => unreachable(error),
+        })?;
+        serde_json::from_slice(&answer).map_err(|_| CommentError::Nonsense { host })
     }
 }

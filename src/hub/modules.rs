@@ -11,11 +11,14 @@ use serde_json::value::RawValue;
 
 use super::command::{Entropy, Refusal};
 use super::device::{CONNECTED, DISCONNECTED, Document, Presence};
-use super::identity::{Authentication, authentication, counter_of, etag_of, first_numbers, invalid, is_count};
+use super::identity::{
+    Authentication, Identity, authentication, counter_of, etag_of, first_numbers, invalid, is_count,
+};
 use super::timestamp::NEVER;
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
 use crate::wire::modules::ModuleBody;
+use crate::wire::registry::{AuthenticationType, SymmetricKeys, Thumbprints};
 
 /// One thing asked about module identities. Module twins are asked for like device twins.
 #[derive(Clone, Debug)]
@@ -215,6 +218,29 @@ impl ModuleIdentity {
         };
         identity.take(body, entropy)?;
         Ok(identity)
+    }
+
+    /// Makes one of IoT Edge's own modules, which come with their device and have no keys. Their numbers follow from the
+    /// device's, so that the command that creates the device needs no more randomness.
+    pub(super) fn system(device: &Identity, module: ModuleId) -> Self {
+        let etag = etag_of(counter_of(&device.etag).unwrap_or(0) + 1);
+        let authentication = Authentication {
+            symmetric_key: SymmetricKeys::default(),
+            x509_thumbprint: Thumbprints::default(),
+            kind: AuthenticationType::None,
+        };
+        Self {
+            module_id: module,
+            managed_by: None,
+            device_id: device.device_id.clone(),
+            generation_id: device.generation().to_owned(),
+            etag,
+            connection_state: DISCONNECTED.to_owned(),
+            connection_state_updated_time: NEVER.to_owned(),
+            last_activity_time: NEVER.to_owned(),
+            cloud_to_device_message_count: 0,
+            authentication,
+        }
     }
 
     /// Replaces all that a PUT may write, and moves the etag.

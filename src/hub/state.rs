@@ -21,6 +21,7 @@ use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::modules::{SYSTEM_MODULES, is_system_module};
 use crate::wire::registry::DeviceStatus;
 use crate::wire::twins::TwinBody;
 
@@ -233,6 +234,9 @@ impl Hub {
         match command {
             ModuleCommand::Get { device, module } => Ok((Reply::Module(self.module(&device, &module)?.clone()), None)),
             ModuleCommand::List { device } => Ok((Reply::Modules(self.modules.of(&device)), None)),
+            ModuleCommand::Put { module, .. } | ModuleCommand::Delete { module, .. } if is_system_module(&module) => {
+                Err(reserved(&module))
+            }
             ModuleCommand::Put { device, module, body, if_match: IfMatch::Absent, entropy } => {
                 self.device(&device)?;
                 if self.modules.get(&device, &module).is_some() {
@@ -292,6 +296,9 @@ impl Hub {
     ) -> Result<Decision, Refusal> {
         if id.module.is_some() {
             let module = self.module_twin(id)?;
+            if is_system_module(&module.id) {
+                return Err(reserved(&module.id));
+            }
             let mut twin = module.twin();
             return Ok(match write(&mut twin, how, body, if_match, now)? {
                 true => put_module(module.with_twin(self.revision + 1, &twin)),
@@ -391,9 +398,34 @@ impl Hub {
         if matches!(record, Record::Device(_, None) | Record::Module(_, None)) {
             self.removal = self.revision + 1;
         }
+        let identified = match &record {
+            Record::Device(sequence, Some(device)) => {
+                let before = self.devices.get(sequence).map(|before| &before.identity_etag);
+                (before != Some(&device.identity_etag)).then(|| device.clone())
+            }
+            _ => None,
+        };
         self.notice(&record);
         self.keep(record.clone());
         records.push(record);
+        if let Some(device) = identified {
+            self.add_system_modules(&device, records);
+        }
+    }
+
+    /// Makes IoT Edge's own modules where an edge device has none yet: the service makes them with the device.
+    fn add_system_modules(&mut self, device: &Device, records: &mut Vec<Record>) {
+        let identity = device.identity();
+        let Some(now) = self.now.filter(|_| identity.capabilities.iot_edge) else { return };
+        for name in SYSTEM_MODULES {
+            let Ok(module) = name.parse::<ModuleId>() else { continue };
+            if self.modules.get(&device.id, &module).is_none() {
+                let identity = ModuleIdentity::system(&identity, module);
+                let twin = TwinDocument::fresh_module(&identity, now);
+                let module = Module::new(self.last_sequence + 1, self.next_revision(), &identity, &twin);
+                self.write(Record::Module(module.sequence, Some(Arc::new(module))), records);
+            }
+        }
     }
 
     fn keep(&mut self, record: Record) {
@@ -510,6 +542,12 @@ fn write(
         return Err(stale(wanted, &twin.etag));
     }
     twin.write(how, body, now)
+}
+
+/// What nobody may do to IoT Edge's own modules, whatever their credentials (iotedge#1162): a deployment's content writes them.
+fn reserved(module: &ModuleId) -> Refusal {
+    let text = format!("Unauthorized to modify reserved module. `{module}` is IoT Edge's own");
+    Refusal::new(ErrorCode::SystemModuleModifyUnauthorizedAccess, text)
 }
 
 fn check_delete(if_match: &IfMatch) -> Result<(), Refusal> {

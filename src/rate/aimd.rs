@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-/// The slowest that a pace ever gets, in requests a second: the hub's own refusals ask for ten seconds of patience
-/// (docs: IoT Hub quotas and throttling).
-const SLOWEST: f64 = 0.1;
+/// The slowest that a pace ever gets, in requests a second: below the tightest throttle of any hub, 100 registrations a
+/// minute (docs: IoT Hub quotas and throttling).
+const SLOWEST: f64 = 1.0;
 /// How long it takes, sending steadily, to win back what a refusal halved.
 const RECOVERY_SECONDS: f64 = 10.0;
 /// The least that a second of sending steadily adds, in requests a second, so that a pace finds its way back from the floor.
-const LEAST_GROWTH: f64 = 0.1;
+const LEAST_GROWTH: f64 = 5.0;
+/// The most that one answer adds, in requests a second: a pace doubles in a second of sending steadily, and no faster.
+const MOST_GROWTH: f64 = 1.0;
+/// How long a cut needs to show its effect. What is refused of the requests that begin meanwhile is the same trouble still.
+const SETTLING: Duration = Duration::from_secs(1);
 /// How far a pace may catch up on slots that were missed, since timers are coarser than the gaps of a fast pace.
 const CATCH_UP: Duration = Duration::from_millis(10);
 /// Over how long the actual rate is measured.
@@ -19,8 +23,8 @@ const SHORTEST_MEASURED: Duration = Duration::from_millis(100);
 /// When the next request may begin.
 ///
 /// Starts without any limit. The first refusal sets the rate to half of what was being sent; each later one halves it
-/// again, but for refusals of requests that had begun before the last cut, which are the same sign come late. Each success
-/// adds a little.
+/// again, but for refusals of requests that had begun before the last cut or shortly after it, which are the same sign. Each
+/// answer that is no refusal adds a little.
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
     limit: Option<Limit>,
@@ -86,7 +90,7 @@ impl Pace {
     /// Notes that the other side refused a request, which had begun at `begun`, since there were too many.
     pub fn refused(&mut self, begun: Duration, now: Duration) {
         self.measured.turn(now);
-        if self.limit.as_ref().is_some_and(|limit| begun < limit.cut) {
+        if self.limit.as_ref().is_some_and(|limit| begun < limit.cut + SETTLING) {
             return;
         }
         // What is sent may be less than what is allowed; to halve the latter would then change nothing.
@@ -97,10 +101,10 @@ impl Pace {
         self.limit = Some(Limit { rate, growth: (rate / RECOVERY_SECONDS).max(LEAST_GROWTH), cut: now, next });
     }
 
-    /// Notes that the other side took a request.
+    /// Notes that the other side answered a request, and not that there were too many.
     pub fn taken(&mut self) {
         if let Some(limit) = &mut self.limit {
-            limit.rate += (limit.growth / limit.rate).min(limit.rate);
+            limit.rate += (limit.growth / limit.rate).min(MOST_GROWTH);
         }
     }
 }
@@ -158,7 +162,10 @@ mod tests {
         assert_eq!(pace.rate(), Some(320.0), "half of 64 in a tenth of a second");
         pace.begin(ms(131));
         pace.refused(ms(131), ms(131));
-        assert_eq!(pace.rate(), Some(160.0), "this one began after the cut");
+        assert_eq!(pace.rate(), Some(320.0), "this one began after the cut, which had no time to show");
+        (0..400).for_each(|n| pace.begin(ms(1101 + n)));
+        pace.refused(ms(1101), ms(1501));
+        assert_eq!(pace.rate(), Some(160.0), "and this one long after it");
     }
 
     #[test]
@@ -181,9 +188,47 @@ mod tests {
             pace.refused(now - ms(50), now);
         }
         assert_eq!(pace.rate(), Some(SLOWEST));
-        assert_eq!(pace.ready_at(), now + Duration::from_secs(10));
-        (0..5).for_each(|_| pace.taken());
-        assert!(pace.rate() > Some(0.5), "and comes back when the storm is over: {:?}", pace.rate());
+        assert!(pace.ready_at() <= now + Duration::from_secs(1));
+        let sent: Vec<u32> = (0..7).map(|n| second(&mut pace, now + Duration::from_secs(n))).collect();
+        assert!(sent.iter().sum::<u32>() >= 40 && sent[3] < 16, "and comes back in seconds, not at once: {sent:?}");
+    }
+
+    /// A hub that takes so many a second, has room for a second's worth, and refuses the rest; every answer takes 20 ms. Returns
+    /// how many of so many seconds' requests it took and how many it refused.
+    fn against(allowed: f64, seconds: u64) -> (u32, u32) {
+        let mut hub = crate::rate::TokenBucket::new(allowed, allowed.max(1.0));
+        let mut pace = Pace::default();
+        let mut answers = std::collections::VecDeque::new();
+        let (mut now, mut taken, mut refused) = (Duration::ZERO, 0, 0);
+        while now < Duration::from_secs(seconds) {
+            while let Some(&(begun, at, is_taken)) = answers.front().filter(|(_, at, _)| *at <= now) {
+                answers.pop_front();
+                if is_taken {
+                    pace.taken();
+                    taken += 1;
+                } else {
+                    pace.refused(begun, at);
+                    refused += 1;
+                }
+            }
+            if pace.ready_at() <= now && answers.len() < 16 {
+                pace.begin(now);
+                answers.push_back((now, now + ms(20), hub.try_take(1.0, now).is_ok()));
+            } else {
+                now += ms(1);
+            }
+        }
+        (taken, refused)
+    }
+
+    #[test]
+    fn a_throttle_is_found_and_kept_to() {
+        for (allowed, share_refused) in [(100.0 / 60.0, 0.4), (50.0, 0.1), (250.0, 0.1)] {
+            let (taken, refused) = against(allowed, 120);
+            assert!(f64::from(taken) > 0.8 * allowed * 120.0, "{allowed} a second: {taken} taken, {refused} refused");
+            let all = f64::from(taken + refused);
+            assert!(f64::from(refused) < share_refused * all + 80.0, "{allowed}: {taken} taken, {refused} refused");
+        }
     }
 
     proptest! {

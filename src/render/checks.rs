@@ -109,7 +109,7 @@ struct Document<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Check<'a> {
+pub(super) struct Check<'a> {
     name: &'a str,
     query: &'a str,
     severity: Severity,
@@ -126,31 +126,32 @@ struct Check<'a> {
     waited_ms: u64,
 }
 
+impl<'a> Check<'a> {
+    pub(super) fn of(result: &'a CheckResult) -> Self {
+        let (status, summary, details, devices): (_, _, &[String], &[String]) = match &result.status {
+            CheckStatus::Held => ("held", None, &[], &[]),
+            CheckStatus::Failed(difference) => {
+                ("failed", Some(difference.summary.as_str()), &difference.details, &difference.devices)
+            }
+            CheckStatus::Errored(reason) => ("errored", Some(reason.as_str()), &[], &[]),
+        };
+        Self {
+            name: &result.name,
+            query: &result.query,
+            severity: result.severity,
+            status,
+            summary,
+            details,
+            devices,
+            attempts: result.attempts,
+            waited_ms: u64::try_from(result.waited.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
 /// Writes the results as JSON, version 1.
 pub fn json(results: &[CheckResult], fleet: &str, hub: &str, ok: bool) -> String {
-    let checks = results
-        .iter()
-        .map(|result| {
-            let (status, summary, details, devices): (_, _, &[String], &[String]) = match &result.status {
-                CheckStatus::Held => ("held", None, &[], &[]),
-                CheckStatus::Failed(difference) => {
-                    ("failed", Some(difference.summary.as_str()), &difference.details, &difference.devices)
-                }
-                CheckStatus::Errored(reason) => ("errored", Some(reason.as_str()), &[], &[]),
-            };
-            Check {
-                name: &result.name,
-                query: &result.query,
-                severity: result.severity,
-                status,
-                summary,
-                details,
-                devices,
-                attempts: result.attempts,
-                waited_ms: u64::try_from(result.waited.as_millis()).unwrap_or(u64::MAX),
-            }
-        })
-        .collect();
+    let checks = results.iter().map(Check::of).collect();
     super::json::document(&Document { version: 1, fleet, hub, ok, checks })
 }
 

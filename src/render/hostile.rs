@@ -12,6 +12,7 @@ use super::text::Options;
 use super::view::PlanView;
 use super::{against, checks, device, drift, html, json as documents, junit, markdown, report, table, text};
 use crate::against::compare;
+use crate::apply::Halt;
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
 use crate::drift::Drift;
@@ -157,12 +158,12 @@ fn what_applying_came_to() {
     let mut all = samples::apply_report();
     let id = || ID.parse().expect("an id");
     all.not_attempted = vec![id(), id()];
-    all.halted = Some(BAD.to_owned());
+    all.halted = Some(Halt { reason: BAD.to_owned(), advice: Some(BAD.to_owned()) });
     all.failed = vec![(id(), BAD.to_owned()), ("::error::e".parse().expect("an id"), BAD.to_owned())];
     all.conflicts[0].0 = id();
     all.conflicts[0].1[0].found = Some(json!(BAD));
     all.conflicts[0].1[0].written_at = Some(BAD.to_owned());
-    check("report", &report::text(&all, Duration::ZERO, Palette::PLAIN));
+    check("report", &report::text(&all, Duration::ZERO, true, Palette::PLAIN));
 }
 
 #[test]

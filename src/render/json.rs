@@ -297,7 +297,7 @@ impl<'p> Conflict<'p> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     /// Collects the fields of a document: `clusters[].count`. What users put into twins is not looked into.
-    fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    pub(crate) fn fields(value: &Value, at: &str, found: &mut BTreeSet<String>) {
         const WHOLE: [&str; 4] = ["summary.changes", ".before", ".after", ".patch"];
         match value {
             Value::Object(members) if !WHOLE.iter().any(|whole| at.ends_with(whole)) => {

@@ -5,6 +5,7 @@
 
 pub mod against;
 pub mod annotations;
+pub mod applied;
 pub mod checks;
 mod columns;
 pub mod declarations;

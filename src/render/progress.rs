@@ -26,6 +26,21 @@ enum Kind {
     Lines { begun: Instant, last: Instant, log: Box<dyn Write + Send> },
 }
 
+/// Lets the bar move while nothing is counted. The bar's own thread would have the stack that `RUST_MIN_STACK` says.
+fn tick(bar: &ProgressBar) {
+    const STACK: usize = 1 << 20;
+    let bar = bar.downgrade();
+    let ticking = move || {
+        while let Some(bar) = bar.upgrade().filter(|bar| !bar.is_finished()) {
+            bar.tick();
+            drop(bar);
+            std::thread::sleep(Duration::from_millis(120));
+        }
+    };
+    // Without the thread the bar still moves with the count.
+    _ = std::thread::Builder::new().name("progress".to_owned()).stack_size(STACK).spawn(ticking);
+}
+
 impl Progress {
     /// Starts to show a count (`twins read`): on stderr when it is a terminal, else as lines in `log`.
     pub fn start(
@@ -40,7 +55,7 @@ impl Progress {
             let bar = ProgressBar::with_draw_target(total.map(|total| total as u64), target);
             bar.set_style(bar_style(total.is_some(), palette));
             bar.set_message(counted);
-            bar.enable_steady_tick(Duration::from_millis(120));
+            tick(&bar);
             Kind::Bar(bar)
         } else {
             let now = Instant::now();

@@ -12,11 +12,11 @@ use super::{escape, number, value};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::twin::TwinId;
 
-/// How many twins of one kind are named.
+/// How many twins of one kind are named, unless all are to be.
 const NAMED: usize = 10;
 
-/// Writes the report of a run that took so long.
-pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
+/// Writes the report of a run that took so long. With `full` it names every twin that is not done.
+pub fn text(report: &ApplyReport, took: Duration, full: bool, palette: Palette) -> String {
     let mut out = String::new();
     for (id, moved) in &report.conflicts {
         conflict(&mut out, id, moved, palette);
@@ -24,16 +24,20 @@ pub fn text(report: &ApplyReport, took: Duration, palette: Palette) -> String {
     if !report.conflicts.is_empty() {
         ways_on(&mut out, palette);
     }
-    failures(&mut out, &report.failed, palette);
+    failures(&mut out, &report.failed, full, palette);
+    let halted = report.halted.as_ref();
     // The twin whose failure ended the run has said why already.
-    if let Some(reason) = report.halted.as_ref().filter(|reason| report.failed.iter().all(|(_, why)| why != *reason)) {
-        _ = writeln!(out, "{} {}", palette.error("stopped before its end:"), escape::line(reason));
+    if let Some(halt) = halted.filter(|halt| report.failed.iter().all(|(_, why)| *why != halt.reason)) {
+        _ = writeln!(out, "{} {}", palette.error("stopped before its end:"), escape::line(&halt.reason));
     }
     if !report.not_attempted.is_empty() {
         let ids: Vec<_> = report.not_attempted.iter().collect();
-        _ = writeln!(out, "{} {}", palette.warning("not attempted:"), palette.twin(named(&ids)));
+        _ = writeln!(out, "{} {}", palette.warning("not attempted:"), palette.twin(named(&ids, full)));
     }
     if !report.not_attempted.is_empty() || !report.failed.is_empty() {
+        if let Some(advice) = halted.and_then(|halt| halt.advice.as_ref()) {
+            _ = writeln!(out, "{} {}", palette.hint("hint:"), escape::line(advice));
+        }
         _ = writeln!(
             out,
             "{} what is done already is not sent twice when you plan and apply again",
@@ -87,7 +91,7 @@ fn summary(report: &ApplyReport, took: Duration, palette: Palette) -> String {
 }
 
 /// Says why twins failed, once where the reasons differ in nothing but the twin's name and the request's tracking id.
-fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
+fn failures(out: &mut String, failed: &[(TwinId, String)], full: bool, palette: Palette) {
     let mut reasons: Vec<(String, &str, Vec<&TwinId>)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (id, reason) in failed {
@@ -105,7 +109,7 @@ fn failures(out: &mut String, failed: &[(TwinId, String)], palette: Palette) {
         };
         _ = writeln!(out, "{} {}  {}", palette.error("failed"), palette.twin(who), escape::line(reason));
         if ids.len() > 1 {
-            _ = writeln!(out, "    {}", palette.aside(named(ids)));
+            _ = writeln!(out, "    {}", palette.aside(named(ids, full)));
         }
     }
 }
@@ -119,12 +123,12 @@ fn untracked(reason: &str) -> String {
     }
 }
 
-/// The first few ids, and how many more.
-fn named(ids: &[&TwinId]) -> String {
-    let first: Vec<_> = ids.iter().take(NAMED).map(|id| escape::id(id)).collect();
+/// The first few ids, and how many more; or all of them.
+fn named(ids: &[&TwinId], full: bool) -> String {
+    let first: Vec<_> = ids.iter().take(if full { ids.len() } else { NAMED }).map(|id| escape::id(id)).collect();
     match ids.len() - first.len() {
         0 => first.join(", "),
-        more => format!("{} and {} more", first.join(", "), grouped(more)),
+        more => format!("{} and {} more (--full names all)", first.join(", "), grouped(more)),
     }
 }
 
@@ -170,11 +174,12 @@ fn ways_on(out: &mut String, palette: Palette) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apply::Halt;
     use crate::render::samples::{apply_report, snapshot};
 
     #[test]
     fn reports_read_well() {
-        snapshot("apply-report", &text(&apply_report(), Duration::from_secs(192), Palette::PLAIN));
+        snapshot("apply-report", &text(&apply_report(), Duration::from_secs(192), false, Palette::PLAIN));
     }
 
     #[test]
@@ -184,7 +189,7 @@ mod tests {
         report.conflicts[0].1.truncate(1);
         let moved = &mut report.conflicts[0].1[0];
         (moved.sensitive, moved.found, moved.seen) = (true, Some("hunter2".into()), Some(Value::Null));
-        let text = text(&report, Duration::ZERO, Palette::PLAIN);
+        let text = text(&report, Duration::ZERO, false, Palette::PLAIN);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("found    (sensitive)"), "{text}");
         assert!(text.contains("seen     not known, since plan files hold no sensitive values"), "{text}");
@@ -194,7 +199,7 @@ mod tests {
     fn a_clean_run_is_a_line() {
         let report = ApplyReport { written: 9987, ..ApplyReport::default() };
         assert_eq!(
-            text(&report, Duration::from_millis(1200), Palette::PLAIN),
+            text(&report, Duration::from_millis(1200), false, Palette::PLAIN),
             "Applied: 9,987 twins written in 1.2 s\n"
         );
     }
@@ -207,13 +212,13 @@ mod tests {
         };
         let mut report =
             ApplyReport { failed: vec![failed("d-1", "A-G:0"), failed("d-2", "B-G:0")], ..ApplyReport::default() };
-        let many = text(&report, Duration::ZERO, Palette::PLAIN);
+        let many = text(&report, Duration::ZERO, false, Palette::PLAIN);
         assert!(
             many.contains("failed 2 twins  PATCH /twins/…: the hub says 500: cut…; no more tries\n    d-1, d-2\n"),
             "{many}"
         );
         report.failed.truncate(1);
-        let one = text(&report, Duration::ZERO, Palette::PLAIN);
+        let one = text(&report, Duration::ZERO, false, Palette::PLAIN);
         assert!(
             one.contains("failed d-1  PATCH /twins/d-1: the hub says 500: cut… (tracking id A-G:0); no more tries\n")
         );
@@ -227,6 +232,38 @@ mod tests {
             interrupted: true,
             ..ApplyReport::default()
         };
-        snapshot("apply-report-interrupted", &text(&report, Duration::from_secs(2), Palette::PLAIN));
+        snapshot("apply-report-interrupted", &text(&report, Duration::from_secs(2), false, Palette::PLAIN));
+        let full = text(&report, Duration::from_secs(2), true, Palette::PLAIN);
+        assert!(full.contains("not attempted: d-01, ") && full.contains(", d-12\n"), "{full}");
+    }
+
+    #[test]
+    fn failed_twins_are_all_named_when_all_are_asked_for() {
+        let failed = (1..=25).map(|n| (format!("d-{n:02}").parse().expect("an id"), format!("no d-{n:02}")));
+        let report = ApplyReport { failed: failed.collect(), ..ApplyReport::default() };
+        let few = text(&report, Duration::ZERO, false, Palette::PLAIN);
+        assert!(few.contains("d-10 and 15 more (--full names all)\n"), "{few}");
+        let all = text(&report, Duration::ZERO, true, Palette::PLAIN);
+        assert!(all.contains(", d-25\n") && !all.contains(" more"), "{all}");
+    }
+
+    #[test]
+    fn a_run_that_was_halted_says_what_to_do_first() {
+        let halt = Halt { reason: "PATCH /twins/d: 403".into(), advice: Some("wait until 00:00 UTC".into()) };
+        let id: TwinId = "d".parse().expect("an id");
+        let report = ApplyReport {
+            failed: vec![(id.clone(), halt.reason.clone())],
+            not_attempted: vec![id],
+            halted: Some(halt),
+            ..ApplyReport::default()
+        };
+        insta::assert_snapshot!(text(&report, Duration::from_secs(2), false, Palette::PLAIN), @r"
+        failed d  PATCH /twins/d: 403
+        not attempted: d
+        hint: wait until 00:00 UTC
+        next: then plan and apply again: what is done already is not sent twice
+
+        Stopped: 0 twins written, 1 failed, 1 not attempted in 2.0 s
+        ");
     }
 }

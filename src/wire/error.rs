@@ -71,8 +71,18 @@ codes! {
     InvalidConfigurationCustomMetricsQuery 0 400,
     /// Anything else that is wrong with a request.
     GenericBadRequest 0 400,
+    /// The credentials are not accepted, for no reason in particular.
+    GenericUnauthorized 401000 401,
     /// A bad key, an expired token, or a policy without the right.
     IotHubUnauthorizedAccess 401002 401,
+    /// The same, mostly for devices.
+    IotHubUnauthorized 401003 401,
+    /// A write to one of IoT Edge's own modules, whatever the credentials (docs: error codes; iotedge#1162).
+    SystemModuleModifyUnauthorizedAccess 401100 401,
+    /// The request is forbidden, for no reason in particular.
+    GenericForbidden 403000 403,
+    /// The hub is suspended.
+    IotHubSuspended 403001 403,
     /// The daily quota is used up.
     IotHubQuotaExceeded 403002 403,
     /// Another import or export job is running.
@@ -81,6 +91,8 @@ codes! {
     DeviceMaximumQueueDepthExceeded 403004 403,
     /// The hub's tier does not have it.
     OperationNotAvailableInCurrentTier 403010 403,
+    /// A section of the twin is too large, or has too many properties.
+    DeviceModelMaxPropertiesExceeded 403100 403,
     /// No such device, or no such twin.
     DeviceNotFound 404001 404,
     /// No such job.
@@ -130,6 +142,17 @@ codes! {
 }
 
 impl ErrorCode {
+    /// Returns `true` if the credentials are the reason, so that they are not good for the next request either.
+    pub fn is_about_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::GenericUnauthorized
+                | Self::IotHubUnauthorizedAccess
+                | Self::IotHubUnauthorized
+                | Self::GenericForbidden
+        )
+    }
+
     /// Finds a code by its symbolic name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.name() == name)
@@ -179,10 +202,11 @@ impl HubError {
     }
 
     fn read_body(&mut self, body: Body, nesting: u8) {
-        if let Some(number) = body.error_code.as_ref().and_then(Value::as_u64)
-            && let Some(code) = ErrorCode::from_number(number)
-        {
-            self.code_name.get_or_insert_with(|| code.name().to_owned());
+        if let Some(number) = body.error_code.as_ref().and_then(Value::as_u64).filter(|number| *number != 0) {
+            // A number that has no name here is still the hub's own code.
+            let name =
+                || ErrorCode::from_number(number).map_or_else(|| number.to_string(), |code| code.name().to_owned());
+            self.code_name.get_or_insert_with(name);
         }
         let text = body.message.unwrap_or_default();
         // Direct methods wrap one envelope in the other's message.
@@ -207,8 +231,15 @@ impl HubError {
     }
 }
 
+/// How many characters of the hub's own words are repeated, at most.
+const WORDS_MAX: usize = 1000;
+
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
 }
 
 #[derive(Deserialize)]
@@ -318,6 +349,7 @@ mod tests {
                 None,
             ),
             (Some("NewCode"), "", Some("NewCode"), "", None),
+            (None, r#"{"errorCode":401999,"message":"new"}"#, Some("401999"), "new", None),
             (None, "<html>no</html>", None, "", None),
             (None, "{\"Message\":", None, "", None),
             (None, "[1]", None, "", None),

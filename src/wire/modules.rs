@@ -6,6 +6,14 @@ use super::encode_segment;
 use super::registry::AuthenticationBody;
 use crate::twin::{DeviceId, ModuleId};
 
+/// IoT Edge's own modules: the hub makes them with an edge device, and nobody else writes, makes or deletes them.
+pub const SYSTEM_MODULES: [&str; 2] = ["$edgeAgent", "$edgeHub"];
+
+/// Returns `true` if a module is one of IoT Edge's own.
+pub fn is_system_module(module: &ModuleId) -> bool {
+    SYSTEM_MODULES.contains(&module.as_str())
+}
+
 /// Returns the path of a module's identity.
 pub fn module_path(device: &DeviceId, module: &ModuleId) -> String {
     format!("{}/{}", modules_path(device), encode_segment(module.as_str()))

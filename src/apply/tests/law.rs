@@ -80,7 +80,7 @@ proptest! {
                     prop_assert!(done.insert(id.clone()), "{id} ended twice");
                 }
                 Step::Tell(ApplyEvent::Finished) => finished += 1,
-                Step::Tell(ApplyEvent::Halted { .. }) => ending = true,
+                Step::Tell(ApplyEvent::Halted(_)) => ending = true,
                 Step::Tell(_) => {}
                 Step::Send(ticket, request) => {
                     prop_assert!(!ending || matches!(request, Request::Read { .. }), "written after the end: {request:?}");

@@ -46,6 +46,8 @@ pub(super) enum Answer {
     Unauthorized,
     OutOfQuota,
     Refused,
+    /// 401, 403 or another status with a code of the hub's, or none at all.
+    Coded(u16, &'static str),
 }
 
 fn error(answer: &Answer) -> Error {
@@ -75,6 +77,14 @@ fn error(answer: &Answer) -> Error {
             Error::Unauthorized { request: request(), hub: hub(401, "IotHubUnauthorizedAccess"), clock_ahead: None }
         }
         Answer::OutOfQuota => Error::Refused { request: request(), hub: hub(403, "IotHubQuotaExceeded") },
+        Answer::Coded(401, "") => {
+            let hub = HubError { status: 401, code_name: None, message: String::new(), tracking_id: None };
+            Error::Unauthorized { request: request(), hub: Box::new(hub), clock_ahead: None }
+        }
+        Answer::Coded(403, "GenericForbidden") => {
+            Error::Unauthorized { request: request(), hub: hub(403, "GenericForbidden"), clock_ahead: None }
+        }
+        Answer::Coded(status, code) => Error::Refused { request: request(), hub: hub(*status, code) },
         Answer::Refused => Error::Refused { request: request(), hub: hub(400, "ArgumentInvalid") },
         Answer::Done | Answer::Otherwise | Answer::Found(..) | Answer::Absent => panic!("{answer:?} is no error"),
     }
@@ -84,6 +94,7 @@ fn name(answer: &Answer) -> String {
     match answer {
         Answer::Found(etag, desired) => format!("found {etag} {desired}"),
         Answer::Ill(status) => status.to_string(),
+        Answer::Coded(status, code) => format!("{status} {code}"),
         other => format!("{other:?}").to_lowercase(),
     }
 }
@@ -230,7 +241,7 @@ fn describe(event: &ApplyEvent) -> String {
         ApplyEvent::Started { twins } => format!("started: {twins}"),
         ApplyEvent::Retrying { id, reason, after } => format!("{id} again in {after:?}: {reason}"),
         ApplyEvent::Interrupted => "interrupted".to_owned(),
-        ApplyEvent::Halted { reason } => format!("halted: {reason}"),
+        ApplyEvent::Halted(halt) => format!("halted: {}", halt.reason),
         ApplyEvent::Finished => "finished".to_owned(),
         ApplyEvent::TwinDone { id, action: _, outcome } => match outcome {
             TwinOutcome::Written { rebased, registered } => {

@@ -311,7 +311,7 @@ async fn a_policy_without_the_right_ends_the_run() {
     let first = field.plan(&wanted, &[]).await;
     let reader = Field::client_of(&field.hub, &field.hub.ready().connection_strings.registry_read);
     let (report, _) = carry_out(first, &reader, 1).await;
-    assert!(report.halted.as_deref().is_some_and(|why| why.contains("IotHubUnauthorizedAccess")), "{report:?}");
+    assert!(report.halted.as_ref().is_some_and(|halt| halt.reason.contains("IotHubUnauthorizedAccess")), "{report:?}");
     assert!(report.has_failures() && !report.interrupted);
     assert_eq!((report.failed.len(), report.not_attempted.len()), (1, 2));
     field.hub.stop().await;

@@ -129,7 +129,7 @@ async fn what_a_user_reads_when_the_hub_answers_oddly() {
     wrong clock: GET https://127.0.0.1:PORT/twins/a: the hub refuses the credentials: IotHubUnauthorizedAccess: Unauthorized (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)
       hint: this machine's clock is 153 minutes behind the hub's; a token is only good at its time
     quota: GET https://127.0.0.1:PORT/twins/a: the hub answers 403: IotHubQuotaExceeded: Total number of messages exceeded (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)
-      hint: the hub's messages for today are used up, and reading twins costs some too; more units bring more
+      hint: the hub's daily quota of messages is used up, and reading twins costs some too; it starts anew at 00:00 UTC, and more units bring more at once
     proxy's 404: GET https://127.0.0.1:PORT/twins/a: the hub answers 404
       hint: this does not look like IoT Hub's own words: look at the host name
     another 404: GET https://127.0.0.1:PORT/twins/a: the hub answers 404: IotHubNotFound: no such hub (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)
@@ -520,12 +520,12 @@ async fn pages_fail_rather_than_end_early() {
       hint: look whether the host is an IoT hub, and whether a proxy stands between
     no list: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 1 of the query: it is not a list of rows
       hint: look whether the host is an IoT hub, and whether a proxy stands between
-    half a page: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: it is cut off (line 1, column 9)
+    half a page: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 2 of the query: it is cut off (line 1, column 9)
       hint: look whether the host is an IoT hub, and whether a proxy stands between
     a lost page: POST https://127.0.0.1:PORT/devices/query: the answer did not come
       because: connection closed before message completed
       hint: try again later
-    a page of HTML: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: it is not JSON, its type is text/html (line 1, column 1)
+    a page of HTML: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 2 of the query: it is not JSON, its type is text/html (line 1, column 1)
       hint: look whether the host is an IoT hub, and whether a proxy stands between
     ");
 }

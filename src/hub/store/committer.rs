@@ -38,6 +38,8 @@ impl Committer {
         let (progress, durable) = watch::channel(Durable::default());
         let thread = std::thread::Builder::new()
             .name("hub store".to_owned())
+            // Not what `RUST_MIN_STACK` says.
+            .stack_size(2 << 20)
             .spawn(move || commit_all(store, &changes, &progress))?;
         Ok(Self { queue: Some(queue), durable, thread: Some(thread) })
     }

@@ -160,6 +160,60 @@ fn missing_and_disabled_devices_hide_their_modules_and_not_the_twins() {
 }
 
 #[test]
+fn an_edge_device_has_modules_that_nobody_writes() {
+    let mut hub = hub();
+    let edge = |hub: &mut Hub, if_match: IfMatch, status: &str| {
+        let body =
+            serde_json::from_value(json!({ "capabilities": {"iotEdge": true}, "status": status })).expect("a body");
+        let id = "edge".parse().expect("an id");
+        let entropy = Entropy([1; 80]);
+        let command = Command::PutDevice { id, body: Box::new(body), if_match, entropy };
+        hub.handle(command, NOW).change.expect("a change").records.len()
+    };
+    assert_eq!(edge(&mut hub, IfMatch::Absent, "enabled"), 3, "all in one change");
+    assert_eq!(edge(&mut hub, IfMatch::Any, "enabled"), 1, "they are there already");
+    let list = |hub: &mut Hub, device: &str| {
+        let listed = ask(hub, ModuleCommand::List { device: id(device).device }).expect("a list");
+        listed.as_array().expect("an array").iter().map(|module| module["moduleId"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(&mut hub, "edge"), [json!("$edgeAgent"), json!("$edgeHub")]);
+    assert_eq!(list(&mut hub, "d"), [] as [Value; 0]);
+    let agent = get(&mut hub, "edge/$edgeAgent").expect("a module");
+    assert_eq!(
+        (&agent["authentication"]["type"], &agent["authentication"]["symmetricKey"]["primaryKey"]),
+        (&json!("none"), &Value::Null)
+    );
+    assert_eq!(twin(&mut hub, "edge/$edgeHub").expect("a twin")["properties"]["desired"]["$version"], 1);
+
+    let reserved = ErrorCode::SystemModuleModifyUnauthorizedAccess;
+    for name in ["edge/$edgeAgent", "edge/$edgeHub"] {
+        for how in [TwinWrite::Merge, TwinWrite::Replace] {
+            for if_match in [IfMatch::Absent, IfMatch::Any, IfMatch::parse(Some("\"stale\""))] {
+                let body = TwinBody::decode(json!({"properties": {"desired": {"a": 1}}})).expect("a body");
+                let reply = hub.handle(Command::WriteTwin { id: id(name), how, body, if_match }, NOW).reply;
+                assert_eq!(reply.expect_err("refused").code, reserved, "{name}");
+            }
+        }
+        assert_eq!(code(put(&mut hub, name, None, json!({}))), reserved, "{name}");
+        assert_eq!(code(put(&mut hub, name, Some("*"), json!({}))), reserved, "{name}");
+        assert_eq!(code(delete(&mut hub, name, Some("*"))), reserved, "{name}");
+    }
+    assert_eq!(code(put(&mut hub, "d/$edgeAgent", None, json!({}))), reserved, "nor makes them elsewhere");
+    let command = Command::DeleteDevice { id: id("edge").device, if_match: IfMatch::Any };
+    assert_eq!(hub.handle(command, NOW).change.expect("a change").records.len(), 3, "they go with their device");
+}
+
+#[test]
+fn a_device_that_becomes_an_edge_device_gets_its_modules() {
+    let mut hub = hub();
+    let body = serde_json::from_value(json!({ "capabilities": {"iotEdge": true} })).expect("a body");
+    let (id, entropy) = ("d".parse().expect("an id"), Entropy([2; 80]));
+    let command = Command::PutDevice { id, body: Box::new(body), if_match: IfMatch::Any, entropy };
+    hub.handle(command, NOW).reply.expect("a device");
+    get(&mut hub, "d/$edgeAgent").expect("a module");
+}
+
+#[test]
 fn fifty_and_no_more() {
     let mut hub = hub();
     for n in 0..50 {

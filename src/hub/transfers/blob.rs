@@ -13,6 +13,8 @@ use crate::wire::transfers::blob_uri;
 const VERSION: &str = "2021-12-02";
 /// A storage account that does not answer by then does not answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest line, in bytes: a device with a twin of the largest size is well below it.
+const LINE_MAX: usize = 4 << 20;
 /// Bytes of one block.
 const BLOCK: usize = 4 << 20;
 
@@ -23,6 +25,8 @@ pub(super) enum BlobError {
     Setup(String),
     #[error("{doing} the blob {blob}: the storage account cannot be reached: {reason}")]
     Unreachable { doing: &'static str, blob: String, reason: String },
+    #[error("reading the blob {blob}: a line is longer than {LINE_MAX} bytes")]
+    Line { blob: String },
     #[error("{doing} the blob {blob}: the storage account answers with {status}{code}")]
     Refused { doing: &'static str, blob: String, status: u16, code: String },
 }
@@ -107,6 +111,9 @@ impl BlobReader {
                 return Ok(Some(line));
             }
             looked = self.rest.len();
+            if looked > LINE_MAX {
+                return Err(BlobError::Line { blob: self.blob.clone() });
+            }
             let chunk = self.response.chunk().await.map_err(|error| BlobError::Unreachable {
                 doing: "reading",
                 blob: self.blob.clone(),

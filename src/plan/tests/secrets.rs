@@ -189,7 +189,7 @@ fn conflicts_do_not_show_them() {
             assert!(moved.iter().any(|moved| moved.sensitive) && moved.iter().any(|moved| !moved.sensitive));
             let debug = format!("{moved:?}");
             let report = ApplyReport { conflicts: vec![(id("d"), moved)], ..ApplyReport::default() };
-            let text = report::text(&report, std::time::Duration::ZERO, Palette::PLAIN);
+            let text = report::text(&report, std::time::Duration::ZERO, true, Palette::PLAIN);
             assert_clean("the report", &text.to_lowercase(), &hashes);
             assert_clean("Debug", &debug.to_lowercase(), &hashes);
         }
