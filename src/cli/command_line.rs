@@ -88,7 +88,8 @@ impl CommandLine {
     /// Adds what goes over the manifests' variables.
     #[must_use]
     pub(super) fn vars(mut self, args: &VarArgs, secrets: &Secrets) -> Self {
-        let VarArgs { vars, var_files } = args;
+        let VarArgs { vars, var_files, allow_outside } = args;
+        self = self.flag_if(*allow_outside, "--allow-outside");
         for file in var_files {
             self = self.option("--vars", file.display());
         }
@@ -301,7 +302,7 @@ mod tests {
             r#"twinctl plan --var psk="${psk}" --var url="${url}" --var x=y"#
         );
         let nothing_known = CommandLine::new("plan").vars(
-            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new() },
+            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new(), allow_outside: false },
             &Secrets::default(),
         );
         assert_eq!(nothing_known.to_string(), r#"twinctl plan --var a="${a}""#);
