@@ -199,8 +199,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest, &args.vars)?;
         if declarations.digest != plan.manifest {
-            let ways = ways(context, args);
-            return Err(made_otherwise(context, args, path, &plan, &declarations, ways.plan.as_ref()));
+            return Err(made_otherwise(context, args, path, &plan, &declarations));
         }
         if plan.first_withheld().is_some() {
             // Selectors are asked when a plan is made, and what they found then is in it.
@@ -232,7 +231,6 @@ fn made_otherwise(
     path: &Path,
     plan: &Plan,
     declarations: &Declarations,
-    again: Option<&CommandLine>,
 ) -> CliError {
     let options = manifest::options(context, &args.manifest, &args.vars);
     let (then, now) = (&plan.sources, source_digests(&options));
@@ -266,12 +264,8 @@ fn made_otherwise(
         plan.manifest.short(),
         declarations.digest.short()
     ));
-    error.refused().hint(hint).hint_if(again.map(|again| {
-        format!(
-            "or make the plan again from these: `{again} --out {}`",
-            command_line::quoted(&path.display().to_string())
-        )
-    }))
+    // No command is printed here: values of variables are in it.
+    error.refused().hint(hint).hint("or make the plan again from these manifests")
 }
 
 fn ask(context: &mut Context) -> CliResult<Consent> {

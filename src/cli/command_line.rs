@@ -61,12 +61,18 @@ impl CommandLine {
         }
     }
 
+    /// Adds a word.
+    #[must_use]
+    pub(super) fn word(self, word: &str) -> Self {
+        self.flag(&quoted(word))
+    }
+
     /// Adds a path.
     #[must_use]
     pub(super) fn path(self, path: &Path) -> Self {
         let text = path.display().to_string();
         let text = if text.starts_with('-') { format!("./{text}") } else { text };
-        self.flag(&quoted(&text))
+        self.word(&text)
     }
 
     /// Adds manifests, and what goes over their variables.
@@ -166,11 +172,11 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Collects the sensitive values of these declarations.
-    pub(super) fn of(declarations: &Declarations) -> Self {
+    /// Collects the sensitive values of these declarations, if variables are given at all.
+    pub(super) fn of(declarations: &Declarations, vars: &VarArgs) -> Self {
         let sensitive = &declarations.policy.sensitive;
         let mut known = Vec::new();
-        if !sensitive.is_empty() {
+        if !sensitive.is_empty() && !vars.vars.is_empty() {
             let leaves = declarations.twins.values().flat_map(|declaration| declaration.body.leaves().into_owned());
             let given = declarations.selectors.iter().flat_map(|selector| declarations.given_by(&selector.name));
             for leaf in leaves.chain(given.cloned()).filter(|leaf| sensitive.covers(&leaf.path)) {
@@ -188,7 +194,7 @@ impl Secrets {
             return Self { known: Some(Vec::new()) };
         }
         let loaded = load(&manifest::options(context, paths, vars));
-        loaded.map(|loaded| Self::of(&loaded.declarations)).unwrap_or_default()
+        loaded.map(|loaded| Self::of(&loaded.declarations, vars)).unwrap_or_default()
     }
 
     /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one.
@@ -213,7 +219,7 @@ fn scalars(value: &serde_json::Value) -> Vec<String> {
 }
 
 /// Quotes a word for a POSIX shell, if it needs that.
-pub(super) fn quoted(word: &str) -> String {
+fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return word.to_owned();

@@ -17,7 +17,9 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
     let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
     if declarations.ownership == Ownership::None {
         let fleet = &declarations.fleet;
-        let plan = CommandLine::new("plan").manifests(&args.manifest, &Secrets::of(&declarations)).hub(&args.hub);
+        let plan = CommandLine::new("plan")
+            .manifests(&args.manifest, &Secrets::of(&declarations, &args.manifest.vars))
+            .hub(&args.hub);
         return Err(CliError::new(format!(
             "fleet {fleet} keeps no record of what it applied, so drift cannot be told from edits"
         ))

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
+use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
 use super::file;
@@ -213,8 +214,8 @@ async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
     context.out.write_all(text.as_bytes())?;
     context.say(number::counted(rows.len(), "device"));
     if cut {
-        context
-            .say("there may be more: the service lists no further; ask `twinctl query 'SELECT deviceId FROM devices'`");
+        let query = CommandLine::new("query").word("SELECT deviceId FROM devices").hub(&target.hub);
+        context.say(format_args!("there may be more: the service lists no further; ask `{query}`"));
     }
     Ok(Outcome::Done)
 }

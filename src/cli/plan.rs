@@ -37,7 +37,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
     save(context, args.html.as_deref(), || html::plan(&plan))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
-    let secrets = Secrets::of(&declarations);
+    let secrets = Secrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
         let again = again(args, &secrets);
         CliError::refused_plan(&refusal, &Ways { plan: Some(again.clone()), again: Some(again) })

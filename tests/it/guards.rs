@@ -308,3 +308,41 @@ fn a_value_that_moved_is_a_conflict_by_whatever_way_the_plan_was_reviewed() {
     let removed = applied_after(&gone, on_d03(serde_json::json!({ "power": 7 })));
     assert_eq!(removed.each_ref().map(|(code, _)| *code), [4, 4, 4], "{removed:?}");
 }
+
+#[test]
+fn a_table_that_lost_its_rows_is_refused_in_every_format() {
+    for (table, full, emptied) in [
+        ("rows.csv", "id\nr1\nr2\nr3\n", "id\n"),
+        ("rows.json", r#"[{"id": "r1"}, {"id": "r2"}, {"id": "r3"}]"#, "[]"),
+        ("rows.jsonl", "{\"id\": \"r1\"}\n{\"id\": \"r2\"}\n{\"id\": \"r3\"}\n", ""),
+    ] {
+        let sandbox = Sandbox::new();
+        let hub = sandbox.hub();
+        sandbox.write(table, full);
+        sandbox.write(
+            "fleet.yaml",
+            &format!(
+                "fleet: demo\nmissing: register\nlimits: {{ max_changed: 10% }}\n\
+                 inventory: [{{ from: {table}, id: '${{row.id}}', tags: {{ a: 1 }} }}]\ndevices: {{ d1: {{ tags: {{ b: 1 }} }} }}\n"
+            ),
+        );
+        // The first plan of a new fleet is past no limit.
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+        sandbox.write("fleet.yaml", &sandbox.read("fleet.yaml").replace("max_changed: 10%", "max_changed: 100%"));
+        sandbox.write(table, emptied);
+        let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--format", "json"]);
+        let plan: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{table}: {run}"));
+        assert_eq!((run.code, &plan["refusals"][0]["kind"]), (3, &Value::from("empty-inventory")), "{table}: {run}");
+    }
+}
+
+#[test]
+fn a_fleet_of_one_that_loses_its_device_is_refused() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", "fleet: demo\nmissing: register\ndevices: { d1: { tags: { a: 1 } } }\n");
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    sandbox.write("fleet.yaml", "fleet: demo\n");
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
+    assert!(run.code == 3 && run.stderr.contains("no device is declared any more, and 1 twin"), "{run}");
+}

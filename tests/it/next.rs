@@ -1,5 +1,6 @@
 //! What is printed as the next command is run as it is printed, by a shell.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -25,12 +26,17 @@ fn commands(run: &Run) -> Vec<String> {
     found
 }
 
+/// The sandbox itself, for which a run has `[HOME]`.
+fn home(sandbox: &Sandbox) -> PathBuf {
+    sandbox.path("any").parent().expect("a directory").to_owned()
+}
+
 /// Runs the one command that a run printed.
 fn follow(sandbox: &Sandbox, hub: &Hub, run: &Run, environment: &[(&str, &str)]) -> Run {
     let commands = commands(run);
     let [command] = commands.as_slice() else { panic!("not one command: {commands:?}\n{run}") };
-    let home = sandbox.path("");
-    let command = command.replace("[HOME]", home.to_str().expect("UTF-8").trim_end_matches('/'));
+    let home = home(sandbox);
+    let command = command.replace("[HOME]", home.to_str().expect("UTF-8"));
     let bin = sandbox.path("bin");
     if !bin.exists() {
         std::fs::create_dir(&bin).expect("a directory");
@@ -97,8 +103,8 @@ fn the_approval_of_a_plan_file_is_of_this_plan() {
     let saved: Value = serde_json::from_str(&sandbox.read("plan.json")).expect("JSON");
     assert_eq!(saved["approval"], saved["review"]);
     // Put into another plan, it is found.
-    let line = format!("\"approval\": {},\n\"twins\"", saved["approval"]);
-    sandbox.write("plan.json", &unapproved.replacen("\"twins\"", &line, 1));
+    let line = format!("\"approval\": {},\n\"twins\": [", saved["approval"]);
+    sandbox.write("plan.json", &unapproved.replace("\"twins\": [", &line));
     let run = sandbox.on(&hub, ["apply", "plan.json", "--yes"]);
     assert!(run.code == 1 && run.stderr.contains("altered after it was written"), "{run}");
 }
@@ -175,7 +181,7 @@ fn what_differs_between_the_manifests_of_a_plan_file_is_named() {
     let run = |args: &[&str], zone: &str| {
         let mut command = sandbox.command_on(&hub, args);
         command.env("ZONE", zone).env("PSK", "hunter2");
-        Run::of(&mut command, &sandbox.path(""))
+        Run::of(&mut command, &home(&sandbox))
     };
     run(&["plan", "fleet.yaml", "--var", "site=secret-site", "--out", "plan.json"], "secret-zone").success();
     let saved = sandbox.read("plan.json");

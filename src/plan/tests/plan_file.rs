@@ -92,7 +92,10 @@ fn an_outlook_is_read_as_it_was_written_and_is_no_part_of_the_review() {
     let text = write(&plan, "0.1.0");
     assert_same(&read(&text).expect("a plan"), &plan);
     assert_eq!(plan.review_digest(), bare.review_digest());
-    assert!(matches!(guard::check(&Plan { twins: Vec::new(), ..plan }), Err(Refusal::Diverges { .. })));
+    assert!(matches!(
+        guard::check(&Plan { twins: Vec::new(), ignores_rollout: true, ..plan }),
+        Err(Refusal::Diverges { .. })
+    ));
     for (from, to, problem) in [
         (r#""kind":"will-hold""#, r#""kind":"will-hold","more":1"#, "the plan file is not as twinctl writes plans"),
         (r#""strategy":"patch""#, r#""strategy":"magic""#, "the plan file was altered"),
