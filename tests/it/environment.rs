@@ -66,6 +66,18 @@ fn a_folder_for_temporary_files_that_is_not_there_is_named() {
     assert!(run.stderr.contains("/nowhere") && !run.stderr.contains("panicked"), "{run}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_stack_of_the_first_thread_is_enough() {
+    let sandbox = Sandbox::new();
+    sandbox.write("fleet.yaml", FLEET);
+    let plain = sandbox.command(["apply", "fleet.yaml", "--hub", "embedded", "--yes"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -s 128; exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
+    let run = Run::of(shell.current_dir(sandbox.path("")).stdin(Stdio::null()), &sandbox.path(""));
+    assert!(run.success().contains("Applied: 3 twins written"));
+}
+
 #[cfg(unix)]
 #[test]
 fn streams_may_be_closed() {
