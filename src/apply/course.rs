@@ -402,7 +402,7 @@ impl<'p> Course<'p> {
                 at.events.push_back(retrying);
                 Then::At(at.now + after, todo)
             }
-            None => self.give_up(format!("{reason}; the time for trying again is over")),
+            None => self.give_up(format!("{reason}; {}", no_time(error, at))),
         }
     }
 
@@ -412,7 +412,7 @@ impl<'p> Course<'p> {
         self.must_look = true;
         match self.delay(error, at) {
             Some(after) => self.not_before = at.now + after,
-            None => self.last = Some(format!("{reason}; the time for trying again is over")),
+            None => self.last = Some(format!("{reason}; {}", no_time(error, at))),
         }
         self.trouble = Some(reason);
         let reason = self.plan.conceal(format!("{}, so it is read", in_short(error)));
@@ -454,6 +454,18 @@ impl<'p> Course<'p> {
         let kind = self.plan.id.kind();
         let reason = if self.registered { format!("the {kind} is registered, but {reason}") } else { reason };
         Then::Done(TwinOutcome::Failed { reason: self.plan.conceal(reason) })
+    }
+}
+
+/// Says why a request is not sent again.
+fn no_time(error: &Error, at: &Moment<'_>) -> String {
+    match error.trouble() {
+        Some(Trouble::Busy { retry_after: Some(asked) }) if asked > at.backoff.budget => format!(
+            "the hub asks to wait {} s, longer than the {} s of --retry-budget",
+            asked.as_secs(),
+            at.backoff.budget.as_secs()
+        ),
+        _ => "the time for trying again is over".to_owned(),
     }
 }
 

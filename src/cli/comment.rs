@@ -105,5 +105,5 @@ fn advised(error: TargetError) -> CliError {
 }
 
 fn denied(error: &CommentError, host: Host) -> Option<&'static str> {
-    error.is_denied().then(|| host.token_advice())
+    error.is_denied().then(|| host.token_advice()).or_else(|| error.proxy_advice())
 }

@@ -155,6 +155,8 @@ pub enum Obstacle {
     ProxyLogin,
     /// The proxy does not lead there.
     Proxy,
+    /// The proxy itself cannot be reached.
+    NoProxy,
     /// Something else.
     Other,
 }
@@ -171,6 +173,7 @@ impl fmt::Display for Obstacle {
             Self::NotTls => "what listens there does not speak TLS",
             Self::ProxyLogin => "the proxy asks for a user and a password (407)",
             Self::Proxy => "the proxy does not lead there",
+            Self::NoProxy => "the proxy itself cannot be reached",
             Self::Other => "no connection came about",
         })
     }
@@ -192,6 +195,7 @@ impl Obstacle {
             Self::ProxyLogin => {
                 "put both into the proxy's address, special characters as %XX: HTTPS_PROXY=http://USER:PASSWORD@PROXY:PORT; or name the hub's host in NO_PROXY to go without the proxy"
             }
+            Self::NoProxy => "look at the proxy's address in HTTPS_PROXY or ALL_PROXY",
             Self::Proxy => {
                 "let the proxy pass the hub's host and port, or name the host in NO_PROXY to go without the proxy"
             }
@@ -201,7 +205,7 @@ impl Obstacle {
 
     /// Says whether it may go away by itself within minutes.
     fn may_pass(self) -> bool {
-        matches!(self, Self::NoSuchName | Self::Closed | Self::TimedOut | Self::Other)
+        matches!(self, Self::NoSuchName | Self::Closed | Self::TimedOut | Self::Proxy | Self::NoProxy | Self::Other)
     }
 }
 
@@ -344,6 +348,7 @@ impl Error {
                 Some(ErrorCode::IotHubSuspended) => {
                     Some("the hub is suspended: look at its subscription in the portal".to_owned())
                 }
+                None if hub.status == 407 => Obstacle::ProxyLogin.advice().map(str::to_owned),
                 None if hub.code_name.is_none() => {
                     Some("this does not look like IoT Hub's own words: look at the host name".to_owned())
                 }

@@ -266,16 +266,19 @@ impl Transport {
 /// Walks down to the cause of all causes, and looks on the way for one that has a name.
 pub(crate) fn look_into(error: &(dyn StdError + 'static)) -> (Obstacle, String) {
     let mut obstacle = Obstacle::Other;
+    let mut is_proxy = false;
     let mut current = error;
     loop {
         if let Some(found) = recognise(current) {
             obstacle = found;
         }
+        is_proxy |= current.to_string() == "tunnel error: failed to create underlying connection";
         let io = current.downcast_ref::<std::io::Error>();
         // An I/O error that wraps another error passes over it in `source`.
         let wrapped = io.and_then(|io| io.get_ref()).map(|inner| inner as &(dyn StdError + 'static));
         match wrapped.or_else(|| current.source()) {
             Some(next) => current = next,
+            None if is_proxy => return (Obstacle::NoProxy, current.to_string()),
             None => return (obstacle, current.to_string()),
         }
     }

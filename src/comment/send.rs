@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::host::Call;
 use super::{Host, Marker, Target};
 use crate::client::body::{self, BodyError};
-use crate::client::{ProxySettings, SetupError, tls};
+use crate::client::send::look_into;
+use crate::client::{Obstacle, ProxySettings, SetupError, tls};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,6 +84,18 @@ impl CommentError {
     /// Says whether the token lacks a right, or is over.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Refused { status: 401 | 403 | 404, .. })
+    }
+
+    /// Returns what a person can do about a proxy that stands in the way.
+    pub fn proxy_advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { status: 407, .. } => Obstacle::ProxyLogin.advice(),
+            Self::Unreachable { source, .. } => match look_into(source).0 {
+                obstacle @ (Obstacle::ProxyLogin | Obstacle::NoProxy) => obstacle.advice(),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

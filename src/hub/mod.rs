@@ -36,6 +36,9 @@
 //! - Any operation on the module identities of a device that is missing or disabled is 401 `IotHubUnauthorizedAccess`, whatever
 //!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
 //!   module is `TooManyModulesOnDevice` (413).
+//! - `$edgeAgent` and `$edgeHub` are made with a device that has `capabilities.iotEdge`, without keys, and count among the 50.
+//!   Creating, changing and deleting them, and writing their twins, is 401 `SystemModuleModifyUnauthorizedAccess`, in bulk
+//!   as well (Azure/iotedge#1162). A missing one's twin is `DeviceNotFound`.
 //!
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the

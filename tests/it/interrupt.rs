@@ -55,6 +55,63 @@ fn grouped(number: usize) -> String {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill").success());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_that_closes_ends_apply_with_a_report() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", FLEET);
+    let mut apply = sandbox.command_on(&hub, ["apply", "fleet.yaml", "--yes"]);
+    let apply = apply.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("apply starts");
+    wait_for_writes(&hub, 50);
+    // Once from the terminal, and once from its shell.
+    send("-HUP", apply.id());
+    send("-HUP", apply.id());
+    let run = Run::from_output(&apply.wait_with_output().expect("apply ends"), &sandbox.path(""));
+    assert_eq!(run.code, 130, "{run}");
+    assert!(run.stdout.contains("Interrupted: ") && run.stdout.contains(" not attempted"), "{run}");
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_started_to_survive_its_terminal_does() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write("fleet.yaml", &FLEET.replace("1500", "0600"));
+    let plain = sandbox.command_on(&hub, ["apply", "fleet.yaml", "--yes"]);
+    // As nohup does it.
+    let mut apply = Command::new("sh");
+    apply.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
+    apply.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    apply.current_dir(sandbox.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let apply = apply.spawn().expect("apply starts");
+    wait_for_writes(&hub, 50);
+    send("-HUP", apply.id());
+    let run = Run::from_output(&apply.wait_with_output().expect("apply ends"), &sandbox.path(""));
+    assert!(run.success().contains("Applied: 600 twins written"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hub_stops_in_good_order_when_its_terminal_closes() {
+    let sandbox = Sandbox::new();
+    let ready = sandbox.path("ready.json");
+    let mut hub = sandbox.command(["hub", "serve", "--https", "127.0.0.1:0", "--data", "hub", "--ready-file"]);
+    let mut hub = hub.arg(&ready).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the hub starts");
+    while !ready.exists() {
+        assert!(hub.try_wait().expect("a child").is_none(), "the hub did not come up");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    send("-HUP", hub.id());
+    assert_eq!(hub.wait().expect("it ends").code(), Some(0));
+}
+
 #[test]
 fn two_runs_at_once_share_the_work() {
     let sandbox = Sandbox::new();

@@ -11,6 +11,7 @@ mod device_run;
 mod docs;
 mod doctor;
 mod drift;
+mod environment;
 mod faults;
 mod files;
 mod guards;

@@ -29,9 +29,16 @@ pub(super) enum Mishap {
     AnswerLost,
     /// It reaches the hub, and half of the answer's body comes.
     AnswerHalved,
+    /// It reaches the hub, and the stream is reset as if it had not (REFUSED_STREAM).
+    RefusedStream,
     /// It does not reach the hub; the answer is this status.
     Answered(u16),
 }
+
+/// The reason is the server's to find among the causes.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream is reset")]
+struct Reset(#[source] h2::Error);
 
 /// A body in pieces, the last of which may be a failure.
 type Pieces = StreamBody<stream::Iter<std::vec::IntoIter<io::Result<Frame<Bytes>>>>>;
@@ -68,6 +75,10 @@ impl Proxy {
             .expect("protocol versions")
             .with_no_client_auth()
             .with_single_cert(vec![own.cert.der().clone()], key.into())
+            .map(|mut tls| {
+                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                tls
+            })
             .expect("a key that fits");
 
         let mut roots = rustls::RootCertStore::empty();
@@ -140,7 +151,8 @@ impl Proxy {
         let token = sas::sign(hub.host.as_str(), &hub.key, self.0.now + 600, hub.policy.as_deref());
         head.headers.insert(AUTHORIZATION, HeaderValue::from_str(token.expose()).map_err(io::Error::other)?);
         head.headers.remove(http::header::HOST);
-        let way = self.0.way.request(head.method, format!("https://{}{}", hub.host, head.uri));
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let way = self.0.way.request(head.method, format!("https://{}{path}", hub.host));
         let answer = way.headers(head.headers).body(body).send().await.map_err(io::Error::other)?;
         let mut response = Response::builder().status(answer.status());
         for (name, value) in answer.headers() {
@@ -149,6 +161,7 @@ impl Proxy {
         let body = answer.bytes().await.map_err(io::Error::other)?;
         let body = match mishap {
             Some(Mishap::AnswerLost) => return Err(io::Error::other("the answer is lost")),
+            Some(Mishap::RefusedStream) => return Err(io::Error::other(Reset(h2::Reason::REFUSED_STREAM.into()))),
             Some(Mishap::AnswerHalved) => {
                 pieces(vec![Ok(body.slice(..body.len() / 2)), Err(io::Error::other("cut off"))])
             }

@@ -210,9 +210,9 @@ async fn what_a_user_reads_when_there_is_no_way_to_the_hub() {
     nobody there: GET https://127.0.0.1:PORT/twins/a: the hub cannot be reached: nothing listens there
       because: Connection refused (os error 111)
       hint: look at the host and port, and whether the hub runs
-    no proxy there: GET https://my-hub.invalid/twins/a: the hub cannot be reached: nothing listens there
+    no proxy there: GET https://my-hub.invalid/twins/a: the hub cannot be reached: the proxy itself cannot be reached
       because: Connection refused (os error 111), where a proxy is set
-      hint: look at the host and port, and whether the hub runs
+      hint: look at the proxy's address in HTTPS_PROXY or ALL_PROXY
     "#);
 }
 
@@ -485,6 +485,103 @@ async fn pages_follow_until_the_last() {
     x-ms-continuation: two
     {"query":"SELECT a FROM devices"}
     "#);
+}
+
+#[tokio::test]
+async fn an_answer_has_bounds() {
+    let row = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let endless = |body: String| Reply::SendAndClose(format!("HTTP/1.1 200 OK\r\n\r\n{body}"));
+    let announced = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n[]", 300_000_000);
+    let empty = (0..1100).map(|n| page("[ ]", Some(&format!("c{n}")))).collect::<Vec<_>>();
+    let cases: [(&str, Vec<Reply>); 5] = [
+        ("always another page", empty),
+        ("too many rows", vec![page(&row(1001), None)]),
+        ("deep", vec![page(&format!("[{{\"a\":{}}}]", deep(1000)), None)]),
+        ("a long page", vec![Reply::SendAndClose(announced)]),
+        ("no end", vec![endless(" ".repeat((128 << 20) + 1))]),
+    ];
+    let mut text = String::new();
+    for (name, replies) in cases {
+        let server = Server::start(replies).await;
+        let mut pages = server.client().query("SELECT * FROM devices", 1000);
+        let error = loop {
+            match pages.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("{name}: ended"),
+                Err(error) => break error,
+            }
+        };
+        writeln!(text, "{name}: {}", server.steady(&error.to_string())).expect("written");
+    }
+    insta::assert_snapshot!(text, @r"
+    always another page: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 1000 of the query: the last 1000 pages have no row, and yet another one is to follow
+    too many rows: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 1 of the query: it has more than 1000 rows
+    deep: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: page 1 of the query: its JSON is nested too deeply (line 1, column 132)
+    a long page: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: it is longer than 128 MiB
+    no end: POST https://127.0.0.1:PORT/devices/query: the answer makes no sense: it is longer than 128 MiB
+    ");
+}
+
+#[tokio::test]
+async fn of_a_refusal_only_the_beginning_is_read() {
+    let long = format!(r#"{{"Message":"ErrorCode:ArgumentInvalid;{}"}}"#, "no ".repeat(20_000));
+    let endless =
+        format!("HTTP/1.1 400 Bad Request\r\niothub-errorcode: ArgumentInvalid\r\n\r\n{}", "x".repeat(9 << 20));
+    let server = Server::start([answer("400 Bad Request", "", &long), Reply::SendAndClose(endless)]).await;
+    let client = server.client();
+    let error = client.get_twin(&id()).await.expect_err("refused").to_string();
+    assert!(error.contains("ArgumentInvalid: no no no") && error.ends_with('…') && error.len() < 1200, "{error}");
+    let error = server.steady(&client.get_twin(&id()).await.expect_err("refused").to_string());
+    assert_eq!(error, "GET https://127.0.0.1:PORT/twins/a: the hub answers 400: ArgumentInvalid");
+}
+
+#[tokio::test]
+async fn a_proxy_that_stands_in_the_way_is_named() {
+    let server = Server::start([]).await;
+    let mut text = String::new();
+    for status in ["407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"] {
+        let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = proxy.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = proxy.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
+            }
+        });
+        let mut through = with_some_ca(options("my-hub.invalid"), &server);
+        through.proxy = Some(ProxySettings { url: Secret::new(format!("http://127.0.0.1:{port}")), except: None });
+        let client = HubClient::new(through).expect("a client");
+        writeln!(text, "{}", shown(&client.get_twin(&id()).await.expect_err("no way"))).expect("written");
+    }
+    insta::assert_snapshot!(text, @r"
+    GET https://my-hub.invalid/twins/a: the hub cannot be reached: the proxy asks for a user and a password (407)
+      because: tunnel error: proxy authorization required, where a proxy is set
+      hint: put both into the proxy's address, special characters as %XX: HTTPS_PROXY=http://USER:PASSWORD@PROXY:PORT; or name the hub's host in NO_PROXY to go without the proxy
+    GET https://my-hub.invalid/twins/a: the hub cannot be reached: the proxy does not lead there
+      because: tunnel error: unsuccessful, where a proxy is set
+      hint: let the proxy pass the hub's host and port, or name the host in NO_PROXY to go without the proxy
+    GET https://my-hub.invalid/twins/a: the hub cannot be reached: the proxy does not lead there
+      because: tunnel error: unsuccessful, where a proxy is set
+      hint: let the proxy pass the hub's host and port, or name the host in NO_PROXY to go without the proxy
+    ");
+}
+
+#[tokio::test]
+async fn a_wait_may_be_a_date() {
+    let date = "date: Tue, 24 Nov 2026 20:26:40 GMT\r\n";
+    for (until, waits) in [("Tue, 24 Nov 2026 20:26:41 GMT", true), ("Tue, 24 Nov 2026 20:26:39 GMT", false)] {
+        let refused = answer("429 Too Many Requests", &format!("{date}retry-after: {until}\r\n"), "");
+        let server = Server::start([refused, json(TWIN)]).await;
+        let client = server.client_with(|_| {});
+        let begun = tokio::time::Instant::now();
+        client.get_twin(&id()).await.expect("a twin");
+        assert_eq!(begun.elapsed() >= Duration::from_secs(1), waits, "{until}: {:?}", begun.elapsed());
+    }
+    let refused =
+        answer("503 Service Unavailable", &format!("{date}retry-after: Fri, 31 Dec 9999 23:59:59 GMT\r\n"), "");
+    let server = Server::start([refused]).await;
+    server.client_with(|_| {}).get_twin(&id()).await.expect_err("nobody waits for that");
 }
 
 #[tokio::test]
