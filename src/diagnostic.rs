@@ -167,13 +167,26 @@ impl fmt::Display for Diagnostic {
 
 /// Returns the name among `known` that `written` was probably meant to be, if one is near enough to be worth a hint.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (written.chars().count() / 3).max(1);
+    // Of one or two letters, one is no slip.
+    let allowed = written.chars().count() / 3;
     known
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(&written.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|&(distance, _)| distance <= allowed)
+        .filter(|&(distance, name)| distance <= allowed && (distance == 0 || !is_another_number(written, name)))
         .min_by_key(|&(distance, name)| (distance, name))
         .map(|(_, name)| name)
+}
+
+/// Returns `true` if two names differ in the digits that they have and in nothing else, as `press-041` and `press-042`:
+/// those are two things. The same digits in another order are a slip.
+fn is_another_number(a: &str, b: &str) -> bool {
+    let words = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>().to_lowercase();
+    let digits = |text: &str| {
+        let mut digits: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
+        digits.sort_unstable();
+        digits
+    };
+    words(a) == words(b) && digits(a) != digits(b)
 }
 
 #[cfg(test)]
@@ -197,5 +210,9 @@ mod tests {
         assert_eq!(nearest("dveices", known), Some("devices"));
         assert_eq!(nearest("Groups", known), Some("groups"));
         assert_eq!(nearest("selectors", known), None);
+        assert_eq!(nearest("b", ["a", "ab"]), None);
+        assert_eq!(nearest("A", ["a"]), Some("a"));
+        assert_eq!(nearest("press-041", ["press-042", "press-43"]), None);
+        assert_eq!(nearest("redmond34", ["redmond43", "redmond33"]), Some("redmond43"));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::secret::keep_back;
 use super::{Bound, Check, Column, Comparison, Difference, Expectation};
+use crate::legible;
 use crate::query::BoundQuery;
 use crate::twin::value::{canonical, equal};
 use crate::twin::{Object, TwinPath};
@@ -84,10 +85,12 @@ fn cut(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
 }
 
 fn found_too_many(expected: &str, rows: &[Value]) -> Difference {
-    let told: Vec<_> = rows.iter().filter(|row| !is_told_by_its_device(row)).collect();
+    let told = rows.iter().filter(|row| !is_told_by_its_device(row));
+    let mut told: Vec<String> = told.map(canonical).collect();
+    legible::tell_apart(&mut told);
     Difference {
         summary: format!("expected {expected}, found {}", found(rows.len())),
-        details: cut(told.into_iter().map(|row| format!("+ {}", canonical(row)))),
+        details: cut(told.into_iter().map(|row| format!("+ {row}"))),
         devices: devices(rows),
     }
 }
@@ -157,19 +160,21 @@ fn tally(missing: usize, surplus: usize) -> String {
 /// Lists rows that are missing behind `-` and those too many behind `+`, each missing one before the one most like it.
 fn side_by_side(missing: Vec<Value>, mut surplus: Vec<Value>) -> Vec<String> {
     let few = missing.len().max(surplus.len()) <= MOST_ALIKE;
-    let mut lines = Vec::new();
+    let mut lines: Vec<(char, Value)> = Vec::new();
     for row in missing {
-        lines.push(format!("- {}", canonical(&row)));
+        lines.push(('-', row.clone()));
         let best =
             surplus.iter().enumerate().map(|(index, other)| (alike(&row, other), std::cmp::Reverse(index))).max();
         if let Some((alike, std::cmp::Reverse(index))) = best.filter(|_| few)
             && alike > 0
         {
-            lines.push(format!("+ {}", canonical(&surplus.remove(index))));
+            lines.push(('+', surplus.remove(index)));
         }
     }
-    lines.extend(surplus.iter().map(|row| format!("+ {}", canonical(row))));
-    cut(lines.into_iter())
+    lines.extend(surplus.into_iter().map(|row| ('+', row)));
+    let mut rows: Vec<String> = lines.iter().map(|(_, row)| canonical(row)).collect();
+    legible::tell_apart(&mut rows);
+    cut(lines.iter().zip(rows).map(|((sign, _), row)| format!("{sign} {row}")))
 }
 
 /// Counts the columns in which two rows are the same.
@@ -197,7 +202,9 @@ fn one_row(expected: &Object, found: &Object) -> Difference {
 }
 
 fn column(name: &str, expected: &str, found: Option<&Value>) -> String {
-    let found = found.map_or_else(|| "no such column".to_owned(), canonical);
+    let mut sides = [expected.to_owned(), found.map_or_else(|| "no such column".to_owned(), canonical)];
+    legible::tell_apart(&mut sides);
+    let [expected, found] = sides;
     format!("{name}: expected {expected}, found {found}")
 }
 

@@ -7,7 +7,6 @@ use super::context::Context;
 use super::file;
 use super::outcome::{CliError, CliResult};
 use crate::render::annotations::{Host, write};
-use crate::wire::connection_string::without_keys;
 
 /// The file that GitLab's own examples name.
 const GITLAB_FILE: &str = "gl-code-quality-report.json";
@@ -17,7 +16,7 @@ pub(super) fn tell(context: &mut Context, command: &Command) -> CliResult<()> {
     let Some((args, first)) = asked(command) else { return Ok(()) };
     let Some(host) = host(context, args.annotations) else { return Ok(()) };
     let text = write(&std::mem::take(&mut context.annotations), host, &first);
-    let text = without_keys(&text);
+    let text = context.err.redact(&text);
     let path = match (&args.annotations_file, host) {
         (Some(path), _) => path.clone(),
         (None, Host::GitLab) => GITLAB_FILE.into(),

@@ -195,6 +195,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
     }
     let reading = || format!("reading the plan {}", path.display());
     let text = std::fs::read_to_string(context.resolve(path)).map_err(|error| CliError::doing(reading(), error))?;
+    context.err.learn(&text);
     let mut plan = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     if !args.manifest.is_empty() {
         let declarations = manifest::load(context, &args.manifest, &args.vars)?;

@@ -188,12 +188,21 @@ impl fmt::Debug for VarArgs {
     }
 }
 
+/// What people call the formats of a plan.
+const PLAN_LANGUAGES: [(&str, &str); 3] = [("json", "JSON"), ("markdown", "Markdown"), ("html", "HTML")];
+
 /// A plan's file has a plan's name: under another one, `apply` would take it for a manifest, and it may be one that is written over.
 fn plan_file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     if is_json || path.starts_with("/dev") {
         return Ok(path);
+    }
+    if let Ok(format) = PlanFormat::from_str(text, true) {
+        let format = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let language =
+            PLAN_LANGUAGES.iter().find(|(name, _)| *name == format).map_or("text", |(_, language)| *language);
+        return Err(format!("-o names the file for the plan; `--format {format}` prints the plan as {language}"));
     }
     Err("a plan's name ends in .json, by which `apply` and `show` tell it from a manifest".to_owned())
 }
@@ -360,7 +369,7 @@ pub struct PlanArgs {
     pub format: PlanFormat,
 
     /// Save the plan for `twinctl apply FILE.json`
-    #[arg(long, value_name = "FILE.json", value_hint = ValueHint::FilePath, value_parser = plan_file)]
+    #[arg(long, short, value_name = "FILE.json", value_hint = ValueHint::FilePath, value_parser = plan_file)]
     pub out: Option<PathBuf>,
 
     /// Write it as a comment on a pull request as well
@@ -491,7 +500,7 @@ pub struct CheckArgs {
     pub manifest: ManifestArgs,
 
     /// How to show the results
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: CheckFormat,
 
     /// Ask each query once and do not wait for it to hold
@@ -531,7 +540,7 @@ pub struct QueryArgs {
     pub query: String,
 
     /// How to show the rows
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: QueryFormat,
 
     /// Which hub.

@@ -2,6 +2,8 @@
 //!
 //! Nothing else asks the process for any of these, so that a whole run fits into buffers.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +11,11 @@ use std::time::SystemTime;
 
 use indicatif::ProgressBar;
 
+use crate::diagnostic::{Diagnostic, Source};
 use crate::render::annotations::Annotation;
 use crate::render::progress::Progress;
 use crate::render::style::Palette;
+use crate::wire::redact::Redactor;
 
 /// Looks a variable up.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -20,6 +24,31 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// How wide a line may be where nobody says: wide enough for a path, a value and a place, and what CI logs show.
 const WIDTH: usize = 120;
+
+/// The variables that hold connection strings, and proxies with their passwords.
+const CONNECTIONS: [&str; 8] = [
+    "IOTHUB_CONNECTION_STRING",
+    "IOTHUB_DEVICE_CONNECTION_STRING",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+/// The variables that are secrets as a whole.
+const TOKENS: [&str; 8] = [
+    "GITHUB_TOKEN",
+    "GITLAB_TOKEN",
+    "SYSTEM_ACCESSTOKEN",
+    "CI_JOB_TOKEN",
+    "AZURE_CLIENT_SECRET",
+    "ARM_CLIENT_SECRET",
+    "ACTIONS_RUNTIME_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+];
+/// The shortest token there is: anything shorter is a word that may stand anywhere.
+const TOKEN_MIN: usize = 16;
 
 /// When to paint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -66,6 +95,8 @@ pub struct Output {
 }
 
 struct Stream {
+    /// Takes secrets out of all that is written.
+    redactor: Redactor,
     writer: Box<dyn Write + Send>,
     /// Whoever read this has closed it.
     gone: bool,
@@ -76,13 +107,23 @@ struct Stream {
 impl Output {
     /// Writes into anything; as no terminal does, and without colour.
     pub fn new(writer: Box<dyn Write + Send>) -> Self {
-        let stream = Stream { writer, gone: false, bar: None };
+        let stream = Stream { redactor: Redactor::default(), writer, gone: false, bar: None };
         Self { stream: Arc::new(Mutex::new(stream)), palette: Palette::PLAIN, is_terminal: false, width: WIDTH }
     }
 
     /// Says whether whoever read this has closed it: what is written since goes nowhere.
     pub fn is_gone(&self) -> bool {
         self.lock().gone
+    }
+
+    /// Takes secrets out of a text that goes elsewhere, as everything written here has them taken out.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.lock().redactor.redact(text)
+    }
+
+    /// Learns the secrets in a text that messages may quote a part of.
+    pub fn learn(&self, text: &str) {
+        self.lock().redactor.learn(text);
     }
 
     fn lock(&self) -> MutexGuard<'_, Stream> {
@@ -126,8 +167,13 @@ fn is_hung_up(error: &io::Error) -> bool {
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = |writer: &mut dyn Write| writer.write_all(bytes).map(|()| bytes.len());
-        self.lock().forgiving(self.is_terminal, bytes.len(), written)
+        let is_terminal = self.is_terminal;
+        let mut stream = self.lock();
+        let redacted = match std::str::from_utf8(bytes).map(|text| stream.redactor.redact(text)) {
+            Ok(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+            Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(bytes),
+        };
+        stream.forgiving(is_terminal, bytes.len(), |writer| writer.write_all(&redacted).map(|()| bytes.len()))
     }
 
     fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> io::Result<()> {
@@ -167,6 +213,41 @@ impl Context {
         };
         context.set_colour(ColourChoice::Auto);
         context
+    }
+
+    /// Keeps the secrets of the arguments and of the environment out of everything that is written, and what only looks
+    /// like a secret out of messages.
+    pub fn learn_secrets(&self, arguments: &[OsString]) {
+        let mut answer = Redactor::default();
+        let mut messages = Redactor::suspicious();
+        let connections = CONNECTIONS.iter().filter_map(|name| self.variable(name));
+        let texts = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).chain(connections);
+        for text in texts {
+            answer.learn(&text);
+            messages.learn(&text);
+        }
+        for token in TOKENS.iter().filter_map(|name| self.variable(name)).filter(|token| token.len() >= TOKEN_MIN) {
+            answer.learn_secret(&token);
+            messages.learn_secret(&token);
+        }
+        self.out.lock().redactor = answer;
+        self.err.lock().redactor = messages;
+    }
+
+    /// Learns the secrets in the texts that diagnostics point into, which they may quote a part of.
+    pub fn learn_sources<'d>(&self, found: impl IntoIterator<Item = &'d Diagnostic>) {
+        let mut known: Vec<&Arc<Source>> = Vec::new();
+        for label in found.into_iter().flat_map(|diagnostic| &diagnostic.labels) {
+            if !known.iter().any(|source| Arc::ptr_eq(source, &label.source)) {
+                self.err.learn(label.source.text());
+                known.push(&label.source);
+            }
+        }
+    }
+
+    /// Lets the answer have the connection strings that it is asked for.
+    pub fn answer_with_secrets(&self) {
+        self.out.lock().redactor = Redactor::default();
     }
 
     /// Decides whether the streams are painted.

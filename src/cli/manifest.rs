@@ -30,6 +30,7 @@ pub(super) fn load_warned(
 /// Draws what is odd or wrong about manifests.
 pub(super) fn tell<'d>(context: &mut Context, found: impl IntoIterator<Item = &'d Diagnostic>) {
     for diagnostic in found {
+        context.learn_sources([diagnostic]);
         let text = diagnostic::diagnostic(diagnostic, context.err.palette, context.err.width);
         context.say(format_args!("{text}\n"));
     }

@@ -16,6 +16,7 @@ mod doctor;
 mod drift;
 mod explain;
 mod file;
+mod foreign;
 mod git;
 mod hub;
 mod import;
@@ -26,6 +27,8 @@ pub mod outcome;
 mod plan;
 mod query;
 mod render;
+#[cfg(test)]
+mod secrecy;
 mod shell;
 mod show;
 mod validate;
@@ -38,25 +41,33 @@ use clap::Parser;
 
 use args::{Arguments, Command, HubCommand, SimulationCommand};
 pub use context::Context;
+use foreign::Unknown;
 use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
-use crate::wire::connection_string::{is_meant_as_one, without_keys};
+use crate::wire::connection_string::is_meant_as_one;
 
 /// Runs a command line, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context) -> u8 {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(number) = misplaced_connection_string(&arguments) {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    context.learn_secrets(&typed);
+    if let Some(number) = misplaced_connection_string(&typed) {
         let error = CliError::new(format!("argument {number} is a connection string, and none belongs there"));
         return error
             .hint("it goes into IOTHUB_CONNECTION_STRING in the environment, or after --connection-string")
             .report(context)
             .code();
     }
-    let outcome = match Arguments::try_parse_from(arguments) {
+    if let Some(unknown) = foreign::single_dash(&typed) {
+        return wrong_use(context, &unknown).code();
+    }
+    let outcome = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => {
             context.set_colour(arguments.color);
+            if answers_with_secrets(&arguments.command) {
+                context.answer_with_secrets();
+            }
             let result = execute(context, &arguments.command);
             let outcome = result.unwrap_or_else(|error| error.report(context));
             match annotations::tell(context, &arguments.command) {
@@ -64,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context)
                 Err(error) => error.report(context),
             }
         }
+        Err(error) if error.use_stderr() => wrong_use(context, &Unknown::of(error, &typed)),
         Err(error) => usage(context, &error),
     };
     outcome.code()
@@ -85,18 +97,23 @@ fn misplaced_connection_string(arguments: &[OsString]) -> Option<usize> {
     (1..arguments.len()).find(is_misplaced)
 }
 
-/// Help and versions are answers; all else that clap says is an error.
+/// Help and versions are answers.
 fn usage(context: &mut Context, error: &clap::Error) -> Outcome {
-    let (output, outcome) = match error.use_stderr() {
-        true => (&mut context.err, Outcome::Failed),
-        false => (&mut context.out, Outcome::Done),
-    };
     let text = error.render();
-    let text = if output.palette.is_coloured() { text.ansi().to_string() } else { text.to_string() };
-    match output.write_all(without_keys(&text).as_bytes()) {
-        Ok(()) => outcome,
+    let text = if context.out.palette.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+    match context.out.write_all(text.as_bytes()) {
+        Ok(()) => Outcome::Done,
         Err(_) => Outcome::Failed,
     }
+}
+
+/// All else that clap says is an error.
+fn wrong_use(context: &mut Context, unknown: &Unknown) -> Outcome {
+    let palette = context.err.palette;
+    let text = unknown.text(palette.is_coloured(), palette.hint("hint:"));
+    // Where stderr cannot be written there is nobody left to tell.
+    _ = context.err.write_all(text.as_bytes());
+    Outcome::Failed
 }
 
 fn execute(context: &mut Context, command: &Command) -> CliResult {
@@ -137,6 +154,11 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 /// Commands that have something to finish when the user wants them to stop.
 fn handles_signals(command: &Command) -> bool {
     matches!(command, Command::Apply(_) | Command::Device(_) | Command::Hub(HubCommand::Serve(_)))
+}
+
+/// Commands whose answer is a connection string.
+fn answers_with_secrets(command: &Command) -> bool {
+    matches!(command, Command::Hub(HubCommand::Serve(_) | HubCommand::Device(_)))
 }
 
 async fn dispatch(context: &mut Context, command: &Command) -> CliResult {

@@ -15,7 +15,7 @@ use crate::render::annotations::{self, Annotation};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use crate::twin::TwinId;
-use crate::wire::connection_string::{ConnectionStringError, without_keys};
+use crate::wire::connection_string::ConnectionStringError;
 
 /// How a command ended. The numbers are fixed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,9 @@ impl CliError {
 
     /// Tells the user, and returns how the command ends.
     pub fn report(&self, context: &mut Context) -> Outcome {
+        if let Kind::Diagnostics(diagnostics) = &self.kind {
+            context.learn_sources(diagnostics);
+        }
         let text = self.text(context);
         match &self.kind {
             Kind::Diagnostics(diagnostics) => context.annotations.extend(annotations::of_diagnostics(diagnostics)),
@@ -160,7 +163,7 @@ impl CliError {
             Kind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
         }
         // Where stderr cannot be written there is nobody left to tell.
-        _ = context.err.write_all(without_keys(&text).as_bytes());
+        _ = context.err.write_all(text.as_bytes());
         self.outcome
     }
 

@@ -34,8 +34,9 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     }
     present(context, &plan, args.format, args.full, args.max_length)?;
     save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
-    save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
-    save(context, args.html.as_deref(), || html::plan(&plan))?;
+    let shown = |text: String| context.out.redact(&text).into_owned();
+    save(context, args.markdown.as_deref(), || shown(markdown::plan(&plan, args.max_length)))?;
+    save(context, args.html.as_deref(), || shown(html::plan(&plan)))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
     let secrets = Secrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {

@@ -5,9 +5,10 @@ use std::io::Write;
 use super::args::{QueryArgs, QueryFormat};
 use super::connect::connect;
 use super::context::Context;
+use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
 use crate::diagnostic::Source;
-use crate::render::{diagnostic, table};
+use crate::render::table;
 use crate::wire::query::MAX_PAGE;
 
 /// Asks a query and writes its rows, page by page.
@@ -17,9 +18,7 @@ pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult 
         CliError::from(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>())
     })?;
     for warning in bound.warnings() {
-        let warning = warning.to_diagnostic(&source, 0);
-        let text = diagnostic::diagnostic(&warning, context.err.palette, context.err.width);
-        context.say(format_args!("{text}\n"));
+        manifest::tell(context, [&warning.to_diagnostic(&source, 0)]);
     }
     let connection = connect(context, &args.hub).await?;
     let mut pages = connection.client.query(&args.query, MAX_PAGE);

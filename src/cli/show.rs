@@ -83,6 +83,7 @@ fn saved(context: &mut Context, args: &ShowArgs) -> CliResult {
     let reading = || format!("reading the plan {}", args.what);
     let read = std::fs::read_to_string(context.resolve(args.what.as_ref()));
     let text = read.map_err(|error| CliError::doing(reading(), error))?;
+    context.err.learn(&text);
     let saved = crate::plan::file::read(&text).map_err(|error| CliError::doing(reading(), error))?;
     plan::present(context, &saved, args.format, args.full, markdown::GITHUB_MAX)?;
     if let Err(refusal) = guard::check_approved(&saved, None) {

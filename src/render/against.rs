@@ -14,6 +14,7 @@ use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, value, view};
 use crate::against::{CheckChange, Declared, Differences, Kind, LeafChange, SelectorChange};
+use crate::legible;
 use crate::manifest::{Declarations, Ownership};
 use crate::twin::TwinId;
 
@@ -40,20 +41,34 @@ const VALUE: usize = 44;
 /// What is said where there is nothing to compare with.
 const UNREADABLE: &str = "The manifests there have mistakes, so that all is shown as new.";
 
-fn side(of: Option<&Declared>, most: usize) -> String {
+fn side(of: &Declared) -> String {
     match of {
-        None => "not declared".to_owned(),
-        Some(Declared::Absent) => "absent".to_owned(),
-        Some(Declared::Sensitive) => view::MASK.to_owned(),
-        Some(Declared::Value(of)) => value::cut(&escape::json(of), most).into_owned(),
+        Declared::Absent => "absent".to_owned(),
+        Declared::Sensitive => view::MASK.to_owned(),
+        Declared::Value(of) => escape::json(of),
+    }
+}
+
+/// Returns both sides of a leaf, each in so many characters, in which what differs is seen.
+fn pair(leaf: &LeafChange, most: usize) -> (Option<String>, Option<String>) {
+    let LeafChange { before, after, .. } = leaf;
+    let (mut before, mut after) = (before.as_ref().map(side), after.as_ref().map(side));
+    legible::tell_apart(before.iter_mut().chain(&mut after));
+    let cut = |text: String| value::cut(&text, most).into_owned();
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            let (before, after) = value::differences(&before, &after, most, Palette::PLAIN);
+            (Some(before), Some(after))
+        }
+        (before, after) => (before.map(cut), after.map(cut)),
     }
 }
 
 /// Writes both sides of a leaf: `60 → 30`, or the one that there is.
 fn sides(leaf: &LeafChange, most: usize) -> String {
-    match (&leaf.before, &leaf.after) {
-        (Some(before), Some(after)) => format!("{} → {}", side(Some(before), most), side(Some(after), most)),
-        (before, after) => side(after.as_ref().or(before.as_ref()), most),
+    match pair(leaf, most) {
+        (Some(before), Some(after)) => format!("{before} → {after}"),
+        (before, after) => after.or(before).unwrap_or_else(|| "not declared".to_owned()),
     }
 }
 
@@ -144,10 +159,19 @@ fn setting(of: &Value) -> String {
     if of.is_null() { "not said".to_owned() } else { escape::json(of) }
 }
 
+/// Returns what a setting was and is.
+fn settings(before: &Value, after: &Value) -> [String; 2] {
+    let mut sides = [setting(before), setting(after)];
+    legible::tell_apart(&mut sides);
+    sides
+}
+
 /// Says what became of a selector, but for what it gives.
 fn selector_words(selector: &SelectorChange, code: impl Fn(&str) -> String) -> String {
-    let condition = |side: &Option<String>| side.as_deref().map(|text| code(&escape::line(text))).unwrap_or_default();
-    let (before, after) = (condition(&selector.before), condition(&selector.after));
+    let conditions = [&selector.before, &selector.after].map(|side| side.as_deref().unwrap_or_default());
+    let mut conditions = conditions.map(|text| escape::line(text).into_owned());
+    legible::tell_apart(&mut conditions);
+    let [before, after] = conditions.map(|text| if text.is_empty() { text } else { code(&text) });
     match (selector.kind, &selector.before) {
         (Kind::Added, _) => format!("new, where {after}"),
         (Kind::Gone, _) => "gone: the devices that it alone declared leave the fleet".to_owned(),
@@ -188,7 +212,7 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         write_leaves(&mut out, &cluster.leaves, most, palette);
     }
     for change in &differences.settings {
-        let (before, after) = (setting(&change.before), setting(&change.after));
+        let [before, after] = settings(&change.before, &change.after);
         _ = writeln!(out, "{} setting {}  {before} → {after}", paint('~'), palette.path(change.name));
     }
     for selector in &differences.selectors {
@@ -219,7 +243,7 @@ fn paint(sign: char, palette: Palette) -> String {
 fn write_leaves(out: &mut String, leaves: &[LeafChange], most: usize, palette: Palette) {
     let mut columns = Columns::default();
     for leaf in leaves {
-        let path = escape::line(leaf.path.as_str()).into_owned();
+        let path = escape::path(leaf.path.as_str()).into_owned();
         let origin = leaf.origin.as_ref().map(ToString::to_string).unwrap_or_default();
         let origin = escape::line(&origin).into_owned();
         columns.row([

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{escape, view};
+use super::view;
 use crate::manifest::{self, Body, Declarations, Missing, Ownership, Sensitive};
 use crate::twin::{MergePatch, Object};
 
@@ -123,9 +123,7 @@ fn document(declarations: &Declarations) -> Document<'_> {
 
 /// Writes declarations as YAML.
 pub fn yaml(declarations: &Declarations) -> String {
-    let text = serde_yaml::to_string(&document(declarations)).expect("our own types have string keys");
-    // YAML's own writer escapes control characters; what turns text around it leaves.
-    escape::lines(&text).into_owned()
+    super::yaml::document(&document(declarations))
 }
 
 /// Writes declarations as JSON.

@@ -78,13 +78,14 @@ fn snippets(labels: &[Label]) -> Vec<Snippet<'_, annotate_snippets::Annotation<'
             let here = || labels.iter().enumerate().filter(|(_, label)| Arc::ptr_eq(&label.source, source));
             // Only the lines concerned are handed over: a manifest may have a million others.
             let window = window(source.text(), here().map(|(_, label)| label.span.start..label.span.end));
-            Snippet::source(&source.text()[window.clone()])
+            let (text, moved) = escape::excerpt(&source.text()[window.clone()]);
+            Snippet::source(text)
                 .line_start(source.position(window.start).line)
                 .path(escape::line(source.name()).into_owned())
                 .annotations(here().map(|(index, label)| {
                     let kind = if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
                     let place = clamp(source.text(), label.span.start..label.span.end);
-                    let place = place.start - window.start..place.end - window.start;
+                    let place = moved(place.start - window.start)..moved(place.end - window.start);
                     let text = (!label.text.is_empty()).then(|| escape::line(&label.text).into_owned());
                     kind.span(place).label(text)
                 }))

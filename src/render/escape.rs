@@ -1,51 +1,66 @@
-//! What a hub or a file says, made harmless: nothing that is shown can steer a terminal, turn text around, or command whoever runs
-//! a pipeline and reads its log.
+//! What a hub or a file says, made harmless: nothing that is shown can steer a terminal, turn text around, look like
+//! another text, or command whoever runs a pipeline and reads its log. Which characters are shown by their number,
+//! [`legible`] decides.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use serde_json::Value;
 
+use crate::legible;
 use crate::twin::TwinId;
-
-/// Says whether a character must not reach a reader as it is: control characters, line separators, what reorders text, and what is
-/// not seen at all, by which two values that look alike may differ (Unicode: Bidirectional Algorithm, "explicit formatting";
-/// the property `Default_Ignorable_Code_Point`; interlinear annotations). An emoji made of several is shown in its parts.
-pub(super) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
 
 fn push_escaped(c: char, out: &mut String) {
     match c {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
-        _ => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(out, "\\u{unit:04x}").expect("a string takes all that is written to it");
-            }
-        }
+        c => legible::push_number(c, out),
     }
 }
 
-fn escape<'t>(text: &'t str, keep: impl Fn(char) -> bool) -> Cow<'t, str> {
-    let dangerous = |c: char| is_unsafe(c) && !keep(c);
+/// Finds what is not shown as it is: characters that a reader cannot see or tell from others, and the first characters
+/// of commands. Returns where each starts, in bytes.
+fn dangers(text: &str, keep: impl Fn(char) -> bool) -> Vec<usize> {
+    let mut found = legible::unseen(text, keep);
     let commands = commands(text);
-    if commands.is_empty() && !text.contains(dangerous) {
+    if !commands.is_empty() {
+        found.extend(commands);
+        found.sort_unstable();
+        found.dedup();
+    }
+    found
+}
+
+fn escape<'t>(text: &'t str, keep: impl Fn(char) -> bool) -> Cow<'t, str> {
+    let dangers = dangers(text, keep);
+    if dangers.is_empty() {
         return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(text.len() + 16);
-    let mut commands = commands.into_iter().peekable();
+    let mut out = String::with_capacity(text.len() + 8 * dangers.len());
+    let mut dangers = dangers.into_iter().peekable();
     for (at, c) in text.char_indices() {
-        let begins = commands.next_if_eq(&at).is_some();
-        if begins || dangerous(c) { push_escaped(c, &mut out) } else { out.push(c) }
+        if dangers.next_if_eq(&at).is_some() { push_escaped(c, &mut out) } else { out.push(c) }
     }
     Cow::Owned(out)
+}
+
+/// Escapes lines of a file that a message shows, and moves the places that the message points at.
+pub(super) fn excerpt(text: &str) -> (Cow<'_, str>, impl Fn(usize) -> usize) {
+    let keep = |c| c == '\n' || c == '\t';
+    let mut moved = Vec::new();
+    let mut by = 0;
+    for at in dangers(text, keep) {
+        let c = text[at..].chars().next().expect("a character starts there");
+        let mut escaped = String::new();
+        push_escaped(c, &mut escaped);
+        by += escaped.len() - c.len_utf8();
+        moved.push((at, by));
+    }
+    let place = move |offset: usize| {
+        let before = moved.partition_point(|&(at, _)| at < offset);
+        offset + before.checked_sub(1).map_or(0, |last| moved[last].1)
+    };
+    (escape(text, keep), place)
 }
 
 /// Finds where a text would be read as a command by whoever runs a pipeline and looks through its log: `##vso[` and `##[` anywhere
@@ -76,6 +91,31 @@ fn commands(text: &str) -> Vec<usize> {
 /// Escapes for one line of text: `\n`, `\t`, `\u001b`.
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
+}
+
+/// Escapes a text that is a value by itself, with nothing around it that tells where it ends: a path, a cell of CSV.
+/// Backslashes are doubled where the result could be the result of another text, too.
+pub fn bare(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let escaped = escape(text, &keep);
+    if escaped.contains('\\') && (matches!(escaped, Cow::Owned(_)) || could_be_an_escape(text)) {
+        return Cow::Owned(escape(&text.replace('\\', "\\\\"), keep).into_owned());
+    }
+    escaped
+}
+
+/// Returns `true` if a text has two backslashes in a row, or a backslash and what an escape goes on with.
+fn could_be_an_escape(text: &str) -> bool {
+    let goes_on = |rest: &str| {
+        let number = rest.strip_prefix('u').and_then(|rest| rest.get(..4));
+        rest.starts_with(['\\', 'n', 'r', 't'])
+            || number.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    text.match_indices('\\').any(|(at, _)| goes_on(&text[at + 1..]))
+}
+
+/// Escapes a path into a twin, whose keys may hold anything.
+pub fn path(path: &str) -> Cow<'_, str> {
+    bare(path, |_| false)
 }
 
 /// Escapes a twin's id, which may be spelled like a command.
@@ -135,7 +175,7 @@ mod tests {
         let value =
             json!({"k\u{202e}": ["##vso[x]y", "::a::", "\u{1b}]0;x\u{7}", "\u{7f}\u{9f}\u{feff}", "\u{e0041}", "ok"]});
         let text = json(&value);
-        assert!(!text.contains(is_unsafe) && !text.contains("##vso"), "{text}");
+        assert!(!text.contains(legible::is_unseen) && !text.contains("##vso"), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).expect("still JSON"), value);
     }
 }

@@ -10,6 +10,7 @@ use super::columns::{Cell, Columns};
 use super::json::{Origin, document};
 use super::style::Palette;
 use super::{escape, value, view};
+use crate::legible;
 use crate::manifest::{Candidate, Explained, ExplainedLayer, Explanation, Layer};
 
 /// The longest value that is shown whole unless all are.
@@ -33,28 +34,29 @@ pub fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palett
     _ = writeln!(out, "  {}", palette.aside(format!("layers, weakest first: {}", escape::line(&layers.join(", ")))));
     for leaf in leaves {
         let most = if full { usize::MAX } else { VALUE };
-        let shown = |candidate: &Candidate| match &candidate.leaf.value {
-            Some(value) => {
-                let shown = view::Shown::at(&candidate.leaf.path, value, &of.sensitive);
-                value::cut(shown.line(), most).into_owned()
-            }
+        let line = |candidate: &Candidate| match &candidate.leaf.value {
+            Some(value) => view::Shown::at(&candidate.leaf.path, value, &of.sensitive).line().to_owned(),
             None => value::inline(None),
         };
-        let winner = leaf.candidates.iter().find(|candidate| candidate.wins && candidate.condition.is_none());
+        let mut values: Vec<String> = leaf.candidates.iter().map(line).collect();
+        legible::tell_apart(&mut values);
+        let values: Vec<_> = values.iter().map(|text| value::cut(text, most)).collect();
+        let is_winner = |candidate: &Candidate| candidate.wins && candidate.condition.is_none();
+        let winner = leaf.candidates.iter().position(is_winner).map(|at| &values[at]);
         let contested = leaf.candidates.iter().any(|candidate| candidate.wins && candidate.condition.is_some());
         let winner = match (winner, contested) {
-            (Some(winner), true) => format!("= {}, unless a selector finds it", shown(winner)),
-            (Some(winner), false) => format!("= {}", shown(winner)),
+            (Some(winner), true) => format!("= {winner}, unless a selector finds it"),
+            (Some(winner), false) => format!("= {winner}"),
             (None, _) => "only if a selector finds it".to_owned(),
         };
-        _ = writeln!(out, "\n{} {winner}", palette.path(escape::line(leaf.path.as_str())));
+        _ = writeln!(out, "\n{} {winner}", palette.path(escape::path(leaf.path.as_str())));
         let mut columns = Columns::default();
-        for candidate in &leaf.candidates {
+        for (candidate, value) in leaf.candidates.iter().zip(&values) {
             let origin = &candidate.leaf.origin;
             let place = escape::line(&origin.to_string()).into_owned();
-            let mut said = shown(candidate);
+            let mut said = value.to_string();
             if candidate.leaf.path != leaf.path {
-                said = format!("{said} at {}", escape::line(candidate.leaf.path.as_str()));
+                said = format!("{said} at {}", escape::path(candidate.leaf.path.as_str()));
             }
             columns.row([
                 match (candidate.wins, &candidate.condition) {

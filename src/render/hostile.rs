@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::annotations::{self, Host};
-use super::escape::is_unsafe;
 use super::samples::{self, change};
 use super::style::Palette;
 use super::text::Options;
@@ -16,6 +15,7 @@ use crate::apply::Halt;
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
 use crate::drift::Drift;
+use crate::legible::is_unseen;
 use crate::manifest::{Origin, Selection, load_texts};
 use crate::plan::{Action, Conflict, Forecast, Plan, Prediction, Verdict, Writer};
 
@@ -84,7 +84,7 @@ fn plan() -> Plan {
 
 /// Fails on characters that are not to be shown as they are, and on lines that a pipeline would obey.
 fn check(what: &str, text: &str) {
-    let found = text.chars().find(|&c| is_unsafe(c) && !matches!(c, '\n' | '\t'));
+    let found = text.chars().find(|&c| is_unseen(c) && !matches!(c, '\n' | '\t'));
     assert_eq!(found, None, "{what}:\n{text}");
     assert!(!text.contains("##vso[") && !text.contains("##["), "{what}:\n{text}");
     let forged = text.lines().find(|line| line.trim_start().strip_prefix("::").is_some_and(|rest| rest.contains("::")));
@@ -107,7 +107,7 @@ fn plans() {
     assert!(remarks.len() > 5, "{remarks:?}");
     for host in [Host::GitHub, Host::Azure, Host::GitLab] {
         let text = annotations::write(&remarks, host, "fleet.yaml");
-        assert!(!text.contains(|c| is_unsafe(c) && c != '\n'), "{host:?}: {text}");
+        assert!(!text.contains(|c| is_unseen(c) && c != '\n'), "{host:?}: {text}");
         let lines = text.lines().filter(|line| line.starts_with("::") || line.starts_with("##vso["));
         assert!(host == Host::GitLab || lines.count() == remarks.len(), "a line each: {host:?}: {text}");
     }

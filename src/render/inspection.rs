@@ -12,6 +12,7 @@ use super::number::counted;
 use super::style::Palette;
 use super::{escape, value, view};
 use crate::inspect::{Inspection, Record, Row};
+use crate::legible;
 use crate::manifest::Sensitive;
 use crate::plan::Verdict;
 use crate::twin::path::leaves;
@@ -39,7 +40,7 @@ pub fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette) -> Str
         let mut columns = Columns::default();
         for (path, value) in &alone {
             let named = path.as_str().replacen("desired", "reported", 1);
-            let named = escape::line(&named);
+            let named = escape::path(&named);
             let shown = value::cut(view::Shown::at(path, value, &of.sensitive).line(), most).into_owned();
             columns.row([Cell::new(&named, palette.path(&named)), Cell::plain(shown)]);
         }
@@ -117,14 +118,20 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
         (None, Some(_)) if blocked => Cell::new("!", palette.error("!")),
         (None, _) => Cell::plain(""),
     };
-    let path = escape::line(row.path.as_str()).into_owned();
+    let path = escape::path(row.path.as_str()).into_owned();
     let side = |value: Option<&Value>| match value {
-        Some(value) => value::cut(view::Shown::at(&row.path, value, &of.sensitive).line(), most).into_owned(),
+        Some(value) => view::Shown::at(&row.path, value, &of.sensitive).line().to_owned(),
         None => value::inline(None),
     };
+    let mut sides = [row.live.as_ref(), after.flatten(), row.reported.as_ref()].map(side);
+    legible::tell_apart(&mut sides);
+    let [live, declared, reported] = sides;
     let shown = match after {
-        Some(after) => format!("{} → {}", side(row.live.as_ref()), side(after)),
-        None => side(row.live.as_ref()),
+        Some(_) => {
+            let (live, declared) = value::differences(&live, &declared, most, Palette::PLAIN);
+            format!("{live} → {declared}")
+        }
+        None => value::cut(&live, most).into_owned(),
     };
     let how = match (row.verdict, &row.declared, &of.standing) {
         (Some(verdict), ..) => verdict.label(),
@@ -143,7 +150,7 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
     let owners = if owners.is_empty() { String::new() } else { format!("owned by {}", owners.join(", ")) };
     let reported = match (row.acknowledged(), &row.reported) {
         (Some(true), _) => "reported too".to_owned(),
-        (_, Some(reported)) => format!("reports {}", side(Some(reported))),
+        (_, Some(_)) => format!("reports {}", value::cut(&reported, most)),
         (Some(false), None) => "not reported".to_owned(),
         (None, None) => String::new(),
     };

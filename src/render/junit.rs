@@ -61,6 +61,47 @@ mod tests {
     use super::*;
     use crate::render::samples::{check_results, snapshot};
 
+    /// Asserts that it is XML, and returns the text of its failures.
+    fn read(xml: &str) -> String {
+        let document = roxmltree::Document::parse(xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+        let failures = document.descendants().filter(|node| node.has_tag_name("failure"));
+        failures.filter_map(|node| node.text()).collect()
+    }
+
+    fn failed(name: &str, text: &str) -> CheckResult {
+        let difference = crate::check::Difference {
+            summary: text.to_owned(),
+            details: vec![text.to_owned()],
+            devices: vec![text.to_owned()],
+        };
+        CheckResult {
+            name: name.to_owned(),
+            query: text.to_owned(),
+            severity: Severity::Error,
+            status: CheckStatus::Failed(difference),
+            attempts: 1,
+            waited: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn every_character_may_stand_in_a_report() {
+        let all: Vec<char> = (0..=0x10_ffff).filter_map(char::from_u32).collect();
+        for some in all.chunks(1 << 14) {
+            let text: String = some.iter().collect();
+            let errored = CheckResult { status: CheckStatus::Errored(text), ..failed("errored", "") };
+            read(&xml(&[errored], "redmond"));
+        }
+        for c in
+            (0..=0xff).chain([0x2028, 0xfeff, 0xfffd, 0xfffe, 0xffff, 0x1_fffe, 0x10_ffff]).filter_map(char::from_u32)
+        {
+            let text = format!("{c}]]>{c}");
+            let warned = CheckResult { severity: Severity::Warn, ..failed("warned", &text) };
+            let failures = read(&xml(&[failed(&text, &text), warned], "redmond"));
+            assert!(failures.starts_with(&*escape::line(&text)), "{c:?}: {failures}");
+        }
+    }
+
     #[test]
     fn junit_is_what_servers_read() {
         snapshot("checks-junit", &xml(&check_results(), "redmond"));

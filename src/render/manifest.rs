@@ -1,20 +1,17 @@
 //! A manifest as text: YAML that is read back as just the values that went in.
 //!
-//! Texts are quoted unless they can be nothing else, `${` is written `$${`, and what could steer a terminal is written by its
-//! number.
+//! `${` is written `$${`; how texts are quoted is [`yaml`]'s.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::escape::{self, is_unsafe};
+use super::escape;
 use super::number::counted;
+use super::yaml::{self, KEY_MAX, key, quoted};
 use crate::import::{Factored, ImportOptions, ImportedLeaf, Note, Reason, Whose};
 use crate::manifest::Ownership;
 use crate::twin::{HubHost, MergePatch, Object, Section};
-
-/// Longer keys are written with a `?`: YAML looks for the colon of others within 1,024 characters.
-const KEY_MAX: usize = 1000;
 
 /// Writes a manifest.
 pub fn yaml(of: &Factored, options: &ImportOptions, hub: &HubHost) -> String {
@@ -105,14 +102,6 @@ fn object(out: &mut String, level: usize, members: &Object) {
     }
 }
 
-fn key(out: &mut String, level: usize, name: &str) {
-    let (indent, name) = ("  ".repeat(level), quoted(name));
-    _ = match name.len() > KEY_MAX {
-        true => write!(out, "{indent}? {name}\n{indent}:"),
-        false => write!(out, "{indent}{name}:"),
-    };
-}
-
 /// Writes a value on one line.
 fn flow(out: &mut String, value: &Value) {
     match value {
@@ -135,6 +124,7 @@ fn flow(out: &mut String, value: &Value) {
             }
             out.push('}');
         }
+        Value::Number(of) => out.push_str(&yaml::number(of)),
         scalar => _ = write!(out, "{scalar}"),
     }
 }
@@ -142,40 +132,6 @@ fn flow(out: &mut String, value: &Value) {
 /// Writes a text as a value, in which manifests look for references.
 fn text(of: &str) -> String {
     quoted(&of.replace("${", "$${"))
-}
-
-/// Writes a text, with quotes unless it is a plain word that can be nothing else.
-fn quoted(of: &str) -> String {
-    if is_plain(of) {
-        return of.to_owned();
-    }
-    let mut out = String::with_capacity(of.len() + 2);
-    out.push('"');
-    for c in of.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            // What YAML does not take as it is, beside what is not to be shown.
-            c if is_unsafe(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                _ = match u32::from(c) {
-                    code @ 0..=0xffff => write!(out, "\\u{code:04x}"),
-                    code => write!(out, "\\U{code:08x}"),
-                };
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// Says whether a text is a word that YAML readers of any version take as a text.
-fn is_plain(text: &str) -> bool {
-    const OTHER: [&str; 10] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan"];
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
-        && !OTHER.iter().any(|other| text.eq_ignore_ascii_case(other))
 }
 
 /// How many notes are told.
@@ -197,7 +153,7 @@ fn note(note: &Note) -> String {
                 Reason::OwnedBy(fleet) => format!("fleet {fleet} owns it"),
                 Reason::Refused(why) => escape::line(why).into_owned(),
             };
-            format!("left out: {} of {}: {reason}", escape::line(path.as_str()), named(whose))
+            format!("left out: {} of {}: {reason}", escape::path(path.as_str()), named(whose))
         }
         Note::Twin { id, problem } => {
             format!("left out: the whole twin of {}: {}", escape::id(id), escape::line(problem))

@@ -151,8 +151,10 @@ fn longest_run(text: &str, wanted: char) -> usize {
 /// Writes a piece of code inside a line of HTML.
 fn html_code(text: &str) -> String {
     let mut out = String::from("<code>");
-    for c in text.chars() {
+    for (c, after_space) in text.chars().zip(std::iter::once(true).chain(text.chars().map(|c| c == ' '))) {
         match c {
+            // HTML shows spaces in a row as one.
+            ' ' if after_space => out.push_str("&nbsp;"),
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
@@ -226,7 +228,7 @@ fn summary(cluster: &ClusterView) -> String {
     };
     match rows.as_slice() {
         [row] if remark.is_empty() => {
-            let value = value::cut(&row.value(), SUMMARY).into_owned();
+            let value = row.value_within(SUMMARY);
             _ = write!(title, " {} {}", html_code(&row.path), html_code(&value));
             if let Some(verdict) = row.verdict() {
                 _ = write!(title, " {verdict}");

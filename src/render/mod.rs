@@ -29,7 +29,10 @@ pub mod table;
 pub mod text;
 pub mod value;
 pub mod view;
+mod yaml;
 
+#[cfg(test)]
+mod distinct;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, number, value};
 use crate::apply::{ApplyReport, MovedPath};
+use crate::legible;
 use crate::twin::TwinId;
 
 /// How many twins of one kind are named, unless all are to be.
@@ -141,15 +142,13 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
     );
     for path in moved {
         let origin = path.origin.as_ref().map(|origin| palette.origin(escape::line(&origin.to_string())).to_string());
-        _ = writeln!(out, "    {}", palette.path(escape::line(path.path.as_str())));
-        let planned = [Some(shown(path, path.planned.as_ref())), origin];
-        let found = [
-            Some(shown(path, path.found.as_ref())),
-            path.written_at.as_deref().map(|at| format!("written {}", escape::line(at))),
-        ];
-        for (word, parts) in
-            [("planned", planned), ("seen", [Some(shown(path, path.seen.as_ref())), None]), ("found", found)]
-        {
+        _ = writeln!(out, "    {}", palette.path(escape::path(path.path.as_str())));
+        let mut values = [&path.planned, &path.seen, &path.found].map(|value| shown(path, value.as_ref()));
+        legible::tell_apart(&mut values);
+        let [planned, seen, found] = values.map(Some);
+        let planned = [planned, origin];
+        let found = [found, path.written_at.as_deref().map(|at| format!("written {}", escape::line(at)))];
+        for (word, parts) in [("planned", planned), ("seen", [seen, None]), ("found", found)] {
             let parts: Vec<_> = parts.into_iter().flatten().collect();
             _ = writeln!(out, "      {word:<8} {}", parts.join("   "));
         }

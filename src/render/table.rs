@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::style::Palette;
 use super::{escape, value};
-use crate::twin::Object;
+use crate::legible;
+use crate::twin::{DeviceId, Object};
 
 /// The longest cell of a table when there are several columns.
 const CELL: usize = 40;
@@ -43,10 +44,14 @@ impl Table {
         }
         let columns = columns(rows, &self.listed);
         let longest = if columns.len() == 1 { self.width } else { CELL };
-        let cells: Vec<Vec<String>> = rows
-            .iter()
-            .map(|row| columns.iter().map(|column| value::cut(&cell(row, column), longest).into_owned()).collect())
-            .collect();
+        let mut cells: Vec<Vec<String>> =
+            rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()).collect();
+        for column in 0..columns.len() {
+            legible::tell_apart(cells.iter_mut().map(|row| &mut row[column]));
+        }
+        for cell in cells.iter_mut().flatten() {
+            *cell = value::cut(cell, longest).into_owned();
+        }
         let mut widths: Vec<usize> = columns.iter().map(|column| value::width(&heading(column))).collect();
         for row in &cells {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -86,7 +91,7 @@ impl Table {
 }
 
 fn heading(column: &str) -> Cow<'_, str> {
-    if column.is_empty() { Cow::Borrowed("value") } else { escape::line(column) }
+    if column.is_empty() { Cow::Borrowed("value") } else { escape::path(column) }
 }
 
 /// Columns of numbers stand to the right, so that their digits are under each other.
@@ -136,13 +141,32 @@ fn member<'r>(row: &'r Value, column: &str) -> Option<&'r Value> {
     }
 }
 
-/// A string stands without quotes, anything else as JSON.
+/// A text stands without quotes where nothing else looks like it, anything else as JSON. A member that is not there is
+/// empty.
 fn cell(row: &Value, column: &str) -> String {
     match member(row, column) {
         None => String::new(),
-        Some(Value::String(text)) => escape::line(text).into_owned(),
+        // An id is a text, even one of digits.
+        Some(Value::String(id)) if is_of_ids(column) && id.parse::<DeviceId>().is_ok() => escape::line(id).into_owned(),
+        Some(Value::String(text)) if is_plain(text) => text.clone(),
         Some(other) => escape::json(other),
     }
+}
+
+fn is_of_ids(column: &str) -> bool {
+    ["deviceId", "moduleId"].iter().any(|name| column.eq_ignore_ascii_case(name))
+}
+
+/// Returns `true` if a text can be read as nothing but itself: it is no JSON, all of it is seen, and its spaces are not
+/// those between columns.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text.trim() == text
+        && !text.contains("  ")
+        && !text.contains('\\')
+        && !text.starts_with(['"', '[', '{'])
+        && matches!(escape::line(text), Cow::Borrowed(_))
+        && serde_json::from_str::<Value>(text).is_err()
 }
 
 /// Returns the row that a table shows of a whole twin: what fits on a line. JSON and CSV have all of it.
@@ -206,7 +230,7 @@ impl Csv {
                 .iter()
                 .map(|column| match member(row, column) {
                     None => String::new(),
-                    Some(Value::String(text)) => quoted(&escape::lines(text)),
+                    Some(Value::String(text)) => quoted(&escape::bare(text, |c| c == '\n' || c == '\t')),
                     Some(other) => quoted(&escape::json(other)),
                 })
                 .collect();
@@ -251,11 +275,11 @@ impl Json {
 
 /// Writes an object's members one a line, names aligned: one thing in full.
 pub fn members(object: &Object, palette: Palette) -> String {
-    let longest = object.keys().map(|key| value::width(&escape::line(key))).max().unwrap_or(0);
+    let longest = object.keys().map(|key| value::width(&escape::path(key))).max().unwrap_or(0);
     let row = Value::Object(object.clone());
     let mut out = String::new();
     for key in object.keys() {
-        _ = writeln!(out, "{}  {}", palette.title(format!("{:<longest$}", escape::line(key))), cell(&row, key));
+        _ = writeln!(out, "{}  {}", palette.title(format!("{:<longest$}", escape::path(key))), cell(&row, key));
     }
     out
 }

@@ -7,6 +7,7 @@ use similar::{ChangeTag, TextDiff};
 
 use super::escape;
 use super::style::Palette;
+use crate::digest::Hasher;
 
 /// Up to how many bytes two texts are compared word by word, which takes longer than they are long.
 const WORD_BY_WORD: usize = 4000;
@@ -23,8 +24,30 @@ pub fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Cuts a text to so many characters, the last of them `…`.
+/// Cuts a text to so many characters. It then ends in `…#` and the first digits of its digest, so that two texts that
+/// begin alike still look different; where there is no room for that, in `…`.
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    if width(text) <= most {
+        return Cow::Borrowed(text);
+    }
+    let mark = if most >= LEAST { mark(text) } else { "…".to_owned() };
+    let kept: String = text.chars().take(most.saturating_sub(width(&mark))).collect();
+    Cow::Owned(kept + &mark)
+}
+
+/// The digits of a digest that stand for what was cut.
+const DIGITS: usize = 6;
+/// The least characters into which a text is cut with its digest.
+const LEAST: usize = DIGITS + 4;
+
+fn mark(text: &str) -> String {
+    let mut hasher = Hasher::new();
+    hasher.piece(text);
+    format!("…#{}", &hasher.finish().short()[..DIGITS])
+}
+
+/// Cuts words about values, which end in `…`.
+pub fn ellipsis(text: &str, most: usize) -> Cow<'_, str> {
     if width(text) <= most {
         return Cow::Borrowed(text);
     }
@@ -32,37 +55,84 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(kept + "…")
 }
 
+/// Writes what a value was and will be on one line of so many characters: `1 → 2`. What is left out is not what
+/// differs.
+pub fn both(before: &str, after: &str, most: usize) -> String {
+    const ARROW: &str = " → ";
+    let room = most.saturating_sub(width(ARROW));
+    if width(before) + width(after) <= room {
+        return format!("{before}{ARROW}{after}");
+    }
+    let (before, after) = differences(before, after, room / 2, Palette::PLAIN);
+    format!("{before}{ARROW}{after}")
+}
+
 /// Writes two texts, each on a line of so many characters, with what differs painted and long stretches of what does not
 /// left out.
 pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> (String, String) {
-    let stretches = stretches(before, after);
     let shorten = width(before).max(width(after)) > most;
-    let side = |wanted: ChangeTag| {
+    let stretches = if shorten { peeled(stretches(before, after)) } else { stretches(before, after) };
+    let side = |wanted: ChangeTag, whole: &str, palette: Palette| {
         let context = context(&stretches, wanted, most);
-        let mut line = String::new();
-        let mut left = most;
         let last = stretches.len().saturating_sub(1);
-        for (index, (tag, text)) in stretches.iter().enumerate() {
-            let text: Cow<'_, str> = match *tag {
-                ChangeTag::Equal if shorten => shorten_equal(text, context, index == 0, index == last),
-                ChangeTag::Equal => Cow::Borrowed(text),
-                tag if tag == wanted => Cow::Borrowed(text),
-                _ => continue,
-            };
-            let shown = cut(&text, left);
-            left -= width(&shown);
-            match *tag {
-                ChangeTag::Equal => line.push_str(&shown),
-                ChangeTag::Delete => line.push_str(&palette.removed_part(shown).to_string()),
-                ChangeTag::Insert => line.push_str(&palette.added_part(shown).to_string()),
-            }
-            if left == 0 {
-                break;
-            }
-        }
-        line
+        let here = stretches.iter().enumerate().filter(|(_, (tag, _))| *tag == ChangeTag::Equal || *tag == wanted);
+        let parts: Vec<(ChangeTag, Cow<'_, str>)> = here
+            .map(|(index, (tag, text))| match *tag {
+                ChangeTag::Equal if shorten => (*tag, shorten_equal(text, context, index == 0, index == last)),
+                tag => (tag, Cow::Borrowed(text.as_str())),
+            })
+            .collect();
+        paint(&parts, whole, most, palette)
     };
-    (side(ChangeTag::Delete), side(ChangeTag::Insert))
+    // Texts that repeat themselves may have what differs just where both are cut.
+    if shorten && side(ChangeTag::Delete, before, Palette::PLAIN) == side(ChangeTag::Insert, after, Palette::PLAIN) {
+        return (cut(before, most).into_owned(), cut(after, most).into_owned());
+    }
+    (side(ChangeTag::Delete, before, palette), side(ChangeTag::Insert, after, palette))
+}
+
+/// Writes the parts of one side in so many characters; where there are more, as [`cut`] cuts the whole.
+fn paint(parts: &[(ChangeTag, Cow<'_, str>)], whole: &str, most: usize, palette: Palette) -> String {
+    let fits = parts.iter().map(|(_, text)| width(text)).sum::<usize>() <= most;
+    let end = match fits {
+        true => String::new(),
+        false if most >= LEAST => mark(whole),
+        false => "…".to_owned(),
+    };
+    let mut left = most.saturating_sub(width(&end));
+    let mut line = String::new();
+    for (tag, text) in parts {
+        let text: String = text.chars().take(left).collect();
+        left -= width(&text);
+        match *tag {
+            _ if text.is_empty() => {}
+            ChangeTag::Equal => line.push_str(&text),
+            ChangeTag::Delete => line.push_str(&palette.removed_part(text).to_string()),
+            ChangeTag::Insert => line.push_str(&palette.added_part(text).to_string()),
+        }
+    }
+    line.extend(end.chars().take(most));
+    line
+}
+
+/// Takes what two differing stretches begin and end with alike out of them, where they are long: a word may be longer
+/// than a line.
+fn peeled(stretches: Vec<(ChangeTag, String)>) -> Vec<(ChangeTag, String)> {
+    let mut out: Vec<(ChangeTag, String)> = Vec::with_capacity(stretches.len());
+    let mut push = |tag: ChangeTag, text: String| match out.last_mut() {
+        Some((last, known)) if *last == tag => known.push_str(&text),
+        _ => out.push((tag, text)),
+    };
+    let mut stretches = stretches.into_iter().peekable();
+    while let Some((tag, text)) = stretches.next() {
+        let is_long = |other: &str| width(&text).max(width(other)) > 2 * CONTEXT;
+        let is_pair = |next: ChangeTag| (tag, next) == (ChangeTag::Delete, ChangeTag::Insert);
+        match stretches.next_if(|(next, other)| is_pair(*next) && is_long(other)) {
+            Some((_, inserted)) => ends(&text, &inserted).into_iter().for_each(|(tag, text)| push(tag, text)),
+            None => push(tag, text),
+        }
+    }
+    out
 }
 
 /// Splits two texts into stretches that are on one side or on both.
@@ -190,6 +260,9 @@ mod tests {
         assert_eq!(inline(Some(&json!("\u{1b}x"))), "\"\\u001bx\"");
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abcde…");
+        let long = |end: &str| format!("{}{end}", "x".repeat(50));
+        assert_eq!(cut(&long("a"), 12), "xxxx…#76744a");
+        assert_ne!(cut(&long("a"), 12), cut(&long("b"), 12));
     }
 
     #[test]
@@ -204,6 +277,9 @@ mod tests {
         let long = "word ".repeat(50);
         let (before, after) = differences("nothing", &long, 20, Palette::PLAIN);
         assert_eq!((before.as_str(), width(&after)), ("nothing", 20));
+        // One word, longer than a line.
+        let word = |end: &str| format!("\"{}{end}\"", "x".repeat(100));
+        assert_eq!(both(&word("a"), &word("b"), 40), "…xxxxxxxxxxxxa\" → …xxxxxxxxxxxxb\"");
     }
 
     #[test]
@@ -263,6 +339,29 @@ mod tests {
         fn lines_are_never_longer_than_allowed(before in "[a-c ]{0,80}", after in "[a-c ]{0,80}", most in 1usize..60) {
             let (before, after) = differences(&before, &after, most, Palette::PLAIN);
             proptest::prop_assert!(width(&before) <= most && width(&after) <= most);
+        }
+
+        #[test]
+        fn what_differs_is_never_cut_away(
+            before in "[ab ]{0,9}|[a-c ]{0,90}",
+            after in "[ab ]{0,9}|[a-c ]{0,90}",
+            times in 1usize..40,
+            most in 24usize..60,
+        ) {
+            proptest::prop_assume!(before != after);
+            let head = "ab a".repeat(times);
+            for (before, after) in [
+                (before.repeat(times), after.repeat(times)),
+                (format!("{head}{before}"), format!("{head}{after}")),
+                (format!("{before}{head}"), format!("{after}{head}")),
+                (format!("{head}{before}{head}"), format!("{head}{after}{head}")),
+            ] {
+                if before != after {
+                    let (left, right) = differences(&before, &after, most, Palette::PLAIN);
+                    proptest::prop_assert_ne!(left, right, "{} {}", before, after);
+                    proptest::prop_assert_ne!(cut(&before, most), cut(&after, most));
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod methods;
 pub mod modules;
 pub mod query;
 pub mod raw_twin;
+pub mod redact;
 pub mod registry;
 pub mod sas;
 pub mod secret;

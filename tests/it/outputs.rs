@@ -67,3 +67,94 @@ fn mistakes_are_told_to_the_ci_system() {
     let report: Value = serde_json::from_str(&sandbox.read("gl-code-quality-report.json")).expect("JSON");
     assert_eq!(report[0]["location"], json!({ "path": "fleet.yaml", "lines": { "begin": 2 } }));
 }
+
+/// Values of a twin and of its manifest that look the same, and how they are told apart.
+const ALIKE: [(&str, &str, &str, &str); 5] = [
+    ("space", "Hall 1", "Hall\u{a0}1", "Hall\\u00a01"),
+    ("hyphen", "A-1", "A\u{2011}1", "A\\u20111"),
+    ("letter", "caf\u{e9}", "cafe\u{301}", "cafe\\u0301"),
+    ("alphabet", "paypal", "p\u{430}ypal", "p\\u0430ypal"),
+    ("dash", "10-20", "10\u{2013}20", "10\\u201320"),
+];
+
+#[test]
+fn values_that_look_alike_are_told_apart() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d");
+    let mut manifest = String::from("fleet: demo\ndevices:\n  d:\n    desired:\n");
+    for (key, _, declared, _) in ALIKE {
+        manifest += &format!("      {key}: \"{declared}\"\n");
+    }
+    manifest += "checks:\n";
+    for (key, live, declared, _) in ALIKE {
+        hub.patch("d", json!({ "properties": { "desired": { key: live } } }));
+        let query = format!("SELECT properties.desired.{key} AS x FROM devices");
+        manifest += &format!("- {{ name: {key}, query: '{query}', expect: [{{ x: \"{declared}\" }}] }}\n");
+    }
+    sandbox.write("fleet.yaml", &manifest);
+    let on = |args: &[&str]| {
+        let run = sandbox.on(&hub, args);
+        run.stdout + &run.stderr
+    };
+    let plan = on(&["plan", "fleet.yaml", "--markdown", "c.md", "--html", "p.html"]);
+    let outputs = [
+        ("plan", plan),
+        ("Markdown", sandbox.read("c.md")),
+        ("HTML", sandbox.read("p.html")),
+        ("show", on(&["show", "d", "fleet.yaml"])),
+        ("check", on(&["check", "fleet.yaml", "--no-wait"])),
+        ("JUnit", on(&["check", "fleet.yaml", "--no-wait", "-o", "junit"])),
+    ];
+    for (what, text) in outputs {
+        let text = text.replace("<ins>", "").replace("</ins>", "");
+        for (_, _, declared, shown) in ALIKE {
+            assert!(text.contains(shown), "{what} lacks {shown}: {text}");
+            assert!(!text.contains(declared), "{what} has {declared}: {text}");
+        }
+    }
+    let document: Value =
+        serde_json::from_str(&sandbox.on(&hub, ["plan", "fleet.yaml", "--format", "json"]).stdout).expect("JSON");
+    let changes = document["clusters"][0]["changes"].as_array().expect("changes");
+    assert!(
+        changes.iter().any(|change| change["after"] == "Hall\u{a0}1"),
+        "JSON has the values as they are: {document}"
+    );
+}
+
+#[test]
+fn what_is_imported_is_read_back() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d");
+    let odd = [
+        "yes",
+        "~",
+        "null",
+        "0o7",
+        "1e3",
+        "2024-01-31",
+        "12:30",
+        "a\u{85}b",
+        "\u{feff}x",
+        "\tx",
+        "a\u{a0}b",
+        "e\u{301}",
+        "x\u{2028}y",
+        "${env.X}",
+        "a: b",
+        "# a",
+        "- a",
+        "\u{fffe}",
+        "",
+    ];
+    let values: serde_json::Map<_, _> =
+        odd.iter().enumerate().map(|(index, text)| (format!("k{index:02}"), json!([text, { "k": text }]))).collect();
+    hub.patch("d", json!({ "properties": { "desired": values } }));
+    sandbox.on(&hub, ["import", "-o", "fleet.yaml", "--ownership", "none"]).success();
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]);
+    assert_eq!(run.code, 0, "{run}\n{}", sandbox.read("fleet.yaml"));
+    let yaml = sandbox.twinctl(["render", "fleet.yaml"]).success();
+    let read: Value = serde_yaml::from_str(&yaml).expect("YAML");
+    assert_eq!(read["twins"]["d"]["desired"], Value::Object(values), "{yaml}");
+}

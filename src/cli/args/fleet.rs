@@ -64,7 +64,7 @@ pub struct DriftArgs {
     pub manifest: ManifestArgs,
 
     /// How to show it
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: ReportFormat,
 
     /// Exit 2 when something drifted
@@ -116,7 +116,7 @@ pub struct ImportArgs {
     pub ownership: Ownership,
 
     /// Write the manifest here and not to stdout
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
 
     /// Which hub.

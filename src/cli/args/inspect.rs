@@ -28,7 +28,7 @@ pub struct ShowArgs {
     pub vars: VarArgs,
 
     /// How to show it
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: PlanFormat,
 
     /// Cut no value, and name every twin of a plan
@@ -62,7 +62,7 @@ pub struct ExplainArgs {
     pub vars: VarArgs,
 
     /// How to show it
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: ExplainFormat,
 
     /// Cut no value
@@ -91,7 +91,7 @@ The policy's rights are found out by calls that change nothing: a twin and an id
 there are asked for, and an identity that is not there is deleted under an etag that nothing has.")]
 pub struct DoctorArgs {
     /// How to show it
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: ReportFormat,
 
     /// Which hub.

@@ -24,7 +24,7 @@ pub struct RenderArgs {
     pub against: Option<String>,
 
     /// How to print it [default: yaml; with --against text]
-    #[arg(long, value_enum)]
+    #[arg(long, short = 'o', value_enum)]
     pub format: Option<RenderFormat>,
 
     /// With --against: name every twin and cut no value

@@ -27,6 +27,6 @@ Examples:
   twinctl man --out ~/.local/share/man/man1")]
 pub struct ManArgs {
     /// Write twinctl.1 and a page for each command into this folder, which is made when it is not there
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub out: Option<PathBuf>,
 }

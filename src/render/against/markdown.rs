@@ -3,14 +3,16 @@
 use std::fmt::Write;
 
 use super::{
-    Compared, UNREADABLE, check_words, counts, fate, kind_sign, names, selector_words, setting, side, sign, who,
+    Compared, UNREADABLE, check_words, counts, fate, kind_sign, names, pair, selector_words, settings, sign, who,
 };
-use crate::against::{Cluster, Declared, Kind, LeafChange};
+use crate::against::{Cluster, Kind, LeafChange};
 use crate::render::escape;
 use crate::render::number::counted;
 
 /// The longest comment that is written: GitHub takes 65,536 characters, Azure DevOps 150,000.
 const COMMENT: usize = 60_000;
+/// The longest value in a table.
+const VALUE: usize = 200;
 
 /// Writes it for a pull request's comment, cut to what one may have, with the counts kept.
 pub fn markdown(of: &Compared<'_>) -> String {
@@ -28,7 +30,7 @@ pub fn markdown(of: &Compared<'_>) -> String {
     _ = writeln!(out, "**{}** (commit {})\n", counts(of), code(of.commit));
     let mut parts: Vec<String> = differences.clusters.iter().map(|cluster| folded(of, cluster)).collect();
     for change in &differences.settings {
-        let (before, after) = (setting(&change.before), setting(&change.after));
+        let [before, after] = settings(&change.before, &change.after);
         parts.push(format!("- setting {}: {} → {}\n", code(change.name), code(&before), code(&after)));
     }
     for selector in &differences.selectors {
@@ -67,7 +69,7 @@ fn folded(of: &Compared<'_>, cluster: &Cluster) -> String {
         Kind::Gone => " (gone)",
     };
     let summary = match (kind, &leaves[..]) {
-        (Kind::Changed, [one]) => format!(": {}", html(one.path.as_str())),
+        (Kind::Changed, [one]) => format!(": {}", html(&escape::path(one.path.as_str()))),
         (Kind::Changed, many) => format!(": {}", counted(many.len(), "path")),
         _ => String::new(),
     };
@@ -89,11 +91,9 @@ fn write_table(out: &mut String, leaves: &[LeafChange]) {
     out.push_str("| | path | before | after | line |\n|---|---|---|---|---|\n");
     for leaf in leaves {
         let origin = leaf.origin.as_ref().map(|origin| code(&origin.to_string())).unwrap_or_default();
-        let cell = |of: &Option<Declared>| match of {
-            None => String::new(),
-            Some(of) => code(&side(Some(of), 200)),
-        };
-        let (path, before, after) = (code(leaf.path.as_str()), cell(&leaf.before), cell(&leaf.after));
+        let (before, after) = pair(leaf, VALUE);
+        let cell = |side: Option<String>| side.map(|side| code(&side)).unwrap_or_default();
+        let (path, before, after) = (code(&escape::path(leaf.path.as_str())), cell(before), cell(after));
         _ = writeln!(out, "| {} | {path} | {before} | {after} | {origin} |", sign(leaf));
     }
     out.push('\n');
@@ -103,7 +103,12 @@ fn write_table(out: &mut String, leaves: &[LeafChange]) {
 /// only there, but a bar ends a cell even in one.
 fn code(text: &str) -> String {
     let text = escape::line(text);
-    if text.is_empty() || text.contains(['|', '`', '\\']) {
+    if text.is_empty()
+        || text.contains(['|', '`', '\\'])
+        || text.starts_with(' ')
+        || text.ends_with(' ')
+        || text.contains("  ")
+    {
         return format!("<code>{}</code>", html(&text));
     }
     format!("`{text}`")
@@ -112,8 +117,11 @@ fn code(text: &str) -> String {
 /// A text inside of HTML inside of Markdown, in which neither finds anything of its own.
 fn html(text: &str) -> String {
     let mut out = String::new();
-    for c in escape::line(text).chars() {
+    let text = escape::line(text);
+    for (c, after_space) in text.chars().zip(std::iter::once(true).chain(text.chars().map(|c| c == ' '))) {
         match c {
+            // HTML shows spaces in a row as one.
+            ' ' if after_space => out.push_str("&nbsp;"),
             '&' | '<' | '>' | '"' | '\'' | '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' | '!' | '@' | ':' => {
                 _ = write!(out, "&#{};", c as u32);
             }

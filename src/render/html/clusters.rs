@@ -97,7 +97,7 @@ impl Page {
             [] => {}
             [row] => {
                 self.raw("<code>").text(&row.path).raw("</code> ");
-                self.text(&value::cut(&row.value(), SUMMARY)).raw("</span>");
+                self.text(&row.value_within(SUMMARY)).raw("</span>");
             }
             rows => {
                 let paths: Vec<_> = rows.iter().map(|row| row.path.as_str()).collect();

@@ -39,7 +39,11 @@ pub(super) fn selections(out: &mut String, selections: &[SelectionView], options
 
 /// Cuts a text to what is left of a line.
 fn fit(text: &str, taken: usize, options: Options) -> Cow<'_, str> {
-    if options.full { Cow::Borrowed(text) } else { value::cut(text, options.width.saturating_sub(taken).max(LEAST)) }
+    if options.full {
+        Cow::Borrowed(text)
+    } else {
+        value::ellipsis(text, options.width.saturating_sub(taken).max(LEAST))
+    }
 }
 
 /// Writes who else writes to these twins.

@@ -14,8 +14,9 @@ pub use counts::{Counts, read_by};
 pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
 pub use shown::{MASK, Shown, named, patch, reported, value};
 
-use super::escape;
 use super::number::counted;
+use super::{escape, value as values};
+use crate::legible;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
 use crate::plan::{Action, Change, Cluster, Conflict, Outlook, Plan, Taken, TwinPlan, Verdict, guard};
@@ -155,6 +156,14 @@ impl RowView {
         }
     }
 
+    /// Returns the value in so many characters. Where it changes, what differs is among them.
+    pub fn value_within(&self, most: usize) -> String {
+        match self.sides() {
+            Some((before, after)) => values::both(before.line(), after.line(), most),
+            None => values::cut(&self.value(), most).into_owned(),
+        }
+    }
+
     /// Returns both sides, where both are there, differ, and can be looked at.
     pub fn sides(&self) -> Option<(&Shown, &Shown)> {
         match &self.what {
@@ -177,19 +186,20 @@ impl RowView {
 
     fn of_change(change: &Change) -> Self {
         let Change { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
-        let shown = |value: &Option<serde_json::Value>| value.as_ref().map(|value| Shown::of(value, *sensitive));
-        let what = What::Change { verdict: *verdict, before: shown(before), after: shown(after) };
+        let (before, after) = Shown::sides(before.as_ref(), after.as_ref(), *sensitive);
+        let what = What::Change { verdict: *verdict, before, after };
         Self::new(Sign::of(change), path.as_str(), what, origin.as_ref())
     }
 
     /// Shows both paths of a rename as one: `desired.freq → desired.interval`.
     fn of_rename(from: &Change, to: &Change) -> Self {
-        let shown = |change: &Change, value: &Option<serde_json::Value>| {
-            value.as_ref().map(|value| Shown::of(value, change.sensitive || from.sensitive))
-        };
-        let before = shown(from, &from.before).filter(|_| from.before != to.after);
-        let what = What::Change { verdict: to.verdict, before, after: shown(to, &to.after) };
-        Self::new(Sign::Change, &format!("{} → {}", from.path, to.path), what, to.origin.as_ref())
+        let sensitive = from.sensitive || to.sensitive;
+        let before = from.before.as_ref().filter(|_| from.before != to.after);
+        let (before, after) = Shown::sides(before, to.after.as_ref(), sensitive);
+        let what = What::Change { verdict: to.verdict, before, after };
+        let mut paths = [&from.path, &to.path].map(|path| escape::path(path.as_str()).into_owned());
+        legible::tell_apart(&mut paths);
+        Self { path: paths.join(" → "), ..Self::new(Sign::Change, "", what, to.origin.as_ref()) }
     }
 
     fn of_changes(changes: &[Change]) -> impl Iterator<Item = Self> {
@@ -231,7 +241,7 @@ impl RowView {
     fn new(sign: Sign, path: &str, what: What, origin: Option<&Origin>) -> Self {
         Self {
             sign,
-            path: escape::line(path).into_owned(),
+            path: escape::path(path).into_owned(),
             what,
             origin: origin.map(|origin| escape::line(&origin.to_string()).into_owned()).unwrap_or_default(),
             place: origin.map(|origin| (origin.file.to_string(), origin.line)),
@@ -250,6 +260,7 @@ impl ClusterView {
         let mut rows: Vec<RowView> = cluster.conflicts.iter().map(RowView::of_conflict).collect();
         rows.extend(cluster.taken.iter().map(RowView::of_taken));
         rows.extend(RowView::of_changes(cluster.changes));
+        legible::tell_apart(rows.iter_mut().map(|row| &mut row.path));
         let adopts = !rows.is_empty() && rows.iter().all(|row| row.sign == Sign::Keep);
         let (sign, remark) = match cluster.action {
             _ if !cluster.conflicts.is_empty() => (Sign::Stop, ""),

@@ -170,7 +170,7 @@ fn shared(path: &SharedPath) -> (String, String) {
     let at = if theirs == declared { String::new() } else { format!("it writes {theirs}; ") };
     let said =
         if *agree { "both want the same value" } else { "it wants another value, and writes it every few minutes" };
-    (escape::line(declared.as_str()).into_owned(), escape::line(&(at + said)).into_owned())
+    (escape::path(declared.as_str()).into_owned(), escape::line(&(at + said)).into_owned())
 }
 
 /// What a selector found.

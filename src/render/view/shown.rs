@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use crate::legible;
 use crate::manifest::Sensitive;
 use crate::render::{escape, number};
 use crate::twin::{MergePatch, Object, Section, TwinPath};
@@ -39,6 +40,21 @@ impl Shown {
             escape::json_text(&text).into_owned()
         });
         Self { line, pretty, hidden: false }
+    }
+
+    /// Makes both sides of a change, which do not look alike unless they are the same.
+    pub fn sides(before: Option<&Value>, after: Option<&Value>, sensitive: bool) -> (Option<Self>, Option<Self>) {
+        let mut before = before.map(|value| Self::of(value, sensitive));
+        let mut after = after.map(|value| Self::of(value, sensitive));
+        if let (Some(before), Some(after)) = (&mut before, &mut after)
+            && legible::look_alike(&before.line, &after.line)
+        {
+            for side in [before, after] {
+                side.line = legible::ascii(&side.line);
+                side.pretty = side.pretty.as_deref().map(legible::ascii);
+            }
+        }
+        (before, after)
     }
 
     /// Returns it on one line, as JSON.

@@ -75,3 +75,33 @@ fn an_authority_that_is_not_trusted_and_names_that_lead_nowhere() {
         .expect("text");
     snapshot("unreachable", conversation);
 }
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_repeated_in_part() {
+    let key = "q8Zr1Xv7Lk3Tn5Wb9Yc2Hd4Jf6Ms0Pg+Ru/Ei8Ao3Bk=";
+    let string = format!("HostName=my-hub.azure-devices.net;SharedAccessKeyName=iothubowner;SharedAccessKey={key}");
+    let sandbox = Sandbox::new();
+    let manifest = format!("fleet: demo\ndevices:\n  d: {{ desired: {{ a: \"{string}\\q\" }} }}\n");
+    sandbox.write("key.yaml", &manifest);
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d: {} }\n");
+    let mut conversation = String::new();
+    for args in [
+        &["query", &string][..],
+        &["query", &format!("SELECT * FROM devices WHERE tags.a = '{string}")],
+        &["show", &string],
+        &["explain", &string],
+        &["explain", &format!("d/{string}")],
+        &["validate", "key.yaml", "--annotations", "github"],
+        &["plan", "--only", &string],
+        &["render", "fleet.yaml", "--var", &string],
+    ] {
+        let run = sandbox.twinctl(args);
+        assert_eq!(run.code, 1, "{run}");
+        for window in key.as_bytes().windows(8) {
+            let window = std::str::from_utf8(window).expect("ASCII");
+            assert!(!run.to_string().to_lowercase().contains(&window.to_lowercase()), "{window}: {run}");
+        }
+        writeln!(conversation, "$ twinctl {}\n{run}\n", args.join(" ").replace(key, "[KEY]")).expect("text");
+    }
+    snapshot("key_in_the_wrong_place", conversation);
+}
