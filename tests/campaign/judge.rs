@@ -13,7 +13,12 @@ pub(crate) struct Applied<'r> {
     pub(crate) stdout: &'r str,
     /// The hub's log from its start on.
     pub(crate) requests: &'r [Value],
+    /// The twins before it.
+    pub(crate) before: &'r Twins,
 }
+
+/// Twins by their ids; `None` for one that is not there.
+pub(crate) type Twins = BTreeMap<String, Option<Value>>;
 
 /// Returns the twins that the report names as not done, and whether it names all of them.
 pub(crate) fn named(stdout: &str) -> (BTreeSet<String>, bool) {
@@ -42,12 +47,7 @@ pub(crate) fn named(stdout: &str) -> (BTreeSet<String>, bool) {
 }
 
 /// Returns what is not true of a run that came to its end. `twins` are as they were then.
-pub(crate) fn untrue(
-    applied: &Applied<'_>,
-    fleet: &Fleet,
-    twins: &BTreeMap<String, Option<Value>>,
-    written: &Written,
-) -> Vec<String> {
+pub(crate) fn untrue(applied: &Applied<'_>, fleet: &Fleet, twins: &Twins, written: &Written) -> Vec<String> {
     let mut untrue = Vec::new();
     let (named, all) = named(applied.stdout);
     let writes: Vec<&Value> = applied.requests.iter().filter(|request| is_own_write(request)).collect();
@@ -83,7 +83,10 @@ pub(crate) fn untrue(
             let theirs = written.contested.get(&(id.clone(), path.clone()));
             let is_theirs =
                 found.and_then(Value::as_str).is_some_and(|found| theirs.is_some_and(|it| it.contains(found)));
-            if found != value.as_ref() && (ours_is_last || !is_theirs) {
+            // A path that was as declared is not in the plan, so that apply does not look at it.
+            let before = applied.before.get(id).and_then(|twin| at(twin.as_ref()?, path));
+            let was_as_declared = before == value.as_ref();
+            if found != value.as_ref() && !(is_theirs && (!ours_is_last || was_as_declared)) {
                 untrue.push(format!("{id} {path} is {found:?}, declared {value:?}, and the report does not name it"));
             }
         }
@@ -117,4 +120,65 @@ fn counter(etag: &str) -> Option<u64> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::STANDARD.decode(etag.trim_matches('"')).ok()?;
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
+}
+
+/// Asserts that what is not true is found: a campaign that finds nothing must be able to.
+pub(crate) fn sees_what_is_not_true() {
+    use serde_json::json;
+
+    let declared = BTreeMap::from([("desired.level".to_owned(), Some(json!(2)))]);
+    let fleet = Fleet {
+        devices: vec!["d00".to_owned()],
+        modules: Vec::new(),
+        first: String::new(),
+        second: String::new(),
+        declared: BTreeMap::from([("d00".to_owned(), declared)]),
+        contested: Vec::new(),
+        secrets: Vec::new(),
+    };
+    let twin = |etag: &str, level: Value| {
+        let twin = json!({ "etag": etag, "tags": {}, "properties": { "desired": { "level": level } } });
+        BTreeMap::from([("d00".to_owned(), Some(twin))])
+    };
+    let (one, two, three) = ("AAAAAAAAAAE=", "AAAAAAAAAAI=", "AAAAAAAAAAM=");
+    let write =
+        |if_match: Value| json!({ "method": "PATCH", "path": "/twins/d00", "status": 200, "ifMatch": if_match });
+    let requests = [write(json!(format!("\"{one}\"")))];
+    let mut theirs = Written::default();
+    theirs.contested.entry(("d00".to_owned(), "desired.level".to_owned())).or_default().insert("theirs-1".to_owned());
+    for (code, stdout, etag, level, count) in [
+        (0, "", two, json!(2), 0),
+        (0, "", two, json!(1), 1),
+        // Another writer's value, written after twinctl's, and before it.
+        (0, "", three, json!("theirs-1"), 0),
+        (0, "", two, json!("theirs-1"), 1),
+        (0, "", three, json!("theirs-2"), 1),
+        (0, "failed d00  why\n", two, json!(2), 1),
+        (5, "failed d00  why\n", two, json!(1), 0),
+        (5, "failed 2 twins  why\n    d00, d01\n", two, json!(1), 0),
+        (4, "conflict d00  changed since the plan\n", two, json!(1), 0),
+        (5, "not attempted: d00, d01\n", two, json!(1), 0),
+        (5, "", two, json!(2), 1),
+        (5, "failed d01  why\n", two, json!(1), 1),
+        (1, "", two, json!(2), 1),
+        (101, "", two, json!(2), 1),
+    ] {
+        let applied = Applied { code, stdout, requests: &requests, before: &twin(one, json!(1)) };
+        let found = untrue(&applied, &fleet, &twin(etag, level.clone()), &theirs);
+        assert_eq!(found.len(), count, "exit {code}, {stdout:?}, {level}: {found:?}");
+    }
+    for (if_match, count) in [(json!("\"*\""), 1), (json!("*"), 1), (json!(one), 1), (json!(null), 1)] {
+        assert_eq!(unguarded(&[write(if_match.clone())]).len(), count, "{if_match}");
+    }
+    assert!(unguarded(&requests).is_empty());
+    let applied = Applied { code: 0, stdout: "", requests: &requests, before: &twin(one, json!(2)) };
+    assert!(untrue(&applied, &fleet, &twin(two, json!("theirs-1")), &theirs).is_empty());
+    assert_eq!(untrue(&applied, &fleet, &twin(two, json!("theirs-2")), &theirs).len(), 1);
+    let mut written = Written::default();
+    written.counters.insert(("d00".to_owned(), "n0x0".to_owned()), (2, 3));
+    for (found, lost) in [(json!(1), true), (json!(2), false), (json!(3), false), (json!(4), true), (json!(null), true)]
+    {
+        let twin = json!({ "tags": { "theirs": { "n0x0": found } } });
+        assert_eq!(!written.lost("d00", &twin).is_empty(), lost, "{found}");
+    }
 }

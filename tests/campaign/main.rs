@@ -9,6 +9,7 @@
 //!
 //! `cargo test --test campaign -- --seconds 3600 --seed 7` runs for an hour. The first fleet of a seed is made from the seed
 //! itself, and the next ones from those that follow it: to repeat the fleet that failed, give its own seed and `--fleets 1`.
+//! `--verbose` prints what was run for each fleet, and what it printed.
 
 mod chance;
 mod fleet;
@@ -29,7 +30,7 @@ use serde_json::{Value, json};
 
 use chance::Chance;
 use fleet::Fleet;
-use judge::Applied;
+use judge::{Applied, Twins};
 use support::{Hub, Sandbox};
 use writer::{Writer, Written};
 
@@ -70,7 +71,8 @@ impl std::fmt::Display for Figures {
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it has no harness that prints")]
 fn main() -> ExitCode {
-    let Some((seconds, fleets, seed)) = arguments() else { return ExitCode::SUCCESS };
+    let Some(Wanted { seconds, fleets, seed, verbose }) = arguments() else { return ExitCode::SUCCESS };
+    judge::sees_what_is_not_true();
     println!("campaign: seed {seed}");
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut figures = Figures::default();
@@ -79,6 +81,9 @@ fn main() -> ExitCode {
         let mut round = Round::new(seed);
         let outcome = catch_unwind(AssertUnwindSafe(|| round.run(&mut figures)));
         let untrue = outcome.unwrap_or_else(|_| vec!["the campaign itself panicked: see above".to_owned()]);
+        if verbose {
+            println!("── the fleet of seed {seed}\n{}", round.transcript);
+        }
         if !untrue.is_empty() {
             eprintln!("{}", round.account());
             eprintln!("campaign: what does not hold:");
@@ -91,10 +96,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Reads how long, for how many fleets, and from which seed. `None` if the test harness's options ask for other tests.
-fn arguments() -> Option<(u64, u64, u64)> {
-    let (mut seconds, mut fleets, mut seed) = (SECONDS, u64::MAX, SEED);
-    let mut timed = false;
+/// What to run.
+struct Wanted {
+    seconds: u64,
+    fleets: u64,
+    seed: u64,
+    /// Print the transcripts of all fleets.
+    verbose: bool,
+}
+
+/// Reads the arguments. `None` if the test harness's options ask for other tests.
+fn arguments() -> Option<Wanted> {
+    let mut wanted = Wanted { seconds: SECONDS, fleets: u64::MAX, seed: SEED, verbose: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || -> u64 {
@@ -102,9 +115,11 @@ fn arguments() -> Option<(u64, u64, u64)> {
             value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{argument} takes a number"))
         };
         match argument.as_str() {
-            "--seconds" => (seconds, timed) = (number(), true),
-            "--fleets" => fleets = number(),
-            "--seed" => seed = number(),
+            "--seconds" => wanted.seconds = number(),
+            // As many, however long they take.
+            "--fleets" => (wanted.fleets, wanted.seconds) = (number(), u32::MAX.into()),
+            "--seed" => wanted.seed = number(),
+            "--verbose" => wanted.verbose = true,
             "--list" => return None,
             // What `cargo test` hands to every test binary.
             "--test-threads" | "--skip" | "--format" | "--color" => _ = arguments.next(),
@@ -113,10 +128,7 @@ fn arguments() -> Option<(u64, u64, u64)> {
             _ => return None,
         }
     }
-    if fleets != u64::MAX && !timed {
-        seconds = u64::MAX / 4;
-    }
-    Some((seconds.min(u64::from(u32::MAX)), fleets, seed))
+    Some(wanted)
 }
 
 /// One fleet on one hub.
@@ -170,6 +182,7 @@ impl Round {
                 )];
             }
         }
+        let mut before_run = twins_of(&hub, &fleet);
         let rules = fleet::faults(&mut self.chance);
         let from_plan = self.chance.percent(30);
         if from_plan {
@@ -203,15 +216,20 @@ impl Round {
             figures.applies += 1;
             if let Some(run) = &run {
                 *figures.codes.entry(run.code).or_default() += 1;
-                let applied = Applied { code: run.code, stdout: &run.stdout, requests: &requests[before..] };
+                let requests = &requests[before..];
+                let applied = Applied { code: run.code, stdout: &run.stdout, requests, before: &before_run };
                 untrue.extend(judge::untrue(&applied, &fleet, &twins, &written));
             }
-            untrue.extend(self.lost(&twins, &written));
+            untrue.extend(lost(&twins, &written));
             if !untrue.is_empty() {
                 return self.with_requests(untrue, &requests[before..], &twins);
             }
             let set = hub.send("PUT", "/$twinctl/faults", None, Some(json!({ "spec": rules })));
             assert_eq!(set.status, 200, "{}", set.body);
+            // A plan that was saved is of the twins as they were then.
+            if !from_plan {
+                before_run = twins;
+            }
         }
         hub.send("DELETE", "/$twinctl/faults", None, None);
         figures.writes += written.sent;
@@ -228,10 +246,10 @@ impl Round {
         }
         let twins = twins_of(&hub, &fleet);
         let requests = hub.requests();
-        let applied = Applied { code: 0, stdout: "", requests: &[] };
+        let applied = Applied { code: 0, stdout: "", requests: &[], before: &twins };
         // Nobody has written since.
         untrue.extend(judge::untrue(&applied, &fleet, &twins, &Written::default()));
-        untrue.extend(self.lost(&twins, &written));
+        untrue.extend(lost(&twins, &written));
         untrue.extend(judge::unguarded(&requests[set_up..]));
         figures.faulted +=
             u64::try_from(requests.iter().filter(|request| !request["fault"].is_null()).count()).expect("few");
@@ -315,16 +333,6 @@ impl Round {
         Run { code, stdout }
     }
 
-    fn lost(&self, twins: &BTreeMap<String, Option<Value>>, written: &Written) -> Vec<String> {
-        let mut lost = Vec::new();
-        for (id, twin) in twins.iter().filter_map(|(id, twin)| Some((id, twin.as_ref()?))) {
-            lost.extend(
-                written.lost(id, twin).into_iter().map(|what| format!("a write of another is lost: {id}: {what}")),
-            );
-        }
-        lost
-    }
-
     /// Returns what the commands printed, or wrote, that they must not.
     fn unfit_to_print(&self, hub: &Hub, fleet: &Fleet) -> Vec<String> {
         let mut text = self.transcript.clone();
@@ -345,12 +353,7 @@ impl Round {
     }
 
     /// Adds the hub's log and the twins to the account, where something does not hold.
-    fn with_requests(
-        &mut self,
-        untrue: Vec<String>,
-        requests: &[Value],
-        twins: &BTreeMap<String, Option<Value>>,
-    ) -> Vec<String> {
+    fn with_requests(&mut self, untrue: Vec<String>, requests: &[Value], twins: &Twins) -> Vec<String> {
         if !untrue.is_empty() {
             for request in requests {
                 self.note(request);
@@ -385,10 +388,17 @@ impl Drop for Running {
 }
 
 /// Returns the twins of a fleet, as a hub that behaves well has them.
-fn twins_of(hub: &Hub, fleet: &Fleet) -> BTreeMap<String, Option<Value>> {
+fn twins_of(hub: &Hub, fleet: &Fleet) -> Twins {
     let twin = |id: &String| {
         let answer = hub.send("GET", &format!("/twins/{}", id.replace('/', "/modules/")), None, None);
         (id.clone(), (answer.status == 200).then_some(answer.body))
     };
     fleet.declared.keys().map(twin).collect()
+}
+
+/// Returns the writes of the second writer that twins have lost.
+fn lost(twins: &Twins, written: &Written) -> Vec<String> {
+    let there = twins.iter().filter_map(|(id, twin)| Some((id, twin.as_ref()?)));
+    let lost = there.flat_map(|(id, twin)| written.lost(id, twin).into_iter().map(move |what| (id, what)));
+    lost.map(|(id, what)| format!("a write of another is lost: {id}: {what}")).collect()
 }

@@ -55,7 +55,8 @@ impl Writer {
             let mut epochs: BTreeMap<String, u64> = BTreeMap::new();
             let era = written.sent;
             while !stopped.load(Ordering::SeqCst) {
-                let id = chance.pick(&twins).clone();
+                let target = (!contested.is_empty() && chance.percent(share)).then(|| chance.pick(&contested));
+                let id = target.map_or_else(|| chance.pick(&twins), |(id, _)| id).clone();
                 let epoch = *epochs.entry(id.clone()).or_default();
                 let counter = format!("n{era}x{epoch}");
                 let entry = written.counters.entry((id.clone(), counter.clone())).or_default();
@@ -63,14 +64,11 @@ impl Writer {
                 let number = entry.1;
                 let mut body = json!({});
                 put(&mut body, &format!("tags.theirs.{counter}"), json!(number));
-                if !contested.is_empty() && chance.percent(share) {
-                    let at = chance.pick(&contested);
-                    if at.0 == id {
-                        let value = format!("theirs-{}", written.sent);
-                        put(&mut body, &at.1.replace("desired.", "properties.desired."), json!(value));
-                        written.contested.entry(at.clone()).or_default().insert(value);
-                        written.sent_to_declared += 1;
-                    }
+                if let Some(target) = target {
+                    let value = format!("theirs-{}", written.sent);
+                    put(&mut body, &target.1.replace("desired.", "properties.desired."), json!(value));
+                    written.contested.entry(target.clone()).or_default().insert(value);
+                    written.sent_to_declared += 1;
                 }
                 written.sent += 1;
                 let path = path(&id);
