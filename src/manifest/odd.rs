@@ -59,6 +59,11 @@ pub(super) fn first(text: &str) -> Option<String> {
     text.chars().find(|&c| is_space(c) || is_quote(c)).map(named)
 }
 
+/// Returns `true` if a key begins with what looks like its indentation.
+pub(super) fn indents(key: &str) -> bool {
+    key.starts_with(is_space)
+}
+
 /// A pasted character in a scalar: its place, and what it does there.
 struct Pasted {
     offset: usize,
@@ -74,7 +79,8 @@ pub(super) fn in_key(file: &File, written: Span, name: &str) -> Option<Diagnosti
     let space = name.char_indices().find(|&(_, c)| is_space(c));
     let found = space.or_else(|| name.char_indices().next().filter(|&(_, c)| is_quote(c)));
     let (offset, c) = found?;
-    Some(warning(file, written, Pasted { offset, c, what: "is part of this key" }))
+    let what = if indents(name) { "is part of this key, and does not indent it" } else { "is part of this key" };
+    Some(warning(file, written, Pasted { offset, c, what }))
 }
 
 /// Returns the warning for a text that stands in the file as it is, when an odd character is where none is probably meant.
@@ -182,7 +188,7 @@ mod tests {
     fn pasted_characters_are_named_where_they_are_not_meant() {
         for (text, message) in [
             ("a\u{a0}b: 1", "U+00A0 (a no-break space) is part of this key"),
-            ("\u{a0}\u{a0}a: 1", "U+00A0 (a no-break space) is part of this key"),
+            ("\u{a0}\u{a0}a: 1", "U+00A0 (a no-break space) is part of this key, and does not indent it"),
             ("\"a\u{200b}\": 1", "U+200B (a zero-width space) is part of this key"),
             ("“a”: 1", "U+201C (a typographic quote) is part of this key"),
             ("{ a:\u{a0}1 }", "U+00A0 (a no-break space) is part of this key"),
@@ -196,7 +202,7 @@ mod tests {
             ("a: b:\u{2007}c", "U+2007 (a figure space) separates nothing in YAML"),
             ("a: b\u{a0}# c", "U+00A0 (a no-break space) separates nothing in YAML"),
             ("a: 1\u{a0}000", "U+00A0 (a no-break space) makes this a text"),
-            ("a:\n-\u{a0}b", "U+00A0 (a no-break space) separates nothing in YAML"),
+            ("a:\n-\u{a0}b", "U+00A0 (a no-break space) where YAML takes only spaces"),
             ("a: 1\nb:\u{a0}2\n", "U+00A0 (a no-break space) where YAML takes only spaces"),
             ("a:\n\u{a0}\u{a0}b: 1\n  c: 2\n", "U+00A0 (a no-break space) where YAML takes only spaces"),
             ("a: { b: “c: d” }", "U+201C (a typographic quote) where YAML takes only \" and '"),

@@ -74,7 +74,11 @@ impl Reader<'_> {
         let misplaced = table.misplaced.iter().find(|(misplaced, _)| *misplaced == name);
         let pasted = odd::first(name).and_then(|odd| {
             let meant = odd::plain(name);
-            known().find(|field| *field == meant).map(|field| format!("write `{field}` without the {odd}"))
+            match known().find(|field| *field == meant) {
+                _ if odd::indents(name) => Some(format!("the line is indented with {odd}: write plain spaces")),
+                Some(field) => Some(format!("write `{field}` without the {odd}")),
+                None => None,
+            }
         });
         let help = match (misplaced, nearest(name, known())) {
             _ if pasted.is_some() => pasted.unwrap_or_default(),

@@ -426,7 +426,12 @@ fn odd_characters_in_tables_are_named() {
     };
     let loaded = load("a", "\u{feff}id\u{a0},a\u{200b}\nd1,x\u{a0}\nd2,y\u{a0}\n")
         .unwrap_or_else(|found| panic!("{}", plain(&found)));
-    insta::assert_snapshot!(plain(&loaded.warnings), @"");
+    insta::assert_snapshot!(plain(&loaded.warnings), @r#"
+t.csv:2:4: warning: U+00A0 (a no-break space) at an end of a cell is part of its text
+    d1,x 
+       ^^ the first such cell of this column
+  help: take it out of the table, unless it is meant
+"#);
     let found = load("power level", "id,power\u{a0}level\nd1,1\n").expect_err("no such column");
     let text = plain(&found);
     assert!(text.contains("the column is there with a U+00A0 (a no-break space) in its name"), "{text}");
