@@ -41,9 +41,12 @@ pub(super) struct TableText {
 /// Where tables come from: beside the manifests on disk, or from texts under their names.
 #[derive(Clone, Copy)]
 pub(super) enum Tables<'a> {
-    Disk,
+    Disk(Option<&'a Locate>),
     Texts(&'a [(&'a str, &'a str)]),
 }
+
+/// Returns where a table is that a manifest names, by the path that it has beside the manifest.
+pub type Locate = dyn Fn(&Path) -> PathBuf + Send + Sync;
 
 impl Tables<'_> {
     /// Opens the table that a manifest names by a path relative to itself.
@@ -58,8 +61,9 @@ impl Tables<'_> {
                 let text = texts.iter().find(|(known, _)| *known == &*name).ok_or("no such file")?;
                 Box::new(io::Cursor::new(text.1.to_owned()))
             }
-            (Self::Disk, folder) => {
+            (Self::Disk(locate), folder) => {
                 let path = folder.as_deref().unwrap_or(Path::new("")).join(from);
+                let path = locate.map_or_else(|| path.clone(), |locate| locate(&path));
                 let file = open(&path).map_err(|error| reason(&error))?;
                 match file.metadata() {
                     Ok(metadata) if metadata.is_dir() => return Err("it is a folder".to_owned()),

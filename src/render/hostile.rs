@@ -144,7 +144,9 @@ fn what_a_pull_request_changes() {
         after: &after,
         reference: BAD,
         commit: "abc",
+        tip: Some("def"),
         is_unreadable: false,
+        notes: &[BAD.to_owned()],
         differences: &differences,
     };
     check("text", &against::text(&compared, true, Palette::PLAIN));

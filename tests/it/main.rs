@@ -19,6 +19,7 @@ mod import;
 mod inspect;
 mod interrupt;
 mod kill;
+mod merge_base;
 #[cfg(target_os = "linux")]
 mod messages;
 mod modules;
@@ -26,6 +27,7 @@ mod modules;
 mod node;
 #[cfg(target_os = "linux")]
 mod node_identities;
+mod older_side;
 mod outlook;
 mod outputs;
 mod python;
