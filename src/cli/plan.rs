@@ -32,7 +32,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
     save(context, args.markdown.as_deref(), || markdown::plan(&plan, args.max_length))?;
     save(context, args.html.as_deref(), || html::plan(&plan))?;
-    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
+    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan), &declarations));
     guard::check_approved(&plan, args.approve.as_ref())?;
     require_checks(&plan, &args.planning)?;
     if plan.is_empty() {

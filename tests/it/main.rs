@@ -1,6 +1,8 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
 mod against;
+#[cfg(unix)]
+mod annotations;
 mod azurite;
 mod bad_input;
 #[cfg(target_os = "linux")]

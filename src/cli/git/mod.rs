@@ -9,3 +9,4 @@ mod repository;
 mod tree;
 
 pub(super) use older::Older;
+pub(super) use repository::Repository;

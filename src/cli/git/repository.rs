@@ -13,7 +13,7 @@ use crate::cli::outcome::{CliError, CliResult};
 pub(in crate::cli) struct Repository {
     git_dir: PathBuf,
     /// The top folder of the work tree, without symbolic links.
-    pub(super) root: PathBuf,
+    pub(in crate::cli) root: PathBuf,
 }
 
 /// The variables by which a hook names its own repository. A repository that is found from a folder does not need them.
