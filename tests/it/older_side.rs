@@ -80,6 +80,12 @@ fn a_clean_tree_has_no_differences_wherever_it_is_looked_at() {
     git(&sandbox, "repo", &["sparse-checkout", "set", "fleet", "tables"]);
     same(against(&sandbox, "repo", &["fleet", "--against", "HEAD"]));
     assert!(!sandbox.path("repo/values").exists());
+    git(&sandbox, "repo", &["sparse-checkout", "disable"]);
+    sandbox.write("repo/fleet/oslo/more.yaml", "devices: { oslo-1: {} }\n");
+    commit_all(&sandbox, "repo");
+    git(&sandbox, "repo", &["sparse-checkout", "set", "--no-cone", "/*", "!/fleet/oslo/"]);
+    let run = against(&sandbox, "repo", &["fleet", "--against", "HEAD"]);
+    assert!(run.code == 0 && run.stdout.contains("! the sparse checkout lacks 1 manifest below `fleet`"), "{run}");
 }
 
 #[test]
@@ -207,6 +213,21 @@ fn submodules_are_read_at_their_recorded_commit() {
     git(&sandbox, "clone/tables", &all);
     let run = against(&sandbox, "clone", &["fleet", "--against", "HEAD~1"]);
     assert!(run.code == 2 && run.stdout.contains("1 → 2"), "{run}");
+
+    // Put away again, with its objects kept: what is not here now must not seem to have gone.
+    git(&sandbox, "clone", &["submodule", "--quiet", "deinit", "--force", "fleet/sub"]);
+    let run = against(&sandbox, "clone", &["fleet", "--against", "HEAD~1"]);
+    assert!(run.code == 0 && run.stdout.contains("is left out on both sides"), "{run}");
+    // Removed for good: what it declared is known, unless its objects are gone, too.
+    git(&sandbox, "clone", &["rm", "--quiet", "fleet/sub"]);
+    let run = against(&sandbox, "clone", &["fleet", "--against", "HEAD"]);
+    assert!(run.code == 2 && run.stdout.contains("- sub-1"), "{run}");
+    std::fs::remove_dir_all(sandbox.path("clone/.git/modules")).expect("removed");
+    let run = against(&sandbox, "clone", &["fleet", "--against", "HEAD"]);
+    assert!(
+        run.stdout.contains("! the submodule `fleet/sub` was removed since HEAD, and its files are not here"),
+        "{run}"
+    );
 
     // Checked out with less of its history than the older side needs.
     git(&sandbox, "", &["clone", "--quiet", &url, "short"]);

@@ -12,6 +12,7 @@ use super::tree::{Place, Tree, Written, is_manifest, is_visible};
 use crate::cli::context::Context;
 use crate::cli::outcome::{CliError, CliResult};
 use crate::manifest::LoadOptions;
+use crate::render::number::counted;
 
 /// Files that say which others are no manifests.
 const IGNORE_FILES: [&str; 3] = [".gitignore", ".ignore", ".twinctlignore"];
@@ -36,6 +37,8 @@ struct Files {
     base: Base,
     /// The folder that stands for the work tree.
     into: PathBuf,
+    /// Files that a sparse checkout leaves out of the work tree.
+    sparse: BTreeSet<String>,
     linked: BTreeSet<String>,
     listed: BTreeSet<String>,
     written: BTreeSet<String>,
@@ -122,6 +125,12 @@ impl Older {
                  `git submodule update --init ':/{path}'` brings it"
             ));
         }
+        let gone: Vec<String> = files.tree.gone_modules.iter().cloned().collect();
+        for path in gone {
+            files.note(format!(
+                "the submodule `{path}` was removed since {reference}, and its files are not here: what it declared is left out"
+            ));
+        }
         Ok(std::mem::take(&mut files.notes))
     }
 }
@@ -145,6 +154,7 @@ impl Files {
         let folder = folder.canonicalize().map_err(Failure::Start)?;
         let tree = Tree::of(&repository, &base.commit, &folder)?;
         let into = folder.join("tree");
+        let sparse = not_checked_out(&repository)?;
         mark(&into.join(".git"), repository.file("info/exclude").as_deref()).map_err(Failure::Start)?;
         Ok(Self {
             repository,
@@ -152,6 +162,7 @@ impl Files {
             reference: reference.to_owned(),
             base: base.clone(),
             into,
+            sparse,
             linked: BTreeSet::new(),
             listed: BTreeSet::new(),
             written: BTreeSet::new(),
@@ -308,6 +319,13 @@ impl Files {
                 _ => {}
             }
         }
+        let all = wanted.len();
+        wanted.retain(|path| !self.sparse.contains(path));
+        if all > wanted.len() {
+            let files = counted(all - wanted.len(), "manifest");
+            let shown = if folder.is_empty() { "." } else { folder };
+            self.note(format!("the sparse checkout lacks {files} below `{shown}`, left out on both sides"));
+        }
         let has_manifests = is_elsewhere || !wanted.is_empty();
         let is_ignore_file = |path: &&String| IGNORE_FILES.iter().any(|name| path.rsplit('/').next() == Some(name));
         wanted.extend(files.iter().filter(is_ignore_file).cloned());
@@ -357,6 +375,14 @@ impl Files {
             None => files.into_iter().filter(|path| is_manifest(path)).collect(),
         }
     }
+}
+
+/// Lists the files of the index that are not in the work tree because of a sparse checkout.
+fn not_checked_out(repository: &Repository) -> Result<BTreeSet<String>, Failure> {
+    let listed = repository.run(["ls-files", "-t", "-z"])?;
+    let listed = String::from_utf8_lossy(&listed);
+    let skipped = listed.split('\0').filter_map(|line| line.strip_prefix("S "));
+    Ok(skipped.filter(|path| !repository.root.join(path).exists()).map(str::to_owned).collect())
 }
 
 fn outside_note(path: &Path) -> String {

@@ -144,7 +144,8 @@ fn command() -> Command {
     for name in OF_HOOKS {
         command.env_remove(name);
     }
-    command.env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    // Objects that a partial clone lacks are fetched, but nobody is asked for a password.
+    command.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
     command
 }
 

@@ -55,8 +55,10 @@ pub(super) struct Tree {
     parts: Vec<Part>,
     /// A folder for Git's indexes.
     indexes: PathBuf,
-    /// Submodules whose files are not here, now or then.
+    /// Submodules that are not checked out.
     pub(super) absent_modules: BTreeSet<String>,
+    /// Submodules that were removed since, and of which nothing is left here.
+    pub(super) gone_modules: BTreeSet<String>,
     /// The first submodule that is checked out, and whose commit of then is not here.
     pub(super) unread_module: Option<UnreadModule>,
 }
@@ -70,6 +72,7 @@ impl Tree {
             parts: Vec::new(),
             indexes: indexes.to_owned(),
             absent_modules: BTreeSet::new(),
+            gone_modules: BTreeSet::new(),
             unread_module: None,
         };
         tree.add(repository.clone(), commit, String::new())?;
@@ -106,11 +109,16 @@ impl Tree {
     fn enter(&mut self, path: &str, commit: &str, is_only_listed: bool) -> bool {
         self.entries.remove(path);
         let checked_out = Repository::at(&self.root.join(path));
-        let outer = self.part(path);
-        let kept = || outer.and_then(|part| part.repository.kept_module(&path[part.prefix.len()..]));
         let is_here = checked_out.is_some();
+        let Some(outer) = self.part(path) else { return false };
+        let name = &path[outer.prefix.len()..];
+        let now = outer.repository.ask(["--literal-pathspecs", "ls-files", "--stage", "--", name]);
+        let is_expected = now.is_ok_and(|now| now.starts_with("160000"));
+        // What is not checked out now must not be read of then either, unless it is gone.
+        let kept = || if is_expected { None } else { outer.repository.kept_module(name) };
         let Some(repository) = checked_out.or_else(kept) else {
-            self.absent_modules.insert(path.to_owned());
+            let modules = if is_expected { &mut self.absent_modules } else { &mut self.gone_modules };
+            modules.insert(path.to_owned());
             return false;
         };
         let is_known = repository.run(["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok();
@@ -118,7 +126,7 @@ impl Tree {
             return true;
         }
         if !is_here {
-            self.absent_modules.insert(path.to_owned());
+            self.gone_modules.insert(path.to_owned());
         } else if !(is_only_listed && declares_nothing(&repository)) && self.unread_module.is_none() {
             self.unread_module = Some(UnreadModule { repository, path: path.to_owned(), commit: commit.to_owned() });
         }
