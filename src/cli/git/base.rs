@@ -3,6 +3,7 @@
 use super::repository::{Failure, Repository};
 use crate::cli::outcome::{CliError, CliResult};
 use crate::diagnostic::nearest;
+use crate::render::number::counted;
 
 /// What the work tree is compared with.
 #[derive(Clone, Debug)]
@@ -120,7 +121,9 @@ pub(super) fn default_remote(repository: &Repository) -> Option<String> {
 
 /// Splits a ref at the first sign that leads from it to another commit: `HEAD~1` to `HEAD` and `~1`.
 fn split(reference: &str) -> (&str, &str) {
-    reference.split_at(reference.find(['~', '^', '@', ':']).unwrap_or(reference.len()))
+    // `@` alone is HEAD, and `@{1}` is not a name with something behind it.
+    let from = usize::from(reference.starts_with('@') && !reference.starts_with("@{"));
+    reference.split_at(reference[from..].find(['~', '^', '@', ':']).map_or(reference.len(), |at| from + at))
 }
 
 /// Counts the generations that `~2^` goes back; `None` for another sign.
@@ -148,7 +151,7 @@ fn is_plain(name: &str) -> bool {
 fn unknown(repository: &Repository, reference: &str) -> CliError {
     let error = CliError::new(format!("Git knows no commit `{reference}`"));
     let (name, suffix) = split(reference);
-    let name = if name.is_empty() && suffix.starts_with('@') { "HEAD" } else { name };
+    let name = if name == "@" || (name.is_empty() && suffix.starts_with('@')) { "HEAD" } else { name };
     if find(repository, "HEAD").is_none() {
         return error.hint("this repository has no commit yet");
     }
@@ -193,8 +196,11 @@ fn unknown(repository: &Repository, reference: &str) -> CliError {
 fn too_few(repository: &Repository, name: &str, suffix: &str, error: CliError) -> CliError {
     let count = generations(suffix);
     if !is_shallow(repository) {
-        return match (count, repository.ask(["rev-list", "--count", "--first-parent", name])) {
-            (Some(_), Ok(all)) => error.hint(format!("with its ancestors, `{name}` has {all} commits in a line")),
+        let all = repository.ask(["rev-list", "--count", "--first-parent", name]);
+        return match (count, all.ok().and_then(|all| all.parse().ok())) {
+            (Some(_), Some(all)) => {
+                error.hint(format!("with its ancestors, `{name}` has {} in a line", counted(all, "commit")))
+            }
             _ => error.hint(format!("`{name}` is known, and `{suffix}` leads to no commit from there")),
         };
     }
@@ -243,6 +249,9 @@ mod tests {
             ("HEAD~é", "HEAD", None),
             ("main@{1}", "main", None),
             ("main", "main", Some(0)),
+            ("@~2", "@", Some(2)),
+            ("@", "@", Some(0)),
+            ("@{1}", "", None),
         ] {
             let (found, suffix) = split(reference);
             assert_eq!((found, generations(suffix)), (name, count), "{reference}");

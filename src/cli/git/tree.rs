@@ -176,8 +176,7 @@ impl Tree {
                             rest.extend(inside);
                         }
                         Some(Err(outside)) => {
-                            rest.reverse();
-                            return Place::Outside(outside.join(rest.join("/")));
+                            return Place::Outside(rest.iter().rev().fold(outside, |path, part| path.join(part)));
                         }
                         None => rest.extend(target.split('/').rev().map(str::to_owned)),
                     }
