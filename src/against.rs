@@ -173,6 +173,7 @@ fn settings(before: &Declarations, after: &Declarations) -> Vec<SettingChange> {
             policy,
             // Compared by themselves.
             checks: _,
+            check_places: _,
             selectors: _,
             twins: _,
             // What they come to is in the twins; who is in a group changes nothing by itself.

@@ -22,7 +22,7 @@ pub(super) async fn check(context: &mut Context, args: &CheckArgs) -> CliResult 
     let forever = std::future::pending();
     let sensitive = &declarations.policy.sensitive;
     let results = ask(context, &connection.client, &declarations.checks, sensitive, !args.no_wait, forever).await;
-    context.annotations.extend(annotations::of_checks(&results));
+    context.annotations.extend(annotations::of_checks(&results, &declarations));
     let outcome = outcome_of(&results);
     let fleet = declarations.fleet.as_str();
     let text = match args.format {

@@ -37,7 +37,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     let shown = |text: String| context.out.redact(&text).into_owned();
     save(context, args.markdown.as_deref(), || shown(markdown::plan(&plan, args.max_length)))?;
     save(context, args.html.as_deref(), || shown(html::plan(&plan)))?;
-    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan)));
+    context.annotations.extend(annotations::of_plan(&PlanView::of(&plan), &declarations));
     let secrets = Secrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
         let again = again(args, &secrets);

@@ -7,7 +7,8 @@ use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{git, manifest};
 use crate::against::compare;
-use crate::manifest::Declarations;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{Declarations, LoadOptions};
 use crate::render::{against, declarations, escape};
 
 /// Prints what the manifests come to, or what differs from what they were.
@@ -34,17 +35,28 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     if format == RenderFormat::Yaml {
         return Err(CliError::new("--against has the formats text, json and markdown"));
     }
+    let now = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
     let after = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
-    let then = git::at(&context.folder, &args.manifest.paths, reference)?;
-    let before = declarations_at(context, args, &then, reference);
+    let older = git::Older::of(context, &now, reference)?;
+    let before = declarations_at(context, &now, &older, reference);
+    let notes = older.notes(context)?;
     let differences = compare(before.as_ref().ok().and_then(Option::as_ref), &after);
     let compared = against::Compared {
         after: &after,
         reference,
-        commit: &then.commit,
+        commit: &older.base.short,
+        tip: older.base.tip.as_deref(),
         is_unreadable: before.is_err(),
+        notes: &notes,
         differences: &differences,
     };
+    if let Err(Unreadable(found)) = &before {
+        manifest::tell(context, found.iter().filter(|problem| problem.is_error()));
+        context.say(format_args!(
+            "these mistakes are those of {}: nothing can be compared with it, and all is shown as new",
+            escape::line(reference)
+        ));
+    }
     let text = match format {
         RenderFormat::Json => against::json(&compared),
         RenderFormat::Markdown => against::markdown(&compared),
@@ -57,31 +69,18 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
 }
 
 /// The manifests at a ref have mistakes.
-struct Unreadable;
+struct Unreadable(Vec<Diagnostic>);
 
-/// Loads what the manifests were; nothing when there were none. What is odd about them is no news; their mistakes are told, and stop
-/// nobody who mends them.
+/// Loads the older side; `None` if there were no manifests then. Its warnings are no news, and its mistakes stop nobody who mends them.
 fn declarations_at(
     context: &mut Context,
-    args: &RenderArgs,
-    then: &git::Snapshot,
+    now: &LoadOptions,
+    older: &git::Older,
     reference: &str,
 ) -> Result<Option<Declarations>, Unreadable> {
-    let reference = escape::line(reference);
-    if then.paths.is_empty() {
-        context.say(format_args!("there were no manifests here at {reference}"));
+    let Some(options) = older.options(now) else {
+        context.say(format_args!("there were no manifests here at {}", escape::line(reference)));
         return Ok(None);
-    }
-    let mut options = manifest::options(context, &then.paths, &args.manifest.vars);
-    options.root = Some(then.root());
-    match crate::manifest::load(&options) {
-        Ok(loaded) => Ok(Some(loaded.declarations)),
-        Err(found) => {
-            manifest::tell(context, found.iter().filter(|problem| problem.is_error()));
-            context.say(format_args!(
-                "these mistakes are those of {reference}: nothing can be compared with it, and all is shown as new"
-            ));
-            Err(Unreadable)
-        }
-    }
+    };
+    crate::manifest::load(&options).map(|loaded| Some(loaded.declarations)).map_err(Unreadable)
 }

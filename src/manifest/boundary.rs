@@ -11,13 +11,15 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::CommitCopy;
+
 /// What the user allows, and where the files are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Access<'a> {
     /// Files outside of the boundary are read, too.
     pub(super) allow_outside: bool,
-    /// The boundary in place of the repository, for files that were copied out of one.
-    pub(super) root: Option<&'a Path>,
+    /// What is read in place of the repository, for files that were copied out of one.
+    pub(super) copy: Option<&'a CommitCopy>,
 }
 
 /// Why a file is not read.
@@ -59,6 +61,8 @@ pub(super) fn without_number(error: &io::Error) -> String {
 pub(super) struct Boundary {
     /// Canonical.
     root: PathBuf,
+    /// The repository that the root is a copy of, canonical.
+    repository: Option<PathBuf>,
     kind: BoundaryKind,
     allow_outside: bool,
 }
@@ -84,7 +88,9 @@ pub(super) struct NamedPath {
 
 /// Returns each path with its boundary, or why the path is not read.
 pub(super) fn named(paths: &[PathBuf], access: Access<'_>) -> Vec<Result<NamedPath, Unread>> {
-    let copy = access.root.and_then(|root| fs::canonicalize(root).ok());
+    let canonical = |path: &PathBuf| fs::canonicalize(path).ok();
+    let copy = access.copy.and_then(|copy| canonical(&copy.tree));
+    let repository_of_copy = access.copy.and_then(|copy| canonical(&copy.repository));
     let resolved: Vec<_> =
         paths.iter().map(|path| resolve_named(path, copy.as_deref(), access.allow_outside)).collect();
     let outside = resolved.iter().flatten().filter(|(path, _, repository)| repository.is_none() && !is_stream(path));
@@ -95,7 +101,8 @@ pub(super) fn named(paths: &[PathBuf], access: Access<'_>) -> Vec<Result<NamedPa
             (None, Some(repository)) => (repository, BoundaryKind::Repository),
             (None, None) => (common.clone().unwrap_or_else(|| directory_of(&canonical)), BoundaryKind::Directory),
         };
-        let boundary = Arc::new(Boundary { root, kind, allow_outside: access.allow_outside });
+        let repository = repository_of_copy.clone();
+        let boundary = Arc::new(Boundary { root, repository, kind, allow_outside: access.allow_outside });
         NamedPath { canonical, through_link, boundary }
     };
     resolved.into_iter().map(|resolved| resolved.map(with_boundary)).collect()
@@ -148,7 +155,8 @@ impl Boundary {
     pub(super) fn resolve(&self, path: &Path) -> Result<PathBuf, Unread> {
         let canonical = fs::canonicalize(path)?;
         refuse_always(&canonical)?;
-        if canonical.starts_with(&self.root) || self.allow_outside {
+        let is_inside = |directory: &PathBuf| canonical.starts_with(directory);
+        if is_inside(&self.root) || self.repository.as_ref().is_some_and(is_inside) || self.allow_outside {
             return Ok(canonical);
         }
         let what = match self.kind {

@@ -112,6 +112,8 @@ pub struct Declarations {
     pub missing: Missing,
     /// The assertions, in the order of the files.
     pub checks: Vec<Check>,
+    /// The file and the line of each check's name, by that name.
+    pub check_places: BTreeMap<String, (Arc<str>, u32)>,
     /// How they may be enforced.
     pub policy: Policy,
     /// The groups, those without members included.
@@ -139,6 +141,7 @@ impl Declarations {
             ownership: Ownership::default(),
             missing: Missing::default(),
             checks: Vec::new(),
+            check_places: BTreeMap::new(),
             policy: Policy::default(),
             groups: BTreeMap::new(),
             empty_inventories: Vec::new(),

@@ -26,6 +26,7 @@ pub(super) fn of(declarations: &Declarations) -> Digest {
         ownership,
         missing,
         checks,
+        check_places: _,
         policy,
         // What groups and layers come to is in the twins; who is in a group changes nothing by itself.
         groups: _,

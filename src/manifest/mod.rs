@@ -80,6 +80,7 @@ pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, me
 use interpolate::Interpolation;
 use inventory::Sources;
 
+pub use source::Locate;
 use source::{File, Tables};
 use stack::Keep;
 use table::Format;
@@ -106,18 +107,40 @@ pub struct LoadOptions {
     pub vars: Vec<(String, String)>,
     /// Manifests and links may lead to files outside of the Git repository, or of the named folders' common one without a repository.
     pub allow_outside: bool,
-    /// The directory that stands for the repository, when the files are a copy of a commit's.
-    pub root: Option<PathBuf>,
+    /// Where the files are that stand for the repository, if they are a copy of a commit's.
+    pub copy: Option<CommitCopy>,
+    /// Passes over values for variables that the manifests do not declare. Without it they are mistakes.
+    pub ignore_unknown_vars: bool,
+    /// Where the tables are that inventories name, if not where the manifests say.
+    pub locate: Option<Arc<Locate>>,
+}
+
+/// A commit's files, written into a directory of their own.
+#[derive(Clone, Debug)]
+pub struct CommitCopy {
+    /// The directory that stands for the top level of the repository.
+    pub tree: PathBuf,
+    /// The repository itself: what it has without a history is read where it is.
+    pub repository: PathBuf,
 }
 
 impl LoadOptions {
     /// Loads with the manifests' own variables, from within the repository.
     pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
-        Self { paths, environment, var_files: Vec::new(), vars: Vec::new(), allow_outside: false, root: None }
+        Self {
+            paths,
+            environment,
+            var_files: Vec::new(),
+            vars: Vec::new(),
+            allow_outside: false,
+            copy: None,
+            ignore_unknown_vars: false,
+            locate: None,
+        }
     }
 
     fn access(&self) -> Access<'_> {
-        Access { allow_outside: self.allow_outside, root: self.root.as_deref() }
+        Access { allow_outside: self.allow_outside, copy: self.copy.as_ref() }
     }
 }
 
@@ -224,18 +247,30 @@ struct Outside<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     var_files: &'a [File],
     vars: &'a [(String, String)],
+    ignore_unknown_vars: bool,
     /// Whether files are read in pieces where they can be: it must make no difference.
     in_pieces: bool,
 }
 
 impl<'a> Outside<'a> {
     fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { tables, environment, var_files: &[], vars: &[], in_pieces: true }
+        Self { tables, environment, var_files: &[], vars: &[], ignore_unknown_vars: false, in_pieces: true }
     }
 
     /// What the options say, with their files of variables read.
     fn of(options: &'a LoadOptions, var_files: &'a [File]) -> Self {
-        Self { var_files, vars: &options.vars, ..Self::new(Tables::Disk, &*options.environment) }
+        let LoadOptions {
+            paths: _,
+            environment,
+            var_files: _,
+            vars,
+            allow_outside: _,
+            copy: _,
+            ignore_unknown_vars,
+            locate,
+        } = options;
+        let tables = Tables::Disk(locate.as_deref());
+        Self { var_files, vars, ignore_unknown_vars: *ignore_unknown_vars, ..Self::new(tables, &**environment) }
     }
 }
 
@@ -280,7 +315,7 @@ struct Parts<'f> {
 
 /// Reads what each file says by itself.
 fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diagnostic>) -> Parts<'f> {
-    let &Outside { tables: _, environment, var_files, vars, in_pieces } = outside;
+    let &Outside { tables: _, environment, var_files, vars, ignore_unknown_vars, in_pieces } = outside;
     // What could not be read at all is missing from the fleet.
     let mut complete = found.is_empty();
     let mut more_warnings = 0;
@@ -314,7 +349,7 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
         }
     }
     let bytes = files.iter().map(|file| file.source.text().len()).sum();
-    let mut overrides = Overrides { files: Vec::new(), given: vars };
+    let mut overrides = Overrides { files: Vec::new(), given: vars, ignore_unknown: ignore_unknown_vars };
     for file in var_files {
         let before = found.len();
         let node = yaml::parse(file, found, &mut |_, node| node);

@@ -1,6 +1,6 @@
 //! Several files' parts as one fleet: names that must be unique or known, what must agree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -82,6 +82,7 @@ pub(super) fn resolve(
         names.extend(broken.into_iter().map(|name| (file, name)));
         for Spanned { value, span } in own {
             names.push((file, Spanned { value: value.name.clone(), span }));
+            parts.check_places.insert(value.name.clone(), (file.name.clone(), file.line(span.start)));
             checks.push(value);
         }
     }
@@ -114,6 +115,7 @@ struct Parts<'f> {
     missing: Option<(Spanned<super::Missing>, &'f File)>,
     ownership: Option<(Spanned<super::Ownership>, &'f File)>,
     selectors: Vec<Selector>,
+    check_places: BTreeMap<String, (Arc<str>, u32)>,
 }
 
 /// Takes a value that stands once for the whole fleet; several files may repeat it, not contradict it.
@@ -173,6 +175,7 @@ impl Parts<'_> {
             ownership: self.ownership.map_or_else(Default::default, |(ownership, _)| ownership.value),
             missing: self.missing.map_or_else(Default::default, |(missing, _)| missing.value),
             checks,
+            check_places: self.check_places,
             policy,
             groups,
             empty_inventories,

@@ -54,9 +54,12 @@ pub(super) struct TableText {
 /// Where tables come from: beside the manifests on disk, or from texts under their names.
 #[derive(Clone, Copy)]
 pub(super) enum Tables<'a> {
-    Disk,
+    Disk(Option<&'a Locate>),
     Texts(&'a [(&'a str, &'a str)]),
 }
+
+/// Returns where a table is that a manifest names, by the path that it has beside the manifest.
+pub type Locate = dyn Fn(&Path) -> PathBuf + Send + Sync;
 
 impl Tables<'_> {
     /// Opens the table that a manifest names by a path relative to itself.
@@ -67,9 +70,11 @@ impl Tables<'_> {
                 let text = texts.iter().find(|(known, _)| *known == &*name).ok_or(Unread::because("no such file"))?;
                 (Box::new(io::Cursor::new(text.1.to_owned())), None)
             }
-            (Self::Disk, None) => return Err(Unread::because("no such file")),
-            (Self::Disk, Some(place)) => {
-                let file = place.boundary.open(&place.directory.join(from))?;
+            (Self::Disk(_), None) => return Err(Unread::because("no such file")),
+            (Self::Disk(locate), Some(place)) => {
+                let path = place.directory.join(from);
+                let path = locate.map_or_else(|| path.clone(), |locate| locate(&path));
+                let file = place.boundary.open(&path)?;
                 if file.metadata()?.len() > FILE_MAX_BYTES {
                     return Err(Unread::because(too_large()));
                 }

@@ -16,6 +16,8 @@ pub(super) struct Overrides<'a> {
     pub(super) files: Vec<(&'a File, Node)>,
     /// Names and values, as `--var` has them.
     pub(super) given: &'a [(String, String)],
+    /// Names that no manifest declares are passed over.
+    pub(super) ignore_unknown: bool,
 }
 
 /// A variable while it is collected.
@@ -35,7 +37,7 @@ pub(super) fn collect<'f>(
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Node> {
     let mut vars = declared(documents, found);
-    let Overrides { files, given } = overrides;
+    let Overrides { files, given, ignore_unknown } = overrides;
     for (file, node) in files {
         let mut reader = Reader { file, found };
         if matches!(node.kind, Kind::Null) {
@@ -51,6 +53,7 @@ pub(super) fn collect<'f>(
             let names: Vec<String> = vars.keys().cloned().collect();
             match vars.get_mut(&key.name) {
                 Some(variable) => (variable.node, variable.from) = (node, Some(file)),
+                None if ignore_unknown => {}
                 None => {
                     let diagnostic = reader.error(unknown(&key.name), key.span, "not under `vars`");
                     reader.report(with_hint(diagnostic, &key.name, &names));
@@ -81,6 +84,9 @@ pub(super) fn collect<'f>(
             }
         }
         values.insert(name, node);
+    }
+    if ignore_unknown {
+        return values;
     }
     let names: Vec<String> = values.keys().cloned().collect();
     for (name, _) in given.iter().filter(|(name, _)| !values.contains_key(name)) {

@@ -25,10 +25,14 @@ pub struct Compared<'c> {
     pub after: &'c Declarations,
     /// The ref, as the user gave it.
     pub reference: &'c str,
-    /// Its commit.
+    /// The commit that is compared with.
     pub commit: &'c str,
+    /// The ref's own commit, if the one that is compared with is its merge base with what is checked out.
+    pub tip: Option<&'c str>,
     /// Whether the manifests there have mistakes, so that all is as new as if there were none.
     pub is_unreadable: bool,
+    /// What has no older state or is left out.
+    pub notes: &'c [String],
     /// What differs.
     pub differences: &'c Differences,
 }
@@ -40,6 +44,14 @@ const VALUE: usize = 44;
 
 /// What is said where there is nothing to compare with.
 const UNREADABLE: &str = "The manifests there have mistakes, so that all is shown as new.";
+
+/// Names the commit that is compared with, and how far the ref has moved on.
+fn commit(of: &Compared<'_>, code: impl Fn(&str) -> String) -> String {
+    match of.tip {
+        None => code(of.commit),
+        Some(tip) => format!("merge base {}; {} is at {}", code(of.commit), code(of.reference), code(tip)),
+    }
+}
 
 fn side(of: &Declared) -> String {
     match of {
@@ -189,8 +201,14 @@ pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
         "{} {} against {reference} ({})\n",
         palette.title("Fleet"),
         palette.title(&of.after.fleet),
-        of.commit
+        commit(of, |text| escape::line(text).into_owned())
     );
+    for note in of.notes {
+        _ = writeln!(out, "{} {}", palette.warning("!"), escape::line(note));
+    }
+    if !of.notes.is_empty() {
+        out.push('\n');
+    }
     if of.is_unreadable {
         _ = writeln!(out, "{} {UNREADABLE}\n", palette.warning("!"));
     }

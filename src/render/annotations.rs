@@ -3,6 +3,8 @@
 //! Each host has its own escapes; what a hub or a file said goes through [`escape`] first, and can neither end a command nor
 //! begin one.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::number::counted;
@@ -11,7 +13,9 @@ use super::{escape, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
 use crate::diagnostic::{self, Diagnostic};
 use crate::digest::Hasher;
+use crate::manifest::Declarations;
 use crate::plan::{Action, Verdict};
+use crate::twin::TwinId;
 
 /// Whose annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +42,16 @@ pub enum Level {
 pub struct Annotation {
     /// How bad it is.
     pub level: Level,
-    /// A file as the user gave it, with a line and, where it is known, a column.
-    pub place: Option<(String, usize, Option<usize>)>,
+    /// A file, with a line and, where it is known, a column.
+    pub place: Option<Place>,
     /// What it is about, in a word or two.
     pub title: &'static str,
     /// What to say; several lines are fine.
     pub message: String,
 }
+
+/// A file as messages name it, a line from 1, and a column from 1.
+pub type Place = (String, usize, Option<usize>);
 
 /// How many are written of a run: hosts show ten or fifty, and logs are read by people, too.
 const MOST: usize = 50;
@@ -57,8 +64,8 @@ impl Annotation {
         Self { level, place: None, title, message }
     }
 
-    fn at(mut self, row: &RowView) -> Self {
-        self.place = row.place.as_ref().map(|(file, line)| (escape::line(file).into_owned(), *line as usize, None));
+    fn at(mut self, place: Option<Place>) -> Self {
+        self.place = place;
         self
     }
 
@@ -79,35 +86,59 @@ pub fn of_diagnostics(diagnostics: &[Diagnostic]) -> Vec<Annotation> {
         for help in &diagnostic.help {
             message += &format!("\nhint: {help}");
         }
-        let mut annotation = Annotation::new(level, "manifest", message);
-        annotation.place = diagnostic.labels.first().map(|label| {
+        let annotation = Annotation::new(level, "manifest", message);
+        // A query that is folded over several lines is shown as a text of its own, which is no file.
+        let label = diagnostic.labels.iter().find(|label| !label.source.name().starts_with('<'));
+        annotation.at(label.map(|label| {
             let position = label.source.position(label.span.start);
-            (escape::line(label.source.name()).into_owned(), position.line, Some(position.column))
-        });
-        annotation
+            (label.source.name().to_owned(), position.line, Some(position.column))
+        }))
     };
     diagnostics.iter().map(one).collect()
 }
 
+fn place((file, line): &(impl AsRef<str>, u32)) -> Place {
+    (file.as_ref().to_owned(), (*line).max(1) as usize, None)
+}
+
+/// Returns the line of a path, or, if no line of the manifests declares it any more, the line of the twin.
+fn place_of_row(row: &RowView, ids: &[String], declarations: &Declarations) -> Option<Place> {
+    row.place.as_ref().map(place).or_else(|| place_of_twin(ids, declarations))
+}
+
+/// Returns the line of the first of these twins that the manifests declare.
+fn place_of_twin(ids: &[String], declarations: &Declarations) -> Option<Place> {
+    let twin = |id: &String| declarations.twins.get(&id.parse::<TwinId>().ok()?);
+    let origin = &ids.iter().find_map(twin)?.origin;
+    Some(place(&(&origin.file, origin.line)))
+}
+
+fn place_of_check(name: &str, declarations: &Declarations) -> Option<Place> {
+    let is_named = |(known, _): &(&String, _)| **known == *name || escape::line(known) == name;
+    declarations.check_places.iter().find(is_named).map(|(_, at)| place(at))
+}
+
 /// Makes annotations of a plan: errors for what stands in its way and for checks that will fail, warnings for drift and for
 /// who else writes there.
-pub fn of_plan(view: &PlanView<'_>) -> Vec<Annotation> {
+pub fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotation> {
     let mut all = Vec::new();
     for cluster in &view.clusters {
         let who = &cluster.who;
         if cluster.action == Action::Missing {
             let message = format!("{who} not on the hub: {}", super::view::named(&cluster.ids, 10));
-            all.push(Annotation::new(Level::Error, "missing", message));
+            let place = place_of_twin(&cluster.ids, declarations);
+            all.push(Annotation::new(Level::Error, "missing", message).at(place));
         }
         for row in &cluster.rows {
             let (path, value) = (&row.path, row.value());
+            let place = place_of_row(row, &cluster.ids, declarations);
             match row.verdict() {
                 None if row.sign == Sign::Stop => {
-                    all.push(Annotation::new(Level::Error, "conflict", format!("{who}: {path} {value}")).at(row));
+                    all.push(Annotation::new(Level::Error, "conflict", format!("{who}: {path} {value}")).at(place));
                 }
                 Some(verdict @ (Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift)) => {
                     let message = format!("{who}: {path} was changed on the hub ({verdict}): {value}");
-                    all.push(Annotation::new(Level::Warning, "drift", message).at(row));
+                    all.push(Annotation::new(Level::Warning, "drift", message).at(place));
                 }
                 _ => {}
             }
@@ -117,29 +148,37 @@ pub fn of_plan(view: &PlanView<'_>) -> Vec<Annotation> {
     all.extend(view.ignored.iter().map(|ignored| Annotation::new(Level::Warning, "rollout", ignored)));
     for check in view.checks.iter().filter(|check| check.foreseen == Foreseen::WillFail) {
         let message = failed(&format!("{} will fail: {}", check.name, check.said), &check.devices, &check.query);
-        all.push(Annotation::new(level(check.severity), "predicted check", message));
+        let place = place_of_check(&check.name, declarations);
+        all.push(Annotation::new(level(check.severity), "predicted check", message).at(place));
     }
     for writer in view.writers.iter().filter(|writer| writer.fights) {
         let paths: Vec<_> = writer.paths.iter().map(|(path, _)| path).collect();
         let (paths, more) = (super::view::named(&paths, 10), &writer.said);
         let message = format!("{} {} writes {paths}, too: {more}", writer.kind, writer.name);
-        all.push(Annotation::new(Level::Warning, "who else writes here", message));
+        let rows = view.clusters.iter().flat_map(|cluster| &cluster.rows);
+        let mut of_paths = rows.filter(|row| writer.paths.iter().any(|(path, _)| *path == row.path));
+        let place = of_paths.find_map(|row| row.place.as_ref().map(place));
+        let place = place.or_else(|| place_of_twin(&writer.twins, declarations));
+        all.push(Annotation::new(Level::Warning, "who else writes here", message).at(place));
     }
     all
 }
 
 /// Makes annotations of checks that do not hold.
-pub fn of_checks(results: &[CheckResult]) -> Vec<Annotation> {
-    let one = |result: &CheckResult| match &result.status {
-        CheckStatus::Held => None,
-        CheckStatus::Failed(difference) => {
-            let message = format!("{}: {}", result.name, difference.summary);
-            let message = failed(&message, &difference.devices, &result.query);
-            Some(Annotation::new(level(result.severity), "check", message))
-        }
-        CheckStatus::Errored(why) => {
-            Some(Annotation::new(Level::Error, "check", format!("{} could not be asked: {why}", result.name)))
-        }
+pub fn of_checks(results: &[CheckResult], declarations: &Declarations) -> Vec<Annotation> {
+    let one = |result: &CheckResult| {
+        let annotation = match &result.status {
+            CheckStatus::Held => return None,
+            CheckStatus::Failed(difference) => {
+                let message = format!("{}: {}", result.name, difference.summary);
+                let message = failed(&message, &difference.devices, &result.query);
+                Annotation::new(level(result.severity), "check", message)
+            }
+            CheckStatus::Errored(why) => {
+                Annotation::new(Level::Error, "check", format!("{} could not be asked: {why}", result.name))
+            }
+        };
+        Some(annotation.at(place_of_check(&result.name, declarations)))
     };
     results.iter().filter_map(one).collect()
 }
@@ -158,13 +197,18 @@ fn level(severity: Severity) -> Level {
 
 /// Writes annotations for a host, errors first. `default_file` is for GitLab, which shows nothing that has no file.
 pub fn write(annotations: &[Annotation], host: Host, default_file: &str) -> String {
-    let mut sorted: Vec<&Annotation> = annotations.iter().collect();
+    let escaped = |annotation: &Annotation| {
+        let place = annotation.place.as_ref();
+        let place = place.map(|(file, line, column)| (escape::line(file).into_owned(), *line, *column));
+        Annotation { place, ..annotation.clone() }
+    };
+    let mut sorted: Vec<Annotation> = annotations.iter().map(escaped).collect();
     sorted.sort_by_key(|annotation| annotation.level);
     if host == Host::GitLab {
         return gitlab(&sorted, default_file);
     }
     let line = if host == Host::GitHub { github } else { azure };
-    let mut out: String = sorted.iter().take(MOST).map(|annotation| line(annotation)).collect();
+    let mut out: String = sorted.iter().take(MOST).map(line).collect();
     if sorted.len() > MOST {
         let more = counted(sorted.len() - MOST, "remark");
         out += &line(&Annotation::new(Level::Warning, "twinctl", format!("{more} more are in the log")));
@@ -236,33 +280,30 @@ struct Lines {
     begin: usize,
 }
 
-fn gitlab(annotations: &[&Annotation], default_file: &str) -> String {
-    let issues: Vec<_> = annotations
-        .iter()
-        .enumerate()
-        .map(|(index, Annotation { level, place, title, message })| {
-            let (path, begin) = place.as_ref().map_or((default_file, 1), |(file, line, _)| (file.as_str(), *line));
-            // The line is not part of it: a remark stays the same one when lines are added above it.
-            let same = annotations[..index]
-                .iter()
-                .filter(|other| other.title == *title && other.message == *message && other.place == *place)
-                .count();
-            let mut hasher = Hasher::new();
-            for part in [path, title, message, &same.to_string()] {
-                hasher.piece(part);
-            }
-            Issue {
-                description: message.clone(),
-                check_name: format!("twinctl {title}"),
-                fingerprint: hasher.finish().as_str().trim_start_matches("sha256:").to_owned(),
-                severity: match level {
-                    Level::Error => "major",
-                    Level::Warning => "minor",
-                },
-                location: Location { path, lines: Lines { begin } },
-            }
-        })
-        .collect();
+fn gitlab(annotations: &[Annotation], default_file: &str) -> String {
+    // How many there were before with the same path, title and message.
+    let mut before: HashMap<(&str, &str, &str), usize> = HashMap::new();
+    let mut issues = Vec::with_capacity(annotations.len());
+    for Annotation { level, place, title, message } in annotations {
+        let (path, begin) = place.as_ref().map_or((default_file, 1), |(file, line, _)| (file.as_str(), *line));
+        let same = before.entry((path, title, message)).or_default();
+        // The line is not part of it: a remark stays the same one when lines are added above it.
+        let mut hasher = Hasher::new();
+        for part in [path, title, message, &same.to_string()] {
+            hasher.piece(part);
+        }
+        *same += 1;
+        issues.push(Issue {
+            description: message.clone(),
+            check_name: format!("twinctl {title}"),
+            fingerprint: hasher.finish().as_str().trim_start_matches("sha256:").to_owned(),
+            severity: match level {
+                Level::Error => "major",
+                Level::Warning => "minor",
+            },
+            location: Location { path, lines: Lines { begin } },
+        });
+    }
     super::json::document(&issues)
 }
 
@@ -282,9 +323,13 @@ mod tests {
             .help("did you mean `devices`? 100%;]");
         let odd = Diagnostic::warning("`1.10` is the number 1.1").at(&source, Span::new(0, 5), "");
         let mut all = of_diagnostics(&[odd, wrong, Diagnostic::error("the folder holds no manifest")]);
-        all.extend(of_plan(&PlanView::of(&samples::plan(samples::everything()))));
-        all.extend(of_plan(&PlanView::of(&samples::reviewed())));
-        all.extend(of_checks(&samples::check_results()));
+        let mut declarations = samples::declarations(&[("gone-1", &[]), ("c-3", &[])]);
+        for name in ["nobody at full power", "nobody on cellular", "out of reach", "firmware \u{1b}[5mmix"] {
+            declarations.check_places.insert(name.to_owned(), ("checks.yaml".into(), 7));
+        }
+        all.extend(of_plan(&PlanView::of(&samples::plan(samples::everything())), &declarations));
+        all.extend(of_plan(&PlanView::of(&samples::reviewed()), &declarations));
+        all.extend(of_checks(&samples::check_results(), &declarations));
         all
     }
 
@@ -307,6 +352,24 @@ mod tests {
         let report: Vec<Value> = serde_json::from_str(&write(&twice, Host::GitLab, ".")).expect("JSON");
         assert_ne!(report[0]["fingerprint"], report[1]["fingerprint"]);
         assert_eq!(report[0]["location"], json!({ "path": ".", "lines": { "begin": 1 } }));
+    }
+
+    #[test]
+    fn the_same_remark_on_two_lines_has_two_fingerprints() {
+        let remark = |line| Annotation { place: Some(("a.yaml".to_owned(), line, None)), ..Annotation::error("same") };
+        let report: Vec<Value> =
+            serde_json::from_str(&write(&[remark(3), remark(9), remark(9)], Host::GitLab, ".")).expect("JSON");
+        let unique: std::collections::HashSet<_> =
+            report.iter().map(|issue| issue["fingerprint"].to_string()).collect();
+        assert_eq!(unique.len(), 3, "{report:?}");
+    }
+
+    #[test]
+    fn a_folded_query_is_annotated_in_its_file() {
+        let text = "fleet: f\nchecks:\n  - name: c\n    query: >\n      SELECT deviceId\n      FROM device\n    expect: none\n";
+        let found = crate::manifest::load_texts(&[("f.yaml", text)], &|_| None).expect_err("no such collection");
+        let places: Vec<_> = of_diagnostics(&found).into_iter().map(|annotation| annotation.place).collect();
+        assert!(matches!(&places[..], [Some((file, 4, _))] if file == "f.yaml"), "{places:?}");
     }
 
     proptest! {

@@ -42,7 +42,15 @@ fn compared(before: &Value, after: &Value, show: impl Fn(&against::Compared<'_>)
     let (before, after) = (fleet(before), fleet(after));
     let differences = compare(Some(&before), &after);
     let (reference, commit) = ("main", "abc");
-    show(&against::Compared { after: &after, reference, commit, is_unreadable: false, differences: &differences })
+    show(&against::Compared {
+        after: &after,
+        reference,
+        commit,
+        tip: None,
+        is_unreadable: false,
+        notes: &[],
+        differences: &differences,
+    })
 }
 
 fn checked(before: &Value, after: &Value) -> Vec<CheckResult> {
@@ -72,7 +80,7 @@ fn applied(before: &Value, after: &Value) -> String {
     all.conflicts.truncate(1);
     let moved = &mut all.conflicts[0].1[0];
     (moved.planned, moved.seen, moved.found) = (Some(before.clone()), None, Some(after.clone()));
-    report::text(&all, Duration::ZERO, Palette::PLAIN)
+    report::text(&all, Duration::ZERO, false, Palette::PLAIN)
 }
 
 fn shown(before: &Value, after: &Value) -> String {
@@ -98,7 +106,7 @@ const ALONE: &str = "device";
 fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
     let plan = edit(before, after);
     let checked = checked(before, after);
-    let remarks = annotations::of_plan(&PlanView::of(&plan));
+    let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     let method = |value: &Value| {
         let event = Event::Method { name: "m".to_owned(), payload: value.clone() };
         device::answer(&"d".parse().expect("an id"), &event, false, Palette::PLAIN).expect("an answer")

@@ -103,7 +103,7 @@ fn plans() {
     check("Markdown", &markdown::plan(&plan, markdown::GITHUB_MAX));
     check("HTML", &html::plan(&plan));
     check("drift as JSON", &drift::json(&Drift::of(&plan)));
-    let remarks = annotations::of_plan(&PlanView::of(&plan));
+    let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     assert!(remarks.len() > 5, "{remarks:?}");
     for host in [Host::GitHub, Host::Azure, Host::GitLab] {
         let text = annotations::write(&remarks, host, "fleet.yaml");
@@ -145,7 +145,9 @@ fn what_a_pull_request_changes() {
         after: &after,
         reference: BAD,
         commit: "abc",
+        tip: Some("def"),
         is_unreadable: false,
+        notes: &[BAD.to_owned()],
         differences: &differences,
     };
     check("text", &against::text(&compared, true, Palette::PLAIN));

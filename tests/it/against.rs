@@ -52,7 +52,7 @@ fn repository(sandbox: &Sandbox) {
     sandbox.write("repo/fleet/fleet.yaml", AFTER);
 }
 
-fn run(sandbox: &Sandbox, folder: &str, args: &[&str]) -> Run {
+pub(crate) fn run(sandbox: &Sandbox, folder: &str, args: &[&str]) -> Run {
     Run::of(sandbox.command(args).current_dir(sandbox.path(folder)), &sandbox.path(""))
 }
 

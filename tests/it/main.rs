@@ -1,6 +1,8 @@
 //! The program at its edges: the binary, over real HTTPS, against the embedded hub, and Microsoft's SDKs as its clients.
 
 mod against;
+#[cfg(unix)]
+mod annotations;
 mod azurite;
 mod bad_input;
 #[cfg(target_os = "linux")]
@@ -21,6 +23,7 @@ mod import;
 mod inspect;
 mod interrupt;
 mod kill;
+mod merge_base;
 #[cfg(target_os = "linux")]
 mod messages;
 mod modules;
@@ -29,6 +32,7 @@ mod next;
 mod node;
 #[cfg(target_os = "linux")]
 mod node_identities;
+mod older_side;
 mod outlook;
 mod outputs;
 mod python;

@@ -235,6 +235,104 @@ fn no_input_of_the_action_is_dropped() {
     assert!(!run.stdout.contains("Applied"), "a quote that does not end would have let all of it through: {run}");
 }
 
+/// A fleet in a folder with a space in its name, whose values are in another one.
+fn with_variables(project: &Project) {
+    let sandbox = &project.sandbox;
+    let fleet = FLEET
+        .replace("power: 1", "power: '${var.power}'")
+        .replace("missing:", "vars: { power: 1, site: oslo }\nmissing:");
+    let fleet = fleet.replace("plant: Oslo", "plant: '${var.site}'");
+    sandbox.write("work/north sea/fleet.yaml", &fleet);
+    sandbox.write("work/north sea/my values.yaml", "power: 7\n");
+    let commit = "git add . && git commit -qm 'North sea' && git branch -qf main && git checkout -qb values && \
+                  git -C ../origin config receive.denyCurrentBranch ignore && git push -q origin main";
+    let run = project.shell("work", commit, &BTreeMap::new());
+    assert_eq!(run.code, 0, "{run}");
+    sandbox.write("work/north sea/my values.yaml", "power: 8\n");
+    _ = project.shell("work", "git commit -qam 'More power'", &BTreeMap::new()).success();
+}
+
+#[test]
+fn a_review_of_a_fork_shows_what_the_plan_would_set() {
+    let project = Project::new(Kind::GitHub);
+    with_variables(&project);
+    let arguments =
+        "--require-checks --vars 'north sea/my values.yaml'\r\n --var=\"site=B\u{f8}mlo 2\" --take-ownership\r\n";
+    for paths in ["north sea", "\n  north sea  \r\n\r\n", "  ./north sea/fleet.yaml"] {
+        let inputs = [("COMMAND", "plan"), ("PATHS", paths), ("ARGUMENTS", arguments)];
+        let (plan, _) = script(&project, &inputs);
+        assert!(plan.code == 0 && plan.stdout.contains("8") && plan.stdout.contains("B\u{f8}mlo 2"), "{plan}");
+        let of_fork = [("FROM_FORK", "true"), ("IOTHUB_CONNECTION_STRING", ""), ("GITHUB_BASE_REF", "main")];
+        let (review, summary) = script(&project, &[&inputs[..], &of_fork].concat());
+        assert_eq!(review.code, 0, "{review}");
+        assert!(summary.contains("| ~ | `desired.power` | `7` | `8` |"), "{review}{summary}");
+        assert!(!summary.contains("site") && !summary.contains("oslo"), "{summary}");
+    }
+    // As `actions/checkout` does it by itself: one commit, and no other branch.
+    let clone =
+        "git clone -q --bare work hosted.git && git clone -q --depth=1 -b values file://$PWD/hosted.git shallow";
+    _ = project.shell("", &format!("{clone} && rm -rf work && mv shallow work"), &BTreeMap::new()).success();
+    let inputs = [("COMMAND", "plan"), ("PATHS", "north sea"), ("ARGUMENTS", arguments), ("GITHUB_BASE_REF", "main")];
+    let of_fork = [("FROM_FORK", "true"), ("IOTHUB_CONNECTION_STRING", "")];
+    let (review, summary) = script(&project, &[&inputs[..], &of_fork].concat());
+    assert_eq!(review.code, 0, "{review}");
+    assert!(summary.contains("| ~ | `desired.power` | `7` | `8` |"), "{review}{summary}");
+
+    let (run, _) = script(&project, &[("COMMAND", "plan"), ("PATHS", " \n")]);
+    assert!(run.code == 1 && run.stdout.contains("`paths` names no manifest"), "{run}");
+}
+
+#[test]
+fn the_other_recipes_read_the_manifests_alike_in_every_step() {
+    let project = Project::new(Kind::GitLab);
+    with_variables(&project);
+    let pipeline = yaml("recipes/gitlab-ci.yml");
+    let words = "fleet --vars 'values/north sea.yaml'";
+    let azure = fs::read_to_string(source("recipes/azure-pipelines.yml")).expect("a recipe");
+    let gitlab = fs::read_to_string(source("recipes/gitlab-ci.yml")).expect("a recipe");
+    assert!(azure.contains(words) && gitlab.contains(&format!("set -- {words}")), "both show how");
+    let commands = |text: &str| text.lines().filter(|line| line.contains("twinctl ") && !line.contains('#')).count();
+    let all = ["validate", "render", "plan", "apply", "drift"].len();
+    assert_eq!(azure.matches("$(manifests)").count(), all);
+    assert_eq!(gitlab.matches("\"$@\"").count(), all);
+    assert!(commands(&azure) >= all && commands(&gitlab) >= all);
+    let mut lines = vec!["set -- 'north sea' --vars 'north sea/my values.yaml'"];
+    lines.extend(pipeline["validate"]["script"].as_array().expect("lines").iter().filter_map(Value::as_str));
+    let variables = project.variables(&[("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main")]);
+    let said = project.shell("work", &lines.join("\n"), &variables).success();
+    assert!(said.contains("7 → 8"), "{said}");
+}
+
+#[test]
+fn a_merge_request_that_is_behind_its_target_takes_nothing_back() {
+    let project = Project::new(Kind::GitLab);
+    let moved_on = FLEET.replace("plant: Oslo", "plant: Bergen");
+    project.sandbox.write("origin/fleet/fleet.yaml", &moved_on);
+    _ = project.shell("origin", "git commit -qam Bergen", &BTreeMap::new()).success();
+    let pipeline = yaml("recipes/gitlab-ci.yml");
+    let scripts = [&pipeline["default"]["before_script"], &pipeline["validate"]["script"]];
+    let lines = scripts.iter().flat_map(|script| script.as_array().expect("lines"));
+    let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
+    let variables = project.variables(&[("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main")]);
+    let said = project.shell("work", &lines.join("\n"), &variables).success();
+    assert!(said.contains("desired.power  1 → 2") && !said.contains("Bergen"), "{said}");
+}
+
+#[test]
+fn the_workflow_names_commits_and_leaves_no_token_behind() {
+    let workflow = yaml("recipes/github.yml");
+    for (name, job) in workflow["jobs"].as_object().expect("jobs") {
+        for step in job["steps"].as_array().expect("steps") {
+            let Some(uses) = step["uses"].as_str() else { continue };
+            let (action, commit) = uses.split_once('@').expect("a version");
+            assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {uses}");
+            if action == "actions/checkout" {
+                assert_eq!(step["with"]["persist-credentials"], json!(false), "{name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_plan_that_failed_posts_no_other_plan() {
     let project = Project::new(Kind::GitHub);
@@ -255,6 +353,7 @@ fn azure_pipelines() {
         ("IOTHUB_CONNECTION_STRING", project.secret()),
         ("System.AccessToken", &token),
         ("Build.ArtifactStagingDirectory", &reports),
+        ("manifests", pipeline["variables"]["manifests"].as_str().expect("a text")),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -267,7 +366,8 @@ fn azure_pipelines() {
             for (name, value) in step["env"].as_object().into_iter().flatten() {
                 variables.insert(name.clone(), substitute(value.as_str().expect("a text"), ["$(", ")"], &macros));
             }
-            let run = project.shell("work", step["bash"].as_str().expect("a script"), &variables);
+            let script = substitute(step["bash"].as_str().expect("a script"), ["$(", ")"], &macros);
+            let run = project.shell("work", &script, &variables);
             assert_eq!(run.code, 0, "{run}");
             all.push(run);
         }
@@ -297,9 +397,10 @@ fn gitlab_ci() {
     let secret = project.secret().to_owned();
     let job = |name: &str, code: i32| {
         let more = [("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"), ("IOTHUB_CONNECTION_STRING", secret.as_str())];
-        // As GitLab's runner does: the lines of a script, one after another, in one shell.
-        let lines: Vec<&str> =
-            pipeline[name]["script"].as_array().expect("lines").iter().filter_map(Value::as_str).collect();
+        // As GitLab's runner does: the lines of both scripts, one after another, in one shell.
+        let scripts = [&pipeline["default"]["before_script"], &pipeline[name]["script"]];
+        let lines = scripts.iter().flat_map(|script| script.as_array().expect("lines"));
+        let lines: Vec<&str> = lines.filter_map(Value::as_str).collect();
         project.shell("work", &lines.join("\n"), &project.variables(&more)).exits(code)
     };
     assert!(job("validate", 0).contains("desired.power"));

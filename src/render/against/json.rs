@@ -12,9 +12,15 @@ use crate::render::json::{Origin, document};
 struct Document<'c> {
     version: u32,
     fleet: &'c str,
-    /// The ref, as it was given, and its commit.
+    /// The ref, as it was given, and the commit that is compared with.
     against: &'c str,
     commit: &'c str,
+    /// The ref's own commit, where `commit` is its merge base with what is checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tip: Option<&'c str>,
+    /// What has no older state or is left out.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    notes: &'c [String],
     /// There where the manifests there have mistakes, so that all is shown as new.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unreadable: bool,
@@ -126,6 +132,8 @@ pub fn json(of: &Compared<'_>) -> String {
         fleet: of.after.fleet.as_str(),
         against: of.reference,
         commit: of.commit,
+        tip: of.tip,
+        notes: of.notes,
         unreadable: of.is_unreadable,
         empty: of.differences.is_empty(),
         summary: Summary {

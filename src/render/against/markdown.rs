@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Compared, UNREADABLE, check_words, counts, fate, kind_sign, names, pair, selector_words, settings, sign, who,
+    Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign, who,
 };
 use crate::against::{Cluster, Kind, LeafChange};
 use crate::render::escape;
@@ -23,11 +23,18 @@ pub fn markdown(of: &Compared<'_>) -> String {
     if of.is_unreadable {
         _ = writeln!(out, "{UNREADABLE}\n");
     }
+    for note in of.notes {
+        _ = writeln!(out, "- {}", html(note));
+    }
+    if !of.notes.is_empty() {
+        out.push('\n');
+    }
     if differences.is_empty() {
         _ = writeln!(out, "No differences: {} declared as before.", counted(differences.unchanged, "twin"));
         return out;
     }
-    _ = writeln!(out, "**{}** (commit {})\n", counts(of), code(of.commit));
+    let prefix = if of.tip.is_some() { "" } else { "commit " };
+    _ = writeln!(out, "**{}** ({prefix}{})\n", counts(of), commit(of, code));
     let mut parts: Vec<String> = differences.clusters.iter().map(|cluster| folded(of, cluster)).collect();
     for change in &differences.settings {
         let [before, after] = settings(&change.before, &change.after);
@@ -151,7 +158,9 @@ mod tests {
             after: &after,
             reference: "main",
             commit: "abc",
+            tip: None,
             is_unreadable: false,
+            notes: &[],
             differences: &differences,
         };
         let text = markdown(&compared);

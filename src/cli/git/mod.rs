@@ -1,0 +1,12 @@
+//! Manifests as they were at a Git commit, by running `git`.
+//!
+//! `repository` runs the program, `base` finds the commit that a ref means, `tree` reads that commit's files, submodules included, and
+//! `older` writes what the manifests reach of them into a temporary folder. Neither the work tree nor the repository is touched.
+
+mod base;
+mod older;
+mod repository;
+mod tree;
+
+pub(super) use older::Older;
+pub(super) use repository::Repository;
