@@ -369,7 +369,7 @@ mod tests {
         let text = "fleet: f\nchecks:\n  - name: c\n    query: >\n      SELECT deviceId\n      FROM device\n    expect: none\n";
         let found = crate::manifest::load_texts(&[("f.yaml", text)], &|_| None).expect_err("no such collection");
         let places: Vec<_> = of_diagnostics(&found).into_iter().map(|annotation| annotation.place).collect();
-        assert!(matches!(&places[..], [Some((file, 4, _))] if file == "f.yaml"), "{places:?}");
+        assert!(matches!(&places[..], [Some((file, 5, _))] if file == "f.yaml"), "{places:?}");
     }
 
     proptest! {

@@ -28,7 +28,11 @@ fn one_run_writes_all_forms() {
     let run = plan("json");
     let document: Value = serde_json::from_str(&run.stdout).expect("JSON");
     assert_eq!(document["clusters"][1]["changes"][0]["before"], HOSTILE, "{document}");
-    assert!(run.stderr.contains("::error title=missing::gone not on the hub: gone\n"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("::error file=fleet.yaml,line=4,title=missing::gone not on the hub: gone\n"),
+        "{}",
+        run.stderr
+    );
     let (markdown, html) = (sandbox.read("c.md"), sandbox.read("p.html"));
     assert!(markdown.starts_with("<!-- twinctl:demo@"), "{markdown}");
     assert!(html.starts_with("<!doctype html>\n") && !html.contains("<img"), "{html}");
@@ -38,7 +42,7 @@ fn one_run_writes_all_forms() {
         [("JSON", &run.stdout), ("stderr", &run.stderr), ("Markdown", &markdown), ("HTML", &html), ("text", &text)]
     {
         assert!(!said.contains('\u{1b}') && !said.contains("##vso[") && !said.contains("##["), "{form}: {said}");
-        let forged = said.lines().find(|line| line.trim_start().starts_with("::") && !line.contains(" title="));
+        let forged = said.lines().find(|line| line.trim_start().starts_with("::") && !line.contains("title="));
         assert_eq!(forged, None, "{form}");
     }
 }

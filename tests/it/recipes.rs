@@ -243,12 +243,12 @@ fn with_variables(project: &Project) {
         .replace("missing:", "vars: { power: 1, site: oslo }\nmissing:");
     let fleet = fleet.replace("plant: Oslo", "plant: '${var.site}'");
     sandbox.write("work/north sea/fleet.yaml", &fleet);
-    sandbox.write("work/north sea/my values.yaml", "power: 7\n");
+    sandbox.write("work/values/my values.yaml", "power: 7\n");
     let commit = "git add . && git commit -qm 'North sea' && git branch -qf main && git checkout -qb values && \
                   git -C ../origin config receive.denyCurrentBranch ignore && git push -q origin main";
     let run = project.shell("work", commit, &BTreeMap::new());
     assert_eq!(run.code, 0, "{run}");
-    sandbox.write("work/north sea/my values.yaml", "power: 8\n");
+    sandbox.write("work/values/my values.yaml", "power: 8\n");
     _ = project.shell("work", "git commit -qam 'More power'", &BTreeMap::new()).success();
 }
 
@@ -257,7 +257,7 @@ fn a_review_of_a_fork_shows_what_the_plan_would_set() {
     let project = Project::new(Kind::GitHub);
     with_variables(&project);
     let arguments =
-        "--require-checks --vars 'north sea/my values.yaml'\r\n --var=\"site=B\u{f8}mlo 2\" --take-ownership\r\n";
+        "--require-checks --vars 'values/my values.yaml'\r\n --var=\"site=B\u{f8}mlo 2\" --take-ownership\r\n";
     for paths in ["north sea", "\n  north sea  \r\n\r\n", "  ./north sea/fleet.yaml"] {
         let inputs = [("COMMAND", "plan"), ("PATHS", paths), ("ARGUMENTS", arguments)];
         let (plan, _) = script(&project, &inputs);
@@ -296,7 +296,7 @@ fn the_other_recipes_read_the_manifests_alike_in_every_step() {
     assert_eq!(azure.matches("$(manifests)").count(), all);
     assert_eq!(gitlab.matches("\"$@\"").count(), all);
     assert!(commands(&azure) >= all && commands(&gitlab) >= all);
-    let mut lines = vec!["set -- 'north sea' --vars 'north sea/my values.yaml'"];
+    let mut lines = vec!["set -- 'north sea' --vars 'values/my values.yaml'"];
     lines.extend(pipeline["validate"]["script"].as_array().expect("lines").iter().filter_map(Value::as_str));
     let variables = project.variables(&[("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main")]);
     let said = project.shell("work", &lines.join("\n"), &variables).success();
