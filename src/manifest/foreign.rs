@@ -88,5 +88,5 @@ fn with_help(diagnostic: Diagnostic, leave_out: &str) -> Diagnostic {
 }
 
 fn help(leave_out: &str) -> String {
-    format!("if it is not meant to be one, leave it out: {leave_out}")
+    format!("if this file is not a manifest, leave it out: {leave_out}")
 }

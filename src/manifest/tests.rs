@@ -438,3 +438,21 @@ t.csv:2:4: warning: U+00A0 (a no-break space) at an end of a cell is part of its
     let found = load("a", "id,a\nd\u{a0}1,1\n").expect_err("no id");
     assert!(plain(&found).contains("\\u{a0}"), "{}", plain(&found));
 }
+
+#[test]
+fn empty_documents_do_not_count() {
+    let load = |text: &str| load_texts(&[("fleet.yaml", text)], &environment);
+    let fleet = "fleet: f\ndevices:\n  a: {}\n  b: {}\n";
+    for (before, after) in [
+        ("", "---\n"),
+        ("---\n", "---\n# nothing\n"),
+        ("---\n# nothing\n---\n", "...\n---\n...\n"),
+        ("", "---\n---\n---\n"),
+    ] {
+        let text = format!("{before}{fleet}{after}");
+        let loaded = load(&text).unwrap_or_else(|found| panic!("{text}\n{}", plain(&found)));
+        assert_eq!(loaded.declarations.twins.len(), 2, "{text}");
+    }
+    let found = load(&format!("{fleet}---\n---\ndevices: {{ c: {{}} }}\n")).expect_err("two documents");
+    assert!(plain(&found).contains("error: several documents in one file"), "{}", plain(&found));
+}
