@@ -195,19 +195,19 @@ fn mistakes_end_it_with_what_to_do() {
         (&string, &["--report", "a=1", "--report", "a.b=1"], "`a.b` is given twice"),
         (&string, &["--report", "connectivity"], "a property is KEY=VALUE"),
         (&string, &["--once", "--report", "much=[[[[[[[[[[[1]]]]]]]]]]]"], "the hub takes"),
-        (&string, &["--hub", "embedded"], "run `twinctl hub serve` beside this"),
+        (&string, &["--hub", "embedded"], "run `twinctl hub serve --data hub` beside this"),
         (&string, &["--count", "2"], "--id <ID>"),
         (&string, &["--id", "d", "--connection-string", &string], "the connection string is the one of d"),
         (owner, &[], "no device is named"),
         (
             "",
             &["--id", "x{1..3}", "--connection-string", owner],
-            "has no device x1, nor 2 others\nhint: `twinctl hub device add`",
+            "has no device x1, nor 2 others\nhint: `hub device add`",
         ),
         ("", &["--id", "d", "--id", "d", "--connection-string", owner], "names d twice"),
         ("", &["--id", "x{1..3}", "--count", "9", "--connection-string", owner], "more than the 3 devices"),
         ("", &["--id", "x{1..", "--connection-string", owner], "a range without its `}`"),
-        ("", &[], "a device's connection string, as `twinctl hub device show` has it"),
+        ("", &[], "a device's connection string, which `hub device show` prints"),
         ("HostName=h;DeviceId=d", &[], "has no `SharedAccessKey`"),
     ] {
         let run = run(string, more);
