@@ -174,7 +174,7 @@ impl Round {
         self.set_up(&hub, &fleet);
         let set_up = hub.requests().len();
         if self.chance.percent(80) {
-            let first = self.to_its_end(&hub, &["apply", "first.yaml", "--yes"]);
+            let first = self.until_it_ends(&hub, &["apply", "first.yaml", "--yes"]);
             if first.code != 0 {
                 return vec![format!(
                     "the first version is not applied to a hub that behaves well: exit {}",
@@ -186,7 +186,7 @@ impl Round {
         let rules = fleet::faults(&mut self.chance);
         let from_plan = self.chance.percent(30);
         if from_plan {
-            let plan = self.to_its_end(&hub, &["plan", "fleet.yaml", "--out", "plan.json"]);
+            let plan = self.until_it_ends(&hub, &["plan", "fleet.yaml", "--out", "plan.json"]);
             if plan.code != 0 {
                 return vec![format!("no plan on a hub that behaves well: exit {}", plan.code)];
             }
@@ -239,7 +239,7 @@ impl Round {
         for (args, code) in
             [(&["apply", "fleet.yaml", "--yes", "--full"][..], 0), (&["plan", "fleet.yaml", "--detailed-exitcode"], 0)]
         {
-            let run = self.to_its_end(&hub, args);
+            let run = self.until_it_ends(&hub, args);
             if run.code != code {
                 untrue.push(format!("{args:?} ends with {} on a hub that behaves well", run.code));
             }
@@ -309,7 +309,7 @@ impl Round {
     }
 
     /// Runs the binary until it ends.
-    fn to_its_end(&mut self, hub: &Hub, args: &[&str]) -> Run {
+    fn until_it_ends(&mut self, hub: &Hub, args: &[&str]) -> Run {
         let mut child = self.start(hub, args);
         let begun = Instant::now();
         while child.child.try_wait().expect("a child").is_none() {
