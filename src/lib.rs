@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 pub mod digest;
+pub mod placeholder;
 pub mod twin;
 // (kept apart: the order is the reading order)
 pub mod query;

@@ -25,6 +25,7 @@ use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::digest::DigestPrefix;
 use crate::hub::Tier;
+use crate::placeholder::Placeholder;
 use crate::render::markdown;
 use crate::twin::HubHost;
 
@@ -172,13 +173,21 @@ pub struct VarArgs {
     /// Set variables from a file of YAML or JSON with their names and values; `--var` goes over it
     #[arg(long = "vars", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub var_files: Vec<PathBuf>,
+
+    /// Let manifests read an environment variable that has the name or the value of a credential; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = opened_variable)]
+    pub env_allow: Vec<String>,
 }
 
 /// Shows no value: one may be a secret.
 impl fmt::Debug for VarArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.vars.iter().map(|(name, _)| name).collect();
-        f.debug_struct("VarArgs").field("vars", &names).field("var_files", &self.var_files).finish()
+        f.debug_struct("VarArgs")
+            .field("vars", &names)
+            .field("var_files", &self.var_files)
+            .field("env_allow", &self.env_allow)
+            .finish()
     }
 }
 
@@ -197,6 +206,11 @@ fn variable(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = parts.ok_or("it is written NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Takes the name of a variable that manifests may read.
+fn opened_variable(text: &str) -> Result<String, String> {
+    crate::manifest::env_allow_problem(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
 /// Remarks for a CI system.
@@ -291,7 +305,12 @@ impl FromStr for HubName {
                 Err("it is a connection string, which goes into IOTHUB_CONNECTION_STRING or --connection-string"
                     .to_owned())
             }
-            _ => text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| error.to_string()),
+            _ => {
+                text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| match Placeholder::first_in(text) {
+                    Some(placeholder) => format!("it has {placeholder}: {}", placeholder.advice()),
+                    None => error.to_string(),
+                })
+            }
         }
     }
 }

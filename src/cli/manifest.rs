@@ -40,6 +40,7 @@ pub(super) fn options(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> L
     let mut options = LoadOptions::new(paths.to_vec(), context.environment.clone());
     options.vars.clone_from(&vars.vars);
     options.var_files.clone_from(&vars.var_files);
+    options.env_allow.clone_from(&vars.env_allow);
     options
 }
 

@@ -3,7 +3,7 @@
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
 //! not know live twins, nor print. [`load`] is the whole way: files are read (`source`, the only one that reads), parsed into trees
 //! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
-//! `interpolate`), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
+//! `interpolate`, `references`, `convert`; `env_access` keeps credentials out), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
 //! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
 //! `json_rows`). What selectors add comes when the hub was asked ([`Declarations::select`]). `fields` says what each field is, for the
 //! JSON Schema and the reference. Read [`Declarations`] first.
@@ -14,9 +14,11 @@
 
 pub mod body;
 mod checks;
+mod convert;
 mod cut;
 pub mod declaration;
 mod early;
+mod env_access;
 mod expect;
 pub mod explain;
 mod fields;
@@ -35,6 +37,7 @@ pub(crate) mod range;
 mod reader;
 #[cfg(test)]
 mod reference;
+mod references;
 mod resolve;
 mod schema;
 mod select;
@@ -66,6 +69,7 @@ pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, 
 
 use crate::diagnostic::{Diagnostic, Span};
 use early::Early;
+use env_access::EnvAccess;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
@@ -77,6 +81,14 @@ use vars::Overrides;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
+
+/// Returns what keeps a variable from being opened to manifests, if anything does.
+pub fn env_allow_problem(name: &str) -> Option<String> {
+    if !references::is_variable_name(name) {
+        return Some("it is the name of one environment variable".to_owned());
+    }
+    env_access::problem_of_opened(name)
+}
 
 /// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -93,12 +105,14 @@ pub struct LoadOptions {
     pub var_files: Vec<PathBuf>,
     /// Single values that go over those. Never shown in a message.
     pub vars: Vec<(String, String)>,
+    /// Names of environment variables that references may read although they look like credentials.
+    pub env_allow: Vec<String>,
 }
 
 impl LoadOptions {
     /// Loads with the manifests' own variables.
     pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
-        Self { paths, environment, var_files: Vec::new(), vars: Vec::new() }
+        Self { paths, environment, var_files: Vec::new(), vars: Vec::new(), env_allow: Vec::new() }
     }
 }
 
@@ -161,7 +175,7 @@ pub fn sensitive(options: &LoadOptions) -> Sensitive {
 /// What a fleet takes from elsewhere than its manifests.
 struct Outside<'a> {
     tables: Tables<'a>,
-    environment: &'a dyn Fn(&str) -> Option<String>,
+    environment: EnvAccess<'a>,
     var_files: &'a [File],
     vars: &'a [(String, String)],
     /// Whether files are read in pieces where they can be: it must make no difference.
@@ -170,12 +184,13 @@ struct Outside<'a> {
 
 impl<'a> Outside<'a> {
     fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { tables, environment, var_files: &[], vars: &[], in_pieces: true }
+        Self { tables, environment: EnvAccess::new(environment, &[]), var_files: &[], vars: &[], in_pieces: true }
     }
 
     /// What the options say, with their files of variables read.
     fn of(options: &'a LoadOptions, var_files: &'a [File]) -> Self {
-        Self { var_files, vars: &options.vars, ..Self::new(Tables::Disk, &*options.environment) }
+        let environment = EnvAccess::new(&*options.environment, &options.env_allow);
+        Self { var_files, vars: &options.vars, environment, ..Self::new(Tables::Disk, &*options.environment) }
     }
 }
 

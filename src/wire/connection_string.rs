@@ -6,6 +6,7 @@ use std::fmt;
 use super::Secret;
 use super::sas::Key;
 use crate::diagnostic::nearest;
+use crate::placeholder::Placeholder;
 use crate::twin::{DeviceId, HubHost, IdError, ModuleId};
 
 /// What a connection string says. A service's names a policy, a device's names the device.
@@ -28,6 +29,14 @@ pub struct ConnectionString {
 /// Why a text is not a connection string. No message holds the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
+    /// What a pipeline or a shell was to replace, and did not.
+    #[error("the connection string has {placeholder}")]
+    Placeholder {
+        /// What it is, and who did not replace it.
+        placeholder: String,
+        /// What to do.
+        advice: String,
+    },
     /// A part without `=`.
     #[error("part {number} of the connection string is not NAME=VALUE")]
     Part {
@@ -98,6 +107,10 @@ impl ConnectionString {
     /// Reads one. Names are case-sensitive, as the Python and Node SDKs have it; white space around the whole is dropped.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         use ConnectionStringError as E;
+        // Neither hosts nor policies nor keys have such characters.
+        if let Some(placeholder) = Placeholder::first_in(text) {
+            return Err(E::Placeholder { placeholder: placeholder.to_string(), advice: placeholder.advice() });
+        }
         let mut values: [Option<&str>; NAMES.len()] = [None; NAMES.len()];
         for (index, part) in text.trim().trim_end_matches(';').split(';').enumerate() {
             // Keys end in `=`, so the first one separates.
