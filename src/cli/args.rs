@@ -114,7 +114,7 @@ pub enum Command {
     ///
     /// Layers from the weakest to the strongest: defaults, selectors in the order of the files, the groups in the order in which the
     /// device lists them, its row of an inventory, the device itself. Without a hub, so that of a selector it is said what it would
-    /// give if it matches.
+    /// give if it matches; a device that no manifest names is explained with --selected.
     Explain(ExplainArgs),
     /// Show what others changed of what the fleet had applied: for a nightly job
     ///
@@ -127,7 +127,9 @@ pub enum Command {
     /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
     /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
     ///
-    /// Twins are read by query, which may lag behind writes by seconds, at worst by minutes.
+    /// A query says which twins there are, and may lag behind writes by seconds, at worst by minutes; then each is read by GET, so that
+    /// what is gone is left out. An S1 hub of one unit lets 100 twins be read a second. $edgeAgent and $edgeHub are left out and counted:
+    /// a deployment alone writes their twins.
     Import(ImportArgs),
     /// Find out why a hub cannot be worked with
     ///
@@ -524,6 +526,10 @@ pub struct QueryArgs {
     /// How to show the rows
     #[arg(long, value_enum, default_value_t)]
     pub format: QueryFormat,
+
+    /// With --format csv: put a ' before a text that a spreadsheet would run as a formula; without it, cells are as they are
+    #[arg(long)]
+    pub csv_safe: bool,
 
     /// Which hub.
     #[command(flatten)]

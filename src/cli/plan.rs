@@ -105,6 +105,7 @@ pub(super) async fn make(
     drop(progress);
     made.map_err(|error| match error {
         PlanningError::Hub(error) => error.into(),
+        PlanningError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
         PlanningError::Selection(diagnostics) => diagnostics.into(),
     })
 }

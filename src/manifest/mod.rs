@@ -70,7 +70,7 @@ pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, 
 use crate::diagnostic::{Diagnostic, Span};
 use early::Early;
 use env_access::EnvAccess;
-pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
+pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
 

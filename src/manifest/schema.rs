@@ -510,6 +510,13 @@ fn modules(reader: &mut Reader<'_>, device: &mut Sections, key: Key, node: Node)
             };
             reader.report(diagnostic);
         }
+        if id.as_ref().is_ok_and(ModuleId::is_system) {
+            let diagnostic = reader
+                .error(format!("`{}` is a module of the IoT Edge runtime, and cannot be declared", key.name), key.span, "")
+                .help("its twin is set by a deployment alone: the hub answers other writes 401 SystemModuleModifyUnauthorizedAccess")
+                .help("take it out, and change the deployment");
+            reader.report(diagnostic);
+        }
         let leaves = sections(reader, &MODULE, Layer::Module, &key, node).leaves;
         if let Ok(id) = id {
             device.modules.push(Module { id, span: key.span, leaves });
