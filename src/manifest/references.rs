@@ -218,12 +218,13 @@ fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Refe
         return check(place, reference);
     }
     let help = "references are `${env.NAME}` and `${var.NAME}`; for `${` as text, write `$${`";
+    if inner.starts_with('{') {
+        let help = "`${{ … }}` is replaced in pipelines' own files alone: give the step the value under `env:`, and write `${env.NAME}` here";
+        return Err(Box::new(error(format!("unknown reference `${{{path}}}`")).help(help)));
+    }
     let Some((namespace, name)) = path.split_once('.') else {
         let diagnostic = error(format!("unknown reference `${{{path}}}`"));
         return Err(Box::new(match inner.split_once('[') {
-            _ if inner.starts_with('{') => diagnostic.help(
-                "`${{ … }}` is of pipelines' own files: give the step the value under `env:`, and write `${env.NAME}` here",
-            ),
             Some((namespace, _)) if Namespace::of(namespace).is_some() => {
                 diagnostic.help(format!("a name in brackets is in quotes, too: '${{{namespace}[\"NAME\"]}}'"))
             }

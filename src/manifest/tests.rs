@@ -405,6 +405,7 @@ fn what_comes_from_outside_is_in_no_message() {
         ("devices: { a: { tags: { x: '${env[\"PASSWORD\"]}' } } }", "`PASSWORD` has the name of a credential"),
         ("vars: { x: '${env.PASSWORD}' }", "`PASSWORD` has the name of a credential"),
         ("hub: '${env.https_proxy}'", "`https_proxy` is what twinctl itself works with"),
+        ("hub: '${{ env.X }}'", "unknown reference `${{ env.X }}`"),
         (
             "devices: { a: { tags: { x: '${env.PLACEHOLDER}' } } }",
             "the environment variable `PLACEHOLDER` is `$(PIN)`, which Azure Pipelines did not replace",
