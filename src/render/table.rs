@@ -343,7 +343,7 @@ mod tests {
             "a": "=1+1", "b": "+1 800", "c": "-x", "d": "@SUM(1)", "e": "-5", "f": -5, "g": "  =1", "h": "a=1", "i": "+4.5e3",
             "j": "=cmd|'/c'!A0,x", "k": "\u{ff1d}1", "l": "-", "m": "-inf", "=n": 1, "o": [-1], "p": "\t=1",
         });
-        let text = |csv: Csv| csv.listing(None).page(&[row.clone()]);
+        let text = |csv: Csv| csv.listing(None).page(std::slice::from_ref(&row));
         assert_eq!(
             text(Csv::default().safe(true)).expect("a page"),
             "'=n,a,b,c,d,e,f,g,h,i,j,k,l,m,o,p\r\n\
