@@ -28,6 +28,9 @@ pub enum PlanningError {
     /// The hub did not answer, or not so that it makes sense.
     #[error(transparent)]
     Hub(#[from] Error),
+    /// A device of the part that is planned for is declared by nobody, and no selector finds it.
+    #[error("no manifest declares {0}, and no selector finds it")]
+    Undeclared(TwinId),
     /// What the selectors found cannot be declared.
     #[error("what the selectors found cannot be declared")]
     Selection(Vec<Diagnostic>),
@@ -52,6 +55,11 @@ impl Part {
     /// Makes it of twins; a device's brings its modules with it.
     pub fn new(ids: BTreeSet<TwinId>) -> Self {
         Self(ids)
+    }
+
+    /// Returns a twin of it that is not declared.
+    fn undeclared(&self, declarations: &Declarations) -> Option<&TwinId> {
+        self.0.iter().find(|id| !declarations.twins.contains_key(*id))
     }
 
     /// Says whether a twin is in it.
@@ -83,6 +91,9 @@ pub async fn make(
         None => None,
     };
     let current = selected.as_ref().unwrap_or(declarations);
+    if let Some(undeclared) = options.only.as_ref().and_then(|part| part.undeclared(current)) {
+        return Err(PlanningError::Undeclared(undeclared.clone()));
+    }
     let mut membership = Membership::new(current).map_err(PlanningError::Selection)?;
     let mut watch = Watch::new(current, subjects);
     let mut planner = Planner::new(current, context.clone());
@@ -116,7 +127,7 @@ pub async fn make(
         answer(client, &mut watch, questions).await?;
     }
     plan.outlook = watch.finish();
-    plan.outlook.unread = unread;
+    plan.outlook.unread.splice(0..0, unread);
     plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), &options.throttles));
     Ok(plan)
 }
@@ -139,7 +150,7 @@ async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Ve
         Ok(configurations) => {
             for configuration in configurations {
                 match Subject::read(&configuration) {
-                    Ok(subject) => subjects.extend(subject),
+                    Ok(subject) => subjects.push(subject),
                     Err(problem) => unread.push(format!("the configuration {}: {problem}", configuration.id)),
                 }
             }

@@ -25,6 +25,7 @@ use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::digest::DigestPrefix;
 use crate::hub::Tier;
+use crate::placeholder::Placeholder;
 use crate::render::markdown;
 use crate::twin::HubHost;
 
@@ -113,7 +114,7 @@ pub enum Command {
     ///
     /// Layers from the weakest to the strongest: defaults, selectors in the order of the files, the groups in the order in which the
     /// device lists them, its row of an inventory, the device itself. Without a hub, so that of a selector it is said what it would
-    /// give if it matches.
+    /// give if it matches; a device that no manifest names is explained with --selected.
     Explain(ExplainArgs),
     /// Show what others changed of what the fleet had applied: for a nightly job
     ///
@@ -126,7 +127,9 @@ pub enum Command {
     /// alike become ranges. A plan with what is written changes no value: it adopts what is there, and with --ownership none does
     /// not even that. What other fleets' records own is left out, and so is what a manifest cannot say; both are told.
     ///
-    /// Twins are read by query, which may lag behind writes by seconds, at worst by minutes.
+    /// A query says which twins there are, and may lag behind writes by seconds, at worst by minutes; then each is read by GET, so that
+    /// what is gone is left out. An S1 hub of one unit lets 100 twins be read a second. $edgeAgent and $edgeHub are left out and counted:
+    /// a deployment alone writes their twins.
     Import(ImportArgs),
     /// Find out why a hub cannot be worked with
     ///
@@ -176,15 +179,22 @@ pub struct VarArgs {
     /// Let manifests, and links, lead to files outside of the Git repository (without one: of the named folders); never to `.git`
     #[arg(long)]
     pub allow_outside: bool,
+    /// Let manifests read an environment variable that has the name or the value of a credential; may be repeated
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = opened_variable)]
+    pub env_allow: Vec<String>,
 }
 
 /// Shows no value: one may be a secret.
 impl fmt::Debug for VarArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.vars.iter().map(|(name, _)| name).collect();
-        let Self { vars: _, var_files, allow_outside } = self;
-        let mut shown = f.debug_struct("VarArgs");
-        shown.field("vars", &names).field("var_files", var_files).field("allow_outside", allow_outside).finish()
+        let Self { vars: _, var_files, allow_outside, env_allow } = self;
+        f.debug_struct("VarArgs")
+            .field("vars", &names)
+            .field("var_files", var_files)
+            .field("allow_outside", allow_outside)
+            .field("env_allow", env_allow)
+            .finish()
     }
 }
 
@@ -212,6 +222,11 @@ fn variable(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, value) = parts.ok_or("it is written NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Takes the name of a variable that manifests may read.
+fn opened_variable(text: &str) -> Result<String, String> {
+    crate::manifest::env_allow_problem(text).map_or_else(|| Ok(text.to_owned()), Err)
 }
 
 /// Remarks for a CI system.
@@ -309,7 +324,12 @@ impl FromStr for HubName {
             Some(("embedded", "")) => Err("a folder is missing after `embedded:`".to_owned()),
             Some(("embedded", folder)) => Ok(Self::Embedded(Some(folder.into()))),
             None if text == "embedded" => Ok(Self::Embedded(None)),
-            _ => text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| error.to_string()),
+            _ => {
+                text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| match Placeholder::first_in(text) {
+                    Some(placeholder) => format!("it has {placeholder}: {}", placeholder.advice()),
+                    None => error.to_string(),
+                })
+            }
         }
     }
 }
@@ -542,6 +562,10 @@ pub struct QueryArgs {
     /// How to show the rows
     #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: QueryFormat,
+
+    /// With --format csv: put a ' before a text that a spreadsheet would run as a formula; without it, cells are as they are
+    #[arg(long)]
+    pub csv_safe: bool,
 
     /// Which hub.
     #[command(flatten)]

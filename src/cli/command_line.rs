@@ -94,8 +94,11 @@ impl CommandLine {
     /// Adds what goes over the manifests' variables.
     #[must_use]
     pub(super) fn vars(mut self, args: &VarArgs, secrets: &Secrets) -> Self {
-        let VarArgs { vars, var_files, allow_outside } = args;
+        let VarArgs { vars, var_files, allow_outside, env_allow } = args;
         self = self.flag_if(*allow_outside, "--allow-outside");
+        for name in env_allow {
+            self = self.option("--env-allow", name);
+        }
         for file in var_files {
             self = self.option("--vars", file.display());
         }
@@ -308,7 +311,7 @@ mod tests {
             r#"twinctl plan --var psk="${psk}" --var url="${url}" --var x=y"#
         );
         let nothing_known = CommandLine::new("plan").vars(
-            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new(), allow_outside: false },
+            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new(), allow_outside: false, env_allow: Vec::new() },
             &Secrets::default(),
         );
         assert_eq!(nothing_known.to_string(), r#"twinctl plan --var a="${a}""#);

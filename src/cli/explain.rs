@@ -9,21 +9,18 @@ use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
 use crate::diagnostic::nearest;
-use crate::manifest::{Explained, Explanation};
+use crate::manifest::{Explained, Explanation, Undeclared};
 use crate::render::explanation;
+use crate::render::number::counted;
 use crate::twin::TwinPath;
 
 /// Says where a twin's declared values come from.
 pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
     let (paths, manifests) = split(context, &args.rest)?;
     let options = manifest::options(context, &manifests, &args.vars);
-    let Some(found) = crate::manifest::explain(&options, &args.id)? else {
-        return Err(CliError::new(format!("the manifests do not declare the {} {}", args.id.kind(), args.id)).hint(
-            format!(
-                "`{}` prints what they declare",
-                CommandLine::new("render").paths(&manifests).vars(&args.vars, &Secrets::default())
-            ),
-        ));
+    let found = match crate::manifest::explain(&options, &args.id, args.selected)? {
+        Ok(found) => found,
+        Err(undeclared) => return Err(nobody(args, &manifests, &undeclared)),
     };
     let leaves = chosen(&found, &paths)?;
     let text = match args.format {
@@ -33,6 +30,25 @@ pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
     Ok(Outcome::Done)
+}
+
+/// Says that no manifest declares a twin, and what may have been meant.
+fn nobody(args: &ExplainArgs, manifests: &[PathBuf], undeclared: &Undeclared) -> CliError {
+    let error = CliError::new(format!("no manifest declares the {} {}", args.id.kind(), args.id));
+    let error = match &undeclared.near {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => {
+            let render = CommandLine::new("render").paths(manifests).vars(&args.vars, &Secrets::default());
+            error.hint(format!("`{render}` prints what the manifests declare"))
+        }
+    };
+    match undeclared.selectors.as_slice() {
+        [] => error,
+        selectors => error.hint(format!(
+            "{} may find it, which only the hub knows: --selected explains what it would get",
+            counted(selectors.len(), "selector")
+        )),
+    }
 }
 
 /// Tells paths of the twin from manifests: what begins with a section's name is one, unless a file or folder is called so.
@@ -63,8 +79,11 @@ fn chosen<'e>(of: &'e Explanation, paths: &[TwinPath]) -> CliResult<Vec<&'e Expl
     let overlaps = |path: &TwinPath| of.leaves.iter().any(|leaf| leaf.path.overlaps(path));
     if let Some(missing) = paths.iter().find(|path| !overlaps(path)) {
         let near = nearest(missing.as_str(), of.leaves.iter().map(|leaf| leaf.path.as_str()));
-        return Err(CliError::new(format!("nothing declares {missing} for {}", of.id))
-            .hint_if(near.map(|near| format!("did you mean {near}?"))));
+        let error = CliError::new(format!("no manifest declares {missing} for {}", of.id));
+        return Err(match near {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint("without a path all that is declared for it is explained"),
+        });
     }
     Ok(of.leaves.iter().filter(|leaf| paths.iter().any(|path| path.overlaps(&leaf.path))).collect())
 }

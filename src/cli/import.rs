@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use serde_json::Value;
+
 use super::args::ImportArgs;
 use super::command_line::{self, CommandLine};
-use super::connect::connect;
+use super::connect::{connect, read_concurrency};
 use super::context::Context;
 use super::file;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -16,9 +18,9 @@ use crate::manifest::{FleetName, Ownership};
 use crate::plan::ownership::RECORDS_KEY;
 use crate::render::manifest as words;
 use crate::render::number::counted;
-use crate::twin::{HubHost, Twin};
+use crate::survey::get_all;
+use crate::twin::{HubHost, IdError, Lookup, TwinId};
 use crate::wire::query::MAX_PAGE;
-use crate::wire::twins::decode_twin;
 
 /// Reads the twins and writes a manifest that declares them.
 pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResult {
@@ -37,15 +39,24 @@ pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResul
     let mut importer = Importer::new(options.clone());
     let mut progress = context.progress("twins read", None);
     let mut read = 0;
-    let mut take = |importer: &mut Importer, twin: Twin| {
-        read += 1;
-        if twin.id.module.is_none() || importer.has(&twin.id.device) {
-            importer.push(&twin);
+    for query in [query.as_str(), "SELECT deviceId, moduleId FROM devices.modules"] {
+        let mut pages = client.query(query, MAX_PAGE);
+        while let Some(page) = pages.next().await? {
+            let ids = page.rows.iter().map(|row| id_of(row).map_err(|error| pages.nonsense(error)));
+            let mut ids = ids.collect::<Result<Vec<_>, Error>>()?;
+            ids.retain(|id| importer.wants(id));
+            // A query lists what is gone, and knows what twins were a while ago. What is in the manifest is what the hub has.
+            get_all(client, ids, read_concurrency(&args.hub), &mut |lookup| {
+                read += 1;
+                match lookup {
+                    Lookup::Found(twin) => importer.push(&twin),
+                    Lookup::Absent(id) => importer.gone(id),
+                }
+                progress.done(read);
+            })
+            .await?;
         }
-        progress.done(read);
-    };
-    each(client, &query, &mut |twin| take(&mut importer, twin)).await?;
-    each(client, "SELECT * FROM devices.modules", &mut |twin| take(&mut importer, twin)).await?;
+    }
     drop(progress);
     if options.ownership == Ownership::Record {
         let others = recorded(client, &options.fleet).await?.saturating_sub(importer.recorded());
@@ -86,27 +97,25 @@ pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResul
 
 /// Makes the query for the devices, and finds mistakes in the condition where it was written.
 fn query(condition: Option<&str>) -> CliResult<String> {
-    let text = match condition {
-        Some(condition) => format!("SELECT * FROM devices WHERE {condition}"),
-        None => "SELECT * FROM devices".to_owned(),
-    };
+    const ALL: &str = "SELECT * FROM devices";
+    const IDS: &str = "SELECT deviceId FROM devices";
+    let text = condition.map_or_else(|| ALL.to_owned(), |condition| format!("{ALL} WHERE {condition}"));
     let source = Source::new("<--where>", text.as_str());
     match crate::query::compile(&text) {
-        Ok(bound) if bound.selects_documents() => Ok(text),
+        // More than a condition would make it another kind of query.
+        Ok(bound) if bound.selects_documents() => Ok(text.replacen(ALL, IDS, 1)),
         Ok(_) => Err(CliError::new("--where takes a condition alone, and this is more of a query than that")),
         Err(errors) => Err(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>().into()),
     }
 }
 
-/// Reads twins page by page.
-async fn each(client: &HubClient, query: &str, take: &mut (dyn FnMut(Twin) + Send)) -> Result<(), Error> {
-    let mut pages = client.query(query, MAX_PAGE);
-    while let Some(page) = pages.next().await? {
-        for row in page.rows {
-            take(decode_twin(row).map_err(|error| pages.nonsense(error))?);
-        }
-    }
-    Ok(())
+/// Says which twin a row names.
+fn id_of(row: &Value) -> Result<TwinId, String> {
+    let column = |name: &str| row.get(name).and_then(Value::as_str);
+    let device = column("deviceId").ok_or("a row without a deviceId")?;
+    let device = device.parse().map_err(|error: IdError| error.to_string())?;
+    let module = column("moduleId").map(str::parse).transpose().map_err(|error: IdError| error.to_string())?;
+    Ok(TwinId { device, module })
 }
 
 /// Counts the twins that carry a fleet's record, as far as a query knows.

@@ -42,6 +42,7 @@ pub(super) fn options(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> L
     options.vars.clone_from(&vars.vars);
     options.var_files.clone_from(&vars.var_files);
     options.allow_outside = vars.allow_outside;
+    options.env_allow.clone_from(&vars.env_allow);
     options
 }
 

@@ -28,14 +28,18 @@ pub(super) fn narrow(
                 for device in devices {
                     let id = device.parse::<DeviceId>().ok().map(|device| TwinId { device, module: module.clone() });
                     // A device that is declared by a selector alone is known when the hub has been asked.
-                    let known = |id: &TwinId| declarations.twins.contains_key(id) || !declarations.selectors.is_empty();
+                    let may_be_found = module.is_none() && !declarations.selectors.is_empty();
+                    let known = |id: &TwinId| declarations.twins.contains_key(id) || may_be_found;
                     wanted.insert(id.filter(known).ok_or_else(|| undeclared(declarations, text, device))?);
                 }
             }
             Only::Group(name) => {
                 let members = crate::manifest::members(files, name)?;
-                let members =
-                    members.ok_or_else(|| CliError::new(format!("--only group:{name}: there is no such group")))?;
+                let members = members.ok_or_else(|| {
+                    let near = nearest(name, declarations.groups.keys().map(|known| &**known));
+                    CliError::new(format!("--only group:{name}: there is no such group"))
+                        .hint_if(near.map(|near| format!("did you mean group:{near}?")))
+                })?;
                 wanted.extend(members.into_iter().map(TwinId::device));
             }
         }
@@ -47,9 +51,10 @@ pub(super) fn narrow(
     Ok(Some(part))
 }
 
-fn undeclared(declarations: &Declarations, text: &str, device: &str) -> CliError {
+/// Says that a part of a fleet is not declared, and what may have been meant.
+pub(super) fn undeclared(declarations: &Declarations, text: &str, device: &str) -> CliError {
     let among = if text == device { String::new() } else { format!(" ({device})") };
-    let error = CliError::new(format!("--only {text}: the manifests do not declare it{among}"));
+    let error = CliError::new(format!("--only {text}: no manifest declares it{among}"));
     let ids: Vec<String> = declarations.twins.keys().map(ToString::to_string).collect();
     error.hint_if(nearest(text, ids.iter().map(String::as_str)).map(|near| format!("did you mean {near}?")))
 }

@@ -234,6 +234,10 @@ impl From<client::SetupError> for CliError {
 
 impl From<ConnectionStringError> for CliError {
     fn from(error: ConnectionStringError) -> Self {
+        if let ConnectionStringError::Placeholder { advice, .. } = &error {
+            let advice = advice.clone();
+            return Self::from_error(error).hint(advice);
+        }
         Self::from_error(error).hint("it reads HostName=HUB.azure-devices.net;SharedAccessKeyName=POLICY;SharedAccessKey=KEY, in quotes where a shell sees it")
     }
 }

@@ -119,6 +119,7 @@ pub(super) async fn make(
     drop(progress);
     let mut plan = made.map_err(|error| match error {
         PlanningError::Hub(error) => CliError::from(error),
+        PlanningError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
         PlanningError::Selection(diagnostics) => diagnostics.into(),
     })?;
     plan.ignores_rollout = planning.ignore_rollout;

@@ -13,6 +13,9 @@ use crate::wire::query::MAX_PAGE;
 
 /// Asks a query and writes its rows, page by page.
 pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult {
+    if args.csv_safe && args.format != QueryFormat::Csv {
+        return Err(CliError::new("--csv-safe is about the cells of --format csv").hint("give both, or neither"));
+    }
     let source = Source::new("<query>", args.query.as_str());
     let bound = crate::query::compile(&args.query).map_err(|errors| {
         CliError::from(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>())
@@ -24,7 +27,8 @@ pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult 
     let mut pages = connection.client.query(&args.query, MAX_PAGE);
     let columns = bound.columns();
     let mut table = table::Table::new(context.out.palette, context.out.width).listing(columns.as_deref());
-    let (mut json, mut csv) = (table::Json::default(), table::Csv::default().listing(columns.as_deref()));
+    let (mut json, mut csv) =
+        (table::Json::default(), table::Csv::default().listing(columns.as_deref()).safe(args.csv_safe));
     let mut rows = 0;
     while let Some(page) = pages.next().await? {
         rows += page.rows.len();

@@ -1,6 +1,6 @@
 //! Takes twins in: what can be declared of them is kept, each distinct part once, and the rest is noted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub struct Importer {
     notes: BTreeMap<(TwinPath, Reason), Whose>,
     outgrown: Vec<(TwinId, usize)>,
     left_out: BTreeMap<TwinId, String>,
+    gone: BTreeSet<TwinId>,
+    system: usize,
     recorded: usize,
 }
 
@@ -57,6 +59,10 @@ pub enum Note {
         /// Bytes that its tags would have, as the hub counts.
         bytes: usize,
     },
+    /// Twins that a query listed, and that the hub has no more.
+    Gone(Vec<TwinId>),
+    /// Modules of the IoT Edge runtime: how many. Nobody but a deployment writes their twins.
+    System(usize),
     /// A whole twin.
     Twin {
         /// Which.
@@ -144,6 +150,8 @@ impl Importer {
             notes: BTreeMap::new(),
             outgrown: Vec::new(),
             left_out: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            system: 0,
             recorded: 0,
         }
     }
@@ -156,6 +164,24 @@ impl Importer {
     /// Says whether a device came by, whatever became of it.
     pub fn has(&self, device: &DeviceId) -> bool {
         self.devices.contains_key(device) || self.left_out.contains_key(&TwinId::device(device.clone()))
+    }
+
+    /// Notes a twin that a query listed, and that the hub has no more.
+    pub fn gone(&mut self, id: TwinId) {
+        self.gone.insert(id);
+    }
+
+    /// Says whether a module that a query lists has to be read: its device came by, and it is none of the IoT Edge runtime. What is
+    /// not to be read is counted.
+    pub fn wants(&mut self, id: &TwinId) -> bool {
+        let Some(module) = &id.module else { return true };
+        if self.gone.contains(&TwinId::device(id.device.clone())) {
+            self.gone(id.clone());
+            return false;
+        }
+        let has = self.has(&id.device);
+        self.system += usize::from(has && module.is_system());
+        has && !module.is_system()
     }
 
     /// Takes in a twin, of a device or a module. A second one of the same id takes the first one's place.
@@ -280,7 +306,9 @@ impl Importer {
         let twins = self.left_out.into_iter().map(|(id, problem)| Note::Twin { id, problem });
         self.outgrown.sort();
         let outgrown = self.outgrown.into_iter().map(|(id, bytes)| Note::Outgrown { id, bytes });
-        let notes = paths.chain(twins).chain(outgrown).collect();
+        let gone = (!self.gone.is_empty()).then(|| Note::Gone(self.gone.into_iter().collect()));
+        let system = (self.system > 0).then_some(Note::System(self.system));
+        let notes = gone.into_iter().chain(system).chain(paths).chain(twins).chain(outgrown).collect();
         (Factored { defaults, groups, entries, devices: count, modules: module_count }, notes)
     }
 }

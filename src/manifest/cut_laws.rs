@@ -267,7 +267,7 @@ fn told(text: &str, in_pieces: bool) -> String {
             let declarations = loaded.declarations;
             for (id, declaration) in &declarations.twins {
                 told.push_str(&format!("{id} {declaration:?}\n"));
-                told.push_str(&format!("{:?}\n", explain_files(&files, &outside(), Vec::new(), id)));
+                told.push_str(&format!("{:?}\n", explain_files(&files, &outside(), Vec::new(), id, true)));
             }
             let all: Vec<_> = declarations.twins.keys().filter(|id| id.module.is_none()).cloned().collect();
             let selections = declarations.selectors.iter().map(|selector| Selection {

@@ -60,6 +60,7 @@ pub(super) fn read(
         }
         Kind::Mapping(entries) => mapping(reader, check, query, entries),
         Kind::Number(ref number) => {
+            let number = reader.shown_number(number, node.span);
             let help =
                 format!("for a number of rows, write `{{ count: {number} }}`; for a column, `{{ n: {number} }}`");
             let diagnostic = reader.error("a number alone could mean rows or a column", node.span, "").help(help);

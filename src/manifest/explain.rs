@@ -12,6 +12,7 @@ use super::declaration::{Declarations, Layer, Leaf, Origin};
 use super::source::{self, File};
 use super::stack::{Bodies, Keep, Layered, Stack};
 use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
+use crate::diagnostic::nearest;
 use crate::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
@@ -62,17 +63,30 @@ pub struct Candidate {
     pub condition: Option<Arc<str>>,
 }
 
-/// Explains one twin of a fleet, or returns nothing when the fleet does not declare it. Any device may be found by a selector, so that where
-/// there are some, one that is not declared by name is explained as far as they go.
+/// A twin that no manifest declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undeclared {
+    /// What was probably meant.
+    pub near: Option<TwinId>,
+    /// The selectors that may find it.
+    pub selectors: Vec<Arc<str>>,
+}
+
+/// Explains one twin of a fleet, or says that the fleet does not declare it. Any device may be found by a selector: with `selected`, one that
+/// is not declared by name is explained as far as they go.
 ///
 /// # Errors
 ///
 /// As for [`super::load`]: what is not declared well is not explained.
-pub fn explain(options: &LoadOptions, id: &TwinId) -> Result<Option<Explanation>, Vec<Diagnostic>> {
+pub fn explain(
+    options: &LoadOptions,
+    id: &TwinId,
+    selected: bool,
+) -> Result<Result<Explanation, Undeclared>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
-    explain_files(&files, &Outside::of(options, &var_files), found, id)
+    explain_files(&files, &Outside::of(options, &var_files), found, id, selected)
 }
 
 pub(super) fn explain_files(
@@ -80,20 +94,20 @@ pub(super) fn explain_files(
     outside: &Outside<'_>,
     found: Vec<Diagnostic>,
     id: &TwinId,
-) -> Result<Option<Explanation>, Vec<Diagnostic>> {
+    selected: bool,
+) -> Result<Result<Explanation, Undeclared>, Vec<Diagnostic>> {
     let declarations = resolve_keeping(Keep::Device(&id.device), files, outside, found)?.declarations;
-    let Some(layered) = declarations.layered.clone() else { return Ok(None) };
     let origin = declarations.twins.get(id).map(|declaration| declaration.origin.clone());
-    if origin.is_none() && (id.module.is_some() || declarations.selectors.is_empty()) {
-        return Ok(None);
-    }
+    let is_selected = selected && id.module.is_none() && !declarations.selectors.is_empty();
+    let layered = declarations.layered.clone().filter(|_| origin.is_some() || is_selected);
+    let Some(layered) = layered else { return Ok(Err(undeclared(&declarations, id))) };
     let (said, bodies) = match &id.module {
         Some(module) => (of_module(&layered, module), Outcomes::of_module(&declarations, id)),
         None => {
             (of_device(&declarations, &layered, &id.device), Outcomes::of_device(&declarations, &layered, &id.device))
         }
     };
-    Ok(Some(Explanation {
+    Ok(Ok(Explanation {
         id: id.clone(),
         entry: layered.written.entry.as_ref().map(|(entry, _)| entry.clone()),
         origin,
@@ -101,6 +115,14 @@ pub(super) fn explain_files(
         layers: said.into_iter().map(|(layer, _)| layer).collect(),
         sensitive: declarations.policy.sensitive.clone(),
     }))
+}
+
+fn undeclared(declarations: &Declarations, id: &TwinId) -> Undeclared {
+    let names: BTreeMap<String, &TwinId> = declarations.twins.keys().map(|known| (known.to_string(), known)).collect();
+    let near = nearest(&id.to_string(), names.keys().map(String::as_str)).and_then(|near| names.get(near).copied());
+    // Only devices are found by selectors.
+    let selectors = declarations.selectors.iter().filter(|_| id.module.is_none());
+    Undeclared { near: near.cloned(), selectors: selectors.map(|selector| Arc::clone(&selector.name)).collect() }
 }
 
 fn explained(path: TwinPath, said: &[(ExplainedLayer, Cow<'_, [Leaf]>)], bodies: &Outcomes) -> Explained {
@@ -239,8 +261,8 @@ devices:
         let files = [File::new("f.yaml", text)];
         let id = id.parse().expect("an id");
         let outside = Outside::new(Tables::Texts(tables), &|_| None);
-        let found = explain_files(&files, &outside, Vec::new(), &id).expect("a good manifest");
-        let Some(found) = found else { return Vec::new() };
+        let found = explain_files(&files, &outside, Vec::new(), &id, true).expect("a good manifest");
+        let Ok(found) = found else { return Vec::new() };
         let layer = |layer: &ExplainedLayer| {
             let condition = layer.condition.as_ref().map(|text| format!(" if {text}")).unwrap_or_default();
             format!("{:?}{condition}", layer.origin)
@@ -332,6 +354,20 @@ devices:
             ]
         );
         assert_eq!(of("stray/m"), [""; 0]);
+    }
+
+    #[test]
+    fn what_nobody_declares_is_not_explained() {
+        let of = |id: &str| {
+            let outside = Outside::new(Tables::Texts(ROWS), &|_| None);
+            let files = [File::new("f.yaml", WHOLE)];
+            let found = explain_files(&files, &outside, Vec::new(), &id.parse().expect("an id"), false);
+            let found = found.expect("a good manifest").expect_err("not declared");
+            (found.near.map(|near| near.to_string()), found.selectors.len())
+        };
+        assert_eq!(of("alona"), (Some("alone".to_owned()), 2));
+        assert_eq!(of("both/n"), (Some("both/m".to_owned()), 0));
+        assert_eq!(of("somewhere-else"), (None, 2));
     }
 
     #[test]

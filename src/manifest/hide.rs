@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::policy::Sensitive;
 use super::policy::settle::Declared;
+use super::references::refers_to_row;
 use super::schema::blanked;
 use super::source::File;
 use super::yaml::{self, Kind, Node};
@@ -97,7 +98,7 @@ impl Secrets<'_> {
             (Kind::List(items), None) => items.iter().for_each(|item| self.collect(file, None, item)),
             (kind, Some(path)) if self.sensitive.covers(path) => {
                 let written = file.slice(node.span);
-                self.in_tables |= written.contains("${row.");
+                self.in_tables |= refers_to_row(written);
                 let read = if let Kind::Text(text) = kind { text.value.as_str() } else { written };
                 for line in file.line(node.span.start)..=file.line(node.span.end) {
                     let values = self.lines.entry((file.name.clone(), line)).or_default();

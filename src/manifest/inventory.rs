@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::interpolate::{Interpolation, check_columns, columns};
-use super::odd;
 use serde_json::Value;
 
 use super::declaration::{EmptyInventory, Layer, Leaf, Origin};
+use super::env_access::EnvAccess;
+use super::interpolate::{Interpolation, check_columns, columns};
 use super::layers::to_json;
+use super::odd;
 use super::reader::{Field, Reader, Spanned, Table, is_secret, shown};
+use super::references::{Namespace, only_reference, refers_to_row};
 use super::schema::{self, Module};
 use super::source::{File, Tables, table_name};
 use super::table::{Bad, Format, Row, Rows};
@@ -23,7 +25,7 @@ const BAD_ROWS_MAX: usize = 20;
 
 /// What references in an inventory are resolved from.
 pub(super) struct Sources<'a> {
-    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) environment: EnvAccess<'a>,
     pub(super) vars: &'a BTreeMap<String, Node>,
     pub(super) tables: Tables<'a>,
 }
@@ -108,7 +110,7 @@ fn template(reader: &mut Reader<'_>, item: Node, interpolation: &mut Interpolati
         reader.report(diagnostic);
     }
     if let Some(id) = &parts.id
-        && !matches!(&id.kind, Kind::Text(text) if text.value.contains("${row."))
+        && !matches!(&id.kind, Kind::Text(text) if refers_to_row(&text.value))
     {
         let span = if id.span.start == id.span.end { head } else { id.span };
         let diagnostic = reader
@@ -338,6 +340,7 @@ fn one(
         return None;
     }
     let column = only_column(&template.id);
+    let column = column.as_deref();
     let id = match id.kind {
         Kind::Text(text) => text.value,
         Kind::Number(number) => number.to_string(),
@@ -369,10 +372,11 @@ fn one(
 }
 
 /// The column, when an id is just that of one.
-fn only_column(id: &Node) -> Option<&str> {
+fn only_column(id: &Node) -> Option<String> {
     let Kind::Text(text) = &id.kind else { return None };
-    let inner = text.value.strip_prefix("${row.")?.strip_suffix('}')?;
-    (!inner.contains(['$', '}'])).then(|| inner.split(':').next().unwrap_or(inner))
+    only_reference(&text.value)
+        .filter(|reference| reference.namespace == Namespace::Row)
+        .map(|reference| reference.name)
 }
 
 /// Keeps of a row's diagnostics those that no row before had at the same place, and points errors at the row.
@@ -415,7 +419,7 @@ pub(super) fn show_twice(
     let label = |diagnostic: Diagnostic, (file, template): (&File, &Template), entry: &Entry, label: &str| match read(
         file, template, entry.line,
     ) {
-        Some(row) => row.at(diagnostic, only_column(&template.id), label),
+        Some(row) => row.at(diagnostic, only_column(&template.id).as_deref(), label),
         None => {
             let label = format!("{label}, in line {} of this table", entry.line);
             diagnostic.at(&file.source, template.from.span, label)

@@ -4,7 +4,7 @@
 //! not know live twins, nor print. [`load`] is the whole way: files are read (`source`; `boundary` decides which
 //! may be read and opens them, `ignored` which are no manifests), parsed into trees
 //! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
-//! `interpolate`), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
+//! `interpolate`, `references`, `convert`; `env_access` keeps credentials out), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
 //! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
 //! `json_rows`). What selectors add comes when the hub was asked ([`Declarations::select`]). `fields` says what each field is, for the
 //! JSON Schema and the reference. Read [`Declarations`] first.
@@ -16,9 +16,11 @@
 pub mod body;
 mod boundary;
 mod checks;
+mod convert;
 mod cut;
 pub mod declaration;
 mod early;
+mod env_access;
 mod expect;
 pub mod explain;
 mod fields;
@@ -40,6 +42,7 @@ pub(crate) mod range;
 mod reader;
 #[cfg(test)]
 mod reference;
+mod references;
 mod resolve;
 mod schema;
 mod select;
@@ -76,7 +79,8 @@ use crate::diagnostic::{Diagnostic, Span};
 use boundary::Access;
 use crate::digest::Digest;
 use early::Early;
-pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, explain, members};
+use env_access::EnvAccess;
+pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
 
@@ -89,6 +93,14 @@ use yaml::Kind;
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
 const ERRORS_MAX: usize = 100;
+
+/// Returns what keeps a variable from being opened to manifests, if anything does.
+pub fn env_allow_problem(name: &str) -> Option<String> {
+    if !references::is_variable_name(name) {
+        return Some("it is the name of one environment variable".to_owned());
+    }
+    env_access::problem_of_opened(name)
+}
 
 /// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -113,6 +125,8 @@ pub struct LoadOptions {
     pub ignore_unknown_vars: bool,
     /// Where the tables are that inventories name, if not where the manifests say.
     pub locate: Option<Arc<Locate>>,
+    /// Names of environment variables that references may read although they look like credentials.
+    pub env_allow: Vec<String>,
 }
 
 /// A commit's files, written into a directory of their own.
@@ -136,6 +150,7 @@ impl LoadOptions {
             copy: None,
             ignore_unknown_vars: false,
             locate: None,
+            env_allow: Vec::new(),
         }
     }
 
@@ -244,7 +259,7 @@ pub fn sensitive(options: &LoadOptions) -> Sensitive {
 /// What a fleet takes from elsewhere than its manifests.
 struct Outside<'a> {
     tables: Tables<'a>,
-    environment: &'a dyn Fn(&str) -> Option<String>,
+    environment: EnvAccess<'a>,
     var_files: &'a [File],
     vars: &'a [(String, String)],
     ignore_unknown_vars: bool,
@@ -254,7 +269,14 @@ struct Outside<'a> {
 
 impl<'a> Outside<'a> {
     fn new(tables: Tables<'a>, environment: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { tables, environment, var_files: &[], vars: &[], ignore_unknown_vars: false, in_pieces: true }
+        Self {
+            tables,
+            environment: EnvAccess::new(environment, &[]),
+            var_files: &[],
+            vars: &[],
+            ignore_unknown_vars: false,
+            in_pieces: true,
+        }
     }
 
     /// What the options say, with their files of variables read.
@@ -268,9 +290,16 @@ impl<'a> Outside<'a> {
             copy: _,
             ignore_unknown_vars,
             locate,
+            env_allow,
         } = options;
         let tables = Tables::Disk(locate.as_deref());
-        Self { var_files, vars, ignore_unknown_vars: *ignore_unknown_vars, ..Self::new(tables, &**environment) }
+        Self {
+            var_files,
+            vars,
+            environment: EnvAccess::new(&**environment, env_allow),
+            ignore_unknown_vars: *ignore_unknown_vars,
+            ..Self::new(tables, &**environment)
+        }
     }
 }
 

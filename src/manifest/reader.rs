@@ -165,6 +165,11 @@ impl Reader<'_> {
         None
     }
 
+    /// A number for a message: not told when a reference gave it, since it may be secret.
+    pub(super) fn shown_number(&self, number: &serde_json::Number, span: Span) -> String {
+        if self.file.slice(span).contains("${") { "a number from a reference".to_owned() } else { number.to_string() }
+    }
+
     /// Reads a whole number from 0.
     pub(super) fn count(&mut self, key: &Key, node: &Node) -> Option<Spanned<u64>> {
         if let Kind::Number(number) = &node.kind
@@ -174,6 +179,7 @@ impl Reader<'_> {
         }
         let diagnostic = match &node.kind {
             Kind::Number(number) => {
+                let number = self.shown_number(number, node.span);
                 self.error(format!("`{}` must be a whole number, and is {number}", key.name), node.span, "")
             }
             _ => self.wrong_kind(key, node, "a whole number"),
@@ -191,6 +197,7 @@ impl Reader<'_> {
             Kind::Text(text) => (duration(&text.value), shown(text)),
             Kind::Number(number) if number.as_u64() == Some(0) => (Some(Duration::ZERO), String::new()),
             Kind::Number(number) => {
+                let number = self.shown_number(number, span);
                 let diagnostic = self.error(format!("`{name}` is {number}, without a unit"), span, "").help(example);
                 self.report(diagnostic);
                 return None;

@@ -16,6 +16,7 @@ use super::yaml::{Key, Kind, Node, Text};
 use super::{layers, validate};
 use crate::check::Check;
 use crate::diagnostic::{Diagnostic, Source, Span};
+use crate::placeholder::Placeholder;
 use crate::query::{BoundQuery, Collection, compile_condition};
 use crate::twin::limits::MODULES_PER_DEVICE;
 use crate::twin::{HubHost, ModuleId, Section};
@@ -296,9 +297,13 @@ fn hub(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
             reader.report(diagnostic);
         }
         Err(_) => {
-            let diagnostic = reader
-                .error(format!("{} is not a hub's host name", shown(&text.value)), text.span, "")
-                .help("one is HOST or HOST:PORT, as in my-hub.azure-devices.net");
+            let diagnostic = reader.error(format!("{} is not a hub's host name", shown(&text.value)), text.span, "");
+            let diagnostic = match Placeholder::first_in(&text.value.value).filter(|_| !is_secret(&text.value)) {
+                Some(_) => diagnostic.help(
+                    "nothing replaces it in a manifest: map it into the step under `env:`, and write `${env.NAME}`",
+                ),
+                None => diagnostic.help("one is HOST or HOST:PORT, as in my-hub.azure-devices.net"),
+            };
             reader.report(diagnostic);
         }
     }
@@ -502,6 +507,13 @@ fn modules(reader: &mut Reader<'_>, device: &mut Sections, key: Key, node: Node)
                 true => diagnostic.help("only devices have ranges: write each module"),
                 false => diagnostic,
             };
+            reader.report(diagnostic);
+        }
+        if id.as_ref().is_ok_and(ModuleId::is_system) {
+            let diagnostic = reader
+                .error(format!("`{}` is a module of the IoT Edge runtime, and cannot be declared", key.name), key.span, "")
+                .help("its twin is set by a deployment alone: the hub answers other writes 401 SystemModuleModifyUnauthorizedAccess")
+                .help("take it out, and change the deployment");
             reader.report(diagnostic);
         }
         let leaves = sections(reader, &MODULE, Layer::Module, &key, node).leaves;

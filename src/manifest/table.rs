@@ -54,8 +54,8 @@ pub(super) struct Row {
 
 #[derive(Debug)]
 pub(super) enum Cells {
-    /// By the head's columns.
-    Csv { columns: Arc<[String]>, cells: csv::StringRecord },
+    /// By the head's columns; what parts the cells.
+    Csv { columns: Arc<[String]>, cells: csv::StringRecord, separator: u8 },
     /// Each with its place in the text.
     Json(Vec<(String, Value, Range<usize>)>),
 }
@@ -70,7 +70,7 @@ impl Row {
     /// Returns what is in a column.
     pub(super) fn cell(&self, column: &str) -> Option<Cell<'_>> {
         match &self.cells {
-            Cells::Csv { columns, cells } => {
+            Cells::Csv { columns, cells, .. } => {
                 let index = columns.iter().position(|name| name == column)?;
                 cells.get(index).map(Cell::Text)
             }
@@ -96,7 +96,7 @@ impl Row {
     /// Returns the cells that are texts, with their columns.
     pub(super) fn texts(&self) -> Vec<(&str, &str)> {
         match &self.cells {
-            Cells::Csv { columns, cells } => columns.iter().map(String::as_str).zip(cells.iter()).collect(),
+            Cells::Csv { columns, cells, .. } => columns.iter().map(String::as_str).zip(cells.iter()).collect(),
             Cells::Json(members) => {
                 members.iter().filter_map(|(name, value, _)| Some((name.as_str(), value.as_str()?))).collect()
             }
@@ -127,9 +127,9 @@ impl Row {
 
     fn place(&self, column: &str) -> Option<Range<usize>> {
         match &self.cells {
-            Cells::Csv { columns, .. } => {
+            Cells::Csv { columns, separator, .. } => {
                 let index = columns.iter().position(|name| name == column)?;
-                csv_places(&self.text).0.get(index).cloned()
+                csv_places(&self.text, *separator).0.get(index).cloned()
             }
             Cells::Json(members) => members.iter().find(|(name, ..)| name == column).map(|(.., place)| place.clone()),
         }
@@ -153,7 +153,7 @@ pub(super) fn unquoted(
 }
 
 /// Finds the cells of a csv row in its text, and says whether the last quote is closed.
-fn csv_places(text: &str) -> (Vec<Range<usize>>, bool) {
+fn csv_places(text: &str, separator: u8) -> (Vec<Range<usize>>, bool) {
     let bytes = text.as_bytes();
     let (mut places, mut start, mut closed) = (Vec::new(), 0, true);
     loop {
@@ -173,10 +173,10 @@ fn csv_places(text: &str) -> (Vec<Range<usize>>, bool) {
                 }
             }
         }
-        let end = bytes[at..].iter().position(|&byte| byte == b',').map(|comma| at + comma);
+        let end = bytes[at..].iter().position(|&byte| byte == separator).map(|separator| at + separator);
         places.push(start..end.unwrap_or(bytes.len()));
         match end {
-            Some(comma) => start = comma + 1,
+            Some(end) => start = end + 1,
             None => return (places, closed),
         }
     }
@@ -233,33 +233,38 @@ pub(super) struct CsvRows {
     reader: csv::Reader<Kept>,
     head: Row,
     columns: Arc<[String]>,
+    separator: u8,
     done: bool,
 }
 
 impl CsvRows {
     fn start(table: TableText, wanted: &[String]) -> Result<Self, Bad> {
         let TableText { name, reader } = table;
+        let (separator, reader) = match separator(reader) {
+            Ok(found) => found,
+            Err(error) => return Err(Bad::fatal(Diagnostic::error(format!("cannot read `{name}`: {error}")))),
+        };
         // Cells are counted here, for a better message.
         let mut builder = csv::ReaderBuilder::new();
-        let reader = builder.has_headers(false).flexible(true).from_reader(Kept::new(reader));
+        let reader = builder.has_headers(false).flexible(true).delimiter(separator).from_reader(reader);
         let no_columns: Arc<[String]> = Arc::new([]);
+        let cells = |columns: &Arc<[String]>, cells| Cells::Csv { columns: Arc::clone(columns), cells, separator };
         let head = Row {
             table: Arc::clone(&name),
             line: 1,
             text: String::new(),
-            cells: Cells::Csv { columns: Arc::clone(&no_columns), cells: csv::StringRecord::new() },
+            cells: cells(&no_columns, csv::StringRecord::new()),
             is_quotable: false,
         };
-        let mut rows = Self { name, reader, head, columns: no_columns, done: false };
+        let mut rows = Self { name, reader, head, columns: no_columns, separator, done: false };
         let Some(head) = rows.read() else {
             let message = format!("the table `{}` is empty", rows.name);
             return Err(Bad::fatal(Diagnostic::error(message).help("its first row names the columns")));
         };
         let head = head.map_err(|bad| Bad { recoverable: false, ..bad })?;
-        let Cells::Csv { cells, .. } = &head.cells else { unreachable!("a csv reader reads csv") };
-        let columns: Arc<[String]> = cells.iter().map(|name| odd::trim(name).to_owned()).collect();
-        let cells = Cells::Csv { columns: Arc::clone(&columns), cells: cells.clone() };
-        rows.head = Row { cells, ..head }.quotable_with(wanted);
+        let Cells::Csv { cells: names, .. } = &head.cells else { unreachable!("a csv reader reads csv") };
+        let columns: Arc<[String]> = names.iter().map(|name| odd::trim(name).to_owned()).collect();
+        rows.head = Row { cells: cells(&columns, names.clone()), ..head }.quotable_with(wanted);
         for (index, column) in columns.iter().enumerate() {
             if !column.is_empty() && columns[..index].contains(column) {
                 let message = match rows.head.is_quotable {
@@ -280,18 +285,38 @@ impl CsvRows {
             Err(bad) => return Some(Err(bad)),
         };
         let Cells::Csv { cells, .. } = &row.cells else { unreachable!("a csv reader reads csv") };
-        if cells.len() != self.columns.len() {
+        // Spreadsheets write empty cells after the last one that is used, or leave out those at the end.
+        let named = self.columns.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+        let is_surplus = cells.iter().skip(self.columns.len()).any(|cell| !cell.trim().is_empty());
+        if cells.len() < named || is_surplus {
             let (cells, columns) = (cells.len(), self.columns.len());
             let cells = if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") };
             let message = format!("a row of {cells}, and the head names {columns}");
             let diagnostic = row.at(Diagnostic::error(message), None, "this row");
-            let diagnostic = diagnostic.help("an empty cell has its comma, too; quote a text that has a comma in it");
+            let diagnostic = diagnostic.help(match self.separator {
+                b',' => "an empty cell has its comma, too; quote a text that has a comma in it",
+                _ => "an empty cell has its separator, too; quote a text that has one in it",
+            });
             return Some(Err(Bad { diagnostic, recoverable: true }));
         }
         Some(Ok(row))
     }
 
+    /// Reads the next row in which something is written: spreadsheets leave rows of commas where there was something once.
     fn read(&mut self) -> Option<Result<Row, Bad>> {
+        loop {
+            let row = self.read_any()?;
+            let is_blank = |row: &Row| match &row.cells {
+                Cells::Csv { cells, .. } => cells.iter().all(|cell| cell.trim().is_empty()),
+                Cells::Json(_) => false,
+            };
+            if !row.as_ref().is_ok_and(is_blank) {
+                return Some(row);
+            }
+        }
+    }
+
+    fn read_any(&mut self) -> Option<Result<Row, Bad>> {
         if self.done {
             return None;
         }
@@ -314,12 +339,12 @@ impl CsvRows {
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), false),
         };
         let text = text.trim_start_matches('\u{feff}').to_owned();
-        let cells = csv::StringRecord::from_byte_record_lossy(record);
+        let cells = with_line_feeds(csv::StringRecord::from_byte_record_lossy(record));
         let row = Row {
             table: Arc::clone(&self.name),
             line,
             text,
-            cells: Cells::Csv { columns: Arc::clone(&self.columns), cells },
+            cells: Cells::Csv { columns: Arc::clone(&self.columns), cells, separator: self.separator },
             is_quotable: self.head.is_quotable,
         };
         if !is_text {
@@ -328,7 +353,7 @@ impl CsvRows {
             let diagnostic = row.at(Diagnostic::error(format!("`{}` is {what}", self.name)), None, "this row");
             return Some(Err(Bad::fatal(diagnostic.help("save the file as UTF-8"))));
         }
-        if row.text.contains('"') && !csv_places(&row.text).1 {
+        if row.text.contains('"') && !csv_places(&row.text, self.separator).1 {
             self.done = true;
             let diagnostic = row.at(Diagnostic::error("a quoted cell does not end"), None, "starts in this row");
             return Some(Err(Bad::fatal(
@@ -337,6 +362,41 @@ impl CsvRows {
         }
         Some(Ok(row))
     }
+}
+
+/// Ends the lines inside of cells as YAML ends those inside of texts, so that a checkout with CRLF says the same as one without.
+fn with_line_feeds(cells: csv::StringRecord) -> csv::StringRecord {
+    if !cells.iter().any(|cell| cell.contains('\r')) {
+        return cells;
+    }
+    cells.iter().map(|cell| cell.replace("\r\n", "\n").replace('\r', "\n")).collect()
+}
+
+/// Bytes of a first line that may say what parts cells, at most.
+const SEPARATOR_LINE_MAX: u64 = 64;
+
+/// Reads a first line as `sep=;`, which spreadsheets write and understand. Without one, a comma parts cells.
+fn separator(mut reader: Box<dyn Read>) -> std::io::Result<(u8, Kept)> {
+    let mut start = Vec::new();
+    (&mut reader).take(SEPARATOR_LINE_MAX).read_to_end(&mut start)?;
+    let line_end = start.iter().position(|&byte| byte == b'\n').map_or(start.len(), |end| end + 1);
+    let line = start[..line_end].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..line_end]);
+    let line = line.trim_ascii_end();
+    let named = line.get(..4).filter(|word| word.eq_ignore_ascii_case(b"sep=")).and_then(|_| match line[4..] {
+        // A tab is white space at the end of a line.
+        [] if start[..line_end].contains(&b'\t') => Some(b'\t'),
+        // With empty cells after it, when the file was saved once more.
+        [separator, ref rest @ ..] if separator.is_ascii() && rest.iter().all(|byte| b",;".contains(byte)) => {
+            Some(separator)
+        }
+        _ => None,
+    });
+    let named = named.filter(|separator| !separator.is_ascii_alphanumeric() && !b"\"' ".contains(separator));
+    let (separator, rest, line) = match named {
+        Some(separator) => (separator, start.split_off(line_end), 2),
+        None => (b',', start, 1),
+    };
+    Ok((separator, Kept::new(Box::new(std::io::Cursor::new(rest).chain(reader)), line)))
 }
 
 /// A reader that keeps what was read since it was last asked.
@@ -352,8 +412,9 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn new(inner: Box<dyn Read>) -> Self {
-        Self { inner: BufReader::new(inner), kept: Vec::new(), given: 0, base: 0, line: 1 }
+    /// Starts at a line, counted from 1.
+    fn new(inner: Box<dyn Read>, line: u32) -> Self {
+        Self { inner: BufReader::new(inner), kept: Vec::new(), given: 0, base: 0, line }
     }
 
     /// Takes a row out: what stands from one offset to another, without line ends around it, and its line.

@@ -31,7 +31,9 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn load_path(path: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    load(&LoadOptions::new(vec![path.to_owned()], Arc::new(environment)))
+    let mut options = LoadOptions::new(vec![path.to_owned()], Arc::new(environment));
+    options.env_allow = ["SECRET", "CONNECTION"].map(str::to_owned).to_vec();
+    load(&options)
 }
 
 /// Writes diagnostics plainly: place, message, the line, a caret, what else belongs to it.
@@ -255,18 +257,18 @@ devices:
     let one = "Some(Array [Number(1)])".to_owned();
     // env, list, number, text, typed
     assert_eq!(
-        resolve(&[("env", "here"), ("number", "2.5"), ("text", "1.10"), ("typed", "\"7\"")], &[]),
-        [text("here"), one.clone(), number("2.5"), text("1.10"), text("7")]
+        resolve(&[("env", "here"), ("number", "2.5"), ("text", "1.10"), ("typed", "7")], &[]),
+        [text("here"), one.clone(), number("2.5"), text("1.10"), number("7")]
     );
     assert_eq!(
         resolve(
             &[("number", "3"), ("number", "4")],
             &[
-                ("a.yaml", "env: a\nnumber: 2\nlist: '${env.PLANT}'\n"),
+                ("a.yaml", "env: a\nnumber: 2\nlist: '${env.NOTHING:json:-[]}'\n"),
                 ("b.json", "{\n\t\"env\": \"b\",\n\t\"typed\": 1}")
             ]
         ),
-        [text("b"), text("Redmond43"), number("4"), text("a"), number("1")]
+        [text("b"), "Some(Array [])".to_owned(), number("4"), text("a"), number("1")]
     );
     assert_eq!(
         resolve(
@@ -274,12 +276,297 @@ devices:
             &[("a.yaml", "lst: 1\n"), ("b.yaml", "- x\n")]
         ),
         [
-            "a.yaml:1:1: there is no variable `lst`; did you mean `list`?",
+            "a.yaml:1:1: there is no variable `lst`, which this file sets; did you mean `list`?",
             "b.yaml:1:1: variables must be a mapping, and this is a list; write `NAME: VALUE`, as under `vars`",
-            "the value that `--var` gives `number` is a number that the hub does not take; put it in quotes of its own where it is a text: --var 'NAME=\"VALUE\"'",
             "there is no variable `numbr`, which `--var` sets; did you mean `number`?",
+            "fleet.yaml:2:18: the value that `--var` gives `number` is a number that the hub does not take; ",
         ]
     );
+}
+
+/// Loads a fleet whose one device has each variable under its name, with these over them.
+fn with_vars(declared: &str, vars: &[(&str, &str)], file: Option<&str>) -> Result<Loaded, Vec<Diagnostic>> {
+    let names: Vec<_> = declared.split(';').filter_map(|one| one.split(':').next()).map(str::trim).collect();
+    let desired: Vec<_> = names.iter().map(|name| format!("{name}: '${{var.{name}}}'")).collect();
+    let fleet = format!(
+        "fleet: f\nvars: {{ {} }}\ndevices: {{ a: {{ desired: {{ {} }} }} }}\n",
+        declared.replace(';', ","),
+        desired.join(", ")
+    );
+    let vars: Vec<_> = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let var_files: Vec<_> = file.iter().map(|text| File::new("prod.yaml", *text)).collect();
+    let outside = Outside { var_files: &var_files, vars: &vars, ..Outside::new(Tables::Texts(&[]), &environment) };
+    resolve_files(&[File::new("fleet.yaml", fleet.as_str())], &outside, Vec::new())
+}
+
+#[test]
+fn a_variable_keeps_the_type_that_it_is_declared_with() {
+    for (declared, given, expected) in [
+        ("l: [1]", "[7, 8]", Ok("[7,8]")),
+        ("l: [1]", "[]", Ok("[]")),
+        ("l: [1]", "- 7\n- 8\n", Ok("[7,8]")),
+        ("l: [1]", "7, 8", Err("the variable `l` is a list, and `--var` gives a text")),
+        ("l: [1]", "", Err("the variable `l` is a list, and `--var` gives nothing")),
+        ("l: [1]", "[7, ", Err("the value that `--var` gives `l` is not YAML, at its character ")),
+        ("m: { a: 1 }", "{ a: [true, x] }", Ok("{\"a\":[true,\"x\"]}")),
+        ("m: { a: 1 }", "{\"a\": \"1\"}", Ok("{\"a\":\"1\"}")),
+        ("m: { a: 1 }", "[1]", Err("the variable `m` is a mapping, and `--var` gives a list")),
+        ("b: true", "TRUE", Ok("true")),
+        ("b: true", " False ", Ok("false")),
+        ("b: true", "yes", Err("the variable `b` is a boolean, and `--var` gives a text")),
+        ("b: true", "1", Err("the variable `b` is a boolean, and `--var` gives a number")),
+        ("b: true", "", Err("the variable `b` is a boolean, and `--var` gives nothing")),
+        ("b: true", "null", Err("the variable `b` is a boolean, and `--var` gives null")),
+        ("n: 1", "7", Ok("7")),
+        ("n: 1", "0x1F", Ok("31")),
+        ("n: 1", "0.5", Ok("0.5")),
+        ("n: 1", "007", Err("the variable `n` is a number, and `--var` gives a text")),
+        ("n: 1", "\"7\"", Err("the variable `n` is a number, and `--var` gives a text")),
+        ("n: 1", "", Err("the variable `n` is a number, and `--var` gives nothing")),
+        ("n: 1", "true", Err("the variable `n` is a number, and `--var` gives a boolean")),
+        ("n: '${env.INTERVAL:int}'", "x", Err("the variable `n` is a number, and `--var` gives a text")),
+        ("b: '${env.FLAG:bool}'", "False", Ok("false")),
+        ("t: x", "007", Ok("\"007\"")),
+        ("t: x", "", Ok("\"\"")),
+        ("t: x", "[7]", Ok("\"[7]\"")),
+        ("t: x", "null", Ok("\"null\"")),
+        ("t: '${env.PLANT}'", "1.10", Ok("\"1.10\"")),
+        ("t: 'v${env.INTERVAL}'", "1.10", Ok("\"1.10\"")),
+        ("o: null", "[7]", Ok("[7]")),
+        ("o: null", "1.5", Ok("1.5")),
+        ("o: null", "x", Ok("\"x\"")),
+        ("o: null", "\"1.10\"", Ok("\"1.10\"")),
+        ("o: null", "", Ok("absent")),
+        ("o: '${env.LIST:json}'", "{ a: 1 }", Ok("{\"a\":1}")),
+        (
+            "t: x",
+            "$(FIRMWARE)",
+            Err("the value that `--var` gives `t` is `$(FIRMWARE)`, which Azure Pipelines did not replace"),
+        ),
+        ("n: 1", "%N%", Err("the value that `--var` gives `n` is `%N%`, which the shell did not replace")),
+    ] {
+        let name = &declared[..1];
+        let found = with_vars(declared, &[(name, given)], None);
+        match (found, expected) {
+            (Ok(loaded), Ok(expected)) => {
+                let twin = loaded.declarations.twins.values().next().expect("a device");
+                // An object's members are leaves of their own.
+                let leaves = twin.body.leaves();
+                let value = match (leaves.as_ref(), &declared[..2]) {
+                    ([leaf], "m:") => format!("{{\"a\":{}}}", leaf.value.as_ref().expect("a value")),
+                    ([leaf], _) if leaf.path.as_str() == format!("desired.{name}") => {
+                        leaf.value.as_ref().map_or_else(|| "absent".to_owned(), ToString::to_string)
+                    }
+                    (leaves, _) => format!("{{\"a\":{}}}", leaves[0].value.as_ref().expect("a value")),
+                };
+                assert_eq!(value, expected, "{declared} {given}");
+            }
+            (Err(found), Err(expected)) => {
+                assert_eq!(found.len(), 1, "{found:?}");
+                assert!(found[0].message.starts_with(expected), "{declared} {given}: {}", found[0].message);
+            }
+            (found, _) => panic!("{declared} {given}: {found:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_comes_from_outside_is_in_no_message() {
+    for (declared, given) in [
+        ("n: 1", "s3cret"),
+        ("n: 1", "4242424242424242424242424242"),
+        ("l: [1]", "{ s3cret"),
+        ("l: [1]", "{ s3cret: s3cret }"),
+        ("m: { a: 1 }", "{ a.b: s3cret }"),
+        ("m: { a: 1 }", "{ a: s3cret, a: s3cret }"),
+        ("o: null", "!s3cret [s3cret"),
+        ("o: null", "\"s3cret"),
+        ("b: true", "s3cret"),
+    ] {
+        let found = with_vars(declared, &[(&declared[..1], given)], None);
+        let Err(found) = found else { continue };
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("s3cret") && !shown.contains("4242"), "{declared} {given}: {shown}");
+    }
+    let environment = |name: &str| match name {
+        "PIN" => Some("-4242".to_owned()),
+        "PASSWORD" => Some("s3cret".to_owned()),
+        "PLACEHOLDER" => Some("$(PIN)".to_owned()),
+        _ => None,
+    };
+    for (text, said) in [
+        ("limits: { max_changed: '${env.PIN:int}' }", "and is a number from a reference"),
+        ("limits: { min_population: '${env.PIN:int}' }", "and is a number from a reference"),
+        ("rollout: { pause: '${env.PIN:int}' }", "is a number from a reference, without a unit"),
+        ("checks: [{ name: c, query: SELECT * FROM devices, expect: '${env.PIN:float}' }]", "a number alone"),
+        ("hub: 'x y ${env.PIN:int}'", "a value from the environment is not a hub's host name"),
+        ("devices: { a: { tags: { x: '${env.PASSWORD}' } } }", "`PASSWORD` has the name of a credential"),
+        ("devices: { a: { tags: { x: '${env.PASSWORD:-}' } } }", "`PASSWORD` has the name of a credential"),
+        ("devices: { a: { tags: { x: '${env[\"PASSWORD\"]}' } } }", "`PASSWORD` has the name of a credential"),
+        ("vars: { x: '${env.PASSWORD}' }", "`PASSWORD` has the name of a credential"),
+        ("hub: '${env.https_proxy}'", "`https_proxy` is what twinctl itself works with"),
+        ("hub: '${{ env.X }}'", "unknown reference `${{ env.X }}`"),
+        (
+            "devices: { a: { tags: { x: '${env.PLACEHOLDER}' } } }",
+            "the environment variable `PLACEHOLDER` is `$(PIN)`, which Azure Pipelines did not replace",
+        ),
+    ] {
+        let text = format!("fleet: f\n{text}\n");
+        let found = load_texts(&[("fleet.yaml", &text)], &environment).expect_err("refused");
+        let shown = format!("{found:?}");
+        assert!(found.iter().any(|it| it.message.contains(said)), "{text}: {shown}");
+        assert!(!shown.contains("4242") && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_of_variables_is_for_several_fleets_and_keeps_types() {
+    let loaded = with_vars("n: 1; t: x", &[], Some("n: 2\nother: 3\nT: y\n")).expect("warnings alone");
+    let warnings: Vec<_> = loaded.warnings.iter().map(|it| format!("{it}; {}", it.help.join("; "))).collect();
+    assert_eq!(
+        warnings,
+        [
+            "prod.yaml:2:1: there is no variable `other`, which this file sets; a manifest must declare it under `vars`, with the value \
+             that it has otherwise",
+            "prod.yaml:3:1: there is no variable `T`, which this file sets; did you mean `t`?",
+        ]
+    );
+    for (declared, file, expected) in [
+        ("t: '1.9'", "t: 1.10", "prod.yaml:1:4: the variable `t` is a text, and this file gives a number"),
+        ("n: 1", "n: '7'", "prod.yaml:1:4: the variable `n` is a number, and this file gives a text"),
+        ("n: 1", "n: '${env.INTERVAL}'", "prod.yaml:1:4: the variable `n` is a number, and this file gives a text"),
+        ("n: 1", "n:", "prod.yaml:1:1: the variable `n` is a number, and this file gives empty"),
+        ("b: true", "b: yes", "prod.yaml:1:4: the variable `b` is a boolean, and this file gives a text"),
+        ("l: [1]", "l: 1", "prod.yaml:1:4: the variable `l` is a list, and this file gives a number"),
+        (
+            "t: x",
+            "t: $(FIRMWARE)",
+            "prod.yaml:1:4: the value of `t` is `$(FIRMWARE)`, which Azure Pipelines did not replace",
+        ),
+        (
+            "t: x",
+            "t: '${{ vars.X }}'",
+            "prod.yaml:1:4: the value of `t` is `${{ vars.X }}`, which the pipeline did not replace",
+        ),
+    ] {
+        let found = with_vars(declared, &[], Some(file)).expect_err("refused");
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected], "{declared} {file}");
+    }
+    for (declared, file) in
+        [("n: 1", "n: '${env.INTERVAL:int}'"), ("o: null", "o: [1]"), ("n: 1", "n: '${env.LIST:json}'")]
+    {
+        let told = with_vars(declared, &[], Some(file)).map(|_| ()).map_err(|found| found[0].message.clone());
+        assert!(told.is_ok() || file.contains("LIST"), "{declared} {file}: {told:?}");
+    }
+}
+
+#[test]
+fn line_ends_of_a_checkout_change_nothing() {
+    let fleet = "fleet: f
+vars: { note: \"a
+    b\" }
+inventory: [{ from: t.csv, id: '${row.id}', tags: { note: '${row[\"a note\"]}', var: '${var.note}' } }]
+groups: { g: { desired: { text: |
+    one
+    two
+  } } }
+devices:
+  d: { groups: [g] }
+  e:
+    desired:
+      block: |
+        one
+        two
+      folded: >
+        one
+        two
+checks: [{ name: c, query: \"SELECT *
+  FROM devices\", expect: some }]
+";
+    let fleet = fleet.replace("groups: { g: { desired: { text: |\n    one\n    two\n  } } }\n", "groups: { g: {} }\n");
+    let table = "id,\"a note\"\nx,\"two\nlines\"\ny,\"\n\"\n";
+    let digest = |ends: &str| {
+        let texts = [fleet.replace('\n', ends), table.replace('\n', ends)];
+        let loaded = load_texts(&[("fleet.yaml", &texts[0]), ("t.csv", &texts[1])], &environment);
+        loaded.map_err(|found| plain(&found)).expect("a fleet").declarations
+    };
+    let (unix, windows) = (digest("\n"), digest("\r\n"));
+    assert_eq!(unix.digest, windows.digest);
+    let note = |of: &Declarations| {
+        let (_, twin) = of.twins.iter().find(|(id, _)| id.to_string() == "x").expect("a row");
+        twin.body.leaves()[0].value.clone()
+    };
+    assert_eq!((note(&unix), note(&windows)), (Some("two\nlines".into()), Some("two\nlines".into())));
+}
+
+#[test]
+fn tables_of_spreadsheets_are_read() {
+    let fleet =
+        "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}', tags: { site: '${row[\"TAG:site\"]:-none}' } }]\n";
+    let ids = |table: &str| match load_texts(&[("fleet.yaml", fleet), ("t.csv", table)], &environment) {
+        Ok(loaded) => {
+            let twin = |(id, twin): (&crate::twin::TwinId, &Declaration)| {
+                let site = twin.body.leaves()[0].value.clone().unwrap_or_default();
+                format!("{id}={}:{}", site.as_str().unwrap_or_default(), twin.origin.line)
+            };
+            loaded.declarations.twins.iter().map(twin).collect::<Vec<_>>().join(" ")
+        }
+        Err(found) => found.iter().map(|it| format!("{it}; {}", it.help.join("; "))).collect::<Vec<_>>().join("\n"),
+    };
+    for (table, expected) in [
+        ("id,TAG:site\na,oslo\n,\n,,,\n\nb,\n", "a=oslo:2 b=none:6"),
+        ("id,TAG:site\na,oslo\n\"\",\"\"\n  , \n   \nb,x", "a=oslo:2 b=x:6"),
+        (",,\nid,TAG:site,\na,oslo,\nb,x\nc,y,,,\n", "a=oslo:3 b=x:4 c=y:5"),
+        ("sep=;\nid;TAG:site\na;\"o;s\"\n;\n", "a=o;s:3"),
+        ("\u{feff}sep=;\r\nid;TAG:site\r\na;oslo\r\n", "a=oslo:3"),
+        ("SEP=,\nid,TAG:site\na,oslo\n", "a=oslo:3"),
+        ("sep=;;;\nid;TAG:site\na;oslo\n", "a=oslo:3"),
+        ("sep=\t\nid\tTAG:site\na\toslo\n", "a=oslo:3"),
+        ("\u{feff}\"id\",TAG:site\na,oslo\n", "a=oslo:2"),
+        (
+            "sep=;\nid;TAG:site\na\n",
+            "t.csv:3:1: a row of 1 cell, and the head names 2; an empty cell has its separator, too; quote a text that has one in it",
+        ),
+        (
+            "id,TAG:site\na,oslo,more\n",
+            "t.csv:2:1: a row of 3 cells, and the head names 2; an empty cell has its comma, too; quote a text that has a comma in it",
+        ),
+        (",,\n\"\"\n", "fleet.yaml:2:21: the table `t.csv` is empty; its first row names the columns"),
+    ] {
+        let found = ids(table);
+        let found = found.strip_prefix("t.csv:").map_or(found.as_str(), |_| found.as_str());
+        assert_eq!(found, expected, "{table:?}");
+    }
+    let semicolons = ids("id;TAG:site\na;oslo\n");
+    assert!(semicolons.contains("write `sep=;` as its first line"), "{semicolons}");
+}
+
+#[test]
+fn a_column_with_a_colon_is_named_in_brackets() {
+    let hints = |reference: &str, table: (&str, &str)| {
+        let fleet = format!(
+            "fleet: f\ninventory: [{{ from: {}, id: '${{row.id}}', tags: {{ x: '{reference}' }} }}]\n",
+            table.0
+        );
+        let found = load_texts(&[("fleet.yaml", &fleet), table], &environment).expect_err("refused");
+        found[0].help.join("; ")
+    };
+    let csv = ("t.csv", "id,TAG:site,TAG:json,a\nx,oslo,1,2\n");
+    let json = ("t.json", "[{\"id\": \"x\", \"TAG:site\": \"oslo\", \"TAG:json\": 1}]");
+    for table in [csv, json] {
+        for (reference, hint) in [
+            ("${row.TAG:site}", "is written '${row[\"TAG:site\"]}'"),
+            ("${row.TAG:site:-none}", "is written '${row[\"TAG:site\"]:-none}'"),
+            ("${row.TAG:site:int}", "is written '${row[\"TAG:site\"]:int}'"),
+            ("${row.TAG:json}", "did you mean '${row[\"TAG:json\"]}'?"),
+            ("${row.TAG:json:int}", "is written '${row[\"TAG:json\"]:int}'"),
+            ("${row[\"TAG:sit\"]}", "did you mean '${row[\"TAG:site\"]}'?"),
+            ("${row[TAG:site]}", "a name in brackets is in quotes, too: '${row[\"NAME\"]}'"),
+        ] {
+            let found = hints(reference, table);
+            assert!(found.contains(hint), "{reference}: {found}");
+        }
+    }
 }
 
 #[test]

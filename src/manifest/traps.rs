@@ -5,6 +5,7 @@
 use super::source::File;
 use super::yaml::{Kind, Node, Text, Written};
 use crate::diagnostic::Diagnostic;
+use crate::placeholder::Placeholder;
 
 /// Warns of the values in a tree.
 pub(super) fn warn(file: &File, node: &Node, found: &mut Vec<Diagnostic>) {
@@ -70,6 +71,12 @@ pub(super) fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
                     return Some((message, format!("write false for that, or quote the text: {quoted}")));
                 }
                 _ => {}
+            }
+            if Placeholder::of_value(written).is_some_and(|placeholder| placeholder.text() == written) {
+                let message = format!("`{written}` is a text, and nothing replaces it in a manifest");
+                let help =
+                    format!("write `${{env.NAME}}` for a variable of the environment, or quote the text: {quoted}");
+                return Some((message, help));
             }
             let all = |text: &str, also: &str| {
                 text.starts_with(|c: char| c.is_ascii_digit())
@@ -140,6 +147,8 @@ mod tests {
             ("2026-11-24", "`2026-11-24` is a text here, and a date for some other readers of YAML"),
             ("12e4567", "`12e4567` is a text here, and an infinite number for some other readers of YAML"),
             ("~", "`~` is null, and so is declared absent"),
+            ("$(HUB)", "`$(HUB)` is a text, and nothing replaces it in a manifest"),
+            ("$HUB", "`$HUB` is a text, and nothing replaces it in a manifest"),
         ] {
             assert_eq!(messages(value), [message]);
         }

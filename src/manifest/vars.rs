@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::interpolate::{Interpolation, is_variable_name};
+use super::env_access::EnvAccess;
+use super::interpolate::Interpolation;
 use super::reader::{Reader, Spanned};
+use super::references::{is_variable_name, only_reference};
 use super::source::File;
 use super::traps;
 use super::yaml::{self, Key, Kind, Node, Text, Written};
-use crate::diagnostic::{Diagnostic, nearest};
+use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::placeholder::Placeholder;
 
 /// What goes over the manifests' variables: files in their order, then single values.
 #[derive(Default)]
@@ -23,58 +26,101 @@ pub(super) struct Overrides<'a> {
 /// A variable while it is collected.
 struct Variable<'f> {
     declared: Spanned<&'f File>,
+    /// What it is as it is declared, which nothing from outside changes.
+    is: Type,
     node: Node,
     /// Where the value is from, when that is another file.
     from: Option<&'f File>,
 }
 
+/// What a variable is, as far as that matters to what may be put in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Type {
+    /// It is declared as null, or by a reference to whatever JSON there is.
+    Any,
+    Text,
+    Number,
+    Boolean,
+    List,
+    Mapping,
+}
+
+impl Type {
+    /// Returns what a value is, or will be once its references are resolved.
+    fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::Nothing | Kind::Null => Self::Any,
+            Kind::Bool(_) => Self::Boolean,
+            Kind::Number(_) => Self::Number,
+            Kind::List(_) => Self::List,
+            Kind::Mapping(_) | Kind::Device(_) | Kind::Devices(_) => Self::Mapping,
+            Kind::Text(text) => match only_reference(&text.value).and_then(|reference| reference.kind).as_deref() {
+                Some("int" | "float") => Self::Number,
+                Some("bool") => Self::Boolean,
+                Some(_) => Self::Any,
+                None => Self::Text,
+            },
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Any => "anything",
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Boolean => "a boolean",
+            Self::List => "a list",
+            Self::Mapping => "a mapping",
+        }
+    }
+
+    /// Says whether a value may stand in the place of the declared one.
+    fn takes(self, value: &Kind) -> bool {
+        let is = Self::of(value);
+        let is_null = matches!(value, Kind::Nothing | Kind::Null);
+        self == Self::Any || is == self || (is == Self::Any && !is_null)
+    }
+
+    /// Says how a value is written that is of the type.
+    fn example(self) -> Option<&'static str> {
+        match self {
+            Self::Any => None,
+            Self::Text => Some("put it in quotes, so that it is a text"),
+            Self::Number => {
+                Some("a number is written as in YAML, 60 or 0.5: without quotes, and without zeros before it")
+            }
+            Self::Boolean => Some("a boolean is `true` or `false`"),
+            Self::List => Some("a list is written as in YAML: [7, 8]"),
+            Self::Mapping => Some("a mapping is written as in YAML: { name: value }"),
+        }
+    }
+}
+
 /// Takes the variables out of the files' documents. Their values may refer to the environment, not to one another. What goes over a
-/// variable must have its name; a variable that is a text stays one.
+/// variable must be of the type that the manifest gives it. A file may be one for several fleets, so that names in it which none of these
+/// manifests declares are only odd.
 pub(super) fn collect<'f>(
     documents: &mut [(&'f File, Node)],
     overrides: Overrides<'f>,
-    environment: &dyn Fn(&str) -> Option<String>,
+    environment: EnvAccess<'_>,
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Node> {
     let mut vars = declared(documents, found);
     let Overrides { files, given, ignore_unknown } = overrides;
     for (file, node) in files {
-        let mut reader = Reader { file, found };
-        if matches!(node.kind, Kind::Null) {
-            continue;
-        }
-        let Kind::Mapping(entries) = node.kind else {
-            let message = format!("variables must be a mapping, and this is {}", node.kind.name());
-            let diagnostic = reader.error(message, node.span, "").help("write `NAME: VALUE`, as under `vars`");
-            reader.report(diagnostic);
-            continue;
-        };
-        for (key, node) in entries {
-            let names: Vec<String> = vars.keys().cloned().collect();
-            match vars.get_mut(&key.name) {
-                Some(variable) => (variable.node, variable.from) = (node, Some(file)),
-                None if ignore_unknown => {}
-                None => {
-                    let diagnostic = reader.error(unknown(&key.name), key.span, "not under `vars`");
-                    reader.report(with_hint(diagnostic, &key.name, &names));
-                }
-            }
-        }
+        from_file(file, node, &mut vars, found);
     }
     let mut interpolation = Interpolation::new(environment, None, 0);
     let mut values = BTreeMap::new();
-    for (name, Variable { declared, mut node, from }) in vars {
+    for (name, Variable { declared, is, mut node, from }) in vars {
         match given.iter().rev().find(|(given, _)| *given == name) {
-            Some((_, value)) => match single(&node.kind, value) {
-                Some(kind) => node.kind = kind,
-                None => {
-                    // The value may be a secret, and is not shown.
-                    let message =
-                        format!("the value that `--var` gives `{name}` is a number that the hub does not take");
-                    found.push(
-                        Diagnostic::error(message)
-                            .help("put it in quotes of its own where it is a text: --var 'NAME=\"VALUE\"'"),
-                    );
+            Some((_, value)) => match single(&name, is, value) {
+                Ok(kind) => node.kind = placed(kind, node.span),
+                Err(diagnostic) => {
+                    let label = format!("declared as {} here", is.name());
+                    let is_typed = is != Type::Any;
+                    let place = &declared.value.source;
+                    found.push(if is_typed { diagnostic.at(place, declared.span, label) } else { *diagnostic });
                 }
             },
             None => {
@@ -95,6 +141,57 @@ pub(super) fn collect<'f>(
     values
 }
 
+/// Puts what a file says over the variables.
+fn from_file<'f>(file: &'f File, node: Node, vars: &mut BTreeMap<String, Variable<'f>>, found: &mut Vec<Diagnostic>) {
+    let mut reader = Reader { file, found };
+    if matches!(node.kind, Kind::Null) {
+        return;
+    }
+    let Kind::Mapping(entries) = node.kind else {
+        let message = format!("variables must be a mapping, and this is {}", node.kind.name());
+        let diagnostic = reader.error(message, node.span, "").help("write `NAME: VALUE`, as under `vars`");
+        return reader.report(diagnostic);
+    };
+    for (key, node) in entries {
+        let Some(variable) = vars.get_mut(&key.name) else {
+            let diagnostic = Diagnostic::warning(format!("{}, which this file sets", unknown(&key.name)));
+            let diagnostic = reader.at(diagnostic, key.span, "declared by none of these manifests");
+            reader.report(with_hint(diagnostic, &key.name, &vars.keys().cloned().collect::<Vec<_>>()));
+            continue;
+        };
+        let place = if node.span.start == node.span.end { key.span } else { node.span };
+        if let Kind::Text(text) = &node.kind
+            && let Some(placeholder) = Placeholder::of_value(&text.value).filter(|it| !is_reference(it.text()))
+        {
+            let message = format!("the value of `{}` is {placeholder}", key.name);
+            let diagnostic = reader.error(message, place, "").help(placeholder.advice());
+            reader.report(diagnostic);
+        } else if !variable.is.takes(&node.kind) {
+            let (is, gives) = (variable.is.name(), name_of(&node.kind));
+            let diagnostic = reader
+                .error(format!("the variable `{}` is {is}, and this file gives {gives}", key.name), place, gives)
+                .at(&variable.declared.value.source, variable.declared.span, format!("declared as {is} here"));
+            let diagnostic = variable.is.example().into_iter().fold(diagnostic, Diagnostic::help);
+            reader.report(diagnostic);
+        } else {
+            (variable.node, variable.from) = (node, Some(file));
+        }
+    }
+}
+
+/// Says whether it is one of manifests' own references, and no shell's.
+fn is_reference(text: &str) -> bool {
+    text.starts_with("${") && !text.starts_with("${{")
+}
+
+/// Names what a value is or will be: of a reference that is converted, what it is converted to.
+fn name_of(kind: &Kind) -> &'static str {
+    match Type::of(kind) {
+        Type::Any => kind.name(),
+        is => is.name(),
+    }
+}
+
 fn unknown(name: &str) -> String {
     format!("there is no variable `{}`", name.escape_debug())
 }
@@ -106,23 +203,68 @@ fn with_hint(diagnostic: Diagnostic, name: &str, names: &[String]) -> Diagnostic
     }
 }
 
-/// Reads what `--var` gives: a text where the variable is one, and else what a plain YAML value would be.
-fn single(declared: &Kind, value: &str) -> Option<Kind> {
-    let text =
-        |value: &str| Kind::Text(Text { value: value.to_owned(), written: Written::Interpolated { secret: true } });
-    if matches!(declared, Kind::Text(text) if !text.value.contains("${")) {
-        return Some(text(value));
+/// Reads what `--var` gives: a text where the variable is one, and else what YAML would make of it. The value may be a secret, and is not
+/// shown.
+fn single(name: &str, is: Type, value: &str) -> Result<Kind, Box<Diagnostic>> {
+    if let Some(placeholder) = Placeholder::of_value(value) {
+        let message = format!("the value that `--var` gives `{name}` is {placeholder}");
+        return Err(Box::new(Diagnostic::error(message).help(placeholder.advice())));
     }
-    for quote in ['"', '\''] {
-        if let Some(inner) = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return Some(text(inner));
+    if is == Type::Text {
+        return Ok(Kind::Text(secret(value)));
+    }
+    let error = |problem: &str| Diagnostic::error(format!("the value that `--var` gives `{name}` {problem}"));
+    let is_more = matches!(is, Type::List | Type::Mapping) || value.trim_start().starts_with(['[', '{', '"', '\'']);
+    let kind = if is_more {
+        let file = File::new("<--var>", value);
+        let mut problems = Vec::new();
+        match yaml::parse(&file, &mut problems, &mut |_, node| node) {
+            Some(node) if problems.is_empty() => node.kind,
+            None if problems.is_empty() => Kind::Nothing,
+            _ => {
+                let column = problems.first().and_then(|problem| problem.labels.first());
+                let column = column.map_or(1, |label| label.source.position(label.span.start).column);
+                let error = error(&format!("is not YAML, at its character {column}"));
+                return Err(Box::new(is.example().into_iter().fold(error, Diagnostic::help)));
+            }
         }
+    } else {
+        match yaml::resolve(value.trim()) {
+            Ok(Kind::Text(_)) => Kind::Text(secret(value)),
+            Ok(kind) => kind,
+            Err(_) => {
+                let error = error("is a number that the hub does not take");
+                return Err(Box::new(match is {
+                    Type::Any => error.help("put it in quotes of its own where it is a text: --var 'NAME=\"VALUE\"'"),
+                    _ => error,
+                }));
+            }
+        }
+    };
+    if is.takes(&kind) {
+        return Ok(kind);
     }
-    match yaml::resolve(value) {
-        Ok(Kind::Text(_)) => Some(text(value)),
-        Ok(Kind::Nothing) => Some(text("")),
-        Ok(kind) => Some(kind),
-        Err(_) => None,
+    let gives = if matches!(kind, Kind::Nothing) { "nothing" } else { kind.name() };
+    let diagnostic = Diagnostic::error(format!("the variable `{name}` is {}, and `--var` gives {gives}", is.name()));
+    Err(Box::new(is.example().into_iter().fold(diagnostic, Diagnostic::help)))
+}
+
+fn secret(value: &str) -> Text {
+    Text { value: value.to_owned(), written: Written::Interpolated { secret: true } }
+}
+
+/// Gives a value the place of the declared one. What came from outside is shown nowhere.
+fn placed(kind: Kind, span: Span) -> Kind {
+    let node = |node: Node| Node { span, kind: placed(node.kind, span) };
+    match kind {
+        Kind::Nothing => Kind::Null,
+        Kind::Text(text) => Kind::Text(secret(&text.value)),
+        Kind::List(items) => Kind::List(items.into_iter().map(node).collect()),
+        Kind::Mapping(entries) => {
+            let entry = |(key, value): (Key, Node)| (Key { name: key.name, span }, node(value));
+            Kind::Mapping(entries.into_iter().map(entry).collect())
+        }
+        scalar => scalar,
     }
 }
 
@@ -165,7 +307,8 @@ fn declare<'f>(
         }
         None => {
             let declared = Spanned { value: file, span: key.span };
-            vars.insert(key.name, Variable { declared, node, from: None });
+            let is = Type::of(&node.kind);
+            vars.insert(key.name, Variable { declared, is, node, from: None });
         }
     }
 }

@@ -155,6 +155,21 @@ fn note(note: &Note) -> String {
             };
             format!("left out: {} of {}: {reason}", escape::path(path.as_str()), named(whose))
         }
+        Note::Gone(ids) => {
+            let (modules, devices): (Vec<_>, Vec<_>) = ids.iter().partition(|id| id.module.is_some());
+            let counts = [(devices.len(), "device"), (modules.len(), "module")];
+            let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what));
+            let whose = Whose { count: ids.len(), first: ids.iter().take(3).cloned().collect() };
+            format!(
+                "left out: {} that a query still lists and the hub has no more: {}",
+                counts.collect::<Vec<_>>().join(" and "),
+                named(&whose)
+            )
+        }
+        Note::System(count) => format!(
+            "left out: {} of the IoT Edge runtime ($edgeAgent, $edgeHub), whose twins a deployment alone may write",
+            counted(*count, "module")
+        ),
         Note::Twin { id, problem } => {
             format!("left out: the whole twin of {}: {}", escape::id(id), escape::line(problem))
         }

@@ -196,6 +196,7 @@ pub fn twin_row(twin: &Value) -> Value {
 #[derive(Default)]
 pub struct Csv {
     listed: Vec<String>,
+    is_safe: bool,
     columns: Option<Vec<String>>,
 }
 
@@ -207,6 +208,12 @@ impl Csv {
         self
     }
 
+    /// Puts a `'` before each text that a spreadsheet would run. Numbers stay numbers, those that are texts among them.
+    #[must_use]
+    pub fn safe(self, is_safe: bool) -> Self {
+        Self { is_safe, ..self }
+    }
+
     /// Writes one page, or names the first column that the header lacks.
     pub fn page(&mut self, rows: &[Value]) -> Result<String, String> {
         if rows.is_empty() {
@@ -214,6 +221,8 @@ impl Csv {
         }
         let mut out = String::new();
         let here = columns(rows, &self.listed);
+        let is_safe = self.is_safe;
+        let quoted = |cell: &str| if is_safe && is_formula(cell) { quoted(&format!("'{cell}")) } else { quoted(cell) };
         let columns = match &self.columns {
             Some(columns) => columns,
             None => {
@@ -239,6 +248,14 @@ impl Csv {
         }
         Ok(out)
     }
+}
+
+/// Says whether a spreadsheet would run a cell: after one of these signs, their wide forms included, stands a formula.
+fn is_formula(cell: &str) -> bool {
+    let is_number = !cell.contains(['i', 'I', 'n', 'N']) && cell.parse::<f64>().is_ok();
+    let begins = |c: char| matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠');
+    // White space before it is passed over by some.
+    (cell.starts_with(begins) || cell.trim_start().starts_with(begins)) && !is_number
 }
 
 fn quoted(cell: &str) -> String {
@@ -342,6 +359,22 @@ mod tests {
         let mut listed = Csv::default().listing(Some(&["b", "a"]));
         assert_eq!(listed.page(&[json!({"a": 1})]).expect("a page"), "b,a\r\n,1\r\n");
         assert_eq!(listed.page(&[json!({"b": 1})]).expect("a page"), "1,\r\n");
+    }
+
+    #[test]
+    fn cells_are_no_formulas_where_that_is_asked_for() {
+        let row = json!({
+            "a": "=1+1", "b": "+1 800", "c": "-x", "d": "@SUM(1)", "e": "-5", "f": -5, "g": "  =1", "h": "a=1", "i": "+4.5e3",
+            "j": "=cmd|'/c'!A0,x", "k": "\u{ff1d}1", "l": "-", "m": "-inf", "=n": 1, "o": [-1], "p": "\t=1",
+        });
+        let text = |csv: Csv| csv.listing(None).page(std::slice::from_ref(&row));
+        assert_eq!(
+            text(Csv::default().safe(true)).expect("a page"),
+            "'=n,a,b,c,d,e,f,g,h,i,j,k,l,m,o,p\r\n\
+             1,'=1+1,'+1 800,'-x,'@SUM(1),-5,-5,'  =1,a=1,+4.5e3,\"'=cmd|'/c'!A0,x\",'\u{ff1d}1,'-,'-inf,[-1],'\t=1\r\n"
+        );
+        let raw = text(Csv::default()).expect("a page");
+        assert!(raw.contains("=1+1,+1 800,-x,@SUM(1),-5,-5,\"  =1\""), "{raw}");
     }
 
     #[test]

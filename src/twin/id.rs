@@ -132,6 +132,14 @@ id_type! {
     ModuleId, "module id"
 }
 
+impl ModuleId {
+    /// Returns `true` if it is a module of the IoT Edge runtime, `$edgeAgent` or `$edgeHub`. A deployment sets the desired properties of
+    /// these; the hub answers every other write of their twins with 401 `SystemModuleModifyUnauthorizedAccess`.
+    pub fn is_system(&self) -> bool {
+        ["$edgeAgent", "$edgeHub"].iter().any(|system| self.as_str().eq_ignore_ascii_case(system))
+    }
+}
+
 /// Which twin: a device's own, or one of its modules'.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TwinId {

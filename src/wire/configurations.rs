@@ -165,9 +165,55 @@ pub fn decode_content(content: &Object) -> Result<(ContentKind, Vec<ContentPath>
             return Err(ContentError::new(format!("the content has both {first} and {second}")));
         }
     };
-    if kind == ContentKind::Edge {
-        return Ok((kind, Vec::new()));
+    match kind {
+        ContentKind::Edge => Ok((kind, Vec::new())),
+        ContentKind::Devices | ContentKind::Modules => Ok((kind, decode_paths(name, paths)?)),
     }
+}
+
+/// What a deployment to edge devices writes into the twin of one module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleContent {
+    /// The module's id.
+    pub module: String,
+    /// Which paths; without keys it replaces all desired properties.
+    pub paths: Vec<ContentPath>,
+}
+
+/// What a deployment to edge devices writes (docs: IoT Edge automatic deployments).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EdgeContent {
+    /// By module; those of the runtime are left out.
+    pub modules: Vec<ModuleContent>,
+    /// Whether it is a base deployment, of which each device has one alone: it sets all of the runtime's configuration. A layered one
+    /// is laid over the next base below it.
+    pub is_base: bool,
+}
+
+/// Reads which module twins a configuration's `modulesContent` writes, and where; nothing for one without it.
+///
+/// # Errors
+///
+/// When a module's content is not one of paths.
+pub fn decode_edge_content(content: &Object) -> Result<EdgeContent, ContentError> {
+    const AGENT: &str = "$edgeAgent";
+    let mut edge = EdgeContent::default();
+    let Some(Value::Object(modules)) = content.get("modulesContent") else { return Ok(edge) };
+    for (module, paths) in modules {
+        let name = format!("modulesContent.{}", module.escape_debug());
+        let Value::Object(paths) = paths else {
+            return Err(ContentError::new(format!("`{name}` is not an object")));
+        };
+        if module.starts_with('$') {
+            edge.is_base |= module == AGENT && paths.contains_key("properties.desired");
+            continue;
+        }
+        edge.modules.push(ModuleContent { module: module.clone(), paths: decode_paths(&name, paths)? });
+    }
+    Ok(edge)
+}
+
+fn decode_paths(name: &str, paths: &Object) -> Result<Vec<ContentPath>, ContentError> {
     let mut read: Vec<ContentPath> = Vec::new();
     for (path, value) in paths {
         let mut segments = path.split('.');
@@ -191,7 +237,7 @@ pub fn decode_content(content: &Object) -> Result<(ContentKind, Vec<ContentPath>
         }
         read.push(ContentPath { keys, value: value.clone() });
     }
-    Ok((kind, read))
+    Ok(read)
 }
 
 /// Says whether one path leads to the other's place, or through it.
@@ -240,6 +286,49 @@ mod tests {
                     assert_eq!(paths.iter().map(|path| path.keys.join(".")).collect::<Vec<_>>(), keys, "{content}");
                 }
                 (Err(error), Err(expected)) => assert!(error.to_string().starts_with(expected), "{content}: {error}"),
+                (found, _) => panic!("{content}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn deployments_write_into_modules() {
+        let edge = |content: Value| {
+            let content = content.as_object().expect("an object").clone();
+            let edge = decode_edge_content(&content).map_err(|error| error.to_string())?;
+            let paths = |module: &ModuleContent| {
+                let keys = module.paths.iter().map(|path| path.keys.join(".")).collect::<Vec<_>>().join(",");
+                format!("{}:{keys}", module.module)
+            };
+            Ok::<_, String>((edge.modules.iter().map(paths).collect::<Vec<_>>().join(" "), edge.is_base))
+        };
+        for (content, expected) in [
+            (json!({"deviceContent": {"properties.desired.a": 1}}), Ok(("", false))),
+            (
+                json!({"modulesContent": {
+                    "$edgeAgent": {"properties.desired": {}}, "$edgeHub": {"properties.desired": {}},
+                    "m": {"properties.desired": {"a": 1}},
+                }}),
+                Ok(("m:", true)),
+            ),
+            (
+                json!({"modulesContent": {
+                    "$edgeAgent": {"properties.desired.modules.m": {}}, "m": {"properties.desired.a.b": 1, "properties.desired.c": 2},
+                }}),
+                Ok(("m:a.b,c", false)),
+            ),
+            (json!({"modulesContent": {"m": {}}}), Ok(("m:", false))),
+            (json!({"modulesContent": {"m": 1}}), Err("`modulesContent.m` is not an object")),
+            (
+                json!({"modulesContent": {"m": {"tags.a": 1}}}),
+                Err("the path `tags.a` of modulesContent.m does not begin"),
+            ),
+        ] {
+            match (edge(content.clone()), expected) {
+                (Ok((modules, is_base)), Ok(expected)) => {
+                    assert_eq!((modules.as_str(), is_base), expected, "{content}")
+                }
+                (Err(error), Err(expected)) => assert!(error.starts_with(expected), "{content}: {error}"),
                 (found, _) => panic!("{content}: {found:?}"),
             }
         }

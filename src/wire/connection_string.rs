@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::Secret;
 use super::sas::Key;
 use crate::diagnostic::nearest;
+use crate::placeholder::Placeholder;
 use crate::twin::{DeviceId, HubHost, IdError, ModuleId};
 
 /// What a connection string says. A service's names a policy, a device's names the device.
@@ -28,6 +29,14 @@ pub struct ConnectionString {
 /// Why a text is not a connection string. No message holds the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionStringError {
+    /// What a pipeline or a shell was to replace, and did not.
+    #[error("the connection string has {placeholder}")]
+    Placeholder {
+        /// What it is, and who did not replace it.
+        placeholder: String,
+        /// What to do.
+        advice: String,
+    },
     /// A part without `=`.
     #[error("part {number} of the connection string is not NAME=VALUE")]
     Part {
@@ -101,6 +110,10 @@ impl ConnectionString {
     /// may have `;` in it, and ends where the name of another part follows.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         use ConnectionStringError as E;
+        // Neither hosts nor policies nor keys have such characters.
+        if let Some(placeholder) = Placeholder::first_in(text) {
+            return Err(E::Placeholder { placeholder: placeholder.to_string(), advice: placeholder.advice() });
+        }
         let text = text.trim().trim_end_matches(';');
         let mut values: [Option<Range<usize>>; NAMES.len()] = [const { None }; NAMES.len()];
         let mut open: Option<usize> = None;

@@ -5,3 +5,4 @@ mod hostile_hub;
 mod hub_start;
 mod manifests;
 mod usage;
+mod values;

@@ -1,10 +1,11 @@
 //! `import`: a live hub to a manifest on which a plan has nothing to do.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Sandbox, snapshot};
+use crate::support::{Hub, Sandbox, snapshot};
 
 #[test]
 fn a_hub_that_grew_by_hand() {
@@ -67,6 +68,49 @@ fn a_hub_that_grew_by_hand() {
         sandbox.on(&hub, ["import", "--fleet", "plants", "--where", "tags.place.plant = 'oslo'", "--out", "part.yaml"]);
     let known = "fleet plants is known to this hub, and 3 twins of it are not in this manifest";
     assert!(run.stderr.contains(known), "press-005, press-006, and the module: {run}");
+}
+
+#[test]
+fn what_a_query_still_lists_and_the_hub_has_no_more_is_left_out() {
+    let sandbox = Sandbox::new();
+    let hub = Hub::start(&sandbox, &["--query-lag", "5s"]);
+    for id in ["press-1", "press-2", "gateway", "gone-gateway"] {
+        hub.create(id);
+    }
+    for (device, module) in
+        [("gateway", "vision"), ("gateway", "old"), ("gateway", "$edgeAgent"), ("gone-gateway", "vision")]
+    {
+        let body = json!({ "deviceId": device, "moduleId": module });
+        let answer = hub.send("PUT", &format!("/devices/{device}/modules/{module}"), None, Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    hub.patch("press-1", json!({ "tags": { "plant": "bergen" } }));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let listed = |query: &str| sandbox.on(&hub, ["query", query, "--format", "csv"]).success().lines().count();
+    while (
+        listed("SELECT deviceId FROM devices.modules"),
+        listed("SELECT deviceId FROM devices WHERE tags.plant = 'bergen'"),
+    ) != (5, 2)
+    {
+        assert!(Instant::now() < deadline, "the index does not follow");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for path in ["/devices/press-2", "/devices/gone-gateway", "/devices/gateway/modules/old"] {
+        assert_eq!(hub.send("DELETE", path, Some("*"), None).status, 204, "{path}");
+    }
+    hub.patch("press-1", json!({ "tags": { "plant": "oslo" } }));
+    let run = sandbox.on(&hub, ["import", "--fleet", "plants", "--out", "fleet.yaml"]);
+    assert_eq!(run.code, 0, "{run}");
+    for said in [
+        "left out: 2 devices and 2 modules that a query still lists and the hub has no more: gateway/old, gone-gateway, \
+         gone-gateway/vision and 1 more",
+        "left out: 1 module of the IoT Edge runtime ($edgeAgent, $edgeHub), whose twins a deployment alone may write",
+        "2 devices and 1 module are declared in fleet.yaml",
+    ] {
+        assert!(run.stderr.contains(said), "{said}\n{run}");
+    }
+    assert!(sandbox.read("fleet.yaml").contains("oslo"), "what the hub has, and not what the index had");
+    sandbox.on(&hub, ["plan", "fleet.yaml"]).success();
 }
 
 #[test]

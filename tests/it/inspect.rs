@@ -86,7 +86,10 @@ fn which_line_won() {
         (vec!["explain", "d1/vision", "--format", "json"], 0),
         (vec!["explain", "d1", "desired.telemetry.intervall"], 1),
         (vec!["explain", "d1", "reported.fan"], 1),
+        (vec!["explain", "d1", "tags.nowhere.at.all"], 1),
         (vec!["explain", "press-4"], 1),
+        (vec!["explain", "d1/visoin"], 1),
+        (vec!["explain", "somewhere-else"], 1),
     ] {
         let run = sandbox.twinctl(&args);
         assert_eq!(run.code, code, "{run}");

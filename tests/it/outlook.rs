@@ -103,6 +103,67 @@ fn a_plan_says_what_it_will_lead_to() {
 }
 
 #[test]
+fn deployments_to_edge_devices_are_among_those_who_write() {
+    let sandbox = Sandbox::new();
+    let hub = Hub::start(&sandbox, &["--evaluate-configurations", "1h"]);
+    for gateway in ["gw-1", "gw-2", "gw-3"] {
+        hub.create(gateway);
+        let module = json!({ "deviceId": gateway, "moduleId": "vision" });
+        let answer = hub.send("PUT", &format!("/devices/{gateway}/modules/vision"), None, Some(module));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    hub.patch("gw-1", json!({ "tags": { "plant": "oslo" } }));
+    hub.patch("gw-2", json!({ "tags": { "plant": "oslo" } }));
+    let agent = json!({ "properties.desired": { "modules": {} } });
+    for (id, priority, condition, content) in [
+        // Layered over the base: one path.
+        ("layered", 20, "tags.plant = 'oslo'", json!({ "vision": { "properties.desired.fps": 30 } })),
+        // The base of oslo replaces all of it, and what lies below it is not there.
+        (
+            "base",
+            10,
+            "tags.plant = 'oslo'",
+            json!({ "$edgeAgent": agent, "vision": { "properties.desired": { "fps": 1, "mode": "eco" } } }),
+        ),
+        ("older", 1, "*", json!({ "$edgeAgent": agent, "vision": { "properties.desired.zoom": 2 } })),
+        ("nobody", 99, "tags.plant = 'bergen'", json!({ "vision": { "properties.desired.fps": 2 } })),
+    ] {
+        let content = json!({ "modulesContent": content });
+        let body = json!({ "id": id, "priority": priority, "targetCondition": condition, "content": content });
+        let answer = hub.send("PUT", &format!("/configurations/{id}"), None, Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    sandbox.write(
+        "fleet.yaml",
+        "fleet: edge\ndevices:\n  'gw-{1..3}': { modules: { vision: { desired: { fps: 5, mode: eco, zoom: 1 } } } }\n",
+    );
+    let writers = |args: &[&str]| {
+        let plan = sandbox.on(&hub, ["plan", "fleet.yaml", "--format", "json"].iter().chain(args)).success();
+        let outlook = outlook(&plan);
+        let line = |writer: &Value| {
+            let paths = writer["paths"].as_array().expect("paths").iter();
+            let paths = paths.map(|path| format!("{} by {} {}", path["declared"], path["theirs"], path["agree"]));
+            format!("{} {} {}", writer["id"], paths.collect::<Vec<_>>().join(", "), writer["twins"]).replace('"', "")
+        };
+        let writers: Vec<_> = outlook["writers"].as_array().expect("a list").iter().map(line).collect();
+        (writers, outlook["unread"].clone())
+    };
+    let all = [
+        "layered desired.fps by desired.fps false [gw-1/vision,gw-2/vision]",
+        "base desired.mode by desired true, desired.zoom by desired false [gw-1/vision,gw-2/vision]",
+        "older desired.zoom by desired.zoom false [gw-3/vision]",
+    ];
+    assert_eq!(writers(&[]), (all.map(str::to_owned).to_vec(), Value::Null));
+    let (found, unread) = writers(&["--only", "gw-1/vision"]);
+    assert_eq!(found, [""; 0]);
+    assert_eq!(unread.as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        unread[1],
+        "the deployment layered writes into what is planned, if it targets gw-1: this plan does not look at the device"
+    );
+}
+
+#[test]
 fn a_narrowed_plan_leaves_the_rest_of_the_fleet_as_it_is() {
     let sandbox = Sandbox::new();
     let hub = hub_of_presses(&sandbox);

@@ -216,7 +216,7 @@ fn no_command_shows_a_secret_wherever_it_stands() {
         &["explain", "r1", "fleet"],
         &["explain", "r1", "tags", "fleet", "--format", "json"],
         &["explain", "r1/m", "fleet"],
-        &["explain", "stray", "fleet"],
+        &["explain", "stray", "--selected", "fleet"],
         &["render", "fleet"],
         &["render", "fleet", "--format", "json"],
         &["render", "fleet", "--against", "HEAD"],

@@ -61,6 +61,10 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub vars: VarArgs,
 
+    /// Explain a device that no manifest names as one that selectors may find
+    #[arg(long)]
+    pub selected: bool,
+
     /// How to show it
     #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: ExplainFormat,

@@ -260,9 +260,11 @@ fn amount(reader: &mut Reader<'_>, what: &str, key: &Key, node: &Node) -> Option
         Kind::Number(number) => match number.as_u64() {
             Some(count) => return Some(Spanned { value: Amount::Count(count), span }),
             None => {
+                let shown = reader.shown_number(number, span);
+                let is_shown = shown == number.to_string();
                 let diagnostic =
-                    reader.error(format!("{what} must be a whole number or a share, and is {number}"), span, "");
-                match number.as_f64().filter(|share| *share > 0.0 && *share < 1.0) {
+                    reader.error(format!("{what} must be a whole number or a share, and is {shown}"), span, "");
+                match number.as_f64().filter(|share| is_shown && *share > 0.0 && *share < 1.0) {
                     Some(share) => diagnostic.help(format!("a share is written `{}%`", share * 100.0)),
                     None => diagnostic.help(example),
                 }

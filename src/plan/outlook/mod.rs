@@ -5,6 +5,7 @@
 //! asks is `planning`.
 
 pub mod cost;
+mod edge;
 mod forecast;
 mod watch;
 mod writers;

@@ -199,10 +199,12 @@ impl<'d> Watch<'d> {
             let Selector { name, origin, .. } = &selectors[index];
             Divergence { selector: name.to_string(), origin: origin.clone(), altered_by, path, leaving, joining }
         });
+        let (writers, unread) = self.writers.finish();
         Outlook {
             diverging: diverging.collect(),
             predictions: self.forecasts.finish(&self.declarations.policy.sensitive),
-            writers: self.writers.finish(),
+            writers,
+            unread,
             ..Outlook::default()
         }
     }

@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::edge::Deployments;
 use super::forecast::collection_of;
 use super::{SharedPath, Writer};
 use crate::manifest::{Body, Declarations, FleetName, Leaf};
 use crate::plan::ownership::{RECORDS_KEY, Records};
 use crate::query::{BoundQuery, Collection, compile_condition};
 use crate::twin::value::equal;
-use crate::twin::{Object, Section, TwinId, TwinPath};
-use crate::wire::configurations::{Configuration, ContentKind, ContentPath, MODULES_PREFIX, decode_content, overlap};
+use crate::twin::{ModuleId, Object, Section, TwinId, TwinPath};
+use crate::wire::configurations::{
+    Configuration, ContentKind, ContentPath, EdgeContent, MODULES_PREFIX, decode_content, decode_edge_content, overlap,
+};
 
 /// A configuration, read.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct Subject {
     collection: Collection,
     target: Target,
     paths: Vec<ContentPath>,
+    /// What it writes into modules of its devices: that of a deployment to edge devices.
+    edge: EdgeContent,
 }
 
 #[derive(Clone, Debug)]
@@ -33,19 +38,19 @@ enum Target {
 }
 
 impl Subject {
-    /// Reads a configuration; nothing for a deployment to edge devices, which writes no path of these.
+    /// Reads a configuration.
     ///
     /// # Errors
     ///
     /// When its content or its target condition cannot be read, so that nobody knows what it writes where.
-    pub fn read(configuration: &Configuration) -> Result<Option<Self>, String> {
+    pub fn read(configuration: &Configuration) -> Result<Self, String> {
         let Configuration { id, priority, target_condition, content, created_time_utc } = configuration;
         let (kind, paths) = decode_content(content).map_err(|error| error.to_string())?;
         let collection = match kind {
-            ContentKind::Devices => Collection::Devices,
+            ContentKind::Devices | ContentKind::Edge => Collection::Devices,
             ContentKind::Modules => Collection::Modules,
-            ContentKind::Edge => return Ok(None),
         };
+        let edge = decode_edge_content(content).map_err(|error| error.to_string())?;
         let condition = target_condition.trim();
         let target = match condition {
             "" => Target::Nobody,
@@ -59,7 +64,7 @@ impl Subject {
                 Target::Those(Box::new(query))
             }
         };
-        Ok(Some(Self {
+        Ok(Self {
             id: id.clone(),
             priority: *priority,
             condition: condition.to_owned(),
@@ -67,7 +72,14 @@ impl Subject {
             collection,
             target,
             paths,
-        }))
+            edge,
+        })
+    }
+
+    /// Returns what a deployment writes into a module's twin.
+    fn paths_in<'s>(&'s self, module: &'s ModuleId) -> impl Iterator<Item = &'s ContentPath> {
+        let of_module = self.edge.modules.iter().filter(|content| content.module == module.as_str());
+        of_module.flat_map(|content| &content.paths)
     }
 
     fn targets(&self, collection: Collection, twin: &Value) -> bool {
@@ -100,6 +112,7 @@ pub(super) struct Writers {
     subjects: Vec<Subject>,
     /// By the place among the subjects.
     found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
+    deployments: Deployments,
     fleets: BTreeMap<FleetName, Theirs>,
     /// The records that were seen last of a twin that is as declared.
     shared: Shared,
@@ -137,7 +150,14 @@ impl Writers {
             subjects.clear();
         }
         let found = subjects.iter().map(|_| Default::default()).collect();
-        Self { fleet: declarations.fleet.clone(), subjects, found, fleets: BTreeMap::new(), shared: Shared::default() }
+        Self {
+            fleet: declarations.fleet.clone(),
+            subjects,
+            found,
+            fleets: BTreeMap::new(),
+            shared: Shared::default(),
+            deployments: Deployments::default(),
+        }
     }
 
     /// Says whether twins have to be looked at as documents.
@@ -191,6 +211,7 @@ impl Writers {
     /// Takes a declared twin, as it is to be: as much of it as the conditions look at.
     pub(super) fn look(&mut self, id: &TwinId, planned: &Value, declared: &Body) {
         let collection = collection_of(id);
+        self.look_at_deployments(id, planned, declared);
         let mut taken: Vec<&ContentPath> = Vec::new();
         for (subject, (paths, twins)) in self.subjects.iter().zip(&mut self.found) {
             if !subject.targets(collection, planned) {
@@ -216,8 +237,53 @@ impl Writers {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Writer> {
+    fn look_at_deployments(&mut self, id: &TwinId, planned: &Value, declared: &Body) {
+        let deployments = || self.subjects.iter().enumerate().filter(|(_, subject)| !subject.edge.modules.is_empty());
+        let Some(module) = &id.module else {
+            if deployments().next().is_some() {
+                let is_target = |subject: &Subject| subject.targets(Collection::Devices, planned);
+                // A base without a word on these modules takes the place of those below it all the same.
+                let all =
+                    self.subjects.iter().enumerate().filter(|(_, it)| it.edge.is_base || !it.edge.modules.is_empty());
+                let targets = all.filter(|(_, subject)| is_target(subject)).map(|(place, _)| place).collect();
+                self.deployments.device(&id.device, targets);
+            }
+            return;
+        };
+        let leaves = declared.leaves();
+        let mut shared = Vec::new();
+        for (place, subject) in deployments() {
+            for path in subject.paths_in(module) {
+                let theirs = twin_path(path);
+                for leaf in leaves.iter().filter(|leaf| leaf.path.overlaps(&theirs)) {
+                    let agree = agree(leaf, path);
+                    shared.push((place, SharedPath { declared: leaf.path.clone(), theirs: theirs.clone(), agree }));
+                }
+            }
+        }
+        self.deployments.module(id, shared);
+    }
+
+    /// Ends the pass: those who write, and what of them is not known, a line each.
+    pub(super) fn finish(mut self) -> (Vec<Writer>, Vec<String>) {
         let mut writers = Vec::new();
+        let deployments = std::mem::take(&mut self.deployments).finish(|place| self.subjects[place].edge.is_base);
+        for (place, id, path) in deployments.shared {
+            let (paths, twins) = &mut self.found[place];
+            paths.insert(path);
+            // One after the other: the paths of a twin follow each other.
+            if twins.last() != Some(&id) {
+                twins.push(id);
+            }
+        }
+        let unknown = deployments.unknown.into_iter().map(|(place, devices)| {
+            let (id, first) = (&self.subjects[place].id, devices.first().map(ToString::to_string).unwrap_or_default());
+            let more = if devices.len() > 1 { format!(" and {} more", devices.len() - 1) } else { String::new() };
+            format!(
+                "the deployment {id} writes into what is planned, if it targets {first}{more}: this plan does not look at the device"
+            )
+        });
+        let unknown = unknown.collect();
         for (subject, (paths, mut twins)) in self.subjects.into_iter().zip(self.found) {
             if paths.is_empty() {
                 continue;
@@ -230,20 +296,32 @@ impl Writers {
             let (revisions, paths) = (revisions.into_iter().collect(), paths.into_iter().collect());
             writers.push(Writer::Fleet { fleet, revisions, twins, paths });
         }
-        writers
+        (writers, unknown)
     }
 }
 
 /// Says whether some configuration writes some declared path, whatever it targets.
 fn meet(declarations: &Declarations, subjects: &[Subject]) -> bool {
     let theirs: Vec<TwinPath> = subjects.iter().flat_map(|subject| &subject.paths).map(twin_path).collect();
+    let overlap = |body: &Body, theirs: &[TwinPath]| {
+        body.leaves().iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
+    };
+    let into_modules = subjects.iter().any(|subject| !subject.edge.modules.is_empty());
+    let modules = declarations.twins.iter().filter(|(id, _)| into_modules && id.module.is_some());
+    for (id, declaration) in modules {
+        let Some(module) = &id.module else { continue };
+        let theirs: Vec<TwinPath> =
+            subjects.iter().flat_map(|subject| subject.paths_in(module)).map(twin_path).collect();
+        if !theirs.is_empty() && overlap(&declaration.body, &theirs) {
+            return true;
+        }
+    }
     if theirs.is_empty() {
         return false;
     }
     let mut seen = BTreeSet::new();
     declarations.twins.values().any(|declaration| {
-        seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
-            && declaration.body.leaves().iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
+        seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr()) && overlap(&declaration.body, &theirs)
     })
 }
 

@@ -239,7 +239,7 @@ fn subjects() -> impl Strategy<Value = Vec<Subject>> {
             let content = json!({ "deviceContent": { format!("properties.desired.{path}"): 1 } });
             let listed = json!({ "id": format!("c{at}"), "targetCondition": condition, "priority": priority, "content": content });
             let configuration: Configuration = serde_json::from_value(listed).expect("a configuration");
-            Subject::read(&configuration).expect("it can be read").expect("of devices")
+            Subject::read(&configuration).expect("it can be read")
         });
         subjects.collect()
     })
