@@ -34,6 +34,7 @@ pub(super) fn tell(context: &mut Context, command: &Command) -> CliResult<()> {
 fn asked(command: &Command) -> Option<(&AnnotationArgs, String)> {
     let (args, manifest) = match command {
         Command::Plan(args) => (&args.annotations, &args.manifest),
+        Command::Drift(args) => (&args.annotations, &args.manifest),
         Command::Check(args) => (&args.annotations, &args.manifest),
         Command::Validate(args) => (&args.annotations, &args.manifest),
         _ => return None,

@@ -21,6 +21,7 @@ pub mod ownership;
 mod planner;
 pub mod population;
 mod rebase;
+pub mod records;
 mod target;
 pub mod twin_plan;
 mod unchanged;
@@ -32,6 +33,7 @@ pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
 pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, StrategyCost, Watch, Writer};
 pub use planner::{PlanContext, Planner};
 pub use population::{Emptied, Population};
+pub use records::{FleetRecords, RecordLoss};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
 pub use unchanged::Unchanged;
 pub use withhold::RestoreError;
@@ -87,6 +89,8 @@ pub struct Plan {
     pub selections: Vec<Selection>,
     /// What it will lead to, beside its changes.
     pub outlook: Outlook,
+    /// Which twins carry this fleet's record. A plan that was read from a file knows the lost ones alone, where others carry it.
+    pub records: FleetRecords,
 }
 
 /// How live twins were read, which says how fresh they are.
@@ -170,6 +174,7 @@ impl Plan {
         self.twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         self.unchanged += rest.unchanged;
         self.selections = rest.selections;
+        self.records.take_over(rest.records);
     }
 
     /// Groups the twins whose changes are the same. See [`cluster`].

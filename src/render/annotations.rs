@@ -6,12 +6,12 @@
 use serde::Serialize;
 
 use super::number::counted;
-use super::view::{Foreseen, PlanView, RowView, Sign};
+use super::view::{Foreseen, PlanView, RowView, Sign, Subject};
 use super::{escape, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
 use crate::diagnostic::{self, Diagnostic};
 use crate::digest::Hasher;
-use crate::plan::{Action, Verdict};
+use crate::plan::Verdict;
 
 /// Whose annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +95,11 @@ pub fn of_plan(view: &PlanView<'_>) -> Vec<Annotation> {
     let mut all = Vec::new();
     for cluster in &view.clusters {
         let who = &cluster.who;
-        if cluster.action == Action::Missing {
-            let message = format!("{who} not on the hub: {}", super::view::named(&cluster.ids, 10));
-            all.push(Annotation::new(Level::Error, "missing", message));
+        if let Some(kind) = cluster.kind.filter(|_| cluster.is_in_the_way() && !cluster.remark.is_empty()) {
+            let message = format!("{who} {}: {}", cluster.remark, super::view::named(&cluster.ids, 10));
+            let placed = cluster.rows.iter().find(|row| row.place.is_some());
+            let annotation = Annotation::new(Level::Error, kind, message);
+            all.push(placed.into_iter().fold(annotation, Annotation::at));
         }
         for row in &cluster.rows {
             let (path, value) = (&row.path, row.value());
@@ -107,6 +109,10 @@ pub fn of_plan(view: &PlanView<'_>) -> Vec<Annotation> {
                 }
                 Some(verdict @ (Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift)) => {
                     let message = format!("{who}: {path} was changed on the hub ({verdict}): {value}");
+                    all.push(Annotation::new(Level::Warning, "drift", message).at(row));
+                }
+                Some(verdict) if view.subject == Subject::Drift => {
+                    let message = format!("{who}: {path} is not as declared ({verdict}): {value}");
                     all.push(Annotation::new(Level::Warning, "drift", message).at(row));
                 }
                 _ => {}

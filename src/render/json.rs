@@ -69,6 +69,7 @@ pub fn plan(plan: &plan::Plan) -> String {
             .collect(),
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
         refusals: refusals(plan),
+        record_lost: plan.records.lost_beside_others().map(ToString::to_string).collect(),
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
         outlook: OutlookV1::of(&plan.outlook),
     })
@@ -112,6 +113,9 @@ struct Plan<'p> {
     checks: Vec<&'p str>,
     /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
     refusals: Vec<Refusal>,
+    /// Declared twins without this fleet's record, if other twins carry it: replaced, registered anew, or never applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    record_lost: Vec<String>,
     /// What the selectors found: `name`, `condition`, `ids`, `origin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     selections: Vec<SelectionV1>,
@@ -298,7 +302,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::plan::Verdict;
+    use crate::plan::{RecordLoss, Verdict};
     use crate::render::samples::{self, snapshot};
 
     #[test]
@@ -336,7 +340,9 @@ mod tests {
         let mut written = BTreeSet::new();
         let mut renamed = samples::change("tags.new", Verdict::Moved, None, Some(1.into()));
         renamed.moved_from = Some("tags.old".parse().expect("a path"));
-        let rename = samples::plan(vec![samples::update("d", vec![renamed])]);
+        let mut rename = samples::plan(vec![samples::update("d", vec![renamed])]);
+        rename.records.carriers = 1;
+        rename.records.lost.insert("d".parse().expect("an id"), RecordLoss::Absent);
         for plan in [samples::plan(samples::everything()), samples::reviewed(), rename] {
             let document: Value = serde_json::from_str(&super::plan(&plan)).expect("JSON");
             fields(&document, "", &mut written);

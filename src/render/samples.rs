@@ -9,7 +9,8 @@ use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::digest::Hasher;
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive};
 use crate::plan::{
-    Action, Change, Conflict, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan, Verdict,
+    Action, Change, Conflict, FleetRecords, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
+    Verdict,
 };
 use crate::twin::{ETag, MergePatch};
 
@@ -192,6 +193,7 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         policy: Policy::default(),
         selections: Vec::new(),
         outlook: Outlook::default(),
+        records: FleetRecords::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::manifest::{FleetName, Layer, Origin, Sensitive};
 use crate::plan::decide::Decision;
 use crate::plan::withhold::{Side, withheld, withhold};
-use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Change, Conflict, FleetRecords, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
@@ -40,6 +40,9 @@ pub(super) struct Head {
     checks: Vec<CheckV1>,
     #[serde(default, skip_serializing_if = "is_default")]
     outlook: OutlookV1,
+    /// Twins without this fleet's record, if others carry it; to be shown.
+    #[serde(default, rename = "recordLost", skip_serializing_if = "Vec::is_empty")]
+    record_lost: Vec<TwinId>,
 }
 
 fn is_default<T: Default + PartialEq>(of: &T) -> bool {
@@ -64,6 +67,7 @@ impl Head {
             selections: plan.selections.iter().map(SelectionV1::of).collect(),
             checks: plan.checks.iter().map(CheckV1::of).collect(),
             outlook: OutlookV1::of(&plan.outlook),
+            record_lost: plan.records.lost_beside_others().cloned().collect(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Head {
             policy: self.policy.into_policy(),
             selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
             outlook: self.outlook.into_outlook()?,
+            records: FleetRecords::of_lost_beside_others(self.record_lost),
         })
     }
 }
@@ -159,6 +164,7 @@ impl Twin {
             patch,
             inverse,
             conflicts: conflicts.into_iter().map(ConflictV1::into_conflict).collect(),
+            ..Decision::default()
         };
         if !withheld(&decision.changes, Side::After).eq(&withheld_paths)
             || !withheld(&decision.changes, Side::Before).eq(&not_restored)
