@@ -122,7 +122,8 @@ fn notes(drift: &Drift) -> Vec<NoteView> {
     ];
     notes
         .into_iter()
-        .filter_map(|(applies, note)| applies.then(|| NoteView { text: note.into(), who: String::new() }))
+        .filter(|&(applies, _)| applies)
+        .map(|(_, note)| NoteView { text: note.into(), who: String::new() })
         .collect()
 }
 
