@@ -1,86 +1,120 @@
-//! The drift in a plan alone: what others did to what the fleet had applied. Pure.
+//! The drift in a plan alone: every difference that this fleet's records do not prove to come from the manifest. Pure.
 
 use std::collections::BTreeMap;
 
-use crate::manifest::FleetName;
-use crate::plan::cluster::cluster;
-use crate::plan::{Action, Change, Cluster, Plan, ReadBy, TwinPlan, Verdict};
+use crate::manifest::{FleetName, Ownership, Selection};
+use crate::plan::{Action, Change, Plan, ReadBy, RecordLoss, TwinPlan, Verdict};
 use crate::twin::{HubHost, TwinId};
 
 /// What drifted.
 #[derive(Clone, Debug)]
 pub struct Drift {
-    /// Which hub.
+    /// The hub that was read.
     pub hub: HubHost,
-    /// Whose values.
+    /// The fleet whose values are compared.
     pub fleet: FleetName,
+    /// Whether the fleet keeps records. Without them every difference counts.
+    pub ownership: Ownership,
     /// How the live twins were read.
     pub read: ReadBy,
-    /// The twins with their drifted paths alone, sorted by id. They are for showing: patches are still those of the whole plan.
-    pub twins: Vec<TwinPlan>,
-    /// How many twins were looked at.
+    /// The twins to report, each list sorted by id and not empty. They hold the unexplained paths alone and are for display:
+    /// patches are those of the whole plan.
+    pub twins: BTreeMap<DriftKind, Vec<TwinPlan>>,
+    /// The number of twins that were read.
     pub looked_at: usize,
-    /// Twins of which it cannot be said, since they have conflicts; sorted.
-    pub conflicting: Vec<TwinId>,
-    /// Declared twins that the hub lacks; sorted.
-    pub missing: Vec<TwinId>,
+    /// The number of twins that carry a record of this fleet.
+    pub carriers: usize,
+    /// The devices that the manifest's selectors found.
+    pub selections: Vec<Selection>,
 }
 
-/// Says whether a change undoes somebody else's write to what this fleet had applied.
-pub fn is_drift(change: &Change) -> bool {
-    match change.verdict {
-        Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift => true,
-        // Without a record nobody knows what was applied, so that an overwrite is no drift.
-        Verdict::New
-        | Verdict::Adopt
-        | Verdict::Overwrite
-        | Verdict::Edit
-        | Verdict::Removed
-        | Verdict::Moved
-        | Verdict::Undeclared
-        | Verdict::Released => false,
+/// What happened to a twin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DriftKind {
+    /// The hub does not have the declared twin.
+    Missing,
+    /// The twin has conflicts, so it cannot be compared.
+    Conflicting,
+    /// The twin has no record of this fleet.
+    RecordLost,
+    /// The twin has a record that owns nothing.
+    RecordEmptied,
+    /// The twin has paths that differ.
+    Drifted,
+}
+
+/// Returns `true` if a record does not prove that the manifest alone makes the change.
+fn is_unexplained(change: &Change) -> bool {
+    !change.verdict.is_explained()
+}
+
+impl DriftKind {
+    /// Returns how a twin drifted; `None` if the records explain all that apply would do to it.
+    fn of(plan: &Plan, twin: &TwinPlan) -> Option<Self> {
+        match (twin.action, plan.records.lost.get(&twin.id)) {
+            (Action::Missing | Action::Skip | Action::Register, _) => Some(Self::Missing),
+            (Action::Update | Action::Release, Some(RecordLoss::Absent)) => Some(Self::RecordLost),
+            (Action::Update | Action::Release, Some(RecordLoss::Emptied)) => Some(Self::RecordEmptied),
+            (Action::Update | Action::Release, None) if !twin.conflicts.is_empty() => Some(Self::Conflicting),
+            (Action::Update | Action::Release, None) => {
+                twin.changes.iter().any(is_unexplained).then_some(Self::Drifted)
+            }
+        }
     }
 }
 
 impl Drift {
-    /// Takes the drift out of a plan.
-    pub fn of(plan: &Plan) -> Self {
-        let ids = |wanted: &dyn Fn(&TwinPlan) -> bool| -> Vec<TwinId> {
-            plan.twins.iter().filter(|twin| wanted(twin)).map(|twin| twin.id.clone()).collect()
-        };
-        let missing = ids(&|twin| matches!(twin.action, Action::Missing | Action::Skip | Action::Register));
-        let drifted = plan.twins.iter().filter(|twin| twin.changes.iter().any(is_drift));
+    /// Takes the drift out of a plan of a fleet with this ownership.
+    pub fn of(plan: &Plan, ownership: Ownership) -> Self {
+        let mut twins: BTreeMap<DriftKind, Vec<TwinPlan>> = BTreeMap::new();
+        for twin in &plan.twins {
+            let Some(kind) = DriftKind::of(plan, twin) else { continue };
+            let is_shown = |change: &&Change| kind != DriftKind::Missing && is_unexplained(change);
+            let mut drifted = twin.clone();
+            drifted.changes = twin.changes.iter().filter(is_shown).cloned().collect();
+            drifted.taken = [].into();
+            if kind == DriftKind::Missing {
+                (drifted.action, drifted.conflicts) = (Action::Missing, Vec::new());
+            }
+            twins.entry(kind).or_default().push(drifted);
+        }
+        let missing = twins.get(&DriftKind::Missing).map_or(0, Vec::len);
         Self {
             hub: plan.hub.clone(),
             fleet: plan.fleet.clone(),
+            ownership,
             read: plan.read,
-            twins: drifted
-                .map(|twin| TwinPlan {
-                    changes: twin.changes.iter().filter(|change| is_drift(change)).cloned().collect(),
-                    taken: [].into(),
-                    ..twin.clone()
-                })
-                .collect(),
-            looked_at: plan.unchanged + plan.twins.len() - missing.len(),
-            conflicting: ids(&|twin| !twin.conflicts.is_empty()),
-            missing,
+            twins,
+            looked_at: plan.unchanged + plan.twins.len() - missing,
+            carriers: plan.records.carriers,
+            selections: plan.selections.clone(),
         }
     }
 
-    /// Says whether nothing drifted, as far as can be said.
+    /// Returns `true` if every twin is as this fleet applied it last.
     pub fn is_empty(&self) -> bool {
         self.twins.is_empty()
     }
 
-    /// Groups the twins with the same drift.
-    pub fn clusters(&self) -> Vec<Cluster<'_>> {
-        cluster(&self.twins)
+    /// Returns the twins of one kind, sorted by id.
+    pub fn of_kind(&self, kind: DriftKind) -> &[TwinPlan] {
+        self.twins.get(&kind).map_or(&[], Vec::as_slice)
     }
 
-    /// Counts paths by how they drifted.
+    /// Returns the ids of the twins of one kind, sorted.
+    pub fn ids(&self, kind: DriftKind) -> impl Iterator<Item = &TwinId> {
+        self.of_kind(kind).iter().map(|twin| &twin.id)
+    }
+
+    /// Returns `true` if twins lack their record and no twin that was read carries one.
+    pub fn is_without_records(&self) -> bool {
+        self.carriers == 0 && self.twins.contains_key(&DriftKind::RecordLost)
+    }
+
+    /// Counts paths by verdict.
     pub fn paths(&self) -> BTreeMap<Verdict, usize> {
         let mut paths = BTreeMap::new();
-        for change in self.twins.iter().flat_map(|twin| twin.changes.iter()) {
+        for change in self.twins.values().flatten().flat_map(|twin| twin.changes.iter()) {
             *paths.entry(change.verdict).or_default() += 1;
         }
         paths

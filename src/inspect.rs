@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::manifest::{Declarations, FleetName, Origin, Sensitive};
+use crate::manifest::{Declarations, FleetName, Origin, Ownership, Sensitive};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, records_path};
-use crate::plan::{Action, Conflict, PlanContext, ReadBy, Verdict, plan};
+use crate::plan::{Action, Change, Conflict, PlanContext, ReadBy, RecordLoss, TwinPlan, Verdict, plan};
 use crate::twin::path::leaves;
 use crate::twin::value::equal;
 use crate::twin::{HubHost, Lookup, Section, Twin, TwinPath};
@@ -40,6 +40,10 @@ pub struct Standing {
     pub left: bool,
     /// What keeps the twin from being made as declared. No row then says what would be done.
     pub conflicts: Vec<Conflict>,
+    /// Whether the next apply writes to the twin.
+    pub is_sent: bool,
+    /// How the twin lost the fleet's record, if it should have one.
+    pub record_loss: Option<RecordLoss>,
 }
 
 /// One path of the twin.
@@ -52,7 +56,9 @@ pub struct Row {
     /// What the fleet declares, if it declares the path.
     pub declared: Option<Declared>,
     /// What the next apply does about it; nothing when it is as it should be or nobody's concern.
-    pub verdict: Option<Verdict>,
+    pub change: Option<Change>,
+    /// Whether the fleet's record owns it, and the next apply takes it out of the record and does nothing else about it.
+    pub is_let_go: bool,
     /// The fleets whose records own it, sorted.
     pub owners: Vec<FleetName>,
     /// What the device reports there; of tags nothing.
@@ -60,6 +66,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Returns how the change of the next apply came about.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.change.as_ref().map(|change| change.verdict)
+    }
+
     /// Says whether the device reports what is desired of it. Tags are never reported, and what is not there cannot be.
     pub fn acknowledged(&self) -> Option<bool> {
         let live = self.live.as_ref().filter(|_| self.path.section() == Section::Desired)?;
@@ -99,7 +110,8 @@ pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &S
             path: path.clone(),
             live: None,
             declared: None,
-            verdict: None,
+            change: None,
+            is_let_go: false,
             owners: Vec::new(),
             reported: None,
         });
@@ -130,11 +142,20 @@ pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &S
         let mine = planned.twins.into_iter().find(|planned| planned.id == twin.id);
         for change in mine.iter().flat_map(|mine| mine.changes.iter()) {
             row(&change.path, &mut |row| {
-                row.verdict = Some(change.verdict);
+                row.change = Some(change.clone());
                 row.live = row.live.take().or_else(|| change.before.clone());
             });
         }
+        let is_sent = mine.as_ref().is_some_and(TwinPlan::is_sent);
+        if is_sent && declarations.ownership == Ownership::Record {
+            let own = records.iter().find(|record| record.fleet == declarations.fleet.as_str());
+            for path in own.iter().filter_map(|own| own.content.as_ref().ok()).flat_map(|own| own.owns.keys()) {
+                row(path, &mut |row| row.is_let_go = row.declared.is_none() && row.change.is_none());
+            }
+        }
         Standing {
+            is_sent,
+            record_loss: planned.records.lost.get(&twin.id).copied(),
             fleet: declarations.fleet.clone(),
             origin: declaration.map(|declaration| declaration.origin.clone()),
             left: mine.as_ref().is_some_and(|mine| mine.action == Action::Release),
@@ -201,7 +222,7 @@ mod tests {
                 "{} {} {declared} {} [{}] {:?}",
                 row.path,
                 value(&row.live),
-                row.verdict.map_or("", Verdict::label),
+                row.verdict().map_or("", Verdict::label),
                 owners.join(" "),
                 row.acknowledged()
             )
@@ -260,7 +281,7 @@ mod tests {
             inspect(readable, None, &Sensitive::default())
                 .rows
                 .iter()
-                .all(|row| row.verdict.is_none() && row.declared.is_none())
+                .all(|row| row.verdict().is_none() && row.declared.is_none())
         );
     }
 }

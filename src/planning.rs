@@ -45,6 +45,8 @@ pub struct Options {
     pub throttles: Throttles,
     /// The part of the fleet that is planned for, when it is not all of it.
     pub only: Option<Part>,
+    /// Read each twin by GET that seems to have drifted, or to have lost its record.
+    pub confirm_drift: bool,
 }
 
 /// A part of a fleet: devices with their modules, and modules alone.
@@ -96,7 +98,7 @@ pub async fn make(
     }
     let mut membership = Membership::new(current).map_err(PlanningError::Selection)?;
     let mut watch = Watch::new(current, subjects);
-    let mut planner = Planner::new(current, context.clone());
+    let mut planner = Planner::new(current, context.clone()).confirming_drift(options.confirm_drift);
     if let Some(part) = &options.only {
         planner = planner.narrowed_to(|id| part.includes(id));
         watch = watch.leaving_out(current.twins.keys().filter(|id| !part.includes(id)).cloned().collect());
@@ -263,7 +265,7 @@ checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
             registry: 1.0,
             configurations: 1.0,
         };
-        let options = Options { concurrency: 1, throttles, only: None };
+        let options = Options { concurrency: 1, throttles, only: None, confirm_drift: false };
         let plan = make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");
         let expected = "it looks at more twins of the hub than 10 pages of a query list";
         assert_eq!(plan.outlook.predictions[0].forecast, Forecast::Unknown(expected.to_owned()));

@@ -44,6 +44,17 @@ fn selection(selector: &Selector, ids: BTreeSet<TwinId>) -> Selection {
     }
 }
 
+/// Returns what each selector finds on a hub of which this twin is all.
+pub fn of_twin(declarations: &Declarations, twin: &Twin) -> Vec<Selection> {
+    let document = encode_twin(twin);
+    let finds = |selector: &Selector| twin.id.module.is_none() && selector.condition.matches(&document);
+    let selections = declarations
+        .selectors
+        .iter()
+        .map(|selector| selection(selector, if finds(selector) { [twin.id.clone()].into() } else { BTreeSet::new() }));
+    selections.collect()
+}
+
 /// Who is in which selection, as the declarations have it, and who should be.
 #[derive(Debug)]
 pub struct Membership<'d> {

@@ -295,7 +295,7 @@ impl Pass<'_, '_, '_> {
         let declarations = self.survey.declarations;
         if self.survey.planner.is_pending(&twin.id) {
             // One that is in doubt stays pending, and is read by GET in the end.
-            if !self.survey.membership.is_doubtful(&twin) {
+            if !self.survey.membership.is_doubtful(&twin) && !self.survey.planner.is_doubtful(&twin) {
                 self.read += 1;
                 self.push(Lookup::Found(Box::new(twin)));
             }

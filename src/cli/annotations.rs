@@ -47,6 +47,7 @@ pub(super) fn tell(context: &mut Context, command: &Command) -> CliResult<()> {
 fn asked(command: &Command) -> Option<(&AnnotationArgs, &ManifestArgs)> {
     match command {
         Command::Plan(args) => Some((&args.annotations, &args.manifest)),
+        Command::Drift(args) => Some((&args.annotations, &args.manifest)),
         Command::Check(args) => Some((&args.annotations, &args.manifest)),
         Command::Validate(args) => Some((&args.annotations, &args.manifest)),
         _ => None,

@@ -78,7 +78,14 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
     connection.close().await;
     if args.format == ApplyFormat::Json {
         let (outcome, exit_code) = (word(outcome), outcome.code());
-        let run = applied::Run { hub: &hub, fleet: &fleet, digest: &digest, ignored_rollout: ignored_rollout.as_deref(), outcome, exit_code };
+        let run = applied::Run {
+            hub: &hub,
+            fleet: &fleet,
+            digest: &digest,
+            ignored_rollout: ignored_rollout.as_deref(),
+            outcome,
+            exit_code,
+        };
         let report = results.report.as_ref().map(|(report, took)| (report, *took));
         let text = applied::json(run, report, results.checks.as_deref());
         context.out.write_all(text.as_bytes())?;

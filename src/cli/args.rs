@@ -118,8 +118,10 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show what others changed of what the fleet had applied: for a nightly job
     ///
-    /// Makes the plan and shows of it only the paths whose live value is not the one that was last applied: `drift`, where the
-    /// manifest is as it was, `edit over drift` and `removed over drift`, where it changed too. Changes nothing.
+    /// Makes the plan and leaves out each difference that the ownership records explain: the manifest changed, and the twin is as it
+    /// was applied last. Lists the paths that others changed (`drift`, or `edit over drift` and `removed over drift` where the
+    /// manifest changed too), the twins that lost their record, those that the hub does not have, and those in conflict. Changes
+    /// nothing.
     Drift(DriftArgs),
     /// Write a manifest from a live hub
     ///
@@ -364,6 +366,10 @@ pub struct PlanningArgs {
     /// Devices that left the manifest are then not looked for
     #[arg(long, value_name = "ID|group:NAME")]
     pub only: Vec<Only>,
+
+    /// Read each twin by GET that seems to have drifted; not an option of the command line.
+    #[arg(skip)]
+    pub confirm_drift: bool,
 }
 
 /// The options of `twinctl plan`.
@@ -435,7 +441,7 @@ pub enum PlanFormat {
     /// For people.
     #[default]
     Text,
-    /// For programs: version 1, every twin and value in full; docs/plan-json.md has the fields.
+    /// For programs: version 1, every value in full; docs/outputs.md says where its fields are named.
     Json,
     /// For a comment on a pull request, cut to --max-length.
     Markdown,

@@ -115,7 +115,16 @@ impl CommandLine {
     /// Adds how a plan is made.
     #[must_use]
     pub(super) fn planning(self, args: &PlanningArgs) -> Self {
-        let PlanningArgs { take_ownership, revision, ignore_rollout, require_checks, tier, units, only } = args;
+        let PlanningArgs {
+            take_ownership,
+            revision,
+            ignore_rollout,
+            require_checks,
+            tier,
+            units,
+            only,
+            confirm_drift: _,
+        } = args;
         let line = self
             .flag_if(*take_ownership, "--take-ownership")
             .option_if("--revision", revision.as_ref())
@@ -311,7 +320,12 @@ mod tests {
             r#"twinctl plan --var psk="${psk}" --var url="${url}" --var x=y"#
         );
         let nothing_known = CommandLine::new("plan").vars(
-            &VarArgs { vars: vec![("a".to_owned(), "b".to_owned())], var_files: Vec::new(), allow_outside: false, env_allow: Vec::new() },
+            &VarArgs {
+                vars: vec![("a".to_owned(), "b".to_owned())],
+                var_files: Vec::new(),
+                allow_outside: false,
+                env_allow: Vec::new(),
+            },
             &Secrets::default(),
         );
         assert_eq!(nothing_known.to_string(), r#"twinctl plan --var a="${a}""#);

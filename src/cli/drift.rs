@@ -2,42 +2,44 @@
 
 use std::io::Write;
 
-use super::args::{DriftArgs, PlanningArgs, ReportFormat};
-use super::command_line::{CommandLine, Secrets};
+use super::args::{DriftArgs, PlanFormat, PlanningArgs};
 use super::connect::connect;
 use super::context::Context;
-use super::outcome::{CliError, CliResult, Outcome};
+use super::outcome::{CliResult, Outcome};
 use super::{manifest, plan};
 use crate::drift::Drift;
-use crate::manifest::Ownership;
-use crate::render::{drift as words, text};
+use crate::render::view::PlanView;
+use crate::render::{annotations, drift as document, html, markdown, text};
 
 /// Plans, and shows the drift alone.
 pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult {
     let declarations = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
-    if declarations.ownership == Ownership::None {
-        let fleet = &declarations.fleet;
-        let plan = CommandLine::new("plan")
-            .manifests(&args.manifest, &Secrets::of(&declarations, &args.manifest.vars))
-            .hub(&args.hub);
-        return Err(CliError::new(format!(
-            "fleet {fleet} keeps no record of what it applied, so drift cannot be told from edits"
-        ))
-        .hint(format!("`{plan}` shows what differs; `ownership: record` in the manifest keeps records")));
-    }
     let connection = connect(context, &args.hub).await?;
     // Nothing is written, so the revision does not matter.
-    let planning = PlanningArgs { revision: Some(String::new()), ..PlanningArgs::default() };
+    let planning = PlanningArgs {
+        revision: Some(String::new()),
+        only: args.only.clone(),
+        confirm_drift: true,
+        ..PlanningArgs::default()
+    };
     let files = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
     let made = plan::make(context, &declarations, &connection.client, &planning, &args.hub, &files);
-    let drift = Drift::of(&made.await?);
+    let drift = Drift::of(&made.await?, declarations.ownership);
     connection.close().await;
-    let options = text::Options { palette: context.out.palette, width: context.out.width, full: args.full };
-    let text = match args.format {
-        ReportFormat::Text => words::text(&drift, options),
-        ReportFormat::Json => words::json(&drift),
+    let shown = match args.format {
+        PlanFormat::Text => {
+            let options = text::Options { palette: context.out.palette, width: context.out.width, full: args.full };
+            text::drift(&drift, options)
+        }
+        PlanFormat::Json => document::json(&drift),
+        PlanFormat::Markdown => markdown::drift(&drift, args.max_length),
+        PlanFormat::Html => html::drift(&drift),
     };
-    context.out.write_all(text.as_bytes())?;
+    context.out.write_all(shown.as_bytes())?;
     context.out.flush()?;
+    let shown = |text: String| context.out.redact(&text).into_owned();
+    plan::save(context, args.markdown.as_deref(), || shown(markdown::drift(&drift, args.max_length)))?;
+    plan::save(context, args.html.as_deref(), || shown(html::drift(&drift)))?;
+    context.annotations.extend(annotations::of_plan(&PlanView::of_drift(&drift), &declarations));
     Ok(if args.detailed_exitcode && !drift.is_empty() { Outcome::Changes } else { Outcome::Done })
 }

@@ -89,7 +89,7 @@ fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &Secrets) -> CommandLine {
 }
 
 /// Writes the plan to a file, when there is to be one.
-fn save(context: &Context, path: Option<&Path>, text: impl FnOnce() -> String) -> CliResult<()> {
+pub(super) fn save(context: &Context, path: Option<&Path>, text: impl FnOnce() -> String) -> CliResult<()> {
     let Some(path) = path else { return Ok(()) };
     file::write(&context.resolve(path), text().as_bytes())
         .map_err(|error| CliError::doing(format!("writing the plan to {}", path.display()), error))
@@ -111,7 +111,12 @@ pub(super) async fn make(
         take_ownership: planning.take_ownership,
     };
     let only = narrow::narrow(context, declarations, &planning.only, files)?;
-    let options = Options { concurrency: read_concurrency(hub), throttles: throttles(planning)?, only };
+    let options = Options {
+        concurrency: read_concurrency(hub),
+        throttles: throttles(planning)?,
+        only,
+        confirm_drift: planning.confirm_drift,
+    };
     let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
     let total = declarations.twins.keys().filter(included).count();
     let mut progress = context.progress("twins read", Some(total));

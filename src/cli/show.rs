@@ -14,6 +14,7 @@ use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
 use crate::plan::{check_hub, guard};
 use crate::render::{escape, inspection, markdown};
+use crate::selection;
 use crate::twin::{Lookup, TwinId};
 
 /// Shows a saved plan, or a live twin beside its declaration.
@@ -33,6 +34,13 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
         Lookup::Absent(_) => return Err(absent(&id, &hub, declarations.as_ref())),
     };
     connection.close().await;
+    let declarations = match declarations {
+        // Which device a selector finds, its own twin decides.
+        Some(declarations) if !declarations.selectors.is_empty() => {
+            Some(declarations.select(selection::of_twin(&declarations, &twin))?)
+        }
+        declarations => declarations,
+    };
     let inspection = inspect(twin, declarations.map(|declarations| (declarations, hub.clone())), &sensitive);
     let text = match args.format {
         PlanFormat::Text => inspection::text(&inspection, &hub, args.full, context.out.palette),

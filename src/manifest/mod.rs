@@ -76,8 +76,8 @@ pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
 use crate::diagnostic::{Diagnostic, Span};
-use boundary::Access;
 use crate::digest::Digest;
+use boundary::Access;
 use early::Early;
 use env_access::EnvAccess;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};

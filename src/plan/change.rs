@@ -54,6 +54,17 @@ impl Verdict {
         }
     }
 
+    /// Returns `true` if the record proves that the manifest alone makes the difference: the twin is as this fleet applied it
+    /// last, or already as declared.
+    pub fn is_explained(self) -> bool {
+        match self {
+            Self::Edit | Self::Removed | Self::Moved | Self::Released | Self::Adopt => true,
+            Self::Drift | Self::EditOverDrift | Self::RemovedOverDrift => false,
+            // No record has the path, so nothing is known of what was applied there.
+            Self::New | Self::Overwrite | Self::Undeclared => false,
+        }
+    }
+
     /// Says whether the value itself changes, and not only the record of who owns it.
     pub fn touches_value(self) -> bool {
         !matches!(self, Self::Adopt | Self::Released)

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::change::{Change, Conflict};
 use super::differences::Differences;
 use super::ownership::{OwnershipRecord, Records, value_hash};
+use super::records::RecordState;
 use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::Taken;
 use crate::manifest::{FleetName, Leaf, Ownership, Policy};
@@ -47,12 +48,24 @@ pub(super) struct Decision {
     pub(super) patch: MergePatch,
     pub(super) inverse: MergePatch,
     pub(super) conflicts: Vec<Conflict>,
+    /// What the twin holds of this fleet's record; not looked at under [`Ownership::None`].
+    pub(super) record: RecordState,
 }
 
 impl Decision {
     /// Says whether the twin is as it should be, the record included.
     pub(super) fn is_nothing(&self) -> bool {
         self.patch.is_empty() && self.conflicts.is_empty()
+    }
+
+    /// Returns `true` if the record does not prove that all differences come from the manifest.
+    pub(super) fn is_unexplained(&self, declared: &Declared<'_>) -> bool {
+        let lacks_record = match self.record {
+            RecordState::Absent => !declared.owns.is_empty(),
+            RecordState::Empty => true,
+            RecordState::Kept => false,
+        };
+        lacks_record || !self.conflicts.is_empty() || self.changes.iter().any(|change| !change.verdict.is_explained())
     }
 }
 
@@ -63,6 +76,14 @@ impl Decision {
 /// taken over then stays in them.
 pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
     let records = Records::read(live.tags, &rules.fleet);
+    let record = match rules.ownership {
+        Ownership::Record => records.state(live.tags, &rules.fleet),
+        Ownership::None => RecordState::default(),
+    };
+    Decision { record, ..decide_by(&records, rules, declared, live) }
+}
+
+fn decide_by(records: &Records, rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
     let mut conflicts: Vec<Conflict> = records.problems.values().map(|problem| record_conflict(problem)).collect();
     let own = match rules.ownership {
         Ownership::Record => {
@@ -75,11 +96,11 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
         return Decision { conflicts, ..Decision::default() };
     }
 
-    let Differences { changes, taken, conflicts } = Differences::find(rules, declared, &records, own, live);
+    let Differences { changes, taken, conflicts } = Differences::find(rules, declared, records, own, live);
     if !conflicts.is_empty() {
         return Decision { conflicts, ..Decision::default() };
     }
-    let writes = record_writes(rules, declared, &records, own, &changes, &taken, live);
+    let writes = record_writes(rules, declared, records, own, &changes, &taken, live);
     if changes.is_empty() && writes.is_empty() {
         return Decision::default();
     }
@@ -89,7 +110,7 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
     if !conflicts.is_empty() {
         return Decision { conflicts, ..Decision::default() };
     }
-    Decision { changes, taken, patch, inverse, conflicts }
+    Decision { changes, taken, patch, inverse, conflicts, ..Decision::default() }
 }
 
 fn record_conflict(problem: &str) -> Conflict {

@@ -21,7 +21,7 @@ pub(super) struct Interner {
 impl Interner {
     /// Makes a twin's plan out of what was decided, and `bare` for the rest.
     pub(super) fn twin_plan(&mut self, bare: TwinPlan, decision: Decision) -> TwinPlan {
-        let Decision { changes, taken, patch, inverse, conflicts } = decision;
+        let Decision { changes, taken, patch, inverse, conflicts, record: _ } = decision;
         TwinPlan {
             changes: self.changes(changes),
             taken: share(&mut self.taken, hash_of(&taken), |shared| **shared == *taken, || taken.as_slice().into()),

@@ -21,6 +21,7 @@ pub mod ownership;
 mod planner;
 pub mod population;
 mod rebase;
+pub mod records;
 mod review;
 mod target;
 pub mod twin_plan;
@@ -33,6 +34,7 @@ pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
 pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Watch, Writer};
 pub use planner::{PlanContext, Planner};
 pub use population::{Emptied, Population};
+pub use records::{FleetRecords, RecordLoss};
 pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
 pub use unchanged::Unchanged;
 pub use withhold::RestoreError;
@@ -91,6 +93,8 @@ pub struct Plan {
     pub approval: Option<Digest>,
     /// What the manifest's digest comes from, as far as it is known.
     pub sources: SourceDigests,
+    /// Which twins carry this fleet's record. A plan that was read from a file knows the lost ones alone, where others carry it.
+    pub records: FleetRecords,
 }
 
 /// How live twins were read, which says how fresh they are.
@@ -160,6 +164,7 @@ impl Plan {
         self.twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         self.unchanged += rest.unchanged;
         self.selections = rest.selections;
+        self.records.take_over(rest.records);
     }
 
     /// Groups the twins whose changes are the same. See [`cluster`].

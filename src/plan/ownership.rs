@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::digest::short_hash;
 use crate::manifest::{FleetName, Leaf};
 use crate::plan::change::Verdict;
+use crate::plan::records::RecordState;
 use crate::twin::limits::STRING_MAX_BYTES;
 use crate::twin::value::{canonical, equal};
 use crate::twin::{Object, Section, TwinPath};
@@ -217,6 +218,15 @@ impl Records {
             }
         }
         records
+    }
+
+    /// Returns what these tags, of which it was read, hold of this fleet's record.
+    pub(super) fn state(&self, tags: &Object, fleet: &FleetName) -> RecordState {
+        match (&self.own, tags.get(RECORDS_KEY).and_then(|all| all.get(fleet.as_str()))) {
+            (_, None) => RecordState::Absent,
+            (Some(own), _) if own.owns.is_empty() => RecordState::Empty,
+            (_, Some(_)) => RecordState::Kept,
+        }
     }
 
     /// Visits what other fleets own at `path`, over it or under it.

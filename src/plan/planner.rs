@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::decide::{Decision, Declared, Rules, decide};
 use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
+use super::records::{FleetRecords, RecordState};
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};
@@ -37,7 +38,10 @@ pub struct Planner<'d> {
     left: BTreeSet<TwinId>,
     /// Whether a twin that carries the record and is not declared is taken to have left.
     finds_left: bool,
+    /// Whether what another writer seems to have done is only believed of a GET.
+    confirms_drift: bool,
     unchanged: usize,
+    records: FleetRecords,
     interner: Interner,
     /// Bodies that several twins share, by address; the declarations outlive the planner.
     shared: HashMap<usize, Arc<Shared<'d>>>,
@@ -62,7 +66,9 @@ impl<'d> Planner<'d> {
             twins: Vec::new(),
             left: BTreeSet::new(),
             finds_left: declarations.ownership == Ownership::Record,
+            confirms_drift: false,
             unchanged: 0,
+            records: FleetRecords::default(),
             interner: Interner::default(),
             shared: HashMap::new(),
         }
@@ -74,6 +80,25 @@ impl<'d> Planner<'d> {
         self.pending.retain(|id| includes(id));
         self.finds_left = false;
         self
+    }
+
+    /// Asks for a GET of each twin whose record does not explain how it differs: a query's answer may be older than the last
+    /// apply. See [`Self::is_doubtful`].
+    #[must_use]
+    pub fn confirming_drift(mut self, confirms: bool) -> Self {
+        self.confirms_drift = confirms;
+        self
+    }
+
+    /// Returns `true` if a twin that a query listed is to be read by GET before it is pushed.
+    pub fn is_doubtful(&mut self, twin: &Twin) -> bool {
+        let declarations = self.declarations;
+        match declarations.twins.get(&twin.id) {
+            Some(declaration) if self.confirms_drift => self.with_shared(&declaration.body, |planner, shared| {
+                decide(&planner.rules, &shared.declared, Sections::of(twin)).is_unexplained(&shared.declared)
+            }),
+            _ => false,
+        }
     }
 
     /// Says whether twins that are not declared and carry this fleet's record are of interest.
@@ -124,7 +149,11 @@ impl<'d> Planner<'d> {
         let declarations = self.declarations;
         let declaration = declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
         let unchanged = self.with_shared(&declaration.body, |planner, Shared { declared, template }| {
-            template.matches(&planner.rules, declared, twin)
+            let unchanged = template.matches(&planner.rules, declared, twin)?;
+            // As declared with leaves means with the record of them, and without leaves means without a record.
+            let state = if declared.owns.is_empty() { RecordState::Absent } else { RecordState::Kept };
+            planner.take_record(id, state, declared);
+            Some(unchanged)
         })?;
         self.pending.remove(id);
         self.unchanged += 1;
@@ -163,11 +192,19 @@ impl<'d> Planner<'d> {
             ignores_rollout: false,
             approval: None,
             sources: SourceDigests::default(),
+            records: self.records,
+        }
+    }
+
+    fn take_record(&mut self, id: &TwinId, state: RecordState, declared: &Declared<'_>) {
+        if self.rules.ownership == Ownership::Record {
+            self.records.take(id, state, !declared.owns.is_empty());
         }
     }
 
     fn update(&mut self, twin: Twin, action: Action, declared: &Declared<'_>) {
         let decision = decide(&self.rules, declared, Sections::of(&twin));
+        self.take_record(&twin.id, decision.record, declared);
         if decision.is_nothing() {
             self.unchanged += 1;
         } else {

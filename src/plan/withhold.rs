@@ -189,6 +189,7 @@ pub(super) fn fill<E>(
         patch: MergePatch::clone(&twin.patch),
         inverse: MergePatch::clone(&twin.inverse),
         conflicts: twin.conflicts.clone(),
+        ..Decision::default()
     };
     for change in decision.changes.iter_mut().filter(|change| change.sensitive) {
         let was_unknown = |side: &Option<Value>| *side == Some(Value::Null);

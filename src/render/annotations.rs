@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::number::counted;
-use super::view::{Foreseen, PlanView, RowView, Sign};
+use super::view::{Foreseen, PlanView, RowView, Sign, Subject};
 use super::{escape, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
 use crate::diagnostic::{self, Diagnostic};
 use crate::digest::Hasher;
 use crate::manifest::Declarations;
-use crate::plan::{Action, Verdict};
+use crate::plan::Verdict;
 use crate::twin::TwinId;
 
 /// Whose annotations.
@@ -124,10 +124,11 @@ pub fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotati
     let mut all = Vec::new();
     for cluster in &view.clusters {
         let who = &cluster.who;
-        if cluster.action == Action::Missing {
-            let message = format!("{who} not on the hub: {}", super::view::named(&cluster.ids, 10));
-            let place = place_of_twin(&cluster.ids, declarations);
-            all.push(Annotation::new(Level::Error, "missing", message).at(place));
+        if let Some(kind) = cluster.kind.filter(|_| cluster.is_in_the_way() && !cluster.remark.is_empty()) {
+            let message = format!("{who} {}: {}", cluster.remark, super::view::named(&cluster.ids, 10));
+            let placed = cluster.rows.iter().find_map(|row| row.place.as_ref().map(place));
+            let place = placed.or_else(|| place_of_twin(&cluster.ids, declarations));
+            all.push(Annotation::new(Level::Error, kind, message).at(place));
         }
         for row in &cluster.rows {
             let (path, value) = (&row.path, row.value());
@@ -138,6 +139,10 @@ pub fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotati
                 }
                 Some(verdict @ (Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift)) => {
                     let message = format!("{who}: {path} was changed on the hub ({verdict}): {value}");
+                    all.push(Annotation::new(Level::Warning, "drift", message).at(place));
+                }
+                Some(verdict) if view.subject == Subject::Drift => {
+                    let message = format!("{who}: {path} is not as declared ({verdict}): {value}");
                     all.push(Annotation::new(Level::Warning, "drift", message).at(place));
                 }
                 _ => {}

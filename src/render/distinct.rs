@@ -10,16 +10,14 @@ use super::samples::{self, change};
 use super::style::Palette;
 use super::text::Options;
 use super::view::PlanView;
-use super::{
-    against, checks, declarations, device, drift, html, inspection, junit, markdown, report, table, text, yaml,
-};
+use super::{against, checks, declarations, device, html, inspection, junit, markdown, report, table, text, yaml};
 use crate::against::compare;
 use crate::check::{Check, CheckResult, CheckStatus, Expectation, Severity, evaluate};
 use crate::device::Event;
 use crate::drift::Drift;
 use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
-use crate::manifest::{Sensitive, load_texts};
+use crate::manifest::{Ownership, Sensitive, load_texts};
 use crate::plan::{Plan, Verdict};
 use crate::query::compile;
 use crate::twin::value::equal;
@@ -117,7 +115,7 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
         ("narrow text", text::plan(&plan, Options { width: 40, ..OPTIONS })),
         ("Markdown", markdown::plan(&plan, markdown::GITHUB_MAX)),
         ("HTML", html::plan(&plan)),
-        ("drift", drift::text(&Drift::of(&plan), OPTIONS)),
+        ("drift", text::drift(&Drift::of(&plan, Ownership::Record), OPTIONS)),
         ("GitHub", annotations::write(&remarks, Host::GitHub, ".")),
         ("Azure", annotations::write(&remarks, Host::Azure, ".")),
         ("GitLab", annotations::write(&remarks, Host::GitLab, ".")),

@@ -10,11 +10,12 @@ use super::columns::{Cell, Columns};
 use super::json::{Conflict, Origin, document};
 use super::number::counted;
 use super::style::Palette;
-use super::{escape, value, view};
+use super::view::Sign;
+use super::{escape, text, value, view};
 use crate::inspect::{Inspection, Record, Row};
 use crate::legible;
 use crate::manifest::Sensitive;
-use crate::plan::Verdict;
+use crate::plan::{Change, RecordLoss, Verdict};
 use crate::twin::path::leaves;
 use crate::twin::value::equal;
 use crate::twin::{HubHost, Object, Section, TwinPath};
@@ -67,14 +68,20 @@ fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
         let fleet = &standing.fleet;
         _ = match &standing.origin {
             Some(origin) => writeln!(out, "  fleet {fleet} declares it at {}", escape::line(&origin.to_string())),
+            None if standing.left && !standing.conflicts.is_empty() => {
+                writeln!(out, "  fleet {fleet} declares it no more, and cannot release it: see the conflicts below")
+            }
             None if standing.left => {
-                writeln!(
-                    out,
-                    "  fleet {fleet} declares it no more: the next apply removes what it owns, and its record"
-                )
+                let removes = of.rows.iter().any(|row| row.change.as_ref().is_some_and(Change::is_removal));
+                let paths = if removes { ", and the paths that are marked -" } else { "" };
+                writeln!(out, "  fleet {fleet} declares it no more: the next apply removes its record{paths}")
             }
             None => writeln!(out, "  fleet {fleet} does not declare it"),
         };
+        if standing.record_loss == Some(RecordLoss::Absent) {
+            let how = "the twin was replaced, registered anew, or never applied";
+            _ = writeln!(out, "  {} fleet {fleet} has no record in it: {how}", palette.warning("!"));
+        }
     }
     for Record { fleet, content } in &of.records {
         let fleet = escape::line(fleet);
@@ -93,8 +100,9 @@ fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
 
 /// What a row says comes to be, where that is known and differs from what is.
 fn after(row: &Row) -> Option<Option<&Value>> {
-    match (&row.declared, row.verdict) {
-        (Some(declared), _) => {
+    match (&row.declared, &row.change) {
+        (_, Some(change)) => change.verdict.touches_value().then_some(change.after.as_ref()),
+        (Some(declared), None) => {
             let same = match (&declared.value, &row.live) {
                 (Some(declared), Some(live)) => equal(declared, live),
                 (None, None) => true,
@@ -102,25 +110,54 @@ fn after(row: &Row) -> Option<Option<&Value>> {
             };
             (!same).then_some(declared.value.as_ref())
         }
-        (None, Some(_)) => Some(None),
         (None, None) => None,
+    }
+}
+
+/// Returns `true` if the values of a row are not shown: what is renamed keeps the secret that it was.
+fn is_sensitive(row: &Row, sensitive: &Sensitive) -> bool {
+    let moved_from = row.change.as_ref().and_then(|change| change.moved_from.as_ref());
+    sensitive.covers(&row.path) || moved_from.is_some_and(|from| sensitive.covers(from))
+}
+
+/// What the next apply does about a row, in a word or a few.
+fn how(row: &Row, of: &Inspection) -> String {
+    let Some(change) = &row.change else {
+        return match (&row.declared, &of.standing) {
+            (Some(_), _) if after(row).is_some() => "not to be changed",
+            (Some(_), _) => "as declared",
+            (None, Some(_)) if row.is_let_go => "not declared: no longer owned",
+            (None, Some(_)) => "not declared",
+            (None, None) => "",
+        }
+        .to_owned();
+    };
+    let moved_from = |row: &Row| row.change.as_ref().and_then(|change| change.moved_from.clone());
+    match change.verdict {
+        Verdict::Released => "released: stays, no longer owned".to_owned(),
+        Verdict::Moved => match moved_from(row) {
+            Some(from) => format!("moved from {from}"),
+            None => match of.rows.iter().find(|other| moved_from(other).as_ref() == Some(&row.path)) {
+                Some(to) => format!("moved to {}", to.path),
+                None => change.verdict.label().to_owned(),
+            },
+        },
+        verdict => verdict.label().to_owned(),
     }
 }
 
 fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7] {
     let blocked = of.standing.as_ref().is_some_and(|standing| !standing.conflicts.is_empty());
     let after = after(row);
-    let sign = match (row.verdict, after) {
-        (Some(Verdict::Adopt), _) => Cell::new("=", palette.aside("=")),
-        (Some(_), Some(None)) => Cell::new("-", palette.removed("-")),
-        (Some(_), Some(Some(_))) if row.live.is_none() => Cell::new("+", palette.added("+")),
-        (Some(_), _) => Cell::new("~", palette.changed("~")),
-        (None, Some(_)) if blocked => Cell::new("!", palette.error("!")),
-        (None, _) => Cell::plain(""),
+    let sign = match (&row.change, after) {
+        (Some(change), _) => Some(Sign::of(change)),
+        (None, Some(_)) if blocked => Some(Sign::Stop),
+        (None, _) => None,
     };
+    let sign = sign.map_or(Cell::plain(""), |sign| Cell::new(sign.text(), text::sign(sign, palette)));
     let path = escape::path(row.path.as_str()).into_owned();
     let side = |value: Option<&Value>| match value {
-        Some(value) => view::Shown::at(&row.path, value, &of.sensitive).line().to_owned(),
+        Some(value) => view::Shown::of(value, is_sensitive(row, &of.sensitive)).line().to_owned(),
         None => value::inline(None),
     };
     let mut sides = [row.live.as_ref(), after.flatten(), row.reported.as_ref()].map(side);
@@ -133,16 +170,10 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
         }
         None => value::cut(&live, most).into_owned(),
     };
-    let how = match (row.verdict, &row.declared, &of.standing) {
-        (Some(verdict), ..) => verdict.label(),
-        (None, Some(_), _) if after.is_some() => "not to be changed",
-        (None, Some(_), _) => "as declared",
-        (None, None, Some(_)) => "not declared",
-        (None, None, None) => "",
-    };
-    let how = match row.verdict {
+    let how = escape::line(&how(row, of)).into_owned();
+    let how = match row.verdict() {
         Some(Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift | Verdict::Overwrite) => {
-            Cell::new(how, palette.drift(how))
+            Cell::new(&how, palette.drift(&how))
         }
         _ => Cell::plain(how),
     };
@@ -185,10 +216,11 @@ fn foot(out: &mut String, of: &Inspection, palette: Palette) {
     for conflict in &standing.conflicts {
         _ = writeln!(out, "{} {}", palette.error("!"), view::conflict_line(conflict));
     }
-    let changes = of.rows.iter().filter(|row| row.verdict.is_some_and(Verdict::touches_value)).count();
+    let changes = of.rows.iter().filter(|row| row.verdict().is_some_and(Verdict::touches_value)).count();
     let unacknowledged = of.rows.iter().filter(|row| row.acknowledged() == Some(false)).count();
     let declared = of.rows.iter().filter(|row| row.declared.is_some()).count();
     let to_do = match (standing.conflicts.len(), changes) {
+        (0, 0) if standing.is_sent => "only the ownership record changes".to_owned(),
         (0, 0) => "nothing to change".to_owned(),
         (0, changes) => format!("{} to change", counted(changes, "path")),
         (conflicts, _) => format!("nothing is sent to it while there is {}", counted(conflicts, "conflict")),
@@ -226,6 +258,8 @@ struct Fleet<'i> {
     origin: Option<Origin<'i>>,
     /// Declared no more, and still carries the record.
     left: bool,
+    /// Whether the twin should carry the fleet's record and has none, or one that owns nothing.
+    record_lost: bool,
     conflicts: Vec<Conflict<'i>>,
 }
 
@@ -243,6 +277,13 @@ struct Path<'i> {
     /// As in a plan; left out when nothing would be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    /// What will be there: the live value where the verdict is `adopt` or `released`. Left out when nothing will be there, and when
+    /// nothing would be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Cow<'i, Value>>,
+    /// Of a rename's new path, the old one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_from: Option<&'i str>,
     owners: Vec<&'i str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reported: Option<Cow<'i, Value>>,
@@ -283,6 +324,7 @@ pub fn json(of: &Inspection, hub: &HubHost) -> String {
             name: standing.fleet.as_str(),
             origin: standing.origin.as_ref().map(Origin::of),
             left: standing.left,
+            record_lost: standing.record_loss.is_some(),
             conflicts: standing.conflicts.iter().map(Conflict::of).collect(),
         }),
         paths: rows.iter().map(|row| path(row, sensitive)).collect(),
@@ -293,16 +335,23 @@ pub fn json(of: &Inspection, hub: &HubHost) -> String {
 }
 
 fn path<'i>(row: &'i Row, sensitive: &Sensitive) -> Path<'i> {
-    let Row { path, live, declared, verdict, owners, reported } = row;
-    let shown = |value: &'i Option<Value>| value.as_ref().map(|value| view::value(path, value, sensitive));
+    let Row { path, live, declared, change, is_let_go: _, owners, reported } = row;
+    let is_sensitive = is_sensitive(row, sensitive);
+    let shown = |value: &'i Option<Value>| {
+        value
+            .as_ref()
+            .map(|value| if is_sensitive { Cow::Owned(Value::from(view::MASK)) } else { Cow::Borrowed(value) })
+    };
     Path {
         path: path.as_str(),
-        sensitive: sensitive.covers(path),
+        sensitive: is_sensitive,
         live: shown(live),
         declared: declared
             .as_ref()
             .map(|declared| Declared { value: shown(&declared.value), origin: Origin::of(&declared.origin) }),
-        verdict: *verdict,
+        verdict: row.verdict(),
+        after: change.as_ref().and_then(|change| shown(&change.after)),
+        moved_from: change.as_ref().and_then(|change| change.moved_from.as_ref()).map(TwinPath::as_str),
         owners: owners.iter().map(|fleet| fleet.as_str()).collect(),
         reported: shown(reported),
         acknowledged: row.acknowledged(),

@@ -70,6 +70,7 @@ pub fn plan(plan: &plan::Plan) -> String {
         checks: plan.checks.iter().map(|check| check.name.as_str()).collect(),
         refusals: refusals(plan),
         ignored: if plan.ignores_rollout { plan.not_carried_out() } else { Vec::new() },
+        record_lost: plan.records.lost_beside_others().map(ToString::to_string).collect(),
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
         outlook: OutlookV1::of(&plan.outlook),
     })
@@ -116,6 +117,9 @@ struct Plan<'p> {
     /// What the manifest asks for and is ignored, since --ignore-rollout is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<&'static str>,
+    /// Declared twins without this fleet's record, if other twins carry it: replaced, registered anew, or never applied.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    record_lost: Vec<String>,
     /// What the selectors found: `name`, `condition`, `ids`, `origin`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     selections: Vec<SelectionV1>,
@@ -302,7 +306,7 @@ pub(crate) mod tests {
 
     use serde_json::Value;
 
-    use crate::plan::Verdict;
+    use crate::plan::{RecordLoss, Verdict};
     use crate::render::samples::{self, snapshot};
 
     #[test]
@@ -340,9 +344,11 @@ pub(crate) mod tests {
         let mut written = BTreeSet::new();
         let mut renamed = samples::change("tags.new", Verdict::Moved, None, Some(1.into()));
         renamed.moved_from = Some("tags.old".parse().expect("a path"));
-        let rename = samples::plan(vec![samples::update("d", vec![renamed])]);
+        let mut rename = samples::plan(vec![samples::update("d", vec![renamed])]);
         let mut gated = samples::plan(Vec::new());
         (gated.ignores_rollout, gated.policy.rollout.max_failed) = (true, Some(1));
+        rename.records.carriers = 1;
+        rename.records.lost.insert("d".parse().expect("an id"), RecordLoss::Absent);
         for plan in [samples::plan(samples::everything()), samples::reviewed(), rename, gated] {
             let document: Value = serde_json::from_str(&super::plan(&plan)).expect("JSON");
             fields(&document, "", &mut written);

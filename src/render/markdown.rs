@@ -10,9 +10,11 @@ use super::number::{counted, grouped};
 use super::style::Palette;
 use super::value::{self, Mark};
 use super::view::{
-    CheckView, ClusterView, CostView, Foreseen, PlanView, RowView, SelectionView, Sign, WriterView, named,
+    CheckView, ClusterView, CostView, Foreseen, NoteView, PlanView, RowView, SelectionView, Sign, Subject, WriterView,
+    named,
 };
 use crate::check::Severity;
+use crate::drift::Drift;
 use crate::plan::{Plan, Verdict};
 
 /// What GitHub takes as one comment, in characters.
@@ -44,6 +46,11 @@ pub fn plan(plan: &Plan, most: usize) -> String {
     view(&PlanView::of(plan), most.max(LEAST_MAX))
 }
 
+/// Writes the drift in a plan as a comment of at most so many characters. Its first line differs from that of a plan.
+pub fn drift(drift: &Drift, most: usize) -> String {
+    view(&PlanView::of_drift(drift), most.max(LEAST_MAX))
+}
+
 fn view(view: &PlanView<'_>, most: usize) -> String {
     let share = most / SHARE;
     let mut tail = String::new();
@@ -72,10 +79,11 @@ fn view(view: &PlanView<'_>, most: usize) -> String {
         _ = writeln!(
             out,
             "**Not shown here, since a comment may have {} characters: {} of changes, of {}.** The counts above are of \
-             all; `twinctl plan` shows the rest.\n",
+             all; `{}` shows the rest.\n",
             grouped(most),
             counted(cut.0, "group"),
-            counted(cut.1, "twin")
+            counted(cut.1, "twin"),
+            view.subject.command()
         );
     }
     out + &tail
@@ -88,14 +96,12 @@ fn length(text: &str) -> usize {
 
 fn head(view: &PlanView<'_>) -> String {
     let counts = &view.counts;
-    let mut out = format!("<!-- twinctl:{}@{} -->\n\n", view.fleet, view.hub);
+    let drift = if view.subject == Subject::Drift { " drift" } else { "" };
+    let mut out = format!("<!-- twinctl:{}@{}{drift} -->\n\n", view.fleet, view.hub);
     let (fleet, hub) = (code(view.fleet), code(view.hub));
-    if view.clusters.is_empty() {
-        _ = writeln!(out, "**No changes: {} in fleet {fleet} on {hub}** ({})\n", counts.nothing(), counts.read);
-    } else {
-        let (to_do, as_declared) = (counts.to_do(), counts.as_declared());
-        _ = writeln!(out, "**Plan: {to_do}; {as_declared}, in fleet {fleet} on {hub}** ({})\n", counts.read);
-    }
+    let (title, told) = &counts.headline;
+    let comma = if view.clusters.is_empty() { "" } else { "," };
+    _ = writeln!(out, "**{title} {told}{comma} in fleet {fleet} on {hub}** ({})\n", counts.read);
     for line in [counts.paths_line(), checks_line(view)] {
         if !line.is_empty() {
             _ = writeln!(out, "{line}\n");
@@ -112,7 +118,11 @@ fn head(view: &PlanView<'_>) -> String {
     for hint in &view.hints {
         _ = writeln!(out, "- {hint}");
     }
-    if !view.hints.is_empty() {
+    for NoteView { text, who } in &view.notes {
+        let who = if who.is_empty() { String::new() } else { format!(": {}", code(who)) };
+        _ = writeln!(out, "- {text}{who}");
+    }
+    if !(view.hints.is_empty() && view.notes.is_empty()) {
         out.push('\n');
     }
     out
@@ -123,11 +133,14 @@ fn checks_line(view: &PlanView<'_>) -> String {
 }
 
 fn foot(out: &mut String, view: &PlanView<'_>) {
-    let mut parts = vec![format!("Review digest {}", code(&view.digest()))];
+    let mut parts = Vec::new();
     if !view.revision.is_empty() {
-        parts.insert(0, format!("Revision {}", code(&value::cut(&view.revision, 64))));
+        parts.push(format!("Revision {}", code(&value::cut(&view.revision, 64))));
     }
-    _ = writeln!(out, "{}", parts.join(" · "));
+    parts.extend(view.digest().map(|digest| format!("Review digest {}", code(&digest))));
+    if !parts.is_empty() {
+        _ = writeln!(out, "{}", parts.join(" · "));
+    }
 }
 
 /// Writes a code span whose content means nothing, backticks included.

@@ -11,7 +11,8 @@ use crate::manifest::{
     Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
 };
 use crate::plan::{
-    Action, Change, Conflict, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan, Verdict,
+    Action, Change, Conflict, FleetRecords, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
+    Verdict,
 };
 use crate::twin::{ETag, MergePatch};
 
@@ -197,6 +198,7 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         ignores_rollout: false,
         approval: None,
         sources: SourceDigests::default(),
+        records: FleetRecords::default(),
     }
 }
 

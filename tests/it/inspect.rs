@@ -65,6 +65,73 @@ fn a_twin_beside_its_declaration() {
     snapshot("show", said.lines().map(steady).collect::<String>());
 }
 
+/// Each path of a twin by what the next apply does about it, which is then applied.
+#[test]
+fn what_show_says_is_what_apply_does() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let before = "fleet: demo\nmissing: register\ndevices:\n  d1:\n    tags: { legacy: x, gone: 1, taken: 1 }\n    \
+                  desired: { freq: 5, net: { ssid: a } }\n  d2: { tags: { keep: 1, lose: 2 } }\n";
+    sandbox.write("fleet.yaml", before);
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    hub.patch("d1", json!({ "properties": { "desired": { "net": { "psk": 1 } } } }));
+    // Another fleet owns it by now.
+    let other = json!({ "v": 1, "rev": "", "owns": ["tags.taken=6b86"] });
+    hub.patch("d1", json!({ "tags": { "twinctl": { "other": other } } }));
+    sandbox.write(
+        "fleet.yaml",
+        "fleet: demo\nexact: [desired.net]\nmoved: [{ from: desired.freq, to: desired.interval }]\n\
+         released: [tags.legacy, tags.keep]\ndevices:\n  d1: { desired: { interval: 5, net: { ssid: a } } }\n",
+    );
+    let mut said = String::new();
+    let mut run = |args: &[&str]| {
+        let run = sandbox.on(&hub, args);
+        assert_eq!(run.code, 0, "{run}");
+        writeln!(said, "$ twinctl {}\n{run}\n", args.join(" ")).expect("text");
+    };
+    run(&["show", "d1", "fleet.yaml"]);
+    run(&["show", "d2", "fleet.yaml"]);
+    run(&["plan", "fleet.yaml"]);
+    run(&["apply", "fleet.yaml", "--yes"]);
+    run(&["show", "d1", "fleet.yaml"]);
+    run(&["show", "d2", "fleet.yaml"]);
+    snapshot("show_what_apply_does", said);
+
+    let twin = hub.twin("d1");
+    assert_eq!(twin["tags"]["legacy"], json!("x"), "released: the value stays");
+    assert_eq!(hub.twin("d2")["tags"], json!({ "keep": 1 }));
+    let document = |id: &str| -> serde_json::Value {
+        let text = sandbox.on(&hub, ["show", id, "fleet.yaml", "--format", "json"]).success();
+        serde_json::from_str(&text).expect("JSON")
+    };
+    assert_eq!(document("d1")["fleet"]["recordLost"], json!(false));
+    hub.patch("d1", json!({ "tags": { "twinctl": null } }));
+    let lost = sandbox.on(&hub, ["show", "d1", "fleet.yaml"]).success();
+    assert!(lost.contains("fleet demo has no record in it: the twin was replaced"), "{lost}");
+    assert!(lost.contains("only the ownership record changes"), "{lost}");
+    assert_eq!(document("d1")["fleet"]["recordLost"], json!(true));
+}
+
+#[test]
+fn a_device_that_a_selector_finds_is_declared() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d1");
+    hub.patch("d1", json!({ "tags": { "site": "oslo" } }));
+    sandbox.write(
+        "fleet.yaml",
+        "fleet: demo\nselectors: [{ name: oslo, where: \"tags.site = 'oslo'\", desired: { mode: eco } }]\n",
+    );
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    let shown = sandbox.on(&hub, ["show", "d1", "fleet.yaml"]).success();
+    assert!(shown.contains("fleet demo declares it at fleet.yaml:2"), "{shown}");
+    assert!(shown.contains("1 path declared; nothing to change"), "{shown}");
+    hub.patch("d1", json!({ "tags": { "site": "bergen" } }));
+    let shown = sandbox.on(&hub, ["show", "d1", "fleet.yaml"]).success();
+    assert!(shown.contains("the next apply removes its record, and the paths that are marked -"), "{shown}");
+    assert!(shown.contains("-  desired.mode"), "{shown}");
+}
+
 #[test]
 fn a_twin_by_itself_where_there_is_no_manifest() {
     let sandbox = Sandbox::new();

@@ -189,6 +189,8 @@ fn no_command_shows_a_secret_wherever_it_stands() {
         &["show", "r1/m", "fleet"],
         &["drift", "fleet"],
         &["drift", "fleet", "--format", "json"],
+        &["drift", "fleet", "--format", "markdown"],
+        &["drift", "fleet", "--annotations", "github", "--markdown", "drift.md", "--html", "drift.html"],
         &["check", "fleet"],
         &["check", "fleet", "--format", "json"],
         &["check", "fleet", "--format", "junit"],
@@ -202,7 +204,7 @@ fn no_command_shows_a_secret_wherever_it_stands() {
         let shown = run(&sandbox, &hub, NEW, &["show", "plan.json", "--format", format]);
         assert_eq!(shown.success(), planned.success(), "{format}: the file shows what was planned");
     }
-    for file in ["plan.md", "plan.html", "plan.json"] {
+    for file in ["plan.md", "plan.html", "plan.json", "drift.md", "drift.html"] {
         assert_clean(file, &sandbox.read(file));
     }
     // A manifest that cannot be read whole still says what is sensitive.

@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{HubArgs, ManifestArgs};
+use super::{AnnotationArgs, HubArgs, ManifestArgs, PlanFormat, max_length};
 use crate::manifest::range::Pattern;
 use crate::manifest::{FleetName, Ownership};
+use crate::render::markdown;
 use crate::twin::{ModuleId, Section, TwinPath};
 
 /// A part of a fleet.
@@ -54,10 +55,14 @@ impl FromStr for Only {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  twinctl drift fleet/ --detailed-exitcode     # exit 2 when something drifted, for a nightly job
+  twinctl drift fleet/ --detailed-exitcode     # exit 2 unless all is as applied, for a nightly job
+  twinctl drift fleet/ --only group:oslo
   twinctl drift fleet/ --format json | jq '.clusters[].ids'
+  twinctl drift fleet/ --markdown drift.md --html drift.html --annotations auto
 
-Drift is known by the ownership record, so a fleet with `ownership: none` has none.")]
+A twin without the fleet's record is listed too: it was replaced or registered anew, or never
+applied. So is a declared twin that the hub does not have, and one with conflicts. A fleet with
+`ownership: none` has no records, so every difference from the manifest is listed.")]
 pub struct DriftArgs {
     /// Which manifests.
     #[command(flatten)]
@@ -65,15 +70,36 @@ pub struct DriftArgs {
 
     /// How to show it
     #[arg(long, short = 'o', value_enum, default_value_t)]
-    pub format: ReportFormat,
+    pub format: PlanFormat,
 
-    /// Exit 2 when something drifted
+    /// Write it as Markdown as well, for an issue or a comment
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub markdown: Option<PathBuf>,
+
+    /// Write it as one page of HTML as well, with search and filters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+
+    /// Cut the Markdown to so many characters, with the counts kept: GitHub takes 65536, Azure DevOps 150000
+    #[arg(long, value_name = "N", default_value_t = markdown::GITHUB_MAX, value_parser = max_length)]
+    pub max_length: usize,
+
+    /// Exit 2 when something drifted, or when a twin is missing, lost its record, or cannot be compared
     #[arg(long)]
     pub detailed_exitcode: bool,
 
     /// Name every twin and cut no value
     #[arg(long)]
     pub full: bool,
+
+    /// Only these: a device with its modules, DEVICE/MODULE, a range as in 'press-{001..120}', or group:NAME; may be repeated.
+    /// Devices that left the manifest are then not looked for
+    #[arg(long, value_name = "ID|group:NAME")]
+    pub only: Vec<Only>,
+
+    /// Remarks for a CI system.
+    #[command(flatten)]
+    pub annotations: AnnotationArgs,
 
     /// Which hub.
     #[command(flatten)]

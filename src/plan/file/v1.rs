@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::manifest::{FleetName, Layer, Origin, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
 use crate::plan::withhold::{Side, withheld, withhold};
-use crate::plan::{Action, Change, Conflict, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Change, Conflict, FleetRecords, Plan, ReadBy, Taken, TwinPlan, Verdict};
 use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
@@ -47,6 +47,9 @@ pub(super) struct Head {
     approval: Option<Digest>,
     #[serde(default, skip_serializing_if = "is_default")]
     sources: SourcesV1,
+    /// Twins without this fleet's record, if others carry it; to be shown.
+    #[serde(default, rename = "recordLost", skip_serializing_if = "Vec::is_empty")]
+    record_lost: Vec<TwinId>,
 }
 
 /// What the manifest's digest comes from, as far as it is known.
@@ -96,6 +99,7 @@ impl Head {
             ignores_rollout: plan.ignores_rollout,
             approval: plan.approval.clone(),
             sources: SourcesV1::of(&plan.sources),
+            record_lost: plan.records.lost_beside_others().cloned().collect(),
         }
     }
 
@@ -129,6 +133,7 @@ impl Head {
             ignores_rollout: self.ignores_rollout,
             approval: self.approval,
             sources: self.sources.into_sources(),
+            records: FleetRecords::of_lost_beside_others(self.record_lost),
         })
     }
 }
@@ -194,6 +199,7 @@ impl Twin {
             patch,
             inverse,
             conflicts: conflicts.into_iter().map(ConflictV1::into_conflict).collect(),
+            ..Decision::default()
         };
         if !withheld(&decision.changes, Side::After).eq(&withheld_paths)
             || !withheld(&decision.changes, Side::Before).eq(&not_restored)

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign, who,
+    Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign,
+    who,
 };
 use crate::against::{Cluster, Kind, LeafChange};
 use crate::render::escape;

@@ -18,7 +18,8 @@ const SUMMARY: usize = 90;
 impl Page {
     pub(super) fn clusters(&mut self, view: &PlanView<'_>) {
         if view.clusters.is_empty() {
-            self.raw("<p class=\"none\">No changes: ").text(&view.counts.nothing()).raw("</p>\n");
+            let (title, told) = &view.counts.headline;
+            self.raw("<p class=\"none\">").text(title).raw(" ").text(told).raw("</p>\n");
             return;
         }
         self.tools(view);
@@ -78,7 +79,7 @@ impl Page {
     }
 
     fn cluster(&mut self, cluster: &ClusterView, opened: bool) {
-        let ClusterView { action: _, sign, who, remark, rows, ids, layers } = cluster;
+        let ClusterView { kind: _, sign, who, remark, rows, ids, layers } = cluster;
         let kinds = cluster.kinds();
         self.raw("<details class=\"cluster ")
             .raw(class(*sign))
@@ -134,6 +135,7 @@ impl Page {
             Some("edit" | "moved") => "edit",
             Some("drift" | "overwrite") => "drift",
             Some("removed" | "undeclared" | "release" | "missing" | "conflict") => "removed",
+            _ if kind == "record lost" => "removed",
             _ => "",
         };
         self.raw("<span class=\"badge ").raw(class).raw("\">").text(kind).raw("</span>");

@@ -12,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::number::grouped;
-use super::view::{Foreseen, PlanView};
+use super::view::{Foreseen, NoteView, PlanView, Subject};
+use crate::drift::Drift;
 use crate::plan::Plan;
 
 const STYLE: &str = include_str!("page.css");
@@ -23,16 +24,28 @@ const NAMED: usize = 24;
 
 /// Writes a plan as a page.
 pub fn plan(plan: &Plan) -> String {
-    let view = PlanView::of(plan);
+    page(&PlanView::of(plan))
+}
+
+/// Writes the drift in a plan as a page.
+pub fn drift(drift: &Drift) -> String {
+    page(&PlanView::of_drift(drift))
+}
+
+fn page(view: &PlanView<'_>) -> String {
     let mut page = Page::default();
-    page.head(&view);
+    page.head(view);
     page.raw("<main>\n");
-    page.clusters(&view);
-    page.checks(&view);
+    page.clusters(view);
+    page.checks(view);
     page.writers(&view.writers);
     page.selections(&view.selections);
     page.cost(view.cost.as_ref());
-    page.raw("</main>\n<footer>Review digest <code>").text(&view.digest()).raw("</code></footer>\n<script>");
+    page.raw("</main>\n");
+    if let Some(digest) = view.digest() {
+        page.raw("<footer>Review digest <code>").text(&digest).raw("</code></footer>\n");
+    }
+    page.raw("<script>");
     page.raw(SCRIPT).raw("</script>\n</body>\n</html>\n");
     page.html
 }
@@ -74,14 +87,24 @@ impl Page {
         self.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; ");
         self.raw("style-src ").digest(STYLE).raw("; script-src ").digest(SCRIPT).raw("\">\n");
         self.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-        self.raw("<meta name=\"referrer\" content=\"no-referrer\">\n<title>Plan for fleet ").text(view.fleet);
+        self.raw("<meta name=\"referrer\" content=\"no-referrer\">\n<title>");
+        self.raw(match view.subject {
+            Subject::Plan => "Plan for fleet ",
+            Subject::Drift => "Drift of fleet ",
+        });
+        self.text(view.fleet);
         self.raw(" on ").text(view.hub).raw("</title>\n<style>").raw(STYLE).raw("</style>\n</head>\n<body>\n");
-        self.raw("<header>\n<div>\n<h1>Fleet ").text(view.fleet).raw(" <span>on ").text(view.hub).raw("</span></h1>\n");
+        self.raw("<header>\n<div>\n<h1>").raw(if view.subject == Subject::Drift {
+            "Drift of fleet "
+        } else {
+            "Fleet "
+        });
+        self.text(view.fleet).raw(" <span>on ").text(view.hub).raw("</span></h1>\n");
         self.raw("<p class=\"aside\">");
         if !view.revision.is_empty() {
             self.raw("Revision <code>").text(&view.revision).raw("</code>, ");
         }
-        self.text(view.counts.read).raw("</p>\n");
+        self.text(&view.counts.read).raw("</p>\n");
         let paths = view.counts.paths_line();
         if !paths.is_empty() {
             self.raw("<p class=\"aside\">").text(&paths).raw("</p>\n");
@@ -91,7 +114,8 @@ impl Page {
         for &(count, words) in &view.counts.twins {
             self.raw("<li><b>").text(&grouped(count)).raw("</b>").text(words).raw("</li>\n");
         }
-        self.raw("<li><b>").text(&grouped(view.counts.unchanged)).raw("</b>as declared</li>\n");
+        let (count, words) = view.counts.rest;
+        self.raw("<li><b>").text(&grouped(count)).raw("</b>").text(words).raw("</li>\n");
         for (foreseen, count) in view.foreseen() {
             let noun = if count == 1 { "check " } else { "checks " };
             let words = foreseen.counted(count);
@@ -113,6 +137,17 @@ impl Page {
                 self.raw("<p class=\"hint\">").text(hint).raw("</p>");
             }
             self.raw("</div></section>\n");
+        }
+        if !view.notes.is_empty() {
+            self.raw("<section>");
+            for NoteView { text, who } in &view.notes {
+                self.raw("<p class=\"hint\">").text(text);
+                if !who.is_empty() {
+                    self.raw(": ").text(who);
+                }
+                self.raw("</p>");
+            }
+            self.raw("</section>\n");
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn write(out: &mut String, blocks: &[Block<'_>], options: Options) {
     }
 }
 
-fn paint(sign: Sign, palette: Palette) -> Painted<&'static str> {
+pub(super) fn paint(sign: Sign, palette: Palette) -> Painted<&'static str> {
     let text = sign.text();
     match sign {
         Sign::Add => palette.added(text),

@@ -9,10 +9,16 @@ mod outlook;
 
 use std::fmt::Write;
 
-use super::style::Palette;
-use super::view::{ClusterView, PlanView};
+use super::style::{Painted, Palette};
+use super::view::{ClusterView, NoteView, PlanView, Sign, Subject};
+use crate::drift::Drift;
 use crate::plan::Plan;
 use cluster::Block;
+
+/// Writes a sign in its colour.
+pub(super) fn sign(sign: Sign, palette: Palette) -> Painted<&'static str> {
+    cluster::paint(sign, palette)
+}
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +46,19 @@ pub fn plan(plan: &Plan, options: Options) -> String {
     view(&PlanView::of(plan), options)
 }
 
+/// Writes the drift in a plan.
+pub fn drift(drift: &Drift, options: Options) -> String {
+    view(&PlanView::of_drift(drift), options)
+}
+
 fn view(view: &PlanView<'_>, options: Options) -> String {
     let palette = options.palette;
     let mut out = String::new();
-    _ = write!(out, "{} {} on {}", palette.title("Fleet"), palette.title(view.fleet), palette.title(view.hub));
+    let what = match view.subject {
+        Subject::Plan => "Fleet",
+        Subject::Drift => "Drift of",
+    };
+    _ = write!(out, "{} {} on {}", palette.title(what), palette.title(view.fleet), palette.title(view.hub));
     if !view.revision.is_empty() {
         _ = write!(out, "  {}", palette.aside(format!("revision {}", view.revision)));
     }
@@ -61,7 +76,11 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
     for hint in &view.hints {
         _ = writeln!(out, "{} {hint}", palette.hint("hint:"));
     }
-    if !view.hints.is_empty() {
+    for NoteView { text, who } in &view.notes {
+        let who = if who.is_empty() { String::new() } else { format!(": {who}") };
+        _ = writeln!(out, "{} {text}{who}", palette.hint("note:"));
+    }
+    if !(view.hints.is_empty() && view.notes.is_empty()) {
         out.push('\n');
     }
     counts(&mut out, view, palette);
@@ -75,19 +94,16 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
 }
 
 /// Writes clusters, aligned with each other.
-pub(super) fn write_clusters(out: &mut String, clusters: &[ClusterView], options: Options) {
+fn write_clusters(out: &mut String, clusters: &[ClusterView], options: Options) {
     let blocks: Vec<Block<'_>> = clusters.iter().map(|cluster| Block::of(cluster, options)).collect();
     cluster::write(out, &blocks, options);
 }
 
 fn counts(out: &mut String, view: &PlanView<'_>, palette: Palette) {
     let counts = &view.counts;
-    if view.clusters.is_empty() {
-        _ = writeln!(out, "{} {} ({})", palette.good("No changes:"), counts.nothing(), counts.read);
-        return;
-    }
-    let (to_do, as_declared) = (counts.to_do(), counts.as_declared());
-    _ = writeln!(out, "{} {to_do}; {as_declared} ({})", palette.title("Plan:"), counts.read);
+    let (title, told) = &counts.headline;
+    let title = if view.clusters.is_empty() { palette.good(*title) } else { palette.title(*title) };
+    _ = writeln!(out, "{title} {told} ({})", counts.read);
     let paths = counts.paths_line();
     if !paths.is_empty() {
         _ = writeln!(out, "      {paths}");

@@ -1,5 +1,6 @@
 //! A plan in numbers, and what to do about what stands in its way.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::plan::{Action, Conflict, Plan, ReadBy, Summary, Verdict};
@@ -8,16 +9,18 @@ use crate::render::number::{counted, grouped};
 /// A plan in numbers, with the words for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
+    /// What it comes to: `Plan:` and `11 twins to change, 5 to register; 12 as declared`.
+    pub headline: (&'static str, String),
     /// How many twins, by what is to be done.
     pub twins: Vec<(usize, &'static str)>,
-    /// How many are as declared.
-    pub unchanged: usize,
+    /// How many twins need nothing, or were looked at, and the words for it.
+    pub rest: (usize, &'static str),
     /// How many paths, by how they came about.
     pub paths: Vec<(usize, Verdict)>,
     /// How many checks run afterwards.
     pub checks: usize,
     /// How the twins were read.
-    pub read: &'static str,
+    pub read: Cow<'static, str>,
 }
 
 /// Says how fresh what is shown is.
@@ -44,34 +47,18 @@ impl Counts {
         if summary.conflicting_twins > 0 {
             twins.push((summary.conflicting_twins, "in conflict"));
         }
+        let headline = match summary.unchanged {
+            count if plan.twins.is_empty() => ("No changes:", are_as_declared(count)),
+            0 => ("Plan:", format!("{}; none as declared yet", listed(&twins))),
+            count => ("Plan:", format!("{}; {} as declared", listed(&twins), grouped(count))),
+        };
         Self {
+            headline,
             twins,
-            unchanged: summary.unchanged,
+            rest: (summary.unchanged, "as declared"),
             paths: summary.changes.iter().map(|(&verdict, &count)| (count, verdict)).collect(),
             checks: plan.checks.len(),
-            read: read_by(plan.read),
-        }
-    }
-
-    /// `12 twins are as declared`
-    pub fn nothing(&self) -> String {
-        format!("{} {} as declared", counted(self.unchanged, "twin"), if self.unchanged == 1 { "is" } else { "are" })
-    }
-
-    /// `11 twins to change, 5 to register`
-    pub fn to_do(&self) -> String {
-        let parts = self.twins.iter().enumerate().map(|(index, &(count, words))| match index {
-            0 => format!("{} {words}", counted(count, "twin")),
-            _ => format!("{} {words}", grouped(count)),
-        });
-        parts.collect::<Vec<_>>().join(", ")
-    }
-
-    /// `12 as declared`
-    pub fn as_declared(&self) -> String {
-        match self.unchanged {
-            0 => "none as declared yet".to_owned(),
-            count => format!("{} as declared", grouped(count)),
+            read: read_by(plan.read).into(),
         }
     }
 
@@ -89,6 +76,20 @@ impl Counts {
         }
         line
     }
+}
+
+/// `12 twins are as declared`
+pub(super) fn are_as_declared(count: usize) -> String {
+    format!("{} {} as declared", counted(count, "twin"), if count == 1 { "is" } else { "are" })
+}
+
+/// `11 twins to change, 5 to register`
+pub(super) fn listed(twins: &[(usize, &'static str)]) -> String {
+    let parts = twins.iter().enumerate().map(|(index, &(count, words))| match index {
+        0 => format!("{} {words}", counted(count, "twin")),
+        _ => format!("{} {words}", grouped(count)),
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// Says what to do about what stands in the way, once for each kind.

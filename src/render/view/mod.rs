@@ -5,9 +5,11 @@
 //! [`PlanView`] and never see the plan. Read [`PlanView`] first.
 
 mod counts;
+mod drift;
 mod outlook;
 mod shown;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 pub use counts::{Counts, read_by};
@@ -27,7 +29,10 @@ const NAMED: usize = 3;
 
 /// A plan, ready to be shown.
 pub struct PlanView<'p> {
-    plan: &'p Plan,
+    /// The plan that a review is bound to; `None` for drift.
+    plan: Option<&'p Plan>,
+    /// What the view is of.
+    pub subject: Subject,
     /// Whose plan it is.
     pub fleet: &'p str,
     /// The hub's host name.
@@ -44,6 +49,8 @@ pub struct PlanView<'p> {
     pub refusals: Vec<String>,
     /// What to do about what stands in the way, once for each kind.
     pub hints: Vec<&'static str>,
+    /// What a reader needs to know to understand the clusters.
+    pub notes: Vec<NoteView>,
     /// What the manifest's selectors found.
     pub selections: Vec<SelectionView>,
     /// Who else writes to these twins.
@@ -52,6 +59,25 @@ pub struct PlanView<'p> {
     pub checks: Vec<CheckView>,
     /// What it costs.
     pub cost: Option<CostView>,
+}
+
+/// What a view is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A plan.
+    Plan,
+    /// The drift in a plan.
+    Drift,
+}
+
+impl Subject {
+    /// Returns the command that prints it.
+    pub fn command(self) -> &'static str {
+        match self {
+            Self::Plan => "twinctl plan",
+            Self::Drift => "twinctl drift",
+        }
+    }
 }
 
 /// What happens, as a sign that reads without colour.
@@ -84,7 +110,8 @@ impl Sign {
         }
     }
 
-    fn of(change: &Change) -> Self {
+    /// Returns the sign of a change.
+    pub fn of(change: &Change) -> Self {
         match (&change.before, &change.after) {
             _ if !change.verdict.touches_value() => Self::Keep,
             (None, _) => Self::Add,
@@ -97,20 +124,29 @@ impl Sign {
 /// Twins for which the same is to be done.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// What kind of thing is to be done.
-    pub action: Action,
     /// What happens to them.
     pub sign: Sign,
+    /// A word for what is to be done, beside the verdicts of the paths; `None` where these say it.
+    pub kind: Option<&'static str>,
     /// `thermostat-001`, or `9,987 devices`.
     pub who: String,
     /// What is to be said of all of them, beside the paths; may be empty.
-    pub remark: &'static str,
+    pub remark: Cow<'static, str>,
     /// What stands in the way, what is taken over, and the paths.
     pub rows: Vec<RowView>,
     /// All of them, sorted; never empty.
     pub ids: Vec<String>,
     /// The layers of the manifest that the changes come from, as in `group redmond43`, over all these twins.
     pub layers: BTreeSet<String>,
+}
+
+/// What a reader needs to know beside the clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteView {
+    /// The program's own words.
+    pub text: Cow<'static, str>,
+    /// The twins that it is about, by name; may be empty.
+    pub who: String,
 }
 
 /// One line of a cluster.
@@ -272,12 +308,20 @@ impl ClusterView {
             Action::Missing => (Sign::Stop, "not on the hub"),
             Action::Skip => (Sign::Pass, "not on the hub, left out"),
         };
+        let kind = match cluster.action {
+            Action::Missing => Some("missing"),
+            _ if sign == Sign::Stop => Some("conflict"),
+            Action::Register => Some("register"),
+            Action::Release => Some("release"),
+            Action::Skip => Some("left out"),
+            Action::Update => rows.iter().all(|row| row.verdict().is_none()).then_some("record only"),
+        };
         let ids = named_ids(&cluster.ids);
         Self {
-            action: cluster.action,
             sign,
+            kind,
             who: who(&cluster.ids),
-            remark,
+            remark: remark.into(),
             rows,
             ids,
             layers: layers(twins, &cluster.ids),
@@ -289,20 +333,9 @@ impl ClusterView {
         self.sign == Sign::Stop
     }
 
-    /// Returns what happens to a value, each word once: the verdicts' labels, or what is to be done when there is none.
+    /// Returns what happens to a value, each word once: the verdicts' labels, and what else is to be done.
     pub fn kinds(&self) -> BTreeSet<&'static str> {
-        let mut kinds: BTreeSet<_> = self.rows.iter().filter_map(RowView::verdict).map(Verdict::label).collect();
-        let more = match self.action {
-            _ if self.is_in_the_way() && self.action != Action::Missing => "conflict",
-            Action::Missing => "missing",
-            Action::Register => "register",
-            Action::Release => "release",
-            Action::Skip => "left out",
-            Action::Update if kinds.is_empty() => "record only",
-            Action::Update => return kinds,
-        };
-        kinds.insert(more);
-        kinds
+        self.rows.iter().filter_map(RowView::verdict).map(Verdict::label).chain(self.kind).collect()
     }
 }
 
@@ -339,6 +372,16 @@ pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
     cluster(twins).iter().map(|cluster| ClusterView::of(twins, cluster)).collect()
 }
 
+/// Names the twins that lost their record: their values are `new` or `overwrite`, which does not show it.
+fn notes(plan: &Plan) -> Option<NoteView> {
+    let ids: Vec<_> = plan.records.lost_beside_others().map(escape::id).collect();
+    let (twins, have) = (counted(ids.len(), "twin"), if ids.len() == 1 { "has" } else { "have" });
+    let text = format!(
+        "{twins} {have} no record of this fleet, and others have one: replaced, registered anew, or never applied"
+    );
+    (!ids.is_empty()).then(|| NoteView { text: text.into(), who: named(&ids, NAMED) })
+}
+
 fn writers(outlook: &Outlook) -> Vec<WriterView> {
     let unread = outlook.unread.iter().map(|why| WriterView::unread(why));
     outlook.writers.iter().map(WriterView::of).chain(unread).collect()
@@ -359,7 +402,8 @@ impl<'p> PlanView<'p> {
     /// Takes of a plan what may be shown.
     pub fn of(plan: &'p Plan) -> Self {
         Self {
-            plan,
+            plan: Some(plan),
+            subject: Subject::Plan,
             fleet: plan.fleet.as_str(),
             hub: plan.hub.as_str(),
             revision: escape::line(&plan.revision).into_owned(),
@@ -368,6 +412,7 @@ impl<'p> PlanView<'p> {
             ignored: ignored_rollout(plan),
             refusals: guard::refusals(plan).iter().map(|why| escape::line(&why.to_string()).into_owned()).collect(),
             hints: counts::hints(plan),
+            notes: notes(plan).into_iter().collect(),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
             writers: writers(&plan.outlook),
             checks: plan.outlook.predictions.iter().map(CheckView::of).collect(),
@@ -375,9 +420,9 @@ impl<'p> PlanView<'p> {
         }
     }
 
-    /// Returns the digest that a review is bound to. It takes a look at every patch.
-    pub fn digest(&self) -> String {
-        self.plan.review_digest().as_str().to_owned()
+    /// Returns the digest that a review is bound to; `None` for drift, which nobody applies. It reads every patch.
+    pub fn digest(&self) -> Option<String> {
+        self.plan.map(|plan| plan.review_digest().as_str().to_owned())
     }
 
     /// Returns how many checks will say what.
