@@ -6,6 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::encode_segment;
+use super::names::json_names;
 
 /// Where scheduled jobs are queried.
 pub const QUERY_PATH: &str = "/jobs/v2/query";
@@ -20,8 +21,7 @@ pub fn job_path(id: &str) -> String {
 }
 
 /// What a scheduled job does on each device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobType {
     /// Merges into its twin.
     ScheduleUpdateTwin,
@@ -29,24 +29,13 @@ pub enum JobType {
     ScheduleDeviceMethod,
 }
 
-impl JobType {
-    /// Returns the name that JSON has.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ScheduleUpdateTwin => "scheduleUpdateTwin",
-            Self::ScheduleDeviceMethod => "scheduleDeviceMethod",
-        }
-    }
-
-    /// Finds a type by its name, with its case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::ScheduleUpdateTwin, Self::ScheduleDeviceMethod].into_iter().find(|kind| kind.name() == name)
-    }
-}
+json_names! { JobType, "job type", {
+    "scheduleUpdateTwin" => ScheduleUpdateTwin,
+    "scheduleDeviceMethod" => ScheduleDeviceMethod,
+} }
 
 /// How far a job is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobStatus {
     /// It waits for its turn.
     Queued,
@@ -62,19 +51,16 @@ pub enum JobStatus {
     Cancelled,
 }
 
-impl JobStatus {
-    /// Returns the name that JSON has.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Scheduled => "scheduled",
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
+json_names! { JobStatus, "job status", {
+    "queued" => Queued,
+    "scheduled" => Scheduled,
+    "running" => Running,
+    "completed" => Completed,
+    "failed" => Failed,
+    "cancelled" => Cancelled,
+} }
 
+impl JobStatus {
     /// Says whether nothing more will come of it.
     pub fn is_over(self) -> bool {
         match self {
@@ -160,8 +146,7 @@ pub struct DeviceJobStatistics {
 }
 
 /// How far a job is on one device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceJobStatus {
     /// It waits.
     Scheduled,
@@ -172,6 +157,13 @@ pub enum DeviceJobStatus {
     /// It was refused.
     Failed,
 }
+
+json_names! { DeviceJobStatus, "status of a job on a device", {
+    "scheduled" => Scheduled,
+    "running" => Running,
+    "completed" => Completed,
+    "failed" => Failed,
+} }
 
 /// A job's outcome on one device, as `SELECT * FROM devices.jobs` answers it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,18 +233,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse_time(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_json() {
-        for kind in [JobType::ScheduleUpdateTwin, JobType::ScheduleDeviceMethod] {
-            assert_eq!(serde_json::to_value(kind).expect("a name"), kind.name());
-            assert_eq!(JobType::from_name(kind.name()), Some(kind));
-        }
-        use JobStatus::{Cancelled, Completed, Failed, Queued, Running, Scheduled};
-        for status in [Queued, Scheduled, Running, Completed, Failed, Cancelled] {
-            assert_eq!(serde_json::to_value(status).expect("a name"), status.name());
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod messages;
 pub mod methods;
 pub mod modules;
+pub(crate) mod names;
 pub mod query;
 pub mod raw_twin;
 pub mod redact;

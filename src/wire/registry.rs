@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::names::json_names;
 use super::{Secret, encode_segment};
 use crate::twin::DeviceId;
 
@@ -102,8 +103,7 @@ pub struct AuthenticationBody {
 }
 
 /// May a device connect.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceStatus {
     /// It may.
     #[default]
@@ -112,9 +112,13 @@ pub enum DeviceStatus {
     Disabled,
 }
 
+json_names! { DeviceStatus, "device status", {
+    "enabled" => Enabled,
+    "disabled" => Disabled,
+} }
+
 /// How a device proves who it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthenticationType {
     /// By a symmetric key.
     #[default]
@@ -126,6 +130,13 @@ pub enum AuthenticationType {
     /// Not at all.
     None,
 }
+
+json_names! { AuthenticationType, "authentication type", {
+    "sas" => Sas,
+    "selfSigned" => SelfSigned,
+    "certificateAuthority" => CertificateAuthority,
+    "none" => None,
+} }
 
 /// Two keys in base64. Its `Debug` shows nothing.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

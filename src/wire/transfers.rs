@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::encode_segment;
+use super::names::json_names;
 
 /// Where import and export jobs are made.
 pub const CREATE_PATH: &str = "/jobs/create";
@@ -19,8 +20,7 @@ pub fn transfer_path(id: &str) -> String {
 }
 
 /// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferType {
     /// From a blob into the registry.
     Import,
@@ -28,9 +28,13 @@ pub enum TransferType {
     Export,
 }
 
+json_names! { TransferType, "job type", {
+    "import" => Import,
+    "export" => Export,
+} }
+
 /// How far an import or export is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TransferStatus {
     /// It waits for its turn.
     #[default]
@@ -45,15 +49,27 @@ pub enum TransferStatus {
     Cancelled,
 }
 
+json_names! { TransferStatus, "job status", {
+    "enqueued" => Enqueued,
+    "running" => Running,
+    "completed" => Completed,
+    "failed" => Failed,
+    "cancelled" => Cancelled,
+} }
+
 /// How the storage account is to be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageAuthentication {
     /// By the signature in the container's URI.
     KeyBased,
     /// By the hub's own identity.
     IdentityBased,
 }
+
+json_names! { StorageAuthentication, "storage authentication type", {
+    "keyBased" => KeyBased,
+    "identityBased" => IdentityBased,
+} }
 
 /// An import or export, as it is asked for and as it is answered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

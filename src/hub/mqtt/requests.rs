@@ -260,12 +260,17 @@ impl Attached {
             subscribe.filters.iter().map(|filter| SubscribeReasonCode::Success(granted(filter.qos))).collect();
         let acknowledgement = SubAck::new(subscribe.pkid, granted);
         let add = |all: &mut BTreeSet<Subscription>| {
-            for one in wanted {
+            for &one in &wanted {
                 // In place of the same filter at another QoS.
                 all.retain(|other| other.filter(self.link.id()) != one.filter(self.link.id()));
                 all.insert(one);
             }
         };
+        let mut after = self.link.subscriptions().clone();
+        add(&mut after);
+        if after.len() > Subscription::MAX {
+            return None;
+        }
         self.keep(add, |buffer| acknowledgement.write(buffer), answer)?;
         self.link.deliveries.look();
         Some(())

@@ -29,7 +29,8 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
@@ -89,7 +90,8 @@ impl Service {
     }
 
     /// Answers one request, whatever happens, unless it is to break off.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response, BrokenOff> {
+    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Result<Response, BrokenOff> {
+        override_method(&mut request);
         let mut record = RequestRecord {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
@@ -122,7 +124,8 @@ impl Service {
 
     /// Answers one request that came from no connection; a panic is not caught.
     #[cfg(any(test, fuzzing))]
-    pub(super) async fn answer_in_process(&self, request: Request<Body>) -> Response {
+    pub(super) async fn answer_in_process(&self, mut request: Request<Body>) -> Response {
+        override_method(&mut request);
         let routed = self.router.clone().oneshot(request);
         let Ok(response) = routed.await;
         let mut record = RequestRecord {
@@ -195,6 +198,17 @@ impl Service {
         }
         record.status = response.status().as_u16();
         response
+    }
+}
+
+/// The header by which Microsoft's Java service SDK sends each PATCH as a POST: the HTTP client of its Java version has no PATCH.
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// Makes a PATCH of a POST that asks for it, before anything looks at the method.
+fn override_method<B>(request: &mut Request<B>) {
+    let wanted = text_of(request.headers(), &METHOD_OVERRIDE);
+    if request.method() == Method::POST && wanted.is_some_and(|method| method.eq_ignore_ascii_case("PATCH")) {
+        *request.method_mut() = Method::PATCH;
     }
 }
 

@@ -299,3 +299,45 @@ async fn the_log_tells_what_was_sent_and_no_secret() {
     assert_eq!(Value::Array(seen), expected);
     assert_eq!(serde_json::to_value(&*records.lock().expect("a lock")).expect("JSON"), expected);
 }
+
+/// Microsoft's Java service SDK sends each PATCH as a POST with a header, and the values of enumerations in capitals.
+#[tokio::test]
+async fn the_dialect_of_java() {
+    let (observer, requests) = recorder();
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let hub = Sandbox::with(folder, |options| options.request_observer = Some(observer)).await;
+    let body = json!({"deviceId": "d", "status": "Enabled", "authentication": {"type": "SAS"}});
+    let device = hub.ask("PUT", "/devices/d", &[], Some(body)).await;
+    assert_eq!((device.status, &device.body["status"]), (200, &json!("enabled")));
+    assert_eq!(device.body["authentication"]["type"], "sas");
+    let body = json!({"moduleId": "m", "deviceId": "d", "authentication": {"type": "SAS"}});
+    assert_eq!(hub.ask("PUT", "/devices/d/modules/m", &[], Some(body)).await.status, 200);
+    let thumbprint = "A".repeat(40);
+    let entries = json!([
+        {"id": "e", "importMode": "Create", "status": "Disabled", "authentication": {"type": "SAS"}},
+        {"id": "f", "importMode": "create", "authentication": {"type": "SELFSIGNED", "x509Thumbprint": {"primaryThumbprint": thumbprint}}},
+    ]);
+    let bulk = hub.ask("POST", "/devices", &[], Some(entries)).await;
+    assert_eq!((bulk.status, &bulk.body["isSuccessful"]), (200, &json!(true)), "{bulk:?}");
+    assert_eq!(hub.ask("GET", "/twins/e", &[], None).await.body["status"], "disabled");
+    assert_eq!(hub.ask("GET", "/twins/f", &[], None).await.body["authenticationType"], "selfSigned");
+
+    let body = json!({"tags": {"a": 1}});
+    for path in ["/twins/d", "/twins/d/", "/twins/d/modules/m"] {
+        let post = async |method: &str, etag: &str| {
+            let headers = [("X-HTTP-Method-Override", method), ("If-Match", etag)];
+            hub.ask("POST", path, &headers, Some(body.clone())).await
+        };
+        let etag = hub.ask("GET", path, &[], None).await.header("etag").expect("an etag").to_owned();
+        assert_eq!(post("PATCH", "\"AAAAAAAAAP8=\"").await.refusal(), (412, "PreconditionFailed"), "{path}");
+        let patched = post("PATCH", &etag).await;
+        assert_eq!((patched.status, &patched.body["tags"]), (200, &json!({"a": 1})), "{path}");
+        assert_eq!(post("patch", "*").await.status, 200, "{path}");
+        // The service is known to take the header for PATCH alone.
+        for method in ["PUT", "DELETE", "GET", "", "PATCH,PUT"] {
+            assert_eq!(post(method, "*").await.status, 405, "{method} {path}");
+        }
+    }
+    let written = requests.lock().expect("not poisoned").iter().filter(|request| request.method == "PATCH").count();
+    assert_eq!(written, 9, "the log has them as what they are");
+}

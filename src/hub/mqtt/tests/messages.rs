@@ -97,6 +97,21 @@ async fn queued_sent_and_completed() {
     assert_eq!(bench.waiting().await, 0);
 }
 
+/// azure-sdk-for-c has `+` in place of the id, and Microsoft's tutorial for plain MQTT clients asks for everything.
+#[tokio::test]
+async fn filters_with_wildcards_get_the_devices_own_messages() {
+    for filter in ["devices/+/messages/devicebound/#", "#"] {
+        let bench = Bench::new().await;
+        let mut device = bench.login(true).await;
+        device.subscribe(&[filter]).await;
+        bench.send("hello").await;
+        let (text, pkid) = device.message().await;
+        assert_eq!(text, "hello", "{filter}");
+        device.acknowledge(pkid).await;
+        assert_eq!(bench.waiting().await, 0, "{filter}");
+    }
+}
+
 #[tokio::test]
 async fn a_clean_session_hears_nothing_until_it_subscribes() {
     let bench = Bench::new().await;

@@ -65,6 +65,37 @@ async fn a_module_has_a_twin_and_a_connection_of_its_own() {
     device.closed().await;
 }
 
+/// Microsoft's Java device SDK subscribes to messages from the cloud on each connection of a module.
+#[tokio::test]
+async fn a_module_may_ask_for_messages_that_never_come() {
+    let hub = hub().await;
+    register(&hub, "d").await;
+    register_module(&hub, "d", "m").await;
+    let mut module = Client::login(&hub, "d/m").await;
+    module.subscribe(&["devices/d/modules/m/messages/devicebound/#", DESIRED]).await;
+    let desired = Some(json!({"properties": {"desired": {"a": 1}}}));
+    hub.ask("PATCH", "/twins/d/modules/m", &[], desired).await;
+    let told = ("$iothub/twin/PATCH/properties/desired/?$version=2".to_owned(), json!({"a": 1, "$version": 2}));
+    assert_eq!(module.publication().await, told);
+}
+
+#[tokio::test]
+async fn nobody_has_more_than_five_subscriptions() {
+    let hub = hub().await;
+    register(&hub, "d").await;
+    register_module(&hub, "d", "m").await;
+    let own = ["inputs/#", "#", "messages/devicebound/#"].map(|filter| format!("devices/d/modules/m/{filter}"));
+    let mut module = Client::login(&hub, "d/m").await;
+    module.subscribe(&["$iothub/twin/res/#", DESIRED]).await;
+    module.subscribe(&own.each_ref().map(String::as_str)).await;
+    // Again is none more.
+    module.subscribe(&[DESIRED, &own[0]]).await;
+    let mut sixth = Subscribe::new(METHODS, QoS::AtMostOnce);
+    sixth.pkid = module.packet_id();
+    module.send(Packet::Subscribe(sixth)).await;
+    module.closed().await;
+}
+
 #[tokio::test]
 async fn a_module_comes_back_to_what_it_asked_for() {
     let hub = hub().await;
