@@ -260,7 +260,7 @@ mod tests {
         failed d  PATCH /twins/d: 403
         not attempted: d
         hint: wait until 00:00 UTC
-        next: then plan and apply again: what is done already is not sent twice
+        hint: what is done already is not sent twice when you plan and apply again
 
         Stopped: 0 twins written, 1 failed, 1 not attempted in 2.0 s
         ");

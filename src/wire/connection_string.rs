@@ -110,10 +110,10 @@ impl ConnectionString {
     /// may have `;` in it, and ends where the name of another part follows.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         use ConnectionStringError as E;
-        // Neither hosts nor policies nor keys have such characters.
-        if let Some(placeholder) = Placeholder::first_in(text) {
-            return Err(E::Placeholder { placeholder: placeholder.to_string(), advice: placeholder.advice() });
-        }
+        let placeholder = |text| match Placeholder::first_in(text) {
+            Some(found) => Err(E::Placeholder { placeholder: found.to_string(), advice: found.advice() }),
+            None => Ok(()),
+        };
         let text = text.trim().trim_end_matches(';');
         let mut values: [Option<Range<usize>>; NAMES.len()] = [const { None }; NAMES.len()];
         let mut open: Option<usize> = None;
@@ -141,6 +141,7 @@ impl ConnectionString {
                     mistyped = mistyped.or(near.map(|near| E::Unknown { number: index + 1, near: Some(near) }));
                 }
                 (None, None) => {
+                    placeholder(part)?;
                     let number = index + 1;
                     let unknown = |name| E::Unknown { number, near: nearest(name, NAMES) };
                     return Err(name.map_or(E::Part { number }, unknown));
@@ -150,6 +151,8 @@ impl ConnectionString {
         }
         let values = values.map(|range| range.map(|range| &text[range]).filter(|value| !value.is_empty()));
         let [host, policy, key, device, module, signature, gateway] = values;
+        // Ids may have such characters, and nothing else.
+        [host, policy, key, signature, gateway].into_iter().flatten().try_for_each(placeholder)?;
         let host = host.ok_or(E::Missing { name: "HostName" })?;
         let host = host.parse().map_err(|error| wrong("HostName", &error))?;
         let gateway = gateway.map(str::parse).transpose().map_err(|error| wrong("GatewayHostName", &error))?;

@@ -134,7 +134,7 @@ fn what_a_job_cannot_be() {
         (&"x".repeat(65), update("*"), ArgumentInvalid),
         ("a", with("jobId", json!("b")), ArgumentInvalid),
         ("a", with("type", json!("scheduleTwinUpdate")), GenericBadRequest),
-        ("a", with("type", json!("ScheduleUpdateTwin")), GenericBadRequest),
+        ("a", with("type", json!("updateTwin")), GenericBadRequest),
         ("a", with("type", json!(null)), GenericBadRequest),
         ("a", with("queryCondition", json!(null)), ArgumentNull),
         ("a", with("queryCondition", json!(" ")), ArgumentNull),

@@ -44,7 +44,7 @@ async fn what_ends_a_connection() {
     }
     ends(&hub, "QoS 2", publish("devices/d/messages/events/", QoS::ExactlyOnce, "{}")).await;
     for filters in [
-        vec!["#"],
+        vec!["$iothub/#"],
         vec!["$iothub/#"],
         vec!["devices/other/messages/devicebound/#"],
         vec!["devices/+/messages/devicebound/#"],
