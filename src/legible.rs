@@ -112,8 +112,11 @@ fn respelled(text: &str) -> Vec<Range<usize>> {
         return Vec::new();
     }
     let parts = clusters(text).filter(|(_, cluster)| !is_nfc(cluster));
-    let found: Vec<_> = parts.map(|(start, cluster)| start..start + cluster.len()).collect();
-    if found.is_empty() { vec![0..text.len()] } else { found }
+    let mut found: Vec<_> = parts.map(|(start, cluster)| start..start + cluster.len()).collect();
+    if found.is_empty() {
+        found.push(0..text.len());
+    }
+    found
 }
 
 /// Splits a text before each character that cannot compose with the one before it.

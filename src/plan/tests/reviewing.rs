@@ -10,8 +10,11 @@ use super::*;
 use crate::digest::DigestPrefix;
 use crate::plan::file::{PlanFileError, read, write};
 
+type Patches = Vec<(TwinId, Value)>;
+type Befores = Vec<(TwinPath, Verdict, Option<Value>)>;
+
 /// What a review is bound to, written out: what is sent, and what was there.
-fn reviewed(plan: &Plan) -> (Vec<(TwinId, Value)>, Vec<(TwinPath, Verdict, Option<Value>)>) {
+fn reviewed(plan: &Plan) -> (Patches, Befores) {
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
     let patches = sent().map(|twin| (twin.id.clone(), patch_json(&twin.shown_patch()))).collect();
     let changes = sent().flat_map(|twin| twin.changes.iter()).map(|change| {
