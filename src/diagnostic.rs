@@ -177,6 +177,16 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
+/// Returns the id among `known` that `written` was probably meant to be. An id that differs in its digits alone counts too, if no other
+/// is near: a device's number may be mistyped as well as its name.
+pub fn nearest_id<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    nearest(written, known.clone()).or_else(|| {
+        let allowed = (written.chars().count() / 3).max(1);
+        let near = known.into_iter().map(|id| (strsim::damerau_levenshtein(written, id), id));
+        near.filter(|&(distance, _)| distance <= allowed).min().map(|(_, id)| id)
+    })
+}
+
 /// Returns `true` if two names differ in the digits that they have and in nothing else, as `press-041` and `press-042`:
 /// those are two things. The same digits in another order are a slip.
 fn is_another_number(a: &str, b: &str) -> bool {
@@ -213,6 +223,10 @@ mod tests {
         assert_eq!(nearest("b", ["a", "ab"]), None);
         assert_eq!(nearest("A", ["a"]), Some("a"));
         assert_eq!(nearest("press-041", ["press-042", "press-43"]), None);
+        assert_eq!(nearest_id("press-041", ["press-042", "press-43"]), Some("press-042"));
+        assert_eq!(nearest_id("pres-041", ["press-042", "press-041"]), Some("press-041"));
+        assert_eq!(nearest_id("d2", ["d1", "thermostat-1"]), Some("d1"));
+        assert_eq!(nearest_id("gateway", ["press-042", "press-43"]), None);
         assert_eq!(nearest("redmond34", ["redmond43", "redmond33"]), Some("redmond43"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::args::Only;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use crate::diagnostic::nearest;
+use crate::diagnostic::{nearest, nearest_id};
 use crate::manifest::{Declarations, LoadOptions};
 use crate::planning::Part;
 use crate::render::number::{counted, grouped};
@@ -56,5 +56,5 @@ pub(super) fn undeclared(declarations: &Declarations, text: &str, device: &str) 
     let among = if text == device { String::new() } else { format!(" ({device})") };
     let error = CliError::new(format!("--only {text}: no manifest declares it{among}"));
     let ids: Vec<String> = declarations.twins.keys().map(ToString::to_string).collect();
-    error.hint_if(nearest(text, ids.iter().map(String::as_str)).map(|near| format!("did you mean {near}?")))
+    error.hint_if(nearest_id(text, ids.iter().map(String::as_str)).map(|near| format!("did you mean {near}?")))
 }

@@ -9,7 +9,7 @@ use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{manifest, plan};
-use crate::diagnostic::nearest;
+use crate::diagnostic::nearest_id;
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
 use crate::plan::{check_hub, guard};
@@ -59,7 +59,7 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
 fn absent(id: &TwinId, hub: &crate::twin::HubHost, declarations: Option<&Declarations>) -> CliError {
     let declared = declarations.and_then(|declarations| declarations.twins.get(id));
     let ids: Vec<String> = declarations.iter().flat_map(|all| all.twins.keys()).map(ToString::to_string).collect();
-    let near = nearest(&id.to_string(), ids.iter().map(String::as_str)).filter(|_| declared.is_none());
+    let near = nearest_id(&id.to_string(), ids.iter().map(String::as_str)).filter(|_| declared.is_none());
     CliError::new(format!("the hub {hub} has no {} {id}", id.kind()))
         .hint_if(near.map(|near| format!("did you mean {near}?")))
         .hint_if(declared.map(|declaration| format!("it is declared at {}", declaration.origin)))

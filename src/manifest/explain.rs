@@ -12,7 +12,7 @@ use super::declaration::{Declarations, Layer, Leaf, Origin};
 use super::source::{self, File};
 use super::stack::{Bodies, Keep, Layered, Stack};
 use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
-use crate::diagnostic::nearest;
+use crate::diagnostic::nearest_id;
 use crate::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
@@ -119,7 +119,7 @@ pub(super) fn explain_files(
 
 fn undeclared(declarations: &Declarations, id: &TwinId) -> Undeclared {
     let names: BTreeMap<String, &TwinId> = declarations.twins.keys().map(|known| (known.to_string(), known)).collect();
-    let near = nearest(&id.to_string(), names.keys().map(String::as_str)).and_then(|near| names.get(near).copied());
+    let near = nearest_id(&id.to_string(), names.keys().map(String::as_str)).and_then(|near| names.get(near).copied());
     // Only devices are found by selectors.
     let selectors = declarations.selectors.iter().filter(|_| id.module.is_none());
     Undeclared { near: near.cloned(), selectors: selectors.map(|selector| Arc::clone(&selector.name)).collect() }

@@ -154,9 +154,14 @@ fn from_file<'f>(file: &'f File, node: Node, vars: &mut BTreeMap<String, Variabl
     };
     for (key, node) in entries {
         let Some(variable) = vars.get_mut(&key.name) else {
-            let diagnostic = Diagnostic::warning(format!("{}, which this file sets", unknown(&key.name)));
-            let diagnostic = reader.at(diagnostic, key.span, "declared by none of these manifests");
-            reader.report(with_hint(diagnostic, &key.name, &vars.keys().cloned().collect::<Vec<_>>()));
+            let label = "declared by none of these manifests";
+            let diagnostic = if file.is_quotable() {
+                let diagnostic = Diagnostic::warning(format!("{}, which this file sets", unknown(&key.name)));
+                with_hint(reader.at(diagnostic, key.span, label), &key.name, &vars.keys().cloned().collect::<Vec<_>>())
+            } else {
+                reader.at(Diagnostic::warning("this file sets a variable that is not there"), key.span, label)
+            };
+            reader.report(diagnostic);
             continue;
         };
         let place = if node.span.start == node.span.end { key.span } else { node.span };

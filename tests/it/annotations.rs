@@ -38,6 +38,7 @@ fn files_are_named_from_the_top_folder_of_the_repository() {
     sandbox.write("repo/fleet/oslo/rows.yaml", "inventory: [{ from: ../../tables/rows.csv, id: '${row.id}' }]\n");
     sandbox.write("repo/tables/rows.csv", "id\na b\n");
     sandbox.write("repo/values.yaml", "colour: red\n");
+    git(&sandbox, "repo", &["init", "--quiet"]);
     let absolute = sandbox.path("repo/fleet").display().to_string();
     let linked = sandbox.path("linked");
     std::os::unix::fs::symlink(sandbox.path("repo"), &linked).expect("a link");
@@ -71,7 +72,6 @@ fn files_are_named_from_the_top_folder_of_the_repository() {
     named("github", "GITHUB_WORKSPACE", "linked");
     named("azure", "BUILD_SOURCESDIRECTORY", "repo");
     // Of a variable that names another folder, or none, Git knows more.
-    git(&sandbox, "repo", &["init", "--quiet"]);
     named("github", "GITHUB_WORKSPACE", "elsewhere");
     named("azure", "OTHER", "");
 }

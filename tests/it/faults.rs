@@ -171,7 +171,7 @@ fn a_run_that_ends_for_the_quota_says_when_there_is_more() {
         "the hub answers 403: IotHubQuotaExceeded",
         "not attempted: d-02, d-03, d-04, d-05, d-06, d-07, d-08, d-09, d-10, d-11 and 9 more",
         "hint: the hub's daily quota of messages is used up, and reading twins costs some too; it starts anew at 00:00 UTC",
-        "next: then plan and apply again",
+        "hint: what is done already is not sent twice when you plan and apply again",
     ] {
         assert!(run.stdout.contains(part), "{part}: {run}");
     }

@@ -145,7 +145,7 @@ fn deployments_to_edge_devices_are_among_those_who_write() {
             let paths = paths.map(|path| format!("{} by {} {}", path["declared"], path["theirs"], path["agree"]));
             format!("{} {} {}", writer["id"], paths.collect::<Vec<_>>().join(", "), writer["twins"]).replace('"', "")
         };
-        let writers: Vec<_> = outlook["writers"].as_array().expect("a list").iter().map(line).collect();
+        let writers: Vec<_> = outlook["writers"].as_array().into_iter().flatten().map(line).collect();
         (writers, outlook["unread"].clone())
     };
     let all = [
