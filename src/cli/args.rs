@@ -398,17 +398,9 @@ pub struct PlanArgs {
     #[arg(long, short, value_name = "FILE.json", value_hint = ValueHint::FilePath, value_parser = plan_file)]
     pub out: Option<PathBuf>,
 
-    /// Write it as a comment on a pull request as well
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub markdown: Option<PathBuf>,
-
-    /// Write it as one page of HTML as well, with search and filters
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub html: Option<PathBuf>,
-
-    /// Cut the Markdown to so many characters, with the counts kept: GitHub takes 65536, Azure DevOps 150000
-    #[arg(long, value_name = "N", default_value_t = markdown::GITHUB_MAX, value_parser = max_length)]
-    pub max_length: usize,
+    /// Where it is written as well.
+    #[command(flatten)]
+    pub pages: PageArgs,
 
     /// Exit 2 when there are changes
     #[arg(long)]
@@ -604,6 +596,22 @@ pub struct ValidateArgs {
     /// Take warnings for errors
     #[arg(long)]
     pub strict: bool,
+}
+
+/// Files for people that a plan or its drift is written to.
+#[derive(Debug, Args)]
+pub struct PageArgs {
+    /// Write it as Markdown as well, for a comment on a pull request or an issue
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub markdown: Option<PathBuf>,
+
+    /// Write it as one page of HTML as well, with search and filters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
+
+    /// Cut the Markdown to so many characters, with the counts kept: GitHub takes 65536, Azure DevOps 150000
+    #[arg(long, value_name = "N", default_value_t = markdown::GITHUB_MAX, value_parser = max_length)]
+    pub max_length: usize,
 }
 
 /// Reads how long a comment may be.

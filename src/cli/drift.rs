@@ -32,14 +32,14 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
             text::drift(&drift, options)
         }
         PlanFormat::Json => document::json(&drift),
-        PlanFormat::Markdown => markdown::drift(&drift, args.max_length),
+        PlanFormat::Markdown => markdown::drift(&drift, args.pages.max_length),
         PlanFormat::Html => html::drift(&drift),
     };
     context.out.write_all(shown.as_bytes())?;
     context.out.flush()?;
     let shown = |text: String| context.out.redact(&text).into_owned();
-    plan::save(context, args.markdown.as_deref(), || shown(markdown::drift(&drift, args.max_length)))?;
-    plan::save(context, args.html.as_deref(), || shown(html::drift(&drift)))?;
+    plan::save(context, args.pages.markdown.as_deref(), || shown(markdown::drift(&drift, args.pages.max_length)))?;
+    plan::save(context, args.pages.html.as_deref(), || shown(html::drift(&drift)))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of_drift(&drift), &declarations));
     Ok(if args.detailed_exitcode && !drift.is_empty() { Outcome::Changes } else { Outcome::Done })
 }

@@ -32,11 +32,11 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     if args.out.is_some() {
         plan.sources = source_digests(&files);
     }
-    present(context, &plan, args.format, args.full, args.max_length)?;
+    present(context, &plan, args.format, args.full, args.pages.max_length)?;
     save(context, args.out.as_deref(), || crate::plan::file::write(&plan, env!("CARGO_PKG_VERSION")))?;
     let shown = |text: String| context.out.redact(&text).into_owned();
-    save(context, args.markdown.as_deref(), || shown(markdown::plan(&plan, args.max_length)))?;
-    save(context, args.html.as_deref(), || shown(html::plan(&plan)))?;
+    save(context, args.pages.markdown.as_deref(), || shown(markdown::plan(&plan, args.pages.max_length)))?;
+    save(context, args.pages.html.as_deref(), || shown(html::plan(&plan)))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan), &declarations));
     let secrets = Secrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
@@ -60,8 +60,8 @@ fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
     CommandLine::new("plan")
         .manifests(&args.manifest, secrets)
         .option_if("--out", args.out.as_ref().map(|path| path.display()))
-        .option_if("--markdown", args.markdown.as_ref().map(|path| path.display()))
-        .option_if("--html", args.html.as_ref().map(|path| path.display()))
+        .option_if("--markdown", args.pages.markdown.as_ref().map(|path| path.display()))
+        .option_if("--html", args.pages.html.as_ref().map(|path| path.display()))
         .planning(&args.planning)
         .hub(&args.hub)
 }

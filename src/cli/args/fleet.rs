@@ -5,10 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{AnnotationArgs, HubArgs, ManifestArgs, PlanFormat, max_length};
+use super::{AnnotationArgs, HubArgs, ManifestArgs, PageArgs, PlanFormat};
 use crate::manifest::range::Pattern;
 use crate::manifest::{FleetName, Ownership};
-use crate::render::markdown;
 use crate::twin::{ModuleId, Section, TwinPath};
 
 /// A part of a fleet.
@@ -72,17 +71,9 @@ pub struct DriftArgs {
     #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: PlanFormat,
 
-    /// Write it as Markdown as well, for an issue or a comment
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub markdown: Option<PathBuf>,
-
-    /// Write it as one page of HTML as well, with search and filters
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub html: Option<PathBuf>,
-
-    /// Cut the Markdown to so many characters, with the counts kept: GitHub takes 65536, Azure DevOps 150000
-    #[arg(long, value_name = "N", default_value_t = markdown::GITHUB_MAX, value_parser = max_length)]
-    pub max_length: usize,
+    /// Where it is written as well.
+    #[command(flatten)]
+    pub pages: PageArgs,
 
     /// Exit 2 when something drifted, or when a twin is missing, lost its record, or cannot be compared
     #[arg(long)]
