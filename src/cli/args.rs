@@ -484,7 +484,7 @@ pub struct ApplyArgs {
     pub full: bool,
 
     /// How to show what applying came to
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, short = 'o', value_enum, default_value_t)]
     pub format: ApplyFormat,
 
     /// How the plan is made.

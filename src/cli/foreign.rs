@@ -46,9 +46,9 @@ const OPTIONS: &[Entry] = &[
     on(&["apply"], NO_QUESTION, "`--yes` applies without asking"),
     all(NO_QUESTION, "only `twinctl apply` asks, and `--yes` applies without asking"),
     on(
-        &["plan", "apply"],
+        &["plan", "apply", "drift"],
         PART,
-        "`--only` narrows the plan: `--only press-001`, `--only 'press-{001..120}'`, `--only group:oslo`",
+        "`--only` narrows it: `--only press-001`, `--only 'press-{001..120}'`, `--only group:oslo`",
     ),
     all(PART, "`twinctl plan --only ID` narrows a plan"),
     on(&["apply"], DRY, "`twinctl plan` shows what would change, and changes nothing"),
@@ -78,7 +78,7 @@ const OPTIONS: &[Entry] = &[
     on(&["query"], &["csv"], "`--format csv` prints it as CSV"),
     on(&["check"], &["junit", "xml"], "`--format junit` prints it as JUnit XML"),
     on(&["render"], &["yaml"], "`--format yaml` prints it as YAML"),
-    on(&["plan", "render"], &["md"], "`--format markdown` prints it as Markdown"),
+    on(&["plan", "drift", "render"], &["md"], "`--format markdown` prints it as Markdown"),
     all(
         &["no-color", "no-colour", "nocolor", "no-ansi", "monochrome"],
         "`--color never` prints without colour, as NO_COLOR=1 in the environment does",
@@ -213,7 +213,7 @@ const GONE: &str =
     "nothing is destroyed at once: what leaves the manifests is removed from its twin by the next `twinctl apply`";
 const WITH_MANIFESTS: &[&str] = &["plan", "apply", "check", "validate", "render", "drift", "show", "explain"];
 const WITH_VARIABLES: &[&str] = WITH_MANIFESTS;
-const WITH_FORMAT: &[&str] = &["plan", "check", "query", "render", "show", "explain", "drift", "doctor"];
+const WITH_FORMAT: &[&str] = &["plan", "apply", "check", "query", "render", "show", "explain", "drift", "doctor"];
 const WITH_JSON: &[&str] = WITH_FORMAT;
 const WITH_HUB: &[&str] = &["plan", "apply", "check", "query", "show", "drift", "import", "doctor"];
 
@@ -313,6 +313,8 @@ impl Unknown {
             };
             if overrides || hint.is_some() {
                 error.remove(kind);
+                // It is of what would be suggested.
+                error.remove(ContextKind::Usage);
             }
         }
         if hint.is_some() {
@@ -449,9 +451,9 @@ mod tests {
             ("apply -input=false", "`--yes` applies without asking"),
             ("plan --auto-approve", "only `twinctl apply` asks"),
             ("plan -y", "only `twinctl apply` asks"),
-            ("plan --target press-001", "`--only` narrows the plan"),
-            ("plan -target=press-001", "`--only` narrows the plan"),
-            ("apply -target press-001", "`--only` narrows the plan"),
+            ("plan --target press-001", "`--only` narrows it"),
+            ("plan -target=press-001", "`--only` narrows it"),
+            ("apply -target press-001", "`--only` narrows it"),
             ("plan -out=plan.json", "two dashes: `--out`"),
             ("plan -out plan.json", "two dashes: `--out`"),
             ("import -out=fleet.yaml", "two dashes: `--out`"),
@@ -500,13 +502,13 @@ mod tests {
             ("query --query-command x", "without an option"),
             ("query -q x", "without an option"),
             ("show --device-id d", "`twinctl show press-001`"),
-            ("drift --target d", "`twinctl plan --only ID`"),
+            ("drift --target d", "`--only` narrows it"),
             ("list", "`twinctl query 'SELECT deviceId FROM devices'`"),
             // octoDNS and Ansible
             ("sync", "`twinctl apply`"),
             ("plan --doit", "`twinctl apply` makes the changes"),
             ("apply --check", "`twinctl plan` shows"),
-            ("apply --limit press-001", "`--only` narrows the plan"),
+            ("apply --limit press-001", "`--only` narrows it"),
             ("plan -e a=b", "`--vars FILE`"),
             ("plan --extra-vars a=b", "`--vars FILE`"),
             ("apply --diff", "`twinctl plan` shows"),
@@ -559,7 +561,10 @@ mod tests {
             matches!(parse("twinctl query -o json x"), Command::Query(args) if matches!(args.format, QueryFormat::Json))
         );
         assert!(matches!(parse("twinctl show d -o json"), Command::Show(args) if args.format == PlanFormat::Json));
-        for line in ["check -o junit", "drift -o json", "explain d -o json", "doctor -o json", "render -o json"] {
+        for format in ["json", "yaml", "table"] {
+            assert!(Arguments::try_parse_from(["twinctl", "import", "-o", format]).is_err(), "{format}");
+        }
+        for line in ["apply -o json", "check -o junit", "drift -o json", "explain d -o json", "doctor -o json", "render -o json"] {
             parse(&format!("twinctl {line}"));
         }
     }

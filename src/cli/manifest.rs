@@ -1,11 +1,14 @@
 //! Manifests from paths, and what is odd about them told.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::args::VarArgs;
+use super::command_line::CommandLine;
 use super::context::Context;
-use super::outcome::CliResult;
+use super::outcome::{CliError, CliResult};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
 use crate::render::{annotations, diagnostic};
@@ -21,10 +24,33 @@ pub(super) fn load_warned(
     paths: &[PathBuf],
     vars: &VarArgs,
 ) -> CliResult<(Declarations, usize)> {
-    let loaded = load_files(&options(context, paths, vars))?;
+    let loaded = load_files(&options(context, paths, vars)).map_err(|found| match plan_among(context, paths) {
+        Some(plan) => refused_plan(plan),
+        None => CliError::from(found),
+    })?;
     tell(context, &loaded.warnings);
     context.annotations.extend(annotations::of_diagnostics(&loaded.warnings));
     Ok((loaded.declarations, loaded.warnings.len()))
+}
+
+/// Returns the first of these files that is a plan.
+fn plan_among<'p>(context: &Context, paths: &'p [PathBuf]) -> Option<&'p Path> {
+    let is_plan = |path: &Path| {
+        let mut start = String::new();
+        let file = File::open(context.resolve(path)).ok().filter(|_| path.extension().is_some_and(|it| it == "json"));
+        file.is_some_and(|file| file.take(PLAN_START).read_to_string(&mut start).is_ok())
+            && start.contains(&format!("\"{}\"", crate::plan::file::FORMAT))
+    };
+    paths.iter().map(PathBuf::as_path).find(|path| is_plan(path))
+}
+
+/// In so many bytes a plan file has named its format.
+const PLAN_START: u64 = 200;
+
+fn refused_plan(plan: &Path) -> CliError {
+    let [show, apply] = ["show", "apply"].map(|name| CommandLine::new(name).path(plan));
+    CliError::new(format!("{} is a plan file and no manifest", plan.display()))
+        .hint(format!("`{show}` shows it, and `{apply}` applies it"))
 }
 
 /// Draws what is odd or wrong about manifests.

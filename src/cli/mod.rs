@@ -92,6 +92,7 @@ fn misplaced_connection_string(arguments: &[OsString]) -> Option<usize> {
             _ => ("", &*argument),
         };
         let belongs = option == OPTION || number.checked_sub(1).is_some_and(|before| arguments[before] == OPTION);
+        let value = value.strip_prefix("embedded:").unwrap_or(value);
         !belongs && is_meant_as_one(value)
     };
     (1..arguments.len()).find(is_misplaced)

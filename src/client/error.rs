@@ -338,6 +338,9 @@ impl Error {
                     "look at the key, and at the policy's rights: {doing} needs {right}, which {policies} have by default"
                 ))
             }
+            Self::Throttled { retry_after: Some(wait), .. } => {
+                Some(format!("the hub asks for {} seconds of patience: try again after that", wait.as_secs()))
+            }
             Self::Throttled { .. } => Some("try again later, or with a smaller --concurrency".to_owned()),
             Self::Refused { request, hub } => match hub.code() {
                 Some(ErrorCode::IotHubQuotaExceeded) => Some(out_of_quota(&request.host)),

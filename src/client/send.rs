@@ -15,6 +15,7 @@ use super::body::{self, BodyError};
 use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
 use crate::twin::HubHost;
+use crate::wire::redact::Redactor;
 use crate::wire::error::{ERROR_CODE_HEADER, ErrorCode};
 use crate::wire::usage::{Billed, Usage};
 use crate::wire::{API_VERSION, HubError, JSON};
@@ -326,6 +327,8 @@ fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now:
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let code = text(http::HeaderName::from_static(ERROR_CODE_HEADER));
     let mut hub = Box::new(HubError::decode(status, code, body));
+    // Whoever answers may repeat what was sent, the signature too.
+    hub.message = Redactor::suspicious().redact(&hub.message).into_owned();
     if (300..400).contains(&status) && hub.message.is_empty() {
         hub.message = "a redirect, which is not followed".to_owned();
     }

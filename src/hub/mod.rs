@@ -246,7 +246,7 @@ pub enum HubStartError {
     },
     /// Another process has the data folder open.
     #[error(
-        "the data folder {} is in use by {by}; stop that one, or ask it with `--hub` or its connection string",
+        "the data folder {} is in use by {by}; stop that one, or ask it with its connection string",
         path.display()
     )]
     InUse {

@@ -4,6 +4,9 @@
 //! itself works with, nor what looks like a credential, by its name or by its value. The caller can open single variables of the second
 //! kind, and names that begin with [`ALWAYS_OPEN`] are open.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::diagnostic::Diagnostic;
 
 /// How the names of variables begin that are set for manifests.
@@ -21,7 +24,7 @@ const OWN: [&str; 6] = [
 const OWN_TOKENS: [&str; 5] = ["GITHUB_TOKEN", "GH_TOKEN", "SYSTEM_ACCESSTOKEN", "GITLAB_TOKEN", "CI_JOB_TOKEN"];
 
 /// Parts of names of credentials, wherever they occur, with `_` and `-` left out of the name.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 19] = [
     "TOKEN",
     "SECRET",
     "PASSWORD",
@@ -38,10 +41,13 @@ const PARTS: [&str; 16] = [
     "WEBHOOK",
     "PROXY",
     "HTPASS",
+    "SSHPASS",
+    "PRIMARYKEY",
+    "SASKEY",
 ];
 
 /// Words of names of credentials: what stands between two of `_` and `-`.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 23] = [
     "KEY",
     "KEYS",
     "PASS",
@@ -62,10 +68,13 @@ const WORDS: [&str; 20] = [
     "NETRC",
     "KUBECONFIG",
     "DOCKERCONFIG",
+    "CS",
+    "PRIVATE",
+    "PRIMARY",
 ];
 
 /// How names begin that cloud accounts and tools of CI systems use for credentials.
-const PREFIXES: [&str; 25] = [
+const PREFIXES: [&str; 26] = [
     "AZURE_",
     "ARM_",
     "AZ_",
@@ -91,6 +100,7 @@ const PREFIXES: [&str; 25] = [
     "IDENTITY_",
     "CI_JOB_",
     "TWINCTL_",
+    "GIT_CONFIG",
 ];
 
 /// Names that none of these rules finds.
@@ -194,11 +204,31 @@ fn starts_with(name: &str, prefix: &str) -> bool {
 
 /// Recognizes a credential by what it looks like, whatever its variable is called.
 fn credential_in(value: &str) -> Option<&'static str> {
-    if ["SharedAccessKey=", "SharedAccessSignature", "AccountKey="].iter().any(|part| value.contains(part)) {
+    plain_credential_in(value).or_else(|| {
+        let decoded = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+        plain_credential_in(&decoded).or_else(|| {
+            let bytes = STANDARD.decode(value.trim()).ok()?;
+            plain_credential_in(str::from_utf8(&bytes).ok()?)
+        })
+    })
+}
+
+fn plain_credential_in(value: &str) -> Option<&'static str> {
+    let joined: String = value.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
+    let keys = ["sharedaccesskey=", "sharedaccesssignature", "accountkey=", ";password=", ";pwd="];
+    if keys.iter().any(|part| joined.contains(part)) {
         return Some("a connection string with its key");
     }
     if value.contains("PRIVATE KEY-----") {
         return Some("a private key");
+    }
+    if ["authorization:", "bearer", "basic"].iter().any(|scheme| joined.starts_with(scheme) && joined != *scheme)
+        && value.contains(' ')
+    {
+        return Some("what a request is authorized with");
+    }
+    if (joined.contains("://") && joined.contains("&sig=")) || joined.contains("?sig=") {
+        return Some("an address with a signature in it");
     }
     let mut rest = value;
     while let Some((_, after)) = rest.split_once("://") {
@@ -243,6 +273,11 @@ mod tests {
             "TWINCTL_HUB",
             "SECRET",
             "SLACK_WEBHOOK_URL",
+            "GIT_CONFIG_VALUE_0",
+            "GIT_CONFIG_PARAMETERS",
+            "SSHPASS",
+            "IOTHUB_CS",
+            "SASKEY",
         ] {
             assert_eq!(by_name(name), Some(Denied::Name), "{name}");
         }

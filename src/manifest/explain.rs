@@ -84,7 +84,7 @@ pub fn explain(
     selected: bool,
 ) -> Result<Result<Explanation, Undeclared>, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, options.access(), &mut found);
+    let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     explain_files(&files, &Outside::of(options, &var_files), found, id, selected)
 }
@@ -217,7 +217,7 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 /// As for [`super::load`].
 pub fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, options.access(), &mut found);
+    let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     let declarations = resolve_keeping(Keep::Layers, &files, &Outside::of(options, &var_files), found)?.declarations;
     let Some(layered) = declarations.layered else { return Ok(None) };

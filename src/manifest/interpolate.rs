@@ -289,6 +289,10 @@ fn no_column(row: &Row, reference: &Reference) -> Diagnostic {
             .help(format!("cells are parted by commas: save the table so, or write {first_line} as its first line"));
     }
     // A colon in a column's name is read as the start of a type or a default.
+    let inner = reference.raw.trim_end_matches('}');
+    if let Some(whole) = columns.iter().find(|column| **column == inner) {
+        return diagnostic.help(format!("did you mean {}?", code(&to_column(whole, ""))));
+    }
     let longer = columns.iter().filter(|column| column.len() > name.len() && reference.raw.starts_with(**column));
     let longer =
         longer.max_by_key(|column| column.len()).map(|column| to_column(column, &reference.raw[column.len()..]));

@@ -178,7 +178,7 @@ pub struct Loaded {
 /// At least one of the diagnostics is an error; warnings may be among them.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, options.access(), &mut found);
+    let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     resolve_files(&files, &Outside::of(options, &var_files), found)
 }
@@ -249,7 +249,7 @@ pub fn environment_names(options: &LoadOptions) -> BTreeSet<String> {
 /// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.
 pub fn sensitive(options: &LoadOptions) -> Sensitive {
     let mut found = Vec::new();
-    let files = source::read(&options.paths, options.access(), &mut found);
+    let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
     let paths = manifests.into_iter().flat_map(|(_, manifest)| manifest.policy.sensitive);

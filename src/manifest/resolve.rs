@@ -127,12 +127,15 @@ pub(super) fn agree<'f, T: PartialEq>(
     found: &mut Vec<Diagnostic>,
 ) {
     match (value, known) {
-        (Some(second), Some((first, other))) if first.value != second.value => found.push(
-            Diagnostic::error(format!("two files disagree on `{name}`"))
+        (Some(second), Some((first, other))) if first.value != second.value => {
+            let diagnostic = Diagnostic::error(format!("two files disagree on `{name}`"))
                 .at(&file.source, second.span, "this here")
-                .at(&other.source, first.span, "and that there")
-                .help("several files make one fleet: say it once"),
-        ),
+                .at(&other.source, first.span, "and that there");
+            found.push(match name {
+                "fleet" => diagnostic.help("name the files, or the folder, of one fleet: each fleet is read by itself"),
+                _ => diagnostic.help("several files make one fleet: say it once"),
+            });
+        }
         (Some(value), known @ None) => *known = Some((value, file)),
         _ => {}
     }

@@ -222,14 +222,21 @@ fn unquote(label: &mut Label) {
 }
 
 /// Reads all manifests that `paths` name, files and folders, in order; a file that is reached twice is read once.
-pub(super) fn read(paths: &[PathBuf], access: Access<'_>, found: &mut Vec<Diagnostic>) -> Vec<File> {
+pub(super) fn read(
+    paths: &[PathBuf],
+    var_files: &[PathBuf],
+    access: Access<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<File> {
     if paths.is_empty() {
         found.push(Diagnostic::error("no manifest is named").help("name a file, or a folder of *.yaml files"));
     }
     let named = boundary::named(paths, access);
-    let files = named.iter().flatten().map(|named| named.canonical.clone()).collect();
-    let mut reading =
-        Reading { found, files: Vec::new(), named: files, seen: HashSet::new(), directories: HashMap::new() };
+    let files: HashSet<PathBuf> = named.iter().flatten().map(|named| named.canonical.clone()).collect();
+    // A file of variables that lies among the manifests is none of them.
+    let var_files = var_files.iter().filter_map(|path| fs::canonicalize(path).ok());
+    let seen = var_files.filter(|path| !files.contains(path)).collect();
+    let mut reading = Reading { found, files: Vec::new(), named: files, seen, directories: HashMap::new() };
     for (path, named) in paths.iter().zip(named) {
         reading.named(path, named);
     }
@@ -548,7 +555,7 @@ mod tests {
         make(folder.path());
         let paths: Vec<_> = paths.iter().map(|path| folder.path().join(path)).collect();
         let mut found = Vec::new();
-        let files = read(&paths, Access::default(), &mut found);
+        let files = read(&paths, &[], Access::default(), &mut found);
         let root = folder.path().to_str().expect("a UTF-8 path");
         let messages = found.iter().map(|diagnostic| diagnostic.message.replace(root, "ROOT"));
         (files.iter().map(|file| file.name.to_string()).collect(), messages.collect())

@@ -382,6 +382,8 @@ fn separator(mut reader: Box<dyn Read>) -> std::io::Result<(u8, Kept)> {
     let line_end = start.iter().position(|&byte| byte == b'\n').map_or(start.len(), |end| end + 1);
     let line = start[..line_end].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start[..line_end]);
     let line = line.trim_ascii_end();
+    // Some programs quote each cell.
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
     let named = line.get(..4).filter(|word| word.eq_ignore_ascii_case(b"sep=")).and_then(|_| match line[4..] {
         // A tab is white space at the end of a line.
         [] if start[..line_end].contains(&b'\t') => Some(b'\t'),

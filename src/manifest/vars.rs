@@ -165,9 +165,7 @@ fn from_file<'f>(file: &'f File, node: Node, vars: &mut BTreeMap<String, Variabl
             continue;
         };
         let place = if node.span.start == node.span.end { key.span } else { node.span };
-        if let Kind::Text(text) = &node.kind
-            && let Some(placeholder) = Placeholder::of_value(&text.value).filter(|it| !is_reference(it.text()))
-        {
+        if let Some(placeholder) = placeholder_in(&node.kind) {
             let message = format!("the value of `{}` is {placeholder}", key.name);
             let diagnostic = reader.error(message, place, "").help(placeholder.advice());
             reader.report(diagnostic);
@@ -181,6 +179,16 @@ fn from_file<'f>(file: &'f File, node: Node, vars: &mut BTreeMap<String, Variabl
         } else {
             (variable.node, variable.from) = (node, Some(file));
         }
+    }
+}
+
+/// Finds what a pipeline or a shell did not replace, in a text or in one below.
+fn placeholder_in(kind: &Kind) -> Option<Placeholder<'_>> {
+    match kind {
+        Kind::Text(text) => Placeholder::of_value(&text.value).filter(|found| !is_reference(found.text())),
+        Kind::List(items) => items.iter().find_map(|item| placeholder_in(&item.kind)),
+        Kind::Mapping(entries) => entries.iter().find_map(|(_, value)| placeholder_in(&value.kind)),
+        _ => None,
     }
 }
 
@@ -224,7 +232,13 @@ fn single(name: &str, is: Type, value: &str) -> Result<Kind, Box<Diagnostic>> {
         let file = File::new("<--var>", value);
         let mut problems = Vec::new();
         match yaml::parse(&file, &mut problems, &mut |_, node| node) {
-            Some(node) if problems.is_empty() => node.kind,
+            Some(node) if problems.is_empty() => match placeholder_in(&node.kind) {
+                Some(found) => {
+                    let message = format!("a value that `--var` gives `{name}` is {found}");
+                    return Err(Box::new(Diagnostic::error(message).help(found.advice())));
+                }
+                None => node.kind,
+            },
             None if problems.is_empty() => Kind::Nothing,
             _ => {
                 let column = problems.first().and_then(|problem| problem.labels.first());

@@ -363,6 +363,10 @@ fn unknown_root(collection: Collection, properties: &[Property], names: &[Name])
     if ["desired", "reported"].iter().any(|section| section.eq_ignore_ascii_case(&root.text)) {
         return error.help(format!("write `properties.{path}`"));
     }
+    let error = match names {
+        [_] => error.help(format!("a text stands in single quotes: `'{path}'`")),
+        _ => error,
+    };
     error.help(format!("paths are written in full, such as `tags.{path}` or `properties.reported.{path}`"))
 }
 

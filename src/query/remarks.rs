@@ -22,8 +22,8 @@ pub(super) fn on_condition(collection: Collection, condition: &Expr) -> Vec<Quer
                 format!("this does not find twins without `{name}`"),
             )
             .label("neither true nor false where it is missing")
-            .help(format!("add `OR NOT is_defined({name})` to find them too"))
-            .help(format!("add `AND is_defined({name})` to say that they are left out")),
+            .help(format!("write `(… OR NOT is_defined({name}))` here to find them too"))
+            .help(format!("write `(… AND is_defined({name}))` here to say that they are left out")),
         );
         told.push(path);
     }

@@ -190,7 +190,7 @@ fn without_colours(text: &str) -> (Vec<u8>, Vec<usize>) {
 const NAMES: [&str; 6] =
     ["sharedaccesskey", "sharedaccesssignature", "accountkey", "authorization", "client_secret", "sig"];
 /// What is written in a secret's place.
-const PLACEHOLDERS: [&str; 4] = ["KEY", "...", "…", "(sensitive)"];
+const PLACEHOLDERS: [&str; 5] = ["KEY", "PASSWORD", "...", "…", "(sensitive)"];
 /// How many characters a key of 32 or of 64 bytes has in base64.
 const BARE_KEYS: [(usize, usize); 2] = [(43, 1), (86, 2)];
 

@@ -110,6 +110,7 @@ fn hints_in_shallow_clones_work_as_printed() {
         ("origin", "origin/main"),
         ("origin", "refs/remotes/origin/main"),
         ("my/fork", "my/fork/main"),
+        ("upstream", "origin/main"),
         ("origin", "v1.0"),
         ("origin", "HEAD~1"),
         ("origin", "HEAD^"),
@@ -200,8 +201,8 @@ fn hints_of_whole_clones_name_what_there_is() {
     for (reference, hint) in [
         ("main", "hint: did you mean --against origin/main?"),
         ("HEAD~9", "hint: with its ancestors, `HEAD` has 3 commits in a line"),
-        ("$(touch x)", "hint: a branch that is only on the server is written origin/BRANCH, after `git fetch origin`"),
-        ("", "hint: a branch that is only on the server is written origin/BRANCH, after `git fetch origin`"),
+        ("$(touch x)", "hint: `git branch --all` and `git tag` list what there is"),
+        ("", "hint: `git branch --all` and `git tag` list what there is"),
     ] {
         let run = against(&sandbox, "all", reference);
         assert_eq!((run.code, run.stderr.lines().last()), (1, Some(hint)), "{run}");

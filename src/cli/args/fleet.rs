@@ -133,7 +133,7 @@ pub struct ImportArgs {
     pub ownership: Ownership,
 
     /// Write the manifest here and not to stdout
-    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath, value_parser = manifest_file)]
     pub out: Option<PathBuf>,
 
     /// Which hub.
@@ -181,4 +181,13 @@ mod tests {
             assert_eq!(text.parse::<Only>().map_err(|_| ()), only, "{text}");
         }
     }
+}
+
+/// Takes the name of a file, and not the format that `-o` is for in other tools.
+fn manifest_file(text: &str) -> Result<PathBuf, String> {
+    const FORMATS: [&str; 8] = ["json", "jsonc", "yaml", "yamlc", "table", "tsv", "csv", "name"];
+    if FORMATS.contains(&text) {
+        return Err("a file is named here, as in `-o fleet.yaml`; a manifest is always YAML".to_owned());
+    }
+    Ok(text.into())
 }

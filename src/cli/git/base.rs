@@ -164,7 +164,11 @@ fn unknown(repository: &Repository, reference: &str) -> CliError {
     let of = |remote: &&String| tracked.strip_prefix(remote.as_str()).is_some_and(|rest| rest.starts_with('/'));
     let (remote, branch) = match all.iter().filter(of).max_by_key(|remote| remote.len()) {
         Some(remote) => (Some(remote.clone()), &tracked[remote.len() + 1..]),
-        None => (None, name),
+        // The usual name of a remote, which is called otherwise here.
+        None => match tracked.strip_prefix("origin/").zip(default_remote(repository)) {
+            Some((branch, remote)) => (Some(remote), branch),
+            None => (None, name),
+        },
     };
     let is_tracked = remote.is_some();
     let remote = remote.or_else(|| default_remote(repository)).filter(|_| is_plain(branch));
@@ -188,7 +192,7 @@ fn unknown(repository: &Repository, reference: &str) -> CliError {
         Some(remote) if is_tracked => {
             error.hint(format!("`git fetch {remote} {branch}` brings it; then use --against FETCH_HEAD{suffix}"))
         }
-        _ => error.hint(similar(repository, name)),
+        remote => error.hint(similar(repository, name, remote.as_deref())),
     }
 }
 
@@ -221,16 +225,16 @@ fn too_few(repository: &Repository, name: &str, suffix: &str, error: CliError) -
         .hint(format!("this clone is shallow: `{command}` brings more of the history; then run the same command again"))
 }
 
-fn similar(repository: &Repository, name: &str) -> String {
+fn similar(repository: &Repository, name: &str, remote: Option<&str>) -> String {
     let refs = ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes", "refs/tags"];
     let known = repository.ask(refs).unwrap_or_default();
     let ending = format!("/{name}");
     let near = known.lines().find(|known| known.ends_with(&ending)).or_else(|| nearest(name, known.lines()));
-    match (near, default_remote(repository)) {
+    match (near, remote) {
         (Some(near), _) => format!("did you mean --against {near}?"),
-        (None, Some(remote)) => {
-            format!("a branch that is only on the server is written {remote}/BRANCH, after `git fetch {remote}`")
-        }
+        (None, Some(remote)) => format!(
+            "if `{name}` is on the server alone, `git fetch {remote} {name}` brings it; then use --against FETCH_HEAD"
+        ),
         (None, None) => "`git branch --all` and `git tag` list what there is".to_owned(),
     }
 }

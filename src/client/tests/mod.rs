@@ -137,7 +137,7 @@ async fn what_a_user_reads_when_the_hub_answers_oddly() {
     busy: GET https://127.0.0.1:PORT/twins/a: the hub answers that there are too many requests: ThrottlingBacklogTimeout: wait 10 seconds (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)
       hint: try again later, or with a smaller --concurrency
     busy, says how long: GET https://127.0.0.1:PORT/twins/a: the hub answers that there are too many requests: ThrottlingException: wait (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)
-      hint: try again later, or with a smaller --concurrency
+      hint: the hub asks for 900 seconds of patience: try again after that
     down: GET https://127.0.0.1:PORT/twins/a: the hub cannot answer now, it says 503
       hint: try again later
     bad query: GET https://127.0.0.1:PORT/twins/a: the hub answers 400: ArgumentInvalid: BadRequest (tracking id f00d-G:1-TimeStamp:11/24/2026 20:26:40)

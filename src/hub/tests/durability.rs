@@ -61,7 +61,7 @@ async fn one_folder_one_hub() {
     let hub = Sandbox::new().await;
     let address = hub.hub.ready().host_name.clone();
     let expected = format!(
-        "the data folder DIR is in use by process {}, which serves it as {address}; stop that one, or ask it with `--hub` or its \
+        "the data folder DIR is in use by process {}, which serves it as {address}; stop that one, or ask it with its \
          connection string",
         std::process::id()
     );
