@@ -73,9 +73,10 @@ pub enum Command {
     /// Make the hub's twins as declared, then run the checks
     ///
     /// Shows the plan and asks. Then each twin gets one PATCH with tags, desired properties and the ownership record
-    /// together, under the etag that the plan saw. A twin that moved meanwhile is read again: elsewhere, and the patch is sent
-    /// to the new etag (rebased); to what is declared, and nothing is sent (converged); on a path of the patch, and it is left
-    /// alone and reported (conflict, exit 4).
+    /// together, under the etag that the plan saw. If a twin changed since the plan, it is read again. If other paths changed,
+    /// the patch is sent with the new etag (rebased). A path that has the declared value by now is only recorded; if nothing
+    /// is left to write, nothing is sent (converged). If another planned path changed, the twin is left alone and reported
+    /// (conflict, exit 4).
     ///
     /// Ctrl-C sends nothing new, lets what is under way finish and reports the rest; a second one ends at once.
     Apply(ApplyArgs),
@@ -578,7 +579,7 @@ pub enum QueryFormat {
     Table,
     /// One array, a row a line.
     Json,
-    /// RFC 4180 with a header.
+    /// RFC 4180 with a header; empty if there are no rows.
     Csv,
 }
 

@@ -153,7 +153,7 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
         text.push_str(&format!("  {policy:<17}  {}\n", string.expose()));
     }
     text.push_str(&format!("\n{}  {}\n", palette.title("Certificate authority"), ready.ca_file.display()));
-    text.push_str("  twinctl: --ca-file FILE; most SDKs and tools: the environment variable SSL_CERT_FILE\n");
+    text.push_str("  twinctl: --ca-file FILE; curl: --cacert FILE; each SDK has a way of its own: see docs/hub.md\n");
     text.push_str("\nCtrl-C stops it.\n");
     text
 }

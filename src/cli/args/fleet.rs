@@ -120,7 +120,7 @@ pub struct ImportArgs {
     #[arg(long = "where", value_name = "CONDITION")]
     pub condition: Option<String>,
 
-    /// The fleet's name [default: made of the hub's]
+    /// The fleet's name [default: made of the hub's, or `imported` for an address]
     #[arg(long, value_name = "NAME")]
     pub fleet: Option<FleetName>,
 
