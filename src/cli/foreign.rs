@@ -564,7 +564,14 @@ mod tests {
         for format in ["json", "yaml", "table"] {
             assert!(Arguments::try_parse_from(["twinctl", "import", "-o", format]).is_err(), "{format}");
         }
-        for line in ["apply -o json", "check -o junit", "drift -o json", "explain d -o json", "doctor -o json", "render -o json"] {
+        for line in [
+            "apply -o json",
+            "check -o junit",
+            "drift -o json",
+            "explain d -o json",
+            "doctor -o json",
+            "render -o json",
+        ] {
             parse(&format!("twinctl {line}"));
         }
     }

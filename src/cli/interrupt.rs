@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP.
 
 use std::io;
+use std::time::Duration;
 
 use super::Outcome;
 
@@ -12,6 +13,9 @@ pub(super) enum StopSignal {
     /// SIGHUP: the terminal is closed.
     Hangup,
 }
+
+/// How long a command has that has nothing to finish.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Listens for the signals by which the user, or whoever runs this, asks the process to stop. From its making on, no signal is
 /// lost and none ends the process by itself.
@@ -60,6 +64,16 @@ impl Interrupts {
             Ok(()) => StopSignal::Stop,
             Err(_) => std::future::pending().await,
         }
+    }
+
+    /// Waits for a first one and calls `first`; a second one ends the process at once, with 130, and so does time: a command that
+    /// reads a pipe to which nobody writes does not notice that it is to end.
+    pub(super) async fn first_and_soon(mut self, first: impl FnOnce()) {
+        self.next().await;
+        first();
+        let second = async { while self.next().await == StopSignal::Hangup {} };
+        _ = tokio::time::timeout(SOON, second).await;
+        std::process::exit(i32::from(Outcome::Interrupted.code()));
     }
 
     /// Waits for a first one and calls `first`; a second one ends the process at once, with 130.

@@ -124,11 +124,13 @@ fn execute(context: &mut Context, command: &Command) -> CliResult {
             return dispatch(context, command).await;
         }
         let interrupts = Interrupts::listen();
-        let mut interrupts = interrupts.map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
+        let interrupts = interrupts.map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        tokio::spawn(interrupts.first_and_soon(move || _ = stop.send(())));
         let ended = tokio::select! {
             result = dispatch(context, command) => Some(result),
             // Dropping the command on the way out removes what is temporary.
-            _ = interrupts.next() => None,
+            Ok(()) = stopped => None,
         };
         ended.unwrap_or_else(|| {
             context.say("interrupted");

@@ -15,8 +15,8 @@ use super::body::{self, BodyError};
 use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
 use crate::twin::HubHost;
-use crate::wire::redact::Redactor;
 use crate::wire::error::{ERROR_CODE_HEADER, ErrorCode};
+use crate::wire::redact::Redactor;
 use crate::wire::usage::{Billed, Usage};
 use crate::wire::{API_VERSION, HubError, JSON};
 

@@ -166,7 +166,11 @@ fn shown(path: &MovedPath, value: Option<&Value>) -> String {
 }
 
 fn ways_on(out: &mut String, palette: Palette) {
-    _ = writeln!(out, "{} to keep what was found, write it into the device's own entry in the manifest", palette.hint("hint:"));
+    _ = writeln!(
+        out,
+        "{} to keep what was found, write it into the device's own entry in the manifest",
+        palette.hint("hint:")
+    );
     out.push_str("      to set it as declared, plan and apply again\n\n");
 }
 

@@ -78,6 +78,32 @@ fn a_terminal_that_closes_ends_apply_with_a_report() {
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
 }
 
+/// Nobody writes to the pipe, so that reading it ends never.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_that_waits_for_a_pipe_can_be_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.write("fleet.yaml", "fleet: demo\n");
+    let pipe = sandbox.path("pipe.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for args in [&["validate", "pipe.yaml"][..], &["render", "fleet.yaml", "--vars", "pipe.yaml"]] {
+        for signal in ["-INT", "-TERM", "-HUP"] {
+            let mut child = sandbox.command(args).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("a child");
+            let status = format!("/proc/{}/status", child.id());
+            let is_caught = || {
+                let status = std::fs::read_to_string(&status).unwrap_or_default();
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim).unwrap_or("0");
+                u64::from_str_radix(mask, 16).is_ok_and(|mask| mask & (1 << 14) != 0)
+            };
+            while !is_caught() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            send(signal, child.id());
+            assert_eq!(child.wait().expect("it ends").code(), Some(130), "{args:?} {signal}");
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn what_was_started_to_survive_its_terminal_does() {
