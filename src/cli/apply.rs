@@ -243,28 +243,51 @@ fn made_otherwise(
     let options = manifest::options(context, &args.manifest, &args.vars);
     let (then, now) = (&plan.sources, source_digests(&options));
     let same = |one: &Option<Digest>, two: &Option<Digest>| Some(one.as_ref()? == two.as_ref()?);
-    let set = |sources: &SourceDigests| same(&sources.files, &sources.variables).is_none_or(|same| !same);
-    let (what, hint) = match (same(&then.files, &now.files), same(&then.variables, &now.variables)) {
-        (Some(false), _) => ("the files differ".to_owned(), "give the files that the plan was made from".to_owned()),
-        (_, Some(false)) => {
-            let when = match (set(then), set(&now)) {
-                (false, true) => ": none changed anything when the plan was made",
-                (true, false) => ": none changes anything now",
-                _ => "",
-            };
-            let hint = "give the variables that the plan was made with: --vars FILE, --var NAME=VALUE";
-            (format!("the variables of --vars and --var differ{when}"), hint.to_owned())
-        }
-        (Some(true), Some(true)) => {
-            let names: Vec<String> = environment_names(&options).into_iter().collect();
-            let hint =
-                format!("set the environment variables as they were when the plan was made: {}", names.join(", "));
-            ("files and variables are the same, and the environment differs".to_owned(), hint)
-        }
-        _ => (
-            "the files, the variables or the environment differ".to_owned(),
-            "give what the plan was made with: --manifest PATH, --vars FILE, --var NAME=VALUE".to_owned(),
+    // Whether variables change anything.
+    let set = |sources: &SourceDigests| same(&sources.files, &sources.variables).map(|same| !same);
+    let names: Vec<String> = environment_names(&options).into_iter().collect();
+    // Each is the same, differs, or cannot be told: the digests are of what results, files first.
+    let files = same(&then.files, &now.files);
+    let variables = match (files, set(then), set(&now)) {
+        (Some(true), ..) => same(&then.variables, &now.variables),
+        (_, Some(false), Some(false)) => Some(true),
+        (_, Some(one), Some(two)) if one != two => Some(false),
+        _ => None,
+    };
+    let environment = match (files, variables) {
+        (Some(true), Some(true)) => Some(false),
+        _ if names.is_empty() => Some(true),
+        _ => None,
+    };
+    let when = match (set(then), set(&now)) {
+        _ if variables != Some(false) => "",
+        (Some(false), Some(true)) => ": none changed anything when the plan was made",
+        (Some(true), Some(false)) => ": none changes anything now",
+        _ => "",
+    };
+    let parts = [
+        ("the files", files, "give the files that the plan was made from: --manifest PATH".to_owned()),
+        (
+            "the variables of --vars and --var",
+            variables,
+            "give the variables that the plan was made with: --vars FILE, --var NAME=VALUE".to_owned(),
         ),
+        (
+            "the environment",
+            environment,
+            format!("set the environment variables as they were when the plan was made: {}", names.join(", ")),
+        ),
+    ];
+    let named = |wanted: Option<bool>| {
+        let named: Vec<&str> = parts.iter().filter(|(_, is, _)| *is == wanted).map(|(name, ..)| *name).collect();
+        named.join(" and ")
+    };
+    let (differing, untold) = (named(Some(false)), named(None));
+    let what = match (differing.as_str(), untold.as_str()) {
+        ("the environment", _) => "files and variables are the same, and the environment differs".to_owned(),
+        ("", untold) => format!("of these something differs: {untold}"),
+        (differing, "") => format!("{differing} differ{when}"),
+        (differing, untold) => format!("{differing} differ{when}; {untold} may differ as well"),
     };
     let error = CliError::new(format!(
         "the plan {} was made from other manifests, with the digest {} and not {}: {what}",
@@ -273,7 +296,8 @@ fn made_otherwise(
         declarations.digest.short()
     ));
     // No command is printed here: values of variables are in it.
-    error.refused().hint(hint).hint("or make the plan again from these manifests")
+    let ways = parts.into_iter().filter(|(_, is, _)| *is != Some(true)).map(|(.., way)| way);
+    ways.fold(error.refused(), CliError::hint).hint("or make the plan again from these manifests")
 }
 
 fn ask(context: &mut Context) -> CliResult<Consent> {

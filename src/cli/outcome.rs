@@ -9,6 +9,7 @@ use super::command_line::CommandLine;
 use super::context::Context;
 use crate::client;
 use crate::diagnostic::Diagnostic;
+use crate::digest::{Digest, DigestPrefix};
 use crate::hub::HubStartError;
 use crate::plan::{Guard, Refusal};
 use crate::render::annotations::{self, Annotation};
@@ -282,6 +283,9 @@ impl CliError {
                 Self::new(format!("the plan is refused:{}", list(guards)))
                     .hint(format!("if this is what is wanted, let just this plan pass{}", again(&approve)))
             }
+            Refusal::OtherApproved { given, digest, guards } if guards.is_empty() => {
+                Self::other_plan("--approve", "approved", given, digest).hint(review(&plan()))
+            }
             Refusal::OtherApproved { given, digest, guards } => {
                 let approve = format!("--approve {}", digest.short());
                 Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
@@ -289,11 +293,9 @@ impl CliError {
                     again(&approve)
                 ))
             }
-            Refusal::OtherReviewed { given, digest } => Self::new(format!(
-                "the plan is refused: it is {}, and --expect says that {given} was reviewed; nothing was changed",
-                digest.short()
-            ))
-            .hint(format!("twins or manifests changed since the review; review the plan of now{}", plan())),
+            Refusal::OtherReviewed { given, digest } => {
+                Self::other_plan("--expect", "reviewed", given, digest).hint(review(&plan()))
+            }
             // As when a saved plan is applied.
             Refusal::ChangedSince { .. } => {
                 return Self::new(format!("conflict: {refusal}; nothing was changed"))
@@ -312,6 +314,19 @@ impl CliError {
         };
         error.refused()
     }
+
+    /// Says that an option names another plan.
+    fn other_plan(option: &str, done: &str, given: &DigestPrefix, digest: &Digest) -> Self {
+        let digest = digest.short();
+        Self::new(format!(
+            "the plan is refused: it is {digest}, and {option} says that {given} was {done}; nothing was changed"
+        ))
+    }
+}
+
+/// Says what to do about a plan that is not the one that was reviewed.
+fn review(plan: &str) -> String {
+    format!("twins or manifests changed since the review; review the plan of now{plan}")
 }
 
 /// Guards on a line each, where there are several.

@@ -123,11 +123,17 @@ pub(super) struct EnvAccess<'a> {
     find: &'a dyn Fn(&str) -> Option<String>,
     /// Names that the caller opened.
     opened: &'a [String],
+    /// A reference that has a default stands for it, whatever its variable has.
+    pub(super) defaults_first: bool,
 }
 
 impl<'a> EnvAccess<'a> {
     pub(super) fn new(find: &'a dyn Fn(&str) -> Option<String>, opened: &'a [String]) -> Self {
-        Self { find, opened }
+        Self { find, opened, defaults_first: false }
+    }
+
+    pub(super) fn with_defaults_first(self, defaults_first: bool) -> Self {
+        Self { defaults_first, ..self }
     }
 
     /// Returns a variable's value; nothing when it is not set.

@@ -160,7 +160,8 @@ impl<'a> Interpolation<'a> {
                 }
                 let missing = error(format!("the environment variable `{name}` is not set"), "")
                     .help(format!("set it, or give a default: `${{env.{name}:-…}}`"));
-                (value.map(|value| text(value, true)), missing)
+                let is_default = self.environment.defaults_first && reference.default.is_some();
+                (value.filter(|_| !is_default).map(|value| text(value, true)), missing)
             }
             Namespace::Var => match self.vars {
                 None => {

@@ -78,6 +78,7 @@ pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::digest::Digest;
 use boundary::Access;
+pub use boundary::is_stream;
 use early::Early;
 use env_access::EnvAccess;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
@@ -127,6 +128,8 @@ pub struct LoadOptions {
     pub locate: Option<Arc<Locate>>,
     /// Names of environment variables that references may read although they look like credentials.
     pub env_allow: Vec<String>,
+    /// References to the environment that have a default stand for it, whatever the environment has.
+    env_defaults: bool,
 }
 
 /// A commit's files, written into a directory of their own.
@@ -151,6 +154,7 @@ impl LoadOptions {
             ignore_unknown_vars: false,
             locate: None,
             env_allow: Vec::new(),
+            env_defaults: false,
         }
     }
 
@@ -209,18 +213,23 @@ fn resolve_texts(texts: &[(&str, &str)], outside: &Outside<'_>) -> Result<Loaded
 /// `None` if nothing can be declared without what is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceDigests {
-    /// The files alone: without what goes over their variables, and with the same text for every environment variable.
+    /// The files alone: without what goes over their variables, and with the default of every reference to the environment, or else the
+    /// same text.
     pub files: Option<Digest>,
-    /// The files with what goes over their variables, and with the same text for every environment variable.
+    /// The files with what goes over their variables, and as much of the environment.
     pub variables: Option<Digest>,
 }
 
-/// Takes apart where the digest of a fleet comes from.
+/// Takes apart where the digest of a fleet comes from. Nothing is known where it comes from a stream, which has been read.
 pub fn source_digests(options: &LoadOptions) -> SourceDigests {
+    if options.paths.iter().chain(&options.var_files).any(|path| is_stream(path)) {
+        return SourceDigests::default();
+    }
     // A number is a text, too; what must be a boolean is neither.
     let digest = |options: &LoadOptions| {
         let of = |text: &'static str| {
-            let options = LoadOptions { environment: Arc::new(move |_| Some(text.to_owned())), ..options.clone() };
+            let environment = Arc::new(move |_: &str| Some(text.to_owned()));
+            let options = LoadOptions { environment, env_defaults: true, ..options.clone() };
             load(&options).ok().map(|loaded| loaded.declarations.digest)
         };
         of("1").or_else(|| of("true"))
@@ -291,12 +300,13 @@ impl<'a> Outside<'a> {
             ignore_unknown_vars,
             locate,
             env_allow,
+            env_defaults,
         } = options;
         let tables = Tables::Disk(locate.as_deref());
         Self {
             var_files,
             vars,
-            environment: EnvAccess::new(&**environment, env_allow),
+            environment: EnvAccess::new(&**environment, env_allow).with_defaults_first(*env_defaults),
             ignore_unknown_vars: *ignore_unknown_vars,
             ..Self::new(tables, &**environment)
         }

@@ -74,16 +74,14 @@ pub enum Refusal {
         digest: Digest,
     },
     /// Another plan was approved.
-    #[error(
-        "the approval is of a plan whose digest starts with {given}, and this plan has {digest}; {}",
-        Listed(guards)
-    )]
+    #[error("the approval is of a plan whose digest starts with {given}, and this plan has {digest}{}{}",
+        if guards.is_empty() { "" } else { "; " }, Listed(guards))]
     OtherApproved {
         /// What was approved.
         given: DigestPrefix,
         /// The plan's review digest.
         digest: Digest,
-        /// Why the plan needs approval.
+        /// Why the plan needs approval; empty where it needs none.
         guards: Vec<Guard>,
     },
     /// Another plan was reviewed.
@@ -102,7 +100,7 @@ pub enum Refusal {
         given: DigestPrefix,
         /// The plan's review digest.
         digest: Digest,
-        /// The first few paths whose live value another writer wrote, as far as the records tell.
+        /// The first few paths whose live value is not the one that this fleet applied last, as far as the records tell.
         written: Vec<(TwinId, TwinPath)>,
         /// How many such paths there are.
         all: usize,
@@ -333,7 +331,7 @@ impl fmt::Display for Named<'_> {
     }
 }
 
-/// Paths that another writer wrote.
+/// Paths whose value is not the one that this fleet applied last.
 struct Written<'p> {
     paths: &'p [(TwinId, TwinPath)],
     all: usize,
@@ -341,13 +339,17 @@ struct Written<'p> {
 
 impl fmt::Display for Written<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.paths.is_empty() {
+            return Ok(());
+        }
+        f.write_str("; the live value is not the one that this fleet applied last at ")?;
         for (index, (id, path)) in self.paths.iter().enumerate() {
-            write!(f, "{}{path} of {id}", if index > 0 { ", " } else { "; another writer wrote " })?;
+            write!(f, "{}{path} of {id}", if index > 0 { ", " } else { "" })?;
         }
-        match self.all.saturating_sub(self.paths.len()) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+        if let more @ 1.. = self.all.saturating_sub(self.paths.len()) {
+            write!(f, " and {more} more")?;
         }
+        f.write_str("; what changed is there or at other paths of the plan")
     }
 }
 
@@ -471,16 +473,28 @@ pub fn check(plan: &Plan) -> Result<(), Refusal> {
 }
 
 /// Says why a plan may not be applied, before anybody is asked for consent. What guards refuse may have been approved, by the
-/// first digits of this one plan's review digest; what is missing or in conflict cannot be.
+/// first digits of this one plan's review digest; what is missing or in conflict cannot be. An approval is of one plan, so any other
+/// plan is refused, whether it needs approval or not; one with nothing to do is let pass, as by [`check_reviewed`].
 pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
-    match (check(plan), approved) {
-        (Err(Refusal::Guarded { digest, .. }), None) if plan.approval.as_ref() == Some(&digest) => Ok(()),
-        (Err(Refusal::Guarded { guards, digest }), Some(given)) => match plan.compared_with(given) {
-            Reviewed::Same => Ok(()),
-            Reviewed::Moved => Err(changed_since(plan, given, digest)),
-            Reviewed::Other => Err(Refusal::OtherApproved { given: given.clone(), digest, guards }),
-        },
-        (checked, _) => checked,
+    let guards = match check(plan) {
+        Ok(()) => Vec::new(),
+        Err(Refusal::Guarded { guards, .. }) => guards,
+        Err(refusal) => return Err(refusal),
+    };
+    let Some(given) = approved else {
+        let digest = (!guards.is_empty()).then(|| plan.review_digest());
+        return match digest {
+            Some(digest) if plan.approval.as_ref() != Some(&digest) => Err(Refusal::Guarded { guards, digest }),
+            _ => Ok(()),
+        };
+    };
+    if plan.is_empty() {
+        return Ok(());
+    }
+    match plan.compared_with(given) {
+        Reviewed::Same => Ok(()),
+        Reviewed::Moved => Err(changed_since(plan, given, plan.review_digest())),
+        Reviewed::Other => Err(Refusal::OtherApproved { given: given.clone(), digest: plan.review_digest(), guards }),
     }
 }
 
@@ -506,8 +520,8 @@ pub fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusa
     }
 }
 
-/// Names the paths whose value is not the one that this fleet applied last. Which of them changed since the review is not known: a
-/// digest does not tell.
+/// Names the paths whose value is not the one that this fleet applied last. Whether these changed since the review, or others did, is
+/// not known: a digest does not tell.
 fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> Refusal {
     use Verdict::{Drift, EditOverDrift, Overwrite, RemovedOverDrift, Undeclared};
     let is_written =

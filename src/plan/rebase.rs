@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::change::{Change, Verdict};
-use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path};
+use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path, value_hash};
 use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::{MovedPath, Taken, TwinPlan};
 use super::withhold::{withheld_entry, withhold_hashes};
@@ -26,7 +26,10 @@ pub(super) struct Assessment {
 
 impl Assessment {
     pub(super) fn of(plan: &TwinPlan, fresh: &Twin) -> Self {
-        let mut moved = Moved { plan, fresh, sections: Sections::of(fresh), found: BTreeMap::new() };
+        let record = fresh.tags.0.get(RECORDS_KEY).and_then(|all| all.get(plan.fleet.as_str()));
+        let recorded = record.and_then(|record| OwnershipRecord::read(record).ok()).map(|record| record.owns);
+        let recorded = recorded.unwrap_or_default();
+        let mut moved = Moved { plan, fresh, sections: Sections::of(fresh), recorded, found: BTreeMap::new() };
         let mut pending = false;
         // Whatever becomes of a value that is released is no concern of this plan; its entry in the record is.
         for change in plan.changes.iter().filter(|change| change.verdict != Verdict::Released) {
@@ -113,6 +116,8 @@ struct Moved<'t> {
     plan: &'t TwinPlan,
     fresh: &'t Twin,
     sections: Sections<'t>,
+    /// The hashes of what this fleet applied last.
+    recorded: BTreeMap<TwinPath, u16>,
     found: BTreeMap<TwinPath, MovedPath>,
 }
 
@@ -123,10 +128,26 @@ impl Moved<'_> {
         if same(found, change.after.as_ref()) {
             return false;
         }
-        if !same(found, change.before.as_ref()) {
+        if !self.is_as_seen(change, found) {
             self.report(change, self.sections.find(&change.path).cloned());
         }
         true
+    }
+
+    /// Returns `true` if a leaf is as it was when the plan was made. Of a sensitive value that a plan file does not hold, the record
+    /// tells what the verdict says, as it does in a review: whether it is the one that was applied last.
+    fn is_as_seen(&self, change: &Change, found: Option<&Value>) -> bool {
+        use Verdict::{Drift, Edit, EditOverDrift, Moved, Overwrite, Removed, RemovedOverDrift, Undeclared};
+        let Some(found) = found.filter(|_| change.before == Some(Value::Null)) else {
+            return same(found, change.before.as_ref());
+        };
+        let is_as_applied = self.recorded.get(&change.path).map(|hash| *hash == value_hash(Some(found)));
+        match change.verdict {
+            Edit | Removed | Moved => is_as_applied == Some(true),
+            Drift | EditOverDrift | RemovedOverDrift => is_as_applied == Some(false),
+            Overwrite | Undeclared => is_as_applied.is_none(),
+            Verdict::New | Verdict::Adopt | Verdict::Released => false,
+        }
     }
 
     /// Finds what somebody put over or under a leaf, where writing the leaf would destroy it.

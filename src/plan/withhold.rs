@@ -106,8 +106,8 @@ impl Plan {
 
     /// Puts in the sensitive values that a plan file does not hold, from the manifest that the plan was made from.
     ///
-    /// What was there before is still not known: where such a twin moved since, that is a conflict, and a rollback does not bring
-    /// it back. The records in the inverse say of such a path what is there then.
+    /// What was there before is still not known: where such a twin moved since, its record tells whether the value did, and a rollback
+    /// does not bring it back. The records in the inverse say of such a path what is there then.
     ///
     /// # Errors
     ///

@@ -295,11 +295,19 @@ fn a_value_that_moved_is_a_conflict_by_whatever_way_the_plan_was_reviewed() {
     let moved = applied_after(&limited(2), on_d03(serde_json::json!({ "power": 7 })));
     assert_eq!(moved.each_ref().map(|(code, _)| *code), [4, 4, 4], "{moved:?}");
     for (_, said) in &moved[1..] {
-        assert!(said.contains("another writer wrote desired.power of d03; nothing was changed"), "{said}");
+        assert!(
+            said.contains(
+                "is not the one that this fleet applied last at desired.power of d03; what changed is there or at"
+            ),
+            "{said}"
+        );
     }
     // Elsewhere does not matter.
     let elsewhere = applied_after(&limited(2), on_d03(serde_json::json!({ "note": 7 })));
     assert_eq!(elsewhere.each_ref().map(|(code, _)| *code), [0, 0, 0], "{elsewhere:?}");
+    // Nor does it matter whether a guard trips.
+    let generous = applied_after(&manifest("", 2), on_d03(serde_json::json!({ "power": 7 })));
+    assert_eq!(generous.each_ref().map(|(code, _)| *code), [4, 4, 4], "{generous:?}");
     // A new path that somebody set, and a removed one that somebody changed.
     let fan = limited(1).replace("{ power: 1 }", "{ power: 1, fan: 1 }");
     let new = applied_after(&fan, on_d03(serde_json::json!({ "fan": 3 })));
@@ -307,6 +315,32 @@ fn a_value_that_moved_is_a_conflict_by_whatever_way_the_plan_was_reviewed() {
     let gone = limited(1).replace("{ desired: { power: 1 } }", "{ desired: { } }");
     let removed = applied_after(&gone, on_d03(serde_json::json!({ "power": 7 })));
     assert_eq!(removed.each_ref().map(|(code, _)| *code), [4, 4, 4], "{removed:?}");
+}
+
+#[test]
+fn an_approval_is_of_one_plan_whether_it_is_needed_or_not() {
+    let sandbox = Sandbox::new();
+    let hub = fleet(&sandbox);
+    sandbox.write("fleet.yaml", &manifest("", 2));
+    let digest = digest_of(&sandbox, &hub);
+    let before = writes(&hub);
+    for command in [&["plan"][..], &["apply", "--yes"], &["apply", "--format", "json", "--yes"]] {
+        let run = sandbox.on(&hub, command.iter().chain(&["fleet.yaml", "--approve", "00000000"]));
+        assert_eq!(run.code, 3, "{run}");
+        assert!(
+            run.stderr.contains("--approve says that 00000000 was approved") && !run.stderr.contains("next:"),
+            "{run}"
+        );
+    }
+    assert_eq!(writes(&hub), before, "nothing was sent");
+    sandbox.on(&hub, ["plan", "fleet.yaml", "--out", "plan.json", "--approve", &digest]).success();
+    sandbox.on(&hub, ["apply", "plan.json", "--yes", "--approve", "00000000"]).exits(3);
+    sandbox.on(&hub, ["apply", "plan.json", "--yes", "--approve", &digest]).success();
+    // All is as declared, also where a limit would refuse it without an approval.
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", &digest]).success();
+    sandbox.write("fleet.yaml", &manifest("limits: { min_population: 20 }\n", 2));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).exits(3);
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", &digest]).success();
 }
 
 #[test]

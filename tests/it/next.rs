@@ -202,6 +202,15 @@ fn what_differs_between_the_manifests_of_a_plan_file_is_named() {
     );
     sandbox.write("fleet.yaml", &text(2));
     refused(&["--var", "site=secret-site"], "secret-zone", "the files differ");
+    let all = "the files and the variables of --vars and --var differ: none changes anything now; the environment may differ as well";
+    refused(&[], "other", all);
+    // A default counts where the variable is not set.
+    sandbox.write("fleet.yaml", &text(1).replace("${env.ZONE}", "${env.NONE:-x}"));
+    let default = ["plan", "fleet.yaml", "--out", "default.json"];
+    run(&default, "any").success();
+    sandbox.write("fleet.yaml", &text(1).replace("${env.ZONE}", "${env.NONE:-y}"));
+    let other = run(&["apply", "default.json", "--yes", "--manifest", "fleet.yaml"], "any");
+    assert!(other.code == 3 && other.stderr.contains("the files differ"), "{other}");
     sandbox.write("fleet.yaml", &text(1));
     run(&[&apply[..], &["--var", "site=secret-site"]].concat(), "secret-zone").success();
 }

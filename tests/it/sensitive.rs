@@ -125,6 +125,30 @@ fn a_secret_that_moved_is_a_conflict_that_shows_nothing() {
     assert_eq!((psk(&hub, "d1"), psk(&hub, "d2")), (json!(FOUND), json!(NEW)), "the other is written");
 }
 
+#[test]
+fn a_plan_file_and_its_digest_agree_on_a_twin_that_moved_elsewhere() {
+    for way in ["file", "expect"] {
+        let sandbox = Sandbox::new();
+        let hub = sandbox.hub();
+        sandbox.write("fleet.yaml", FLEET);
+        run(&sandbox, &hub, OLD, &["apply", "fleet.yaml", "--yes"]).success();
+        // One is edited over what was applied, the other over what somebody else set.
+        hub.patch("d2", json!({ "properties": { "desired": { "wifi": { "psk": FOUND } } } }));
+        let shown = run(&sandbox, &hub, NEW, &["plan", "fleet.yaml", "--out", "plan.json", "--format", "json"]);
+        let plan: Value = serde_json::from_str(&shown.success()).expect("JSON");
+        let digest = plan["digest"].as_str().expect("a digest");
+        for id in ["d1", "d2"] {
+            hub.patch(id, json!({ "tags": { "note": 1 } }));
+        }
+        match way {
+            "file" => run(&sandbox, &hub, NEW, &["apply", "plan.json", "--manifest", "fleet.yaml", "--yes"]),
+            _ => run(&sandbox, &hub, NEW, &["apply", "fleet.yaml", "--expect", digest, "--yes"]),
+        }
+        .success();
+        assert_eq!((psk(&hub, "d1"), psk(&hub, "d2")), (json!(NEW), json!(NEW)), "{way}");
+    }
+}
+
 /// A fleet with secrets in every layer.
 const WHOLE: &str = "\
 fleet: demo
@@ -237,7 +261,7 @@ fn no_command_shows_a_secret_wherever_it_stands() {
     snapshot("sensitive_offline", masked(&said));
 
     // A conflict, and the report of it.
-    hub.patch("d1", json!({ "properties": { "desired": { "wifi": { "psk": "hunter2-moved" } } } }));
+    hub.patch("d2", json!({ "properties": { "desired": { "wifi": { "psk": "hunter2-moved" } } } }));
     let conflict = run(&sandbox, &hub, NEW, &["apply", "plan.json", "--manifest", "fleet", "--yes"]);
     assert_eq!(conflict.code, 4, "{conflict}");
     // Mistakes on the very lines.

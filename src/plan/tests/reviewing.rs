@@ -69,7 +69,8 @@ fn what_was_there_is_reviewed_as_what_will_be() {
         text,
         format!(
             "values changed since the review: the digest {} is of the same patches over other values, and this plan has {}; \
-             another writer wrote desired.power of d",
+             the live value is not the one that this fleet applied last at desired.power of d; what changed is there or at other paths \
+             of the plan",
             was.short(),
             is.short()
         )

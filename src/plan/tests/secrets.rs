@@ -194,12 +194,14 @@ fn conflicts_do_not_show_them() {
             assert_clean("Debug", &debug.to_lowercase(), &hashes);
         }
     }
-    // Of a value that is not known it cannot be said that it did not move.
+    // Of a value that is not known the record tells that it did not move, and that it did.
     let mut elsewhere = live();
     elsewhere.desired.0.insert("other".to_owned(), json!(1));
-    let Rebase::Conflict(moved) = back.twins[0].rebase(&elsewhere) else { panic!("not known") };
-    assert!(moved.iter().all(|moved| moved.sensitive && moved.seen == Some(Value::Null)), "{moved:?}");
+    assert!(matches!(back.twins[0].rebase(&elsewhere), Rebase::Send(_)));
     assert!(matches!(planned().twins[0].rebase(&elsewhere), Rebase::Send(_)));
+    elsewhere.desired.0["wifi"]["psk"] = json!(secret("meanwhile"));
+    let Rebase::Conflict(moved) = back.twins[0].rebase(&elsewhere) else { panic!("moved") };
+    assert!(moved.iter().all(|moved| moved.sensitive && moved.seen == Some(Value::Null)), "{moved:?}");
 }
 
 #[test]
