@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, Selection};
 use crate::plan::outlook::cost::{Throttles, cost};
 use crate::plan::outlook::{Question, Subject};
-use crate::plan::{Plan, PlanContext, Planner, ReadBy, Watch};
+use crate::plan::{Plan, PlanContext, Planner, Population, ReadBy, Watch};
 use crate::selection::{self, Membership};
 use crate::survey::{Census, Survey, get_all, survey};
 use crate::twin::{Section, TwinId};
@@ -122,6 +122,10 @@ pub async fn make(
         let corrected = declarations.select(membership.corrected()).map_err(PlanningError::Selection)?;
         let rest = replan(client, &corrected, context, &misplaced, &mut watch, options.concurrency).await?;
         plan.take_over(rest);
+        // Of a part it is not known who else carries the record.
+        if options.only.is_none() {
+            plan.population = Population::of(&corrected, &plan.twins, &plan.records);
+        }
     }
     let mut questions = watch.questions(&surveyed.unseen);
     questions.sort_by(|a, b| a.text().cmp(b.text()));

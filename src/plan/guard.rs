@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::change::Change;
-use super::population::EmptiedKind;
+use super::population::{EmptiedKind, Population};
 use super::rebase::becomes_object;
 use super::review::Reviewed;
 use super::twin_plan::{Action, TwinPlan};
@@ -153,6 +153,13 @@ pub enum Guard {
         /// How many the selectors find.
         selected: usize,
     },
+    /// No declared twin carries the fleet's record, and all that do are released.
+    NoneStays {
+        /// How many are released.
+        released: usize,
+        /// How many twins are declared.
+        declared: usize,
+    },
     /// A group has no device any more, and many twins lose what it gave them.
     EmptyGroup {
         /// Its name.
@@ -192,7 +199,7 @@ impl Guard {
             Self::MaxChanged { .. } => "max-changed",
             Self::MaxRemovedKeys { .. } => "max-removed-keys",
             Self::MinPopulation { .. } => "min-population",
-            Self::EmptyFleet { .. } | Self::NoneListed { .. } => "empty-fleet",
+            Self::EmptyFleet { .. } | Self::NoneListed { .. } | Self::NoneStays { .. } => "empty-fleet",
             Self::EmptyGroup { .. } => "empty-group",
             Self::EmptyInventory { .. } => "empty-inventory",
             Self::EmptySelector { .. } => "empty-selector",
@@ -236,6 +243,14 @@ impl fmt::Display for Guard {
                     f,
                     "no device is written down any more (selectors alone find {selected}), and {released} {twins} that this fleet \
                      owns would be released"
+                )
+            }
+            Self::NoneStays { released, declared } => {
+                let (owned, twins) = (plural(*released, "twin", "twins"), plural(*declared, "twin", "twins"));
+                write!(
+                    f,
+                    "no twin that this fleet was applied to stays in it: {released} {owned} that it owns would be released, and the \
+                     {declared} declared {twins} would be new"
                 )
             }
             Self::EmptyGroup { group, twins, origin } => {
@@ -429,12 +444,14 @@ fn guards(plan: &Plan) -> Vec<Guard> {
     if let Some(limit) = limits.min_population.filter(|&least| (devices as u64) < least) {
         found.push(Guard::MinPopulation { devices, limit });
     }
-    let released = sent().filter(|twin| twin.action == Action::Release && twin.id.module.is_none()).count();
+    let Population { twins: declared, unlisted, uprooted, .. } = plan.population;
+    let released = sent().filter(|twin| twin.action == Action::Release).count();
     if devices == 0 && released > 0 {
         found.push(Guard::EmptyFleet { released });
-    }
-    if devices > 0 && plan.population.unlisted > 0 {
-        found.push(Guard::NoneListed { released: plan.population.unlisted, selected: devices });
+    } else if unlisted > 0 {
+        found.push(Guard::NoneListed { released: unlisted, selected: devices });
+    } else if uprooted > 0 {
+        found.push(Guard::NoneStays { released: uprooted, declared });
     }
     found.extend(plan.population.emptied.iter().cloned().map(|emptied| {
         let (name, twins, origin) = (emptied.name, emptied.twins, emptied.origin);

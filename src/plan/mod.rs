@@ -158,7 +158,7 @@ impl Plan {
         self.policy.not_carried_out().into_iter().chain(gates).collect()
     }
 
-    /// Takes over a plan for other twins, made of the same manifest with other selections.
+    /// Takes over a plan for other twins, made of the same manifest with other selections. The population stays as it was.
     pub(crate) fn take_over(&mut self, rest: Plan) {
         self.twins.extend(rest.twins);
         self.twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));

@@ -175,7 +175,7 @@ impl<'d> Planner<'d> {
     pub fn finish(self, read: ReadBy) -> Plan {
         let mut twins = self.twins;
         twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        let population = Population::of(self.declarations, &twins);
+        let population = Population::of(self.declarations, &twins, &self.records);
         Plan {
             hub: self.hub,
             fleet: self.declarations.fleet.clone(),

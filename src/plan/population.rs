@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::change::{Change, Verdict};
 use super::ownership::value_hash;
+use super::records::FleetRecords;
 use super::twin_plan::{Action, TwinPlan};
 use crate::manifest::{Declarations, EmptyInventory, Leaf, Origin};
 use crate::twin::TwinPath;
@@ -21,6 +22,8 @@ pub struct Population {
     /// Devices that are released while selectors alone find the declared ones, and that have nothing of what a selector gives: they
     /// were written down, and no device is any more.
     pub unlisted: usize,
+    /// Twins that are released while no declared twin carries the fleet's record; 0 if one does. Nothing of what was applied would stay.
+    pub uprooted: usize,
     /// Groups that have no device any more while [`MANY`] twins lose what they gave, and inventories without rows and selectors
     /// without devices while as many leave the fleet.
     pub emptied: Vec<Emptied>,
@@ -55,8 +58,8 @@ impl Population {
     /// was there, as the group has it. Selectors find now more and now fewer devices, which is what they are for; of them only the
     /// devices count that leave the fleet.
     ///
-    /// Of a plan for a part of the fleet it is to be asked again with the whole of the declarations.
-    pub fn of(declarations: &Declarations, twins: &[TwinPlan]) -> Self {
+    /// `records` are those of all twins that were looked at.
+    pub fn of(declarations: &Declarations, twins: &[TwinPlan], records: &FleetRecords) -> Self {
         let devices = declarations.twins.keys().filter(|id| id.module.is_none()).count();
         let touched = || twins.iter().filter(|twin| twin.id.module.is_none() && twin.is_sent());
         let groups = declarations.groups.iter().filter(|(_, group)| group.members == 0).map(|(name, group)| Emptied {
@@ -87,9 +90,12 @@ impl Population {
             true => released().filter(|twin| !was_selected(twin)).count(),
             false => 0,
         };
+        // Each of them carries the record: that is how it was found.
+        let all_released = twins.iter().filter(|twin| twin.action == Action::Release).count();
+        let uprooted = if records.carriers > all_released { 0 } else { all_released };
         let twins = declarations.twins.len();
         let emptied = groups.chain(inventories).chain(selectors).filter(|emptied| emptied.twins >= MANY).collect();
-        Self { devices, twins, unlisted, emptied }
+        Self { devices, twins, unlisted, uprooted, emptied }
     }
 }
 

@@ -380,3 +380,45 @@ fn a_fleet_of_one_that_loses_its_device_is_refused() {
     let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
     assert!(run.code == 3 && run.stderr.contains("no device is declared any more, and 1 twin"), "{run}");
 }
+
+#[test]
+fn a_fleet_whose_devices_all_get_other_names_is_refused() {
+    for (missing, rows) in
+        [("skip", "id\n1\n2\n3\n4\n5\n"), ("register", "id\n1\n2\n3\n4\n5\n"), ("register", "id\n9\n")]
+    {
+        let sandbox = Sandbox::new();
+        let hub = sandbox.hub();
+        let text = |missing: &str, id: &str, devices: &str| {
+            format!(
+                "fleet: demo\nmissing: {missing}\ninventory: [{{ from: rows.csv, id: '{id}${{row.id}}', tags: {{ a: 1 }} }}]\n\
+                 devices: {{ {devices} }}\n"
+            )
+        };
+        sandbox.write("rows.csv", "id\n1\n2\n3\n4\n5\n");
+        sandbox.write("fleet.yaml", &text("register", "", "oo: { modules: { m: { tags: { b: 1 } } } }"));
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+        sandbox.write("rows.csv", rows);
+        sandbox.write("fleet.yaml", &text(missing, "x", ""));
+        let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
+        assert_eq!(run.code, 3, "{run}");
+        assert!(run.stderr.contains("no twin that this fleet was applied to stays in it: 6 twins"), "{run}");
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).exits(3);
+        assert_eq!(hub.twin("1")["tags"]["a"], 1);
+        sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", &approval(&run)]).success();
+        assert_eq!(hub.twin("1")["tags"], serde_json::json!({}));
+    }
+}
+
+#[test]
+fn a_fleet_of_which_a_module_alone_has_a_record_is_refused_as_well() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.write(
+        "fleet.yaml",
+        "fleet: demo\nmissing: register\ndevices: { gw: { modules: { m: { tags: { a: 1 } } } } }\n",
+    );
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    sandbox.write("fleet.yaml", "fleet: demo\n");
+    let run = sandbox.on(&hub, ["plan", "fleet.yaml"]);
+    assert!(run.code == 3 && run.stderr.contains("no device is declared any more, and 1 twin"), "{run}");
+}

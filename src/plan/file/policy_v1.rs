@@ -142,6 +142,8 @@ pub(super) struct PopulationV1 {
     twins: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     unlisted: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    uprooted: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     emptied: Vec<EmptiedV1>,
 }
@@ -159,18 +161,24 @@ words!(EmptiedKindV1 for EmptiedKind { Group = "group", Inventory = "inventory",
 
 impl PopulationV1 {
     pub(super) fn of(population: &Population) -> Self {
-        let Population { devices, twins, unlisted, emptied } = population;
+        let Population { devices, twins, unlisted, uprooted, emptied } = population;
         let emptied = emptied.iter().map(|Emptied { kind, name, twins, origin }| EmptiedV1 {
             kind: (*kind).into(),
             name: name.clone(),
             twins: *twins as u64,
             origin: OriginV1::of(origin),
         });
-        Self { devices: *devices as u64, twins: *twins as u64, unlisted: *unlisted as u64, emptied: emptied.collect() }
+        Self {
+            devices: *devices as u64,
+            twins: *twins as u64,
+            unlisted: *unlisted as u64,
+            uprooted: *uprooted as u64,
+            emptied: emptied.collect(),
+        }
     }
 
     pub(super) fn into_population(self) -> Population {
-        let Self { devices, twins, unlisted, emptied } = self;
+        let Self { devices, twins, unlisted, uprooted, emptied } = self;
         let emptied = emptied.into_iter().map(|EmptiedV1 { kind, name, twins, origin }| Emptied {
             kind: kind.into(),
             name,
@@ -181,6 +189,7 @@ impl PopulationV1 {
             devices: whole(devices),
             twins: whole(twins),
             unlisted: whole(unlisted),
+            uprooted: whole(uprooted),
             emptied: emptied.collect(),
         }
     }

@@ -194,7 +194,7 @@ fn approval_is_of_one_plan() {
 #[test]
 fn a_selector_that_finds_none_while_devices_leave() {
     let text = "fleet: redmond\nselectors:\n  - name: hot\n    where: tags.hot = true\n    desired: { power: 1 }\n\
-                devices: { other: {} }\n";
+                devices: { d000: {} }\n";
     let loaded = crate::manifest::load_texts(&[("fleet.yaml", text)], &|_| None).expect("a manifest").declarations;
     let selection = |ids: &[&str]| Selection {
         name: "hot".into(),
@@ -204,7 +204,7 @@ fn a_selector_that_finds_none_while_devices_leave() {
     };
     let refused = |ids: &[&str], left| {
         let declarations = loaded.select(vec![selection(ids)]).expect("selected");
-        refused(&plan_fleet(&declarations, 0, left))
+        refused(&plan_fleet(&declarations, 1, left))
     };
     let expected = "the selector hot (fleet.yaml:3) finds no device, and 3 twins leave the fleet";
     assert_eq!(refused(&[], 3), [expected]);
@@ -243,8 +243,10 @@ fn an_inventory_without_rows_while_devices_leave() {
     let refused = |leaving: &[&str], live: Value| {
         let texts = [("fleet.yaml", FLEET), ("a.csv", "id,n\n"), ("b.csv", "id\n")];
         let declarations = crate::manifest::load_texts(&texts, &|_| None).expect("a manifest").declarations;
+        // One that stays.
         let lookups = leaving
             .iter()
+            .chain(&["other"])
             .map(|name| Lookup::Found(Box::new(Twin { id: id(name), ..owning(live.clone(), live.clone()) })));
         let plan = plan(&declarations, context(), lookups, ReadBy::Get);
         let back = file::read(&file::write(&plan, "0.1.0")).expect("a plan");
@@ -281,4 +283,32 @@ fn a_fleet_of_which_selectors_alone_find_something() {
         ]
     );
     assert_eq!(refused(cooled.clone()), [""; 0], "it was found by the selector");
+}
+
+#[test]
+fn a_fleet_of_which_no_applied_twin_stays() {
+    let power = || json!({"desired": {"power": 1}});
+    let refused = |missing, staying: usize, new: usize, left: usize| {
+        let names = (0..staying).map(|at| format!("d{at:03}")).chain((0..new).map(|at| format!("new{at:03}")));
+        let mut declarations = declarations(names.map(|name| (id(&name), body(power()))));
+        declarations.missing = missing;
+        let there = (0..staying).map(|at| format!("d{at:03}")).chain((0..left).map(|at| format!("gone{at:03}")));
+        let there = there.map(|name| Lookup::Found(Box::new(Twin { id: id(&name), ..owning(power(), power()) })));
+        let absent = (0..new).map(|at| Lookup::Absent(id(&format!("new{at:03}"))));
+        let plan = plan(&declarations, context(), there.chain(absent), ReadBy::Get);
+        let back = file::read(&file::write(&plan, "0.1.0")).expect("a plan");
+        assert_eq!(guard::refusals(&back), guard::refusals(&plan));
+        refused(&plan)
+    };
+    let expected = |released: &str, declared: &str| {
+        [format!(
+            "no twin that this fleet was applied to stays in it: {released} that it owns would be released, and the {declared} would \
+             be new"
+        )]
+    };
+    assert_eq!(refused(Missing::Skip, 0, 5, 6), expected("6 twins", "5 declared twins"));
+    assert_eq!(refused(Missing::Register, 0, 9, 9), expected("9 twins", "9 declared twins"));
+    assert_eq!(refused(Missing::Register, 0, 1, 1), expected("1 twin", "1 declared twin"));
+    assert_eq!(refused(Missing::Register, 1, 8, 8), [""; 0], "one stays");
+    assert_eq!(refused(Missing::Register, 0, 9, 0), [""; 0], "a new fleet");
 }
