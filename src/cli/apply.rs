@@ -25,9 +25,10 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
         let ways = ways(context, args);
         let hint = match (plan_file(context, args)?, ways) {
             (None, Ways { plan: Some(plan), .. }) => {
-                format!("--yes applies without asking, once the plan has been reviewed: `{plan} --out plan.json`")
+                let plan = plan.in_hint("--out plan.json");
+                format!("--yes applies without asking, once the plan has been reviewed: {plan}")
             }
-            (_, Ways { again: Some(again), .. }) => format!("--yes applies without asking: `{again}`"),
+            (_, Ways { again: Some(again), .. }) => format!("--yes applies without asking: {}", again.in_hint("")),
             (_, Ways { again: None, .. }) => "--yes applies without asking".to_owned(),
         };
         return Err(CliError::new(
@@ -61,7 +62,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
         let report = send(context, &connection.client, &plan, args, &stop).await?;
         let applied = outcome_of(&report.0);
         if let Some(next) = next(context, args, &report.0)? {
-            command_line::next(context, &args.hub, &next);
+            command_line::next(context, &next);
         }
         let is_cut_short = report.0.interrupted || report.0.halted.is_some();
         results.report = Some(report);
@@ -100,7 +101,7 @@ fn ways(context: &Context, args: &ApplyArgs) -> Ways {
     let manifests = if is_file { &args.manifest } else { &args.paths };
     let secrets = Secrets::load(context, manifests, &args.vars);
     let again = CommandLine::new("apply").paths(&args.paths);
-    let again = args.manifest.iter().fold(again, |line, path| line.option("--manifest", path.display()));
+    let again = args.manifest.iter().fold(again, |line, path| line.path_option("--manifest", path));
     let again = again.vars(&args.vars, &secrets).planning(&args.planning).hub(&args.hub);
     let plan = CommandLine::new("plan").paths(manifests).vars(&args.vars, &secrets);
     let plan = plan.planning(&args.planning).hub(&args.hub);

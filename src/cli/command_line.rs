@@ -2,7 +2,8 @@
 //!
 //! Every word is quoted as a POSIX shell reads it, and the options that are left out are those that have their default. No secret is
 //! printed: a connection string stays in the environment, and the value of a variable that is part of a sensitive value is taken from
-//! the environment variable of its name.
+//! the shell's variable of its name, which fails where that one is empty. What a command needs beside its arguments is said with it. A
+//! stream cannot be read again, so a command that reads one is not printed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,30 +12,71 @@ use std::time::Duration;
 use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
 use super::context::Context;
 use super::manifest;
-use crate::manifest::{Declarations, load};
+use crate::manifest::{Declarations, is_stream, load};
 use crate::wire::connection_string::ConnectionString;
 
 /// A command with its arguments, quoted.
 #[derive(Clone, Debug)]
-pub(super) struct CommandLine(String);
-
-impl fmt::Display for CommandLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+pub(super) struct CommandLine {
+    text: String,
+    /// What it takes from elsewhere than its arguments.
+    needs: Vec<String>,
+    /// The streams among its arguments, such as a shell's `<(command)`.
+    streams: Vec<String>,
 }
 
 impl CommandLine {
     /// Starts with `twinctl` and the words of a subcommand.
     pub(super) fn new(subcommand: &str) -> Self {
-        Self(format!("twinctl {subcommand}"))
+        Self { text: format!("twinctl {subcommand}"), needs: Vec::new(), streams: Vec::new() }
+    }
+
+    /// Returns the command for a hint, `more` being options that go at its end: between backticks, with what it needs; where it cannot
+    /// run as it is, what is to be given again.
+    pub(super) fn in_hint(&self, more: &str) -> String {
+        let space = if more.is_empty() { "" } else { " " };
+        match (self.streams.as_slice(), self.needs.as_slice()) {
+            ([], []) => format!("`{}{space}{more}`", self.text),
+            ([], needs) => format!("`{}{space}{more}`, which takes {}", self.text, needs.join(" and ")),
+            (streams, _) => {
+                let command: Vec<&str> = self.text.split(' ').take(2).collect();
+                format!(
+                    "{}{space}{more}, with the other arguments as they were and with the content of {} given again, which can be read only \
+                     once",
+                    command.join(" "),
+                    streams.join(" and ")
+                )
+            }
+        }
     }
 
     /// Adds an option without a value.
     #[must_use]
     pub(super) fn flag(mut self, name: &str) -> Self {
-        self.0 += &format!(" {name}");
+        self.text += &format!(" {name}");
         self
+    }
+
+    fn reading(mut self, path: &Path) -> Self {
+        if is_stream(path) {
+            self.streams.push(path.display().to_string());
+        }
+        self
+    }
+
+    /// Adds an option whose value is a path.
+    #[must_use]
+    pub(super) fn path_option(self, name: &str, path: &Path) -> Self {
+        self.reading(path).option(name, path.display())
+    }
+
+    /// Adds an option whose value is a path, if there is one.
+    #[must_use]
+    pub(super) fn path_option_if(self, name: &str, path: Option<&PathBuf>) -> Self {
+        match path {
+            Some(path) => self.path_option(name, path),
+            None => self,
+        }
     }
 
     /// Adds an option without a value, if `is_given`.
@@ -72,7 +114,7 @@ impl CommandLine {
     pub(super) fn path(self, path: &Path) -> Self {
         let text = path.display().to_string();
         let text = if text.starts_with('-') { format!("./{text}") } else { text };
-        self.word(&text)
+        self.reading(path).word(&text)
     }
 
     /// Adds manifests, and what goes over their variables.
@@ -100,14 +142,17 @@ impl CommandLine {
             self = self.option("--env-allow", name);
         }
         for file in var_files {
-            self = self.option("--vars", file.display());
+            self = self.path_option("--vars", file);
         }
         for (name, value) in vars {
-            self = match secrets.hold(value) {
-                // In quotes that let the shell put in what the variable has.
-                true => self.flag(&format!("--var {name}=\"${{{}}}\"", name.replace('-', "_"))),
-                false => self.option("--var", format!("{name}={value}")),
-            };
+            if secrets.hold(value) {
+                let variable = shell_variable(name);
+                self.needs.push(format!("the value of --var {name} from the shell variable {variable}"));
+                // In quotes that let the shell put in what the variable has, and fail where that is nothing.
+                self = self.flag(&format!("--var {}=\"${{{variable}:?}}\"", quoted(name)));
+            } else {
+                self = self.option("--var", format!("{name}={value}"));
+            }
         }
         self
     }
@@ -137,7 +182,7 @@ impl CommandLine {
 
     /// Adds which hub, and how patient. A connection string is left to the environment: `--hub` with its host refuses any other.
     #[must_use]
-    pub(super) fn hub(self, args: &HubArgs) -> Self {
+    pub(super) fn hub(mut self, args: &HubArgs) -> Self {
         let HubArgs { hub, connection_string, ca_file, concurrency, timeout, retry_budget } = args;
         let host = connection_string.as_deref().and_then(|text| ConnectionString::parse(text).ok()).map(|it| it.host);
         let hub = match (hub, &host) {
@@ -146,9 +191,12 @@ impl CommandLine {
             (Some(HubName::Host(host)), _) | (None, Some(host)) => Some(host.to_string()),
             (None, None) => None,
         };
+        if connection_string.is_some() {
+            self.needs.push("the connection string from IOTHUB_CONNECTION_STRING".to_owned());
+        }
         let unless = |time: &Duration, usual: Duration| (*time != usual).then(|| format!("{}ms", time.as_millis()));
         self.option_if("--hub", hub)
-            .option_if("--ca-file", ca_file.as_ref().map(|path| path.display()))
+            .path_option_if("--ca-file", ca_file.as_ref())
             .option_if("--concurrency", *concurrency)
             .option_if("--timeout", unless(timeout, HubArgs::TIMEOUT))
             .option_if("--retry-budget", unless(retry_budget, HubArgs::RETRY_BUDGET))
@@ -167,13 +215,23 @@ impl fmt::Display for Part<'_> {
     }
 }
 
-/// Prints the next command to run on a line of its own. What it needs beside its arguments is said before it.
-pub(super) fn next(context: &mut Context, hub: &HubArgs, command: &CommandLine) {
-    if hub.connection_string.is_some() {
-        context.say("the next command takes the connection string from IOTHUB_CONNECTION_STRING");
+/// Prints the next command to run on a line of its own. What it needs beside its arguments is said before it. Without a command that can
+/// run as it is, what to run is said in words.
+pub(super) fn next(context: &mut Context, command: &CommandLine) {
+    if !command.streams.is_empty() {
+        return context.say(format_args!("what comes next is {}", command.in_hint("")));
+    }
+    for need in &command.needs {
+        context.say(format_args!("the next command takes {need}"));
     }
     let next = context.err.palette.hint("next:");
-    context.say(format_args!("{next} {command}"));
+    context.say(format_args!("{next} {}", command.text));
+}
+
+/// Returns the shell variable that has the name of a manifest's variable, as near as a shell allows.
+fn shell_variable(name: &str) -> String {
+    let variable = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("_{variable}") } else { variable }
 }
 
 /// The sensitive values of a fleet, which no printed command may hold.
@@ -205,15 +263,18 @@ impl Secrets {
         if vars.vars.is_empty() {
             return Self { known: Some(Vec::new()) };
         }
+        if paths.iter().chain(&vars.var_files).any(|path| is_stream(path)) {
+            // It has been read.
+            return Self::default();
+        }
         let loaded = load(&manifest::options(context, paths, vars));
         loaded.map(|loaded| Self::of(&loaded.declarations, vars)).unwrap_or_default()
     }
 
-    /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one.
+    /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one. Nothing is no secret.
     fn hold(&self, value: &str) -> bool {
-        let is_near =
-            |secret: &String| value.contains(secret.as_str()) || (!value.is_empty() && secret.contains(value));
-        self.known.as_ref().is_none_or(|known| known.iter().any(is_near))
+        let is_near = |secret: &String| value.contains(secret.as_str()) || secret.contains(value);
+        !value.is_empty() && self.known.as_ref().is_none_or(|known| known.iter().any(is_near))
     }
 }
 
@@ -255,7 +316,7 @@ mod tests {
             .manifests(&plan.manifest, &Secrets { known: Some(vec!["hunter2".to_owned()]) })
             .planning(&plan.planning)
             .hub(&plan.hub)
-            .to_string()
+            .text
     }
 
     #[test]
@@ -317,18 +378,31 @@ mod tests {
         assert_eq!(plan(&["twinctl", "plan", "--connection-string", string]), "twinctl plan --hub my-hub");
         assert_eq!(
             plan(&["twinctl", "plan", "--var", "psk=hunter2", "--var", "url=wifi:hunter2:", "--var", "x=y"]),
-            r#"twinctl plan --var psk="${psk}" --var url="${url}" --var x=y"#
+            r#"twinctl plan --var psk="${psk:?}" --var url="${url:?}" --var x=y"#
         );
         let nothing_known = CommandLine::new("plan").vars(
             &VarArgs {
-                vars: vec![("a".to_owned(), "b".to_owned())],
+                vars: vec![("a-1".to_owned(), "b".to_owned()), ("c".to_owned(), String::new())],
                 var_files: Vec::new(),
                 allow_outside: false,
                 env_allow: Vec::new(),
             },
             &Secrets::default(),
         );
-        assert_eq!(nothing_known.to_string(), r#"twinctl plan --var a="${a}""#);
+        assert_eq!(
+            nothing_known.in_hint("--full"),
+            r#"`twinctl plan --var a-1="${a_1:?}" --var c= --full`, which takes the value of --var a-1 from the shell variable a_1"#
+        );
+    }
+
+    #[test]
+    fn a_stream_is_to_be_given_again() {
+        let line = CommandLine::new("plan").path(Path::new("f")).path_option("--vars", Path::new("/dev/fd/63"));
+        assert_eq!(
+            line.in_hint("--approve 01234567"),
+            "twinctl plan --approve 01234567, with the other arguments as they were and with the content of /dev/fd/63 given again, which \
+             can be read only once"
+        );
     }
 
     proptest! {

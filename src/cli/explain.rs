@@ -39,7 +39,7 @@ fn nobody(args: &ExplainArgs, manifests: &[PathBuf], undeclared: &Undeclared) ->
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => {
             let render = CommandLine::new("render").paths(manifests).vars(&args.vars, &Secrets::default());
-            error.hint(format!("`{render}` prints what the manifests declare"))
+            error.hint(format!("to see what the manifests declare: {}", render.in_hint("")))
         }
     };
     match undeclared.selectors.as_slice() {

@@ -215,7 +215,7 @@ async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
     context.say(number::counted(rows.len(), "device"));
     if cut {
         let query = CommandLine::new("query").word("SELECT deviceId FROM devices").hub(&target.hub);
-        context.say(format_args!("there may be more: the service lists no further; ask `{query}`"));
+        context.say(format_args!("there may be more: the service lists no further; ask {}", query.in_hint("")));
     }
     Ok(Outcome::Done)
 }

@@ -91,7 +91,7 @@ pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResul
         "{devices} and {modules} are declared in {}: a plan with it changes no value",
         path.display()
     ));
-    command_line::next(context, &args.hub, &CommandLine::new("plan").path(path).hub(&args.hub));
+    command_line::next(context, &CommandLine::new("plan").path(path).hub(&args.hub));
     Ok(Outcome::Done)
 }
 

@@ -262,10 +262,10 @@ impl CliError {
     /// Says why a plan is refused, and how to go on. In short: the plan, which says all of it, has just been shown.
     pub(super) fn refused_plan(refusal: &Refusal, ways: &Ways) -> Self {
         let again = |option: &str| match &ways.again {
-            Some(command) => format!(": `{command} {option}`"),
+            Some(command) => format!(": {}", command.in_hint(option)),
             None => format!(": {option}"),
         };
-        let plan = || ways.plan.as_ref().map(|command| format!(": `{command}`")).unwrap_or_default();
+        let plan = || ways.plan.as_ref().map(|command| format!(": {}", command.in_hint(""))).unwrap_or_default();
         let error = match refusal {
             Refusal::Conflicts { twins, .. } => {
                 Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))

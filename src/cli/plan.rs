@@ -51,7 +51,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
         context.say(format_args!("{} holds no sensitive values: apply reads them from the manifests", path.display()));
     }
     let next = next_apply(args, &plan, &secrets).flag_if(!context.input_is_terminal, "--yes");
-    command_line::next(context, &args.hub, &next);
+    command_line::next(context, &next);
     Ok(if args.detailed_exitcode { Outcome::Changes } else { Outcome::Done })
 }
 
@@ -59,9 +59,9 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
 fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
     CommandLine::new("plan")
         .manifests(&args.manifest, secrets)
-        .option_if("--out", args.out.as_ref().map(|path| path.display()))
-        .option_if("--markdown", args.pages.markdown.as_ref().map(|path| path.display()))
-        .option_if("--html", args.pages.html.as_ref().map(|path| path.display()))
+        .path_option_if("--out", args.out.as_ref())
+        .path_option_if("--markdown", args.pages.markdown.as_ref())
+        .path_option_if("--html", args.pages.html.as_ref())
         .planning(&args.planning)
         .hub(&args.hub)
 }
@@ -75,7 +75,7 @@ fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &Secrets) -> CommandLine {
             let apply = match plan.policy.sensitive.is_empty() {
                 true => apply,
                 false => {
-                    let named = |line: CommandLine, path: &PathBuf| line.option("--manifest", path.display());
+                    let named = |line: CommandLine, path: &PathBuf| line.path_option("--manifest", path);
                     args.manifest.paths.iter().fold(apply, named).vars(&args.manifest.vars, secrets)
                 }
             };

@@ -81,7 +81,8 @@ fn declarations(
         Err(_) => {
             let validate = CommandLine::new("validate").vars(vars, &Secrets::default());
             context.say(format_args!(
-                "there is no manifest here that can be read (`{validate}` says why), so the twin is shown by itself"
+                "there is no manifest here that can be read, so the twin is shown by itself; to see why: {}",
+                validate.in_hint("")
             ));
             Ok((None, crate::manifest::sensitive(&options)))
         }

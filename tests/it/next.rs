@@ -165,6 +165,45 @@ fn a_connection_string_stays_in_the_environment() {
     let run = sandbox.twinctl(["plan", &name, "--connection-string", &string, "--ca-file", ca]);
     assert!(run.code == 0 && !run.stderr.contains("SharedAccessKey"), "{run}");
     follow(&sandbox, &hub, &run, &[]).success();
+    // A hint says it as well.
+    fleet(&sandbox, "limits: { max_changed: 0 }\n", 2);
+    let refused = sandbox.twinctl(["plan", &name, "--connection-string", &string, "--ca-file", ca]);
+    assert!(refused.stderr.contains("`, which takes the connection string from IOTHUB_CONNECTION_STRING"), "{refused}");
+    follow(&sandbox, &hub, &refused, &[]).success();
+}
+
+#[test]
+fn a_secret_that_the_shell_does_not_have_is_not_written() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let secret = "sensitive: [desired.psk]\ndefaults: { desired: { psk: '${var.psk}' } }\n";
+    let name = fleet(&sandbox, secret, 1);
+    let run = sandbox.on(&hub, ["plan", &name, "--var", "psk=hunter two", "--out", "p 3.json"]);
+    assert!(run.stderr.contains("the next command takes the value of --var psk from the shell variable psk"), "{run}");
+    for environment in [&[][..], &[("psk", "")]] {
+        let unset = follow(&sandbox, &hub, &run, environment);
+        assert!(unset.code != 0 && unset.stderr.contains("psk"), "{unset}");
+    }
+    assert_eq!(hub.requests().iter().filter(|request| request["method"] == "PATCH").count(), 0);
+    follow(&sandbox, &hub, &run, &[("psk", "hunter two")]).success();
+    assert_eq!(hub.twin("d1")["properties"]["desired"]["psk"], "hunter two");
+}
+
+#[test]
+fn a_stream_that_has_been_read_is_in_no_command() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let name = fleet(&sandbox, "", 1);
+    sandbox.write("vars.yaml", "site: Oslo\n");
+    for (more, again) in
+        [(&[][..], "what comes next is twinctl apply"), (&["--approve", "00000000"], "twinctl plan, with")]
+    {
+        let mut command = sandbox.command_on(&hub, ["plan", &name, "--vars", "/dev/stdin"].iter().chain(more));
+        command.stdin(std::fs::File::open(sandbox.path("vars.yaml")).expect("a file"));
+        let run = Run::of(&mut command, &home(&sandbox));
+        assert!(run.stderr.contains(again) && run.stderr.contains("content of /dev/stdin given again"), "{run}");
+        assert_eq!(commands(&run), [""; 0], "{run}");
+    }
 }
 
 #[test]
