@@ -21,7 +21,12 @@ pub(super) fn load_warned(
     paths: &[PathBuf],
     vars: &VarArgs,
 ) -> CliResult<(Declarations, usize)> {
-    let loaded = load_files(&options(context, paths, vars))?;
+    load_by(context, &options(context, paths, vars))
+}
+
+/// Loads what these options say, and counts the warnings that went to the user.
+pub(super) fn load_by(context: &mut Context, options: &LoadOptions) -> CliResult<(Declarations, usize)> {
+    let loaded = load_files(options)?;
     tell(context, &loaded.warnings);
     context.annotations.extend(annotations::of_diagnostics(&loaded.warnings));
     Ok((loaded.declarations, loaded.warnings.len()))

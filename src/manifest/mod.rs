@@ -49,6 +49,7 @@ mod select;
 mod shape;
 mod source;
 mod stack;
+mod submodule;
 mod surrogates;
 mod syntax;
 mod table;
@@ -127,6 +128,8 @@ pub struct LoadOptions {
     pub locate: Option<Arc<Locate>>,
     /// Names of environment variables that references may read although they look like credentials.
     pub env_allow: Vec<String>,
+    /// Passes over submodules that are not checked out. Without it they are mistakes.
+    pub ignore_absent_submodules: bool,
 }
 
 /// A commit's files, written into a directory of their own.
@@ -151,11 +154,16 @@ impl LoadOptions {
             ignore_unknown_vars: false,
             locate: None,
             env_allow: Vec::new(),
+            ignore_absent_submodules: false,
         }
     }
 
     fn access(&self) -> Access<'_> {
-        Access { allow_outside: self.allow_outside, copy: self.copy.as_ref() }
+        Access {
+            allow_outside: self.allow_outside,
+            copy: self.copy.as_ref(),
+            ignore_absent_submodules: self.ignore_absent_submodules,
+        }
     }
 }
 
@@ -291,6 +299,7 @@ impl<'a> Outside<'a> {
             ignore_unknown_vars,
             locate,
             env_allow,
+            ignore_absent_submodules: _,
         } = options;
         let tables = Tables::Disk(locate.as_deref());
         Self {
