@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::{FleetName, Ownership, Selection};
+use crate::manifest::{Declarations, FleetName, Ownership, Selection};
+use crate::plan::population::loses_some;
 use crate::plan::{Action, Change, Plan, ReadBy, RecordLoss, TwinPlan, Verdict};
 use crate::twin::{HubHost, TwinId};
 
@@ -39,6 +40,8 @@ pub enum DriftKind {
     RecordLost,
     /// The twin has a record that owns nothing.
     RecordEmptied,
+    /// A selector of the manifest gave the twin values, and does not find it.
+    Unselected,
     /// The twin has paths that differ.
     Drifted,
 }
@@ -48,14 +51,30 @@ fn is_unexplained(change: &Change) -> bool {
     !change.verdict.is_explained()
 }
 
+/// Returns the selectors whose values were applied to a twin that they do not find. Of a twin that nobody declares, and of which nothing
+/// is left but the record, it may have been any of them. What another writer did to the twin may be why, or
+/// an edit of the manifest: the records do not tell.
+fn left_selectors<'p>(plan: &'p Plan, declarations: &Declarations, twin: &TwinPlan) -> Vec<&'p str> {
+    let is_bare = twin.action == Action::Release && twin.changes.is_empty();
+    let is_left = |selection: &&Selection| {
+        selection.ids.binary_search(&twin.id).is_err()
+            && (is_bare || loses_some(twin, declarations.given_by(&selection.name)))
+    };
+    match twin.id.module {
+        None => plan.selections.iter().filter(is_left).map(|selection| &*selection.name).collect(),
+        Some(_) => Vec::new(),
+    }
+}
+
 impl DriftKind {
     /// Returns how a twin drifted; `None` if the records explain all that apply would do to it.
-    fn of(plan: &Plan, twin: &TwinPlan) -> Option<Self> {
+    fn of(plan: &Plan, twin: &TwinPlan, has_left: bool) -> Option<Self> {
         match (twin.action, plan.records.lost.get(&twin.id)) {
             (Action::Missing | Action::Skip | Action::Register, _) => Some(Self::Missing),
             (Action::Update | Action::Release, Some(RecordLoss::Absent)) => Some(Self::RecordLost),
             (Action::Update | Action::Release, Some(RecordLoss::Emptied)) => Some(Self::RecordEmptied),
             (Action::Update | Action::Release, None) if !twin.conflicts.is_empty() => Some(Self::Conflicting),
+            (Action::Update | Action::Release, None) if has_left => Some(Self::Unselected),
             (Action::Update | Action::Release, None) => {
                 twin.changes.iter().any(is_unexplained).then_some(Self::Drifted)
             }
@@ -64,12 +83,17 @@ impl DriftKind {
 }
 
 impl Drift {
-    /// Takes the drift out of a plan of a fleet with this ownership.
-    pub fn of(plan: &Plan, ownership: Ownership) -> Self {
+    /// Takes the drift out of a plan of these declarations.
+    pub fn of(plan: &Plan, declarations: &Declarations) -> Self {
         let mut twins: BTreeMap<DriftKind, Vec<TwinPlan>> = BTreeMap::new();
         for twin in &plan.twins {
-            let Some(kind) = DriftKind::of(plan, twin) else { continue };
-            let is_shown = |change: &&Change| kind != DriftKind::Missing && is_unexplained(change);
+            let left = left_selectors(plan, declarations, twin);
+            let Some(kind) = DriftKind::of(plan, twin, !left.is_empty()) else { continue };
+            let was_given = |change: &Change| {
+                left.iter().flat_map(|name| declarations.given_by(name)).any(|leaf| leaf.path == change.path)
+            };
+            let is_shown =
+                |change: &&Change| kind != DriftKind::Missing && (is_unexplained(change) || was_given(change));
             let mut drifted = twin.clone();
             drifted.changes = twin.changes.iter().filter(is_shown).cloned().collect();
             drifted.taken = [].into();
@@ -82,7 +106,7 @@ impl Drift {
         Self {
             hub: plan.hub.clone(),
             fleet: plan.fleet.clone(),
-            ownership,
+            ownership: declarations.ownership,
             read: plan.read,
             twins,
             looked_at: plan.unchanged + plan.twins.len() - missing,
@@ -104,6 +128,14 @@ impl Drift {
     /// Returns the ids of the twins of one kind, sorted.
     pub fn ids(&self, kind: DriftKind) -> impl Iterator<Item = &TwinId> {
         self.of_kind(kind).iter().map(|twin| &twin.id)
+    }
+
+    /// Returns the ids of the twins with conflicts, sorted. Those that lack their record as well are among them.
+    pub fn conflicting(&self) -> Vec<&TwinId> {
+        let twins = self.twins.values().flatten().filter(|twin| !twin.conflicts.is_empty());
+        let mut ids: Vec<_> = twins.map(|twin| &twin.id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Returns `true` if twins lack their record and no twin that was read carries one.

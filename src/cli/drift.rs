@@ -24,7 +24,7 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
     };
     let files = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
     let made = plan::make(context, &declarations, &connection.client, &planning, &args.hub, &files);
-    let drift = Drift::of(&made.await?, declarations.ownership);
+    let drift = Drift::of(&made.await?, &declarations);
     connection.close().await;
     let shown = match args.format {
         PlanFormat::Text => {

@@ -24,7 +24,12 @@ pub(super) fn load_warned(
     paths: &[PathBuf],
     vars: &VarArgs,
 ) -> CliResult<(Declarations, usize)> {
-    let loaded = load_files(&options(context, paths, vars)).map_err(|found| match plan_among(context, paths) {
+    load_by(context, &options(context, paths, vars))
+}
+
+/// Loads what these options say, and counts the warnings that went to the user.
+pub(super) fn load_by(context: &mut Context, options: &LoadOptions) -> CliResult<(Declarations, usize)> {
+    let loaded = load_files(options).map_err(|found| match plan_among(context, &options.paths) {
         Some(plan) => refused_plan(plan),
         None => CliError::from(found),
     })?;
@@ -49,8 +54,11 @@ const PLAN_START: u64 = 200;
 
 fn refused_plan(plan: &Path) -> CliError {
     let [show, apply] = ["show", "apply"].map(|name| CommandLine::new(name).path(plan));
-    CliError::new(format!("{} is a plan file and no manifest", plan.display()))
-        .hint(format!("`{show}` shows it, and `{apply}` applies it"))
+    CliError::new(format!("{} is a plan file and no manifest", plan.display())).hint(format!(
+        "{} shows it, and {} applies it",
+        show.in_hint(""),
+        apply.in_hint("")
+    ))
 }
 
 /// Draws what is odd or wrong about manifests.

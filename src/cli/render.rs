@@ -35,8 +35,10 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     if format == RenderFormat::Yaml {
         return Err(CliError::new("--against has the formats text, json and markdown"));
     }
-    let now = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
-    let after = manifest::load(context, &args.manifest.paths, &args.manifest.vars)?;
+    // What is not checked out is left out on both sides, and is named below.
+    let mut now = manifest::options(context, &args.manifest.paths, &args.manifest.vars);
+    now.ignore_absent_submodules = true;
+    let after = manifest::load_by(context, &now)?.0;
     let older = git::Older::of(context, &now, reference)?;
     let before = declarations_at(context, &now, &older, reference);
     let notes = older.notes(context)?;

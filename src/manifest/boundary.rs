@@ -20,6 +20,8 @@ pub(super) struct Access<'a> {
     pub(super) allow_outside: bool,
     /// What is read in place of the repository, for files that were copied out of one.
     pub(super) copy: Option<&'a CommitCopy>,
+    /// Submodules that are not checked out are passed over.
+    pub(super) ignore_absent_submodules: bool,
 }
 
 /// Why a file is not read.

@@ -49,6 +49,7 @@ mod select;
 mod shape;
 mod source;
 mod stack;
+mod submodule;
 mod surrogates;
 mod syntax;
 mod table;
@@ -130,6 +131,8 @@ pub struct LoadOptions {
     pub env_allow: Vec<String>,
     /// References to the environment that have a default stand for it, whatever the environment has.
     env_defaults: bool,
+    /// Passes over submodules that are not checked out. Without it they are mistakes.
+    pub ignore_absent_submodules: bool,
 }
 
 /// A commit's files, written into a directory of their own.
@@ -155,11 +158,16 @@ impl LoadOptions {
             locate: None,
             env_allow: Vec::new(),
             env_defaults: false,
+            ignore_absent_submodules: false,
         }
     }
 
     fn access(&self) -> Access<'_> {
-        Access { allow_outside: self.allow_outside, copy: self.copy.as_ref() }
+        Access {
+            allow_outside: self.allow_outside,
+            copy: self.copy.as_ref(),
+            ignore_absent_submodules: self.ignore_absent_submodules,
+        }
     }
 }
 
@@ -301,6 +309,7 @@ impl<'a> Outside<'a> {
             locate,
             env_allow,
             env_defaults,
+            ignore_absent_submodules: _,
         } = options;
         let tables = Tables::Disk(locate.as_deref());
         Self {

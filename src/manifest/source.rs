@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::boundary::{self, Access, Boundary, NamedPath, Unread};
 use super::ignored::{self, Rules};
 use super::layers::Paths;
+use super::submodule;
 use crate::diagnostic::{Diagnostic, Label, Source, Span};
 
 /// Bytes of one file, at most. A hundred thousand devices written out are some 40 MB.
@@ -236,7 +237,14 @@ pub(super) fn read(
     // A file of variables that lies among the manifests is none of them.
     let var_files = var_files.iter().filter_map(|path| fs::canonicalize(path).ok());
     let seen = var_files.filter(|path| !files.contains(path)).collect();
-    let mut reading = Reading { found, files: Vec::new(), named: files, seen, directories: HashMap::new() };
+    let mut reading = Reading {
+        found,
+        files: Vec::new(),
+        named: files,
+        seen,
+        directories: HashMap::new(),
+        ignore_absent_submodules: access.ignore_absent_submodules,
+    };
     for (path, named) in paths.iter().zip(named) {
         reading.named(path, named);
     }
@@ -266,6 +274,7 @@ struct Reading<'a> {
     seen: HashSet<PathBuf>,
     /// How many manifests each directory led to, by its canonical path: links may lead in circles.
     directories: HashMap<PathBuf, usize>,
+    ignore_absent_submodules: bool,
 }
 
 /// A directory that the user named, while it is searched.
@@ -368,6 +377,9 @@ impl Reading<'_> {
                 return 0;
             }
         };
+        if entries.is_empty() && !self.ignore_absent_submodules {
+            self.found.extend(submodule::absent(&canonical, &at.name, &search.boundary));
+        }
         entries.sort_by_key(fs::DirEntry::file_name);
         search.rules.enter(&at.logical, Some(&at.name), &search.boundary, self.found);
         let manifests = entries.iter().map(|entry| self.entry(search, at, entry)).sum();
@@ -455,7 +467,7 @@ fn leave_out(directory: &Path, relative: &str) -> String {
 }
 
 /// Quotes a word for a shell where that is needed.
-fn shell_word(word: &str) -> String {
+pub(super) fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

@@ -119,6 +119,16 @@ fn find<'t>(twin: &'t TwinPlan, path: &TwinPath) -> Option<&'t Change> {
     twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at])
 }
 
+/// Returns `true` if a twin loses something that a selector gave, as the selector has it or as another writer left it.
+pub(crate) fn loses_some(twin: &TwinPlan, given: &[Leaf]) -> bool {
+    given.iter().filter(|leaf| leaf.value.is_some()).any(|leaf| {
+        find(twin, &leaf.path).is_some_and(|change| match change.verdict {
+            Verdict::Removed => value_hash(change.before.as_ref()) == value_hash(leaf.value.as_ref()),
+            verdict => verdict == Verdict::RemovedOverDrift,
+        })
+    })
+}
+
 /// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
 /// at least one is removed.
 fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {

@@ -17,7 +17,7 @@ use crate::device::Event;
 use crate::drift::Drift;
 use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
-use crate::manifest::{Ownership, Sensitive, load_texts};
+use crate::manifest::{Sensitive, load_texts};
 use crate::plan::{Plan, Verdict};
 use crate::query::compile;
 use crate::twin::value::equal;
@@ -115,7 +115,7 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
         ("narrow text", text::plan(&plan, Options { width: 40, ..OPTIONS })),
         ("Markdown", markdown::plan(&plan, markdown::GITHUB_MAX)),
         ("HTML", html::plan(&plan)),
-        ("drift", text::drift(&Drift::of(&plan, Ownership::Record), OPTIONS)),
+        ("drift", text::drift(&Drift::of(&plan, &samples::declarations(&[])), OPTIONS)),
         ("GitHub", annotations::write(&remarks, Host::GitHub, ".")),
         ("Azure", annotations::write(&remarks, Host::Azure, ".")),
         ("GitLab", annotations::write(&remarks, Host::GitLab, ".")),

@@ -25,7 +25,7 @@ struct Document<'d> {
     empty: bool,
     /// The number of twins that were read.
     looked_at: usize,
-    /// The number of twins with paths that differ, those without record aside.
+    /// The number of twins with paths that differ, those without record or in `unselected` aside.
     drifted: usize,
     /// The number of twins that carry a record of this fleet.
     carriers: usize,
@@ -37,6 +37,8 @@ struct Document<'d> {
     record_lost: Vec<String>,
     /// Twins with conflicts, which cannot be compared.
     conflicting: Vec<String>,
+    /// Twins that carry the record of what a selector gave, which does not find them any more.
+    unselected: Vec<String>,
     /// Declared twins that the hub does not have.
     missing: Vec<String>,
 }
@@ -57,6 +59,7 @@ pub fn json(drift: &Drift) -> String {
     let kinds = [
         (DriftKind::RecordLost, Some("lost")),
         (DriftKind::RecordEmptied, Some("emptied")),
+        (DriftKind::Unselected, None),
         (DriftKind::Drifted, None),
     ];
     let mut clusters = Vec::new();
@@ -82,7 +85,8 @@ pub fn json(drift: &Drift) -> String {
         paths: drift.paths(),
         clusters,
         record_lost,
-        conflicting: ids(&[DriftKind::Conflicting]),
+        conflicting: drift.conflicting().iter().map(ToString::to_string).collect(),
+        unselected: ids(&[DriftKind::Unselected]),
         missing: ids(&[DriftKind::Missing]),
     })
 }

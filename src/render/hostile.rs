@@ -16,7 +16,7 @@ use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
 use crate::drift::Drift;
 use crate::legible::is_unseen;
-use crate::manifest::{Origin, Ownership, Selection, load_texts};
+use crate::manifest::{Origin, Selection, load_texts};
 use crate::plan::{Action, Conflict, Forecast, Plan, Prediction, Verdict, Writer};
 
 /// Text that turns around, hides, clears the screen, and commands who runs a pipeline.
@@ -97,14 +97,14 @@ fn plans() {
     for full in [false, true] {
         let options = Options { palette: Palette::PLAIN, width: 80, full };
         check("text", &text::plan(&plan, options));
-        check("drift", &text::drift(&Drift::of(&plan, Ownership::Record), options));
+        check("drift", &text::drift(&Drift::of(&plan, &samples::declarations(&[])), options));
     }
     check("JSON", &documents::plan(&plan));
     check("Markdown", &markdown::plan(&plan, markdown::GITHUB_MAX));
     check("HTML", &html::plan(&plan));
-    check("drift as JSON", &drift::json(&Drift::of(&plan, Ownership::Record)));
-    check("drift as Markdown", &markdown::drift(&Drift::of(&plan, Ownership::Record), markdown::GITHUB_MAX));
-    check("drift as HTML", &html::drift(&Drift::of(&plan, Ownership::Record)));
+    check("drift as JSON", &drift::json(&Drift::of(&plan, &samples::declarations(&[]))));
+    check("drift as Markdown", &markdown::drift(&Drift::of(&plan, &samples::declarations(&[])), markdown::GITHUB_MAX));
+    check("drift as HTML", &html::drift(&Drift::of(&plan, &samples::declarations(&[]))));
     let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     assert!(remarks.len() > 5, "{remarks:?}");
     for host in [Host::GitHub, Host::Azure, Host::GitLab] {

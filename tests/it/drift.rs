@@ -172,6 +172,10 @@ fn twins_that_are_gone_or_in_conflict_are_listed() {
     let run = sandbox.on(&hub, args);
     let report = sandbox.read("gl-code-quality-report.json");
     snapshot("drift_gone", format!("{said}\n--- markdown\n{run}\n--- annotations\n{report}"));
+    let run = sandbox.on(&hub, ["drift", "fleet.yaml", "--format", "json"]);
+    let drift: serde_json::Value = serde_json::from_str(&run.success()).expect("JSON");
+    assert_eq!(drift["recordLost"], json!(["d3"]));
+    assert_eq!(drift["conflicting"], json!(["d2", "d3"]), "what an annotation calls a conflict");
     let page = sandbox.read("drift.html");
     assert!(page.contains("<title>Drift of fleet demo") && page.contains("not on the hub: deleted"), "{page}");
     assert!(!page.contains("Review digest"), "nobody applies drift");
@@ -260,4 +264,47 @@ fn a_plan_names_the_twins_that_lost_their_record() {
         let shown = sandbox.twinctl(["show", "plan.json", "--format", format]).success();
         assert!(shown.contains(&expected), "{format}: {shown}");
     }
+}
+
+#[test]
+fn a_twin_that_left_its_selector_is_drift() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    for id in ["d1", "d2", "d3"] {
+        hub.create(id);
+        hub.patch(id, json!({ "tags": { "zq": "y" } }));
+    }
+    let text = |devices: &str| {
+        format!(
+            "fleet: demo\ndefaults: {{ tags: {{ all: 1 }} }}\n\
+             selectors: [{{ name: s, where: \"tags.zq = 'y'\", desired: {{ q: 1 }} }}]\ndevices: {{ d3: {{}}{devices} }}\n"
+        )
+    };
+    hub.create("named");
+    sandbox.write("fleet.yaml", &text(", named: { tags: { x: 1 } }"));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    let drift = || sandbox.on(&hub, ["drift", "fleet.yaml", "--detailed-exitcode"]);
+    drift().success();
+    // That a device leaves the manifest is an edit.
+    sandbox.write("fleet.yaml", &text(""));
+    drift().success();
+    hub.patch("d1", json!({ "tags": { "zq": null } }));
+    let run = drift();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stdout.contains("- d1  left its selector, and still carries this fleet's record"), "{run}");
+    assert!(run.stdout.contains("Drift: 1 twin no longer selected; 4 looked at"), "{run}");
+    // One that is declared by name as well, and one that has drifted on top.
+    hub.patch("d3", json!({ "tags": { "zq": "n" } }));
+    hub.patch("d2", json!({ "tags": { "zq": null }, "properties": { "desired": { "q": 5 } } }));
+    let run = drift();
+    assert_eq!(run.code, 2, "{run}");
+    snapshot("drift_unselected", &run);
+    // Another writer took the values away as well: the record is left.
+    hub.patch("d1", json!({ "tags": { "all": null }, "properties": { "desired": { "q": null } } }));
+    assert!(drift().stdout.contains("d1  left its selector"), "{}", drift());
+    let run = sandbox.on(&hub, ["drift", "fleet.yaml", "--format", "json", "--annotations", "github"]);
+    let json = run.stdout.split("::warning").next().expect("JSON");
+    let drift: serde_json::Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("{run}"));
+    assert_eq!(drift["unselected"], json!(["d1", "d2", "d3"]));
+    assert_eq!(drift["empty"], json!(false));
 }

@@ -210,6 +210,19 @@ fn submodules_are_read_at_their_recorded_commit() {
         )),
         "{run}"
     );
+    // What would release its devices is refused, by a command that brings it from wherever it is run.
+    for args in
+        [&["validate", "../fleet"][..], &["plan", "../fleet"], &["render", "../fleet"], &["validate", "../fleet/sub"]]
+    {
+        let run = crate::against::run(&sandbox, "clone/tables", args);
+        assert!(run.code == 1 && run.stderr.contains("the submodule `../fleet/sub` is not checked out"), "{run}");
+        assert!(run.stderr.contains("`git submodule update --init :/fleet/sub`"), "{run}");
+    }
+    let outside = crate::against::run(&sandbox, "", &["validate", "clone/fleet"]);
+    assert!(
+        outside.stderr.contains("`git -C ") && outside.stderr.contains(" submodule update --init :/fleet/sub`"),
+        "{outside}"
+    );
     let words: Vec<&str> = command.split(' ').skip(1).map(|word| word.trim_matches('\'')).collect();
     let all: Vec<&str> = ["-c", "protocol.file.allow=always"].into_iter().chain(words).collect();
     git(&sandbox, "clone/tables", &all);

@@ -1,6 +1,7 @@
 //! Drift as a view: the clusters of a plan, of the twins and paths that the records do not explain.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::counts::{are_as_declared, listed};
 use super::{ClusterView, Counts, NoteView, PlanView, SelectionView, Sign, Subject, clusters, read_by};
@@ -15,6 +16,11 @@ impl ClusterView {
         let lost = match kind {
             DriftKind::Missing => {
                 self.remark = "not on the hub: deleted, or never registered".into();
+                return self;
+            }
+            DriftKind::Unselected => {
+                (self.sign, self.kind) = (Sign::Remove, Some("left its selector"));
+                self.remark = "left its selector, and still carries this fleet's record".into();
                 return self;
             }
             DriftKind::Conflicting | DriftKind::Drifted => return self,
@@ -43,10 +49,16 @@ impl Counts {
             (DriftKind::RecordLost, _) => "without record",
             (DriftKind::RecordEmptied, _) => "with an emptied record",
             (DriftKind::Missing, _) => "not on the hub",
+            (DriftKind::Unselected, _) => "no longer selected",
             (DriftKind::Conflicting, _) => "in conflict",
         };
         // The most certain first.
-        let twins: Vec<_> = drift.twins.iter().rev().map(|(&kind, twins)| (twins.len(), words(kind))).collect();
+        let mut kinds: BTreeMap<_, _> = drift.twins.iter().map(|(&kind, twins)| (kind, twins.len())).collect();
+        // A twin in conflict may lack its record as well, and is counted as both.
+        if let conflicting @ 1.. = drift.conflicting().len() {
+            kinds.insert(DriftKind::Conflicting, conflicting);
+        }
+        let twins: Vec<_> = kinds.into_iter().rev().map(|(kind, count)| (count, words(kind))).collect();
         let is_only = |wanted| drift.twins.keys().all(|&kind| kind == wanted);
         let title = match drift.ownership {
             Ownership::Record if drift.is_without_records() => "No record:",
@@ -112,11 +124,16 @@ fn notes(drift: &Drift) -> Vec<NoteView> {
              difference is listed",
         ),
         (
-            !drift.selections.is_empty(),
-            "a device that only a selector declares is looked at while the selector finds it: compare the number of devices",
+            has(DriftKind::Unselected),
+            "a twin that left its selector carries the record of what this fleet applied, and the selector does not find it: another writer \
+             changed what the selector asks for, or the manifest was edited; `twinctl apply` would remove what the selector gave",
         ),
         (
-            has(DriftKind::Conflicting),
+            !drift.selections.is_empty(),
+            "a device that only a selector declares is looked at while the selector finds it or it carries the record: compare the number of devices",
+        ),
+        (
+            !drift.conflicting().is_empty(),
             "a twin in conflict cannot be compared, so it may have drifted; `twinctl plan` prints what to do about conflicts",
         ),
     ];
