@@ -156,6 +156,15 @@ fn ownership(text: &str) -> Result<Ownership, String> {
     }
 }
 
+/// Takes the name of a file, and not the format that `-o` is for in other tools.
+fn manifest_file(text: &str) -> Result<PathBuf, String> {
+    const FORMATS: [&str; 8] = ["json", "jsonc", "yaml", "yamlc", "table", "tsv", "csv", "name"];
+    if FORMATS.contains(&text) {
+        return Err("a file is named here, as in `-o fleet.yaml`; a manifest is always YAML".to_owned());
+    }
+    Ok(text.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,13 +190,4 @@ mod tests {
             assert_eq!(text.parse::<Only>().map_err(|_| ()), only, "{text}");
         }
     }
-}
-
-/// Takes the name of a file, and not the format that `-o` is for in other tools.
-fn manifest_file(text: &str) -> Result<PathBuf, String> {
-    const FORMATS: [&str; 8] = ["json", "jsonc", "yaml", "yamlc", "table", "tsv", "csv", "name"];
-    if FORMATS.contains(&text) {
-        return Err("a file is named here, as in `-o fleet.yaml`; a manifest is always YAML".to_owned());
-    }
-    Ok(text.into())
 }
