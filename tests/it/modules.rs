@@ -79,8 +79,10 @@ fn a_gateway_with_its_modules() {
     assert_eq!((content(&hub, VISION), record(&hub, VISION)), (json!([{}, {}]), Value::Null));
 
     said.push_str("The whole device leaves the manifest.\n\n");
-    hub.create("other");
-    sandbox.write("fleet.yaml", "fleet: edge\ndevices: { other: {} }\n");
+    let other = "  other: { tags: { kept: true } }\n";
+    sandbox.write("fleet.yaml", &shorter.replace("checks:\n", &format!("{other}checks:\n")));
+    sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
+    sandbox.write("fleet.yaml", &format!("fleet: edge\ndevices:\n{other}"));
     converse(&sandbox, &hub, &mut said, &[("apply fleet.yaml --yes", 0), ("plan fleet.yaml --detailed-exitcode", 0)]);
     assert_eq!(content(&hub, TELEMETRY), json!([{}, { "theirs": true }]));
     for twin in ["gateway-01", TELEMETRY] {

@@ -125,8 +125,10 @@ impl Hub {
 
     /// The requests that the hub saw, one JSON object each.
     pub(crate) fn requests(&self) -> Vec<Value> {
-        fs::read_to_string(self.data.with_extension("requests"))
-            .expect("the request log")
+        let log = fs::read_to_string(self.data.with_extension("requests")).expect("the request log");
+        // The last line may be half written.
+        log.rsplit_once('\n')
+            .map_or("", |(lines, _)| lines)
             .lines()
             .map(|line| serde_json::from_str(line).expect("a line of JSON"))
             .collect()
