@@ -1,6 +1,6 @@
 //! A manifest as text: YAML that is read back as just the values that went in.
 //!
-//! `${` is written `$${`; how texts are quoted is [`yaml`]'s.
+//! `${` is written `$${`; how texts are quoted is `render::yaml`'s.
 
 use std::fmt::Write;
 
