@@ -7,6 +7,7 @@ pub mod diagnostic;
 pub mod digest;
 pub mod legible;
 pub mod placeholder;
+pub mod shell;
 pub mod twin;
 // (kept apart: the order is the reading order)
 pub mod query;

@@ -13,6 +13,7 @@ use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
 use super::context::Context;
 use super::manifest;
 use crate::manifest::{Declarations, is_stream, load};
+use crate::shell::quoted;
 use crate::wire::connection_string::ConnectionString;
 
 /// A command with its arguments, quoted.
@@ -289,15 +290,6 @@ fn scalars(value: &serde_json::Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(scalars).collect(),
         Value::Object(members) => members.values().flat_map(scalars).collect(),
     }
-}
-
-/// Quotes a word for a POSIX shell, if it needs that.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::plan::{Guard, Refusal};
 use crate::render::annotations::{self, Annotation};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
+use crate::shell::quoted;
 use crate::twin::TwinId;
 use crate::wire::connection_string::ConnectionStringError;
 
@@ -384,14 +385,9 @@ impl From<HubStartError> for CliError {
     }
 }
 
-/// Returns a path as a word of a command line, in quotes where a shell would read it as something else.
+/// Returns a path as a word of a command line.
 fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    match !text.starts_with('-') && text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
+    quoted(&path.display().to_string())
 }
 
 /// Returns a name beside a directory that nothing has yet.

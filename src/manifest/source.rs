@@ -13,6 +13,7 @@ use super::ignored::{self, Rules};
 use super::layers::Paths;
 use super::submodule;
 use crate::diagnostic::{Diagnostic, Label, Source, Span};
+use crate::shell::quoted;
 
 /// Bytes of one file, at most. A hundred thousand devices written out are some 40 MB.
 pub(super) const FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -463,13 +464,7 @@ fn leave_out(directory: &Path, relative: &str) -> String {
     let pattern = ignored::pattern_of(relative);
     // Some shells' `echo` takes backslashes for escapes.
     let command = if pattern.contains('\\') { "printf '%s\\n'" } else { "echo" };
-    format!("{command} {} >> {}", shell_word(&pattern), shell_word(rules))
-}
-
-/// Quotes a word for a shell where that is needed.
-pub(super) fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    format!("{command} {} >> {}", quoted(&pattern), quoted(rules))
 }
 
 /// Reads up to the limit, and not by the size that the file claims to have: a pipe or a device claims none.

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::boundary::Boundary;
-use super::source::shell_word;
 use crate::diagnostic::Diagnostic;
+use crate::shell::quoted;
 
 /// The file in which a repository names its submodules.
 const LIST: &str = ".gitmodules";
@@ -32,9 +32,9 @@ pub(super) fn absent(canonical: &Path, name: &str, boundary: &Boundary) -> Optio
     });
     let folder = match is_here {
         true => String::new(),
-        false => format!(" -C {}", shell_word(&repository.to_string_lossy())),
+        false => format!(" -C {}", quoted(&repository.to_string_lossy())),
     };
-    let command = format!("git{folder} submodule update --init {}", shell_word(&format!(":/{path}")));
+    let command = format!("git{folder} submodule update --init {}", quoted(&format!(":/{path}")));
     Some(
         Diagnostic::error(format!("the submodule `{name}` is not checked out"))
             .help(format!("`{command}` brings its files; in a pipeline, set `submodules: true` of `actions/checkout` or of Azure's `checkout` step")),
