@@ -96,6 +96,8 @@ pub(super) enum Condition {
         text: Box<Condition>,
         affix: Box<Condition>,
     },
+    /// `ARRAY_CONTAINS`.
+    ArrayContains(BoundPath, Box<Condition>),
     Sign(bool, Box<Condition>),
     Arithmetic(Box<Condition>, Vec<(ArithmeticOperator, Condition)>),
     Compare(Box<Condition>, ComparisonOperator, Box<Condition>),
@@ -532,10 +534,14 @@ impl Binder<'_> {
                     text: Box::new(self.condition(text)),
                     affix: Box::new(self.condition(affix)),
                 },
+                (Function::ArrayContains, [Expr { kind: ExprKind::Path(path), .. }, member]) => {
+                    Condition::ArrayContains(self.path(path), Box::new(self.condition(member)))
+                }
                 _ => {
                     let takes = match function {
                         Function::IsDefined => "one path",
                         Function::StartsWith | Function::EndsWith => "two texts",
+                        Function::ArrayContains => "a path and a value",
                     };
                     let message = format!("`{}` takes {takes}", function.name());
                     self.error(QueryErrorKind::Arguments, span, message, format!("write {}", function.usage()));

@@ -96,6 +96,13 @@ fn evaluate<'a>(condition: &'a Condition, document: &'a Value) -> Operand<'a> {
             }
             _ => Operand::Undefined,
         },
+        Condition::ArrayContains(array, member) => match array.get(document).and_then(Value::as_array) {
+            Some(members) => {
+                let member = evaluate(member, document);
+                Operand::Bool(members.iter().any(|found| equal(Some(found).into(), member) == Some(true)))
+            }
+            None => Operand::Undefined,
+        },
         Condition::Sign(negative, operand) => match evaluate(operand, document).as_number() {
             Some(number) => Operand::Number(if *negative { -number } else { number }),
             None => Operand::Undefined,
@@ -200,8 +207,7 @@ mod tests {
 
     /// Evaluates a condition that reads `tags.t`, `tags.f`, `tags.n` (null), `tags.o` (an object) and `tags.u` (missing).
     fn truth(text: &str) -> Option<bool> {
-        let document =
-            json!({ "deviceId": "d", "tags": { "t": true, "f": false, "n": null, "o": {}, "one": 1, "s": "x" } });
+        let document = json!({ "deviceId": "d", "tags": { "t": true, "f": false, "n": null, "o": {}, "one": 1, "s": "x", "list": ["x", 1] } });
         let holds = |text: &str| {
             let query =
                 compile_condition(text, Collection::Devices).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
@@ -285,6 +291,14 @@ mod tests {
         check("STARTSWITH(tags.one, '1')", None);
         check("STARTSWITH(tags.s, 1)", None);
         check("STARTSWITH(tags.u, '')", None);
+        check("ARRAY_CONTAINS(tags.list, 'x')", Some(true));
+        check("array_contains(tags.list, 1)", Some(true));
+        check("ARRAY_CONTAINS(tags.list, 'X')", Some(false));
+        check("ARRAY_CONTAINS(tags.list, '1')", Some(false));
+        check("ARRAY_CONTAINS(tags.list, tags.u)", Some(false));
+        check("NOT ARRAY_CONTAINS(tags.list, 'y')", Some(true));
+        check("ARRAY_CONTAINS(tags.s, 'x')", None);
+        check("ARRAY_CONTAINS(tags.u, 'x')", None);
         check("1 + 2 * 3 = 7", Some(true));
         check("7 % 4 = 3 AND -7 % 4 = -3", Some(true));
         check("8 / 4 / 2 = 1", Some(true));

@@ -68,6 +68,10 @@ impl Wanted {
                 self.add_condition(text);
                 self.add_condition(affix);
             }
+            Condition::ArrayContains(array, member) => {
+                self.add(array);
+                self.add_condition(member);
+            }
             Condition::Sign(_, operand) | Condition::Not(operand) => self.add_condition(operand),
             Condition::Arithmetic(first, rest) => {
                 self.add_condition(first);
