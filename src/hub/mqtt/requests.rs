@@ -229,10 +229,7 @@ impl Attached {
         let (tracking_id, now) = (tracking_id(&request_id(), now), timestamp(now));
         let status = refused.status();
         let body = match refused {
-            Refused::By(Refusal { code, text }) if code.number() != 0 => {
-                encode_numbered_body(*code, text, &tracking_id, &now)
-            }
-            Refused::By(Refusal { text, .. }) => encode_body_of_number(status, text, &tracking_id, &now),
+            Refused::By(Refusal { code, text }) => encode_numbered_body(*code, text, &tracking_id, &now),
             Refused::Status(_) => {
                 encode_body_of_number(status, "the embedded hub was asked to fail", &tracking_id, &now)
             }
