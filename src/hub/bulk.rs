@@ -76,7 +76,7 @@ impl Hub {
                     warning_status: without_twin.text,
                 }),
                 Err(Refusal { code, text }) => {
-                    result.errors.push(BulkError { device_id, module_id, error_code: code.name(), error_status: text });
+                    result.errors.push(BulkError { device_id, module_id, error_code: code, error_status: text });
                 }
             }
         }
@@ -98,7 +98,7 @@ impl Hub {
             None => self.find(&id.device).is_some(),
             Some(_) => self.modules.twin(&id).is_some(),
         };
-        let steps = steps(mode, &entry, exists)?;
+        let steps = steps(mode, &entry, exists);
         let twin = TwinBody::decode(json!({ "tags": entry.tags, "properties": entry.properties }));
         let mut twin = Some(twin.map_err(|error| invalid(error.to_string()))?);
         let mut body = Some(entry);
@@ -164,31 +164,32 @@ fn id_of(entry: &BulkEntry) -> Result<TwinId, Refusal> {
 }
 
 /// The table of modes.
-fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Result<Vec<Step>, Refusal> {
-    let matching = |etag: &Option<String>, name: &str| match etag.as_deref() {
-        None | Some("") => {
-            Err(Refusal::new(ErrorCode::PreconditionFailed, format!("the mode compares the {name}, and there is none")))
-        }
-        Some("*") => Ok(IfMatch::Any),
-        Some(etag) => Ok(IfMatch::Quoted(ETag::new(etag))),
-    };
+fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Vec<Step> {
     let names_twin = |value: &Option<serde_json::Value>| value.as_ref().is_some_and(|value| !value.is_null());
     let mut steps = match mode {
         ImportMode::Create => vec![Step::Put(IfMatch::Absent)],
         ImportMode::Update => vec![Step::Put(IfMatch::Any)],
-        ImportMode::UpdateIfMatchETag => vec![Step::Put(matching(&entry.e_tag, "eTag")?)],
+        ImportMode::UpdateIfMatchETag => vec![Step::Put(matching(&entry.e_tag))],
         ImportMode::CreateOrUpdate => vec![Step::Put(if exists { IfMatch::Any } else { IfMatch::Absent })],
-        ImportMode::CreateOrUpdateIfMatchETag if exists => vec![Step::Put(matching(&entry.e_tag, "eTag")?)],
+        ImportMode::CreateOrUpdateIfMatchETag if exists => vec![Step::Put(matching(&entry.e_tag))],
         ImportMode::CreateOrUpdateIfMatchETag => vec![Step::Put(IfMatch::Absent)],
-        ImportMode::Delete => return Ok(vec![Step::Delete(IfMatch::Any)]),
-        ImportMode::DeleteIfMatchETag => return Ok(vec![Step::Delete(matching(&entry.e_tag, "eTag")?)]),
-        ImportMode::UpdateTwin => return Ok(vec![Step::Twin(IfMatch::Absent)]),
-        ImportMode::UpdateTwinIfMatchETag => return Ok(vec![Step::Twin(matching(&entry.twin_etag, "twinETag")?)]),
+        ImportMode::Delete => return vec![Step::Delete(IfMatch::Any)],
+        ImportMode::DeleteIfMatchETag => return vec![Step::Delete(matching(&entry.e_tag))],
+        ImportMode::UpdateTwin => return vec![Step::Twin(IfMatch::Absent)],
+        ImportMode::UpdateTwinIfMatchETag => return vec![Step::Twin(matching(&entry.twin_etag))],
     };
     if names_twin(&entry.tags) || names_twin(&entry.properties) {
         steps.push(Step::Twin(IfMatch::Absent));
     }
-    Ok(steps)
+    steps
+}
+
+/// Returns the condition of a mode that compares an etag: none, if the entry has no etag to compare.
+fn matching(etag: &Option<String>) -> IfMatch {
+    match etag.as_deref() {
+        None | Some("" | "*") => IfMatch::Any,
+        Some(etag) => IfMatch::Quoted(ETag::new(etag)),
+    }
 }
 
 fn put(id: &TwinId, entry: BulkEntry, if_match: IfMatch, entropy: Entropy) -> Command {

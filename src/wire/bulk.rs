@@ -1,8 +1,9 @@
 //! Many identities and twins in one request: `POST /devices`, and the lines of import and export blobs.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::error::ErrorCode;
 use super::names::json_names;
 use super::registry::{AuthenticationBody, Capabilities, DeviceStatus};
 
@@ -100,10 +101,15 @@ pub struct BulkError {
     /// Its module, as it was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub module_id: Option<String>,
-    /// A code's name.
-    pub error_code: &'static str,
+    /// Its code, which is written as a number: Go's client reads nothing else.
+    #[serde(serialize_with = "as_number")]
+    pub error_code: ErrorCode,
     /// Why.
     pub error_status: String,
+}
+
+pub(super) fn as_number<S: Serializer>(code: &ErrorCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(code.number())
 }
 
 /// An entry that was done in part.

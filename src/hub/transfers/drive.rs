@@ -92,8 +92,7 @@ async fn import(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
                 unreachable!("the command answers with what became of its entries")
             };
             errors.extend(result.errors.iter().map(|error| {
-                let number = ErrorCode::from_name(error.error_code).map_or(0, ErrorCode::number);
-                failed(&error.device_id, error.module_id.as_deref(), number, &error.error_status)
+                failed(&error.device_id, error.module_id.as_deref(), error.error_code, &error.error_status)
             }));
         }
         if over {
@@ -114,19 +113,23 @@ fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
     let text = line.trim_ascii();
     // Some editors begin a file with it.
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let format = ErrorCode::IotHubFormatError.number();
+    let format = ErrorCode::IotHubFormatError;
     let entry: BulkEntry =
         serde_json::from_slice(text).map_err(|error| failed("", None, format, &error.to_string()))?;
     if entry.status.is_none() {
-        let number = ErrorCode::ArgumentInvalid.number();
-        return Err(failed(&entry.id, entry.module_id.as_deref(), number, "the line has no status"));
+        return Err(failed(
+            &entry.id,
+            entry.module_id.as_deref(),
+            ErrorCode::ArgumentInvalid,
+            "the line has no status",
+        ));
     }
     Ok(entry)
 }
 
 /// A line of the log of errors, whose codes are numbers.
-fn failed(device: &str, module: Option<&str>, code: u32, status: &str) -> Value {
-    let mut error = json!({ "deviceId": device, "errorCode": code, "errorStatus": status });
+fn failed(device: &str, module: Option<&str>, code: ErrorCode, status: &str) -> Value {
+    let mut error = json!({ "deviceId": device, "errorCode": code.number(), "errorStatus": status });
     if let Some(module) = module {
         error["moduleId"] = json!(module);
     }
@@ -194,7 +197,9 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
         ("deviceScope", "deviceScope"),
         ("parentScopes", "parentScopes"),
     ] {
-        if let Some(value) = identity.get_mut(own).map(Value::take).filter(|value| !value.is_null()) {
+        if let Some(value) =
+            identity.get_mut(own).map(Value::take).filter(|value| !value.is_null() && *value != json!([]))
+        {
             line.insert(name.to_owned(), value);
         }
     }
