@@ -234,7 +234,8 @@ impl Access {
             Err(error) => return no(error.to_string()),
         };
         let Some(policy) = token.policy() else {
-            return no("the token names no shared access policy (skn); a device's own key opens no service operation"
+            return no("the token names no shared access policy (skn); a device's own key opens its modules alone \
+                       (/devices/{id}/modules)"
                 .to_owned());
         };
         let Some((rights, keys)) = self.policies.find(policy) else {
@@ -244,6 +245,22 @@ impl Access {
             return no(format!("the token is not signed by a key of the policy `{policy}`"));
         }
         // From here on the caller has shown that it knows a key, and may learn more.
+        self.check_token(&token, path, now)?;
+        if !rights.contains(&needed) {
+            let able: Vec<_> =
+                POLICIES.iter().filter(|(_, rights)| rights.contains(&needed)).map(|(n, _)| *n).collect();
+            return no(format!(
+                "the policy `{policy}` has no right {}, which this needs; {} have it",
+                needed.name(),
+                able.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets a token through whose signature was verified: it must hold still, and be for what is asked.
+    pub(super) fn check_token(&self, token: &Token, path: &str, now: OffsetDateTime) -> Result<(), Refusal> {
+        let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
         let expiry = token.expiry();
         if i64::try_from(expiry).is_ok_and(|expiry| expiry <= now.unix_timestamp()) {
             let ago = now.unix_timestamp().saturating_sub_unsigned(expiry);
@@ -255,15 +272,6 @@ impl Access {
         if !self.hosts.iter().any(|host| covers(&resource, &format!("{host}{path}"))) {
             let this = self.host_name();
             return no(format!("the token is for `{}`, and this is {this}{path}", resource.escape_debug()));
-        }
-        if !rights.contains(&needed) {
-            let able: Vec<_> =
-                POLICIES.iter().filter(|(_, rights)| rights.contains(&needed)).map(|(n, _)| *n).collect();
-            return no(format!(
-                "the policy `{policy}` has no right {}, which this needs; {} have it",
-                needed.name(),
-                able.join(", ")
-            ));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::configurations::{Configuration, ConfigurationCommand};
 use super::device::{Device, Document};
+use super::digital_twin::Change as DigitalTwinChange;
 use super::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use super::messages::{CloudMessage, Feedback, MessageCommand};
 use super::modules::{Module, ModuleCommand};
@@ -12,6 +13,7 @@ use super::transfers::{Transfer, TransferCommand};
 use crate::twin::{DeviceId, IfMatch, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BulkEntry, BulkResult};
+use crate::wire::keys::{KeyOwner, PolicyKey, RegenerateKeysResult};
 use crate::wire::registry::DeviceBody;
 use crate::wire::twins::TwinBody;
 
@@ -81,6 +83,22 @@ pub enum Command {
         /// What is to be done, each with what the hub makes keys and numbers of.
         entries: Vec<(BulkEntry, Entropy)>,
     },
+    /// New keys for many devices and modules, each by itself.
+    RegenerateKeys {
+        /// Which of the two keys.
+        which: PolicyKey,
+        /// The devices and modules, each with what the hub makes keys of.
+        owners: Vec<(KeyOwner, Entropy)>,
+    },
+    /// A write to a device twin by way of the digital twin.
+    PatchDigitalTwin {
+        /// The device.
+        id: DeviceId,
+        /// The changes, in order.
+        changes: Vec<DigitalTwinChange>,
+        /// Under which condition.
+        if_match: IfMatch,
+    },
     /// Something about module identities.
     Module(ModuleCommand),
     /// Something about automatic device configurations.
@@ -100,7 +118,7 @@ impl Command {
     pub fn writes(&self) -> bool {
         match self {
             Self::WriteTwin { .. } | Self::PutDevice { .. } | Self::DeleteDevice { .. } => true,
-            Self::Bulk { .. } => true,
+            Self::Bulk { .. } | Self::RegenerateKeys { .. } | Self::PatchDigitalTwin { .. } => true,
             Self::Module(command) => command.writes(),
             Self::Configuration(command) => command.writes(),
             Self::Job(command) => command.writes(),
@@ -149,6 +167,8 @@ pub enum Reply {
     Modules(Vec<Arc<Module>>),
     /// What became of many.
     Bulk(BulkResult),
+    /// The new keys.
+    Keys(RegenerateKeysResult),
     /// The configuration as it is now.
     Configuration(Arc<Configuration>),
     /// The configurations, in order of creation.

@@ -112,6 +112,11 @@ impl Device {
         Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
     }
 
+    /// Returns the device with another identity, and the twin that follows it.
+    pub(super) fn with_identity(&self, revision: u64, identity: &Identity, twin: &TwinDocument) -> Self {
+        Self { sessions: self.sessions.clone(), ..Self::new(self.sequence, revision, identity, twin) }
+    }
+
     /// Returns the device with other sessions; nothing that it shows of itself changes.
     pub(super) fn with_sessions(&self, revision: u64, sessions: Sessions) -> Self {
         Self { revision, sessions, ..self.clone() }
@@ -157,10 +162,14 @@ impl Device {
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Record<'_> = serde_json::from_slice(record)?;
-        let identity: Identity = serde_json::from_str(record.identity.get())?;
-        let twin: TwinDocument = serde_json::from_str(record.twin.get())?;
+        let mut identity: Identity = serde_json::from_str(record.identity.get())?;
+        let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !identity.is_sound() || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
+        }
+        let had_scopes = !identity.complete_scopes();
+        if !had_scopes {
+            twin.follow(&identity);
         }
         let device = Self {
             sequence,
@@ -169,8 +178,8 @@ impl Device {
             status: identity.status,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
-            identity: Document(record.identity.get().into()),
-            twin: Document(record.twin.get().into()),
+            identity: Document::of(&identity),
+            twin: if had_scopes { Document(record.twin.get().into()) } else { Document::of(&twin) },
             sessions: record.sessions,
         };
         // Whoever was connected when the hub went down is not any more.
@@ -182,6 +191,32 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Versions that made no scopes kept edge devices without one, and whatever lists they were given.
+    #[test]
+    fn records_without_scopes_get_them() {
+        use crate::hub::command::Entropy;
+        let body = |is_edge: bool, scope: Option<&str>| {
+            let body = serde_json::json!({ "capabilities": { "iotEdge": is_edge }, "deviceScope": scope });
+            let body = serde_json::from_value(body).expect("a body");
+            Identity::create("d".parse().expect("an id"), body, &Entropy([1; 80])).expect("an identity")
+        };
+        for (new, had) in [(body(true, None), None), (body(false, Some("s")), Some("s")), (body(false, None), None)] {
+            let twin = TwinDocument::fresh(&new, time::OffsetDateTime::UNIX_EPOCH);
+            let expected = Device::new(1, 0, &new, &twin);
+            let mut old: serde_json::Value = serde_json::from_slice(&expected.to_record()).expect("JSON");
+            for document in ["identity", "twin"] {
+                let document = old[document].as_object_mut().expect("an object");
+                document.remove("parentScopes");
+                document.retain(|name, _| name != "deviceScope" || had.is_some());
+            }
+            let read = Device::from_record(1, old.to_string().as_bytes()).expect("a device");
+            let text =
+                |document: &Document| serde_json::from_str::<serde_json::Value>(document.as_str()).expect("JSON");
+            assert_eq!(text(&read.identity), text(&expected.identity), "{had:?}");
+            assert_eq!(text(&read.twin), text(&expected.twin), "{had:?}");
+        }
+    }
 
     #[test]
     fn records_that_are_none() {

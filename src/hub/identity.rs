@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Entropy, Refusal};
 use super::device::{CONNECTED, DISCONNECTED, Presence};
+use super::scope::{NamedScopes, Scopes};
 use super::timestamp::{NEVER, timestamp};
 use crate::twin::{DeviceId, ETag};
 use crate::wire::ErrorCode;
+use crate::wire::keys::PolicyKey;
 use crate::wire::registry::{
     AuthenticationBody, AuthenticationType, Capabilities, DeviceBody, DeviceStatus, SymmetricKeys, Thumbprints,
 };
@@ -38,8 +40,8 @@ pub(super) struct Identity {
     pub(super) capabilities: Capabilities,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) device_scope: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) parent_scopes: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) parent_scopes: Vec<String>,
 }
 
 /// How the device proves who it is, with what it does not use set to null.
@@ -70,25 +72,41 @@ impl Identity {
             authentication: authentication(None, entropy)?,
             capabilities: Capabilities::default(),
             device_scope: None,
-            parent_scopes: None,
+            parent_scopes: Vec::new(),
         };
-        identity.take(body, entropy)?;
+        let named = identity.take(body, entropy)?;
+        let is_edge = identity.capabilities.iot_edge;
+        identity.set_scopes(Scopes::of_new(&identity.device_id, &identity.generation_id, is_edge, named)?);
         Ok(identity)
     }
 
     /// Replaces all that a PUT may write, and moves the etag. What the body leaves out is as if it were new: without
-    /// `authentication` there are new keys.
+    /// `authentication` there are new keys. `is_parent` returns `true` for the scope of an edge device that is there.
     pub(super) fn replace(
         &mut self,
         body: DeviceBody,
         entropy: &Entropy,
         now: time::OffsetDateTime,
+        is_parent: &dyn Fn(&str) -> bool,
     ) -> Result<(), Refusal> {
-        let status = self.status;
-        self.take(body, entropy)?;
+        let (status, was_edge) = (self.status, self.capabilities.iot_edge);
+        let named = self.take(body, entropy)?;
+        let edge = (was_edge, self.capabilities.iot_edge);
+        self.set_scopes(self.scopes().updated(&self.device_id, edge, named, is_parent)?);
         if self.status != status {
             self.status_updated_time = timestamp(now);
         }
+        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        Ok(())
+    }
+
+    /// Makes new keys, and moves the etag.
+    ///
+    /// # Errors
+    ///
+    /// When the device has no keys.
+    pub(super) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
+        self.authentication.regenerate(which, entropy)?;
         self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
         Ok(())
     }
@@ -110,6 +128,23 @@ impl Identity {
         self.cloud_to_device_message_count = count;
     }
 
+    fn scopes(&self) -> Scopes {
+        Scopes { device: self.device_scope.clone(), parents: self.parent_scopes.clone() }
+    }
+
+    fn set_scopes(&mut self, scopes: Scopes) {
+        (self.device_scope, self.parent_scopes) = (scopes.device, scopes.parents);
+    }
+
+    /// Adds the scopes that a version of this program without them did not keep. Returns `true` if there were any to add.
+    pub(super) fn complete_scopes(&mut self) -> bool {
+        let before = self.scopes();
+        let scopes = before.clone().completed(&self.device_id, &self.generation_id, self.capabilities.iot_edge);
+        let changed = scopes != before;
+        self.set_scopes(scopes);
+        changed
+    }
+
     /// Returns the number that no other identity of this id has had.
     pub(super) fn generation(&self) -> &str {
         &self.generation_id
@@ -125,7 +160,8 @@ impl Identity {
         counter_of(&self.etag).is_some_and(is_count)
     }
 
-    fn take(&mut self, body: DeviceBody, entropy: &Entropy) -> Result<(), Refusal> {
+    /// Takes over what a body names, and returns the scopes in it, which depend on what the device was.
+    fn take(&mut self, body: DeviceBody, entropy: &Entropy) -> Result<NamedScopes, Refusal> {
         let DeviceBody {
             device_id,
             status,
@@ -152,10 +188,33 @@ impl Identity {
         self.status = status.unwrap_or_default();
         self.status_reason = status_reason;
         self.capabilities = capabilities.unwrap_or_default();
-        self.device_scope = device_scope;
-        self.parent_scopes = parent_scopes;
+        Ok(NamedScopes::new(device_scope, parent_scopes))
+    }
+}
+
+impl Authentication {
+    /// Puts keys of the hub's making in the place of one or both.
+    ///
+    /// # Errors
+    ///
+    /// When it is not by keys.
+    pub(super) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
+        if self.kind != AuthenticationType::Sas {
+            return Err(invalid(format!("the authentication is {}, which has no keys", self.kind.name())));
+        }
+        let (primary, secondary) = new_keys(entropy);
+        if which != PolicyKey::Secondary {
+            self.symmetric_key.primary_key = Some(primary);
+        }
+        if which != PolicyKey::Primary {
+            self.symmetric_key.secondary_key = Some(secondary);
+        }
         Ok(())
     }
+}
+
+fn new_keys(entropy: &Entropy) -> (String, String) {
+    (STANDARD.encode(&entropy.0[..32]), STANDARD.encode(&entropy.0[32..64]))
 }
 
 /// Returns the generation and the first etag of a new identity.
@@ -184,7 +243,7 @@ pub(super) fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy
     match kind {
         AuthenticationType::Sas => {
             let (primary, secondary) = match keys {
-                (None, None) => (STANDARD.encode(&entropy.0[..32]), STANDARD.encode(&entropy.0[32..64])),
+                (None, None) => new_keys(entropy),
                 (Some(primary), Some(secondary)) => (primary, secondary),
                 _ => return Err(invalid("a device has both keys or neither, and this one has one")),
             };

@@ -24,7 +24,14 @@
 //! - A removed key moves the times of all objects above it, even when it was not there.
 //! - Arrays count as a level of depth, and their items' bytes towards a section's size.
 //! - Twins are answered with a quoted `ETag` header.
-//! - Members that are not set (`statusReason`, `deviceScope`, `parentScopes`) are left out; `modelId` is the empty text.
+//! - Members that are not set (`statusReason`, `deviceScope`, `parentScopes`) are left out; `modelId` is the empty text
+//!   until a client announces a model in its MQTT user name (`model-id=`). The last one that was announced stays. It
+//!   moves neither etag nor version.
+//! - A digital twin has the members that the documentation shows. What a device reports as `{"value": …, "ac": …}`
+//!   counts as acknowledged. A property that is desired and not reported stands in `$metadata` alone.
+//! - A patch of a digital twin writes desired properties, by the documentation's rules for names and values. A property
+//!   of a component that is not there, or of what is no component, is `ArgumentInvalid`; other faults are
+//!   `InvalidDigitalTwinPatch…`.
 //! - Module twins have the members of device twins; their `status` is always `enabled`, whatever their device's.
 //!
 //! Identities:
@@ -36,15 +43,37 @@
 //! - Any operation on the module identities of a device that is missing or disabled is 401 `IotHubUnauthorizedAccess`, whatever
 //!   the credentials. A missing module, and one that is there already, are told by number (`errorCode`) in the body. A 51st
 //!   module is `TooManyModulesOnDevice` (413).
-//! - `$edgeAgent` and `$edgeHub` are made with a device that has `capabilities.iotEdge`, without keys, and count among the 50.
-//!   Creating, changing and deleting them, and writing their twins, is 401 `SystemModuleModifyUnauthorizedAccess`, in bulk
-//!   as well (Azure/iotedge#1162). A missing one's twin is `DeviceNotFound`.
+//! - `$edgeAgent` and `$edgeHub` are made with a device that has `capabilities.iotEdge`, without keys and managed by
+//!   `iotEdge`, and count among the 50. They stay when it is no edge device any more. Creating, changing and deleting
+//!   them, and writing their twins, is 401 `SystemModuleModifyUnauthorizedAccess`, in bulk as well
+//!   (Azure/iotedge#1162). A missing one's twin is `DeviceNotFound`.
+//! - An edge device's `deviceScope` is `ms-azure-iot-edge://ID-GENERATION`, its `generationId` (AZ-220's captures),
+//!   whatever a new one's body names; of a device that becomes one by an update it is `ms-azure-iot-edge://ID-` (the
+//!   Terraform provider's record). Other devices name their parent in `deviceScope`, which is copied to `parentScopes`;
+//!   edge devices name theirs in `parentScopes`, one at most. Identities always have `parentScopes`, twins when there
+//!   is a parent.
+//! - An update names an edge device's own `deviceScope` as it is, or is `ArgumentInvalid` ("Device scope is
+//!   immutable"); without `parentScopes` it has no parent any more. A device that becomes an edge device leaves
+//!   `deviceScope` out or empty, or is 503, as the record has it. One that stops being one has no scope and no parent
+//!   after that write.
+//! - A new device may name a scope that is nobody's (C#'s live suite does in bulk); an update to such a scope, or to
+//!   its own, is `InvalidDeviceScope` (Node's live suite wants it refused). Nobody looks for circles. Children keep the
+//!   scope of a parent that is gone.
+//! - `POST /devices/keys/regenerate` takes 100 devices and modules at most. The answer is 200 when all have new keys,
+//!   207 when some have, and 400 when none has. What is not by keys, or is not there, stands among the errors, with a
+//!   number.
+//! - A device's own key opens `/devices/{id}/modules` and what is below, of that device alone: C's live suite
+//!   (`iothub_account.c`) and IoT Edge's identity service make modules so, the latter with the api-version
+//!   `2017-11-08-preview`. A certificate does not, over HTTPS.
 //!
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
 //!   whole request. An id that is none fails its entry alone.
 //! - The names of modes count without their case, as Microsoft's client for Node needs it.
-//! - `updateTwin` merges; a stale `twinETag` or `eTag`, or none where it is compared, is `PreconditionFailed`.
+//! - `updateTwin` merges; a stale `twinETag` or `eTag` is `PreconditionFailed`. `…IfMatchETag` without an etag compares
+//!   nothing: Go's live suite (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it.
+//! - `errorCode` is a number, in a result and in `importErrors.log`: Go's client reads nothing else, those of Python,
+//!   C# and Node either. `warningCode` is a name, as Microsoft's definition of the API has it.
 //! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
 //!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
 //! - `properties.reported` and `$metadata` are passed over.
@@ -59,9 +88,16 @@
 //! - Statuses move neither etag nor version, and are left out where there are none. When a twin leaves the target, or the
 //!   configuration goes, what was written stays.
 //! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
-//! - `modulesContent` is kept and its targets counted; nothing carries it out.
+//! - `modulesContent` is kept and its targets counted; nothing carries it out, so no edge device counts as applied or
+//!   reported.
+//! - A metric's query without `FROM` asks of devices.
+//! - `applyConfigurationContent` writes the content into the twins of the device's modules, `$edgeAgent` and `$edgeHub`
+//!   included, all or nothing; what is there already is not written. Modules that are not there are made without keys,
+//!   managed by `iotEdge` (az's exported state of a hub; iotedge's agent), those that are not named stay. Content
+//!   without `$edgeAgent` is `InvalidConfigurationContent`, a device that is no edge device `ArgumentInvalid`.
 //! - Evaluations are a second after a change and five minutes after the last one.
-//! - An update passes `content` and `schemaVersion` over; labels, condition, priority and metrics that it leaves out are as new.
+//! - An update passes `content` over; labels, `schemaVersion`, condition, priority and metrics that it leaves out are
+//!   as new.
 //!
 //! Jobs (`/jobs/v2`):
 //! - A job is `queued` when it is made, `scheduled` while its time is to come, and then `running`. `*` as its condition is all
@@ -87,7 +123,9 @@
 //! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, and a throttle, which is code 3.
 //! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that this
 //!   one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
-//! - A device's key does not connect its modules. Certificates count by their thumbprints, not by an authority.
+//! - A device's keys connect its modules as well, however these prove themselves: the live suites of Java
+//!   (`DeviceConnectionString`) and C connect all their modules so. A device's certificate does not. Certificates count
+//!   by their thumbprints, not by an authority.
 //! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is deleted.
 //! - Twin requests are answered without a subscription to the answers.
 //! - A report that a client sends again after a lost connection is done again.
@@ -104,7 +142,6 @@
 //! - A will must name the device's own telemetry, or CONNECT is refused. Telemetry and wills go nowhere.
 //! - A method's name has 1 to 100 bytes and nothing that means something in a topic. Without an answer in time, or when the
 //!   connection ends before it, the call is `GatewayTimeout`. An answer that is not JSON is passed on as a text.
-//! - `modelId` is not taken from the user name.
 //!
 //! Messages to devices:
 //! - What waits for a device is given to it when it subscribes, what came before the subscription included. A connection has 16
@@ -192,6 +229,7 @@ mod client_certificate;
 pub mod command;
 pub mod configurations;
 pub mod device;
+pub mod digital_twin;
 mod entra;
 pub mod faults;
 mod folder;
@@ -199,6 +237,7 @@ mod folder;
 pub(crate) mod fuzzing;
 mod identity;
 pub mod jobs;
+mod keys;
 mod lag;
 mod links;
 mod live;
@@ -210,6 +249,7 @@ pub mod offline;
 mod operation;
 mod prompt;
 mod request_log;
+mod scope;
 pub mod server;
 mod service;
 pub mod session;

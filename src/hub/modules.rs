@@ -17,6 +17,7 @@ use super::identity::{
 use super::timestamp::NEVER;
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
+use crate::wire::keys::PolicyKey;
 use crate::wire::modules::ModuleBody;
 use crate::wire::registry::{AuthenticationType, SymmetricKeys, Thumbprints};
 
@@ -220,8 +221,9 @@ impl ModuleIdentity {
         Ok(identity)
     }
 
-    /// Makes one of IoT Edge's own modules, which come with their device and have no keys. Their numbers follow from the
-    /// device's, so that the command that creates the device needs no more randomness.
+    /// Makes one of the modules that the hub makes itself: IoT Edge's own, which come with their device, and those that content
+    /// for an edge device names. They have no keys. Their numbers follow from the device's, so that the command needs no more
+    /// randomness.
     pub(super) fn system(device: &Identity, module: ModuleId) -> Self {
         let etag = etag_of(counter_of(&device.etag).unwrap_or(0) + 1);
         let authentication = Authentication {
@@ -231,7 +233,7 @@ impl ModuleIdentity {
         };
         Self {
             module_id: module,
-            managed_by: None,
+            managed_by: Some("iotEdge".to_owned()),
             device_id: device.device_id.clone(),
             generation_id: device.generation().to_owned(),
             etag,
@@ -246,6 +248,17 @@ impl ModuleIdentity {
     /// Replaces all that a PUT may write, and moves the etag.
     pub(super) fn replace(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {
         self.take(body, entropy)?;
+        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        Ok(())
+    }
+
+    /// Makes new keys, and moves the etag.
+    ///
+    /// # Errors
+    ///
+    /// When the module has no keys.
+    pub(super) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
+        self.authentication.regenerate(which, entropy)?;
         self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
         Ok(())
     }

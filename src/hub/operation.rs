@@ -136,6 +136,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
         }
 
         ("POST", ["devices", "query"]) => basic("Query", Queries, Charge::Answer, &[A::TwinsRead]),
+        ("POST", ["devices", "keys", "regenerate"]) => registry("CRUD", &[A::DevicesWrite]),
         ("POST", ["devices"]) => registry("CRUD", &[A::DevicesWrite, A::DevicesDelete]),
         ("POST", ["devices", _, "applyConfigurationContent"]) => {
             standard("ConfigurationWrite", Configurations, Charge::Request, &[A::ConfigurationsApply])
@@ -211,6 +212,8 @@ mod tests {
             ("PUT", "/devices/query", "CRUD", "devices/write"),
             ("POST", "/devices", "CRUD", "devices/write devices/delete"),
             ("POST", "/devices/", "CRUD", "devices/write devices/delete"),
+            ("POST", "/devices/keys/regenerate", "CRUD", "devices/write"),
+            ("GET", "/devices/keys", "RegistryRead", "devices/read"),
             ("GET", "/devices", "RegistryRead", "devices/read"),
             ("DELETE", "/devices/d", "CRUD", "devices/delete"),
             ("DELETE", "/devices/d/commands", "CRUD", "cloudToDeviceMessages/queue/purge/action"),

@@ -23,6 +23,8 @@ pub enum SessionCommand {
         proof: Proof,
         /// Begin anew: forget what is kept, and keep nothing.
         clean: bool,
+        /// The model that the client announces (IoT Plug and Play), if it does.
+        model: Option<String>,
     },
     /// The connection is over.
     Disconnect {
@@ -92,12 +94,20 @@ impl SessionCommand {
         }
     }
 
+    /// Returns who announces which model.
+    pub(super) fn announced(&self) -> Option<(TwinId, String)> {
+        match self {
+            Self::Connect { id, model, .. } => Some((id.clone(), model.clone()?)),
+            _ => None,
+        }
+    }
+
     /// Says whether it may change something that lasts.
     pub fn writes(&self) -> bool {
         match self {
             Self::KeepSubscriptions { .. } | Self::Report { .. } | Self::Complete { .. } => true,
             Self::Take { at_most_once, .. } => *at_most_once,
-            // Of these only a clean session forgets something, and it works on when the disk does not.
+            // Of these only a connection forgets or announces something, and it works on when the disk does not.
             Self::Connect { .. } | Self::Disconnect { .. } | Self::Touch { .. } => false,
         }
     }

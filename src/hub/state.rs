@@ -9,12 +9,14 @@ use time::OffsetDateTime;
 use super::command::{Change, Command, Notice, Outcome, Record, Refusal, Reply, TwinWrite};
 use super::configurations::{ConfigurationCommand, Configurations};
 use super::device::Device;
+use super::digital_twin::Change as DigitalTwinChange;
 use super::identity::Identity;
 use super::jobs::{JobCommand, JobStep, Jobs};
 use super::lag::Lag;
 use super::messages::MessageCommand;
 use super::messages::queues::Queues;
 use super::modules::{Module, ModuleCommand, ModuleIdentity, Modules};
+use super::scope::device_of;
 use super::session::SessionCommand;
 use super::transfers::Transfers;
 use super::twin::TwinDocument;
@@ -27,6 +29,8 @@ use crate::wire::twins::TwinBody;
 
 mod messages;
 mod presence;
+
+pub(super) use presence::admit;
 
 /// The devices, and the rules by which they change. No clock, no randomness, no disk.
 #[derive(Debug, Default)]
@@ -104,6 +108,10 @@ impl Hub {
     fn perform(&mut self, command: Command, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Reply, Refusal> {
         let (reply, record) = match command {
             Command::Bulk { entries } => return Ok(Reply::Bulk(self.bulk(entries, now, records))),
+            Command::RegenerateKeys { which, owners } => return Ok(self.regenerate_keys(which, owners, records)),
+            Command::Configuration(ConfigurationCommand::Apply { device, content }) => {
+                return self.apply_content(&device, &content, now, records);
+            }
             Command::Job(JobCommand::Run { limit }) => return Ok(Reply::Ran(self.run_jobs(limit, now, records))),
             Command::Job(JobCommand::Finish { device_job, outcome }) => {
                 self.finish_method(device_job, outcome, now, records);
@@ -119,7 +127,14 @@ impl Hub {
             Command::Session(SessionCommand::Complete { id, connection, message }) => {
                 return self.complete_message(&id, connection, message, now, records);
             }
-            Command::Session(command) => self.session(command, now)?,
+            Command::Session(command) => {
+                let announced = command.announced();
+                let decision = self.session(command, now)?;
+                if let Some(record) = decision.1 {
+                    self.write(record, records);
+                }
+                (decision.0, announced.and_then(|(id, model)| self.with_model(&id, &model)))
+            }
             command => self.decide(command, now)?,
         };
         if let Some(record) = record {
@@ -164,6 +179,12 @@ impl Hub {
                 Some(_) => Ok((Reply::Module(self.module_twin(&id)?.clone()), None)),
             },
             Command::WriteTwin { id, how, body, if_match } => self.write_twin(&id, how, body, &if_match, now),
+            Command::PatchDigitalTwin { id, changes, if_match } => {
+                let twin = serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
+                let patch = DigitalTwinChange::patch(&changes, &twin)?;
+                let body = TwinBody { tags: None, desired: Some(patch).filter(|patch| !patch.is_empty()) };
+                self.write_twin(&id.into(), TwinWrite::Merge, body, &if_match, now)
+            }
             Command::GetDevice { id } => Ok((Reply::Device(self.device(&id)?.clone()), None)),
             Command::PutDevice { id, body, if_match, entropy } => match if_match {
                 IfMatch::Absent if self.sequences.contains_key(&id) => Err(Refusal::new(
@@ -179,11 +200,10 @@ impl Hub {
                     let device = self.device(&id)?;
                     let mut identity = device.identity();
                     check_identity(&condition, &identity.etag)?;
-                    identity.replace(*body, &entropy, now)?;
+                    identity.replace(*body, &entropy, now, &|scope| self.is_edge_scope(scope))?;
                     let mut twin = device.twin();
                     twin.follow(&identity);
-                    let written = Device::new(device.sequence, self.revision + 1, &identity, &twin);
-                    Ok(put(written.with_sessions(self.revision + 1, device.sessions.clone())))
+                    Ok(put(device.with_identity(self.revision + 1, &identity, &twin)))
                 }
             },
             Command::DeleteDevice { id, if_match } => {
@@ -224,7 +244,7 @@ impl Hub {
                 self.transfers.decide(command, self.last_sequence + 1, self.next_revision(), now)
             }
             Command::Job(command) => self.jobs.decide(command, self.last_sequence + 1, self.next_revision(), now),
-            Command::Bulk { .. } | Command::Message(_) | Command::Session(_) => {
+            Command::Bulk { .. } | Command::RegenerateKeys { .. } | Command::Message(_) | Command::Session(_) => {
                 unreachable!("done elsewhere, step by step")
             }
         }
@@ -347,7 +367,15 @@ impl Hub {
         unchanged.chain(lag.changed().filter(|device| ids.contains(&device.id))).cloned().collect()
     }
 
-    fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
+    /// Returns `true` if a scope is that of an edge device that is there.
+    fn is_edge_scope(&self, scope: &str) -> bool {
+        let device = device_of(scope).and_then(|id| self.find(&id));
+        device
+            .map(|device| device.identity())
+            .is_some_and(|identity| identity.capabilities.iot_edge && identity.device_scope.as_deref() == Some(scope))
+    }
+
+    pub(super) fn device(&self, id: &DeviceId) -> Result<&Arc<Device>, Refusal> {
         self.find(id).ok_or_else(|| Refusal::new(ErrorCode::DeviceNotFound, format!("device {id} not registered")))
     }
 
@@ -357,7 +385,7 @@ impl Hub {
         self.modules.twin(id).ok_or_else(missing)
     }
 
-    fn module(&self, device: &DeviceId, module: &ModuleId) -> Result<&Arc<Module>, Refusal> {
+    pub(super) fn module(&self, device: &DeviceId, module: &ModuleId) -> Result<&Arc<Module>, Refusal> {
         self.device(device)?;
         let missing = || Refusal::new(ErrorCode::ModuleNotFound, format!("module {module} not registered on {device}"));
         self.modules.get(device, module).ok_or_else(missing)
@@ -506,10 +534,13 @@ impl Subject {
             Command::GetDevice { id } | Command::PutDevice { id, .. } | Command::DeleteDevice { id, .. } => {
                 Self::Twin(id.clone().into())
             }
+            Command::PatchDigitalTwin { id, .. } => Self::Twin(id.clone().into()),
             Command::Module(command) => match command.subject() {
                 Some((device, module)) => Self::Twin(TwinId { device: device.clone(), module: module.cloned() }),
                 None => Self::Many,
             },
+            // Shows modules, whichever it finds as they should be.
+            Command::Configuration(ConfigurationCommand::Apply { .. }) => Self::Many,
             Command::Configuration(_) => Self::Configurations,
             Command::Job(_) => Self::Jobs,
             Command::Transfer(_) => Self::Transfers,
@@ -519,6 +550,7 @@ impl Subject {
             Command::Message(_) => Self::Nothing,
             Command::Session(command) => Self::Twin(command.sender().0.clone()),
             Command::Bulk { .. }
+            | Command::RegenerateKeys { .. }
             | Command::ListDevices { .. }
             | Command::CountDevices
             | Command::ScanDevices { .. }

@@ -126,6 +126,18 @@ impl TwinDocument {
                 .all(|section| counts(section) && section.get(METADATA).is_some_and(is_node))
     }
 
+    /// Returns the desired properties, with `$metadata` and `$version`.
+    pub(super) fn desired(&self) -> &Object {
+        &self.properties.desired
+    }
+
+    /// Takes over the model that a device announces. Etag and versions stay. Returns `true` if it is another one.
+    pub(super) fn set_model(&mut self, id: &str) -> bool {
+        let changed = self.model_id != id;
+        self.model_id = id.to_owned();
+        changed
+    }
+
     /// Takes over how many messages wait for the device. Etag and versions stay.
     pub(super) fn count_messages(&mut self, count: u64) {
         self.cloud_to_device_message_count = count;
@@ -141,7 +153,7 @@ impl TwinDocument {
         self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
         self.capabilities = identity.capabilities;
         self.device_scope = identity.device_scope.clone();
-        self.parent_scopes = identity.parent_scopes.clone();
+        self.parent_scopes = Some(identity.parent_scopes.clone()).filter(|scopes| !scopes.is_empty());
     }
 
     /// Takes over what a module's twin shows of its identity.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::encode_segment;
@@ -47,17 +47,22 @@ pub struct Configuration {
     /// Its id.
     pub id: String,
     /// The higher wins.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub priority: i64,
     /// Which twins.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub target_condition: String,
     /// What is written to which path.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub content: Object,
     /// When it was made (ISO 8601).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub created_time_utc: String,
+}
+
+/// Reads null as a member that is left out: the service answers some members so that nobody set.
+fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Custom metrics as a PUT sends them.
@@ -196,21 +201,32 @@ pub struct EdgeContent {
 ///
 /// When a module's content is not one of paths.
 pub fn decode_edge_content(content: &Object) -> Result<EdgeContent, ContentError> {
-    const AGENT: &str = "$edgeAgent";
     let mut edge = EdgeContent::default();
-    let Some(Value::Object(modules)) = content.get("modulesContent") else { return Ok(edge) };
-    for (module, paths) in modules {
+    for content in decode_modules(content)? {
+        if content.module.starts_with('$') {
+            edge.is_base |= content.module == "$edgeAgent" && content.paths.iter().any(|path| path.keys.is_empty());
+        } else {
+            edge.modules.push(content);
+        }
+    }
+    Ok(edge)
+}
+
+/// Reads which module twins a configuration's `modulesContent` writes, and where, those of the runtime included.
+///
+/// # Errors
+///
+/// When a module's content is not one of paths.
+pub fn decode_modules(content: &Object) -> Result<Vec<ModuleContent>, ContentError> {
+    let Some(Value::Object(modules)) = content.get("modulesContent") else { return Ok(Vec::new()) };
+    let decode = |(module, paths): (&String, &Value)| {
         let name = format!("modulesContent.{}", module.escape_debug());
         let Value::Object(paths) = paths else {
             return Err(ContentError::new(format!("`{name}` is not an object")));
         };
-        if module.starts_with('$') {
-            edge.is_base |= module == AGENT && paths.contains_key("properties.desired");
-            continue;
-        }
-        edge.modules.push(ModuleContent { module: module.clone(), paths: decode_paths(&name, paths)? });
-    }
-    Ok(edge)
+        Ok(ModuleContent { module: module.clone(), paths: decode_paths(&name, paths)? })
+    };
+    modules.iter().map(decode).collect()
 }
 
 fn decode_paths(name: &str, paths: &Object) -> Result<Vec<ContentPath>, ContentError> {
@@ -289,6 +305,16 @@ mod tests {
                 (found, _) => panic!("{content}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn members_that_nobody_set_may_be_null() {
+        let read: Configuration = serde_json::from_value(json!({
+            "id": "c", "schemaVersion": null, "labels": null, "priority": null, "targetCondition": null, "content": null,
+            "createdTimeUtc": null,
+        }))
+        .expect("a configuration");
+        assert_eq!((read.priority, read.target_condition.as_str(), read.content.len()), (0, "", 0));
     }
 
     #[test]

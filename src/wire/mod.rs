@@ -10,6 +10,7 @@ pub mod connection_string;
 pub mod error;
 pub mod faults;
 pub mod jobs;
+pub mod keys;
 pub mod messages;
 pub mod methods;
 pub mod modules;
@@ -33,8 +34,8 @@ pub use secret::Secret;
 pub const API_VERSION: &str = "2021-04-12";
 
 /// The versions that the service is known to take; any other is refused.
-pub const SERVED_API_VERSIONS: [&str; 5] =
-    ["2018-06-30", "2020-05-31-preview", "2020-09-30", API_VERSION, "2024-03-31"];
+pub const SERVED_API_VERSIONS: [&str; 6] =
+    ["2017-11-08-preview", "2018-06-30", "2020-05-31-preview", "2020-09-30", API_VERSION, "2024-03-31"];
 
 /// The media type of every body.
 pub const JSON: &str = "application/json; charset=utf-8";

@@ -244,6 +244,13 @@ impl UserName {
         };
         (!host.is_empty()).then(|| Self { host: host.to_owned(), parameters: parameters.to_owned() })
     }
+
+    /// Returns the model of IoT Plug and Play that the client announces, if it announces one. C#'s client does not escape it.
+    pub fn model_id(&self) -> Option<String> {
+        let (_, model) =
+            self.parameters.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == "model-id")?;
+        super::decode_segment(model).filter(|model| !model.is_empty())
+    }
 }
 
 impl fmt::Debug for UserName {

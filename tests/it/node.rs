@@ -192,6 +192,10 @@ fn the_service() -> Vec<Value> {
         step("configuration updated by force", json!(30)),
         step("configuration of nobody", json!(["Error", 404, "ConfigurationNotFound"])),
         step("configurations left", json!([])),
+        step("content applied", json!(5)),
+        step("modules made", json!(["$edgeAgent", "$edgeHub", "probe"])),
+        step("content on no edge device", json!(["ArgumentError", 400, "ArgumentInvalid"])),
+        step("digital twin", json!(["gw", {"$model": "", "speed": {"desiredValue": 3, "desiredVersion": 2}}])),
         step("job", json!(["node-job-1", "scheduleUpdateTwin", true])),
         step(
             "job over",

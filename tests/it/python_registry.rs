@@ -39,11 +39,7 @@ fn modules_and_bulk_requests() {
                 "bulk with failures",
                 json!([
                     false,
-                    [
-                        ["b1", null, "DeviceAlreadyExists"],
-                        ["b2", null, "PreconditionFailed"],
-                        ["b4", null, "DeviceNotFound"]
-                    ],
+                    [["b1", null, "409001"], ["b2", null, "412001"], ["b4", null, "404001"]],
                     [["b3", "DeviceRegisteredWithoutTwin"]]
                 ])
             ),
@@ -62,7 +58,7 @@ fn each_call_of_the_configuration_manager() {
     assert_eq!(
         steps(&sandbox, &hub, "configurations.py", &[]),
         [
-            step("created", json!(["beta", "MQ==", 10, { "team": "fw" }, "1.0"])),
+            step("created", json!(["beta", "MQ==", 10, { "team": "fw" }, null])),
             step("created twice", json!([409, "ConfigurationAlreadyExists"])),
             step("applied", json!(["beta", null])),
             step("status", json!({ "beta": { "status": "Applied" } })),
@@ -80,6 +76,13 @@ fn each_call_of_the_configuration_manager() {
             step("left", json!(null)),
             step("what was written stays", json!("stable")),
             step("none left", json!([])),
+            step("content applied", json!(5)),
+            step("modules made", json!(["$edgeAgent", "$edgeHub", "probe"])),
+            step("content on no edge device", json!([400, "ArgumentInvalid"])),
+            step(
+                "digital twin",
+                json!({ "$dtId": "gw", "$metadata": { "$model": "", "speed": { "desiredValue": 3, "desiredVersion": 2 } } })
+            ),
         ]
     );
 }

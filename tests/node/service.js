@@ -7,7 +7,7 @@
 'use strict';
 
 const assert = require('assert');
-const { Client, JobClient, Registry } = require('azure-iothub');
+const { Client, DigitalTwinClient, IoTHubTokenCredentials, JobClient, Registry } = require('azure-iothub');
 const device = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 const { run, show } = require('./steps.js');
@@ -206,6 +206,23 @@ async function configurations() {
   show('configurations left', body(await registry.getConfigurations()));
 }
 
+async function edge() {
+  await registry.create({ deviceId: 'gw', capabilities: { iotEdge: true } });
+  const modulesContent = {
+    $edgeAgent: { 'properties.desired': { schemaVersion: '1.1' } },
+    probe: { 'properties.desired': { every: 5 } },
+  };
+  await registry.applyConfigurationContentOnDevice('gw', { modulesContent });
+  show('content applied', body(await registry.getModuleTwin('gw', 'probe')).properties.desired.every);
+  show('modules made', body(await registry.getModulesOnDevice('gw')).map((it) => it.moduleId));
+  await refused('content on no edge device', () => registry.applyConfigurationContentOnDevice('node-1', { modulesContent }));
+  const digital = new DigitalTwinClient(new IoTHubTokenCredentials(connectionString));
+  await digital.updateDigitalTwin('gw', [{ op: 'add', path: '/speed', value: 3 }]);
+  const { $dtId, $metadata } = await digital.getDigitalTwin('gw');
+  show('digital twin', [$dtId, $metadata]);
+  await registry.delete('gw');
+}
+
 async function scheduledJobs() {
   const over = (id) =>
     eventually(
@@ -304,6 +321,7 @@ async function main() {
   await modules();
   await queries();
   await configurations();
+  await edge();
   await scheduledJobs();
   await methods();
   await transfers();

@@ -6,7 +6,7 @@ Prints one line of JSON a step, which the test compares.
 import os
 import time
 
-from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
+from azure.iot.hub import DigitalTwinClient, IoTHubConfigurationManager, IoTHubRegistryManager
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, Twin, TwinProperties
 from azure.iot.hub.models import ConfigurationQueriesTestInput
 from steps import refused, show
@@ -93,3 +93,19 @@ configurations.delete_configuration("beta", f'"{updated.etag}"')
 until("left", lambda: registry.get_twin("d1").additional_properties.get("configurations"), None)
 show("what was written stays", channel("d1"))
 show("none left", configurations.get_configurations())
+
+registry.create_device_with_sas("gw", "", "", "enabled", iot_edge=True)
+content = ConfigurationContent(
+    modules_content={
+        "$edgeAgent": {"properties.desired": {"schemaVersion": "1.1"}},
+        "probe": {"properties.desired": {"every": 5}},
+    }
+)
+configurations.apply_configuration_on_edge_device("gw", content)
+show("content applied", registry.get_module_twin("gw", "probe").properties.desired["every"])
+show("modules made", sorted(module.module_id for module in registry.get_modules("gw")))
+refused("content on no edge device", lambda: configurations.apply_configuration_on_edge_device("d1", content))
+
+digital = DigitalTwinClient.from_connection_string(string)
+digital.update_digital_twin("gw", [{"op": "add", "path": "/speed", "value": 3}])
+show("digital twin", digital.get_digital_twin("gw"))

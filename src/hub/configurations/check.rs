@@ -93,22 +93,55 @@ impl Checked {
         }
     }
 
-    /// Returns the queries of the metrics that every configuration has.
+    /// Returns the queries of the metrics that every configuration has, as records of the service have them: that of an
+    /// empty condition is empty, and an edge device has applied a deployment when its agent has.
     pub(super) fn system_queries(&self, id: &str, target_condition: &str) -> BTreeMap<String, String> {
         let (columns, source) = match self.collection() {
             Collection::Modules => ("deviceId, moduleId", "devices.modules"),
             _ => ("deviceId", "devices"),
         };
-        let condition = match (&self.target, strip_prefix(target_condition.trim())) {
-            (Target::Nobody, _) => " where false".to_owned(),
-            (Target::All, _) => String::new(),
-            (Target::Those(_), None) => format!(" where {}", target_condition.trim()),
-            (Target::Those(_), Some(condition)) => format!(" where {condition}"),
+        let mut conditions = Vec::new();
+        if self.kind == ContentKind::Edge {
+            conditions.push("capabilities.iotEdge = true");
+        }
+        if matches!(self.target, Target::Those(_)) {
+            let condition = target_condition.trim();
+            conditions.push(strip_prefix(condition).unwrap_or(condition));
+        }
+        let targeted = match (&self.target, conditions.as_slice()) {
+            (Target::Nobody, _) => String::new(),
+            (_, []) => format!("select {columns} from {source}"),
+            (_, [condition]) => format!("select {columns} from {source} where {condition}"),
+            (_, [edge, condition, ..]) if has_alternatives(condition) => {
+                format!("select {columns} from {source} where {edge} and ({condition})")
+            }
+            (_, [edge, condition, ..]) => format!("select {columns} from {source} where {edge} and {condition}"),
         };
-        let targeted = format!("select {columns} from {source}{condition}");
-        let applied = format!("select {columns} from {source} where configurations.[[{id}]].status = 'Applied'");
-        [("targetedCount".to_owned(), targeted), ("appliedCount".to_owned(), applied)].into()
+        let is_applied = format!("configurations.[[{id}]].status = 'Applied'");
+        let mut queries = BTreeMap::from([("targetedCount".to_owned(), targeted)]);
+        if self.kind == ContentKind::Edge {
+            let applied =
+                format!("select deviceId from devices.modules where moduleId = '$edgeAgent' and {is_applied}");
+            let reported = |comparison: &str| {
+                format!(
+                    "{applied} and properties.desired.$version = properties.reported.lastDesiredVersion \
+                     and properties.reported.lastDesiredStatus.code {comparison} 200"
+                )
+            };
+            queries.insert("reportedSuccessfulCount".to_owned(), reported("="));
+            queries.insert("reportedFailedCount".to_owned(), reported("!="));
+            queries.insert("appliedCount".to_owned(), applied);
+        } else {
+            queries.insert("appliedCount".to_owned(), format!("select {columns} from {source} where {is_applied}"));
+        }
+        queries
     }
+}
+
+/// Returns `true` if a condition on devices is an `or`, which must not follow an `and` without parentheses.
+fn has_alternatives(condition: &str) -> bool {
+    let parsed = query::parse_condition(condition, Collection::Devices).ok().and_then(|query| query.condition);
+    parsed.is_some_and(|expression| matches!(expression.kind, ExprKind::Or(_)))
 }
 
 /// Compiles a target condition other than `*`, and says what it is asked of.
@@ -195,8 +228,13 @@ fn holds_null(value: &serde_json::Value) -> bool {
 
 /// Compiles a custom metric's query, or says what is wrong with it.
 pub(super) fn metric(text: &str) -> Result<BoundQuery, String> {
-    let query = query::compile(text)
-        .map_err(|errors| errors.first().map_or_else(|| "it is no query".to_owned(), ToString::to_string))?;
+    // A metric may leave out what it asks: `select *` counts devices (live tests of az take it).
+    let with_source = || query::compile(&format!("{text} FROM devices")).ok().filter(|_| !names_a_source(text));
+    let query = match query::compile(text) {
+        Ok(query) => query,
+        Err(errors) => with_source()
+            .ok_or_else(|| errors.first().map_or_else(|| "it is no query".to_owned(), ToString::to_string))?,
+    };
     if query.collection() == Collection::Jobs {
         return Err("a metric counts devices or modules, and not jobs".to_owned());
     }
@@ -204,6 +242,11 @@ pub(super) fn metric(text: &str) -> Result<BoundQuery, String> {
         return Err("a metric is the number of its query's rows, so an aggregate would always count 1".to_owned());
     }
     Ok(query)
+}
+
+/// Returns `true` if a text has the word `FROM`, be it in its place or not.
+fn names_a_source(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).any(|word| word.eq_ignore_ascii_case("from"))
 }
 
 /// Answers `POST /configurations/testQueries`: what is wrong with a condition, and with which metrics.

@@ -117,7 +117,7 @@ impl Evaluation {
 }
 
 /// Returns the smallest patch that puts a value at its path.
-fn change(desired: Option<&Object>, path: &ContentPath) -> Object {
+pub(super) fn change(desired: Option<&Object>, path: &ContentPath) -> Object {
     let mut there = desired.map(|desired| Value::Object(plain(desired)));
     for key in &path.keys {
         there = there.and_then(|value| match value {
@@ -141,7 +141,7 @@ fn change(desired: Option<&Object>, path: &ContentPath) -> Object {
 }
 
 /// Puts two patches of different paths together. Not a merge: a null is a removal to come.
-fn add(patch: &mut Object, more: Object) {
+pub(super) fn add(patch: &mut Object, more: Object) {
     for (key, value) in more {
         match (patch.get_mut(&key), value) {
             (Some(Value::Object(there)), Value::Object(value)) => add(there, value),
@@ -219,8 +219,14 @@ impl Hub {
                 continue;
             }
             let mut updated = Configuration::clone(current);
-            let counts = [("targetedCount", subject.targeted), ("appliedCount", subject.applied)];
-            updated.system_metrics.results = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+            let count = |name: &String| match name.as_str() {
+                "targetedCount" => subject.targeted,
+                "appliedCount" => subject.applied,
+                // No deployment is carried out, so no agent reports about one.
+                _ => 0,
+            };
+            let names = updated.system_metrics.queries.keys();
+            updated.system_metrics.results = names.map(|name| (name.clone(), count(name))).collect();
             // A metric that was changed or removed meanwhile waits for the next evaluation.
             let still =
                 |name: &String| current.metrics.queries.get(name) == subject.configuration.metrics.queries.get(name);

@@ -4,6 +4,7 @@
 //! Read [`Configuration`] first. `check` says which contents, conditions and metrics there can be; `evaluation` is what makes
 //! them true in the twins, a slice of the fleet at a time.
 
+mod apply;
 mod check;
 mod evaluation;
 
@@ -16,7 +17,7 @@ use time::OffsetDateTime;
 use super::command::{Record, Refusal, Reply};
 use super::identity::{counter_of, etag_of, invalid, is_count};
 use super::timestamp::timestamp;
-use crate::twin::{ETag, IfMatch, Object};
+use crate::twin::{DeviceId, ETag, IfMatch, Object};
 use crate::wire::ErrorCode;
 use crate::wire::configurations::{ConfigurationBody, Metrics};
 use check::Checked;
@@ -52,6 +53,13 @@ pub enum ConfigurationCommand {
         /// Under which condition.
         if_match: IfMatch,
     },
+    /// Applies content to one edge device at once.
+    Apply {
+        /// The device.
+        device: DeviceId,
+        /// The content, as a configuration has it.
+        content: Object,
+    },
     /// Takes the evaluation under way, or a new one, a step on.
     Evaluate {
         /// So many twins at most.
@@ -63,7 +71,7 @@ impl ConfigurationCommand {
     /// Says whether it may change something.
     pub fn writes(&self) -> bool {
         match self {
-            Self::Put { .. } | Self::Delete { .. } | Self::Evaluate { .. } => true,
+            Self::Put { .. } | Self::Delete { .. } | Self::Apply { .. } | Self::Evaluate { .. } => true,
             Self::Get { .. } | Self::List => false,
         }
     }
@@ -81,8 +89,8 @@ pub struct Configuration {
     pub revision: u64,
     /// Its id.
     pub id: String,
-    schema_version: String,
-    labels: BTreeMap<String, String>,
+    schema_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
     pub(super) content: Object,
     pub(super) target_condition: String,
     created_time_utc: String,
@@ -102,12 +110,12 @@ impl Configuration {
 
     /// Reads it from the disk, and looks that it is what this program writes.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let read: Self = serde_json::from_slice(record)?;
-        if !counter_of(&read.etag).is_some_and(is_count) || Checked::of(&read.content, &read.target_condition).is_err()
-        {
-            return Err(serde::de::Error::custom("a configuration that this program does not write"));
+        let mut read = Self { sequence, ..serde_json::from_slice(record)? };
+        match Checked::of(&read.content, &read.target_condition) {
+            Ok(checked) if counter_of(&read.etag).is_some_and(is_count) => read.set_system_queries(&checked),
+            _ => return Err(serde::de::Error::custom("a configuration that this program does not write")),
         }
-        Ok(Self { sequence, ..read })
+        Ok(read)
     }
 }
 
@@ -187,7 +195,9 @@ impl Configurations {
                 }
                 Ok((Reply::Deleted, Some(Record::Configuration(current.sequence, None))))
             }
-            ConfigurationCommand::Evaluate { .. } => unreachable!("done step by step"),
+            ConfigurationCommand::Apply { .. } | ConfigurationCommand::Evaluate { .. } => {
+                unreachable!("done elsewhere")
+            }
         }
     }
 
@@ -211,8 +221,8 @@ impl Configurations {
             sequence: 0,
             revision: 0,
             id,
-            schema_version: body.schema_version.clone().unwrap_or_else(|| "1.0".to_owned()),
-            labels: BTreeMap::new(),
+            schema_version: None,
+            labels: None,
             content,
             target_condition: String::new(),
             created_time_utc: now.clone(),
@@ -258,8 +268,7 @@ impl Configurations {
 impl Configuration {
     /// Takes over all of a body but its content, which never changes: another one is passed over without a word.
     fn take(&mut self, body: ConfigurationBody) -> Result<(), Refusal> {
-        let ConfigurationBody { id: _, schema_version: _, labels, content: _, target_condition, priority, metrics } =
-            body;
+        let ConfigurationBody { id: _, schema_version, labels, content: _, target_condition, priority, metrics } = body;
         let target_condition = target_condition.unwrap_or_default();
         let checked = Checked::of(&self.content, &target_condition)?;
         let queries = metrics.and_then(|metrics| metrics.queries).unwrap_or_default();
@@ -269,17 +278,23 @@ impl Configuration {
                 Refusal::new(ErrorCode::InvalidConfigurationCustomMetricsQuery, text)
             })?;
         }
-        let system = checked.system_queries(&self.id, &target_condition);
-        if self.system_metrics.queries != system {
-            self.system_metrics = Metrics { results: BTreeMap::new(), queries: system };
-        }
         if self.metrics.queries != queries {
             self.metrics = Metrics { results: BTreeMap::new(), queries };
         }
-        self.labels = labels.unwrap_or_default();
+        self.schema_version = schema_version;
+        self.labels = labels;
         self.target_condition = target_condition;
         self.priority = priority.unwrap_or(0);
+        self.set_system_queries(&checked);
         Ok(())
+    }
+
+    /// Takes over the queries of the metrics that every configuration has, which follow from its condition.
+    fn set_system_queries(&mut self, checked: &Checked) {
+        let queries = checked.system_queries(&self.id, &self.target_condition);
+        if self.system_metrics.queries != queries {
+            self.system_metrics = Metrics { results: BTreeMap::new(), queries };
+        }
     }
 }
 

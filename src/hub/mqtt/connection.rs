@@ -114,10 +114,10 @@ impl Attached {
     ) -> Result<(Self, Pending), ConnectReturnCode> {
         let (live, gate) = (front.live.clone(), front.gate.clone());
         let (outbox, pending) = outbox();
-        let Login { id, proof, valid_for: _ } = login;
+        let Login { id, proof, model, valid_for: _ } = login;
         let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
         let command =
-            SessionCommand::Connect { id, connection: link.connection(), proof, clean: connect.clean_session };
+            SessionCommand::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
         let begun = live.begin(Command::Session(command), |outcome| {
             if let Ok(Reply::Session(session)) = &outcome.reply {
                 link.subscriptions().clone_from(&session.subscriptions);

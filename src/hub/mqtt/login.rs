@@ -16,6 +16,8 @@ use crate::wire::topics::{FromDevice, UserName};
 pub(super) struct Login {
     pub(super) id: TwinId,
     pub(super) proof: Proof,
+    /// The model that the client announces, if it does.
+    pub(super) model: Option<String>,
     /// How long the proof holds; none for ever.
     pub(super) valid_for: Option<Duration>,
 }
@@ -52,6 +54,7 @@ pub(super) fn login(
     let (user_name, password) =
         connect.login.as_ref().map_or(("", ""), |login| (login.username.as_str(), login.password.as_str()));
     let user_name = UserName::parse(user_name, &connect.client_id).ok_or(Denied::UserName)?;
+    let model = user_name.model_id();
     if let Some(will) = &connect.last_will
         && !matches!(FromDevice::parse(&will.topic, &id), Some(FromDevice::Telemetry { .. }))
     {
@@ -59,7 +62,7 @@ pub(super) fn login(
     }
     if password.is_empty() {
         let prints = certificate.cloned().ok_or(Denied::NoProof)?;
-        return Ok(Login { id, proof: Proof::Certificate(prints), valid_for: None });
+        return Ok(Login { id, proof: Proof::Certificate(prints), model, valid_for: None });
     }
     let token = Token::parse(password).map_err(|_| Denied::Token)?;
     let valid_for = remaining(token.expiry(), now).ok_or(Denied::Expired)?;
@@ -77,7 +80,7 @@ pub(super) fn login(
         Some(policy) if access.connects_devices(policy, &token) => Proof::Policy,
         Some(_) => return Err(Denied::Policy),
     };
-    Ok(Login { id, proof, valid_for: Some(valid_for) })
+    Ok(Login { id, proof, model, valid_for: Some(valid_for) })
 }
 
 /// Returns how long it is until `expiry`, in seconds since 1970; nothing when that is over.

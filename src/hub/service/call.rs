@@ -15,8 +15,13 @@ use super::admission::admit;
 use super::refusal::bad_json;
 use super::{Context, text_of};
 use crate::hub::access::Right;
-use crate::hub::command::Refusal;
+use crate::hub::command::{Command, Refusal, Reply};
+use crate::hub::device::Device;
+use crate::hub::session::Proof;
+use crate::hub::state::admit as check_proof;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
+use crate::wire::registry::DeviceStatus;
+use crate::wire::sas::Token;
 use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
@@ -64,7 +69,10 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
         }
         let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
         let now = context.live.now();
-        context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?;
+        match own_modules(authorization, parts.uri.path()) {
+            Some((device, token)) => check_own_key(context, device, token, parts.uri.path()).await?,
+            None => context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?,
+        }
         if let Some(admission) = &context.admission {
             admit(admission, parts, now).await?;
         }
@@ -112,6 +120,11 @@ impl<R> Call<R> {
         }
     }
 
+    /// Returns the path, as it came.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// Returns a parameter of the query string, as it stands there.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         parameter(&self.uri, name)
@@ -123,6 +136,34 @@ impl<R> Call<R> {
         let raw = self.uri.path().trim_start_matches('/').split('/').nth(index).unwrap_or("");
         decode_segment(raw).ok_or_else(|| invalid("the path is not UTF-8"))
     }
+}
+
+/// Returns the device whose modules a request is about and the token that its own key must have signed; none for a token that
+/// names a policy, and for any other path. C's live suite and IoT Edge's identity service make modules so.
+fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, Token)> {
+    let token = Token::parse(authorization?).ok().filter(|token| token.policy().is_none())?;
+    let mut segments = path.trim_start_matches('/').split('/');
+    let (Some("devices"), Some(device), Some("modules")) = (segments.next(), segments.next(), segments.next()) else {
+        return None;
+    };
+    Some((decode_segment(device)?.parse().ok()?, token))
+}
+
+/// Lets a device through that signed a request with its own key, or refuses it. Modules of a disabled device are closed to
+/// everybody, which is said later.
+async fn check_own_key(context: &Context, device: DeviceId, token: Token, path: &str) -> Result<(), Refusal> {
+    let registered = match context.live.handle(Command::GetDevice { id: device.clone() }).await {
+        Ok(Reply::Device(device)) => Some(device),
+        Ok(_) | Err(_) => None,
+    };
+    let proof = Proof::Key(token.clone());
+    let is_signed =
+        |device: &Device| check_proof(DeviceStatus::Enabled, device.identity().authentication, &proof).is_ok();
+    if !registered.is_some_and(|device| is_signed(&device)) {
+        let text = format!("the token is not signed by a key of the device {device}, whose modules these are");
+        return Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+    }
+    context.access.check_token(&token, path, context.live.now())
 }
 
 /// Returns the version that a request asks for.

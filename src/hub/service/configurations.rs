@@ -44,6 +44,17 @@ pub(super) async fn delete(
     change(&context, ConfigurationCommand::Delete { id, if_match }).await
 }
 
+/// Applies content to one edge device at once.
+pub(super) async fn apply(
+    State(context): State<Arc<Context>>,
+    call: Call<Configurations>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let device = call.device()?;
+    let content = read_json(body).await?;
+    ask(&context, ConfigurationCommand::Apply { device, content }).await
+}
+
 pub(super) async fn test(_call: Call<Configurations>, body: Body) -> Result<Response, Refusal> {
     let body: TestQueriesBody = read_json(body).await?;
     let (target_condition, metrics) = test_queries(&body);
@@ -63,7 +74,7 @@ async fn ask(context: &Context, command: ConfigurationCommand) -> Result<Respons
             let texts: Vec<String> = configurations.iter().map(|it| it.to_json()).collect();
             json(array(texts.iter().map(String::as_str)))
         }
-        Reply::Deleted => no_content(),
+        Reply::Deleted | Reply::Done => no_content(),
         other => unreachable!("these commands answer with configurations, and not {other:?}"),
     })
 }

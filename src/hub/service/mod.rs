@@ -9,8 +9,10 @@ mod bulk;
 mod call;
 mod configurations;
 mod devices;
+mod digital_twins;
 mod faults;
 mod jobs;
+mod keys;
 mod methods;
 mod misbehaviour;
 mod modules;
@@ -225,6 +227,14 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/twins/{device}/methods"), post(methods::post))
             .route(&path("/twins/{device}/modules/{module}/methods"), post(methods::post))
             .route(&path("/devices"), get(devices::list).post(bulk::post))
+            .route(&path("/devices/keys/regenerate"), post(keys::regenerate))
+            .route(&path("/devices/{device}/applyConfigurationContent"), post(configurations::apply))
+            .route(&path("/digitaltwins/{device}"), get(digital_twins::get).patch(digital_twins::patch))
+            .route(&path("/digitaltwins/{device}/commands/{command}"), any(digital_twins::command))
+            .route(
+                &path("/digitaltwins/{device}/components/{component}/commands/{command}"),
+                any(digital_twins::command),
+            )
             .route(&path("/devices/{device}/commands"), delete(methods::purge))
             .route(&path("/devices/{device}"), device())
             .route(&path("/devices/{device}/modules"), get(modules::list))

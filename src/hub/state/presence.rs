@@ -36,7 +36,13 @@ impl Hub {
                     None => device.identity().authentication,
                 };
                 let kept = device.sessions.of(id.module.as_ref());
-                admit(device.status, authentication, &proof)?;
+                admit(device.status, authentication, &proof).or_else(|refusal| match &proof {
+                    // A device's key connects its modules as well (live suites of Java's and C's SDKs).
+                    Proof::Key(_) if module.is_some() => {
+                        admit(device.status, device.identity().authentication, &proof).map_err(|_| refusal)
+                    }
+                    _ => Err(refusal),
+                })?;
                 self.connected.insert(id.clone(), connection);
                 self.show(&id, Some(CONNECTED), now);
                 if clean && !kept.is_empty() {
@@ -86,6 +92,21 @@ impl Hub {
                 Ok((Reply::Reported(version), Some(record)))
             }
         }
+    }
+
+    /// Returns an identity with the model that it announces; none if it has that model already.
+    pub(super) fn with_model(&self, id: &TwinId, model: &str) -> Option<Record> {
+        let revision = self.next_revision();
+        if id.module.is_some() {
+            let module = self.modules.twin(id)?;
+            let mut twin = module.twin();
+            let module = twin.set_model(model).then(|| Arc::new(module.with_twin(revision, &twin)))?;
+            return Some(Record::Module(module.sequence, Some(module)));
+        }
+        let device = self.find(&id.device)?;
+        let mut twin = device.twin();
+        let device = twin.set_model(model).then(|| Arc::new(device.with_twin(revision, &twin)))?;
+        Some(Record::Device(device.sequence, Some(device)))
     }
 
     /// Looks that a connection is the identity's.
@@ -211,7 +232,11 @@ impl Hub {
 }
 
 /// Lets a client in, or says why not. Clients are told no more than "not authorized".
-fn admit(device: DeviceStatus, authentication: Authentication, proof: &Proof) -> Result<(), Refusal> {
+pub(in crate::hub) fn admit(
+    device: DeviceStatus,
+    authentication: Authentication,
+    proof: &Proof,
+) -> Result<(), Refusal> {
     let no = |text: &str| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
     if device != DeviceStatus::Enabled {
         return no("the device is disabled");
@@ -284,7 +309,7 @@ mod tests {
     }
 
     fn connect(hub: &mut Hub, connection: u64, clean: bool) -> Outcome {
-        ask(hub, SessionCommand::Connect { id: id(), connection, proof: token(KEY), clean })
+        ask(hub, SessionCommand::Connect { id: id(), connection, proof: token(KEY), clean, model: None })
     }
 
     fn keep(hub: &mut Hub, connection: u64) -> Outcome {
@@ -332,7 +357,7 @@ mod tests {
         ] {
             let mut hub = Hub::default();
             put(&mut hub, IfMatch::Absent, body).reply.expect("a new device");
-            let command = SessionCommand::Connect { id: id(), connection: 1, proof, clean: false };
+            let command = SessionCommand::Connect { id: id(), connection: 1, proof, clean: false, model: None };
             assert_eq!(ask(&mut hub, command).reply.is_ok(), admitted, "{name}");
             assert_eq!(state(&mut hub) == CONNECTED, admitted, "{name}");
         }
@@ -341,6 +366,7 @@ mod tests {
             connection: 1,
             proof: Proof::Policy,
             clean: false,
+            model: None,
         };
         assert_eq!(ask(&mut hub(), command).reply.expect_err("nobody").code, ErrorCode::DeviceNotFound);
     }

@@ -100,8 +100,8 @@ fn a_new_configuration() {
         put(&mut hub, "fw", None, sets("fw.channel", json!("beta"), "tags.ring = 1", 5)).expect("a configuration");
     let expected = json!({
         "id": "fw",
-        "schemaVersion": "1.0",
-        "labels": {},
+        "schemaVersion": null,
+        "labels": null,
         "content": {"deviceContent": {"properties.desired.fw.channel": "beta"}},
         "targetCondition": "tags.ring = 1",
         "createdTimeUtc": "2026-01-01T00:00:00.0000000Z",
@@ -469,4 +469,104 @@ async fn queries_are_tested_without_consequences() {
         let errors = answer.body["customMetricQueryErrors"].as_object().expect("an object");
         assert_eq!(errors.keys().collect::<Vec<_>>(), metrics, "{body}");
     }
+}
+
+#[test]
+fn members_that_nobody_set_are_null() {
+    let mut hub = Hub::default();
+    let mut body = sets("a", json!(1), "", 0);
+    let seen = |made: &Value| (made["schemaVersion"].clone(), made["labels"].clone());
+    assert_eq!(seen(&put(&mut hub, "c", None, body.clone()).expect("a configuration")), (json!(null), json!(null)));
+    (body["schemaVersion"], body["labels"]) = (json!("2.0"), json!({}));
+    assert_eq!(seen(&put(&mut hub, "c", Some("*"), body.clone()).expect("an update")), (json!("2.0"), json!({})));
+    body["labels"] = json!({"l": "1"});
+    assert_eq!(seen(&put(&mut hub, "c", Some("*"), body).expect("an update")), (json!("2.0"), json!({"l": "1"})));
+    put(&mut hub, "c", Some("*"), sets("a", json!(1), "", 0)).expect("an update");
+    assert_eq!(seen(&get(&mut hub, "c")), (json!(null), json!(null)));
+}
+
+#[test]
+fn a_metric_may_leave_out_what_it_asks() {
+    let mut hub = Hub::default();
+    device(&mut hub, "d", json!({}));
+    device(&mut hub, "e", json!({"a": 1}));
+    let mut body = sets("x", json!(1), "*", 0);
+    body["metrics"] = json!({"queries": {"all": "select *", "ids": "SELECT deviceId", "some": "select * from devices where tags.a = 1"}});
+    let made = put(&mut hub, "c", None, body.clone()).expect("a configuration");
+    assert_eq!(made["metrics"]["queries"], body["metrics"]["queries"], "as they were sent");
+    evaluate(&mut hub);
+    assert_eq!(get(&mut hub, "c")["metrics"]["results"], json!({"all": 2, "ids": 2, "some": 1}));
+    for wrong in ["select", "select * from", "select * from nowhere", "select * where from", ""] {
+        body["metrics"] = json!({ "queries": { "wrong": wrong } });
+        assert_eq!(
+            code(put(&mut hub, "w", None, body.clone())),
+            ErrorCode::InvalidConfigurationCustomMetricsQuery,
+            "{wrong}"
+        );
+    }
+}
+
+/// As the service has them (a record of it in the extension of az, the tests of PowerShell).
+#[test]
+fn a_deployment_has_four_system_metrics() {
+    let mut hub = Hub::default();
+    let edge = |condition: &str| {
+        let content = json!({"modulesContent": {"$edgeAgent": {"properties.desired": {}}}});
+        json!({"content": content, "targetCondition": condition})
+    };
+    let applied = "select deviceId from devices.modules where moduleId = '$edgeAgent' and configurations.[[e]].status = 'Applied'";
+    let reported = format!(
+        "{applied} and properties.desired.$version = properties.reported.lastDesiredVersion \
+         and properties.reported.lastDesiredStatus.code"
+    );
+    for (condition, targeted) in [
+        ("", ""),
+        ("*", "select deviceId from devices where capabilities.iotEdge = true"),
+        ("tags.a ='x'", "select deviceId from devices where capabilities.iotEdge = true and tags.a ='x'"),
+        (
+            "tags.a = 1 or tags.b = 2",
+            "select deviceId from devices where capabilities.iotEdge = true and (tags.a = 1 or tags.b = 2)",
+        ),
+    ] {
+        let made = put(&mut hub, "e", None, edge(condition)).expect("a deployment");
+        let queries = json!({
+            "targetedCount": targeted,
+            "appliedCount": applied,
+            "reportedSuccessfulCount": format!("{reported} = 200"),
+            "reportedFailedCount": format!("{reported} != 200"),
+        });
+        assert_eq!(made["systemMetrics"], json!({"results": {}, "queries": queries}), "{condition}");
+        for query in queries.as_object().expect("queries").values().filter(|query| *query != "") {
+            crate::query::compile(query.as_str().expect("a text")).expect("a query");
+        }
+        delete(&mut hub, "e", None).expect("gone");
+    }
+    let body = serde_json::from_value(json!({"capabilities": {"iotEdge": true}})).expect("a body");
+    let put_device = Command::PutDevice {
+        id: "gw".parse().expect("an id"),
+        body: Box::new(body),
+        if_match: IfMatch::Absent,
+        entropy: Entropy([1; 80]),
+    };
+    hub.handle(put_device, NOW).reply.expect("a device");
+    put(&mut hub, "e", None, edge("*")).expect("a deployment");
+    evaluate(&mut hub);
+    let expected =
+        json!({"targetedCount": 1, "appliedCount": 0, "reportedSuccessfulCount": 0, "reportedFailedCount": 0});
+    assert_eq!(get(&mut hub, "e")["systemMetrics"]["results"], expected);
+}
+
+#[test]
+fn a_deployment_of_a_former_version_gets_its_metrics() {
+    let mut hub = Hub::default();
+    let content = json!({"modulesContent": {"$edgeAgent": {"properties.desired": {}}}});
+    let mut kept = put(&mut hub, "e", None, json!({"content": content, "targetCondition": "*"})).expect("a deployment");
+    let queries = kept["systemMetrics"]["queries"].take();
+    kept["systemMetrics"] =
+        json!({"results": {"targetedCount": 1}, "queries": {"targetedCount": "select deviceId from devices"}});
+    (kept["schemaVersion"], kept["labels"]) = (json!("1.0"), json!({}));
+    let read = crate::hub::configurations::Configuration::from_record(7, kept.to_string().as_bytes()).expect("read");
+    let read = serde_json::to_value(&read).expect("JSON");
+    assert_eq!(read["systemMetrics"], json!({"results": {}, "queries": queries}));
+    assert_eq!(read["labels"], json!({}));
 }

@@ -328,7 +328,8 @@ fn a_new_identity() {
             "x509Thumbprint": {"primaryThumbprint": null, "secondaryThumbprint": null},
             "type": "sas"
         },
-        "capabilities": {"iotEdge": false}
+        "capabilities": {"iotEdge": false},
+        "parentScopes": []
     });
     assert_eq!(made, expected);
     let same = identity(&mut Hub::default(), "d", None, json!({}), 1).expect("a device");

@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn connect(&mut self, connection: u64) {
-        let connect = SessionCommand::Connect { id: id(), connection, proof: Proof::Policy, clean: false };
+        let connect = SessionCommand::Connect { id: id(), connection, proof: Proof::Policy, clean: false, model: None };
         self.ask(Command::Session(connect)).reply.expect("admitted");
     }
 

@@ -162,16 +162,19 @@ fn missing_and_disabled_devices_hide_their_modules_and_not_the_twins() {
 #[test]
 fn an_edge_device_has_modules_that_nobody_writes() {
     let mut hub = hub();
-    let edge = |hub: &mut Hub, if_match: IfMatch, status: &str| {
+    let edge = |hub: &mut Hub, if_match: IfMatch, scope: Option<&str>| {
         let body =
-            serde_json::from_value(json!({ "capabilities": {"iotEdge": true}, "status": status })).expect("a body");
+            serde_json::from_value(json!({ "capabilities": {"iotEdge": true}, "deviceScope": scope })).expect("a body");
         let id = "edge".parse().expect("an id");
         let entropy = Entropy([1; 80]);
         let command = Command::PutDevice { id, body: Box::new(body), if_match, entropy };
         hub.handle(command, NOW).change.expect("a change").records.len()
     };
-    assert_eq!(edge(&mut hub, IfMatch::Absent, "enabled"), 3, "all in one change");
-    assert_eq!(edge(&mut hub, IfMatch::Any, "enabled"), 1, "they are there already");
+    assert_eq!(edge(&mut hub, IfMatch::Absent, None), 3, "all in one change");
+    let made = hub.handle(Command::GetDevice { id: id("edge").device }, NOW).reply;
+    let Ok(Reply::Device(made)) = made else { panic!("{made:?}") };
+    let scope = made.identity().device_scope;
+    assert_eq!(edge(&mut hub, IfMatch::Any, scope.as_deref()), 1, "they are there already");
     let list = |hub: &mut Hub, device: &str| {
         let listed = ask(hub, ModuleCommand::List { device: id(device).device }).expect("a list");
         listed.as_array().expect("an array").iter().map(|module| module["moduleId"].clone()).collect::<Vec<_>>()
@@ -183,6 +186,7 @@ fn an_edge_device_has_modules_that_nobody_writes() {
         (&agent["authentication"]["type"], &agent["authentication"]["symmetricKey"]["primaryKey"]),
         (&json!("none"), &Value::Null)
     );
+    assert_eq!(agent["managedBy"], "iotEdge");
     assert_eq!(twin(&mut hub, "edge/$edgeHub").expect("a twin")["properties"]["desired"]["$version"], 1);
 
     let reserved = ErrorCode::SystemModuleModifyUnauthorizedAccess;

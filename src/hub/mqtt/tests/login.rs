@@ -152,3 +152,36 @@ async fn certificates_by_their_thumbprints() {
     }
     assert_eq!(code(&hub, connect("by-sha1", token("by-sha1"))).await, OUT, "a token for a device with certificates");
 }
+
+/// IoT Plug and Play: the model stands in the user name, and shows in twins, in queries and in the digital twin.
+#[tokio::test]
+async fn a_client_announces_its_model() {
+    let hub = hub().await;
+    register(&hub, "d").await;
+    let announce = |model: &str| {
+        let mut connect = connect("d", token("d"));
+        connect.set_login(format!("{HOST}/d/?api-version=2021-04-12&DeviceClientType=test{model}"), token("d"));
+        connect
+    };
+    let before = hub.ask("GET", "/twins/d", &[], None).await.body;
+    let thermostat = "dtmi:com:example:Thermostat;1";
+    for (model, expected) in [
+        ("", ""),
+        ("&model-id=dtmi%3Acom%3Aexample%3AThermostat%3B1", thermostat),
+        // What was announced once stays until another is.
+        ("", thermostat),
+        ("&model-id=", thermostat),
+        ("&model-id=dtmi:com:example:Fan;2", "dtmi:com:example:Fan;2"),
+    ] {
+        let mut client = Client::dial(&hub).await;
+        assert_eq!(client.connect(announce(model)).await, Some(ConnectReturnCode::Success), "{model}");
+        let twin = hub.ask("GET", "/twins/d", &[], None).await.body;
+        assert_eq!(twin["modelId"], expected, "{model}");
+        assert_eq!((&twin["etag"], &twin["version"]), (&before["etag"], &before["version"]));
+    }
+    let query = json!({"query": "SELECT deviceId FROM devices WHERE modelId = 'dtmi:com:example:Fan;2'"});
+    assert_eq!(hub.ask("POST", "/devices/query", &[], Some(query)).await.body, json!([{"deviceId": "d"}]));
+    let hub = restart(hub).await;
+    let digital = hub.ask("GET", "/digitaltwins/d", &[], None).await.body;
+    assert_eq!(digital, json!({"$dtId": "d", "$metadata": {"$model": "dtmi:com:example:Fan;2"}}));
+}

@@ -136,3 +136,45 @@ async fn bulk_requests_configurations_and_jobs_reach_connected_devices() {
     assert_eq!(hub.ask("POST", "/devices", &[], Some(entry)).await.status, 200);
     device.closed().await;
 }
+
+/// The live suites of Microsoft's Java and C device SDKs connect all their modules with the keys of the devices.
+#[tokio::test]
+async fn a_device_s_key_connects_its_modules() {
+    let hub = hub().await;
+    for id in ["d", "e"] {
+        let key = |bytes: [u8; 32]| Key::from_bytes(bytes).to_base64().expose().to_owned();
+        let seed = id.as_bytes()[0];
+        let keys = json!({ "primaryKey": key([seed; 32]), "secondaryKey": key([seed + 100; 32]) });
+        let body = json!({ "authentication": { "symmetricKey": keys } });
+        assert_eq!(hub.ask("PUT", &format!("/devices/{id}"), &[], Some(body)).await.status, 200);
+        register_module(&hub, id, "m").await;
+        let none = Some(json!({ "authentication": { "type": "none" } }));
+        assert_eq!(hub.ask("PUT", &format!("/devices/{id}/modules/none"), &[], none).await.status, 200);
+    }
+    let token = |resource: &str, seed: u8| {
+        sas::sign(&format!("{HOST}/devices/{resource}"), &Key::from_bytes([seed; 32]), now() + 60, None)
+            .expose()
+            .to_owned()
+    };
+    let code = |id: &'static str, token: String| {
+        let hub = &hub;
+        async move { Client::dial(hub).await.connect(connect(id, token)).await }
+    };
+    let (own, other) = (b'd', b'e');
+    for (id, token, expected) in [
+        ("d/m", token("d/modules/m", own), ConnectReturnCode::Success),
+        ("d/m", token("d/modules/m", own + 100), ConnectReturnCode::Success),
+        ("d/m", token("d", own), ConnectReturnCode::Success),
+        ("d/none", token("d/modules/none", own), ConnectReturnCode::Success),
+        ("d/m", token("d/modules/m", other), ConnectReturnCode::NotAuthorized),
+        ("d/m", token("e/modules/m", other), ConnectReturnCode::NotAuthorized),
+        ("d/m", token("d/modules/none", own), ConnectReturnCode::NotAuthorized),
+        ("d/nobody", token("d/modules/nobody", own), ConnectReturnCode::NotAuthorized),
+        // A module's key does not connect its device.
+        ("d", super::token("d"), ConnectReturnCode::NotAuthorized),
+    ] {
+        assert_eq!(code(id, token).await, Some(expected), "{id}");
+    }
+    hub.ask("PUT", "/devices/d", &[("If-Match", "*")], Some(json!({ "status": "disabled" }))).await;
+    assert_eq!(code("d/m", token("d/modules/m", own)).await, Some(ConnectReturnCode::NotAuthorized));
+}
