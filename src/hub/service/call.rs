@@ -17,7 +17,7 @@ use super::{Context, text_of};
 use crate::hub::access::Right;
 use crate::hub::command::Refusal;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
-use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
+use crate::wire::{API_VERSION, ErrorCode, decode_segment, versions};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
 const BODY_MAX_BYTES: usize = 1 << 20;
@@ -54,12 +54,12 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
         let version = api_version(&parts.uri);
-        if !version.is_some_and(|version| SERVED_API_VERSIONS.contains(&version)) {
+        if !version.is_some_and(versions::is_served) {
             let found = match version {
                 None => "the request names no api-version".to_owned(),
                 Some(version) => format!("the api-version `{}` is not served", version.escape_debug()),
             };
-            let text = format!("{found}; these are: {}", SERVED_API_VERSIONS.join(", "));
+            let text = format!("{found}; {API_VERSION} is, for example");
             return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
         }
         let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
