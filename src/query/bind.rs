@@ -339,15 +339,15 @@ impl Binder {
     // SELECT and GROUP BY.
 
     fn output(&mut self, query: &Query, by: Vec<BoundPath>) -> Output {
-        if let Some(first) = query.group_by.first() {
-            if self.collection != Collection::Devices {
-                self.error(
-                    QueryErrorKind::NotAllowedHere,
-                    first.span(),
-                    format!("`{}` cannot be grouped: `GROUP BY` is for `devices` only", self.collection.name()),
-                    "select the documents, and count them when they have come",
-                );
-            }
+        if let Some(first) = query.group_by.first()
+            && self.collection != Collection::Devices
+        {
+            self.error(
+                QueryErrorKind::NotAllowedHere,
+                first.span(),
+                format!("`{}` cannot be grouped: `GROUP BY` is for `devices` only", self.collection.name()),
+                "select the documents, and count them when they have come",
+            );
         }
         let items = match &query.select {
             Select::All(span) => {
