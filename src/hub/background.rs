@@ -40,11 +40,12 @@ pub(super) struct Background {
 }
 
 impl Background {
-    pub(super) fn start(live: &Arc<Live>, rhythm: Rhythm) -> Self {
+    /// Starts all tasks, for a hub that may have so many configurations.
+    pub(super) fn start(live: &Arc<Live>, rhythm: Rhythm, configurations: usize) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
-        tasks.spawn(drive::run(live.clone()));
+        tasks.spawn(drive::run(live.clone(), configurations));
         tasks.spawn(sweep_messages(live.clone()));
         Self { tasks }
     }

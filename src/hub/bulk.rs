@@ -98,6 +98,9 @@ impl Hub {
             None => self.find(&id.device).is_some(),
             Some(_) => self.modules.twin(&id).is_some(),
         };
+        if matches!(mode, ImportMode::CreateOrUpdate | ImportMode::CreateOrUpdateIfMatchETag) {
+            self.check_twin_etag(&id, entry.twin_etag.as_deref())?;
+        }
         let steps = steps(mode, &entry, exists);
         let twin = TwinBody::decode(json!({ "tags": entry.tags, "properties": entry.properties }));
         let mut twin = Some(twin.map_err(|error| invalid(error.to_string()))?);
@@ -132,6 +135,23 @@ impl Hub {
             }
         }
         Ok(None)
+    }
+
+    /// Compares the etag that an entry names for its twin with that of the twin, if both are there, before anything is written. It
+    /// has nothing to do with the identity's etag (docs: Import and export IoT Hub device identities in bulk, "Import behavior").
+    fn check_twin_etag(&self, id: &TwinId, wanted: Option<&str>) -> Result<(), Refusal> {
+        let Some(wanted) = wanted.filter(|etag| !matches!(*etag, "" | "*")).map(ETag::new) else { return Ok(()) };
+        let twin = match &id.module {
+            None => self.find(&id.device).map(|device| device.twin()),
+            Some(_) => self.modules.twin(id).map(|module| module.twin()),
+        };
+        match twin {
+            Some(twin) if twin.etag != wanted => {
+                let text = format!("the twinETag is {wanted}, and the twin's etag is {}", twin.etag);
+                Err(Refusal::new(ErrorCode::PreconditionFailed, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn perform_bulk(

@@ -74,6 +74,8 @@
 //!   nothing: Go's live suite (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it.
 //! - `errorCode` is a number, in a result and in `importErrors.log`: Go's client reads nothing else, those of Python,
 //!   C# and Node either. `warningCode` is a name, as Microsoft's definition of the API has it.
+//! - A `twinETag` that is given is compared where the documentation's table of import modes has it: in `createOrUpdate` and
+//!   `createOrUpdateIfMatchETag`, where a stale one writes neither twin nor identity, and in `updateTwinIfMatchETag`.
 //! - Modes that make or replace an identity merge the tags and desired properties that the entry names into the twin as well.
 //!   When a new twin's are refused, the device is there all the same, with the warning `DeviceRegisteredWithoutTwin`.
 //! - `properties.reported` and `$metadata` are passed over.
@@ -108,12 +110,20 @@
 //! - One that takes longer than `maxExecutionTimeInSeconds` (an hour when left out) ends as `failed`; what waited still fails
 //!   with `GenericTimeout`.
 //! - After a restart a job goes on where it was; a method that was under way is failed with `ServerError` and not called again.
+//! - A job's id has 1 to 64 letters, digits, `-` and `'`. The Terraform provider's record of August 2026 saw capitals refused;
+//!   Java's and Python's own samples (`DHCMD…`) and C#'s and Java's live tests send them, and they are taken. Ids count with their case.
 //! - One job may wait or run at a time, as on S1, five with the tier S2 and ten with S3. Jobs are forgotten thirty days after their end, and their ids free again.
 //! - A query for a type or status that is none finds nothing.
 //!
 //! Import and export jobs:
-//! - They open containers by the signature in the URI alone; `identityBased` and `includeConfigurations` are `ArgumentInvalid`. A URI
-//!   that is none is `BlobContainerValidationError`; one that opens nothing fails the job.
+//! - They open containers by the signature in the URI alone; `identityBased` is `ArgumentInvalid`. A container that cannot be reached
+//!   within ten seconds, that is not there, or whose signature does not let the hub read (input) or write and delete (output) is
+//!   `BlobContainerValidationError` at once, as a live hub has it (mwalser/terraform-provider-iothub). What the input lacks fails the job.
+//! - Answers leave out the containers' URIs, as that hub's do. Exports leave out `$metadata` and `$version` (MicrosoftDocs/azure-docs#116520).
+//! - With `includeConfigurations`, an export writes `configurations.txt`, or what `configurationsBlobName` says, after the devices: a line
+//!   each, the service's names in capitals (`TargetCondition`), as that hub does. An import reads names in any case. A line makes a
+//!   configuration, or updates the one that is there, under its `ETag` if it has one (C#'s `createOrUpdateIfMatchETag`, the only mode).
+//!   Errors are lines of `importErrors.log` with `configurationId` in place of `deviceId`, for which there is no source.
 //! - A second job is 403 at any time before the first one is over. Cancelling one that is over is 405.
 //! - A line of an import without `importMode` is `createOrUpdate`. Reported properties and `$metadata` are passed over.
 //!   `importErrors.log` is written when there are errors.

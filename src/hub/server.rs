@@ -34,6 +34,7 @@ use super::throttle::{Limits, Tier};
 use super::{Clock, HubStartError};
 use crate::twin::HubHost;
 use crate::wire::Secret;
+use crate::wire::configurations::CONFIGURATIONS_MAX;
 
 /// A client that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -320,7 +321,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         let serve = move |source, sink, _| front.clone().serve(source, sink);
         tokio::spawn(mqtt::listener::accept(listener, without_alpn, stopping.clone(), serve));
     }
-    let background = Background::start(&live, Rhythm { evaluate_configurations });
+    let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
+    let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);
     let service = Service::new(live, access, fronts, active_jobs, admission, misbehaviour.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
     let accepting = tokio::spawn(accept(listener, tls, service, background, connections, stopping));

@@ -281,14 +281,7 @@ fn text(literal: &Literal) -> Option<&str> {
 
 /// Checks names, functions and places; all errors at once, in the order of the text.
 pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
-    let mut binder = Binder {
-        collection: query.from,
-        text: &query.text,
-        errors: Vec::new(),
-        warnings: Vec::new(),
-        live: Vec::new(),
-        quiet: false,
-    };
+    let mut binder = Binder { collection: query.from, errors: Vec::new(), warnings: Vec::new(), live: Vec::new() };
     let by: Vec<BoundPath> = query.group_by.iter().map(|path| binder.path(path)).collect();
     let output = binder.output(&query, by);
     let condition = query.condition.as_ref().map(|condition| binder.condition(condition));
@@ -316,18 +309,15 @@ pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
     })
 }
 
-struct Binder<'q> {
+struct Binder {
     collection: Collection,
-    text: &'q str,
     errors: Vec<QueryError>,
     warnings: Vec<QueryError>,
     /// The paths so far that are live.
     live: Vec<String>,
-    /// Unknown names are not worth a word here, because another warning covers them.
-    quiet: bool,
 }
 
-impl Binder<'_> {
+impl Binder {
     fn error(&mut self, kind: QueryErrorKind, span: Span, message: impl Into<String>, help: impl Into<String>) {
         self.errors.push(QueryError::new(kind, span, message).help(help));
     }
@@ -342,8 +332,8 @@ impl Binder<'_> {
         }
         match remark {
             Some(remark) if remark.kind == QueryErrorKind::UnknownName => self.errors.push(remark),
-            Some(remark) if !self.quiet => self.warnings.push(remark),
-            _ => {}
+            Some(remark) => self.warnings.push(remark),
+            None => {}
         }
         bound
     }
@@ -351,28 +341,19 @@ impl Binder<'_> {
     // SELECT and GROUP BY.
 
     fn output(&mut self, query: &Query, by: Vec<BoundPath>) -> Output {
-        if let Some(first) = query.group_by.first() {
-            match self.collection {
-                Collection::Jobs => self.error(
-                    QueryErrorKind::NotAllowedHere,
-                    first.span(),
-                    "`devices.jobs` cannot be grouped",
-                    "count the documents when they have come",
-                ),
-                Collection::Modules => self.warnings.push(
-                    QueryError::new(
-                        QueryErrorKind::Undocumented,
-                        first.span(),
-                        "`GROUP BY` is documented for twins of devices only",
-                    )
-                    .help("the hub may refuse this query"),
-                ),
-                Collection::Devices => {}
-            }
+        if let Some(first) = query.group_by.first()
+            && self.collection != Collection::Devices
+        {
+            self.error(
+                QueryErrorKind::NotAllowedHere,
+                first.span(),
+                format!("`{}` cannot be grouped: `GROUP BY` is for `devices` only", self.collection.name()),
+                "select the documents, and count them when they have come",
+            );
         }
         let items = match &query.select {
             Select::All(span) => {
-                if !query.group_by.is_empty() && self.collection != Collection::Jobs {
+                if !query.group_by.is_empty() && self.collection == Collection::Devices {
                     self.error(
                         QueryErrorKind::NotAllowedHere,
                         *span,
@@ -487,14 +468,11 @@ impl Binder<'_> {
             ExprKind::Call(name, arguments) => self.call(name, arguments, expr.span),
             ExprKind::Sign(negative, operand) => Condition::Sign(*negative, Box::new(self.condition(operand))),
             ExprKind::Arithmetic(first, rest) => {
-                let remark = remarks::minus_in_name(first, rest, self.text);
-                let quiet = self.quiet;
-                self.quiet |= remark.is_some();
-                self.warnings.extend(remark);
                 let first = Box::new(self.condition(first));
-                let rest = rest.iter().map(|(operator, operand)| (*operator, self.condition(operand))).collect();
-                self.quiet = quiet;
-                Condition::Arithmetic(first, rest)
+                Condition::Arithmetic(
+                    first,
+                    rest.iter().map(|(operator, operand)| (*operator, self.condition(operand))).collect(),
+                )
             }
             ExprKind::Compare(left, operator, right) => {
                 Condition::Compare(Box::new(self.condition(left)), *operator, Box::new(self.condition(right)))

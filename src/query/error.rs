@@ -47,7 +47,7 @@ pub enum QueryErrorKind {
     NotAllowedHere,
     /// A warning: a negation that leaves out documents without the path.
     MissingNotFound,
-    /// A warning: a `-` that looks like a part of a name.
+    /// A warning: a `-` that is a part of a name and looks like a minus.
     MinusInName,
     /// A warning: an aggregate without `AS`, whose key is not documented.
     UnnamedAggregate,
@@ -57,8 +57,6 @@ pub enum QueryErrorKind {
     UnknownProperty,
     /// A warning: a comparison that can never be true.
     NeverTrue,
-    /// A warning: something that works here and is not documented to work on the service.
-    Undocumented,
 }
 
 impl QueryErrorKind {
@@ -81,8 +79,7 @@ impl QueryErrorKind {
             | Self::UnnamedAggregate
             | Self::DuplicateKey
             | Self::UnknownProperty
-            | Self::NeverTrue
-            | Self::Undocumented => Severity::Warning,
+            | Self::NeverTrue => Severity::Warning,
         }
     }
 }

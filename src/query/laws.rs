@@ -61,6 +61,8 @@ fn token_soup() -> impl Strategy<Value = String> {
         "<=",
         "+",
         "-",
+        "a-b",
+        "x-1",
         "--",
         "/",
         "/*",

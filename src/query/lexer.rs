@@ -75,7 +75,8 @@ pub(super) fn is_keyword(word: &str) -> bool {
     KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
 
-/// Says whether a name is read as itself without `[[…]]`.
+/// Returns `true` if a name is printed without `[[…]]`. A name with a `-` is read without them as well, and printed with them,
+/// because the documentation promises the brackets.
 pub(super) fn is_bare_name(name: &str) -> bool {
     name.starts_with(begins_name) && name.chars().all(continues_name) && !is_keyword(name)
 }
@@ -87,6 +88,13 @@ fn begins_name(c: char) -> bool {
 
 fn continues_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
+}
+
+/// Returns the length of the name at the beginning of a text. A `-` inside of a name belongs to it (the live suite of Microsoft's
+/// Java service SDK selects and groups by names that end in a UUID), and a `-` at its end does not.
+fn name_length(text: &str) -> usize {
+    let end = text.find(|c| !continues_name(c) && c != '-').unwrap_or(text.len());
+    text[..end].trim_end_matches('-').len()
 }
 
 pub(super) fn lex(text: &str) -> Lexed<'_> {
@@ -199,7 +207,7 @@ impl<'t> Lexer<'t> {
             '‘' | '’' | '“' | '”' | '„' | '`' => self.foreign_quotes(first),
             '0'..='9' => self.number(),
             _ if begins_name(first) => {
-                let length = rest.find(|c| !continues_name(c)).unwrap_or(rest.len());
+                let length = name_length(rest);
                 self.push(Token::Word(&rest[..length]), length);
             }
             '@' | '?' | ':' => self.foreign(first, "a query takes no parameters: write the value itself"),
@@ -375,8 +383,10 @@ impl<'t> Lexer<'t> {
     fn number(&mut self) {
         let rest = self.rest();
         let begins_name = self.tokens.last().is_some_and(|last| last.token == Token::Dot && last.span.end == self.at);
-        let continues = |c: char| continues_name(c) || (c == '.' && !begins_name);
-        let length = rest.find(|c| !continues(c)).unwrap_or(rest.len());
+        let length = match begins_name {
+            true => name_length(rest),
+            false => rest.find(|c| !continues_name(c) && c != '.').unwrap_or(rest.len()),
+        };
         let written = &rest[..length];
         let span = Span::new(self.at, self.at + length);
         if begins_name {
@@ -482,6 +492,32 @@ mod tests {
         }
         check(&"9".repeat(400), None);
         check(&format!("0x{}", "f".repeat(33)), None);
+    }
+
+    #[test]
+    fn a_minus_inside_of_a_name_belongs_to_it() {
+        let check = |text: &str, expected: &[&str]| {
+            let lexed = lex(text);
+            let found: Vec<_> = lexed.tokens.iter().map(|t| &text[t.span.start..t.span.end]).collect();
+            assert_eq!(found.split_last().expect("the end").1, expected, "{text}");
+        };
+        check("a-b", &["a-b"]);
+        check("a-1", &["a-1"]);
+        check("a-1f-2e.b-c", &["a-1f-2e", ".", "b-c"]);
+        check("a--b", &["a--b"]);
+        check("$version-1", &["$version-1"]);
+        check("group-by", &["group-by"]);
+        check("é-ü", &["é-ü"]);
+        check("a - b", &["a", "-", "b"]);
+        check("a -b", &["a", "-", "b"]);
+        check("a- b", &["a", "-", "b"]);
+        check("a-(b)", &["a", "-", "(", "b", ")"]);
+        check("a-'b'", &["a", "-", "'b'"]);
+        check("[[a]]-b", &["[[a]]", "-", "b"]);
+        check("1-a", &["1", "-", "a"]);
+        check("0x1F-1", &["0x1F", "-", "1"]);
+        check("-5", &["-", "5"]);
+        check("-a", &["-", "a"]);
     }
 
     #[test]

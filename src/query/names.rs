@@ -182,8 +182,8 @@ const SYNONYMS: [(&str, &str); 2] = [("id", "deviceId"), ("createdTimeUtc", "cre
 /// Binds a path. What comes beside it is a remark: an error for jobs, which allow job properties only, and a warning for
 /// twins, where the path is merely never defined.
 pub(super) fn resolve(collection: Collection, path: &Path) -> (BoundPath, Option<QueryError>) {
-    let names = without_collection(collection, &path.segments);
-    let properties: &[Property] = if collection == Collection::Jobs { &JOB } else { &TWIN };
+    let names = path.below_document(collection);
+    let properties = properties(collection);
     let mut bound = BoundPath {
         segments: Vec::with_capacity(names.len()),
         key: None,
@@ -223,12 +223,49 @@ pub(super) fn resolve(collection: Collection, path: &Path) -> (BoundPath, Option
     (bound, remark)
 }
 
-/// Takes away the collection's name in front, which names the document itself.
+impl Path {
+    /// Returns the names below the document: without `devices.` or `devices.modules.`, which name the document itself.
+    pub fn below_document(&self, collection: Collection) -> &[Name] {
+        without_collection(collection, &self.segments)
+    }
+}
+
+/// Returns what follows the name of the document itself, which may stand in front of a path: the collection's name, and for modules
+/// `devices` as well (Microsoft's scripts ask `devices.modules` with `devices.deviceId` and `devices.modules.moduleId` at once).
 fn without_collection(collection: Collection, names: &[Name]) -> &[Name] {
-    let prefix: Vec<&str> = collection.name().split('.').collect();
-    let named = names.len() > prefix.len()
-        && prefix.iter().zip(names).all(|(expected, name)| expected.eq_ignore_ascii_case(&name.text));
-    if named { &names[prefix.len()..] } else { names }
+    let prefixes: &[&[&str]] = match collection {
+        Collection::Devices => &[&["devices"]],
+        Collection::Modules => &[&["devices", "modules"], &["devices"]],
+        Collection::Jobs => &[&["devices", "jobs"]],
+    };
+    let is_in_front = |prefix: &&&[&str]| {
+        names.len() > prefix.len()
+            && prefix.iter().zip(names).all(|(expected, name)| expected.eq_ignore_ascii_case(&name.text))
+    };
+    prefixes.iter().find(is_in_front).map_or(names, |prefix| &names[prefix.len()..])
+}
+
+/// Remarks on a `-` without blanks before what looks like another path, as in `tags.a-tags.b`: it is a part of the name `a-tags`.
+pub(super) fn minus_between_paths(collection: Collection, path: &Path) -> Option<QueryError> {
+    let (_, followed) = path.segments.split_last()?;
+    followed.iter().find_map(|Name { text, span }| {
+        let is_bare = span.end - span.start == text.len();
+        let (_, root) = text.rsplit_once('-').filter(|_| is_bare)?;
+        let has_names = |property: &&Property| !matches!(property.inside, Inside::Nothing | Inside::Elements);
+        let is_root = root.eq_ignore_ascii_case("devices")
+            || properties(collection).iter().filter(has_names).any(|known| known.name.eq_ignore_ascii_case(root));
+        is_root.then(|| {
+            QueryError::new(QueryErrorKind::MinusInName, *span, format!("`-` is a part of the name `{text}` here"))
+                .help(SPACES_AROUND_MINUS)
+                .help(format!("write `[[{text}]]` for the name"))
+        })
+    })
+}
+
+const SPACES_AROUND_MINUS: &str = "put spaces around a `-` that is meant as minus";
+
+fn properties(collection: Collection) -> &'static [Property] {
+    if collection == Collection::Jobs { &JOB } else { &TWIN }
 }
 
 fn exact(name: &Name) -> Segment {
@@ -335,11 +372,16 @@ fn unknown_root(collection: Collection, properties: &[Property], names: &[Name])
     let root = &names[0];
     let known = || properties.iter().map(|property| property.name);
     let span = root.span;
+    // `version-1` is one name.
+    let operand = root.text.split('-').next().filter(|first| known().any(|known| known.eq_ignore_ascii_case(first)));
+    let minus = operand.filter(|first| first.len() < root.text.len()).map(|_| SPACES_AROUND_MINUS);
     if collection == Collection::Jobs {
         let error =
             QueryError::new(QueryErrorKind::UnknownName, span, format!("a job has no property `{}`", root.text));
         let help = if root.text.eq_ignore_ascii_case("devices") {
             "write `devices.jobs.` in front of a property, or nothing".to_owned()
+        } else if let Some(minus) = minus {
+            minus.to_owned()
         } else if let Some(near) = nearest(&root.text, known()) {
             format!("did you mean `{near}`?")
         } else {
@@ -348,8 +390,14 @@ fn unknown_root(collection: Collection, properties: &[Property], names: &[Name])
         return error.help(help);
     }
     let error = never(span, format!("no twin is known to have a property `{}`", root.text));
+    if let Some(minus) = minus {
+        return error.help(minus);
+    }
     if collection == Collection::Devices && root.text.eq_ignore_ascii_case("jobs") {
         return error.help("a job is never part of a twin: read `FROM devices.jobs`");
+    }
+    if collection == Collection::Devices && root.text.eq_ignore_ascii_case("modules") {
+        return error.help("a module's twin is never part of its device's: read `FROM devices.modules`");
     }
     if root.text.eq_ignore_ascii_case("devices") {
         return error.help(format!("write `{}.` in front of a property, or nothing", collection.name()));

@@ -372,21 +372,16 @@ impl<'t> Parser<'t> {
                 Token::Word(word) if !lexer::is_keyword(word) => {
                     Some(format!("a name for the column is written `AS {word}`"))
                 }
-                _ => self.minus_in_name(),
+                _ => self.arithmetic_outside_of_where(),
             };
             return Err(self.expected_or("`,` or `FROM`", help));
         }
     }
 
-    /// Guesses that `tags.a-b` is meant as one name, at its `-`.
-    fn minus_in_name(&self) -> Option<String> {
-        let Token::Word(next) = self.peek_at(1) else { return None };
-        let span = self.peek_span();
-        let glued = *self.peek() == Token::Minus
-            && self.previous_span().end == span.start
-            && self.tokens[self.at + 1].span.start == span.end;
-        let before = &self.text[self.previous_span().start..self.previous_span().end];
-        glued.then(|| format!("`-` is minus; a name that holds it is written `[[{before}-{next}]]`"))
+    /// Returns the help for an operator after a path that is selected or grouped by.
+    fn arithmetic_outside_of_where(&self) -> Option<String> {
+        matches!(self.peek(), Token::Plus | Token::Minus | Token::Slash | Token::Percent | Token::Star)
+            .then(|| "only a condition computes".to_owned())
     }
 
     fn item(&mut self) -> Parsed<Item> {
@@ -556,7 +551,7 @@ impl<'t> Parser<'t> {
             let help = if self.is_keyword("WHERE") {
                 Some("`WHERE` stands before `GROUP BY`".to_owned())
             } else {
-                self.minus_in_name()
+                self.arithmetic_outside_of_where()
             };
             return Err(self.expected_or("`,` or the end of the query", help));
         }

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Span, nearest};
 
-use super::ast::{ArithmeticOperator, Collection, ComparisonOperator, Expr, ExprKind, Literal, Membership, Path};
+use super::ast::{Collection, ComparisonOperator, Expr, ExprKind, Literal, Membership, Path};
 use super::error::{QueryError, QueryErrorKind};
 use super::names::{self, BoundPath};
 
@@ -48,7 +48,8 @@ struct Remarks {
 impl Remarks {
     fn walk(&mut self, expr: &Expr) {
         match &expr.kind {
-            ExprKind::Literal(_) | ExprKind::Array(_) | ExprKind::Path(_) => {}
+            ExprKind::Literal(_) | ExprKind::Array(_) => {}
+            ExprKind::Path(path) => self.found.extend(names::minus_between_paths(self.collection, path)),
             ExprKind::Call(_, arguments) => {
                 if let [Expr { kind: ExprKind::Path(path), .. }] = arguments.as_slice() {
                     self.tested.push(self.resolve(path));
@@ -196,37 +197,4 @@ impl Remarks {
         };
         self.never(span, format!("`{path}` is never `'{written}'`"), help);
     }
-}
-
-/// Guesses that `tags.a-b` is meant as one name: nothing stands between the names and the `-`.
-pub(super) fn minus_in_name(first: &Expr, rest: &[(ArithmeticOperator, Expr)], text: &str) -> Option<QueryError> {
-    let ExprKind::Path(path) = &first.kind else { return None };
-    let last = path.segments.last()?;
-    let mut end = first.span.end;
-    for (operator, operand) in rest {
-        let span = operand.span;
-        let a_part = match &operand.kind {
-            ExprKind::Path(path) => path.segments.len() == 1,
-            ExprKind::Literal(Literal::Number(_)) => true,
-            _ => false,
-        };
-        if *operator != ArithmeticOperator::Subtract || !a_part || text.get(end..span.start) != Some("-") {
-            break;
-        }
-        end = span.end;
-    }
-    if end == first.span.end {
-        return None;
-    }
-    let name = &text[last.span.start..end];
-    let before = &text[first.span.start..last.span.start];
-    Some(
-        QueryError::new(
-            QueryErrorKind::MinusInName,
-            Span::new(first.span.start, end),
-            format!("`-` is minus here, not a part of the name `{name}`"),
-        )
-        .help(format!("write `{before}[[{name}]]` for the name"))
-        .help("put spaces around a `-` that is meant as minus"),
-    )
 }

@@ -5,6 +5,7 @@
 //! embedded hub, hold it to the real service.
 
 pub mod bulk;
+pub mod configuration_lines;
 pub mod configurations;
 pub mod connection_string;
 pub mod error;
@@ -25,17 +26,12 @@ pub mod topics;
 pub mod transfers;
 pub mod twins;
 pub mod usage;
+pub mod versions;
 
 pub use connection_string::ConnectionString;
 pub use error::{ErrorCode, HubError};
 pub use secret::Secret;
-
-/// The version of the service API that is spoken: the one that Microsoft's own service SDKs send.
-pub const API_VERSION: &str = "2021-04-12";
-
-/// The versions that the service is known to take; any other is refused.
-pub const SERVED_API_VERSIONS: [&str; 6] =
-    ["2017-11-08-preview", "2018-06-30", "2020-05-31-preview", "2020-09-30", API_VERSION, "2024-03-31"];
+pub use versions::{API_VERSION, SERVED_API_VERSIONS};
 
 /// The media type of every body.
 pub const JSON: &str = "application/json; charset=utf-8";

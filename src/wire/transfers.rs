@@ -11,6 +11,8 @@ pub const CREATE_PATH: &str = "/jobs/create";
 pub const LIST_PATH: &str = "/jobs";
 /// The blob of devices and modules where nobody names another.
 pub const DEVICES_BLOB: &str = "devices.txt";
+/// The blob of configurations where nobody names another.
+pub const CONFIGURATIONS_BLOB: &str = "configurations.txt";
 /// The blob with what an import could not do, in the output container.
 pub const ERRORS_BLOB: &str = "importErrors.log";
 
@@ -114,9 +116,33 @@ pub struct TransferProperties {
     /// Configurations as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_configurations: Option<bool>,
+    /// The blob of configurations to read or to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configurations_blob_name: Option<String>,
     /// Why it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
+}
+
+impl TransferProperties {
+    /// Returns the blob of devices that an import reads.
+    pub fn input_blob(&self) -> &str {
+        named(&self.input_blob_name, DEVICES_BLOB)
+    }
+
+    /// Returns the blob of devices that an export writes.
+    pub fn output_blob(&self) -> &str {
+        named(&self.output_blob_name, DEVICES_BLOB)
+    }
+
+    /// Returns the blob of configurations; none if the job leaves them alone.
+    pub fn configurations_blob(&self) -> Option<&str> {
+        (self.include_configurations == Some(true)).then(|| named(&self.configurations_blob_name, CONFIGURATIONS_BLOB))
+    }
+}
+
+fn named<'a>(name: &'a Option<String>, default: &'a str) -> &'a str {
+    name.as_deref().filter(|name| !name.is_empty()).unwrap_or(default)
 }
 
 /// Shows no container's URI: its signature opens the container.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
 use crate::python::{step, steps};
@@ -53,16 +53,21 @@ impl Azurite {
         Some(Self { child, account: format!("{address}/{ACCOUNT}") })
     }
 
+    /// Returns the URI of a container that is opened by a signature.
+    fn uri(&self, name: &str, signature: &str) -> String {
+        format!("{}/{name}?{signature}", self.account)
+    }
+
     /// Makes a container, and returns the URI that opens it. `client` is anybody's.
     pub(crate) fn container(&self, name: &str, client: &reqwest::Client) -> String {
-        let signature = signature();
+        let signature = signature("rwdlc", "2099-01-01T00:00:00Z");
         let container = format!("{}/{name}", self.account);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let made =
             client.put(format!("{container}?restype=container&{signature}")).header("x-ms-version", "2020-10-02");
         let made = runtime.block_on(made.send()).expect("an answer");
         assert_eq!(made.status().as_u16(), 201, "{made:?}");
-        format!("{container}?{signature}")
+        self.uri(name, &signature)
     }
 }
 
@@ -73,10 +78,9 @@ impl Drop for Azurite {
     }
 }
 
-/// Returns the parameters that open the account (docs: Create an account SAS).
-fn signature() -> String {
-    let (permissions, services, kinds, version) = ("rwdlc", "b", "sco", "2020-10-02");
-    let expiry = "2099-01-01T00:00:00Z";
+/// Returns the parameters that open the account with these rights until then (docs: Create an account SAS).
+fn signature(permissions: &str, expiry: &str) -> String {
+    let (services, kinds, version) = ("b", "sco", "2020-10-02");
     let text = format!("{ACCOUNT}\n{permissions}\n{services}\n{kinds}\n\n{expiry}\n\n\n{version}\n");
     let key = STANDARD.decode(KEY).expect("base64");
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length is a key");
@@ -114,4 +118,35 @@ fn a_registry_goes_out_and_comes_in_again() {
             step("cancelled none", json!([404, "JobNotFound"])),
         ]
     );
+}
+
+#[test]
+fn containers_that_do_not_open_are_refused_at_once() {
+    let sandbox = Sandbox::new();
+    let Some(azurite) = Azurite::start(&sandbox) else { return };
+    let hub = sandbox.hub();
+    hub.create("d");
+    let create = |properties: &Value| {
+        let answer = hub.send("POST", "/jobs/create", None, Some(properties.clone()));
+        let message = answer.body["Message"].as_str().unwrap_or_default();
+        let code = message.strip_prefix("ErrorCode:").and_then(|rest| rest.split(';').next()).unwrap_or_default();
+        (answer.status, code.to_owned())
+    };
+    const LATER: &str = "2099-01-01T00:00:00Z";
+    let good = azurite.container("jobs", &hub.new_client());
+    let with = |rights: &str| azurite.uri("jobs", &signature(rights, LATER));
+    let expired = azurite.uri("jobs", &signature("rwdlc", "2020-01-01T00:00:00Z"));
+    let wrong = azurite.uri("jobs", &signature("rwdlc", LATER).replace("sig=", "sig=AAAA"));
+    let missing = azurite.uri("nowhere", &signature("rwdlc", LATER));
+    let unreachable = "http://127.0.0.1:1/devstoreaccount1/jobs?sig=x".to_owned();
+    let import = |input: &str, output: &str| json!({ "type": "import", "inputBlobContainerUri": input, "outputBlobContainerUri": output });
+    let export = |output: &str| json!({ "type": "export", "outputBlobContainerUri": output });
+    for bad in [&expired, &wrong, &missing, &unreachable, &with("rl"), &with("rwl"), &with("rdl")] {
+        assert_eq!(create(&export(bad)), (400, "BlobContainerValidationError".to_owned()), "{bad}");
+        assert_eq!(create(&import(&good, bad)), (400, "BlobContainerValidationError".to_owned()), "{bad}");
+    }
+    for bad in [&expired, &wrong, &missing, &unreachable, &with("wdl")] {
+        assert_eq!(create(&import(bad, &good)), (400, "BlobContainerValidationError".to_owned()), "{bad}");
+    }
+    assert_eq!(create(&export(&with("rwd"))).0, 200);
 }

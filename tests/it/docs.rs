@@ -90,6 +90,16 @@ fn the_hubs_choices_are_documented() {
     }
 }
 
+#[test]
+fn the_versions_of_the_api_are_in_the_table() {
+    let document = document("docs/hub.md");
+    let (_, section) = document.split_once("## Versions of the API").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("the next one");
+    let table: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let served = twinctl::wire::SERVED_API_VERSIONS.map(|(version, sent_by)| format!("| `{version}` | {sent_by} |"));
+    assert_eq!(table, served);
+}
+
 /// The names that the tables of calls give in a column stand in the programs of that SDK.
 #[test]
 fn the_calls_of_the_tables_are_made() {

@@ -27,6 +27,7 @@ mod merge_base;
 #[cfg(target_os = "linux")]
 mod messages;
 mod modules;
+mod names_in_queries;
 mod next;
 #[cfg(target_os = "linux")]
 mod node;

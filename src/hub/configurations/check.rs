@@ -188,12 +188,8 @@ fn strip_prefix(text: &str) -> Option<&str> {
 }
 
 fn may_target(path: &Path, collection: Collection) -> bool {
-    let mut names: Vec<&str> = path.segments.iter().map(|name| name.text.as_str()).collect();
-    // The collection's name before a path says no more than that it is the document's.
-    if names.len() > 1 && names[0].eq_ignore_ascii_case("devices") {
-        names.remove(0);
-    }
-    let is = |at: usize, name: &str| names.get(at).is_some_and(|found| found.eq_ignore_ascii_case(name));
+    let names = path.below_document(collection);
+    let is = |at: usize, name: &str| names.get(at).is_some_and(|found| found.text.eq_ignore_ascii_case(name));
     let id = is(0, "deviceId") || is(0, "id") || (collection == Collection::Modules && is(0, "moduleId"));
     (id && names.len() == 1) || is(0, "tags") || (is(0, "properties") && is(1, "reported"))
 }

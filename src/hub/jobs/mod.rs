@@ -307,10 +307,10 @@ impl Jobs {
             start_time,
             max_execution_time_in_seconds,
         } = body;
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '\'';
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '\'';
         if !(1..=JOB_ID_MAX_CHARS).contains(&id.len()) || !id.chars().all(allowed) {
             return Err(invalid(format!(
-                "`{}` is not a job's id, which has 1 to {JOB_ID_MAX_CHARS} small letters, digits, - and '",
+                "`{}` is not a job's id, which has 1 to {JOB_ID_MAX_CHARS} letters, digits, - and '",
                 id.escape_debug()
             )));
         }

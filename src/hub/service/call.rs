@@ -22,7 +22,7 @@ use crate::hub::state::admit as check_proof;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::registry::DeviceStatus;
 use crate::wire::sas::Token;
-use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
+use crate::wire::{API_VERSION, ErrorCode, decode_segment, versions};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
 const BODY_MAX_BYTES: usize = 1 << 20;
@@ -59,12 +59,12 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
         let version = api_version(&parts.uri);
-        if !version.is_some_and(|version| SERVED_API_VERSIONS.contains(&version)) {
+        if !version.is_some_and(versions::is_served) {
             let found = match version {
                 None => "the request names no api-version".to_owned(),
                 Some(version) => format!("the api-version `{}` is not served", version.escape_debug()),
             };
-            let text = format!("{found}; these are: {}", SERVED_API_VERSIONS.join(", "));
+            let text = format!("{found}; {API_VERSION} is, for example");
             return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
         }
         let authorization = text_of(&parts.headers, &header::AUTHORIZATION);

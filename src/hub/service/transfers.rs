@@ -9,15 +9,22 @@ use axum::response::Response;
 use super::call::{Call, RegistryWrite, read_json};
 use super::{Context, array, json, no_content, request_id};
 use crate::hub::command::{Command, Refusal, Reply};
-use crate::hub::transfers::TransferCommand;
+use crate::hub::transfers::{self, TransferCommand};
+use crate::wire::transfers::TransferProperties;
 
 pub(super) async fn create(
     State(context): State<Arc<Context>>,
     _call: Call<RegistryWrite>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let properties = Box::new(read_json(body).await?);
-    let answer = ask(&context, TransferCommand::Create { id: request_id(), properties }).await?;
+    let properties: Box<TransferProperties> = Box::new(read_json(body).await?);
+    let id = request_id();
+    transfers::check(&properties)?;
+    // The fuzzer sends requests to no storage account.
+    if !cfg!(fuzzing) {
+        transfers::probe::containers(&properties, &id).await?;
+    }
+    let answer = ask(&context, TransferCommand::Create { id, properties }).await?;
     context.live.transfers_changed.notify_one();
     Ok(answer)
 }
@@ -39,9 +46,9 @@ pub(super) async fn cancel(
 
 async fn ask(context: &Context, command: TransferCommand) -> Result<Response, Refusal> {
     Ok(match context.live.handle(Command::Transfer(command)).await? {
-        Reply::Transfer(Some(transfer)) => json(transfer.to_json()),
+        Reply::Transfer(Some(transfer)) => json(transfer.answer()),
         Reply::Transfers(transfers) => {
-            let texts: Vec<String> = transfers.iter().map(|transfer| transfer.to_json()).collect();
+            let texts: Vec<String> = transfers.iter().map(|transfer| transfer.answer()).collect();
             json(array(texts.iter().map(String::as_str)))
         }
         other => unreachable!("these commands answer with jobs, and not {other:?}"),

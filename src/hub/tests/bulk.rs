@@ -122,6 +122,49 @@ fn modes_that_compare() {
     assert_eq!(look(&mut hub, "d/m"), None, "a module goes with its device");
 }
 
+/// The documentation's table of import modes: what a stale etag of the twin and a stale one of the identity come to.
+#[test]
+fn the_etags_of_an_identity_and_its_twin_count_for_themselves() {
+    const STALE: &str = "AAAAAAAAAAk=";
+    for (mode, stale_twin, stale_identity) in [
+        ("createOrUpdate", false, true),
+        ("createOrUpdateIfMatchETag", false, false),
+        ("update", true, true),
+        ("updateIfMatchETag", true, false),
+        ("updateTwin", true, true),
+        ("updateTwinIfMatchETag", false, true),
+        ("delete", true, true),
+        ("deleteIfMatchETag", true, false),
+    ] {
+        for module in [None, Some("m")] {
+            let id = if module.is_some() { "d/m" } else { "d" };
+            let etag = look(&mut hub(), id).expect(id).0["etag"].clone();
+            for (twin_etag, identity_etag, expected) in
+                [(FRESH, etag.clone(), true), (STALE, etag, stale_twin), (FRESH, json!("c3RhbGU="), stale_identity)]
+            {
+                let mut hub = hub();
+                let before = look(&mut hub, id);
+                let entry = json!({
+                    "id": "d", "moduleId": module, "importMode": mode, "eTag": identity_etag, "twinETag": twin_etag,
+                    "status": "disabled", "tags": {"a": 1},
+                });
+                let result = run(&mut hub, json!([entry]));
+                assert_eq!(result["isSuccessful"], expected, "{entry}: {result}");
+                assert_eq!(look(&mut hub, id) != before, expected, "{entry}");
+            }
+        }
+    }
+    // What is not there has no etag to compare.
+    let mut hub = Hub::default();
+    for (id, mode) in [("a", "create"), ("b", "createOrUpdate"), ("c", "createOrUpdateIfMatchETag")] {
+        done(&mut hub, json!([{"id": id, "importMode": mode, "eTag": "x", "twinETag": STALE, "tags": {"a": 1}}]));
+        assert_eq!(look(&mut hub, id).expect(id).1["tags"], json!({"a": 1}));
+    }
+    for twin_etag in [json!(null), json!(""), json!("*")] {
+        done(&mut hub, json!([{"id": "b", "importMode": "createOrUpdate", "twinETag": twin_etag, "tags": {"a": 2}}]));
+    }
+}
+
 #[test]
 fn twin_modes_pass_over_what_belongs_to_the_identity() {
     let mut hub = hub();

@@ -129,7 +129,8 @@ fn what_a_job_cannot_be() {
     use ErrorCode::{ArgumentInvalid, ArgumentNull, GenericBadRequest, PreconditionFailed};
     for (id, body, expected) in [
         ("", update("*"), ArgumentInvalid),
-        ("Job", update("*"), ArgumentInvalid),
+        ("a.b", update("*"), ArgumentInvalid),
+        ("é", update("*"), ArgumentInvalid),
         ("a_b", update("*"), ArgumentInvalid),
         (&"x".repeat(65), update("*"), ArgumentInvalid),
         ("a", with("jobId", json!("b")), ArgumentInvalid),
@@ -157,12 +158,18 @@ fn what_a_job_cannot_be() {
     }
     for (id, body) in [
         ("a-1'2", with("startTime", json!("2026-01-08T00:00:00Z"))),
-        (&"x".repeat(64), with("startTime", json!(null))),
+        ("DHCMD4f1e2d3c", with("startTime", json!(null))),
+        (&"X".repeat(64), with("startTime", json!(null))),
         ("a", with("queryCondition", json!("x".repeat(8192)))),
         ("a", with("startTime", json!("2025-01-01T00:00:00.123"))),
     ] {
         create(&mut hub(), id, body).expect(id);
     }
+    let mut hub = hub();
+    create(&mut hub, "Job", update("*")).expect("a job");
+    create(&mut hub, "job", update("*")).expect("another job");
+    assert_eq!((&get(&mut hub, "Job")["jobId"], &get(&mut hub, "job")["jobId"]), (&json!("Job"), &json!("job")));
+    assert_eq!(get(&mut hub, "JOB"), Value::Null, "ids count with their case");
 }
 
 #[test]

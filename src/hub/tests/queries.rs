@@ -74,6 +74,62 @@ async fn aggregates() {
 }
 
 #[tokio::test]
+async fn a_minus_inside_of_a_name_belongs_to_it() {
+    let hub = Sandbox::new().await;
+    for (id, tags) in [("d", json!({"a-b": "x", "a": 7, "b": 2})), ("e", json!({"a-b": "y", "a": 5, "b": 2}))] {
+        hub.create(id).await;
+        let body = json!({ "tags": tags, "properties": { "desired": { "k-1f": "v" } } });
+        hub.ask("PATCH", &format!("/twins/{id}"), &[], Some(body)).await;
+    }
+    for (text, expected) in [
+        // As Microsoft's Java service SDK writes it in its live suite.
+        (
+            "SELECT properties.desired.k-1f AS k-1f, COUNT() AS numberOfDevices FROM devices GROUP BY properties.desired.k-1f",
+            json!([{"k-1f": "v", "numberOfDevices": 2}]),
+        ),
+        ("SELECT tags.a-b FROM devices WHERE tags.a-b = 'x'", json!([{"a-b": "x"}])),
+        ("SELECT deviceId FROM devices WHERE tags.a - tags.b = 5", json!([{"deviceId": "d"}])),
+    ] {
+        let answer = query(&hub, text, None, None).await;
+        assert_eq!((answer.status, answer.body), (200, expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn modules_are_asked_for_by_both_names_of_their_document() {
+    let hub = Sandbox::new().await;
+    for (device, module) in [("d", "one"), ("d", "two"), ("e", "one")] {
+        if module == "one" {
+            hub.create(device).await;
+        }
+        let body = json!({ "deviceId": device, "moduleId": module });
+        let answer = hub.ask("PUT", &format!("/devices/{device}/modules/{module}"), &[], Some(body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    for (text, expected) in [
+        ("select * from devices.modules where devices.deviceId = 'd'", "d/one d/two"),
+        ("select * from devices.modules where devices.modules.deviceId = 'd'", "d/one d/two"),
+        ("select * from devices.modules where deviceId = 'd'", "d/one d/two"),
+        ("select * from devices.modules where devices.modules.moduleId = 'one' and devices.deviceId = 'e'", "e/one"),
+    ] {
+        let answer = query(&hub, text, None, None).await;
+        let name = |row: &Value| Some(format!("{}/{}", row["deviceId"].as_str()?, row["moduleId"].as_str()?));
+        let names: Option<Vec<_>> = answer.body.as_array().expect(text).iter().map(name).collect();
+        assert_eq!(names.expect(text).join(" "), expected, "{text}");
+    }
+    for text in [
+        "SELECT deviceId, COUNT() AS n FROM devices.modules GROUP BY deviceId",
+        "SELECT * FROM devices.modules GROUP BY deviceId",
+        "SELECT deviceId FROM devices.modules WHERE deviceId = 'd' GROUP BY deviceId",
+        "SELECT COUNT() AS n FROM devices.jobs",
+    ] {
+        assert_eq!(query(&hub, text, None, None).await.refusal(), (400, "ArgumentInvalid"), "{text}");
+    }
+    let count = query(&hub, "SELECT COUNT() AS n FROM devices.modules", None, None).await;
+    assert_eq!(count.body, json!([{"n": 3}]));
+}
+
+#[tokio::test]
 async fn whole_twins_are_what_get_answers() {
     let hub = fleet().await;
     let twin = hub.ask("GET", "/twins/d3", &[], None).await.body;

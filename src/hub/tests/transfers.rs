@@ -48,7 +48,6 @@ fn what_a_transfer_needs() {
         (with("outputBlobContainerUri", json!("ftp://a/c")), BlobContainerValidationError),
         (with("type", json!("import")), BlobContainerValidationError),
         (with("storageAuthenticationType", json!("identityBased")), ArgumentInvalid),
-        (with("includeConfigurations", json!(true)), ArgumentInvalid),
     ] {
         let refusal = create(&mut Hub::default(), "a", properties.clone()).expect_err("a refusal");
         assert_eq!(refusal.code, expected, "{properties}");
@@ -98,6 +97,8 @@ fn one_at_a_time() {
 /// A storage account that keeps blobs by their paths, and has one signature.
 #[derive(Clone, Default)]
 struct Storage {
+    /// Blobs are never finished.
+    commits_stick: bool,
     blobs: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
     blocks: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
@@ -124,10 +125,15 @@ impl Storage {
         self.blobs.lock().expect("a lock").insert(format!("/acct/c/{name}"), text.into());
     }
 
+    /// A blob's text; nothing when it is not there.
+    fn text(&self, name: &str) -> Option<String> {
+        let blobs = self.blobs.lock().expect("a lock");
+        blobs.get(&format!("/acct/c/{name}")).map(|blob| String::from_utf8(blob.clone()).expect("UTF-8"))
+    }
+
     /// The lines of a blob as JSON; nothing when it is not there.
     fn lines(&self, name: &str) -> Option<Vec<Value>> {
-        let blobs = self.blobs.lock().expect("a lock");
-        let text = String::from_utf8(blobs.get(&format!("/acct/c/{name}"))?.clone()).expect("UTF-8");
+        let text = self.text(name)?;
         Some(text.lines().map(|line| serde_json::from_str(line).expect(line)).collect())
     }
 }
@@ -146,9 +152,27 @@ async fn answer(
     if parameters.get("sig") != Some(&"good%2F1") {
         return (StatusCode::FORBIDDEN, [("x-ms-error-code", "AuthenticationFailed")]).into_response();
     }
+    let right = match method {
+        Method::GET | Method::HEAD => 'r',
+        Method::PUT => 'w',
+        _ => 'd',
+    };
+    if !parameters.get("sp").unwrap_or(&"rwd").contains(right) {
+        return (StatusCode::FORBIDDEN, [("x-ms-error-code", "AuthorizationPermissionMismatch")]).into_response();
+    }
     let path = uri.path().to_owned();
+    if !path.starts_with("/acct/c/") {
+        return (StatusCode::NOT_FOUND, [("x-ms-error-code", "ContainerNotFound")]).into_response();
+    }
+    if storage.commits_stick && parameters.get("comp") == Some(&"blocklist") {
+        return std::future::pending().await;
+    }
     match (method, parameters.get("comp").copied()) {
-        (Method::GET, None) => match storage.blobs.lock().expect("a lock").get(&path) {
+        (Method::DELETE, None) => match storage.blobs.lock().expect("a lock").remove(&path) {
+            Some(_) => StatusCode::ACCEPTED.into_response(),
+            None => (StatusCode::NOT_FOUND, [("x-ms-error-code", "BlobNotFound")]).into_response(),
+        },
+        (Method::GET | Method::HEAD, None) => match storage.blobs.lock().expect("a lock").get(&path) {
             Some(blob) => blob.clone().into_response(),
             None => (StatusCode::NOT_FOUND, [("x-ms-error-code", "BlobNotFound")]).into_response(),
         },
@@ -172,6 +196,7 @@ async fn answer(
 async fn run(hub: &Sandbox, properties: Value) -> Value {
     let made = hub.ask("POST", "/jobs/create", &[], Some(properties)).await;
     assert_eq!(made.status, 200, "{made:?}");
+    assert!(!made.body.to_string().contains("BlobContainerUri"), "signatures are not given back: {made:?}");
     let path = format!("/jobs/{}", made.body["jobId"].as_str().expect("an id"));
     for _ in 0..500 {
         let job = hub.ask("GET", &path, &[], None).await.body;
@@ -205,8 +230,10 @@ async fn a_registry_goes_out_and_comes_in_again() {
     assert_eq!(lines.len(), 131);
     let expected = json!({
         "id": "d#7", "eTag": device["etag"], "status": "enabled", "authentication": device["authentication"],
-        "capabilities": {"iotEdge": false}, "twinETag": "AAAAAAAAAAI=", "tags": {"a": 1}, "properties": twin["properties"],
+        "capabilities": {"iotEdge": false}, "twinETag": twin["etag"], "tags": {"a": 1},
+        "properties": {"desired": {"b": {"c": 2}}, "reported": {}},
     });
+    assert!(lines.iter().all(|line| !line.to_string().contains('$')), "no $metadata and no $version");
     assert_eq!(lines[7], expected);
     assert_eq!(
         (&lines[8]["id"], &lines[8]["moduleId"], &lines[8]["status"]),
@@ -220,9 +247,10 @@ async fn a_registry_goes_out_and_comes_in_again() {
     let lines = storage.lines("x/y%20z.txt").expect("the export");
     assert_eq!(lines[7]["authentication"]["symmetricKey"], json!({"primaryKey": null, "secondaryKey": null}));
 
-    // Another hub, which has one of the devices and takes it over.
+    // Another hub, which has one of the devices and takes it over: the etags of their twins are the same.
     let other = Sandbox::new().await;
     other.create("d#7").await;
+    other.ask("PATCH", "/twins/d%237", &[], Some(json!({"tags": {"b": 1}}))).await;
     let import = json!({"type": "import", "inputBlobContainerUri": container, "outputBlobContainerUri": container});
     let job = run(&other, import).await;
     assert_eq!(job["status"], "completed");
@@ -232,7 +260,7 @@ async fn a_registry_goes_out_and_comes_in_again() {
     let there = other.ask("GET", "/devices/d%237", &[], None).await.body;
     assert_eq!(there["authentication"], device["authentication"]);
     let there = other.ask("GET", "/twins/d%237", &[], None).await.body;
-    assert_eq!((&there["tags"], &there["properties"]["desired"]["b"]), (&json!({"a": 1}), &json!({"c": 2})));
+    assert_eq!((&there["tags"], &there["properties"]["desired"]["b"]), (&json!({"a": 1, "b": 1}), &json!({"c": 2})));
     assert_eq!(other.ask("GET", "/twins/d%237/modules/m", &[], None).await.body["tags"], json!({"m": 1}));
     let listed = hub.ask("GET", "/jobs", &[], None).await.body;
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
@@ -279,35 +307,148 @@ async fn what_an_import_cannot_do_is_in_its_log() {
 }
 
 #[tokio::test]
-async fn containers_that_do_not_open_fail_the_job_and_show_no_signature() {
-    let container = Storage::default().start().await;
+async fn a_stale_etag_of_a_twin_is_in_the_log_and_nothing_is_written() {
+    let storage = Storage::default();
+    let container = format!("{}?sig=good%2F1", storage.start().await);
+    let hub = Sandbox::new().await;
+    for id in ["fresh", "stale"] {
+        hub.create(id).await;
+    }
+    let etag = hub.ask("GET", "/twins/fresh", &[], None).await.body["etag"].clone();
+    let before = hub.ask("GET", "/twins/stale", &[], None).await.body;
+    let line = |id: &str, etag: &Value| json!({"id": id, "status": "disabled", "twinETag": etag, "tags": {"a": 1}});
+    let lines = format!("{}\n{}\n", line("fresh", &etag), line("stale", &json!("AAAAAAAAAAk=")));
+    storage.put("devices.txt", &lines);
+    let import = json!({"type": "import", "inputBlobContainerUri": container, "outputBlobContainerUri": container});
+    assert_eq!(run(&hub, import).await["status"], "completed");
+    let log = storage.lines("importErrors.log").expect("a log");
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert_eq!((&log[0]["deviceId"], &log[0]["errorCode"]), (&json!("stale"), &json!(412_001)));
+    assert_eq!(hub.ask("GET", "/twins/stale", &[], None).await.body, before);
+    let fresh = hub.ask("GET", "/twins/fresh", &[], None).await.body;
+    assert_eq!((&fresh["status"], &fresh["tags"]), (&json!("disabled"), &json!({"a": 1})));
+}
+
+#[tokio::test]
+async fn configurations_go_out_and_come_in_again() {
+    let storage = Storage::default();
+    let container = format!("{}?sig=good%2F1", storage.start().await);
+    let hub = Sandbox::new().await;
+    for (id, priority) in [("c-1", 2), ("c-2", 5)] {
+        let body = json!({
+            "id": id, "priority": priority, "labels": {"Team": "a"}, "targetCondition": "deviceId = 'nobody'",
+            "content": {"deviceContent": {"properties.desired.x": {"y": 4}}},
+            "metrics": {"queries": {"mine": "select deviceId from devices where properties.reported.x = 4"}},
+        });
+        let made = hub.ask("PUT", &format!("/configurations/{id}"), &[], Some(body)).await;
+        assert_eq!(made.status, 200, "{made:?}");
+    }
+    let export = json!({"type": "export", "outputBlobContainerUri": container});
+    assert_eq!(run(&hub, export.clone()).await["status"], "completed");
+    assert!(storage.lines("configurations.txt").is_none(), "not asked for");
+
+    let with = |mut properties: Value, name: Option<&str>| {
+        properties["includeConfigurations"] = json!(true);
+        properties["configurationsBlobName"] = json!(name);
+        properties
+    };
+    for name in [None, Some("conf/mine.txt")] {
+        assert_eq!(run(&hub, with(export.clone(), name)).await["status"], "completed");
+        let lines = storage.lines(name.unwrap_or("configurations.txt")).expect("the export");
+        assert_eq!(lines.len(), 2);
+        let line = &lines[1];
+        assert_eq!((&line["Id"], &line["Priority"], &line["ETag"]), (&json!("c-2"), &json!(5), &json!("MQ==")));
+        assert_eq!((&line["TargetCondition"], &line["Labels"]), (&json!("deviceId = 'nobody'"), &json!({"Team": "a"})));
+        assert_eq!(line["Content"], json!({"DeviceContent": {"properties.desired.x": {"y": 4}}}));
+        assert!(line["Metrics"]["Queries"]["mine"].is_string(), "{line}");
+    }
+
+    // Into another hub: one is new, one has another etag there, and three lines are none.
+    let other = Sandbox::new().await;
+    let body = json!({"content": {"deviceContent": {"properties.desired.z": 1}}});
+    other.ask("PUT", "/configurations/c-2", &[], Some(body.clone())).await;
+    other.ask("PUT", "/configurations/c-2", &[("If-Match", "*")], Some(body)).await;
+    let text = storage.text("configurations.txt").expect("the export")
+        + concat!(
+            "\r\n{\"id\":\"c-3\",\"importMode\":\"createOrUpdateIfMatchETag\",\"content\":{\"deviceContent\":{\"properties.desired.x\":1}}}\r\n",
+            "not json\r\n{\"id\":\"No Id\",\"content\":{}}\r\n{\"id\":\"c-1\",\"importMode\":\"delete\"}\r\n",
+        );
+    storage.put("configurations.txt", &text);
+    let import = json!({"type": "import", "inputBlobContainerUri": container, "outputBlobContainerUri": container});
+    assert_eq!(run(&other, with(import.clone(), None)).await["status"], "completed");
+    let log = storage.lines("importErrors.log").expect("a log");
+    let found: Vec<_> = log.iter().map(|it| (it["configurationId"].as_str(), it["errorCode"].as_u64())).collect();
+    assert_eq!(
+        found,
+        [
+            (Some("c-2"), Some(412_001)),
+            (Some(""), Some(400_006)),
+            (Some("No Id"), Some(400_004)),
+            (Some("c-1"), Some(400_004)),
+        ]
+    );
+    let there = other.ask("GET", "/configurations", &[], None).await.body;
+    let ids: Vec<_> = there.as_array().expect("a list").iter().map(|it| it["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids, ["c-2", "c-1", "c-3"]);
+    assert_eq!((&there[1]["priority"], &there[1]["labels"]), (&json!(2), &json!({"Team": "a"})));
+    assert_eq!(there[0]["priority"], 0, "what is stale writes nothing");
+
+    // Again, without the ones that are wrong: the etags are those of the lines.
+    storage.put("configurations.txt", "{\"Id\":\"c-1\",\"Priority\":9,\"Content\":{},\"ETag\":\"MQ==\"}\n{\"id\":\"c-3\",\"priority\":8,\"content\":{}}");
+    assert_eq!(run(&other, with(import.clone(), None)).await["status"], "completed");
+    for (id, priority) in [("c-1", 9), ("c-3", 8)] {
+        let configuration = other.ask("GET", &format!("/configurations/{id}"), &[], None).await.body;
+        assert_eq!((&configuration["priority"], &configuration["etag"]), (&json!(priority), &json!("Mg==")), "{id}");
+    }
+    let failed = run(&other, with(import, Some("none.txt"))).await;
+    let reason = "reading the blob none.txt: the storage account answers with 404 BlobNotFound";
+    assert_eq!((&failed["status"], &failed["failureReason"]), (&json!("failed"), &json!(reason)));
+}
+
+#[tokio::test]
+async fn containers_that_do_not_open_are_refused_at_once_and_show_no_signature() {
+    let storage = Storage::default();
+    let container = storage.start().await;
     let hub = Sandbox::new().await;
     hub.create("d").await;
+    let good = format!("{container}?sig=good%2F1");
+    let wrong = format!("{container}?sig=secret");
+    let missing = format!("{container}c?sig=good%2F1");
     let nobody = "http://127.0.0.1:1/acct/c?sig=secret".to_owned();
-    for (uri, expected) in [
-        (
-            format!("{container}?sig=secret"),
-            "reading the blob devices.txt: the storage account answers with 403 AuthenticationFailed",
-        ),
-        (
-            format!("{container}?sig=good%2F1"),
-            "reading the blob devices.txt: the storage account answers with 404 BlobNotFound",
-        ),
-        (nobody, "reading the blob devices.txt: the storage account cannot be reached"),
+    let with = |rights: &str| format!("{good}&sp={rights}");
+    let import = |input: &str, output: &str| json!({"type": "import", "inputBlobContainerUri": input, "outputBlobContainerUri": output});
+    let export = |output: &str| json!({"type": "export", "outputBlobContainerUri": output});
+    for (properties, expected) in [
+        (export(&wrong), "Unauthorized to write to output blob container"),
+        (export(&with("rd")), "Unauthorized to write to output blob container"),
+        (export(&with("rw")), "Unauthorized to delete from output blob container"),
+        (export(&missing), "Unable to write to output blob container"),
+        (export(&nobody), "Unable to write to output blob container"),
+        (import(&wrong, &good), "Unauthorized to read from input blob container"),
+        (import(&with("wd"), &good), "Unauthorized to read from input blob container"),
+        (import(&missing, &good), "Unable to read from input blob container"),
+        (import(&nobody, &good), "Unable to read from input blob container"),
+        (import(&good, &wrong), "Unauthorized to write to output blob container"),
+        (import(&good, &with("rw")), "Unauthorized to delete from output blob container"),
+        (import(&good, &nobody), "Unable to write to output blob container"),
     ] {
-        let job =
-            run(&hub, json!({"type": "import", "inputBlobContainerUri": uri, "outputBlobContainerUri": uri})).await;
-        assert_eq!(job["status"], "failed");
-        let reason = job["failureReason"].as_str().expect("a reason");
-        assert!(reason.starts_with(expected) && !reason.contains("secret"), "{reason}");
+        let answer = hub.ask("POST", "/jobs/create", &[], Some(properties.clone())).await;
+        assert_eq!(answer.refusal(), (400, "BlobContainerValidationError"), "{properties}");
+        let message = answer.body["Message"].as_str().expect("a message");
+        assert!(message.contains(expected) && !message.contains("secret"), "{properties}: {message}");
     }
+    assert_eq!(hub.ask("GET", "/jobs", &[], None).await.body, json!([]), "there is no job");
+    assert!(storage.blobs.lock().expect("a lock").is_empty(), "nothing is left behind");
+    // What must be read may be only that, and what is not there fails the job.
+    let job = run(&hub, import(&with("r"), &with("wd"))).await;
+    let reason = "reading the blob devices.txt: the storage account answers with 404 BlobNotFound";
+    assert_eq!((&job["status"], &job["failureReason"]), (&json!("failed"), &json!(reason)));
 }
 
 #[tokio::test]
 async fn a_second_job_is_refused_in_lines_of_text() {
-    // A storage account that takes connections and never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let uri = format!("http://{}/acct/c?sig=x", silent.local_addr().expect("an address"));
+    let storage = Storage { commits_stick: true, ..Storage::default() };
+    let uri = format!("{}?sig=good%2F1", storage.start().await);
     let export = json!({"type": "export", "outputBlobContainerUri": uri});
     let hub = Sandbox::new().await;
     hub.create("d").await;

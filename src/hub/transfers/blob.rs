@@ -31,6 +31,18 @@ pub(super) enum BlobError {
     Refused { doing: &'static str, blob: String, status: u16, code: String },
 }
 
+impl BlobError {
+    /// Returns `true` if the container is there and the blob is not.
+    pub(super) fn is_missing_blob(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, code, .. } if code.trim() == "BlobNotFound")
+    }
+
+    /// Returns `true` if the signature does not allow what was asked.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        matches!(self, Self::Refused { status: 401 | 403, .. })
+    }
+}
+
 /// A client for blobs.
 pub(super) struct Blobs {
     client: Client,
@@ -66,6 +78,25 @@ impl Blobs {
     /// Begins to write a blob, in place of the one that is there.
     pub(super) fn write<'a>(&'a self, container: &'a str, blob: &'a str) -> BlobWriter<'a> {
         BlobWriter { blobs: self, container, blob, pending: Vec::new(), blocks: Vec::new() }
+    }
+
+    /// Asks for a blob without its content.
+    pub(super) async fn try_read(&self, container: &str, blob: &str) -> Result<(), BlobError> {
+        let request = self.client.head(blob_uri(container, blob)).header("x-ms-version", VERSION);
+        answered("reading", blob, request.send().await).map(|_| ())
+    }
+
+    /// Sends a block of a blob that nobody commits, so that the blob stays as it is.
+    pub(super) async fn try_write(&self, container: &str, blob: &str) -> Result<(), BlobError> {
+        let mut writer = self.write(container, blob);
+        writer.pending.push(b'\n');
+        writer.block().await
+    }
+
+    /// Deletes a blob.
+    pub(super) async fn try_delete(&self, container: &str, blob: &str) -> Result<(), BlobError> {
+        let request = self.client.delete(blob_uri(container, blob)).header("x-ms-version", VERSION);
+        answered("deleting", blob, request.send().await).map(|_| ())
     }
 
     async fn put(&self, uri: String, blob: &str, body: Vec<u8>) -> Result<(), BlobError> {

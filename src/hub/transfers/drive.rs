@@ -2,30 +2,33 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::blob::{BlobError, Blobs};
-use super::{Transfer, TransferCommand};
+use super::{Transfer, TransferCommand, configurations};
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::live::{self, Live};
 use crate::hub::modules::ModuleCommand;
 use crate::twin::DeviceId;
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BULK_MAX, BulkEntry};
-use crate::wire::transfers::{DEVICES_BLOB, ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
+use crate::wire::transfers::{ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
 
 /// Devices that are exported before others get their turn.
 const SLICE: usize = 128;
 
-/// Carries out what is asked for, without end.
-pub(in crate::hub) async fn run(live: Arc<Live>) {
+/// Carries out what is asked for, without end. The hub may have so many configurations.
+pub(in crate::hub) async fn run(live: Arc<Live>, configurations: usize) {
     // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
     let stopped = Some("the hub was stopped while the job was under way".to_owned());
     let _ = ask(&live, TransferCommand::End { failure: stopped }).await;
     loop {
         match ask(&live, TransferCommand::Begin).await {
             Ok(Some(transfer)) => {
-                let failure = transfer_one(&live, &transfer.properties).await.err().map(|error| error.to_string());
+                let failure = transfer_one(&live, &transfer.properties, configurations)
+                    .await
+                    .err()
+                    .map(|error| error.to_string());
                 let _ = ask(&live, TransferCommand::End { failure }).await;
             }
             Ok(None) | Err(_) => live.transfers_changed.notified().await,
@@ -35,7 +38,7 @@ pub(in crate::hub) async fn run(live: Arc<Live>) {
 
 /// Why an import or export did not go on.
 #[derive(Debug, thiserror::Error)]
-enum TransferError {
+pub(super) enum TransferError {
     #[error(transparent)]
     Blob(#[from] BlobError),
     #[error(transparent)]
@@ -51,10 +54,10 @@ async fn ask(live: &Live, command: TransferCommand) -> Result<Option<Arc<Transfe
     }
 }
 
-async fn transfer_one(live: &Live, properties: &TransferProperties) -> Result<(), TransferError> {
+async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
     let blobs = Blobs::new()?;
     match properties.kind {
-        TransferType::Import => import(live, &blobs, properties).await,
+        TransferType::Import => import(live, &blobs, properties, limit).await,
         TransferType::Export => export(live, &blobs, properties).await,
     }
 }
@@ -68,10 +71,15 @@ async fn advance(live: &Live, properties: &TransferProperties, progress: u64) ->
     }
 }
 
-async fn import(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+async fn import(
+    live: &Live,
+    blobs: &Blobs,
+    properties: &TransferProperties,
+    limit: usize,
+) -> Result<(), TransferError> {
     let input = properties.input_blob_container_uri.as_deref().unwrap_or_default();
     let output = properties.output_blob_container_uri.as_deref().unwrap_or_default();
-    let mut lines = blobs.read(input, properties.input_blob_name.as_deref().unwrap_or(DEVICES_BLOB)).await?;
+    let mut lines = blobs.read(input, properties.input_blob()).await?;
     let mut errors: Vec<Value> = Vec::new();
     loop {
         let mut entries = Vec::new();
@@ -99,6 +107,10 @@ async fn import(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
             break;
         }
     }
+    if let Some(name) = properties.configurations_blob() {
+        advance(live, properties, 0).await?;
+        errors.extend(configurations::import(live, &mut blobs.read(input, name).await?, limit).await?);
+    }
     if !errors.is_empty() {
         let mut log = blobs.write(output, ERRORS_BLOB);
         for error in errors {
@@ -109,10 +121,14 @@ async fn import(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
     Ok(())
 }
 
-fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
+/// Returns a line without blanks, and without the mark with which some editors begin a file.
+pub(super) fn trimmed(line: &[u8]) -> &[u8] {
     let text = line.trim_ascii();
-    // Some editors begin a file with it.
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
+    let text = trimmed(line);
     let format = ErrorCode::IotHubFormatError;
     let entry: BulkEntry =
         serde_json::from_slice(text).map_err(|error| failed("", None, format, &error.to_string()))?;
@@ -138,7 +154,7 @@ fn failed(device: &str, module: Option<&str>, code: ErrorCode, status: &str) -> 
 
 async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
     let container = properties.output_blob_container_uri.as_deref().unwrap_or_default();
-    let name = properties.output_blob_name.as_deref().unwrap_or(DEVICES_BLOB);
+    let name = properties.output_blob();
     let without_keys = properties.exclude_keys_in_export == Some(true);
     let total = match live.handle(Command::CountDevices).await? {
         Reply::Counts { total, .. } => total.max(1),
@@ -164,6 +180,11 @@ async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
         advance(live, properties, percent).await?;
     }
     blob.finish().await?;
+    if let Some(name) = properties.configurations_blob() {
+        let mut blob = blobs.write(container, name);
+        configurations::export(live, &mut blob).await?;
+        blob.finish().await?;
+    }
     Ok(())
 }
 
@@ -185,7 +206,7 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
     if without_keys {
         identity["authentication"]["symmetricKey"] = json!({ "primaryKey": null, "secondaryKey": null });
     }
-    let mut line = serde_json::Map::new();
+    let mut line = Map::new();
     for (name, own) in [
         ("id", "deviceId"),
         ("moduleId", "moduleId"),
@@ -207,6 +228,12 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
     line.entry("status").or_insert_with(|| json!("enabled"));
     for (name, own) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
         line.insert(name.to_owned(), twin[own].take());
+    }
+    // What the hub adds to a section is not exported (MicrosoftDocs/azure-docs#116520).
+    for section in line.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
+        if let Some(section) = section.as_object_mut() {
+            section.retain(|name, _| !name.starts_with('$'));
+        }
     }
     Value::Object(line).to_string()
 }

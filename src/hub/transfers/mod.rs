@@ -1,10 +1,13 @@
 //! Import and export of the registry by blobs: which transfer there can be, and how far it is (docs: Import and export IoT Hub
 //! device identities in bulk).
 //!
-//! Read [`Transfer`] first. `drive` does the work, with commands like any client's; `blob` is what it knows of storage.
+//! Read [`Transfer`] first. `probe` looks whether the containers open; `drive` does the work, with commands like any client's,
+//! and `configurations` the part of it that is about those; `blob` is what they know of storage.
 
 mod blob;
+mod configurations;
 pub(super) mod drive;
+pub(super) mod probe;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,9 +80,18 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Writes it for clients and for the disk.
+    /// Writes it for the disk.
     pub(super) fn to_json(&self) -> String {
         serde_json::to_string(&self.properties).expect("own types with text as keys are always JSON")
+    }
+
+    /// Writes it for clients, without the containers' URIs: a live hub does not give their signatures back
+    /// (mwalser/terraform-provider-iothub).
+    pub(super) fn answer(&self) -> String {
+        let mut properties = self.properties.clone();
+        properties.input_blob_container_uri = None;
+        properties.output_blob_container_uri = None;
+        serde_json::to_string(&properties).expect("own types with text as keys are always JSON")
     }
 
     /// Reads it from the disk.
@@ -206,12 +218,9 @@ impl Transfers {
 }
 
 /// Looks at what a transfer needs.
-fn check(properties: &TransferProperties) -> Result<(), Refusal> {
+pub(super) fn check(properties: &TransferProperties) -> Result<(), Refusal> {
     if properties.storage_authentication_type == Some(StorageAuthentication::IdentityBased) {
         return Err(invalid("the embedded hub has no identity of its own; give container URIs with a signature"));
-    }
-    if properties.include_configurations == Some(true) {
-        return Err(invalid("the embedded hub imports and exports devices and modules, and no configurations"));
     }
     let needed: &[(&str, &Option<String>)] = match properties.kind {
         TransferType::Import => &[

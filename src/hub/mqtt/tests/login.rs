@@ -6,7 +6,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::*;
 use crate::hub::session::Fingerprints;
-use crate::wire::ConnectionString;
+use crate::wire::{ConnectionString, SERVED_API_VERSIONS};
 
 async fn code(hub: &Sandbox, connect: Connect) -> Option<ConnectReturnCode> {
     Client::dial(hub).await.connect(connect).await
@@ -89,6 +89,17 @@ async fn names_that_do_not_agree() {
     }
     let odd = "odd%#?$+@;=(1)";
     assert_eq!(code(&hub, connect(odd, token(odd))).await, IN);
+}
+
+#[tokio::test]
+async fn user_names_carry_any_version_of_the_api() {
+    let hub = hub().await;
+    register(&hub, "d").await;
+    for version in SERVED_API_VERSIONS.map(|(version, _)| version) {
+        let mut connect = connect("d", token("d"));
+        connect.set_login(format!("{HOST}/d/?api-version={version}&DeviceClientType=test"), token("d"));
+        assert_eq!(code(&hub, connect).await, IN, "{version}");
+    }
 }
 
 #[tokio::test]
