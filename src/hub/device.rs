@@ -157,8 +157,8 @@ impl Device {
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Record<'_> = serde_json::from_slice(record)?;
-        let identity: Identity = serde_json::from_str(record.identity.get())?;
-        let twin: TwinDocument = serde_json::from_str(record.twin.get())?;
+        let mut identity: Identity = serde_json::from_str(record.identity.get())?;
+        let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !identity.is_sound() || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
@@ -169,8 +169,8 @@ impl Device {
             status: identity.status,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
-            identity: Document(record.identity.get().into()),
-            twin: Document(record.twin.get().into()),
+            identity: if identity.renew() { Document::of(&identity) } else { Document(record.identity.get().into()) },
+            twin: if twin.renew() { Document::of(&twin) } else { Document(record.twin.get().into()) },
             sessions: record.sessions,
         };
         // Whoever was connected when the hub went down is not any more.
@@ -182,6 +182,42 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_of_earlier_versions() {
+        let identity = |never: &str| {
+            format!(
+                r#"{{"deviceId":"d","generationId":"1","etag":"MQ==","connectionState":"Disconnected","status":"enabled","statusReason":null,"connectionStateUpdatedTime":"{never}","statusUpdatedTime":"{never}","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authentication":{{"symmetricKey":{{"primaryKey":null,"secondaryKey":null}},"x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"type":"none"}},"capabilities":{{"iotEdge":false}}}}"#
+            )
+        };
+        let twin = |never: &str, tags: &str, desired: &str, reported: &str| {
+            format!(
+                r#"{{"deviceId":"d","etag":"AAAAAAAAAAI=","deviceEtag":"MQ==","status":"enabled","statusUpdateTime":"{never}","connectionState":"Disconnected","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authenticationType":"none","x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"modelId":"","version":2,{tags}"properties":{{"desired":{{{desired}}},"reported":{{{reported}}}}},"capabilities":{{"iotEdge":false}}}}"#
+            )
+        };
+        let stamp = r#"{"$lastUpdated":"2026-01-01T00:00:00.0000000Z","$lastUpdatedVersion":2}"#;
+        let metadata = format!(
+            r#""$metadata":{{"$lastUpdated":"2026-01-01T00:00:00.0000000Z","$lastUpdatedVersion":2,"a":{stamp},"b":{stamp}}}"#
+        );
+        let (old, new) = ("0001-01-01T00:00:00", "0001-01-01T00:00:00Z");
+        let before = twin(
+            old,
+            r#""tags":{},"#,
+            &format!(r#"{metadata},"$version":2,"a":1,"b":2"#),
+            r#""$metadata":{"$lastUpdated":"2026-01-01T00:00:00.0000000Z"},"$version":1"#,
+        );
+        let after = twin(
+            new,
+            "",
+            &format!(r#""a":1,"b":2,{metadata},"$version":2"#),
+            r#""$metadata":{"$lastUpdated":"2026-01-01T00:00:00.0000000Z"},"$version":1"#,
+        );
+        let record = format!(r#"{{"identity":{},"twin":{before}}}"#, identity(old));
+        let device = Device::from_record(1, record.as_bytes()).expect("a device");
+        assert_eq!((device.identity.as_str(), device.twin.as_str()), (identity(new).as_str(), after.as_str()));
+        let again = Device::from_record(1, &device.to_record()).expect("a device");
+        assert_eq!(again, device);
+    }
 
     #[test]
     fn records_that_are_none() {

@@ -10,6 +10,7 @@ pub mod connection_string;
 pub mod error;
 pub mod faults;
 pub mod jobs;
+pub(crate) mod members;
 pub mod messages;
 pub mod methods;
 pub mod modules;

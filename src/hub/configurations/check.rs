@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::hub::command::Refusal;
 use crate::query::{self, BoundQuery, Collection, Expr, ExprKind, Path};
-use crate::twin::Object;
 use crate::twin::limits::check_values;
+use crate::twin::{OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
-use crate::wire::configurations::{ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, decode_content};
+use crate::wire::configurations::{
+    CONTENT_NAMES, ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, decode_content,
+};
 
 /// Characters of a configuration's id, at most.
 const ID_MAX_CHARS: usize = 128;
@@ -42,14 +44,14 @@ pub(super) enum Target {
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct Checked {
     pub(super) kind: ContentKind,
-    pub(super) paths: Vec<ContentPath>,
+    pub(super) paths: Vec<WrittenPath>,
     pub(super) target: Target,
 }
 
 impl Checked {
-    pub(super) fn of(content: &Object, target_condition: &str) -> Result<Self, Refusal> {
+    pub(super) fn of(content: &OrderedObject, target_condition: &str) -> Result<Self, Refusal> {
         let bad_content = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationContent, problem);
-        let (kind, paths) = decode_content(content).map_err(|error| bad_content(error.to_string()))?;
+        let (kind, paths) = decode_content(&content.into()).map_err(|error| bad_content(error.to_string()))?;
         for path in &paths {
             // The value where it will stand, so that keys and depth are looked at as well.
             let whole = path.object();
@@ -61,6 +63,7 @@ impl Checked {
                 return Err(bad_content(format!("properties.desired.{keys}: {}", violation.rule)));
             }
         }
+        let paths = as_written(paths, content);
         let bad_target = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationTargetCondition, problem);
         let target = match target_condition.trim() {
             "" => Target::Nobody,
@@ -109,6 +112,41 @@ impl Checked {
         let applied = format!("select {columns} from {source} where configurations.[[{id}]].status = 'Applied'");
         [("targetedCount".to_owned(), targeted), ("appliedCount".to_owned(), applied)].into()
     }
+}
+
+/// One path of a configuration's content.
+#[derive(Clone, Debug)]
+pub(in crate::hub) struct WrittenPath {
+    pub(super) path: ContentPath,
+    /// The desired properties with nothing but the value at its place, whose members are in the order in which they were written.
+    pub(super) order: OrderedObject,
+}
+
+/// Puts the paths of a content into the order in which it has them.
+fn as_written(paths: Vec<ContentPath>, content: &OrderedObject) -> Vec<WrittenPath> {
+    let written = CONTENT_NAMES.iter().filter_map(|name| content.get(name)?.as_object()).flat_map(OrderedObject::iter);
+    let mut places: Vec<(String, OrderedValue)> =
+        written.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    let mut found: Vec<(usize, WrittenPath)> = Vec::new();
+    for path in paths {
+        let name = ["properties", "desired"]
+            .into_iter()
+            .chain(path.keys.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(".");
+        let place = places.iter().position(|(other, _)| *other == name).unwrap_or(usize::MAX);
+        let value =
+            places.get_mut(place).map_or(OrderedValue::Null, |(_, value)| std::mem::replace(value, OrderedValue::Null));
+        let value =
+            path.keys.iter().rev().fold(value, |value, key| OrderedObject::from_iter([(key.clone(), value)]).into());
+        let order = match value {
+            OrderedValue::Object(order) => order,
+            _ => OrderedObject::new(),
+        };
+        found.push((place, WrittenPath { path, order }));
+    }
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Compiles a target condition other than `*`, and says what it is asked of.

@@ -17,7 +17,7 @@ use super::{Context, text_of};
 use crate::hub::access::Right;
 use crate::hub::command::Refusal;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
-use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment};
+use crate::wire::{ErrorCode, SERVED_API_VERSIONS, decode_segment, members};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
 const BODY_MAX_BYTES: usize = 1 << 20;
@@ -142,13 +142,13 @@ fn invalid(reason: impl std::fmt::Display) -> Refusal {
     Refusal::new(ErrorCode::ArgumentInvalid, reason.to_string())
 }
 
-/// Reads a body and the JSON in it.
+/// Reads a body and the JSON in it, whose members' names count in any case.
 pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     let bytes = read(body).await?;
     if bytes.is_empty() {
         return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| bad_json(&error))
+    members::read(&bytes).map_err(|error| bad_json(&error))
 }
 
 async fn read(body: Body) -> Result<Bytes, Refusal> {

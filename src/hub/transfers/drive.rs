@@ -9,9 +9,10 @@ use super::{Transfer, TransferCommand};
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::live::{self, Live};
 use crate::hub::modules::ModuleCommand;
-use crate::twin::DeviceId;
+use crate::twin::{DeviceId, OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BULK_MAX, BulkEntry};
+use crate::wire::members;
 use crate::wire::transfers::{DEVICES_BLOB, ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
 
 /// Devices that are exported before others get their turn.
@@ -115,8 +116,7 @@ fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
     // Some editors begin a file with it.
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     let format = ErrorCode::IotHubFormatError.number();
-    let entry: BulkEntry =
-        serde_json::from_slice(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let entry: BulkEntry = members::read(text).map_err(|error| failed("", None, format, &error.to_string()))?;
     if entry.status.is_none() {
         let number = ErrorCode::ArgumentInvalid.number();
         return Err(failed(&entry.id, entry.module_id.as_deref(), number, "the line has no status"));
@@ -177,12 +177,16 @@ async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, Strin
 
 /// Makes the line of a device or module, with the names that entries of bulk requests have.
 fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
-    let read = |text: &str| serde_json::from_str::<Value>(text).expect("a kept document is JSON");
+    let read = |text: &str| serde_json::from_str::<OrderedObject>(text).expect("a kept document is JSON");
     let (mut identity, mut twin) = (read(identity), read(twin));
-    if without_keys {
-        identity["authentication"]["symmetricKey"] = json!({ "primaryKey": null, "secondaryKey": null });
+    if without_keys && let Some(OrderedValue::Object(authentication)) = identity.get_mut("authentication") {
+        authentication.insert("symmetricKey", OrderedValue::from(json!({ "primaryKey": null, "secondaryKey": null })));
     }
-    let mut line = serde_json::Map::new();
+    // A module has no status of its own, and every line needs one.
+    if !identity.contains_key("status") {
+        identity.insert("status", "enabled");
+    }
+    let mut line = OrderedObject::new();
     for (name, own) in [
         ("id", "deviceId"),
         ("moduleId", "moduleId"),
@@ -194,14 +198,44 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
         ("deviceScope", "deviceScope"),
         ("parentScopes", "parentScopes"),
     ] {
-        if let Some(value) = identity.get_mut(own).map(Value::take).filter(|value| !value.is_null()) {
-            line.insert(name.to_owned(), value);
+        if let Some(value) = identity.remove(own).filter(|value| !value.is_null()) {
+            line.insert(name, value);
         }
     }
-    // A module has no status of its own, and every line needs one.
-    line.entry("status").or_insert_with(|| json!("enabled"));
     for (name, own) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
-        line.insert(name.to_owned(), twin[own].take());
+        if let Some(value) = twin.remove(own) {
+            line.insert(name, value);
+        }
     }
-    Value::Object(line).to_string()
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_names_in_any_case() {
+        let entry =
+            read_line(br#"{"ID":"d","Status":"Disabled","importmode":"UPDATE","ETag":"x","TAGS":{"a":1,"A":2}}"#);
+        let entry = entry.expect("an entry");
+        assert_eq!((entry.id.as_str(), entry.e_tag.as_deref()), ("d", Some("x")));
+        assert_eq!(entry.tags, Some(json!({"a": 1, "A": 2}).into()));
+        assert!(entry.status.is_some() && entry.import_mode.is_some());
+    }
+
+    #[test]
+    fn a_line_keeps_the_order_of_the_twin() {
+        let identity = r#"{"deviceId":"d","etag":"MQ==","status":"disabled","statusReason":null,"authentication":{"symmetricKey":{"primaryKey":"x","secondaryKey":"y"},"type":"sas"},"capabilities":{"iotEdge":false}}"#;
+        let twin = r#"{"deviceId":"d","etag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let expected = r#"{"id":"d","eTag":"MQ==","status":"disabled","authentication":{"symmetricKey":{"primaryKey":null,"secondaryKey":null},"type":"sas"},"capabilities":{"iotEdge":false},"twinETag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let line = line_of(identity, twin, true);
+        assert_eq!(line, expected);
+        let module =
+            line_of(r#"{"deviceId":"d","moduleId":"m","etag":"MQ=="}"#, r#"{"etag":"x","properties":{}}"#, false);
+        assert_eq!(
+            module,
+            r#"{"id":"d","moduleId":"m","eTag":"MQ==","status":"enabled","twinETag":"x","properties":{}}"#
+        );
+    }
 }
