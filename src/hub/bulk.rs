@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 
-use serde_json::json;
 use time::OffsetDateTime;
 
 use super::command::{Command, Entropy, Record, Refusal, TwinWrite};
 use super::identity::invalid;
 use super::modules::ModuleCommand;
 use super::state::Hub;
-use crate::twin::{ETag, IfMatch, TwinId};
+use crate::twin::{ETag, IfMatch, OrderedValue, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BULK_MAX, BulkEntry, BulkError, BulkResult, BulkWarning, ImportMode};
 use crate::wire::modules::ModuleBody;
@@ -102,7 +101,7 @@ impl Hub {
             self.check_twin_etag(&id, entry.twin_etag.as_deref())?;
         }
         let steps = steps(mode, &entry, exists);
-        let twin = TwinBody::decode(json!({ "tags": entry.tags, "properties": entry.properties }));
+        let twin = TwinBody::decode_entry(entry.tags.clone(), entry.properties.clone());
         let mut twin = Some(twin.map_err(|error| invalid(error.to_string()))?);
         let mut body = Some(entry);
         for step in steps {
@@ -162,8 +161,8 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let (_, record) = match command {
             // What a disabled device's modules are closed to is a request for them alone.
-            Command::Module(command) => self.decide_module(command, now)?,
-            command => self.decide(command, now)?,
+            Command::Module(command) => self.decide_module(command)?,
+            command => return self.carry_out(command, now, records).map(|_| ()),
         };
         if let Some(record) = record {
             self.write(record, records);
@@ -185,7 +184,7 @@ fn id_of(entry: &BulkEntry) -> Result<TwinId, Refusal> {
 
 /// The table of modes.
 fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Vec<Step> {
-    let names_twin = |value: &Option<serde_json::Value>| value.as_ref().is_some_and(|value| !value.is_null());
+    let names_twin = |value: &Option<OrderedValue>| value.as_ref().is_some_and(|value| !value.is_null());
     let mut steps = match mode {
         ImportMode::Create => vec![Step::Put(IfMatch::Absent)],
         ImportMode::Update => vec![Step::Put(IfMatch::Any)],

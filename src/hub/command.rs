@@ -10,7 +10,7 @@ use super::messages::{CloudMessage, Feedback, MessageCommand};
 use super::modules::{Module, ModuleCommand};
 use super::session::{Session, SessionCommand};
 use super::transfers::{Transfer, TransferCommand};
-use crate::twin::{DeviceId, IfMatch, TwinId};
+use crate::twin::{DeviceId, IfMatch, OrderedObject, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BulkEntry, BulkResult};
 use crate::wire::keys::{KeyOwner, PolicyKey, RegenerateKeysResult};
@@ -260,6 +260,8 @@ pub enum Notice {
         before: Document,
         /// As it is now.
         after: Document,
+        /// The desired properties as the write spelt them, if it did.
+        sent: Option<Arc<OrderedObject>>,
     },
     /// Messages from the cloud wait for it.
     MessagesWait {

@@ -167,10 +167,12 @@ impl Device {
         if !identity.is_sound() || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
-        let had_scopes = !identity.complete_scopes();
-        if !had_scopes {
+        let has_new_scopes = identity.complete_scopes();
+        identity.renew();
+        if has_new_scopes {
             twin.follow(&identity);
         }
+        let is_renewed = twin.renew() || has_new_scopes;
         let device = Self {
             sequence,
             revision: 0,
@@ -179,7 +181,7 @@ impl Device {
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
             identity: Document::of(&identity),
-            twin: if had_scopes { Document(record.twin.get().into()) } else { Document::of(&twin) },
+            twin: if is_renewed { Document::of(&twin) } else { Document(record.twin.get().into()) },
             sessions: record.sessions,
         };
         // Whoever was connected when the hub went down is not any more.
@@ -216,6 +218,42 @@ mod tests {
             assert_eq!(text(&read.identity), text(&expected.identity), "{had:?}");
             assert_eq!(text(&read.twin), text(&expected.twin), "{had:?}");
         }
+    }
+
+    #[test]
+    fn records_of_earlier_versions() {
+        let identity = |never: &str| {
+            format!(
+                r#"{{"deviceId":"d","generationId":"1","etag":"MQ==","connectionState":"Disconnected","status":"enabled","statusReason":null,"connectionStateUpdatedTime":"{never}","statusUpdatedTime":"{never}","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authentication":{{"symmetricKey":{{"primaryKey":null,"secondaryKey":null}},"x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"type":"none"}},"capabilities":{{"iotEdge":false}}}}"#
+            )
+        };
+        let twin = |never: &str, tags: &str, desired: &str, reported: &str| {
+            format!(
+                r#"{{"deviceId":"d","etag":"AAAAAAAAAAI=","deviceEtag":"MQ==","status":"enabled","statusUpdateTime":"{never}","connectionState":"Disconnected","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authenticationType":"none","x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"modelId":"","version":2,{tags}"properties":{{"desired":{{{desired}}},"reported":{{{reported}}}}},"capabilities":{{"iotEdge":false}}}}"#
+            )
+        };
+        let stamp = r#"{"$lastUpdated":"2026-01-01T00:00:00.0000000Z","$lastUpdatedVersion":2}"#;
+        let metadata = format!(
+            r#""$metadata":{{"$lastUpdated":"2026-01-01T00:00:00.0000000Z","$lastUpdatedVersion":2,"a":{stamp},"b":{stamp}}}"#
+        );
+        let (old, new) = ("0001-01-01T00:00:00", "0001-01-01T00:00:00Z");
+        let before = twin(
+            old,
+            r#""tags":{},"#,
+            &format!(r#"{metadata},"$version":2,"a":1,"b":2"#),
+            r#""$metadata":{"$lastUpdated":"2026-01-01T00:00:00.0000000Z"},"$version":1"#,
+        );
+        let after = twin(
+            new,
+            "",
+            &format!(r#""a":1,"b":2,{metadata},"$version":2"#),
+            r#""$metadata":{"$lastUpdated":"2026-01-01T00:00:00.0000000Z"},"$version":1"#,
+        );
+        let record = format!(r#"{{"identity":{},"twin":{before}}}"#, identity(old));
+        let device = Device::from_record(1, record.as_bytes()).expect("a device");
+        assert_eq!((device.identity.as_str(), device.twin.as_str()), (identity(new).as_str(), after.as_str()));
+        let again = Device::from_record(1, &device.to_record()).expect("a device");
+        assert_eq!(again, device);
     }
 
     #[test]

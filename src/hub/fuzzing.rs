@@ -29,7 +29,7 @@ use super::service::web_socket::Fronts;
 use super::service::{Misbehaviour, Service};
 use super::state::Hub;
 use super::store::{Committer, Table, encode};
-use crate::twin::{DeviceId, IfMatch};
+use crate::twin::{DeviceId, IfMatch, OrderedObject};
 use crate::wire::error::ERROR_CODE_HEADER;
 use crate::wire::messages::MessageProperties;
 use crate::wire::sas::{self, Key};
@@ -422,17 +422,17 @@ fn compare(hub: &Hub, disk: &Disk) {
 }
 
 /// Returns the documents of all devices and modules, but for who is connected.
-pub(super) fn documents(hub: &Hub) -> Vec<(u64, Value)> {
+pub(super) fn documents(hub: &Hub) -> Vec<(u64, String)> {
     let devices = hub.devices_after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
     let modules = hub.modules.after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
     let mut all = Vec::new();
     for (sequence, documents) in devices.chain(modules) {
         for document in documents {
-            let mut document: Value = serde_json::from_str(document.as_str()).expect("a kept document is JSON");
+            let mut document: OrderedObject = serde_json::from_str(document.as_str()).expect("a kept document is JSON");
             for passing in ["connectionState", "connectionStateUpdatedTime", "lastActivityTime"] {
-                document.as_object_mut().expect("an object").remove(passing);
+                document.remove(passing);
             }
-            all.push((sequence, document));
+            all.push((sequence, document.to_string()));
         }
     }
     all

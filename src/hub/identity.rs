@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::command::{Entropy, Refusal};
 use super::device::{CONNECTED, DISCONNECTED, Presence};
 use super::scope::{NamedScopes, Scopes};
-use super::timestamp::{NEVER, timestamp};
+use super::timestamp::{NEVER, renew, timestamp};
 use crate::twin::{DeviceId, ETag};
 use crate::wire::ErrorCode;
 use crate::wire::keys::PolicyKey;
@@ -148,6 +148,13 @@ impl Identity {
     /// Returns the number that no other identity of this id has had.
     pub(super) fn generation(&self) -> &str {
         &self.generation_id
+    }
+
+    /// Brings the times that an earlier version of this program wrote to their present form. Returns `true` if that changed any.
+    pub(super) fn renew(&mut self) -> bool {
+        renew(&mut self.connection_state_updated_time)
+            | renew(&mut self.status_updated_time)
+            | renew(&mut self.last_activity_time)
     }
 
     /// Says whether it shows itself connected.

@@ -103,11 +103,11 @@ impl Links {
     pub(super) fn deliver(&self, notices: Vec<Notice>, seen: u64) {
         for notice in notices {
             match notice {
-                Notice::TwinWritten { id, before, after } => {
+                Notice::TwinWritten { id, before, after, sent } => {
                     if let Some(link) = self.find(&id)
                         && link.is_subscribed(Subscription::DesiredPatches)
                     {
-                        link.outbox.offer(Message::Desired { before, after }, seen);
+                        link.outbox.offer(Message::Desired { before, after, sent }, seen);
                     }
                 }
                 Notice::MessagesWait { id } => {

@@ -14,7 +14,7 @@ use super::device::{CONNECTED, DISCONNECTED, Document, Presence};
 use super::identity::{
     Authentication, Identity, authentication, counter_of, etag_of, first_numbers, invalid, is_count,
 };
-use super::timestamp::NEVER;
+use super::timestamp::{NEVER, renew};
 use super::twin::TwinDocument;
 use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
 use crate::wire::keys::PolicyKey;
@@ -167,11 +167,13 @@ impl Module {
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
         let record: Record<'_> = serde_json::from_slice(record)?;
-        let identity: ModuleIdentity = serde_json::from_str(record.identity.get())?;
-        let twin: TwinDocument = serde_json::from_str(record.twin.get())?;
+        let mut identity: ModuleIdentity = serde_json::from_str(record.identity.get())?;
+        let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !counter_of(&identity.etag).is_some_and(is_count) || !twin.is_sound() {
             return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
+        identity.renew();
+        twin.renew();
         let module = Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) };
         // Whoever was connected when the hub went down is not any more.
         let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
@@ -243,6 +245,12 @@ impl ModuleIdentity {
             cloud_to_device_message_count: 0,
             authentication,
         }
+    }
+
+    /// Brings the times that an earlier version of this program wrote to their present form.
+    fn renew(&mut self) {
+        renew(&mut self.connection_state_updated_time);
+        renew(&mut self.last_activity_time);
     }
 
     /// Replaces all that a PUT may write, and moves the etag.

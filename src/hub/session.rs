@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::twin::{ModuleId, Object, TwinId};
+use crate::twin::{ModuleId, OrderedObject, TwinId};
 use crate::wire::sas::Token;
 use crate::wire::topics::Subscription;
 
@@ -74,7 +74,7 @@ pub enum SessionCommand {
         /// The connection's number.
         connection: u64,
         /// What to merge.
-        patch: Object,
+        patch: OrderedObject,
         /// For which reported version, when that matters.
         base: Option<u64>,
     },

@@ -21,11 +21,11 @@ use super::session::SessionCommand;
 use super::transfers::Transfers;
 use super::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
-use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, TwinId};
+use crate::twin::{DeviceId, ETag, IfMatch, ModuleId, OrderedObject, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::modules::{SYSTEM_MODULES, is_system_module};
 use crate::wire::registry::DeviceStatus;
-use crate::wire::twins::TwinBody;
+use crate::wire::twins::{SectionBody, TwinBody};
 
 mod messages;
 mod presence;
@@ -56,6 +56,8 @@ pub struct Hub {
     connected: BTreeMap<TwinId, u64>,
     /// What the command under way has for those who are connected.
     notices: Vec<Notice>,
+    /// The desired properties that the write under way sends to one of them.
+    sent: Option<Arc<OrderedObject>>,
 }
 
 /// What a command comes to: the answer, and what is different after it.
@@ -135,11 +137,35 @@ impl Hub {
                 }
                 (decision.0, announced.and_then(|(id, model)| self.with_model(&id, &model)))
             }
-            command => self.decide(command, now)?,
+            command => return self.carry_out(command, now, records),
         };
         if let Some(record) = record {
             self.write(record, records);
         }
+        Ok(reply)
+    }
+
+    /// Decides what a command comes to, and makes the change.
+    pub(super) fn carry_out(
+        &mut self,
+        command: Command,
+        now: OffsetDateTime,
+        records: &mut Vec<Record>,
+    ) -> Result<Reply, Refusal> {
+        let sent = match &command {
+            Command::WriteTwin { id, body: TwinBody { desired: Some(SectionBody::Object(sent)), .. }, .. }
+                if self.connected.contains_key(id) =>
+            {
+                Some(Arc::new(sent.clone()))
+            }
+            _ => None,
+        };
+        let (reply, record) = self.decide(command, now)?;
+        self.sent = sent;
+        if let Some(record) = record {
+            self.write(record, records);
+        }
+        self.sent = None;
         Ok(reply)
     }
 
@@ -182,7 +208,12 @@ impl Hub {
             Command::PatchDigitalTwin { id, changes, if_match } => {
                 let twin = serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
                 let patch = DigitalTwinChange::patch(&changes, &twin)?;
-                let body = TwinBody { tags: None, desired: Some(patch).filter(|patch| !patch.is_empty()) };
+                let body = TwinBody {
+                    tags: None,
+                    desired: Some(patch)
+                        .filter(|patch| !patch.is_empty())
+                        .map(|patch| SectionBody::Object(patch.into())),
+                };
                 self.write_twin(&id.into(), TwinWrite::Merge, body, &if_match, now)
             }
             Command::GetDevice { id } => Ok((Reply::Device(self.device(&id)?.clone()), None)),
@@ -235,7 +266,7 @@ impl Hub {
                 if let Some((device, _)) = command.subject() {
                     self.check_open_to_modules(device)?;
                 }
-                self.decide_module(command, now)
+                self.decide_module(command)
             }
             Command::Configuration(command) => {
                 self.configurations.decide(command, self.last_sequence + 1, self.next_revision(), now)
@@ -250,7 +281,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn decide_module(&self, command: ModuleCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
+    pub(super) fn decide_module(&self, command: ModuleCommand) -> Result<Decision, Refusal> {
         match command {
             ModuleCommand::Get { device, module } => Ok((Reply::Module(self.module(&device, &module)?.clone()), None)),
             ModuleCommand::List { device } => Ok((Reply::Modules(self.modules.of(&device)), None)),
@@ -268,7 +299,7 @@ impl Hub {
                     return Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text));
                 }
                 let identity = ModuleIdentity::create(device, module, *body, &entropy)?;
-                let twin = TwinDocument::fresh_module(&identity, now);
+                let twin = TwinDocument::fresh_module(&identity);
                 Ok(put_module(Module::new(self.last_sequence + 1, self.revision + 1, &identity, &twin)))
             }
             ModuleCommand::Put { device, module, body, if_match, entropy } => {
@@ -444,12 +475,14 @@ impl Hub {
     /// Makes IoT Edge's own modules where an edge device has none yet: the service makes them with the device.
     fn add_system_modules(&mut self, device: &Device, records: &mut Vec<Record>) {
         let identity = device.identity();
-        let Some(now) = self.now.filter(|_| identity.capabilities.iot_edge) else { return };
+        if self.now.is_none() || !identity.capabilities.iot_edge {
+            return;
+        }
         for name in SYSTEM_MODULES {
             let Ok(module) = name.parse::<ModuleId>() else { continue };
             if self.modules.get(&device.id, &module).is_none() {
                 let identity = ModuleIdentity::system(&identity, module);
-                let twin = TwinDocument::fresh_module(&identity, now);
+                let twin = TwinDocument::fresh_module(&identity);
                 let module = Module::new(self.last_sequence + 1, self.next_revision(), &identity, &twin);
                 self.write(Record::Module(module.sequence, Some(Arc::new(module))), records);
             }

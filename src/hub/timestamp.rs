@@ -2,8 +2,19 @@
 
 use time::{OffsetDateTime, UtcOffset};
 
-/// The time of something that never happened, without a `Z` (docs: Query for device and module twins).
-pub(super) const NEVER: &str = "0001-01-01T00:00:00";
+/// The time of something that never happened (docs: Understand Azure IoT Edge module twins; samples of new twins).
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
+/// As hubs of earlier versions of this program wrote it.
+const NEVER_WITHOUT_Z: &str = "0001-01-01T00:00:00";
+
+/// Brings a time that an earlier version of this program wrote to its present form. Returns `true` if that changed it.
+pub(super) fn renew(time: &mut String) -> bool {
+    let is_old = time == NEVER_WITHOUT_Z;
+    if is_old {
+        NEVER.clone_into(time);
+    }
+    is_old
+}
 
 /// Writes a time in UTC with seven fractional digits, as `$lastUpdated` has it.
 pub(super) fn timestamp(at: OffsetDateTime) -> String {

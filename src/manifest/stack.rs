@@ -129,7 +129,7 @@ pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
             }
         };
         let sizes = object.into_iter().map(|(key, value)| {
-            let size = section_size(&[(key.clone(), value)].into_iter().collect());
+            let size = section_size(&[(key.clone(), value)].into_iter().collect::<crate::twin::Object>());
             (size, key)
         });
         found.push(match sizes.max() {

@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::ast::Aggregate;
 use super::bind::GroupColumn;
 use super::names::BoundPath;
 use super::value::json_number;
+use crate::twin::OrderedObject;
 
 /// The groups so far, in the order in which their first documents came.
 #[derive(Debug)]
@@ -90,30 +91,30 @@ impl<'q> Groups<'q> {
         }
     }
 
-    pub(super) fn into_rows(self) -> Vec<Value> {
+    pub(super) fn into_rows(self) -> Vec<OrderedObject> {
         let columns = self.columns;
         self.groups.into_iter().map(|group| row(columns, group)).collect()
     }
 }
 
-fn row(columns: &[GroupColumn], Group { values, totals }: Group) -> Value {
+fn row(columns: &[GroupColumn], Group { values, totals }: Group) -> OrderedObject {
     let mut totals = totals.into_iter();
-    let mut row = Map::new();
+    let mut row = OrderedObject::new();
     for column in columns {
         match column {
             GroupColumn::Value { by, alias } => {
                 if let Some((key, value)) = &values[*by] {
-                    row.insert(alias.as_ref().unwrap_or(key).clone(), value.clone());
+                    row.insert(alias.as_ref().unwrap_or(key), value.clone());
                 }
             }
             GroupColumn::Aggregate { key, .. } => {
                 if let Some(value) = totals.next().and_then(Total::into_value) {
-                    row.insert(key.clone(), value);
+                    row.insert(key, value);
                 }
             }
         }
     }
-    Value::Object(row)
+    row
 }
 
 /// Writes a text that is the same for equal values only: 1 and 1.0 are one group, 1 and "1" are two.

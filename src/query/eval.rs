@@ -6,6 +6,7 @@ use super::aggregate::Groups;
 use super::ast::ArithmeticOperator;
 use super::bind::{BoundQuery, Condition, Output};
 use super::value::{Operand, compare, equal};
+use crate::twin::OrderedObject;
 
 /// A query in progress over a stream of documents.
 ///
@@ -73,6 +74,11 @@ impl Fold<'_> {
 
     /// Ends the run and returns the rows of aggregates; none for other queries, whose rows have left already.
     pub fn finish(self) -> Vec<Value> {
+        self.finish_in_order().iter().map(|row| Value::Object(row.into())).collect()
+    }
+
+    /// The same, with the columns in the order of the list.
+    pub fn finish_in_order(self) -> Vec<OrderedObject> {
         let mut rows = self.groups.map(Groups::into_rows).unwrap_or_default();
         rows.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         rows

@@ -37,6 +37,7 @@ mod names;
 mod parser;
 mod remainder;
 mod remarks;
+mod rows;
 mod value;
 
 pub use ast::{

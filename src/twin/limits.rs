@@ -5,9 +5,8 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use super::{Object, Section};
+use super::Section;
+use super::tree::{Members, Node};
 
 /// Characters of a device or module id, at most.
 pub const ID_MAX_CHARS: usize = 128;
@@ -120,7 +119,7 @@ pub struct Violation {
 /// Finds all that the hub would refuse in an object that is to be merged into a section, its size aside.
 ///
 /// A null means "delete" in an object at any depth, and is refused in an array and in whatever an array holds.
-pub fn check_values(root: &Object) -> Vec<Violation> {
+pub fn check_values(root: &impl Members) -> Vec<Violation> {
     let mut check = Check { keys: Vec::new(), found: Vec::new() };
     check.object(root, 0, false);
     check.found
@@ -137,30 +136,30 @@ impl Check {
     }
 
     /// `depth` is that of the object itself: 0 for the root.
-    fn object(&mut self, object: &Object, depth: usize, in_array: bool) {
+    fn object<M: Members>(&mut self, object: &M, depth: usize, in_array: bool) {
         if depth > DEPTH_MAX {
             // What lies deeper is wrong for the same reason; to descend would risk the stack for nothing.
             self.report(Rule::Depth);
             return;
         }
-        for (key, value) in object {
-            self.keys.push(key.clone());
+        for (key, value) in object.members() {
+            self.keys.push(key.to_owned());
             if key.len() > KEY_MAX_BYTES {
                 self.report(Rule::KeyLength { found: key.len() });
             }
             if let Some(found) = key.chars().find(|&c| is_forbidden_in_keys(c)) {
                 self.report(Rule::KeyCharacter { found });
             }
-            self.value(value, depth, in_array);
+            self.value::<M>(value, depth, in_array);
             self.keys.pop();
         }
     }
 
-    fn value(&mut self, value: &Value, depth: usize, in_array: bool) {
-        match value {
-            Value::Null if in_array => self.report(Rule::NullValue),
-            Value::Null | Value::Bool(_) => {}
-            Value::Number(number) => {
+    fn value<M: Members>(&mut self, value: &M::Value, depth: usize, in_array: bool) {
+        match M::node(value) {
+            Node::Null if in_array => self.report(Rule::NullValue),
+            Node::Null | Node::Bool => {}
+            Node::Number(number) => {
                 let in_range = match (number.as_i64(), number.as_u64()) {
                     (Some(integer), _) => (INTEGER_MIN..=INTEGER_MAX).contains(&integer),
                     (None, Some(_)) => false,
@@ -170,22 +169,20 @@ impl Check {
                     self.report(Rule::IntegerRange { found: number.to_string() });
                 }
             }
-            Value::String(text) if text.len() > STRING_MAX_BYTES => {
-                self.report(Rule::StringLength { found: text.len() })
-            }
-            Value::String(_) => {}
-            Value::Array(items) => {
+            Node::Text(text) if text.len() > STRING_MAX_BYTES => self.report(Rule::StringLength { found: text.len() }),
+            Node::Text(_) => {}
+            Node::Array(items) => {
                 if depth + 1 > DEPTH_MAX {
                     self.report(Rule::Depth);
                     return;
                 }
                 for (index, item) in items.iter().enumerate() {
                     self.keys.push(index.to_string());
-                    self.value(item, depth + 1, true);
+                    self.value::<M>(item, depth + 1, true);
                     self.keys.pop();
                 }
             }
-            Value::Object(object) => self.object(object, depth + 1, in_array),
+            Node::Object(object) => self.object(object, depth + 1, in_array),
         }
     }
 }
@@ -196,25 +193,25 @@ fn is_forbidden_in_keys(c: char) -> bool {
 
 /// Counts a section's bytes as the hub does: keys and strings as UTF-8 without control characters, a number as 8, a boolean as
 /// 4, an object or array as the sum of what it holds. (How arrays count is not documented; the sum is what follows.)
-pub fn section_size(root: &Object) -> usize {
+pub fn section_size<M: Members>(root: &M) -> usize {
     fn text(text: &str) -> usize {
         text.chars().filter(|c| !c.is_control()).map(char::len_utf8).sum()
     }
-    fn value(of: &Value) -> usize {
-        match of {
-            Value::Null => 0,
-            Value::Bool(_) => 4,
-            Value::Number(_) => 8,
-            Value::String(string) => text(string),
-            Value::Array(items) => items.iter().map(value).sum(),
-            Value::Object(object) => section_size(object),
+    fn value<M: Members>(of: &M::Value) -> usize {
+        match M::node(of) {
+            Node::Null => 0,
+            Node::Bool => 4,
+            Node::Number(_) => 8,
+            Node::Text(string) => text(string),
+            Node::Array(items) => items.iter().map(value::<M>).sum(),
+            Node::Object(object) => section_size(object),
         }
     }
-    root.iter().map(|(key, of)| text(key) + value(of)).sum()
+    root.members().map(|(key, of)| text(key) + value::<M>(of)).sum()
 }
 
 /// Says whether a section is larger than the hub takes.
-pub fn check_size(section: Section, root: &Object) -> Option<Violation> {
+pub fn check_size(section: Section, root: &impl Members) -> Option<Violation> {
     let found = section_size(root);
     (found > section_max_bytes(section))
         .then(|| Violation { keys: Vec::new(), rule: Rule::SectionSize { section, found } })
@@ -222,7 +219,7 @@ pub fn check_size(section: Section, root: &Object) -> Option<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -8,12 +8,15 @@ pub mod document;
 pub mod etag;
 pub mod id;
 pub mod limits;
+pub mod ordered;
 pub mod patch;
 pub mod path;
+pub mod tree;
 pub mod value;
 
 pub use document::{Desired, Lookup, Object, Reported, Section, Tags, Twin};
 pub use etag::{ETag, IfMatch};
 pub use id::{DeviceId, HubHost, IdError, ModuleId, TwinId};
+pub use ordered::{OrderedObject, OrderedValue};
 pub use patch::MergePatch;
 pub use path::TwinPath;

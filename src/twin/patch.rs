@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::value::equal;
-use super::{Object, Section, Twin, TwinPath};
+use super::{Object, OrderedObject, OrderedValue, Section, Twin, TwinPath};
 
 /// What one request changes in one twin: tags and desired together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -87,6 +87,31 @@ pub fn merge(target: &mut Object, patch: &Object) {
     }
 }
 
+/// Merges `patch` into `target` by the same rules. A member keeps its place, and a new one goes to the end.
+pub fn merge_ordered(target: &mut OrderedObject, patch: &OrderedObject) {
+    let mut removes = false;
+    for (key, value) in patch.iter() {
+        match value {
+            OrderedValue::Null => removes = true,
+            OrderedValue::Object(inner) => {
+                let empty = || OrderedObject::new().into();
+                let there = target.get_or_insert_with(key, empty);
+                if there.as_object().is_none() {
+                    *there = empty();
+                }
+                if let Some(there) = there.as_object_mut() {
+                    merge_ordered(there, inner);
+                }
+            }
+            leaf => target.insert(key, leaf.clone()),
+        }
+    }
+    if removes {
+        // All at once: each removal by itself would move what comes after it.
+        target.retain(|key, _| !patch.get(key).is_some_and(OrderedValue::is_null));
+    }
+}
+
 /// Returns the smallest patch that makes `from` into `to`, neither of which holds a null.
 pub fn diff(from: &Object, to: &Object) -> Object {
     let mut patch = Object::new();
@@ -160,6 +185,24 @@ mod tests {
             let mut target = object(before);
             merge(&mut target, &object(patch.clone()));
             assert_eq!(Value::Object(target), after, "{patch}");
+        }
+    }
+
+    #[test]
+    fn a_merge_keeps_the_order() {
+        for (before, patch, after) in [
+            (r#"{"z":1,"a":2}"#, r#"{"a":3,"z":4}"#, r#"{"z":4,"a":3}"#),
+            (r#"{"z":1}"#, r#"{"m":{"y":1,"b":2},"a":3}"#, r#"{"z":1,"m":{"y":1,"b":2},"a":3}"#),
+            (r#"{"m":{"y":1,"b":2}}"#, r#"{"m":{"b":3,"a":4}}"#, r#"{"m":{"y":1,"b":3,"a":4}}"#),
+            (r#"{"z":1,"m":2,"a":3}"#, r#"{"m":null}"#, r#"{"z":1,"a":3}"#),
+            (r#"{"z":1,"a":3}"#, r#"{"m":2}"#, r#"{"z":1,"a":3,"m":2}"#),
+            (r#"{"z":1,"a":3}"#, r#"{"z":{"c":1,"b":null}}"#, r#"{"z":{"c":1},"a":3}"#),
+            (r#"{"z":{"c":1},"a":3}"#, r#"{"z":[2,1]}"#, r#"{"z":[2,1],"a":3}"#),
+        ] {
+            let read = |text: &str| serde_json::from_str::<OrderedObject>(text).expect(text);
+            let mut target = read(before);
+            merge_ordered(&mut target, &read(patch));
+            assert_eq!(target.to_string(), after, "{before} {patch}");
         }
     }
 
@@ -241,6 +284,15 @@ mod tests {
             let back = patch.invert(&before).apply(&patch.apply(&before));
             prop_assert!(equal(&back.tags.0.into(), &before.tags.0.clone().into()));
             prop_assert!(equal(&back.desired.0.into(), &before.desired.0.clone().into()));
+        }
+
+        #[test]
+        fn order_changes_nothing_about_a_merge(target in arbitrary_object(), patch in arbitrary_patch()) {
+            let mut ordered = OrderedObject::from(target.clone());
+            merge_ordered(&mut ordered, &patch.clone().into());
+            let mut sorted = target;
+            merge(&mut sorted, &patch);
+            prop_assert_eq!(Object::from(&ordered), sorted);
         }
 
         #[test]

@@ -1,11 +1,11 @@
 //! Many identities and twins in one request: `POST /devices`, and the lines of import and export blobs.
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 
 use super::error::ErrorCode;
 use super::names::json_names;
 use super::registry::{AuthenticationBody, Capabilities, DeviceStatus};
+use crate::twin::OrderedValue;
 
 /// Entries of one `POST /devices`, at most.
 pub const BULK_MAX: usize = 100;
@@ -34,9 +34,9 @@ pub struct BulkEntry {
     #[serde(rename = "twinETag")]
     pub twin_etag: Option<String>,
     /// Tags, to be merged.
-    pub tags: Option<Value>,
+    pub tags: Option<OrderedValue>,
     /// `desired`, to be merged; `reported` is the device's own.
-    pub properties: Option<Value>,
+    pub properties: Option<OrderedValue>,
     /// What the device can be.
     pub capabilities: Option<Capabilities>,
     /// The scope of a device under an edge device.
@@ -143,7 +143,7 @@ mod tests {
             import_mode: Some(ImportMode::UpdateTwinIfMatchETag),
             twin_etag: Some("b".to_owned()),
             status: Some(DeviceStatus::Disabled),
-            tags: Some(json!({"t": 1})),
+            tags: Some(json!({"t": 1}).into()),
             ..BulkEntry::default()
         };
         assert_eq!(entry, expected);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::encode_segment;
-use crate::twin::Object;
+use crate::twin::{Object, OrderedObject};
 
 /// Where configurations are listed.
 pub const PATH: &str = "/configurations";
@@ -31,7 +31,7 @@ pub struct ConfigurationBody {
     /// What people say about it.
     pub labels: Option<BTreeMap<String, String>>,
     /// What is written to which path.
-    pub content: Option<Object>,
+    pub content: Option<OrderedObject>,
     /// Which twins.
     pub target_condition: Option<String>,
     /// The higher wins.
@@ -140,6 +140,9 @@ impl ContentError {
         Self { problem: problem.into() }
     }
 }
+
+/// The members of a configuration's content.
+pub const CONTENT_NAMES: [&str; 3] = ["deviceContent", "moduleContent", "modulesContent"];
 
 /// Reads which paths a configuration writes: for those who write them, and for those who must not.
 ///

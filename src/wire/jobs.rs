@@ -7,6 +7,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::encode_segment;
 use super::names::json_names;
+use crate::twin::OrderedValue;
 
 /// Where scheduled jobs are queried.
 pub const QUERY_PATH: &str = "/jobs/v2/query";
@@ -82,7 +83,7 @@ pub struct JobBody {
     /// A method's name, payload and timeouts.
     pub cloud_to_device_method: Option<Value>,
     /// A twin to merge, with the etag `*`.
-    pub update_twin: Option<Value>,
+    pub update_twin: Option<OrderedValue>,
     /// Which devices, as a condition without `WHERE`.
     pub query_condition: Option<String>,
     /// Not before.
@@ -116,7 +117,7 @@ pub struct JobResponse {
     pub cloud_to_device_method: Option<Value>,
     /// The twin that is merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub update_twin: Option<Value>,
+    pub update_twin: Option<OrderedValue>,
     /// How far it is.
     pub status: JobStatus,
     /// Why it could not go on.

@@ -12,6 +12,7 @@ pub mod error;
 pub mod faults;
 pub mod jobs;
 pub mod keys;
+pub(crate) mod members;
 pub mod messages;
 pub mod methods;
 pub mod modules;

@@ -159,10 +159,8 @@ impl std::fmt::Debug for SymmetricKeys {
 #[serde(rename_all = "camelCase")]
 pub struct Thumbprints {
     /// The one.
-    #[serde(alias = "PrimaryThumbprint")]
     pub primary_thumbprint: Option<String>,
     /// The other.
-    #[serde(alias = "SecondaryThumbprint")]
     pub secondary_thumbprint: Option<String>,
 }
 

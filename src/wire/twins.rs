@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::encode_segment;
-use crate::twin::{Desired, ETag, MergePatch, Object, Reported, Tags, Twin, TwinId};
+use super::members::with_names;
+use crate::twin::{Desired, ETag, MergePatch, Object, OrderedObject, OrderedValue, Reported, Tags, Twin, TwinId};
 
 /// Returns the path of a twin.
 pub fn twin_path(id: &TwinId) -> String {
@@ -79,7 +80,9 @@ pub fn encode_twin(twin: &Twin) -> Value {
         document.insert("moduleId".to_owned(), module.as_str().into());
     }
     document.insert("etag".to_owned(), twin.etag.as_str().into());
-    document.insert("tags".to_owned(), twin.tags.0.clone().into());
+    if !twin.tags.0.is_empty() {
+        document.insert("tags".to_owned(), twin.tags.0.clone().into());
+    }
     document.insert("properties".to_owned(), json!({ "desired": desired, "reported": reported }));
     document.into()
 }
@@ -117,14 +120,23 @@ pub fn encode_patch(patch: &MergePatch) -> Value {
 
 /// What a PATCH or PUT of a twin says, as the service reads it.
 ///
-/// A section that is absent or null is not spoken of. Everything else that a body may hold (SDKs send whole twins) is the
-/// service's own and is passed over, as are `$metadata` and `$version` of a section.
+/// Everything else that a body may hold (SDKs send whole twins) is the service's own and is passed over, as are `$metadata` and `$version` of
+/// a section.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TwinBody {
-    /// The tags, nulls and all.
-    pub tags: Option<Object>,
-    /// The desired properties, nulls and all.
-    pub desired: Option<Object>,
+    /// The tags; `None` if the body does not name them.
+    pub tags: Option<SectionBody>,
+    /// The desired properties; `None` if the body does not name them.
+    pub desired: Option<SectionBody>,
+}
+
+/// What a body says of a section that it names.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SectionBody {
+    /// `null`: the section becomes empty.
+    Null,
+    /// An object, nulls and all.
+    Object(OrderedObject),
 }
 
 /// Why JSON is not the body of a write to a twin.
@@ -136,29 +148,47 @@ pub struct NotATwinBody {
 
 impl TwinBody {
     /// Reads the body of a PATCH or PUT.
-    pub fn decode(body: Value) -> Result<Self, NotATwinBody> {
-        let Value::Object(mut body) = body else { return Err(NotATwinBody { what: "the body" }) };
+    pub fn decode(body: impl Into<OrderedValue>) -> Result<Self, NotATwinBody> {
+        let OrderedValue::Object(body) = body.into() else { return Err(NotATwinBody { what: "the body" }) };
+        let mut body = with_names(body, &["tags", "properties"]);
         let tags = section_of(body.remove("tags"), "`tags`")?;
         let desired = match section_of(body.remove("properties"), "`properties`")? {
-            Some(mut properties) => section_of(properties.remove("desired"), "`properties.desired`")?,
-            None => None,
+            Some(SectionBody::Object(properties)) => {
+                section_of(with_names(properties, &["desired"]).remove("desired"), "`properties.desired`")?
+            }
+            Some(SectionBody::Null) | None => None,
         };
         Ok(Self { tags: tags.map(without_system), desired: desired.map(without_system) })
     }
+
+    /// Reads the twin of an entry in a bulk request or an import, where a section of null is one that the entry does not name: clients that
+    /// write all members of an entry write so those that they did not set.
+    pub fn decode_entry(tags: Option<OrderedValue>, properties: Option<OrderedValue>) -> Result<Self, NotATwinBody> {
+        let named = [("tags", tags), ("properties", properties)];
+        let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let Self { tags, desired } = Self::decode(OrderedObject::from_iter(named))?;
+        let there = |section: &SectionBody| *section != SectionBody::Null;
+        Ok(Self { tags: tags.filter(there), desired: desired.filter(there) })
+    }
 }
 
-fn section_of(value: Option<Value>, what: &'static str) -> Result<Option<Object>, NotATwinBody> {
+fn section_of(value: Option<OrderedValue>, what: &'static str) -> Result<Option<SectionBody>, NotATwinBody> {
     match value {
-        Some(Value::Object(object)) => Ok(Some(object)),
-        Some(Value::Null) | None => Ok(None),
+        Some(OrderedValue::Object(object)) => Ok(Some(SectionBody::Object(object))),
+        Some(OrderedValue::Null) => Ok(Some(SectionBody::Null)),
+        None => Ok(None),
         Some(_) => Err(NotATwinBody { what }),
     }
 }
 
-fn without_system(mut section: Object) -> Object {
-    section.remove("$metadata");
-    section.remove("$version");
-    section
+fn without_system(section: SectionBody) -> SectionBody {
+    match section {
+        SectionBody::Object(mut object) => {
+            object.retain(|key, _| key != "$metadata" && key != "$version");
+            SectionBody::Object(object)
+        }
+        SectionBody::Null => SectionBody::Null,
+    }
 }
 
 #[cfg(test)]
@@ -210,19 +240,28 @@ mod tests {
 
     #[test]
     fn bodies_of_writes() {
-        let object = |value: Value| value.as_object().cloned();
+        let named = |value: Value| match OrderedValue::from(value) {
+            OrderedValue::Object(object) => Some(SectionBody::Object(object)),
+            _ => Some(SectionBody::Null),
+        };
         for (body, tags, desired) in [
             (json!({}), None, None),
-            (json!({"tags": null, "properties": {"desired": null}}), None, None),
-            (json!({"tags": {}, "properties": {}}), object(json!({})), None),
-            (json!({"properties": {"desired": {"a": null}, "reported": {"r": 1}}}), None, object(json!({"a": null}))),
+            (json!({"tags": null, "properties": {"desired": null}}), named(json!(null)), named(json!(null))),
+            (json!({"properties": null}), None, None),
+            (json!({"tags": {}, "properties": {}}), named(json!({})), None),
+            (
+                json!({"Tags": {"T": 1}, "PROPERTIES": {"Desired": {"A": 1}}}),
+                named(json!({"T": 1})),
+                named(json!({"A": 1})),
+            ),
+            (json!({"properties": {"desired": {"a": null}, "reported": {"r": 1}}}), None, named(json!({"a": null}))),
             (
                 json!({
                     "deviceId": "other", "etag": "x", "version": null, "status": "disabled", "tags": {"t": 1},
                     "properties": {"desired": {"$metadata": {}, "$version": 7, "a": {"b": 1}}}
                 }),
-                object(json!({"t": 1})),
-                object(json!({"a": {"b": 1}})),
+                named(json!({"t": 1})),
+                named(json!({"a": {"b": 1}})),
             ),
         ] {
             assert_eq!(TwinBody::decode(body.clone()), Ok(TwinBody { tags, desired }), "{body}");
@@ -235,6 +274,16 @@ mod tests {
         ] {
             assert_eq!(TwinBody::decode(body).expect_err(message).to_string(), message);
         }
+    }
+
+    #[test]
+    fn entries_name_no_section_with_null() {
+        let entry = |tags: Value, properties: Value| {
+            TwinBody::decode_entry(Some(tags.into()), Some(properties.into())).expect("an entry")
+        };
+        assert_eq!(entry(json!(null), json!({"desired": null})), TwinBody::default());
+        assert_eq!(entry(json!({}), json!(null)).tags, Some(SectionBody::Object(OrderedObject::new())));
+        assert_eq!(TwinBody::decode_entry(None, None), Ok(TwinBody::default()));
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn what_ails() {
         writes.contains(&request["method"].as_str().unwrap_or_default()) && request["path"] != "/devices/query"
     };
     assert_eq!(hub.requests().iter().filter(|request| wrote(request)).count(), 1, "the test's own device alone");
-    assert_eq!(hub.twin("d1")["version"], 1);
+    assert_eq!(hub.twin("d1")["version"], 2);
 }
 
 #[test]

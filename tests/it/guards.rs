@@ -92,7 +92,7 @@ fn a_fleet_or_a_group_that_fell_to_nothing_is_refused_without_limits() {
     let approve = approval(&sandbox.on(&hub, ["plan", "fleet.yaml"]));
     snapshot("guards_populations", mask(&conversation));
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", &approve]).success();
-    assert_eq!(hub.twin("d01")["tags"], serde_json::json!({}));
+    assert_eq!(hub.twin("d01").get("tags"), None);
 }
 
 /// Takes the digests out that a hint offers.
@@ -405,7 +405,7 @@ fn a_fleet_whose_devices_all_get_other_names_is_refused() {
         sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).exits(3);
         assert_eq!(hub.twin("1")["tags"]["a"], 1);
         sandbox.on(&hub, ["apply", "fleet.yaml", "--yes", "--approve", &approval(&run)]).success();
-        assert_eq!(hub.twin("1")["tags"], serde_json::json!({}));
+        assert_eq!(hub.twin("1").get("tags"), None);
     }
 }
 

@@ -28,7 +28,9 @@ const VISION: &str = "gateway-01/modules/vision";
 /// Tags without the record, and desired properties without what the service adds.
 fn content(hub: &Hub, twin: &str) -> Value {
     let twin = hub.twin(twin);
-    let (mut tags, mut desired) = (twin["tags"].clone(), twin["properties"]["desired"].clone());
+    // A twin without tags has no such member.
+    let mut tags = twin.get("tags").cloned().unwrap_or_else(|| json!({}));
+    let mut desired = twin["properties"]["desired"].clone();
     tags.as_object_mut().expect("tags").remove("twinctl");
     desired.as_object_mut().expect("desired").retain(|key, _| !key.starts_with('$'));
     json!([tags, desired])

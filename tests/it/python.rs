@@ -70,7 +70,7 @@ fn the_back_end_program_of_the_article() {
     assert_eq!(
         steps(&sandbox, &hub, "backend.py", &["myDeviceId"]),
         [
-            step("fresh", json!({ "tags": {}, "desired": {}, "version": 1 })),
+            step("fresh", json!({ "tags": null, "desired": {}, "version": 1 })),
             step(
                 "updated",
                 json!({ "tags": location, "desired": { "power_level": 1 }, "version": 2, "etag moved": true })

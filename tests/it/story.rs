@@ -24,7 +24,8 @@ fn applied(sandbox: &Sandbox, lines: &str) -> Hub {
 
 /// The desired properties without what the service adds, and the tags without the record.
 fn content(twin: &Value) -> Value {
-    let mut tags = twin["tags"].clone();
+    // A twin without tags has no such member.
+    let mut tags = twin.get("tags").cloned().unwrap_or_else(|| json!({}));
     let mut desired = twin["properties"]["desired"].clone();
     tags.as_object_mut().expect("tags").remove("twinctl");
     desired.as_object_mut().expect("desired").retain(|key, _| !key.starts_with('$'));
@@ -141,7 +142,7 @@ fn a_device_that_left_the_manifest_is_released() {
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
     let twin = hub.twin("d2");
     assert_eq!(content(&twin), json!({ "tags": {}, "desired": { "b": 1 } }));
-    assert_eq!(twin["tags"], json!({}), "the record went as well");
+    assert_eq!(twin.get("tags"), None, "the record went as well");
     sandbox.on(&hub, ["plan", "fleet.yaml", "--detailed-exitcode"]).success();
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use super::check::{WrittenPath, as_written};
 use super::evaluation::{add, change};
 use crate::hub::command::{Record, Refusal, Reply, TwinWrite};
 use crate::hub::identity::{Identity, invalid};
@@ -15,17 +16,17 @@ use crate::hub::modules::{Module, ModuleIdentity};
 use crate::hub::state::Hub;
 use crate::hub::twin::TwinDocument;
 use crate::twin::limits::MODULES_PER_DEVICE;
-use crate::twin::{DeviceId, ModuleId, Object};
+use crate::twin::{DeviceId, ModuleId, Object, OrderedObject};
 use crate::wire::ErrorCode;
 use crate::wire::configurations::{ModuleContent, decode_modules};
-use crate::wire::twins::TwinBody;
+use crate::wire::twins::{SectionBody, TwinBody};
 
 impl Hub {
     /// Applies the content to the device: all of it or nothing.
     pub(in crate::hub) fn apply_content(
         &mut self,
         device: &DeviceId,
-        content: &Object,
+        content: &OrderedObject,
         now: OffsetDateTime,
         records: &mut Vec<Record>,
     ) -> Result<Reply, Refusal> {
@@ -34,17 +35,19 @@ impl Hub {
             return Err(invalid(format!("Not an Azure IoT Edge device: {device}")));
         }
         let bad = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationContent, problem);
-        let modules = decode_modules(content).map_err(|error| bad(error.to_string()))?;
+        let modules = decode_modules(&Object::from(content)).map_err(|error| bad(error.to_string()))?;
+        let written_of = |module: &str| content.get("modulesContent")?.as_object()?.get(module)?.as_object();
         if !modules.iter().any(|module| module.module == "$edgeAgent") {
             return Err(bad("modulesContent has no `$edgeAgent`".to_owned()));
         }
         let mut written = Vec::new();
         let mut count = self.modules.count(device);
-        for content in &modules {
-            let id: ModuleId = content.module.parse().map_err(|error: crate::twin::IdError| bad(error.to_string()))?;
+        for ModuleContent { module, paths } in modules {
+            let content = as_written(paths, written_of(&module).into_iter().flat_map(OrderedObject::iter));
+            let id: ModuleId = module.parse().map_err(|error: crate::twin::IdError| bad(error.to_string()))?;
             let there = self.modules.get(device, &id).cloned();
             count += usize::from(there.is_none());
-            written.extend(self.applied_module(&identity, id, there, content, now)?);
+            written.extend(self.applied_module(&identity, id, there, &content, now)?);
         }
         if count > MODULES_PER_DEVICE {
             let text = format!("the device '{device}' would have {count} modules, and can have {MODULES_PER_DEVICE}");
@@ -64,26 +67,27 @@ impl Hub {
         device: &Identity,
         id: ModuleId,
         there: Option<Arc<Module>>,
-        content: &ModuleContent,
+        content: &[WrittenPath],
         now: OffsetDateTime,
     ) -> Result<Option<Module>, Refusal> {
         let (sequence, identity, mut twin) = match &there {
             Some(module) => (module.sequence, module.identity(), module.twin()),
             None => {
                 let identity = ModuleIdentity::system(device, id);
-                let twin = TwinDocument::fresh_module(&identity, now);
+                let twin = TwinDocument::fresh_module(&identity);
                 (0, identity, twin)
             }
         };
-        let mut patch = Object::new();
-        for path in &content.paths {
-            add(&mut patch, change(Some(twin.desired()), path));
+        let mut patch = OrderedObject::new();
+        let desired = twin.desired();
+        for WrittenPath { path, order } in content {
+            add(&mut patch, OrderedObject::from(change(Some(&desired), path)).in_order_of(order));
         }
         if patch.is_empty() && there.is_some() {
             return Ok(None);
         }
         if !patch.is_empty() {
-            twin.write(TwinWrite::Merge, TwinBody { tags: None, desired: Some(patch) }, now)?;
+            twin.write(TwinWrite::Merge, TwinBody { tags: None, desired: Some(SectionBody::Object(patch)) }, now)?;
         }
         Ok(Some(Module::new(sequence, self.next_revision(), &identity, &twin)))
     }

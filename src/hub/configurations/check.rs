@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::hub::command::Refusal;
 use crate::query::{self, BoundQuery, Collection, Expr, ExprKind, Path};
-use crate::twin::Object;
 use crate::twin::limits::check_values;
+use crate::twin::{OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
-use crate::wire::configurations::{ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, decode_content};
+use crate::wire::configurations::{
+    CONTENT_NAMES, ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, decode_content,
+};
 
 /// Characters of a configuration's id, at most.
 const ID_MAX_CHARS: usize = 128;
@@ -42,14 +44,14 @@ pub(super) enum Target {
 #[derive(Clone, Debug)]
 pub(in crate::hub) struct Checked {
     pub(super) kind: ContentKind,
-    pub(super) paths: Vec<ContentPath>,
+    pub(super) paths: Vec<WrittenPath>,
     pub(super) target: Target,
 }
 
 impl Checked {
-    pub(super) fn of(content: &Object, target_condition: &str) -> Result<Self, Refusal> {
+    pub(super) fn of(content: &OrderedObject, target_condition: &str) -> Result<Self, Refusal> {
         let bad_content = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationContent, problem);
-        let (kind, paths) = decode_content(content).map_err(|error| bad_content(error.to_string()))?;
+        let (kind, paths) = decode_content(&content.into()).map_err(|error| bad_content(error.to_string()))?;
         for path in &paths {
             // The value where it will stand, so that keys and depth are looked at as well.
             let whole = path.object();
@@ -61,6 +63,9 @@ impl Checked {
                 return Err(bad_content(format!("properties.desired.{keys}: {}", violation.rule)));
             }
         }
+        let written =
+            CONTENT_NAMES.iter().filter_map(|name| content.get(name)?.as_object()).flat_map(OrderedObject::iter);
+        let paths = as_written(paths, written);
         let bad_target = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationTargetCondition, problem);
         let target = match target_condition.trim() {
             "" => Target::Nobody,
@@ -142,6 +147,43 @@ impl Checked {
 fn has_alternatives(condition: &str) -> bool {
     let parsed = query::parse_condition(condition, Collection::Devices).ok().and_then(|query| query.condition);
     parsed.is_some_and(|expression| matches!(expression.kind, ExprKind::Or(_)))
+}
+
+/// One path of a configuration's content.
+#[derive(Clone, Debug)]
+pub(in crate::hub) struct WrittenPath {
+    pub(super) path: ContentPath,
+    /// The desired properties with nothing but the value at its place, whose members are in the order in which they were written.
+    pub(super) order: OrderedObject,
+}
+
+/// Puts the paths of a content into the order in which it has them.
+pub(super) fn as_written<'c>(
+    paths: Vec<ContentPath>,
+    content: impl Iterator<Item = (&'c str, &'c OrderedValue)>,
+) -> Vec<WrittenPath> {
+    let mut places: Vec<(String, OrderedValue)> =
+        content.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    let mut found: Vec<(usize, WrittenPath)> = Vec::new();
+    for path in paths {
+        let name = ["properties", "desired"]
+            .into_iter()
+            .chain(path.keys.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(".");
+        let place = places.iter().position(|(other, _)| *other == name).unwrap_or(usize::MAX);
+        let value =
+            places.get_mut(place).map_or(OrderedValue::Null, |(_, value)| std::mem::replace(value, OrderedValue::Null));
+        let value =
+            path.keys.iter().rev().fold(value, |value, key| OrderedObject::from_iter([(key.clone(), value)]).into());
+        let order = match value {
+            OrderedValue::Object(order) => order,
+            _ => OrderedObject::new(),
+        };
+        found.push((place, WrittenPath { path, order }));
+    }
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Compiles a target condition other than `*`, and says what it is asked of.

@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::Configuration;
-use super::check::{Checked, Target, metric};
+use super::check::{Checked, Target, WrittenPath, metric};
 use crate::hub::command::{Record, TwinWrite};
 use crate::hub::device::Device;
 use crate::hub::modules::Module;
 use crate::hub::state::Hub;
 use crate::hub::twin::TwinDocument;
 use crate::query::{BoundQuery, Collection};
-use crate::twin::{Object, patch};
+use crate::twin::{Object, OrderedObject, OrderedValue, patch};
 use crate::wire::configurations::{ContentKind, ContentPath, overlap};
-use crate::wire::twins::TwinBody;
+use crate::wire::twins::{SectionBody, TwinBody};
 
 /// An evaluation under way.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Subject {
 #[derive(Debug, Default, PartialEq)]
 struct Wanted {
     statuses: Object,
-    patch: Object,
+    patch: OrderedObject,
 }
 
 impl Evaluation {
@@ -97,13 +97,13 @@ impl Evaluation {
             }
             subject.targeted += 1;
             let mut status = "Applied";
-            for path in &subject.checked.paths {
+            for WrittenPath { path, order } in &subject.checked.paths {
                 if taken.iter().any(|other| overlap(&other.keys, &path.keys)) {
                     status = "Targeted";
                     continue;
                 }
                 taken.push(path);
-                add(&mut wanted.patch, change(desired, path));
+                add(&mut wanted.patch, OrderedObject::from(change(desired, path)).in_order_of(order));
             }
             // Deployments are kept and counted, and nothing carries them out.
             if subject.checked.kind == ContentKind::Edge {
@@ -141,13 +141,11 @@ pub(super) fn change(desired: Option<&Object>, path: &ContentPath) -> Object {
 }
 
 /// Puts two patches of different paths together. Not a merge: a null is a removal to come.
-pub(super) fn add(patch: &mut Object, more: Object) {
+pub(super) fn add(patch: &mut OrderedObject, more: OrderedObject) {
     for (key, value) in more {
         match (patch.get_mut(&key), value) {
-            (Some(Value::Object(there)), Value::Object(value)) => add(there, value),
-            (_, value) => {
-                patch.insert(key, value);
-            }
+            (Some(OrderedValue::Object(there)), OrderedValue::Object(value)) => add(there, value),
+            (_, value) => patch.insert(key, value),
         }
     }
 }
@@ -261,7 +259,8 @@ fn applied(
     }
     let mut twin = twin();
     if !wanted.patch.is_empty() {
-        let body = TwinBody { tags: None, desired: Some(std::mem::take(&mut wanted.patch)) };
+        let desired = Some(SectionBody::Object(std::mem::take(&mut wanted.patch)));
+        let body = TwinBody { tags: None, desired };
         let before = twin.clone();
         // A twin that would become too large stays as it is, and says that it is targeted and no more.
         if twin.write(TwinWrite::Merge, body, now).is_err() {
@@ -271,7 +270,7 @@ fn applied(
             }
         }
     }
-    let changed = twin.set_configurations(wanted.statuses);
+    let changed = twin.set_configurations(wanted.statuses.into());
     (changed || twin.etag.as_str() != value["etag"]).then_some(twin)
 }
 

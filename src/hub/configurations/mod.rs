@@ -17,9 +17,10 @@ use time::OffsetDateTime;
 use super::command::{Record, Refusal, Reply};
 use super::identity::{counter_of, etag_of, invalid, is_count};
 use super::timestamp::timestamp;
-use crate::twin::{DeviceId, ETag, IfMatch, Object};
+use crate::twin::{DeviceId, ETag, IfMatch, OrderedObject};
 use crate::wire::ErrorCode;
-use crate::wire::configurations::{ConfigurationBody, Metrics};
+use crate::wire::configurations::{CONTENT_NAMES, ConfigurationBody, Metrics};
+use crate::wire::members::with_names;
 use check::Checked;
 use evaluation::Evaluation;
 
@@ -58,7 +59,7 @@ pub enum ConfigurationCommand {
         /// The device.
         device: DeviceId,
         /// The content, as a configuration has it.
-        content: Object,
+        content: OrderedObject,
     },
     /// Takes the evaluation under way, or a new one, a step on.
     Evaluate {
@@ -91,7 +92,7 @@ pub struct Configuration {
     pub id: String,
     schema_version: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    pub(super) content: Object,
+    pub(super) content: OrderedObject,
     pub(super) target_condition: String,
     created_time_utc: String,
     last_updated_time_utc: String,
@@ -215,7 +216,7 @@ impl Configurations {
             let text = format!("the hub has {limit} configurations, and can have no more");
             return Err(Refusal::new(ErrorCode::ConfigurationCountLimitExceeded, text));
         }
-        let content = body.content.clone().ok_or_else(no_content)?;
+        let content = with_names(body.content.clone().ok_or_else(no_content)?, &CONTENT_NAMES);
         let now = timestamp(now);
         let mut configuration = Configuration {
             sequence: 0,

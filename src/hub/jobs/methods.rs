@@ -7,6 +7,7 @@ use crate::hub::live::Live;
 use crate::hub::methods;
 use crate::twin::{DeviceId, TwinId};
 use crate::wire::ErrorCode;
+use crate::wire::members;
 use crate::wire::methods::{MethodBody, encode_result};
 
 /// A method that a job is to call now.
@@ -25,7 +26,7 @@ pub type MethodOutcome = Result<Value, Refusal>;
 
 /// Calls a method and waits for what comes of it.
 pub(in crate::hub) async fn call(live: &Live, call: &MethodCall) -> MethodOutcome {
-    let body: MethodBody = serde_json::from_value(call.method.clone())
+    let body: MethodBody = members::read(call.method.to_string().as_bytes())
         .map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("the cloudToDeviceMethod: {error}")))?;
     let method = methods::MethodCall::read(body)?;
     let (status, payload) = methods::invoke(live, &TwinId::device(call.device.clone()), method).await?;

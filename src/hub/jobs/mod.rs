@@ -10,19 +10,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use super::command::{Record, Refusal, Reply};
 use super::device::Document;
 use super::identity::invalid;
 use super::timestamp::timestamp;
-use crate::twin::DeviceId;
+use crate::twin::{DeviceId, OrderedValue};
 use crate::wire::ErrorCode;
 use crate::wire::jobs::{
     CONDITION_MAX_BYTES, DeviceJobDocument, DeviceJobStatistics, DeviceJobStatus, JOB_ID_MAX_CHARS, JobBody,
     JobResponse, JobStatus, JobType, parse_time,
 };
+use crate::wire::members::{self, with_names};
+use crate::wire::methods::MethodBody;
 use crate::wire::twins::TwinBody;
 pub use methods::{MethodCall, MethodOutcome};
 
@@ -334,7 +335,9 @@ impl Jobs {
             JobType::ScheduleUpdateTwin => (None, Some(check_twin(update_twin.ok_or_else(|| null("updateTwin"))?)?)),
             JobType::ScheduleDeviceMethod => {
                 let method = cloud_to_device_method.ok_or_else(|| null("cloudToDeviceMethod"))?;
-                if method["methodName"].as_str().is_none_or(str::is_empty) {
+                // What else is wrong with it is found out when it is called.
+                let body = members::read::<MethodBody>(method.to_string().as_bytes());
+                if body.is_ok_and(|body| body.method_name.is_none_or(|name| name.is_empty())) {
                     return Err(null("methodName"));
                 }
                 (Some(method), None)
@@ -389,8 +392,12 @@ fn take(index: &mut HashMap<String, BTreeSet<u64>>, job: &str, sequence: u64) {
 }
 
 /// Looks at the twin of a job: it overwrites, so the service wants it to say so.
-fn check_twin(twin: Value) -> Result<Value, Refusal> {
-    if twin["etag"] != json!("*") {
+fn check_twin(twin: OrderedValue) -> Result<OrderedValue, Refusal> {
+    let twin = match twin {
+        OrderedValue::Object(twin) => OrderedValue::Object(with_names(twin, &["etag", "tags", "properties"])),
+        other => other,
+    };
+    if twin.as_object().and_then(|twin| twin.get("etag")).and_then(OrderedValue::as_str) != Some("*") {
         let text = "a job overwrites whatever is there, so the etag of its updateTwin must be \"*\"";
         return Err(Refusal::new(ErrorCode::PreconditionFailed, text));
     }

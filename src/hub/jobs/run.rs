@@ -15,7 +15,7 @@ use crate::hub::device::Device;
 use crate::hub::state::Hub;
 use crate::hub::timestamp::timestamp;
 use crate::query::{self, BoundQuery, Collection};
-use crate::twin::{IfMatch, TwinId};
+use crate::twin::{IfMatch, OrderedValue, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::jobs::{DeviceJobDocument, DeviceJobError, DeviceJobStatus, JobStatus, JobType};
 use crate::wire::twins::TwinBody;
@@ -180,7 +180,7 @@ impl Hub {
     fn merge(
         &mut self,
         it: &DeviceJob,
-        twin: serde_json::Value,
+        twin: OrderedValue,
         now: OffsetDateTime,
         records: &mut Vec<Record>,
     ) -> Result<(), Refusal> {
@@ -188,11 +188,7 @@ impl Hub {
             TwinBody::decode(twin).map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, error.to_string()))?;
         let id = TwinId::device(it.device.clone());
         let command = Command::WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
-        let (_, record) = self.decide(command, now)?;
-        if let Some(record) = record {
-            self.write(record, records);
-        }
-        Ok(())
+        self.carry_out(command, now, records).map(|_| ())
     }
 
     /// Says that a device's method is being called.

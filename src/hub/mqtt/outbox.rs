@@ -12,6 +12,7 @@ use crate::hub::device::Document;
 use crate::hub::messages::CloudMessage;
 use crate::hub::service::nonsense;
 use crate::hub::twin::TwinDocument;
+use crate::twin::OrderedObject;
 use crate::wire::topics::FromHub;
 
 /// Bytes that may wait for a client before nothing more is read from it.
@@ -56,6 +57,8 @@ pub(in crate::hub) enum Message {
         before: Document,
         /// As it is.
         after: Document,
+        /// The desired properties as the write spelt them, if it did.
+        sent: Option<Arc<OrderedObject>>,
     },
     /// An answer that comes to harm on its way.
     Spoiled(Box<Message>, Spoil),
@@ -89,7 +92,7 @@ impl Message {
                 Self::Publish { topic, payload } => topic.len() + payload.len(),
                 Self::FromCloud { message, .. } => message.topic.len() + message.payload.len(),
                 Self::Twin { twin, .. } => twin.as_str().len(),
-                Self::Desired { before, after } => before.as_str().len() + after.as_str().len(),
+                Self::Desired { before, after, sent: _ } => before.as_str().len() + after.as_str().len(),
                 Self::Spoiled(message, _) => message.cost(),
             }
     }
@@ -107,16 +110,15 @@ impl Message {
                 packet.write(buffer).expect(WITHIN_LIMITS);
             }
             Self::Twin { rid, twin } => {
-                let payload = TwinDocument::read(&twin).for_device().to_string();
+                let payload = TwinDocument::read(&twin).for_device();
                 let bytes = payload.len();
                 publish(buffer, twin_topic(rid), payload.into());
                 return Written::Charged(bytes);
             }
-            Self::Desired { before, after } => {
-                if let Some((version, patch)) =
-                    TwinDocument::read(&after).desired_patch_since(TwinDocument::read(&before))
-                {
-                    let payload = serde_json::Value::Object(patch).to_string();
+            Self::Desired { before, after, sent } => {
+                let (before, after) = (TwinDocument::read(&before), TwinDocument::read(&after));
+                if let Some((version, patch)) = after.desired_patch_since(&before, sent.as_deref()) {
+                    let payload = patch.to_string();
                     let bytes = payload.len();
                     publish(buffer, FromHub::DesiredPatch { version }.topic(), payload.into());
                     return Written::Charged(bytes);

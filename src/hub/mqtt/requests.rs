@@ -16,7 +16,7 @@ use crate::hub::links::MethodResult;
 use crate::hub::service::request_id;
 use crate::hub::session::SessionCommand;
 use crate::hub::timestamp::timestamp;
-use crate::twin::Object;
+use crate::twin::OrderedObject;
 use crate::wire::ErrorCode;
 use crate::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
 use crate::wire::topics::{FromDevice, FromHub, Subscription};
@@ -161,7 +161,7 @@ impl Attached {
             FromDevice::TwinGet { rid } => {
                 self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
             }
-            FromDevice::TwinPatch { rid, version } => match serde_json::from_slice::<Object>(&publish.payload) {
+            FromDevice::TwinPatch { rid, version } => match serde_json::from_slice::<OrderedObject>(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
                     let command = SessionCommand::Report { id, connection, patch, base: version };

@@ -22,7 +22,7 @@ use crate::hub::state::admit as check_proof;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
 use crate::wire::registry::DeviceStatus;
 use crate::wire::sas::Token;
-use crate::wire::{API_VERSION, ErrorCode, decode_segment, versions};
+use crate::wire::{API_VERSION, ErrorCode, decode_segment, members, versions};
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
 const BODY_MAX_BYTES: usize = 1 << 20;
@@ -183,13 +183,13 @@ fn invalid(reason: impl std::fmt::Display) -> Refusal {
     Refusal::new(ErrorCode::ArgumentInvalid, reason.to_string())
 }
 
-/// Reads a body and the JSON in it.
+/// Reads a body and the JSON in it, whose members' names count in any case.
 pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     let bytes = read(body).await?;
     if bytes.is_empty() {
         return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
     }
-    serde_json::from_slice(&bytes).map_err(|error| bad_json(&error))
+    members::read(&bytes).map_err(|error| bad_json(&error))
 }
 
 async fn read(body: Body) -> Result<Bytes, Refusal> {

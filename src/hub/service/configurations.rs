@@ -11,7 +11,8 @@ use super::call::{Call, Configurations, read_json};
 use super::{Context, array, json, no_content, with_etag};
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::configurations::{ConfigurationCommand, test_queries};
-use crate::wire::configurations::{CONFIGURATIONS_MAX, TestQueriesBody};
+use crate::wire::configurations::{CONFIGURATIONS_MAX, CONTENT_NAMES, TestQueriesBody};
+use crate::wire::members::with_names;
 
 pub(super) async fn get(State(context): State<Arc<Context>>, call: Call<Configurations>) -> Result<Response, Refusal> {
     ask(&context, ConfigurationCommand::Get { id: call.second_segment()? }).await
@@ -51,7 +52,7 @@ pub(super) async fn apply(
     body: Body,
 ) -> Result<Response, Refusal> {
     let device = call.device()?;
-    let content = read_json(body).await?;
+    let content = with_names(read_json(body).await?, &CONTENT_NAMES);
     ask(&context, ConfigurationCommand::Apply { device, content }).await
 }
 

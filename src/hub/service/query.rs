@@ -180,7 +180,6 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
     let mut page = Page::default();
     let allowed = query.top().map_or(u64::MAX, |top| top.saturating_sub(from.rows));
     let size = size.min(usize::try_from(allowed).unwrap_or(usize::MAX));
-    let mut fold = query.start();
     let mut fleet = Fleet::of(context, query, from.after);
     let mut last = from.after;
     // A full page looks on for one more row, to know whether there is a next page; but not past what TOP allows.
@@ -190,15 +189,17 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
             break;
         }
         for found in slice {
-            let Some(document) = found.excerpt(query).filter(|document| query.matches(document)) else { continue };
+            if found.excerpt(query).is_none_or(|document| !query.matches(&document)) {
+                continue;
+            }
             if page.rows == size {
                 page.next = (allowed > size as u64).then(|| Cursor { after: last, rows: from.rows + size as u64 });
                 break 'fleet;
             }
             if query.selects_documents() {
                 page.push(found.document.as_str());
-            } else if let Some(row) = fold.push(&document) {
-                page.push(&row.to_string());
+            } else if let Some(row) = query.row_text(found.document.as_str()) {
+                page.push(&row);
             }
             last = found.sequence;
         }
@@ -221,7 +222,7 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
             }
         }
     }
-    let rows = fold.finish();
+    let rows = fold.finish_in_order();
     let begin = usize::try_from(from.rows).unwrap_or(usize::MAX).min(rows.len());
     let end = begin.saturating_add(size).min(rows.len());
     let mut page = Page::default();

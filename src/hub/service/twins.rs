@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::Value;
 
 use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, document};
 use crate::hub::command::{Command, Refusal, Reply, TwinWrite};
+use crate::twin::OrderedValue;
 use crate::wire::ErrorCode;
 use crate::wire::twins::TwinBody;
 
@@ -40,7 +40,7 @@ async fn write(
     body: Body,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.twin()?, call.if_match());
-    let body: Value = read_json(body).await?;
+    let body: OrderedValue = read_json(body).await?;
     let invalid = |error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}"));
     let body = TwinBody::decode(body).map_err(invalid)?;
     answer(context, Command::WriteTwin { id, how, body, if_match }).await

@@ -186,8 +186,8 @@ impl Hub {
             Some(after) if after.status == DeviceStatus::Enabled => {
                 let id = TwinId::from(before.id.clone());
                 if before.twin_etag != after.twin_etag && self.connected.contains_key(&id) {
-                    let (before, after) = (before.twin.clone(), after.twin.clone());
-                    self.notices.push(Notice::TwinWritten { id, before, after });
+                    let (before, after, sent) = (before.twin.clone(), after.twin.clone(), self.sent.take());
+                    self.notices.push(Notice::TwinWritten { id, before, after, sent });
                 }
             }
             Some(_) => {
@@ -210,8 +210,8 @@ impl Hub {
         }
         match after {
             Some(after) if before.twin_etag != after.twin_etag => {
-                let (before, after) = (before.twin.clone(), after.twin.clone());
-                self.notices.push(Notice::TwinWritten { id, before, after });
+                let (before, after, sent) = (before.twin.clone(), after.twin.clone(), self.sent.take());
+                self.notices.push(Notice::TwinWritten { id, before, after, sent });
             }
             Some(_) => {}
             None => self.disown(id),
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
     use crate::hub::command::{Command, Entropy, Outcome, TwinWrite};
     use crate::hub::session::Fingerprints;
-    use crate::twin::IfMatch;
+    use crate::twin::{IfMatch, OrderedObject};
     use crate::wire::sas::{Token, sign};
     use crate::wire::topics::Subscription::{DesiredPatches, Methods};
     use crate::wire::twins::TwinBody;
@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn report(hub: &mut Hub, connection: u64) -> Outcome {
-        let patch = json!({"r": 1}).as_object().cloned().expect("an object");
+        let patch = OrderedObject::from(json!({"r": 1}).as_object().cloned().expect("an object"));
         ask(hub, SessionCommand::Report { id: id(), connection, patch, base: None })
     }
 

@@ -235,7 +235,10 @@ fn devices_fail_alone() {
     let job = get(&mut hub, "j");
     assert_eq!((&job["status"], statistics(&job)), (&json!("completed"), [5, 3, 2, 0, 0]));
     let all = ask(&mut hub, JobCommand::Scan { after: 0, limit: 9 }).expect("outcomes");
-    assert_eq!((&all[1]["status"], &all[1]["error"]["code"]), (&json!("failed"), &json!("ArgumentInvalid")));
+    assert_eq!(
+        (&all[1]["status"], &all[1]["error"]["code"]),
+        (&json!("failed"), &json!("DeviceModelMaxPropertiesExceeded"))
+    );
     assert_eq!(all[3]["error"]["code"], "DeviceNotFound");
     assert!(all[3].get("outcome").is_none());
 }

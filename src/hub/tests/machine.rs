@@ -93,17 +93,16 @@ fn a_fresh_twin() {
         "etag": "AAAAAAAAAAE=",
         "deviceEtag": twin["deviceEtag"],
         "status": "enabled",
-        "statusUpdateTime": "0001-01-01T00:00:00",
+        "statusUpdateTime": "0001-01-01T00:00:00Z",
         "connectionState": "Disconnected",
-        "lastActivityTime": "0001-01-01T00:00:00",
+        "lastActivityTime": "0001-01-01T00:00:00Z",
         "cloudToDeviceMessageCount": 0,
         "authenticationType": "sas",
         "x509Thumbprint": {"primaryThumbprint": null, "secondaryThumbprint": null},
         "modelId": "",
-        "version": 1,
-        "tags": {},
+        "version": 2,
         "properties": {
-            "desired": {"$metadata": {"$lastUpdated": T0, "$lastUpdatedVersion": 1}, "$version": 1},
+            "desired": {"$metadata": {"$lastUpdated": T0}, "$version": 1},
             "reported": {"$metadata": {"$lastUpdated": T0}, "$version": 1}
         },
         "capabilities": {"iotEdge": false}
@@ -180,13 +179,16 @@ fn metadata_follows_the_keys_that_are_sent() {
 fn what_moves_when() {
     let etag = |n: u8| json!(["", "AAAAAAAAAAE=", "AAAAAAAAAAI="][usize::from(n)]);
     for (why, body, (wanted_etag, version, desired_version)) in [
-        ("desired", desired(json!({"a": 1})), (2, 2, 2)),
-        ("an empty desired", desired(json!({})), (2, 2, 2)),
-        ("tags", json!({"tags": {"a": 1}}), (2, 2, 1)),
-        ("both", json!({"tags": {}, "properties": {"desired": {}}}), (2, 2, 2)),
-        ("nothing", json!({}), (1, 1, 1)),
-        ("what is the hub's own", json!({"status": "disabled", "deviceId": "x", "etag": "y"}), (1, 1, 1)),
-        ("reported", json!({"properties": {"reported": {"a": 1}}}), (1, 1, 1)),
+        ("desired", desired(json!({"a": 1})), (2, 3, 2)),
+        ("an empty desired", desired(json!({})), (2, 3, 2)),
+        ("tags", json!({"tags": {"a": 1}}), (2, 3, 1)),
+        ("both", json!({"tags": {}, "properties": {"desired": {}}}), (2, 3, 2)),
+        ("tags of null", json!({"tags": null}), (2, 3, 1)),
+        ("desired of null", desired(json!(null)), (2, 3, 2)),
+        ("properties of null", json!({"properties": null}), (1, 2, 1)),
+        ("nothing", json!({}), (1, 2, 1)),
+        ("what is the hub's own", json!({"status": "disabled", "deviceId": "x", "etag": "y"}), (1, 2, 1)),
+        ("reported", json!({"properties": {"reported": {"a": 1}}}), (1, 2, 1)),
     ] {
         let mut hub = hub_with(json!({}));
         let [.., device_etag] = codes(&mut hub);
@@ -214,10 +216,11 @@ fn identity_writes_move_the_device_etag_alone() {
 #[test]
 fn a_replacement_wipes() {
     for (body, tags, keys) in [
-        (json!({"tags": {"t": 1}, "properties": {"desired": {"b": {"c": null}}}}), json!({"t": 1}), "b"),
+        (json!({"tags": {"t": 1}, "properties": {"desired": {"b": {"c": 1}}}}), json!({"t": 1}), "b"),
+        (json!({"tags": null, "properties": {"desired": null}}), json!(null), ""),
         (json!({"tags": {"t": 1}}), json!({"t": 1}), ""),
-        (desired(json!({"b": 1})), json!({}), "b"),
-        (json!({}), json!({}), ""),
+        (desired(json!({"b": 1})), json!(null), "b"),
+        (json!({}), json!(null), ""),
     ] {
         let mut hub = hub_with(json!({"a": 1}));
         patch(&mut hub, json!({"tags": {"old": 1}})).expect("a write");
@@ -280,10 +283,71 @@ fn limits_name_the_place_and_change_nothing() {
         for how in [TwinWrite::Merge, TwinWrite::Replace] {
             let mut hub = hub_with(json!({}));
             let refusal = write(&mut hub, how, None, body.clone()).expect_err(text);
-            assert_eq!(refusal.code, ErrorCode::ArgumentInvalid, "{text}");
+            let code = match text.starts_with("tags: tags have") {
+                true => ErrorCode::DeviceModelMaxPropertiesExceeded,
+                false => ErrorCode::ArgumentInvalid,
+            };
+            assert_eq!(refusal.code, code, "{text}");
             assert!(refusal.text.starts_with(text), "{}", refusal.text);
             assert_eq!(codes(&mut hub)[0], "AAAAAAAAAAE=", "{text}");
         }
+    }
+}
+
+#[test]
+fn a_section_that_is_too_large_has_a_code_of_its_own() {
+    let large = |count: usize| -> Value {
+        (0..count).map(|n| (format!("k{n}"), Value::from("x".repeat(4000)))).collect::<serde_json::Map<_, _>>().into()
+    };
+    for body in [json!({"tags": large(3)}), desired(large(9))] {
+        for how in [TwinWrite::Merge, TwinWrite::Replace] {
+            let refusal = write(&mut hub_with(json!({})), how, None, body.clone()).expect_err("too large");
+            assert_eq!(refusal.code, ErrorCode::DeviceModelMaxPropertiesExceeded);
+            assert_eq!((refusal.code.status(), refusal.code.number()), (403, 403_100));
+        }
+    }
+}
+
+#[test]
+fn a_replacement_holds_no_null() {
+    for (body, text) in [
+        (json!({"tags": {"a": null}}), "tags.a: null, which a replacement cannot hold"),
+        (json!({"tags": {"a": {"b": {"c": null}}}}), "tags.a.b.c: null"),
+        (desired(json!({"x": 1, "a": {"b": null}})), "properties.desired.a.b: null"),
+    ] {
+        let mut hub = hub_with(json!({"a": 1}));
+        let refusal = write(&mut hub, TwinWrite::Replace, None, body.clone()).expect_err(text);
+        assert_eq!(refusal.code, ErrorCode::ArgumentInvalid, "{text}");
+        assert!(refusal.text.starts_with(text), "{}", refusal.text);
+        assert_eq!(codes(&mut hub)[0], "AAAAAAAAAAI=", "{text}");
+        patch(&mut hub, body).expect("a merge removes by it");
+    }
+}
+
+#[test]
+fn null_for_a_section_clears_it() {
+    let mut hub = hub_with(json!({"a": {"b": 1}, "c": 2}));
+    patch(&mut hub, json!({"tags": {"t": 1}})).expect("a write");
+    let twin = patch(&mut hub, desired(Value::Null)).expect("a write");
+    let metadata = json!({"$lastUpdated": T1, "$lastUpdatedVersion": 3});
+    assert_eq!(twin["properties"]["desired"], json!({"$metadata": metadata, "$version": 3}));
+    assert_eq!(twin["tags"], json!({"t": 1}));
+    let twin = patch(&mut hub, json!({"tags": null})).expect("a write");
+    assert_eq!(twin.get("tags"), None);
+    assert_eq!((&twin["etag"], &twin["properties"]["desired"]["$version"]), (&json!("AAAAAAAAAAU="), &json!(3)));
+}
+
+#[test]
+fn tags_are_left_out_while_there_are_none() {
+    let mut hub = hub_with(json!({}));
+    for (body, tags) in [
+        (json!({"tags": {}}), None),
+        (json!({"tags": {"a": {"b": 1}}}), Some(json!({"a": {"b": 1}}))),
+        (json!({"tags": {"a": {"b": null}}}), Some(json!({"a": {}}))),
+        (json!({"tags": {"a": null}}), None),
+    ] {
+        let twin = patch(&mut hub, body.clone()).expect("a write");
+        assert_eq!(twin.get("tags"), tags.as_ref(), "{body}");
     }
 }
 
@@ -319,9 +383,9 @@ fn a_new_identity() {
         "connectionState": "Disconnected",
         "status": "enabled",
         "statusReason": null,
-        "connectionStateUpdatedTime": "0001-01-01T00:00:00",
-        "statusUpdatedTime": "0001-01-01T00:00:00",
-        "lastActivityTime": "0001-01-01T00:00:00",
+        "connectionStateUpdatedTime": "0001-01-01T00:00:00Z",
+        "statusUpdatedTime": "0001-01-01T00:00:00Z",
+        "lastActivityTime": "0001-01-01T00:00:00Z",
         "cloudToDeviceMessageCount": 0,
         "authentication": {
             "symmetricKey": keys,
@@ -493,6 +557,16 @@ mod laws {
         .prop_filter("a section is an object", Value::is_object)
     }
 
+    fn without_nulls(value: Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                let rest = object.into_iter().filter(|(_, value)| !value.is_null());
+                rest.map(|(key, value)| (key, without_nulls(value))).collect::<serde_json::Map<_, _>>().into()
+            }
+            other => other,
+        }
+    }
+
     /// The metadata has the keys of the section, at every level, and nothing else.
     fn mirrors(value: &Value, metadata: &Value) -> bool {
         let keys = |of: &Value| -> Vec<String> {
@@ -513,6 +587,8 @@ mod laws {
             let mut hub = hub_with(json!({}));
             for (version, (replace, body)) in (2..).zip(writes) {
                 let how = if replace { TwinWrite::Replace } else { TwinWrite::Merge };
+                // A replacement holds no null.
+                let body = if replace { without_nulls(body) } else { body };
                 let twin = write(&mut hub, how, None, desired(body)).expect("a write");
                 let section = &twin["properties"]["desired"];
                 prop_assert!(mirrors(section, &section["$metadata"]), "{section}");

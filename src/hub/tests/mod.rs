@@ -16,6 +16,8 @@ mod limits;
 mod machine;
 mod messages;
 mod modules;
+mod names;
+mod order;
 mod queries;
 mod robustness;
 mod scopes;
@@ -55,6 +57,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Value,
+    /// The JSON as it was sent.
+    pub(super) text: String,
 }
 
 impl Answer {
@@ -137,7 +141,7 @@ impl Sandbox {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("a whole answer");
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) };
-        Answer { status, headers, body }
+        Answer { status, headers, body, text }
     }
 
     pub(super) async fn create(&self, id: &str) -> Answer {

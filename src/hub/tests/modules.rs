@@ -84,8 +84,8 @@ fn a_new_module_and_its_twin() {
         "generationId": made["generationId"],
         "etag": made["etag"],
         "connectionState": "Disconnected",
-        "connectionStateUpdatedTime": "0001-01-01T00:00:00",
-        "lastActivityTime": "0001-01-01T00:00:00",
+        "connectionStateUpdatedTime": "0001-01-01T00:00:00Z",
+        "lastActivityTime": "0001-01-01T00:00:00Z",
         "cloudToDeviceMessageCount": 0,
         "authentication": {
             "symmetricKey": made["authentication"]["symmetricKey"],
@@ -101,6 +101,10 @@ fn a_new_module_and_its_twin() {
     assert_eq!((&twin["etag"], &twin["deviceEtag"]), (&json!("AAAAAAAAAAE="), &made["etag"]));
     assert_eq!(twin["properties"]["desired"]["$version"], 1);
     assert_eq!((&twin["status"], &twin["authenticationType"]), (&json!("enabled"), &json!("sas")));
+    let fresh = json!({"$metadata": {"$lastUpdated": "0001-01-01T00:00:00Z"}, "$version": 1});
+    assert_eq!(twin["properties"], json!({"desired": fresh, "reported": fresh}));
+    assert_eq!((&twin["version"], &twin["modelId"]), (&json!(2), &json!("")));
+    assert!(twin.get("capabilities").is_none() && twin.get("tags").is_none(), "{twin}");
     assert!(twin.get("managedBy").is_none(), "it belongs to the identity alone");
 }
 

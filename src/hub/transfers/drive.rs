@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::blob::{BlobError, Blobs};
 use super::{Transfer, TransferCommand, configurations};
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::live::{self, Live};
 use crate::hub::modules::ModuleCommand;
-use crate::twin::DeviceId;
+use crate::twin::{DeviceId, OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BULK_MAX, BulkEntry};
+use crate::wire::members;
 use crate::wire::transfers::{ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
 
 /// Devices that are exported before others get their turn.
@@ -130,8 +131,7 @@ pub(super) fn trimmed(line: &[u8]) -> &[u8] {
 fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
     let text = trimmed(line);
     let format = ErrorCode::IotHubFormatError;
-    let entry: BulkEntry =
-        serde_json::from_slice(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let entry: BulkEntry = members::read(text).map_err(|error| failed("", None, format, &error.to_string()))?;
     if entry.status.is_none() {
         return Err(failed(
             &entry.id,
@@ -201,12 +201,16 @@ async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, Strin
 
 /// Makes the line of a device or module, with the names that entries of bulk requests have.
 fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
-    let read = |text: &str| serde_json::from_str::<Value>(text).expect("a kept document is JSON");
+    let read = |text: &str| serde_json::from_str::<OrderedObject>(text).expect("a kept document is JSON");
     let (mut identity, mut twin) = (read(identity), read(twin));
-    if without_keys {
-        identity["authentication"]["symmetricKey"] = json!({ "primaryKey": null, "secondaryKey": null });
+    if without_keys && let Some(OrderedValue::Object(authentication)) = identity.get_mut("authentication") {
+        authentication.insert("symmetricKey", OrderedValue::from(json!({ "primaryKey": null, "secondaryKey": null })));
     }
-    let mut line = Map::new();
+    // A module has no status of its own, and every line needs one.
+    if !identity.contains_key("status") {
+        identity.insert("status", "enabled");
+    }
+    let mut line = OrderedObject::new();
     for (name, own) in [
         ("id", "deviceId"),
         ("moduleId", "moduleId"),
@@ -219,21 +223,45 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
         ("parentScopes", "parentScopes"),
     ] {
         if let Some(value) =
-            identity.get_mut(own).map(Value::take).filter(|value| !value.is_null() && *value != json!([]))
+            identity.remove(own).filter(|value| !value.is_null() && *value != OrderedValue::from(json!([])))
         {
-            line.insert(name.to_owned(), value);
+            line.insert(name, value);
         }
     }
-    // A module has no status of its own, and every line needs one.
-    line.entry("status").or_insert_with(|| json!("enabled"));
     for (name, own) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
-        line.insert(name.to_owned(), twin[own].take());
-    }
-    // What the hub adds to a section is not exported (MicrosoftDocs/azure-docs#116520).
-    for section in line.get_mut("properties").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut) {
-        if let Some(section) = section.as_object_mut() {
-            section.retain(|name, _| !name.starts_with('$'));
+        if let Some(value) = twin.remove(own) {
+            line.insert(name, value);
         }
     }
-    Value::Object(line).to_string()
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_names_in_any_case() {
+        let entry =
+            read_line(br#"{"ID":"d","Status":"Disabled","importmode":"UPDATE","ETag":"x","TAGS":{"a":1,"A":2}}"#);
+        let entry = entry.expect("an entry");
+        assert_eq!((entry.id.as_str(), entry.e_tag.as_deref()), ("d", Some("x")));
+        assert_eq!(entry.tags, Some(json!({"a": 1, "A": 2}).into()));
+        assert!(entry.status.is_some() && entry.import_mode.is_some());
+    }
+
+    #[test]
+    fn a_line_keeps_the_order_of_the_twin() {
+        let identity = r#"{"deviceId":"d","etag":"MQ==","status":"disabled","statusReason":null,"authentication":{"symmetricKey":{"primaryKey":"x","secondaryKey":"y"},"type":"sas"},"capabilities":{"iotEdge":false}}"#;
+        let twin = r#"{"deviceId":"d","etag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let expected = r#"{"id":"d","eTag":"MQ==","status":"disabled","authentication":{"symmetricKey":{"primaryKey":null,"secondaryKey":null},"type":"sas"},"capabilities":{"iotEdge":false},"twinETag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let line = line_of(identity, twin, true);
+        assert_eq!(line, expected);
+        let module =
+            line_of(r#"{"deviceId":"d","moduleId":"m","etag":"MQ=="}"#, r#"{"etag":"x","properties":{}}"#, false);
+        assert_eq!(
+            module,
+            r#"{"id":"d","moduleId":"m","eTag":"MQ==","status":"enabled","twinETag":"x","properties":{}}"#
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::forecast::{Forecasts, Question, collection_of};
 use super::writers::{Subject, Writers};
@@ -81,8 +81,11 @@ impl<'d> Watch<'d> {
         let queries = self.forecasts.queries(collection).chain(self.writers.conditions(collection));
         let queries = queries.chain(selectors.map(|selector| &selector.condition));
         let mut excerpt = query::excerpt(queries, twin.text).ok().filter(|_| twin.is_whole)?;
-        if let (None, Value::Object(members)) = (twin.tags, &mut excerpt) {
-            members.insert("tags".to_owned(), json!({}));
+        // A twin without tags has no such member, as `encode_twin` has it.
+        if let Value::Object(members) = &mut excerpt
+            && members.get("tags").and_then(Value::as_object).is_some_and(Map::is_empty)
+        {
+            members.remove("tags");
         }
         Some(excerpt)
     }
@@ -218,19 +221,23 @@ fn fresh(id: &TwinId) -> Value {
         "connectionState": "Disconnected",
         "cloudToDeviceMessageCount": 0,
         "authenticationType": "sas",
-        "capabilities": { "iotEdge": false },
-        "tags": {},
         "properties": { "desired": {}, "reported": {} },
     });
-    if let Some(module) = &id.module {
-        document["moduleId"] = json!(module);
+    match &id.module {
+        Some(module) => document["moduleId"] = json!(module),
+        None => document["capabilities"] = json!({ "iotEdge": false }),
     }
     document
 }
 
 fn apply(document: &mut Value, plan: &TwinPlan) {
-    if let Some(tags) = document["tags"].as_object_mut() {
+    if let Value::Object(members) = document
+        && let Value::Object(tags) = members.entry("tags").or_insert_with(|| json!({}))
+    {
         merge(tags, &plan.patch.tags);
+        if tags.is_empty() {
+            members.remove("tags");
+        }
     }
     if let Some(desired) = document["properties"]["desired"].as_object_mut() {
         merge(desired, &plan.patch.desired);

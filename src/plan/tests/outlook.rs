@@ -142,7 +142,7 @@ struct Survey {
     lists_all: bool,
     /// Twins are looked at as text where that is enough.
     by_text: bool,
-    /// Texts are not spelt as this program spells them: with escapes, and without tags that are empty.
+    /// Texts are not spelt as this program spells them: with escapes, and with tags that are empty.
     foreign: bool,
     /// Who else writes.
     subjects: Vec<Subject>,
@@ -150,11 +150,12 @@ struct Survey {
 
 impl Survey {
     fn text(&self, twin: &Twin) -> String {
-        let text = encode_twin(twin).to_string();
+        let mut document = encode_twin(twin);
         if !self.foreign {
-            return text;
+            return document.to_string();
         }
-        text.replace(r#""enabled""#, r#""\u0065nabled""#).replace(r#""tags":{},"#, "").replace(r#","tags":{}}"#, "}")
+        document.as_object_mut().expect("a twin").entry("tags").or_insert_with(|| json!({}));
+        document.to_string().replace(r#""enabled""#, r#""\u0065nabled""#)
     }
 
     /// Takes a twin by its text, if that is enough; what is declared for it, if anything is.

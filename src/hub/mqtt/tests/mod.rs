@@ -229,6 +229,13 @@ impl Client {
 
     /// Returns the next publication's topic and payload.
     async fn publication(&mut self) -> (String, Value) {
+        let (topic, payload) = self.publication_text().await;
+        let payload = if payload.is_empty() { Value::Null } else { serde_json::from_str(&payload).expect("JSON") };
+        (topic, payload)
+    }
+
+    /// Returns the next publication's topic and payload as it is.
+    async fn publication_text(&mut self) -> (String, String) {
         let publish = match self.aside.pop_front() {
             Some(publish) => publish,
             None => match self.next().await.expect("a publication") {
@@ -237,11 +244,7 @@ impl Client {
             },
         };
         assert_eq!(publish.qos, QoS::AtMostOnce);
-        let payload = match &*publish.payload {
-            [] => Value::Null,
-            bytes => serde_json::from_slice(bytes).expect("JSON"),
-        };
-        (publish.topic, payload)
+        (publish.topic, String::from_utf8(publish.payload.to_vec()).expect("UTF-8"))
     }
 
     async fn twin(&mut self) -> Value {

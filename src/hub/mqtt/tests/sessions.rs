@@ -92,7 +92,7 @@ async fn the_connection_state_follows() {
     let hub = hub().await;
     register(&hub, "d").await;
     let before = hub.ask("GET", "/devices/d", &[], None).await.body;
-    assert_eq!(before["lastActivityTime"], "0001-01-01T00:00:00");
+    assert_eq!(before["lastActivityTime"], "0001-01-01T00:00:00Z");
     let twin = hub.ask("GET", "/twins/d", &[], None).await.body;
     let mut device = Client::login(&hub, "d").await;
     let after = hub.ask("GET", "/devices/d", &[], None).await.body;

@@ -39,7 +39,7 @@ async fn reported_patches_merge() {
     );
     assert_eq!(after["etag"], before["etag"]);
     assert_eq!(after["deviceEtag"], before["deviceEtag"]);
-    assert_eq!(after["version"], 4);
+    assert_eq!(after["version"], 5);
     let query = json!({"query": "SELECT deviceId FROM devices WHERE properties.reported.connectivity = 'cellular' AND connectionState = 'Connected'"});
     assert_eq!(hub.ask("POST", "/devices/query", &[], Some(query)).await.body, json!([{"deviceId": "d"}]));
     // Whoever writes under the etag that was read before the report is not in its way.
@@ -64,7 +64,7 @@ async fn reports_that_are_refused_say_why() {
         ("{\"a.b\": 1}", 400, 400004, "properties.reported.a.b: the key holds '.'"),
         ("{\"a\": 4503599627370496}", 400, 400004, "properties.reported.a: 4503599627370496 is outside"),
         ("{\"a\": [null]}", 400, 400004, "properties.reported.a.0: null inside an array"),
-        (&texts(9).to_string(), 400, 400004, "properties.reported: 36018 bytes as the hub counts"),
+        (&texts(9).to_string(), 403, 403100, "properties.reported: 36018 bytes as the hub counts"),
     ] {
         device.publish("$iothub/twin/PATCH/properties/reported/?$rid=0f%20", payload).await;
         let (topic, body) = device.publication().await;
@@ -99,6 +99,8 @@ async fn desired_patches_are_what_was_sent() {
         // A replacement is the whole new document, with null for what it drops.
         (6, "PUT", desired(json!({"e": [1], "n": {"p": 1}})), json!({"e": [1], "n": {"o": null, "p": 1}})),
         (7, "PUT", desired(json!({"e": {"f": 1}})), json!({"e": {"f": 1}, "n": null})),
+        // Null for all of them is null for each.
+        (8, "PATCH", desired(json!(null)), json!({"e": null})),
     ] {
         let answer = hub.ask(method, "/twins/d", &[], Some(body)).await;
         assert_eq!(answer.body["properties"]["desired"]["$version"], version);
@@ -108,6 +110,7 @@ async fn desired_patches_are_what_was_sent() {
         assert_eq!(device.publication().await, (topic, expected));
     }
     // Neither tags, nor reports, nor removing what is not there.
+    hub.ask("PATCH", "/twins/d", &[], Some(desired(json!(null)))).await;
     hub.ask("PATCH", "/twins/d", &[], Some(json!({"tags": {"a": 1}}))).await;
     hub.ask("PATCH", "/twins/d", &[], Some(desired(json!({"not there": null})))).await;
     device.report(json!({"a": 1})).await;
@@ -140,4 +143,44 @@ async fn telemetry_is_acknowledged() {
     forgotten.retain = true;
     device.send(Packet::Publish(forgotten)).await;
     device.quiet().await;
+}
+
+#[tokio::test]
+async fn members_come_as_they_were_written_and_the_version_last() {
+    let (hub, mut device) = connected("d").await;
+    device.subscribe(&[DESIRED]).await;
+    let token = hub.token("iothubowner");
+    let write = async |method: &str, desired: &str| {
+        let body = format!(r#"{{"properties":{{"desired":{desired}}}}}"#);
+        let path = "/twins/d?api-version=2021-04-12";
+        let answer = hub.send(method, path, &[("Authorization", &token)], Some(body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    for (method, desired, told) in [
+        ("PATCH", r#"{"z":1,"m":{"y":1,"b":2},"a":3}"#, r#"{"z":1,"m":{"y":1,"b":2},"a":3,"$version":2}"#),
+        // As this write has them, whatever their places in the twin are.
+        ("PATCH", r#"{"a":4,"m":{"b":null,"y":5},"z":6}"#, r#"{"a":4,"m":{"b":null,"y":5},"z":6,"$version":3}"#),
+        ("PATCH", r#"{"n":7,"a":null}"#, r#"{"n":7,"a":null,"$version":4}"#),
+        ("PUT", r#"{"q":1,"n":8,"m":{"k":1}}"#, r#"{"q":1,"n":8,"m":{"k":1,"y":null},"z":null,"$version":5}"#),
+    ] {
+        write(method, desired).await;
+        assert_eq!(device.publication_text().await.1, told);
+    }
+    for report in
+        [r#"{"zone":{"y":1,"b":2},"alpha":1.0}"#, r#"{"alpha":2.5,"zone":{"a":1,"y":null},"more":[{"d":1,"c":2}]}"#]
+    {
+        device.publish("$iothub/twin/PATCH/properties/reported/?$rid=r", report).await;
+        device.publication().await;
+    }
+    device.publish("$iothub/twin/GET/?$rid=twin", "").await;
+    let expected = concat!(
+        r#"{"desired":{"q":1,"n":8,"m":{"k":1},"$version":5},"#,
+        r#""reported":{"zone":{"b":2,"a":1},"alpha":2.5,"more":[{"d":1,"c":2}],"$version":3}}"#
+    );
+    assert_eq!(device.publication_text().await.1, expected);
+    // The same after a restart.
+    let hub = restart(hub).await;
+    let mut device = Client::login(&hub, "d").await;
+    device.publish("$iothub/twin/GET/?$rid=twin", "").await;
+    assert_eq!(device.publication_text().await.1, expected);
 }

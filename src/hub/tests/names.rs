@@ -1,0 +1,96 @@
+//! Names of members in request bodies, in any case.
+
+use serde_json::json;
+
+use super::Sandbox;
+
+#[tokio::test]
+async fn every_body_is_read_with_names_in_any_case() {
+    let hub = Sandbox::new().await;
+    let check = async |method: &str,
+                       path: &str,
+                       body: serde_json::Value,
+                       status: u16,
+                       pointer: &str,
+                       expected: serde_json::Value| {
+        let answer = hub.ask(method, path, &[], Some(body)).await;
+        assert_eq!(answer.status, status, "{method} {path}: {answer:?}");
+        assert_eq!(answer.body.pointer(pointer), Some(&expected), "{method} {path} {pointer}: {answer:?}");
+    };
+    let keys = json!({"PrimaryKey": "AAECAwQFBgcICQoLDA0ODw==", "SECONDARYKEY": "AAECAwQFBgcICQoLDA0ODw=="});
+    let body = json!({"DeviceId": "d", "STATUS": "Disabled", "statusreason": "why", "Authentication": {"Type": "SAS", "SymmetricKey": keys},
+        "Capabilities": {"IotEdge": false}});
+    check("PUT", "/devices/d", body, 200, "/statusReason", json!("why")).await;
+    check("GET", "/devices/d", json!(null), 200, "/status", json!("disabled")).await;
+    check(
+        "GET",
+        "/devices/d",
+        json!(null),
+        200,
+        "/authentication/symmetricKey/primaryKey",
+        json!("AAECAwQFBgcICQoLDA0ODw=="),
+    )
+    .await;
+    let print = "A".repeat(40);
+    let body = json!({"authentication": {"type": "selfSigned", "x509Thumbprint": {"PrimaryThumbprint": print}}});
+    check("PUT", "/devices/x", body, 200, "/authentication/x509Thumbprint/primaryThumbprint", json!(print)).await;
+    check("PUT", "/devices/x/modules/m", json!({"ModuleId": "m", "ManagedBy": "me"}), 200, "/managedBy", json!("me"))
+        .await;
+    let body = json!({"Tags": {"A": 1, "a": 2}, "Properties": {"Desired": {"B": 3}}});
+    check("PATCH", "/twins/d", body.clone(), 200, "/tags", json!({"A": 1, "a": 2})).await;
+    check("PUT", "/twins/d", body, 200, "/properties/desired/B", json!(3)).await;
+    check(
+        "POST",
+        "/devices/query",
+        json!({"Query": "SELECT deviceId FROM devices WHERE tags.A = 1"}),
+        200,
+        "",
+        json!([{"deviceId": "d"}]),
+    )
+    .await;
+    let entry = json!([{"Id": "x", "ImportMode": "UpdateTwin", "TAGS": {"t": 1}, "Properties": {"DESIRED": {"p": 1}}}]);
+    check("POST", "/devices", entry, 200, "/isSuccessful", json!(true)).await;
+    check("GET", "/twins/x", json!(null), 200, "/properties/desired/p", json!(1)).await;
+    let job = json!({"Type": "ScheduleUpdateTwin", "QUERYCONDITION": "*", "UpdateTwin": {"Etag": "*", "Tags": {"j": 1}}, "StartTime": null});
+    check("PUT", "/jobs/v2/j", job, 200, "/updateTwin/tags/j", json!(1)).await;
+    let content = json!({"DeviceContent": {"properties.desired.c": 1}});
+    let body = json!({"Content": content, "TargetCondition": "tags.Z = 1", "PRIORITY": 7, "Metrics": {"Queries": {"Mine": "SELECT deviceId FROM devices"}}});
+    check("PUT", "/configurations/c", body, 200, "/content/deviceContent", json!({"properties.desired.c": 1})).await;
+    check(
+        "GET",
+        "/configurations/c",
+        json!(null),
+        200,
+        "/metrics/queries",
+        json!({"Mine": "SELECT deviceId FROM devices"}),
+    )
+    .await;
+    let body = json!({"TargetCondition": "tags.a = ", "CustomMetricQueries": {}});
+    check("POST", "/configurations/testQueries", body, 200, "/customMetricQueryErrors", json!({})).await;
+    let body = json!({"MethodName": "reboot", "ResponseTimeoutInSeconds": 1});
+    let answer = hub.ask("POST", "/twins/d/methods", &[], Some(body)).await;
+    assert!(answer.text.contains("responseTimeoutInSeconds must be from"), "{answer:?}");
+    let answer = hub.ask("POST", "/jobs/create", &[], Some(json!({"TYPE": "export"}))).await;
+    assert!(!answer.text.contains("missing field"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn of_several_spellings_the_last_counts() {
+    let hub = Sandbox::new().await;
+    let token = hub.token("iothubowner");
+    let send = async |method: &str, path: &str, body: &str| {
+        hub.send(method, &format!("{path}?api-version=2021-04-12"), &[("Authorization", &token)], Some(body.to_owned()))
+            .await
+    };
+    let answer =
+        send("PUT", "/devices/d", r#"{"status":"enabled","Status":"disabled","statusReason":1,"StatusReason":"x"}"#)
+            .await;
+    assert_eq!(
+        (answer.status, &answer.body["status"], &answer.body["statusReason"]),
+        (200, &json!("disabled"), &json!("x"))
+    );
+    let answer = send("PATCH", "/twins/d", r#"{"Tags":{"a":1},"tags":{"b":1}}"#).await;
+    assert_eq!(answer.body["tags"], json!({"b": 1}));
+    let answer = send("POST", "/devices/query", r#"{"query":"SELECT","QUERY":"SELECT deviceId FROM devices"}"#).await;
+    assert_eq!(answer.text, r#"[{"deviceId":"d"}]"#);
+}
