@@ -13,12 +13,27 @@
 //! # Choices where the facts are unsure
 //!
 //! Twins:
-//! - A fresh twin has the etag `AAAAAAAAAAE=`, root `version` 1, desired and reported `$version` 1. Each write to tags or
-//!   desired adds one to the etag's counter and to root `version`; identity writes move neither.
+//! - A new twin has the etag `AAAAAAAAAAE=`, `$version` 1 in both sections, root `version` 2 and no
+//!   `$lastUpdatedVersion` (samples in Microsoft's documentation from 2019 on). Each write to tags or desired adds
+//!   one to the etag's counter and to root `version`; identity writes move neither.
+//! - A twin without tags has no `tags`, before the first and after the last one (azure-iot-cli-extension's live
+//!   tests).
+//! - Members keep the order in which clients wrote them; `$metadata` and `$version` come last (captures in
+//!   Microsoft's how-tos). A PATCH leaves a member in its place and puts a new one at the end. A notification has
+//!   the order of the write. Columns of a query have the order of its list; one sample in the documentation has
+//!   `COUNT()` first that is second in its list.
+//! - Numbers keep their value: `1.0` is answered as `1.0` (terraform-provider-iothub saw this on a live hub),
+//!   `1.50` as `1.5`.
+//! - Times of what never happened are `0001-01-01T00:00:00Z`. terraform-provider-iothub saw seven more digits in
+//!   some answers.
+//! - In a PATCH and in a job, null for `properties.desired` or `tags` removes all in it: Node's end-to-end tests do
+//!   the first, and did the second. In MicrosoftDocs/azure-docs#32289 tags stayed, with a C# client that does not
+//!   send the null. In bulk requests and imports null is as left out: some clients write members so that they did
+//!   not set.
 //! - A write to tags alone leaves the desired `$version` as it is.
 //! - A body that names no section (`{}`) writes nothing and moves nothing. A section that is named is written, even by `{}` or
 //!   by equal values. A body of no bytes is `ArgumentNull`.
-//! - PUT wipes a section that its body does not name.
+//! - PUT wipes a section that its body does not name, or names with null.
 //! - `$metadata` and `$version` at the root of a section are passed over, in tags too; any other key with `$` is refused.
 //! - An unquoted etag in `If-Match` on a twin is passed over, and the write happens.
 //! - A removed key moves the times of all objects above it, even when it was not there.
@@ -32,7 +47,8 @@
 //! - A patch of a digital twin writes desired properties, by the documentation's rules for names and values. A property
 //!   of a component that is not there, or of what is no component, is `ArgumentInvalid`; other faults are
 //!   `InvalidDigitalTwinPatch…`.
-//! - Module twins have the members of device twins; their `status` is always `enabled`, whatever their device's.
+//! - Module twins have no `capabilities`, and metadata of `0001-01-01T00:00:00Z` until they are written (samples in
+//!   Microsoft's module tutorials). Their `status` is always `enabled`, whatever their device's.
 //!
 //! Identities:
 //! - A delete without `If-Match` is `PreconditionFailed` even when there is no such device.
@@ -69,7 +85,6 @@
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
 //!   whole request. An id that is none fails its entry alone.
-//! - The names of modes count without their case, as Microsoft's client for Node needs it.
 //! - `updateTwin` merges; a stale `twinETag` or `eTag` is `PreconditionFailed`. `…IfMatchETag` without an etag compares
 //!   nothing: Go's live suite (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it.
 //! - `errorCode` is a number, in a result and in `importErrors.log`: Go's client reads nothing else, those of Python,
@@ -225,6 +240,9 @@
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
 //!   that is not there.
 //! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`.
+//! - Names of members count in any case, in all bodies and in the lines of imports; names that users make up, as in
+//!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
+//!   service's JSON reader).
 
 use std::path::PathBuf;
 use std::sync::Arc;

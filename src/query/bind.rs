@@ -27,6 +27,8 @@ pub struct BoundQuery {
     /// What nobody can know beforehand of what it reads, each once.
     live: Vec<String>,
     wanted: Wanted,
+    /// What the condition alone looks at.
+    conditional: Wanted,
     needles: Needles,
     warnings: Vec<QueryError>,
 }
@@ -216,6 +218,15 @@ impl BoundQuery {
         self.needles.are_in(document)
     }
 
+    /// Returns `true` if the `WHERE` keeps a document, by its text, which must be as serde_json writes it.
+    ///
+    /// # Errors
+    ///
+    /// When the text is not JSON, as far as it had to be read.
+    pub fn matches_text(&self, document: &str) -> Result<bool, serde_json::Error> {
+        Ok(self.may_match(document) && self.matches(&self.conditional.read(document)?))
+    }
+
     /// Reads of a document's text what the condition and the columns look at, which is faster than to read all of it. The
     /// query matches the excerpt as it does the document, and has the same row of it; only the rows of `SELECT *` are the
     /// documents themselves.
@@ -298,6 +309,7 @@ pub fn bind(query: Query) -> Result<BoundQuery, Vec<QueryError>> {
     warnings.dedup();
     Ok(BoundQuery {
         wanted: Wanted::of(condition.as_ref(), &output),
+        conditional: Wanted::of(condition.as_ref(), &Output::Documents),
         needles: Needles::of(condition.as_ref()),
         collection: query.from,
         top: query.top,

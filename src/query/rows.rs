@@ -32,45 +32,55 @@ impl BoundQuery {
 fn find<'d>(path: &BoundPath, document: &'d str) -> Option<(String, &'d str)> {
     let mut found = (String::new(), document);
     for (name, exact) in path.segments() {
+        let mut member = None;
         let mut deserializer = serde_json::Deserializer::from_str(found.1);
-        found = deserializer.deserialize_map(Member { name, exact }).ok()??;
+        // An error is the end of the reading where the member is found, and the end of the path where there is no object.
+        let _ = deserializer.deserialize_map(Member { name, exact, found: &mut member });
+        found = member?;
     }
     Some(found)
 }
 
-/// Reads an object for one of its members.
-#[derive(Clone, Copy)]
-struct Member<'n> {
+/// Reads an object as far as one of its members.
+struct Member<'n, 'd> {
     name: &'n str,
     exact: bool,
+    found: &'n mut Option<(String, &'d str)>,
 }
 
-impl<'de> Visitor<'de> for Member<'_> {
-    type Value = Option<(String, &'de str)>;
+impl<'de> Visitor<'de> for Member<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found: Option<(String, &'de str)> = None;
-        while let Some(key) = members.next_key_seed(Key(self))? {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Self { name, exact, found } = self;
+        while let Some(key) = members.next_key_seed(Key { name, exact })? {
             match key {
                 // The exact name counts before any other spelling.
-                Some(key) if key == self.name || found.is_none() => {
-                    found = Some((key, members.next_value::<&'de RawValue>()?.get()));
+                Some(key) if key == name => {
+                    *found = Some((key, members.next_value::<&'de RawValue>()?.get()));
+                    return Err(A::Error::custom("found"));
+                }
+                Some(key) if found.is_none() => {
+                    *found = Some((key, members.next_value::<&'de RawValue>()?.get()));
                 }
                 _ => {
                     members.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
 /// Reads a key if it is a member's.
-struct Key<'n>(Member<'n>);
+struct Key<'n> {
+    name: &'n str,
+    exact: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = Option<String>;
@@ -88,7 +98,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<String>, E> {
-        let Self(Member { name, exact }) = self;
+        let Self { name, exact } = self;
         Ok((key == name || !exact && key.eq_ignore_ascii_case(name)).then(|| key.to_owned()))
     }
 }

@@ -146,7 +146,7 @@ fn the_service() -> Vec<Value> {
         step("bulk remove under a stale etag", json!(["ArgumentError", 400, "BulkRegistryOperationFailure"])),
         step("bulk remove", json!([true, 0, 0])),
         step("left", json!(["node-1", "node#2"])),
-        step("fresh twin", json!(["node-1", "AAAAAAAAAAE=", null, {}])),
+        step("fresh twin", json!(["node-1", "AAAAAAAAAAE=", {}, {}])),
         step("twin.update", json!([{"floor": {"hall": 1}, "plant": "A"}, {"levels": [1, 2], "mode": "eco"}, 2, true])),
         step("nulls remove", json!([{"plant": "A"}, {"mode": "eco"}])),
         step("twin.get", json!([{"plant": "A"}, 3])),

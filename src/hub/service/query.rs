@@ -189,7 +189,7 @@ async fn row_page(context: &Context, query: &BoundQuery, from: Cursor, size: usi
             break;
         }
         for found in slice {
-            if found.excerpt(query).is_none_or(|document| !query.matches(&document)) {
+            if !query.matches_text(found.document.as_str()).expect("a kept document is JSON") {
                 continue;
             }
             if page.rows == size {
