@@ -80,7 +80,8 @@
 //!   number.
 //! - A device's own key opens `/devices/{id}/modules` and what is below, of that device alone: C's live suite
 //!   (`iothub_account.c`) and IoT Edge's identity service make modules so, the latter with the api-version
-//!   `2017-11-08-preview`. A certificate does not, over HTTPS.
+//!   `2017-11-08-preview`, and so does Go's live suite, whose token is for `HOST/ID`. A certificate does not, over
+//!   HTTPS.
 //!
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the

@@ -129,6 +129,7 @@ async fn a_device_s_key_opens_its_own_modules_and_nothing_else() {
         ("/devices/d#1", secondary),
         ("/devices/d#1/modules", primary),
         ("/devices", primary),
+        ("/d#1", primary),
         ("", primary),
     ] {
         let own = || token(resource, key, later);
@@ -159,6 +160,7 @@ async fn a_device_s_key_opens_its_own_modules_and_nothing_else() {
     for (what, token) in [
         ("another device's key", token("/devices/d#1", keys_of(&other).0, later)),
         ("a token for another device", token("/devices/other", primary, later)),
+        ("a token for another device, as Go's client writes it", token("/other", primary, later)),
         ("a token for one module, for all", token("/devices/d#1/modules/m", primary, later)),
         ("the module's own key", token("/devices/d#1/modules", keys_of(&module).0, later)),
         ("a token that is over", token("/devices/d#1", primary, later - 3600)),
