@@ -10,6 +10,8 @@
 //! | question | here |
 //! |---|---|
 //! | comments, a trailing `;`, `''` for a quote, exponents, `.5`, a name that begins with a digit | refused, with a hint |
+//! | a `-` in a name without brackets | a part of it, but at its end; between blanks it subtracts |
+//! | `devices.` in front of a path of a module | names the document, as `devices.modules.` does |
 //! | functions documented for message routing only | refused, and the message says so |
 //! | a comparison with something missing | neither true nor false, `!=` included |
 //! | two primitives of different types | not equal, and in no order |
