@@ -153,7 +153,18 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
         text.push_str(&format!("  {policy:<17}  {}\n", string.expose()));
     }
     text.push_str(&format!("\n{}  {}\n", palette.title("Certificate authority"), ready.ca_file.display()));
-    text.push_str("  twinctl: --ca-file FILE; curl: --cacert FILE; each SDK has a way of its own: see docs/hub.md\n");
+    for (client, trust) in [
+        ("twinctl", "--ca-file FILE, or SSL_CERT_FILE=FILE"),
+        ("curl", "--cacert FILE; mosquitto: --cafile FILE"),
+        ("Node", "NODE_EXTRA_CA_CERTS=FILE"),
+        ("Python", "REQUESTS_CA_BUNDLE=FILE for services, SSL_CERT_FILE=FILE for devices"),
+        ("C", "SSL_CERT_FILE=FILE for devices; services read the system's store alone"),
+        ("C#", "the system's store"),
+        ("Java", "a truststore made by keytool"),
+    ] {
+        text.push_str(&format!("  {client:<7}  {trust}\n"));
+    }
+    text.push_str("  More, with the ports that each needs: docs/hub.md, \"Point an SDK at it\"\n");
     text.push_str("\nCtrl-C stops it.\n");
     text
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 
@@ -133,6 +134,32 @@ fn the_calls_of_the_tables_are_made() {
         }
     }
     assert!(seen > 50, "the tables were not read: {seen}");
+}
+
+/// What `hub serve` prints about trust, the document's table says as well.
+#[test]
+fn the_settings_for_trust_are_documented() {
+    let sandbox = Sandbox::new();
+    let _hub = sandbox.hub();
+    let log = || sandbox.read("hub-data.log");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !log().contains("Ctrl-C stops it.") {
+        assert!(Instant::now() < deadline, "{}", log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let printed = log();
+    let (_, trust) = printed.split_once("Certificate authority").expect("the heading");
+    let document = document("docs/hub.md");
+    let (_, section) = document.split_once("## Point an SDK at it").expect("the section");
+    let (section, _) = section.split_once("## ").expect("the next one");
+    let settings: Vec<&str> = trust
+        .split([' ', ',', ';', '\n'])
+        .filter_map(|word| word.strip_suffix("=FILE").or_else(|| word.starts_with("--").then_some(word)))
+        .collect();
+    assert_eq!(settings.len(), 8, "{trust}");
+    for setting in settings {
+        assert!(section.contains(&format!("{setting}=")) || section.contains(&format!("{setting} ")), "{setting}");
+    }
 }
 
 /// `docs/cli.md` is what `--help` says, command by command. `UPDATE_DOCS=1` writes it anew.

@@ -22,6 +22,8 @@ mod idle;
 mod import;
 mod inspect;
 mod interrupt;
+#[cfg(target_os = "linux")]
+mod java;
 mod kill;
 mod merge_base;
 #[cfg(target_os = "linux")]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::azurite::Azurite;
 use crate::python_device::{KEY, NO_443, address_for, by_key, step};
-use crate::support::{Hub, Sandbox, not_run, packages_of, scrub};
+use crate::support::{Hub, Sandbox, client_runs, not_run, packages_of, scrub};
 
 pub(crate) fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node"))
@@ -21,7 +21,21 @@ pub(crate) fn here() -> &'static Path {
 /// Returns the folder of packages that has what the lock file says, made at the first call; none where there is no Node.
 pub(crate) fn packages() -> Option<&'static Path> {
     static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PACKAGES.get_or_init(|| packages_of(here(), "node-sdks")).as_deref()
+    PACKAGES
+        .get_or_init(|| {
+            let packages = packages_of(here(), "node-sdks")?;
+            client_runs("Node", sdks());
+            Some(packages)
+        })
+        .as_deref()
+}
+
+/// Returns the SDKs that `package.json` names, each with its version.
+fn sdks() -> Vec<String> {
+    let package = std::fs::read_to_string(here().join("package.json")).expect("package.json");
+    let package: Value = serde_json::from_str(&package).expect("JSON");
+    let dependencies = package["dependencies"].as_object().expect("the dependencies");
+    dependencies.iter().map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default())).collect()
 }
 
 /// Runs the device, plays its back end, and returns its steps with what the back end was answered.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::support::{Hub, Sandbox, scrub};
+use crate::support::{Hub, Sandbox, client_runs, scrub};
 
 fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python"))
@@ -20,6 +20,7 @@ fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
         let requirements = fs::read_to_string(here().join("requirements.txt")).expect("requirements.txt");
+        client_runs("Python", sdks(&requirements));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-sdk");
         let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
         let stamp = folder.join("installed.txt");
@@ -36,6 +37,11 @@ fn python() -> &'static Path {
         fs::write(&stamp, requirements).expect("the stamp");
         python
     })
+}
+
+/// Returns the SDKs among pinned requirements, each with its version.
+pub(crate) fn sdks(requirements: &str) -> impl Iterator<Item = String> {
+    requirements.lines().filter(|line| line.starts_with("azure-iot-")).map(|line| line.replace("==", " "))
 }
 
 fn must_run(command: &mut Command) {

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Hub, Sandbox, not_run, scrub};
+use crate::python;
+use crate::support::{Hub, Sandbox, client_runs, not_run, scrub};
 
 fn here() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python"))
@@ -27,6 +28,7 @@ pub(crate) fn python() -> &'static Path {
     PYTHON.get_or_init(|| {
         let requirements = here().join("requirements-device.txt");
         let wanted = fs::read_to_string(&requirements).expect("requirements-device.txt");
+        client_runs("Python", python::sdks(&wanted));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-device-sdk");
         let python = folder.join("bin/python");
         let stamp = folder.join("installed.txt");

@@ -1,5 +1,6 @@
 //! What tests of the binary stand on: a folder of their own, a scrubbed environment, a hub of their own.
 
+mod clients;
 pub(crate) mod code_host;
 pub(crate) mod device;
 pub(crate) mod hub;
@@ -13,6 +14,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+pub(crate) use clients::client_is_absent;
+pub(crate) use clients::client_runs;
 pub(crate) use hub::Hub;
 pub(crate) use node::{not_run, packages_of};
 pub(crate) use run::{Run, snapshot};
