@@ -334,7 +334,8 @@ impl Jobs {
             JobType::ScheduleUpdateTwin => (None, Some(check_twin(update_twin.ok_or_else(|| null("updateTwin"))?)?)),
             JobType::ScheduleDeviceMethod => {
                 let method = cloud_to_device_method.ok_or_else(|| null("cloudToDeviceMethod"))?;
-                if method["methodName"].as_str().is_none_or(str::is_empty) {
+                let read: Value = serde_json::from_str(method.as_str()).unwrap_or_default();
+                if read["methodName"].as_str().is_none_or(str::is_empty) {
                     return Err(null("methodName"));
                 }
                 (Some(method), None)

@@ -28,7 +28,6 @@ use super::access::Access;
 use super::live::Live;
 
 pub(super) use gate::Gate;
-pub(super) use requests::payload_of;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]

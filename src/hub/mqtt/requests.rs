@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 use mqttbytes::QoS;
 use mqttbytes::v4::{Packet, PingResp, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode, UnsubAck, Unsubscribe};
-use serde_json::Value;
 
 use super::connection::Attached;
 use super::gate::{Asked, Ending, Fate, Refused, message_bytes};
@@ -313,15 +312,5 @@ impl Attached {
         begun.and_then(|outcome| outcome.reply).ok()?;
         self.live.links().announce();
         Some(())
-    }
-}
-
-/// Reads the payload of a method's result: JSON, or none. Whatever else a device sends is passed on as a text.
-pub(in crate::hub) fn payload_of(payload: &[u8]) -> Value {
-    match payload {
-        [] => Value::Null,
-        bytes => {
-            serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
-        }
     }
 }
