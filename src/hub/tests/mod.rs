@@ -4,6 +4,7 @@ mod access;
 mod bulk;
 mod configurations;
 mod contract;
+mod device_messages;
 mod durability;
 mod entra;
 mod faults;
