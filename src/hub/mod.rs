@@ -95,7 +95,7 @@
 //! - Over HTTPS a device has `messages/events` and `messages/deviceBound` with any dated `api-version`, as tutorials
 //!   name them from 2016 on. A refusal is 401 `IotHubUnauthorized`, whatever the reason; a lock that is over is 412
 //!   `DeviceMessageLockLost`. `IotHub-MessageLockTimeout` is 1 to 300 seconds, a minute when left out. Properties that
-//!   cannot stand in a header are left out.
+//!   cannot stand in a header are left out, and `iothub-sequencenumber` counts over all devices.
 //! - Telemetry with a property that begins with `AzIoTHub_FaultOperation` is refused: over MQTT the connection is cut,
 //!   over HTTPS it is 400 `InvalidOperation`.
 //! - Twin requests are answered without a subscription to the answers.

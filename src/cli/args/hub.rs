@@ -18,7 +18,7 @@ pub enum HubCommand {
     ///
     /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
     /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Add, list and show devices
     #[command(subcommand)]
     Device(DeviceCommand),

@@ -266,9 +266,14 @@ impl CloudMessage {
         MessageProperties::parse(&self.topic, &self.device).expect("the topic is made of them, or was read")
     }
 
-    /// Returns when it came, as the hub writes times.
-    pub(super) fn enqueued(&self) -> Option<String> {
-        self.enqueued.map(|millis| timestamp(at(millis)))
+    /// Returns when it came.
+    pub(super) fn enqueued(&self) -> Option<OffsetDateTime> {
+        self.enqueued.map(at)
+    }
+
+    /// Returns when it is over.
+    pub(super) fn expires(&self) -> OffsetDateTime {
+        at(self.expires)
     }
 
     /// Returns how often it was handed out in vain.

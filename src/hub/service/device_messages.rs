@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, Uri, header};
+use time::OffsetDateTime;
 
 use super::admission::admit;
 use super::call::{api_version, read};
@@ -112,7 +113,19 @@ pub(super) async fn receive(State(context): State<Arc<Context>>, call: DeviceCal
     }
 }
 
-/// Writes a message as a device gets it over HTTPS.
+/// Writes a time as the service writes it in these headers.
+fn header_time(at: OffsetDateTime) -> String {
+    let hour = match at.hour() % 12 {
+        0 => 12,
+        hour => hour,
+    };
+    let half = if at.hour() < 12 { "AM" } else { "PM" };
+    let (month, day, year) = (u8::from(at.month()), at.day(), at.year());
+    format!("{month}/{day}/{year} {hour}:{:02}:{:02} {half}", at.minute(), at.second())
+}
+
+/// Writes a message as a device gets it over HTTPS. Headers of what the sender did not set are there and empty, as in a record of a
+/// live hub (azure-iot-cli-extension's tests).
 fn given(message: &CloudMessage, lock: &str) -> Response {
     let mut response = Response::new(Body::from(message.payload.clone()));
     let properties = message.properties();
@@ -120,15 +133,15 @@ fn given(message: &CloudMessage, lock: &str) -> Response {
     let ack = properties.others.iter().find(|(name, _)| is_ack(name)).and_then(|(_, value)| value.clone());
     let system = [
         ("etag", Some(format!("\"{lock}\""))),
-        ("iothub-messageid", properties.message_id),
+        ("iothub-messageid", Some(properties.message_id.unwrap_or_default())),
         ("iothub-to", properties.to),
-        ("iothub-correlationid", properties.correlation_id),
-        ("iothub-userid", properties.user_id),
+        ("iothub-correlationid", Some(properties.correlation_id.unwrap_or_default())),
+        ("iothub-userid", Some(properties.user_id.unwrap_or_default())),
         ("content-type", properties.content_type),
         ("content-encoding", properties.content_encoding),
-        ("iothub-expiry", properties.expiry),
-        (ACK, ack),
-        ("iothub-enqueuedtime", message.enqueued()),
+        ("iothub-expiry", Some(properties.expiry.map(|_| header_time(message.expires())).unwrap_or_default())),
+        (ACK, Some(ack.unwrap_or_else(|| "none".to_owned()))),
+        ("iothub-enqueuedtime", message.enqueued().map(header_time)),
         ("iothub-sequencenumber", Some(message.sequence.to_string())),
         ("iothub-deliverycount", Some(message.deliveries().to_string())),
     ];

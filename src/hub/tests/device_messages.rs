@@ -103,8 +103,15 @@ impl Bench {
         self.service.answer_in_process(request).await
     }
 
-    async fn send(&self, id: &str, properties: MessageProperties, payload: &'static str) {
-        let message = Box::new(MessageBody { properties, expires: None, payload: payload.into() });
+    async fn send(
+        &self,
+        id: &str,
+        properties: MessageProperties,
+        expires: Option<time::OffsetDateTime>,
+        payload: &'static str,
+    ) {
+        let expires = expires.map(|at| at.unix_timestamp() * 1000);
+        let message = Box::new(MessageBody { properties, expires, payload: payload.into() });
         let send = MessageCommand::Send { to: id.parse().expect(id), message };
         self.live.handle(Command::Message(send)).await.expect("there is room");
     }
@@ -141,7 +148,8 @@ async fn messages_to_a_device() {
             ("iothub-ack".to_owned(), Some("full".to_owned())),
         ],
     };
-    bench.send("a+b", properties, "{\"a\": 1}").await;
+    let expires = NOW + time::Duration::seconds(3 * 3600 + 5 * 60 + 9);
+    bench.send("a+b", properties, Some(expires), "{\"a\": 1}").await;
     let answer = bench.ask("GET", &PATH.replace("deviceBound", "devicebound"), &own, b"").await;
     assert_eq!(answer.status(), 200);
     let etag = header(&answer, "etag").expect("a lock").to_owned();
@@ -155,13 +163,14 @@ async fn messages_to_a_device() {
         ("content-encoding", "utf-8"),
         ("iothub-app-level", "high 5"),
         ("iothub-app-flag", ""),
-        ("iothub-enqueuedtime", "2026-11-24T10:00:00.0000000Z"),
+        ("iothub-enqueuedtime", "11/24/2026 10:00:00 AM"),
+        ("iothub-expiry", "11/24/2026 1:05:09 PM"),
         ("iothub-deliverycount", "0"),
     ] {
         assert_eq!(header(&answer, name), Some(value), "{name}");
     }
     assert!(header(&answer, "iothub-sequencenumber").is_some_and(|number| number.parse::<u64>().is_ok()));
-    assert_eq!((header(&answer, "iothub-expiry"), header(&answer, "iothub-app-iothub-ack")), (None, None));
+    assert_eq!(header(&answer, "iothub-app-iothub-ack"), None);
     assert_eq!(text(answer).await, "{\"a\": 1}");
     assert_eq!(bench.ask("GET", PATH, &own, b"").await.status(), 204, "it is locked");
 
@@ -172,12 +181,20 @@ async fn messages_to_a_device() {
     assert_eq!(bench.ask("POST", &abandon, &own, b"").await.status(), 204);
     let lost = bench.ask("POST", &abandon, &own, b"").await;
     assert_eq!((lost.status().as_u16(), header(&lost, "iothub-errorcode")), (412, Some("DeviceMessageLockLost")));
+    let again = bench.ask("GET", PATH, &own, b"").await;
+    assert_eq!(header(&again, "iothub-deliverycount"), Some("1"));
+    let again = of(header(&again, "etag").expect("a lock").trim_matches('"'), "?api-version=2020-03-13");
+    assert_eq!(bench.ask("DELETE", &again, &own, b"").await.status(), 204);
+    bench.send("a+b", MessageProperties::default(), None, "bare").await;
     for (rest, left) in [("?api-version=2020-03-13", 204), ("?reject&api-version=2016-11-14", 204)] {
         let answer = bench.ask("GET", PATH, &[own[0], ("IotHub-MessageLockTimeout", "10")], b"").await;
+        let bare = ["iothub-messageid", "iothub-correlationid", "iothub-userid", "iothub-expiry", "iothub-ack"];
+        assert_eq!(bare.map(|name| header(&answer, name)), [Some(""), Some(""), Some(""), Some(""), Some("none")]);
+        assert_eq!(header(&answer, "iothub-to"), Some("/devices/a+b/messages/deviceBound"));
         let lock = header(&answer, "etag").expect("a lock").trim_matches('"').to_owned();
         assert_eq!(bench.ask("DELETE", &of(&lock, rest), &own, b"").await.status(), left, "{rest}");
         assert_eq!(bench.ask("GET", PATH, &own, b"").await.status(), 204, "{rest}");
-        bench.send("a+b", MessageProperties::default(), "next").await;
+        bench.send("a+b", MessageProperties::default(), None, "next").await;
     }
     for timeout in ["0", "301", "soon"] {
         let answer = bench.ask("GET", PATH, &[own[0], ("IotHub-MessageLockTimeout", timeout)], b"").await;

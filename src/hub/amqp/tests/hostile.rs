@@ -39,6 +39,8 @@ async fn sessions_and_parts_without_end() {
     let mut client = bench.service().await;
     for handle in 5..12 {
         client.attach(handle, Role::Sender, TO_DEVICES).await.expect("allowed");
+    }
+    for handle in 5..12 {
         for _ in 0..16 {
             let transfer = client.transfer(handle, true);
             client.say(&transfer, &[0; 60_000]).await;
