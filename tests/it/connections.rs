@@ -66,6 +66,7 @@ fn openssl(folder: &std::path::Path, arguments: &[&str]) -> Option<String> {
 
 /// The commands of docs/hub.md make a certificate that a client takes which offers RSA suites of TLS 1.2 alone.
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that was not run says so")]
 fn clients_that_take_rsa_alone() {
     let sandbox = Sandbox::new();
     let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/hub.md")).expect("the guide");
