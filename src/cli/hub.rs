@@ -13,8 +13,9 @@ use super::context::Context;
 use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::refusals;
 use crate::diagnostic::Source;
-use crate::hub::{FaultSpec, HubOptions, OfflineHub, Ready};
+use crate::hub::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
 use crate::render::style::Palette;
 use crate::render::{number, table};
 use crate::twin::{DeviceId, Lookup, Object, TwinId};
@@ -37,6 +38,12 @@ pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResul
 async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let BehaviourArgs { tier, units, query_lag, latency, faults, entra_issuer } = &args.behaviour;
     let defaults = HubOptions::loopback(context.resolve(&args.data));
+    let tls = args.tls_cert.as_deref().zip(args.tls_key.as_deref()).map(|(certificate, key)| TlsFiles {
+        certificate: context.resolve(certificate),
+        key: context.resolve(key),
+        authority: args.tls_ca.as_deref().map(|path| context.resolve(path)),
+    });
+    let (observer, mut refused) = refusals::listen();
     let options = HubOptions {
         tier: *tier,
         units: *units,
@@ -49,6 +56,8 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         amqp: Some(args.amqp.unwrap_or_else(|| beside(args.https, 5671))),
         host_name: args.host_name.clone(),
         request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
+        request_observer: Some(observer),
+        tls,
         evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
         ..defaults
     };
@@ -65,7 +74,12 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let text = ready_text(ready, context.out.palette);
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
-    interrupts.next().await;
+    loop {
+        tokio::select! {
+            _ = interrupts.next() => break,
+            line = refused.next() => context.say(line),
+        }
+    }
     context.say("stopping: requests under way finish");
     running.stop().await;
     Ok(Outcome::Done)

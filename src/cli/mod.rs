@@ -26,6 +26,7 @@ mod narrow;
 pub mod outcome;
 mod plan;
 mod query;
+mod refusals;
 mod render;
 #[cfg(test)]
 mod secrecy;

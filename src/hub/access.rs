@@ -10,8 +10,9 @@ use super::command::Refusal;
 use super::entra::Entra;
 use super::folder::Folder;
 use super::operation::DataAction;
+use super::session::{Fingerprints, Proof};
 use super::{HubStartError, operation};
-use crate::wire::sas::{Key, Token, covers};
+use crate::wire::sas::{Key, Token};
 use crate::wire::{ErrorCode, Secret, decode_segment};
 
 pub(super) const FILE: &str = "policies.json";
@@ -189,6 +190,39 @@ impl Access {
         })
     }
 
+    /// Reads what a device brings to prove who it is over HTTPS, or says what is wrong with it. `path` is the request's, as it
+    /// came. Whether it is the device's own key or certificate, the registry knows.
+    pub(super) fn device_proof(
+        &self,
+        authorization: Option<&str>,
+        certificate: Option<&Fingerprints>,
+        path: &str,
+        now: OffsetDateTime,
+    ) -> Result<Proof, Refusal> {
+        let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorized, text));
+        let token = match (authorization.map(Token::parse), certificate) {
+            (Some(Ok(token)), _) => token,
+            (Some(Err(error)), _) => return no(error.to_string()),
+            (None, Some(certificate)) => return Ok(Proof::Certificate(certificate.clone())),
+            (None, None) => {
+                return no("the request has neither an Authorization header nor a client certificate".to_owned());
+            }
+        };
+        if i64::try_from(token.taken_until()).is_ok_and(|until| until <= now.unix_timestamp()) {
+            return no("the token expired more than five minutes ago".to_owned());
+        }
+        let path = decode_segment(path).unwrap_or_default();
+        let path = path.trim_end_matches('/');
+        if !self.hosts.iter().any(|host| token.is_for(&format!("{host}{path}"))) {
+            return no(format!("the token is for another resource (sr) than {}{path}", self.host_name()));
+        }
+        match token.policy() {
+            None => Ok(Proof::Key(token)),
+            Some(policy) if self.connects_devices(policy, &token) => Ok(Proof::Policy),
+            Some(_) => no("no policy with the right DeviceConnect signed the token that names one (skn)".to_owned()),
+        }
+    }
+
     /// Lets a token through that comes without a request: a policy must have the right ServiceConnect, and the roles of an Entra
     /// token must allow `action`. `path` is what the token must be for.
     pub(super) fn check_link(
@@ -262,14 +296,14 @@ impl Access {
     pub(super) fn check_token(&self, token: &Token, path: &str, now: OffsetDateTime) -> Result<(), Refusal> {
         let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
         let expiry = token.expiry();
-        if i64::try_from(expiry).is_ok_and(|expiry| expiry <= now.unix_timestamp()) {
+        if i64::try_from(token.taken_until()).is_ok_and(|until| until <= now.unix_timestamp()) {
             let ago = now.unix_timestamp().saturating_sub_unsigned(expiry);
             return no(format!("the token expired {ago} s ago"));
         }
         let resource = token.resource().unwrap_or_default();
         let path = decode_segment(path).unwrap_or_default();
         let path = path.trim_end_matches('/');
-        if !self.hosts.iter().any(|host| covers(&resource, &format!("{host}{path}"))) {
+        if !self.hosts.iter().any(|host| token.is_for(&format!("{host}{path}"))) {
             let this = self.host_name();
             return no(format!("the token is for `{}`, and this is {this}{path}", resource.escape_debug()));
         }

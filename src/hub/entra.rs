@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::HubStartError;
 use super::operation::DataAction;
+use crate::wire::sas::GRACE_SECONDS;
 
 /// For whom a token must be, unless the file says otherwise.
 const AUDIENCE: &str = "https://iothubs.azure.net";
@@ -160,10 +161,11 @@ impl Entra {
         let claims = self.verify(token)?;
         // From here on the caller has shown that the issuer knows it, and may learn more.
         let now = now.unix_timestamp() as f64;
-        if !claims.exp.is_finite() || claims.exp <= now {
+        let grace = GRACE_SECONDS as f64;
+        if !claims.exp.is_finite() || claims.exp + grace <= now {
             return Err(format!("the token expired {} s ago", (now - claims.exp).max(0.0)));
         }
-        if claims.nbf.is_some_and(|from| from > now) {
+        if claims.nbf.is_some_and(|from| from > now + grace) {
             return Err("the token is not valid yet".to_owned());
         }
         if claims.iss != self.issuer {

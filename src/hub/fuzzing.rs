@@ -91,7 +91,7 @@ impl Whole {
         let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
         let fronts = Fronts { mqtt: front.clone(), amqp: amqp.clone() };
         let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Vec::new());
+        let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Arc::new([]));
         Self { live, service, front, amqp, changes, seconds, _stop: stop }
     }
 

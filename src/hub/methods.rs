@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::command::{Command, Refusal};
@@ -53,7 +52,7 @@ impl MethodCall {
         }
         let payload = match payload {
             None => Bytes::new(),
-            Some(payload) => payload.to_string().into(),
+            Some(payload) => payload.as_str().to_owned().into(),
         };
         if payload.len() > PAYLOAD_MAX_BYTES {
             return invalid(format!("the payload has more than {PAYLOAD_MAX_BYTES} bytes"));
@@ -73,10 +72,10 @@ impl MethodCall {
 
 /// Calls a method of a device or a module, and waits for what it comes to: the device's status and payload.
 ///
-/// `DeviceNotFound`; `DeviceNotOnline` when the device is not there, or has no ear for methods; `GatewayTimeout` when it gives
+/// `DeviceNotFound` or `ModuleNotFound`; `DeviceNotOnline` when the device is not there, or has no ear for methods; `GatewayTimeout` when it gives
 /// no answer, whether or not it did anything.
-pub(super) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Value), Refusal> {
-    live.handle(Command::GetTwin { id: id.clone() }).await?;
+pub(super) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
+    registered(live, id).await?;
     let MethodCall { name, payload, connect, respond } = call;
     let begun = Instant::now();
     let Ok(link) = timeout_at(begun + connect, within_reach(live, id)).await else {
@@ -85,7 +84,7 @@ pub(super) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
     };
     let mut call = link.call(name, payload);
     match timeout_at(begun + respond, call.result()).await {
-        Ok(Some(MethodResult { status, payload })) => Ok((status, super::mqtt::payload_of(&payload))),
+        Ok(Some(MethodResult { status, payload })) => Ok((status, payload)),
         Ok(None) => Err(Refusal::new(
             ErrorCode::GatewayTimeout,
             format!("the connection of the device {id} ended before it answered"),
@@ -94,6 +93,17 @@ pub(super) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
             ErrorCode::GatewayTimeout,
             format!("the device {id} gave no answer within {} s", respond.as_secs()),
         )),
+    }
+}
+
+/// Looks whether there is whom to call. The methods path tells a module that is missing from a device that is.
+async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
+    live.handle(Command::GetDevice { id: id.device.clone() }).await?;
+    match live.handle(Command::GetTwin { id: id.clone() }).await {
+        Err(Refusal { code: ErrorCode::DeviceNotFound, text }) if id.module.is_some() => {
+            Err(Refusal::new(ErrorCode::ModuleNotFound, text))
+        }
+        other => other.map(|_| ()),
     }
 }
 
@@ -113,13 +123,13 @@ async fn within_reach(live: &Live, id: &TwinId) -> Arc<Link> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[test]
     fn calls_that_may_be_made() {
-        let read = |body: Value| MethodCall::read(serde_json::from_value(body).expect("a body"));
+        let read = |body: Value| MethodCall::read(serde_json::from_str(&body.to_string()).expect("a body"));
         let call = read(json!({"methodName": "reboot"})).expect("a call");
         assert_eq!((call.payload.len(), call.connect.as_secs(), call.respond.as_secs()), (0, 0, 30));
         let call = read(json!({

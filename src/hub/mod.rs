@@ -147,12 +147,21 @@
 //!
 //! Devices:
 //! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, and a throttle, which is code 3.
-//! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that this
-//!   one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
+//! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that
+//!   this one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
+//! - Ids may be encoded twice in `sr` where a device's own key signed it, as Microsoft's C# device SDK and IoT Edge do
+//!   (azure-iot-sdk-csharp#771, iotedge#759). A policy's token is decoded once: one for `a%2Bb` does not open `a+b`.
 //! - A device's keys connect its modules as well, however these prove themselves: the live suites of Java
 //!   (`DeviceConnectionString`) and C connect all their modules so. A device's certificate does not. Certificates count
 //!   by their thumbprints, not by an authority.
-//! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is deleted.
+//! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is
+//!   deleted.
+//! - Over HTTPS a device has `messages/events` and `messages/deviceBound` with any dated `api-version`, as tutorials
+//!   name them from 2016 on. A refusal is 401 `IotHubUnauthorized`, whatever the reason; a lock that is over is 412
+//!   `DeviceMessageLockLost`. `IotHub-MessageLockTimeout` is 1 to 300 seconds, a minute when left out. Properties that
+//!   cannot stand in a header are left out, and `iothub-sequencenumber` counts over all devices.
+//! - Telemetry with a property that begins with `AzIoTHub_FaultOperation` is refused: over MQTT the connection is cut,
+//!   over HTTPS it is 400 `InvalidOperation`.
 //! - Twin requests are answered without a subscription to the answers.
 //! - A report that a client sends again after a lost connection is done again.
 //! - A report adds one to the root `version`, and leaves the etag. `$version` in a report is refused like any key with `$`.
@@ -166,14 +175,18 @@
 //!   or has more than 4 MiB waiting.
 //! - Keep alive 0 is the longest that there is, 1,767 seconds.
 //! - A will must name the device's own telemetry, or CONNECT is refused. Telemetry and wills go nowhere.
-//! - A method's name has 1 to 100 bytes and nothing that means something in a topic. Without an answer in time, or when the
-//!   connection ends before it, the call is `GatewayTimeout`. An answer that is not JSON is passed on as a text.
+//! - A method's name has 1 to 100 bytes and nothing that means something in a topic. Without an answer in time, or when
+//!   the connection ends before it, the call is `GatewayTimeout`.
+//! - A method's payload passes as its bytes in both directions, white space included; no bytes from a device are
+//!   `null`. What is no JSON makes an answer that is none (azure-iot-sdk-c#1641, azure-iot-sdk-node#736; in 2018 it was
+//!   refused: azure-iot-sdk-c#417). In a job's outcome it becomes a text.
 //!
 //! Messages to devices:
 //! - What waits for a device is given to it when it subscribes, what came before the subscription included. A connection has 16
 //!   messages in its hands at a time.
-//! - A message that is not acknowledged for a minute is sent again over the same connection, marked as a duplicate; over another
-//!   one it comes again at once. The delivery count counts what is abandoned, which MQTT cannot do, and so it ends no message.
+//! - A message that is not acknowledged for a minute is sent again over the same connection, marked as a duplicate;
+//!   over another one it comes again at once. The delivery count counts what is abandoned and locks that are over,
+//!   which is over HTTPS alone; the tenth ends the message with `DeliveryCountExceeded`.
 //! - A subscription at QoS 0 gets messages at QoS 0, which count as completed when they are sent.
 //! - A disabled device's queue takes messages. Messages to modules are `amqp:not-implemented`.
 //! - An expiry more than two days ahead counts as two days; a message whose time is over when it comes is taken, and expires.
@@ -182,7 +195,7 @@
 //! - `iothub-ack` may be in any case; another value than the four, and a property whose name begins with `$.`, are
 //!   `ArgumentInvalid`. Values that are no texts are written as ones: numbers in decimal, times in milliseconds since 1970, null as
 //!   the name alone.
-//! - Topics begin with `$.mid`, then `$.to`; `$.exp` is there when the sender gave an expiry.
+//! - Topics begin with `$.mid`, then `$.to` as the sender spelled it; `$.exp` is there when the sender gave an expiry.
 //! - `cloudToDeviceMessageCount` counts messages under way as well, and moves neither etag nor version. Purging needs
 //!   ServiceConnect.
 //! - Purged messages are told to those who asked for negative feedback. Feedback about a message without an id has no
@@ -191,7 +204,10 @@
 //! - The text of an AMQP error begins as a refusal's over HTTPS does, with `ErrorCode:`. A full queue is
 //!   `amqp:resource-limit-exceeded`, no such device `amqp:not-found`, an argument `com.microsoft:argument-error`.
 //! - Links to other nodes are refused with `amqp:not-implemented`, and those that the token does not open with
-//!   `amqp:unauthorized-access`. A message of more than 256 KiB costs its link.
+//!   `amqp:unauthorized-access`. A message of more than 1 MiB costs its link, as it is told; more than 64 sessions, or
+//!   4 MiB of messages that are not whole, cost the connection.
+//! - A WebSocket ends with the status 1000 after CLOSE, DISCONNECT or a refusal, 1001 when the hub stops, 1002 after
+//!   what is not of its protocol, and 1008 when the client is cut.
 //! - AMQP may begin with SASL (MSSBCBS, PLAIN, ANONYMOUS) or without it. The user's name of PLAIN is passed over: the token names
 //!   its policy.
 //! - A client that brings no token for 20 seconds is cut, as is one that is silent for eight minutes or whose token is over.
@@ -210,7 +226,9 @@
 //! - Each page of an aggregate counts anew.
 //!
 //! Access:
-//! - A token is over at the second that it names; there is no tolerance.
+//! - A token is taken for five minutes after its end (azure-iot-sdk-csharp#97, azure-iot-sdk-c#163). Then the
+//!   connection that came with it is cut, over MQTT and AMQP alike; on the service that was seen to take ten minutes
+//!   (azure-iot-sdk-csharp#564).
 //! - Jobs and configurations need RegistryRead, RegistryWrite and ServiceConnect together.
 //! - Queries and `/statistics/service` need ServiceConnect, `/statistics/devices` RegistryRead.
 //! - Entra tokens are taken of an issuer whose key set the hub was given, and of nobody else. They are signed with RS256 and name
@@ -238,6 +256,8 @@
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
+//! - Numbers and booleans may be texts, as Newtonsoft's reader takes them: `"30"`, `"true"`. A number may stand for a
+//!   boolean, an empty text for null, and `"30.0"` for nothing.
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
 //!   that is not there.
 //! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`.
@@ -291,6 +311,7 @@ mod timestamp;
 pub mod transfers;
 mod twin;
 
+pub use ca::TlsFiles;
 pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use operation::Class;
@@ -423,6 +444,14 @@ pub enum HubStartError {
         /// Why.
         #[source]
         source: rcgen::Error,
+    },
+    /// The files of a certificate of the user's own are not what they should be.
+    #[error("the server's certificate in {}: {reason}", path.display())]
+    ServerCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]

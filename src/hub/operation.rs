@@ -141,6 +141,8 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
         ("POST", ["devices", _, "applyConfigurationContent"]) => {
             standard("ConfigurationWrite", Configurations, Charge::Request, &[A::ConfigurationsApply])
         }
+        // A device's own, over HTTPS.
+        ("POST", ["devices", _, "messages", events]) if events.eq_ignore_ascii_case("events") => TELEMETRY,
         ("DELETE", ["devices", _, "commands"]) => registry("CRUD", &[A::CommandsPurge]),
         ("GET", ["devices"] | ["devices", _] | ["devices", _, "modules"] | ["devices", _, "modules", _]) => {
             registry("RegistryRead", &[A::DevicesRead])

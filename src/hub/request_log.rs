@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use super::HubStartError;
+use super::command::Refusal;
+use crate::wire::redact::Redactor;
 
-/// One request and its answer's status.
+/// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRecord {
-    /// The method.
+    /// The method; `MQTT` or `AMQP`.
     pub method: String,
     /// The path as it came, its escapes untouched.
     pub path: String,
@@ -21,17 +23,73 @@ pub struct RequestRecord {
     pub api_version: Option<String>,
     /// The `If-Match` header as it came.
     pub if_match: Option<String>,
-    /// The answer's HTTP status; 0 when the request was broken off before it was done.
+    /// The answer's HTTP status; 0 when the request was broken off before it was done, or a connection cut for what its client
+    /// did not do.
     pub status: u16,
     /// The answer's error code.
     pub error_code: Option<String>,
     /// What the hub was asked to do to this request or its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Why a client of MQTT or AMQP was refused or cut, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Who is told of every request, before its answer leaves.
 pub type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+
+/// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
+#[derive(Clone, Default)]
+pub(super) struct ConnectionLog(Arc<[RequestObserver]>);
+
+/// Characters of a reason or a path, at most: clients choose ids, addresses and topics.
+const SHOWN_MAX_CHARS: usize = 400;
+
+impl ConnectionLog {
+    pub(super) fn new(observers: Arc<[RequestObserver]>) -> Self {
+        Self(observers)
+    }
+
+    /// Notes that a client was refused at `path`.
+    pub(super) fn refused(&self, protocol: &str, path: &str, refusal: &Refusal) {
+        self.note(protocol, path, refusal.code.status(), Some(refusal.code.name()), &refusal.text);
+    }
+
+    /// Notes that the hub cut a connection that broke no rule.
+    pub(super) fn cut(&self, protocol: &str, path: &str, reason: &str) {
+        self.note(protocol, path, 0, None, reason);
+    }
+
+    fn note(&self, protocol: &str, path: &str, status: u16, code: Option<&str>, reason: &str) {
+        if self.0.is_empty() {
+            return;
+        }
+        // A token or a key may stand where a topic, an id or an address was to stand.
+        let redactor = Redactor::suspicious();
+        let shown = |text: &str| -> String {
+            redactor
+                .redact(text)
+                .chars()
+                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                .take(SHOWN_MAX_CHARS)
+                .collect()
+        };
+        let record = RequestRecord {
+            method: protocol.to_owned(),
+            path: shown(path),
+            api_version: None,
+            if_match: None,
+            status,
+            error_code: code.map(str::to_owned),
+            fault: None,
+            reason: Some(shown(reason)),
+        };
+        for observer in &*self.0 {
+            observer(&record);
+        }
+    }
+}
 
 /// Opens a file that gets a line of JSON for each request, after what it holds already.
 pub(super) fn to_file(path: &Path) -> Result<RequestObserver, HubStartError> {

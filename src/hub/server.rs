@@ -18,14 +18,14 @@ use super::access::{Access, Policies};
 use super::admission::Admission;
 use super::amqp;
 use super::background::{Background, Rhythm};
-use super::ca::Authority;
+use super::ca::{Authority, TlsFiles};
 use super::entra::Entra;
 use super::faults::FaultSpec;
 use super::folder::Folder;
 use super::live::Live;
 use super::mqtt::{self, Gate};
 use super::prompt::Prompt;
-use super::request_log::{self, RequestObserver};
+use super::request_log::{self, ConnectionLog, RequestObserver};
 use super::service::web_socket::{self, ClientCertificate, Fronts};
 use super::service::{Misbehaviour, Service};
 use super::session::Fingerprints;
@@ -88,6 +88,8 @@ pub struct HubOptions {
     /// The file of an issuer whose Entra tokens are taken: a JSON Web Key Set with `issuer` (and `audience`, if it is not
     /// `https://iothubs.azure.net`) beside `keys`.
     pub entra_issuer: Option<PathBuf>,
+    /// The certificate that it shows, in place of one that it makes.
+    pub tls: Option<TlsFiles>,
 }
 
 impl HubOptions {
@@ -109,6 +111,7 @@ impl HubOptions {
             latency: Duration::ZERO,
             faults: FaultSpec::default(),
             entra_issuer: None,
+            tls: None,
         }
     }
 }
@@ -131,6 +134,7 @@ impl std::fmt::Debug for HubOptions {
             latency,
             faults,
             entra_issuer,
+            tls,
         } = self;
         f.debug_struct("HubOptions")
             .field("data", data)
@@ -147,6 +151,7 @@ impl std::fmt::Debug for HubOptions {
             .field("latency", latency)
             .field("faults", faults)
             .field("entra_issuer", entra_issuer)
+            .field("tls", tls)
             .finish_non_exhaustive()
     }
 }
@@ -253,6 +258,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         latency,
         faults,
         entra_issuer,
+        tls: tls_files,
     } = options;
     // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
@@ -281,9 +287,12 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     };
     let names = names(address, others, host_name.as_ref());
     let authority = Authority::open(&folder)?;
-    let tls = authority.server_config(&names)?;
+    let tls = authority.server_config(&names, tls_files.as_ref(), clock())?;
     let policies = Policies::open(&folder)?;
-    let ready = ready(address, others, host_name.as_ref(), &authority, &policies);
+    let mut ready = ready(address, others, host_name.as_ref(), &authority, &policies);
+    if let Some(trusted) = tls_files.and_then(|files| files.authority) {
+        ready.ca_file = trusted;
+    }
     let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
     let access = Arc::new(access);
     folder.announce(Some(&ready.host_name))?;
@@ -294,6 +303,8 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     if let Some(path) = request_log {
         observers.push(request_log::to_file(&path)?);
     }
+    let observers: Arc<[RequestObserver]> = observers.into();
+    let log = ConnectionLog::new(observers.clone());
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
     let (shutdown, stopping) = watch::channel(false);
@@ -302,8 +313,10 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let (alive, connections) = mpsc::channel(1);
     let gate = Gate::new(misbehaviour.clone(), admission.clone());
     let fronts = Fronts {
-        mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone()).behind(gate),
-        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive),
+        mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
+            .behind(gate)
+            .observed_by(log.clone()),
+        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log),
     };
     let without_alpn = {
         let mut tls = tls.clone();

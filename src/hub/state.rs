@@ -578,7 +578,11 @@ impl Subject {
             Command::Job(_) => Self::Jobs,
             Command::Transfer(_) => Self::Transfers,
             Command::Message(MessageCommand::Send { to, .. }) => Self::Twin(to.clone()),
-            Command::Message(MessageCommand::Purge { device }) => Self::Twin(device.clone().into()),
+            Command::Message(
+                MessageCommand::Purge { device }
+                | MessageCommand::Receive { device, .. }
+                | MessageCommand::Settle { device, .. },
+            ) => Self::Twin(device.clone().into()),
             // They show nothing but what they answer with.
             Command::Message(_) => Self::Nothing,
             Command::Session(command) => Self::Twin(command.sender().0.clone()),

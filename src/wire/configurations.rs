@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::encode_segment;
+use super::{encode_segment, lenient};
 use crate::twin::{Object, OrderedObject};
 
 /// Where configurations are listed.
@@ -35,6 +35,7 @@ pub struct ConfigurationBody {
     /// Which twins.
     pub target_condition: Option<String>,
     /// The higher wins.
+    #[serde(default, deserialize_with = "lenient::option")]
     pub priority: Option<i64>,
     /// The custom metrics.
     pub metrics: Option<MetricsBody>,

@@ -127,6 +127,8 @@ codes! {
     JobAlreadyExists 409104 409,
     /// The etag is not the current one.
     PreconditionFailed 412001 412,
+    /// The lock of a message is another one's now, or over.
+    DeviceMessageLockLost 412002 412,
     /// The body is too large.
     MessageTooLarge 413001 413,
     /// More devices than one request takes.

@@ -1,12 +1,12 @@
 //! Scheduled jobs as JSON: `/jobs/v2/{id}`, and their outcome on one device.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
-use super::encode_segment;
 use super::names::json_names;
+use super::raw_json::RawJson;
+use super::{encode_segment, lenient};
 use crate::twin::OrderedValue;
 
 /// Where scheduled jobs are queried.
@@ -81,7 +81,7 @@ pub struct JobBody {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     /// A method's name, payload and timeouts.
-    pub cloud_to_device_method: Option<Value>,
+    pub cloud_to_device_method: Option<RawJson>,
     /// A twin to merge, with the etag `*`.
     pub update_twin: Option<OrderedValue>,
     /// Which devices, as a condition without `WHERE`.
@@ -89,6 +89,7 @@ pub struct JobBody {
     /// Not before.
     pub start_time: Option<String>,
     /// For so long at most.
+    #[serde(default, deserialize_with = "lenient::option")]
     pub max_execution_time_in_seconds: Option<u64>,
 }
 
@@ -114,7 +115,7 @@ pub struct JobResponse {
     pub kind: JobType,
     /// A method's name, payload and timeouts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloud_to_device_method: Option<Value>,
+    pub cloud_to_device_method: Option<RawJson>,
     /// The twin that is merged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_twin: Option<OrderedValue>,
@@ -190,7 +191,7 @@ pub struct DeviceJobDocument {
     pub last_updated_date_time_utc: String,
     /// What came of it: `deviceMethodResponse` for a method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Value>,
+    pub outcome: Option<RawJson>,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<DeviceJobError>,

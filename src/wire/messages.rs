@@ -15,6 +15,8 @@ pub const ACK: &str = "iothub-ack";
 pub struct MessageProperties {
     /// `$.mid`: the sender's name for the message.
     pub message_id: Option<String>,
+    /// `$.to`: where it is to go, in the sender's own spelling; none for the hub's.
+    pub to: Option<String>,
     /// `$.cid`: what it answers.
     pub correlation_id: Option<String>,
     /// `$.uid`: who sent it.
@@ -32,11 +34,11 @@ pub struct MessageProperties {
 impl MessageProperties {
     /// Writes the topic on which a device gets the message.
     pub fn topic(&self, device: &DeviceId) -> String {
-        let to = format!("/devices/{device}/messages/deviceBound");
-        let Self { message_id, correlation_id, user_id, content_type, content_encoding, expiry, others } = self;
+        let Self { message_id, to, correlation_id, user_id, content_type, content_encoding, expiry, others } = self;
+        let own = format!("/devices/{device}/messages/deviceBound");
         let known = [
             ("$.mid", message_id.as_deref()),
-            ("$.to", Some(&*to)),
+            ("$.to", Some(to.as_deref().unwrap_or(&own))),
             ("$.cid", correlation_id.as_deref()),
             ("$.uid", user_id.as_deref()),
             ("$.ct", content_type.as_deref()),
@@ -65,8 +67,7 @@ impl MessageProperties {
                 "$.ct" => properties.content_type = value,
                 "$.ce" => properties.content_encoding = value,
                 "$.exp" => properties.expiry = value,
-                // It is the device's own.
-                "$.to" => {}
+                "$.to" => properties.to = value,
                 _ => properties.others.push((name, value)),
             }
         }
@@ -101,6 +102,7 @@ mod tests {
             others.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect()
         };
         let to = "%24.to=%2Fdevices%2Fd%2Fmessages%2FdeviceBound";
+        let own = Some("/devices/d/messages/deviceBound".to_owned());
         for (properties, topic) in [
             (MessageProperties::default(), format!("devices/d/messages/devicebound/{to}")),
             (
@@ -113,6 +115,7 @@ mod tests {
             (
                 MessageProperties {
                     message_id: Some("m/1".to_owned()),
+                    to: None,
                     correlation_id: Some("c".to_owned()),
                     user_id: Some("u".to_owned()),
                     content_type: Some("application/json".to_owned()),
@@ -127,6 +130,7 @@ mod tests {
             ),
         ] {
             assert_eq!(properties.topic(&device()), topic);
+            let properties = MessageProperties { to: own.clone(), ..properties };
             assert_eq!(MessageProperties::parse(&topic, &device()), Some(properties), "{topic}");
         }
         for other in [
@@ -144,7 +148,8 @@ mod tests {
         /// What is written is read back, whatever stands in it, and one segment of the topic holds it.
         #[test]
         fn there_and_back(names in proptest::collection::vec(("[^$].{0,8}", proptest::option::of(".{0,8}")), 0..4)) {
-            let properties = MessageProperties { others: names, ..MessageProperties::default() };
+            let to = Some("/devices/d/messages/devicebound".to_owned());
+            let properties = MessageProperties { others: names, to, ..MessageProperties::default() };
             let topic = properties.topic(&device());
             prop_assert_eq!(topic.split('/').count(), 5);
             prop_assert_eq!(MessageProperties::parse(&topic, &device()), Some(properties));

@@ -169,6 +169,6 @@ pub struct Thumbprints {
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
     /// Is it an edge device.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::lenient::or_default")]
     pub iot_edge: bool,
 }

@@ -17,6 +17,9 @@ use zeroize::Zeroizing;
 use super::{Secret, encode_segment};
 
 const SCHEME: &str = "SharedAccessSignature ";
+/// How long the service takes a token after its end, in seconds: clocks may differ by so much (azure-iot-sdk-csharp#97,
+/// azure-iot-sdk-c#163).
+pub const GRACE_SECONDS: u64 = 300;
 
 /// A shared access key, decoded.
 #[derive(Clone, PartialEq, Eq)]
@@ -146,6 +149,21 @@ impl Token {
         self.expiry.parse().expect("parse looked that it is a number")
     }
 
+    /// Returns the second from which on the service does not take it any more.
+    pub fn taken_until(&self) -> u64 {
+        self.expiry().saturating_add(GRACE_SECONDS)
+    }
+
+    /// Returns `true` if it opens `wanted`.
+    ///
+    /// Microsoft's C# device SDK and IoT Edge's modules encode ids twice (azure-iot-sdk-csharp#771, iotedge#759). A policy's
+    /// token is decoded once alone: with its key, the token of the device `a%2Bb` would be one of the device `a+b` as well. The
+    /// keys of devices keep them apart.
+    pub fn is_for(&self, wanted: &str) -> bool {
+        let Some(resource) = self.resource() else { return false };
+        covers(&resource, wanted) || self.policy.is_none() && covers(&decode_ids(&resource), wanted)
+    }
+
     /// Returns the shared access policy whose key signed it; none for a device's own key.
     pub fn policy(&self) -> Option<&str> {
         self.policy.as_deref()
@@ -155,6 +173,20 @@ impl Token {
     pub fn is_signed_by(&self, key: &Key) -> bool {
         key.mac(&self.resource, &self.expiry).verify_slice(&self.signature).is_ok()
     }
+}
+
+/// Decodes the segments after the host once more, each by itself: a slash that comes of it parts no segments.
+fn decode_ids(resource: &str) -> String {
+    let mut segments = resource.split('/');
+    let mut decoded = segments.next().unwrap_or_default().to_owned();
+    for segment in segments {
+        decoded.push('/');
+        match super::decode_segment(segment) {
+            Some(id) if !id.contains('/') => decoded.push_str(&id),
+            Some(_) | None => decoded.push_str(segment),
+        }
+    }
+    decoded
 }
 
 /// Says whether a token for `granted` opens `wanted`: equal, or a prefix by whole segments; the host without regard to case.
@@ -220,6 +252,40 @@ mod tests {
         ] {
             assert_eq!(Token::parse(text).map(|_| ()).expect_err(text).to_string(), message);
         }
+    }
+
+    #[test]
+    fn ids_may_be_encoded_twice() {
+        for (sr, policy, wanted, expected) in [
+            ("hub.net%2Fdevices%2Fa%2Bb", None, "hub.net/devices/a+b", true),
+            ("hub.net%2Fdevices%2Fa%252Bb", None, "hub.net/devices/a+b", true),
+            (
+                "hub.net%2fdevices%2fa%252bb%2fmodules%2f%2524edgeAgent",
+                None,
+                "hub.net/devices/a+b/modules/$edgeAgent",
+                true,
+            ),
+            ("hub.net%2Fdevices%2Fa%252Bb", None, "hub.net/devices/a%2Bb", true),
+            ("hub.net%2Fdevices%2Fa%252Bb", Some("device"), "hub.net/devices/a%2Bb", true),
+            ("hub.net%2Fdevices%2Fa%252Bb", Some("device"), "hub.net/devices/a+b", false),
+            ("hub.net%2Fdevices%2Fa%25252Bb", None, "hub.net/devices/a+b", false),
+            ("hub.net%2Fdevices%2Fa%252Fmodules%252Fm", None, "hub.net/devices/a/modules/m", false),
+            ("hub.net%2Fdevices%2Fa%25FF", None, "hub.net/devices/a", false),
+            ("hub%252Enet%2Fdevices%2Fa", None, "hub.net/devices/a", false),
+        ] {
+            let policy = policy.map(|policy| format!("&skn={policy}")).unwrap_or_default();
+            let token = Token::parse(&format!("SharedAccessSignature sr={sr}&sig=AA==&se=9{policy}")).expect("a token");
+            assert_eq!(token.is_for(wanted), expected, "{sr} {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_for_five_minutes_more() {
+        let until = |se: &str| {
+            Token::parse(&format!("SharedAccessSignature sr=a&sig=AA==&se={se}")).expect("a token").taken_until()
+        };
+        assert_eq!(until("1000"), 1300);
+        assert_eq!(until(&u64::MAX.to_string()), u64::MAX);
     }
 
     #[test]

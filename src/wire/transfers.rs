@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::encode_segment;
 use super::names::json_names;
+use super::{encode_segment, lenient};
 
 /// Where import and export jobs are made.
 pub const CREATE_PATH: &str = "/jobs/create";
@@ -108,13 +108,13 @@ pub struct TransferProperties {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_blob_name: Option<String>,
     /// Leave the devices' keys out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub exclude_keys_in_export: Option<bool>,
     /// How the storage account is to be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_authentication_type: Option<StorageAuthentication>,
     /// Configurations as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub include_configurations: Option<bool>,
     /// The blob of configurations to read or to write.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,8 @@ mod bad_input;
 mod browser;
 mod comment;
 mod configurations;
+#[cfg(unix)]
+mod connections;
 mod device_run;
 mod docs;
 mod doctor;

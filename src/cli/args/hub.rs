@@ -18,7 +18,7 @@ pub enum HubCommand {
     ///
     /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
     /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Add, list and show devices
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -64,11 +64,24 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     pub host_name: Option<String>,
 
+    /// Show this certificate (PEM, with those between it and its authority) in place of one that the hub makes, whose keys are of
+    /// elliptic curves: some clients take RSA alone
+    #[arg(long, value_name = "FILE", requires = "tls_key", value_hint = ValueHint::FilePath)]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authority of --tls-cert (PEM), which clients are told to trust [default: the hub's own, DIR/ca.pem]
+    #[arg(long, value_name = "FILE", requires = "tls_cert", value_hint = ValueHint::FilePath)]
+    pub tls_ca: Option<PathBuf>,
+
     /// Write a file when it listens, with the host name, the CA file and the connection strings
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ready_file: Option<PathBuf>,
 
-    /// Append a line of JSON for each request
+    /// Append a line of JSON for each request, and for each device or service that is refused or cut over MQTT or AMQP
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub request_log: Option<PathBuf>,
 

@@ -12,18 +12,22 @@ use serde::Serialize;
 use serde_amqp::primitives::Binary;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::Front;
 use super::frames::{Frame, NoFrame, Reader, write, write_empty};
 use super::login::{CHANNEL_MAX, IDLE_TIMEOUT, Peer};
 use super::message::{self, Received};
-use super::nodes::Node;
+use super::nodes::{Node, shown};
 use super::refusal::{self, error};
-use super::session::{Delivery, Link, Session, Wrong};
-use crate::hub::command::{Command, Reply};
+use super::session::{DELIVERY_MAX_BYTES, Delivery, Link, Session, Wrong};
+use super::{AMQP, Front};
+use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::messages::{MessageCommand, Settlement};
 use crate::hub::mqtt::stopped;
-use crate::hub::mqtt::transport::{Sink, Source};
+use crate::hub::mqtt::transport::{Farewell, Sink, Source};
 
+/// Sessions of a connection, at most, whatever the channels that there are.
+const SESSIONS_MAX: usize = 64;
+/// Bytes of messages of which a connection has sent parts, at most.
+const HELD_MAX_BYTES: usize = 4 << 20;
 /// Links of a session, at most.
 const LINKS_MAX: usize = 16;
 /// How often it is looked whether there is feedback, whether the token still holds, and whether the client lives.
@@ -37,17 +41,19 @@ impl Front {
     /// Serves one connection until it ends, however that is.
     pub(in crate::hub) async fn serve(self, source: Source, mut sink: Sink) {
         let mut stopping = self.stopping.clone();
-        tokio::select! {
-            () = self.converse(source, &mut sink) => {}
-            () = stopped(&mut stopping) => {}
-        }
-        let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
+        let farewell = tokio::select! {
+            farewell = self.converse(source, &mut sink) => farewell,
+            () = stopped(&mut stopping) => Farewell::GoingAway,
+        };
+        let _ = timeout(CLOSE_TIMEOUT, sink.close(farewell)).await;
     }
 
-    async fn converse(&self, source: Source, sink: &mut Sink) {
+    async fn converse(&self, source: Source, sink: &mut Sink) -> Farewell {
         let begun = Instant::now();
         let mut reader = Reader::new(source);
-        let Ok(Some(peer)) = timeout(self.patience.connect, self.admit(&mut reader, sink)).await else { return };
+        let Ok(Some(peer)) = timeout(self.patience.connect, self.admit(&mut reader, sink)).await else {
+            return Farewell::Protocol;
+        };
         let mut connection = Connection::new(self, peer);
         let (mut heard, mut spoke) = (Instant::now(), Instant::now());
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -59,8 +65,9 @@ impl Front {
                         heard = Instant::now();
                         connection.take(frame).await;
                     }
-                    Err(NoFrame::Ended) => return,
+                    Err(NoFrame::Ended) => return Farewell::Normal,
                     Err(NoFrame::Garbage) => {
+                        connection.farewell = Farewell::Protocol;
                         connection.close(error("amqp:connection:framing-error", "what came is no frame"));
                     }
                 },
@@ -78,10 +85,11 @@ impl Front {
                 let out = connection.out.split().freeze();
                 match timeout(self.patience.write, sink.write(out)).await {
                     Ok(Ok(())) => spoke = Instant::now(),
-                    Ok(Err(_)) | Err(_) => return,
+                    Ok(Err(_)) | Err(_) => return Farewell::Normal,
                 }
             }
         }
+        connection.farewell
     }
 }
 
@@ -96,6 +104,8 @@ struct Connection<'a> {
     /// What is to be written.
     out: BytesMut,
     is_over: bool,
+    /// What to say when it is over.
+    farewell: Farewell,
 }
 
 impl Drop for Connection<'_> {
@@ -109,6 +119,12 @@ impl Drop for Connection<'_> {
 }
 
 impl Front {
+    /// Notes an error that a client is told.
+    fn note(&self, path: &str, error: &Error) {
+        let (code, text) = refusal::logged(error);
+        self.log.refused(AMQP, path, &Refusal::new(code, text));
+    }
+
     /// Lets wait again what a link has in its hands.
     fn release(&self, link: &mut Link) {
         let outcomes: Vec<u64> = std::mem::take(&mut link.lent).into_values().flatten().collect();
@@ -127,7 +143,15 @@ impl Front {
 impl<'a> Connection<'a> {
     fn new(front: &'a Front, mut peer: Peer) -> Self {
         let token = peer.token.take();
-        Self { front, peer, token, sessions: BTreeMap::new(), out: BytesMut::new(), is_over: false }
+        Self {
+            front,
+            peer,
+            token,
+            sessions: BTreeMap::new(),
+            out: BytesMut::new(),
+            is_over: false,
+            farewell: Farewell::Normal,
+        }
     }
 
     /// Takes a frame: does what it asks, and puts the answers where they are written.
@@ -185,6 +209,9 @@ impl<'a> Connection<'a> {
         if channel > CHANNEL_MAX {
             return self.close(error("amqp:not-allowed", "a channel beyond those that there are"));
         }
+        if self.sessions.len() >= SESSIONS_MAX {
+            return self.close(error("amqp:resource-limit-exceeded", "too many sessions"));
+        }
         let session = Session::new(theirs);
         self.say(channel, &session.begin(channel));
         self.sessions.insert(channel, session);
@@ -209,6 +236,10 @@ impl<'a> Connection<'a> {
             allowed.map(|()| node).map_err(|refusal| refusal::of(&refusal))
         });
         let refused = node.as_ref().err().cloned();
+        if let Some(error) = &refused {
+            let address = shown(address.as_deref().unwrap_or_default());
+            self.front.note(&format!("/{}", address.trim_start_matches('/')), error);
+        }
         let mut link = Link::new(node.unwrap_or(Node::Tokens), receiver).counts_from(match &theirs.role {
             Role::Sender => theirs.initial_delivery_count.unwrap_or(0),
             Role::Receiver => 0,
@@ -228,7 +259,7 @@ impl<'a> Connection<'a> {
             target: theirs.target.filter(|_| !is_refused),
             unsettled: None,
             incomplete_unsettled: false,
-            max_message_size: None,
+            max_message_size: Some(DELIVERY_MAX_BYTES as u64),
             offered_capabilities: None,
             desired_capabilities: None,
             properties: None,
@@ -257,10 +288,14 @@ impl<'a> Connection<'a> {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         let handle = transfer.handle.0;
         match session.take(&transfer, &payload) {
-            Ok(None) => {}
+            Ok(None) => {
+                if self.sessions.values().map(Session::held_bytes).sum::<usize>() > HELD_MAX_BYTES {
+                    return self.close(error("amqp:resource-limit-exceeded", "too many messages that are not whole"));
+                }
+            }
             Ok(Some(delivery)) => self.received(channel, handle, delivery).await,
             Err(Wrong::TooLarge) => {
-                let text = "a message of more than 256 KiB";
+                let text = "a message of more than 1 MiB";
                 return self.end_link(channel, handle, error("amqp:link:message-size-exceeded", text));
             }
             Err(Wrong::Window) => {
@@ -313,7 +348,10 @@ impl<'a> Connection<'a> {
                     self.token = Some(token.to_owned());
                     (200, "OK".to_owned())
                 }
-                Err(refusal) => (401, refusal.to_string()),
+                Err(refusal) => {
+                    self.front.log.refused(AMQP, "/$cbs", &refusal);
+                    (401, refusal.to_string())
+                }
             },
             ("put-token", None) => (400, "the token is not a text".to_owned()),
             _ => (400, "the one operation is put-token".to_owned()),
@@ -458,6 +496,7 @@ impl<'a> Connection<'a> {
 
     /// Ends the connection with a reason.
     fn close(&mut self, error: Error) {
+        self.front.note("/", &error);
         self.say(0, &Close { error: Some(error) });
         self.is_over = true;
     }

@@ -5,16 +5,18 @@ use fe2o3_amqp_types::performatives::{Open, Performative};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::primitives::{Array, Symbol};
 
-use super::Front;
 use super::frames::{FRAME_MAX_BYTES, FRAME_MIN_MAX_BYTES, Layer, Reader, write, write_sasl};
+use super::{AMQP, Front};
+use crate::hub::command::Refusal;
 use crate::hub::mqtt::transport::Sink;
+use crate::wire::ErrorCode;
 
 /// How a client may say who it is: by a token in `$cbs` later on, or by one that is its password.
 const MECHANISMS: [&str; 3] = ["MSSBCBS", "PLAIN", "ANONYMOUS"];
 /// A client that says nothing for twice as long is taken for gone, in milliseconds.
 pub(super) const IDLE_TIMEOUT: u32 = 240_000;
-/// Channels of a connection, less one.
-pub(super) const CHANNEL_MAX: u16 = 7;
+/// Channels of a connection, less one, as the service tells its clients (azure-iot-sdk-c#2233).
+pub(super) const CHANNEL_MAX: u16 = 8191;
 
 /// What the hub knows of a client that has opened a connection.
 #[derive(Debug)]
@@ -73,9 +75,15 @@ impl Front {
         let init: SaslInit = reader.sasl().await.ok()?;
         let token = match init.mechanism.as_str() {
             "MSSBCBS" | "ANONYMOUS" => Ok(None),
-            "PLAIN" => self.password(init.initial_response.as_deref().map(Vec::as_slice)).map(Some).ok_or(()),
-            _ => Err(()),
+            "PLAIN" => self.password(init.initial_response.as_deref().map(Vec::as_slice)).map(Some),
+            other => {
+                let text = format!("the hub has no SASL mechanism `{other}`; it has {}", MECHANISMS.join(", "));
+                Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text))
+            }
         };
+        if let Err(refusal) = &token {
+            self.log.refused(AMQP, "/connect", refusal);
+        }
         let code = if token.is_ok() { SaslCode::Ok } else { SaslCode::Auth };
         write_sasl(&mut out, &SaslOutcome { code, additional_data: None });
         sink.write(out.split().freeze()).await.ok()?;
@@ -84,10 +92,16 @@ impl Front {
 
     /// Returns the token that a client gives as its password, if that opens anything (docs: Communicate with your IoT hub by
     /// using the AMQP protocol). The user's name is passed over: the token names its policy.
-    fn password(&self, response: Option<&[u8]>) -> Option<String> {
-        let mut parts = response?.split(|byte| *byte == 0);
-        let (_, _, password) = (parts.next()?, parts.next()?, parts.next()?);
-        let token = str::from_utf8(password).ok().filter(|_| parts.next().is_none())?;
-        self.opens_anything(token).is_ok().then(|| token.to_owned())
+    fn password(&self, response: Option<&[u8]>) -> Result<String, Refusal> {
+        let token = response.and_then(|response| {
+            let mut parts = response.split(|byte| *byte == 0);
+            let (_, _, password) = (parts.next()?, parts.next()?, parts.next()?);
+            str::from_utf8(password).ok().filter(|_| parts.next().is_none())
+        });
+        let Some(token) = token else {
+            let text = "SASL PLAIN wants a user's name and a token as the password";
+            return Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+        };
+        self.opens_anything(token).map(|()| token.to_owned())
     }
 }

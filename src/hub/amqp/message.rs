@@ -91,6 +91,7 @@ impl Received {
         let Self { properties, application, payload } = self;
         let properties_of = MessageProperties {
             message_id: properties.message_id.map(id_text),
+            to: properties.to,
             correlation_id: properties.correlation_id.map(id_text),
             user_id: properties.user_id.map(binary_text),
             content_type: properties.content_type.map(Symbol::into_inner),
@@ -227,6 +228,7 @@ mod tests {
         assert_eq!(body.expires, Some(1_795_000_000_000));
         let expected = MessageProperties {
             message_id: Some("9f3c6a1e-3b61-4b0e-9a55-0e3f1c7d2b11".to_owned()),
+            to: properties.to.clone(),
             correlation_id: Some("7".to_owned()),
             user_id: Some("me".to_owned()),
             content_type: Some("text/plain".to_owned()),

@@ -27,6 +27,10 @@ use tokio::sync::{mpsc, watch};
 use super::access::Access;
 use super::live::Live;
 use super::mqtt::Patience;
+use super::request_log::ConnectionLog;
+
+/// The protocol's name in the log.
+const AMQP: &str = "AMQP";
 
 /// What connections work with.
 #[derive(Clone)]
@@ -34,6 +38,7 @@ pub(super) struct Front {
     live: Arc<Live>,
     access: Arc<Access>,
     patience: Patience,
+    log: ConnectionLog,
     /// True, or gone, when the hub stops.
     stopping: watch::Receiver<bool>,
     /// Held by each connection: when the last one is dropped, all have ended.
@@ -48,6 +53,12 @@ impl Front {
         stopping: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,
     ) -> Self {
-        Self { live, access, patience: Patience::default(), stopping, _alive: alive }
+        let (patience, log) = (Patience::default(), ConnectionLog::default());
+        Self { live, access, patience, log, stopping, _alive: alive }
+    }
+
+    /// Notes in a log whom it refuses and cuts.
+    pub(super) fn observed_by(self, log: ConnectionLog) -> Self {
+        Self { log, ..self }
     }
 }

@@ -10,6 +10,7 @@ use crate::hub::operation::DataAction;
 use crate::twin::{DeviceId, ModuleId, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::decode_segment;
+use crate::wire::sas::Token;
 
 /// Where tokens are put.
 const TOKENS: &str = "$cbs";
@@ -41,12 +42,13 @@ impl Node {
             (TO_DEVICES, Role::Sender) => Ok(Self::ToDevices),
             (FEEDBACK, Role::Receiver) => Ok(Self::Feedback),
             _ => {
-                // Errors have to fit into a frame, and addresses need not.
-                let shown: String = address.chars().take(ADDRESS_SHOWN).collect();
+                if let Some(text) = left_out(&path) {
+                    return Err(error("amqp:not-implemented", text));
+                }
                 let text = format!(
                     "the embedded hub has no such node for this direction: `{}`; it takes messages at /messages/devicebound \
                      and gives their feedback at /messages/serviceBound/feedback",
-                    shown.escape_debug()
+                    shown(address).escape_debug()
                 );
                 Err(error("amqp:not-implemented", text))
             }
@@ -61,6 +63,38 @@ impl Node {
             Self::Feedback => Some(("/messages/serviceBound/feedback", DataAction::MessagesFeedback)),
         }
     }
+}
+
+/// Devices with keys and certificates meet this sentence, whatever they begin with.
+const NO_DEVICES: &str =
+    "the embedded hub has no devices over AMQP; connect them over MQTT, MQTT over WebSockets or HTTPS";
+
+/// Returns what is to be said of a part of the service that the embedded hub does not have. `path` is in small letters.
+fn left_out(path: &str) -> Option<&'static str> {
+    let begins = |with: &str| path.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match () {
+        () if begins("devices") => Some(NO_DEVICES),
+        () if begins("messages/events") || begins("messages/operationsmonitoringevents") => Some(
+            "the embedded hub has no events endpoint: telemetry is acknowledged and goes nowhere, and nobody can read it",
+        ),
+        () if begins("messages/servicebound/filenotifications") => {
+            Some("the embedded hub has no file upload, and so no notifications of it")
+        }
+        () => None,
+    }
+}
+
+/// Returns `true` if a token is one of a device: signed by its own key, or for it alone.
+fn is_of_device(token: &str) -> bool {
+    Token::parse(token).is_ok_and(|token| {
+        let resource = token.resource().unwrap_or_default();
+        token.policy().is_none() || resource.split('/').nth(1).is_some_and(|segment| segment == "devices")
+    })
+}
+
+/// Returns as much of an address as fits into a frame with all else.
+pub(super) fn shown(address: &str) -> String {
+    address.chars().take(ADDRESS_SHOWN).collect()
 }
 
 /// Returns the path of an address, which may be a whole URI.
@@ -85,7 +119,11 @@ impl Front {
 
     /// Looks whether a token gives a link to any node.
     pub(super) fn opens_anything(&self, token: &str) -> Result<(), Refusal> {
-        self.opens(Some(token), Node::ToDevices).or_else(|_| self.opens(Some(token), Node::Feedback))
+        let opened = self.opens(Some(token), Node::ToDevices).or_else(|_| self.opens(Some(token), Node::Feedback));
+        match opened {
+            Err(refusal) if is_of_device(token) => Err(Refusal::new(refusal.code, NO_DEVICES)),
+            opened => opened,
+        }
     }
 
     /// Puts a message into the queue of whom it is to. When this returns it is on disk.

@@ -36,3 +36,19 @@ fn condition(code: ErrorCode) -> &'static str {
         _ => "amqp:internal-error",
     }
 }
+
+/// Returns the code by which the log has an error that a client is told, and its condition and text.
+pub(super) fn logged(error: &Error) -> (ErrorCode, String) {
+    let condition = match &error.condition {
+        ErrorCondition::Custom(symbol) => symbol.as_str(),
+        // All errors of the hub are made above.
+        _ => "amqp:internal-error",
+    };
+    let code = match condition {
+        "amqp:not-found" => ErrorCode::DeviceNotFound,
+        "amqp:unauthorized-access" => ErrorCode::IotHubUnauthorizedAccess,
+        "amqp:link:message-size-exceeded" => ErrorCode::MessageTooLarge,
+        _ => ErrorCode::InvalidOperation,
+    };
+    (code, format!("{condition}: {}", error.description.as_deref().unwrap_or_default()))
+}

@@ -11,8 +11,8 @@ use super::nodes::Node;
 const INCOMING_WINDOW: u32 = 2048;
 /// Messages that a client may send over a link before the hub says again how many it may.
 const CREDIT: u32 = 100;
-/// Bytes of a message, at most, that are looked at at all.
-const DELIVERY_MAX_BYTES: usize = 256 * 1024;
+/// Bytes of a message, at most, as the service tells its clients (azure-iot-sdk-c#2233).
+pub(super) const DELIVERY_MAX_BYTES: usize = 1 << 20;
 /// Answers to tokens that wait for a client which does not take them.
 const ANSWERS_MAX: usize = 8;
 
@@ -140,6 +140,11 @@ impl Session {
         }
         let Coming { delivery, settled, bytes } = coming;
         Ok(Some(Delivery { id: delivery, settled, bytes }))
+    }
+
+    /// Returns how many bytes of messages have come that are not whole.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.links.values().filter_map(|link| link.coming.as_ref()).map(|coming| coming.bytes.len()).sum()
     }
 
     /// Takes over what a client says of windows and credit. Says whether it wants to hear the hub's own.

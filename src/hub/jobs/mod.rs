@@ -336,7 +336,7 @@ impl Jobs {
             JobType::ScheduleDeviceMethod => {
                 let method = cloud_to_device_method.ok_or_else(|| null("cloudToDeviceMethod"))?;
                 // What else is wrong with it is found out when it is called.
-                let body = members::read::<MethodBody>(method.to_string().as_bytes());
+                let body = members::read::<MethodBody>(method.as_str().as_bytes());
                 if body.is_ok_and(|body| body.method_name.is_none_or(|name| name.is_empty())) {
                     return Err(null("methodName"));
                 }

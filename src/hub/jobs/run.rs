@@ -4,6 +4,7 @@
 //! them one by one. Both are on disk as they happen, so that a job goes on after a restart where it was: a twin is merged once
 //! more at worst, which comes to the same twin. A method that was under way is failed instead, since it may have been done.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -18,6 +19,7 @@ use crate::query::{self, BoundQuery, Collection};
 use crate::twin::{IfMatch, OrderedValue, TwinId};
 use crate::wire::ErrorCode;
 use crate::wire::jobs::{DeviceJobDocument, DeviceJobError, DeviceJobStatus, JobStatus, JobType};
+use crate::wire::raw_json::RawJson;
 use crate::wire::twins::TwinBody;
 
 /// Jobs that ended so many seconds ago are forgotten with their outcomes.
@@ -169,7 +171,7 @@ impl Hub {
                         self.start(job, &it, now, records);
                         continue;
                     }
-                    (_, Some(twin), _) => self.merge(&it, twin.clone(), now, records).map(|()| json!({})),
+                    (_, Some(twin), _) => self.merge(&it, twin.clone(), now, records).map(|()| RawJson::of(&json!({}))),
                     (_, None, _) => Err(Refusal::new(ErrorCode::ServerError, "the job has nothing to do")),
                 }
             };
@@ -256,7 +258,7 @@ impl Hub {
         let Some(it) = self.jobs.device_jobs.get(&device_job).cloned() else { return };
         let Some(job) = self.jobs.get(&it.job) else { return };
         let mut job = Job::clone(job);
-        let outcome = outcome.map(|response| json!({ "deviceMethodResponse": response }));
+        let outcome = outcome.map(|response| RawJson::of(&HashMap::from([("deviceMethodResponse", response)])));
         self.finish(&mut job, &it, outcome, now, records);
         job.revision = self.next_revision();
         self.write(Record::Job(job.sequence, Some(Arc::new(job))), records);

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 
 use super::command::Refusal;
 use super::identity::is_count;
+use super::session::Proof;
 use super::timestamp::timestamp;
 use crate::twin::{DeviceId, TwinId};
 use crate::wire::ErrorCode;
@@ -26,7 +27,7 @@ pub(super) const TIME_TO_LIVE: time::Duration = time::Duration::HOUR;
 const TIME_TO_LIVE_MAX: time::Duration = time::Duration::days(2);
 /// How long whoever has taken something has to say what became of it.
 pub(super) const LOCK: time::Duration = time::Duration::MINUTE;
-/// How often feedback is handed out before it is given up.
+/// How often feedback, or a message over HTTPS, is handed out before it is given up.
 pub(super) const DELIVERIES_MAX: u32 = 10;
 /// Outcomes in one feedback message, at most.
 pub(super) const BATCH_MAX: usize = 64;
@@ -58,6 +59,35 @@ pub enum MessageCommand {
         /// The receiver's number, which no other has.
         receiver: u64,
     },
+    /// Hands a device its next message over HTTPS. It is the device's for a while, under a lock that names it.
+    Receive {
+        /// Whose.
+        device: DeviceId,
+        /// How it proves who it is.
+        proof: Proof,
+        /// The lock's name, which no other has.
+        lock: String,
+        /// For how long.
+        lasts: time::Duration,
+    },
+    /// Says what becomes of a message that a device has under a lock.
+    Settle {
+        /// Whose.
+        device: DeviceId,
+        /// How it proves who it is.
+        proof: Proof,
+        /// The lock's name.
+        lock: String,
+        /// What.
+        how: Settlement,
+    },
+    /// Takes a message of a device over HTTPS. It goes nowhere.
+    Telemetry {
+        /// Whose.
+        device: DeviceId,
+        /// How it proves who it is.
+        proof: Proof,
+    },
     /// Says what becomes of outcomes that were taken.
     SettleFeedback {
         /// The receiver's number.
@@ -76,7 +106,9 @@ impl MessageCommand {
     pub fn writes(&self) -> bool {
         match self {
             Self::Send { .. } | Self::Purge { .. } | Self::SettleFeedback { .. } | Self::Sweep => true,
-            Self::TakeFeedback { .. } => false,
+            // A lock that is over counts as a delivery.
+            Self::Receive { .. } | Self::Settle { .. } => true,
+            Self::TakeFeedback { .. } | Self::Telemetry { .. } => false,
         }
     }
 }
@@ -146,6 +178,10 @@ pub struct CloudMessage {
     pub payload: Bytes,
     message_id: Option<String>,
     ack: Ack,
+    /// When it came, in milliseconds since 1970; none of messages that an older version of this program wrote.
+    enqueued: Option<i64>,
+    /// How often it was handed out in vain.
+    deliveries: u32,
 }
 
 /// How a message stands on disk.
@@ -156,6 +192,14 @@ struct MessageRecord {
     expires: i64,
     topic: String,
     payload: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enqueued: Option<i64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    deliveries: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl CloudMessage {
@@ -194,35 +238,72 @@ impl CloudMessage {
             let text = format!("the message's properties make a topic of more than {TOPIC_MAX_BYTES} bytes");
             return Err(Refusal::new(ErrorCode::MessageTooLarge, text));
         }
-        Ok(Self { sequence, revision, device, expires, topic, payload, message_id: properties.message_id, ack })
+        let (message_id, enqueued) = (properties.message_id, Some(now));
+        Ok(Self { sequence, revision, device, expires, topic, payload, message_id, ack, enqueued, deliveries: 0 })
     }
 
     /// Writes it for the disk.
     pub(super) fn to_record(&self) -> Vec<u8> {
-        let Self { sequence: _, revision: _, device, expires, topic, payload, message_id: _, ack: _ } = self;
-        let (device, topic) = (device.clone(), topic.clone());
-        record(&MessageRecord { device, expires: *expires, topic, payload: STANDARD.encode(payload) })
+        let Self { device, expires, topic, payload, enqueued, deliveries, .. } = self;
+        record(&MessageRecord {
+            device: device.clone(),
+            expires: *expires,
+            topic: topic.clone(),
+            payload: STANDARD.encode(payload),
+            enqueued: *enqueued,
+            deliveries: *deliveries,
+        })
+    }
+
+    /// Returns it as handed out once more in vain; `None` if that was the last time.
+    pub(super) fn abandoned(&self, revision: u64) -> Option<Self> {
+        let message = Self { revision, deliveries: self.deliveries + 1, ..self.clone() };
+        (message.deliveries < DELIVERIES_MAX).then_some(message)
+    }
+
+    /// Returns what it carries beside its payload.
+    pub(super) fn properties(&self) -> MessageProperties {
+        MessageProperties::parse(&self.topic, &self.device).expect("the topic is made of them, or was read")
+    }
+
+    /// Returns when it came.
+    pub(super) fn enqueued(&self) -> Option<OffsetDateTime> {
+        self.enqueued.map(at)
+    }
+
+    /// Returns when it is over.
+    pub(super) fn expires(&self) -> OffsetDateTime {
+        at(self.expires)
+    }
+
+    /// Returns how often it was handed out in vain.
+    pub(super) fn deliveries(&self) -> u32 {
+        self.deliveries
     }
 
     /// Reads it from the disk.
     pub(super) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let MessageRecord { device, expires, topic, payload } = serde_json::from_slice(record)?;
+        let MessageRecord { device, expires, topic, payload, enqueued, deliveries } = serde_json::from_slice(record)?;
         let properties = MessageProperties::parse(&topic, &device).filter(|_| topic.len() <= TOPIC_MAX_BYTES);
         let properties = properties.ok_or_else(|| not_ours("a topic"))?;
         let ack = Ack::of(&properties).ok_or_else(|| not_ours("an acknowledgement"))?;
         let payload = STANDARD.decode(payload).map_err(|_| not_ours("a payload"))?;
-        if payload.len() > MESSAGE_MAX_BYTES || !is_moment(expires) {
+        let is_kept = deliveries < DELIVERIES_MAX && enqueued.is_none_or(is_moment);
+        if payload.len() > MESSAGE_MAX_BYTES || !is_moment(expires) || !is_kept {
             return Err(not_ours("a size or time"));
         }
         let (payload, message_id) = (payload.into(), properties.message_id);
-        Ok(Self { sequence, revision: 0, device, expires, topic, payload, message_id, ack })
+        Ok(Self { sequence, revision: 0, device, expires, topic, payload, message_id, ack, enqueued, deliveries })
     }
 
     /// Returns what its sender is to hear when this becomes of it; nothing when the sender did not ask for it.
     pub(super) fn feedback(&self, status: FeedbackStatus, at: i64) -> Option<FeedbackBody> {
         let asked = match status {
             FeedbackStatus::Success => self.ack.positive,
-            FeedbackStatus::Expired | FeedbackStatus::Purged => self.ack.negative,
+            FeedbackStatus::Expired
+            | FeedbackStatus::Purged
+            | FeedbackStatus::Rejected
+            | FeedbackStatus::DeliveryCountExceeded => self.ack.negative,
         };
         asked.then(|| FeedbackBody { status, at, message_id: self.message_id.clone() })
     }
@@ -241,6 +322,10 @@ pub enum FeedbackStatus {
     Expired,
     /// The queue was emptied first.
     Purged,
+    /// The device will never do anything with it.
+    Rejected,
+    /// It was handed out in vain as often as that may be.
+    DeliveryCountExceeded,
 }
 
 impl FeedbackStatus {
@@ -250,6 +335,8 @@ impl FeedbackStatus {
             Self::Success => "Success",
             Self::Expired => "Expired",
             Self::Purged => "Purged",
+            Self::Rejected => "Rejected",
+            Self::DeliveryCountExceeded => "DeliveryCountExceeded",
         }
     }
 }
@@ -378,8 +465,17 @@ fn is_moment(millis: i64) -> bool {
 }
 
 fn size_of(properties: &MessageProperties) -> usize {
-    let MessageProperties { message_id, correlation_id, user_id, content_type, content_encoding, expiry: _, others } =
-        properties;
+    // Where it goes and until when is of no weight.
+    let MessageProperties {
+        message_id,
+        to: _,
+        correlation_id,
+        user_id,
+        content_type,
+        content_encoding,
+        expiry: _,
+        others,
+    } = properties;
     let known = [message_id, correlation_id, user_id, content_type, content_encoding];
     let known: usize = known.into_iter().flatten().map(String::len).sum();
     let others = others.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));

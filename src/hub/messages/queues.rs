@@ -21,6 +21,8 @@ pub(in crate::hub) struct Queues {
     ends: BTreeSet<(i64, u64)>,
     /// What a device's connection has taken.
     taken: HashMap<DeviceId, Taken>,
+    /// What devices have taken over HTTPS.
+    locks: BTreeMap<u64, Lock>,
     feedback: BTreeMap<u64, Arc<Feedback>>,
     /// Whose an outcome is, and until when.
     lent: BTreeMap<u64, (u64, i64)>,
@@ -35,6 +37,13 @@ struct Taken {
     until: BTreeMap<u64, i64>,
 }
 
+#[derive(Debug)]
+struct Lock {
+    name: String,
+    /// Until when the message is the device's.
+    until: i64,
+}
+
 impl Queues {
     pub(in crate::hub) fn put(&mut self, message: Arc<CloudMessage>) {
         self.remove(message.sequence);
@@ -46,6 +55,7 @@ impl Queues {
     pub(in crate::hub) fn remove(&mut self, sequence: u64) {
         let Some(message) = self.messages.remove(&sequence) else { return };
         self.ends.remove(&(message.expires, sequence));
+        self.locks.remove(&sequence);
         if let Some(queue) = self.of_device.get_mut(&message.device) {
             queue.remove(&sequence);
             if queue.is_empty() {
@@ -122,7 +132,7 @@ impl Queues {
                 break;
             }
             let Some(message) = self.messages.get(sequence) else { continue };
-            if taken.until.contains_key(sequence) || message.is_over(now) {
+            if taken.until.contains_key(sequence) || self.locks.contains_key(sequence) || message.is_over(now) {
                 continue;
             }
             taken.until.insert(*sequence, now + millis_in(LOCK));
@@ -132,6 +142,47 @@ impl Queues {
             self.taken.remove(device);
         }
         given
+    }
+
+    /// Hands a device its next message over HTTPS, under a lock.
+    pub(in crate::hub) fn lock_next(
+        &mut self,
+        device: &DeviceId,
+        name: String,
+        lasts: time::Duration,
+        now: i64,
+    ) -> Option<Arc<CloudMessage>> {
+        let taken = self.taken.get(device);
+        let waits = |message: &&Arc<CloudMessage>| {
+            let sequence = &message.sequence;
+            let is_taken = taken.is_some_and(|taken| taken.until.contains_key(sequence));
+            !is_taken && !self.locks.contains_key(sequence) && !message.is_over(now)
+        };
+        let message = self.of(device).find(waits)?.clone();
+        self.locks.insert(message.sequence, Lock { name, until: now + millis_in(lasts) });
+        Some(message)
+    }
+
+    /// Takes a lock off a device's message and returns the message; `None` if it has no such lock.
+    pub(in crate::hub) fn unlock(&mut self, device: &DeviceId, name: &str) -> Option<Arc<CloudMessage>> {
+        let of_lock =
+            |message: &&Arc<CloudMessage>| self.locks.get(&message.sequence).is_some_and(|lock| lock.name == name);
+        let message = self.of(device).find(of_lock)?.clone();
+        self.locks.remove(&message.sequence);
+        Some(message)
+    }
+
+    /// Takes off the locks that are over, and returns their messages.
+    pub(in crate::hub) fn unlock_overdue(&mut self, now: i64) -> Vec<Arc<CloudMessage>> {
+        let mut over = Vec::new();
+        self.locks.retain(|sequence, lock| {
+            let holds = lock.until > now;
+            if !holds {
+                over.extend(self.messages.get(sequence).cloned());
+            }
+            holds
+        });
+        over
     }
 
     /// Says whether a connection has a message in its hands.

@@ -8,17 +8,19 @@ use mqttbytes::v4::{ConnAck, Connect, ConnectReturnCode, Packet};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::deliveries::deliver;
-use super::gate::{Ending, Fate, Gate, Held};
+use super::gate::{Ending, Fate, Gate, Held, Refused};
 use super::login::{Login, login};
 use super::outbox::{Message, Pending, Written, outbox};
 use super::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
-use super::requests::{Answer, Next, Said, hear};
-use super::transport::{Sink, Source};
+use super::requests::{Answer, Closing, Said, hear};
+use super::transport::{Farewell, Sink, Source};
 use super::{Front, stopped};
-use crate::hub::command::{Command, Reply};
+use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::links::Link;
 use crate::hub::live::Live;
 use crate::hub::session::{Fingerprints, SessionCommand};
+use crate::twin::TwinId;
+use crate::wire::ErrorCode;
 
 /// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
 /// using the MQTT protocol).
@@ -34,25 +36,42 @@ impl Front {
     /// Serves one connection until it ends, however that is.
     pub(in crate::hub) async fn serve(self, source: Source, mut sink: Sink, certificate: Option<Fingerprints>) {
         let mut stopping = self.stopping.clone();
-        tokio::select! {
-            () = self.converse(source, &mut sink, certificate) => {}
-            () = stopped(&mut stopping) => {}
-        }
-        let _ = timeout(CLOSE_TIMEOUT, sink.close()).await;
+        let farewell = tokio::select! {
+            farewell = self.converse(source, &mut sink, certificate) => farewell,
+            () = stopped(&mut stopping) => Farewell::GoingAway,
+        };
+        let _ = timeout(CLOSE_TIMEOUT, sink.close(farewell)).await;
     }
 
-    async fn converse(&self, source: Source, sink: &mut Sink, certificate: Option<Fingerprints>) {
+    async fn converse(&self, source: Source, sink: &mut Sink, certificate: Option<Fingerprints>) -> Farewell {
         let mut reader = Reader::new(source);
         let connect = match timeout(self.patience.connect, reader.next(CONNECT_MAX_BYTES)).await {
             Ok(Ok(Packet::Connect(connect))) => connect,
-            Ok(Err(NoPacket::Version)) => return self.refuse(sink, ConnectReturnCode::RefusedProtocolVersion).await,
+            Ok(Err(NoPacket::Version)) => {
+                let text = "the embedded hub speaks MQTT 3.1.1 alone, and this client another version, such as MQTT 5";
+                let refusal = Refusal::new(ErrorCode::InvalidProtocolVersion, text);
+                return self.refuse(sink, ConnectReturnCode::RefusedProtocolVersion, "/connect", &refusal).await;
+            }
+            Ok(Err(NoPacket::Ended)) => return Farewell::Normal,
             // Whatever this is, it is no client of ours.
-            Ok(Ok(_) | Err(NoPacket::Ended | NoPacket::Garbage)) | Err(_) => return,
+            Ok(Ok(_) | Err(NoPacket::Garbage)) => {
+                let text = "what came first is no CONNECT of MQTT 3.1.1";
+                self.log.refused(MQTT, "/connect", &Refusal::new(ErrorCode::InvalidOperation, text));
+                return Farewell::Protocol;
+            }
+            Err(_) => {
+                self.log.cut(MQTT, "/connect", "the client sent no CONNECT in time");
+                return Farewell::Policy;
+            }
         };
         let login = match login(&connect, certificate.as_ref(), &self.access, self.live.now()) {
             Ok(login) => login,
-            Err(_denied) => return self.refuse(sink, ConnectReturnCode::NotAuthorized).await,
+            Err(denied) => {
+                let path = format!("/devices/{}/connect", connect.client_id);
+                return self.refuse(sink, ConnectReturnCode::NotAuthorized, &path, &denied.refusal()).await;
+            }
         };
+        let path = format!("{}/connect", log_path(&login.id));
         // None where the proof has no end.
         let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
         let (turn, fate) = self.gate.connect(&login.id, self.live.now());
@@ -64,35 +83,104 @@ impl Front {
                     401 | 403 | 404 => ConnectReturnCode::NotAuthorized,
                     _ => ConnectReturnCode::ServiceUnavailable,
                 };
-                return self.refuse(sink, code).await;
+                let refusal = match refused {
+                    Refused::By(refusal) => refusal,
+                    Refused::Status(_) => Refusal::new(ErrorCode::ServiceUnavailable, BY_FAULT),
+                };
+                return self.refuse(sink, code, &path, &refusal).await;
             }
-            Fate::Broken => return,
+            Fate::Broken(None) => {
+                self.log.cut(MQTT, &path, BY_FAULT);
+                return Farewell::Policy;
+            }
+            Fate::Broken(Some(refusal)) => {
+                self.log.refused(MQTT, &path, &refusal);
+                return Farewell::Policy;
+            }
         };
         let (attached, pending) = match Attached::new(self, login, &connect, ending) {
             Ok(attached) => attached,
-            Err(code) => return self.refuse(sink, code).await,
+            Err(refusal) => return self.refuse(sink, ConnectReturnCode::NotAuthorized, &path, &refusal).await,
         };
-        if ending == Ending::Broken {
-            return;
-        }
-        let silence = match connect.keep_alive {
-            0 => SILENCE_MAX,
-            seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(SILENCE_MAX),
+        let end = match ending {
+            Ending::Broken => End::Closed(Closing::Fault),
+            Ending::Answered(_) | Ending::Unanswered => {
+                let silence = match connect.keep_alive {
+                    0 => SILENCE_MAX,
+                    seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(SILENCE_MAX),
+                };
+                // Whichever ends first ends them all.
+                tokio::select! {
+                    end = read(&attached, reader, silence) => end,
+                    () = deliver(&attached) => End::Left,
+                    end = write(&attached, pending, sink, self.patience.write) => end,
+                    () = attached.link.is_cut() => End::Closed(Closing::Replaced),
+                    () = attached.link.outbox.overflows() => End::Unread,
+                    () = async { sleep_until(valid_until.expect("it is looked at before")).await }, if valid_until.is_some() => {
+                        End::Expired
+                    }
+                }
+            }
         };
-        // Whichever ends first ends them all.
-        tokio::select! {
-            () = read(&attached, reader, silence) => {}
-            () = deliver(&attached) => {}
-            () = write(&attached, pending, sink, self.patience.write) => {}
-            () = attached.link.is_cut() => {}
-            () = attached.link.outbox.overflows() => {}
-            () = async { sleep_until(valid_until.expect("it is looked at before")).await }, if valid_until.is_some() => {}
-        }
+        self.note(attached.link.id(), end)
     }
 
-    async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode) {
-        let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
+    /// Notes how a connection ended, and returns what to say.
+    fn note(&self, id: &TwinId, end: End) -> Farewell {
+        let path = log_path(id);
+        let reason = match end {
+            End::Left => return Farewell::Normal,
+            End::Garbage => {
+                let refusal = Refusal::new(ErrorCode::InvalidOperation, "what came is no packet of MQTT 3.1.1");
+                self.log.refused(MQTT, &format!("{path}/packet"), &refusal);
+                return Farewell::Protocol;
+            }
+            End::Closed(Closing::Rule { what, refusal }) => {
+                self.log.refused(MQTT, &format!("{path}/{what}"), &refusal);
+                return Farewell::Policy;
+            }
+            End::Closed(Closing::Fault) => BY_FAULT,
+            End::Closed(Closing::Replaced) => {
+                "another connection of this client took its place, or its identity was disabled or deleted"
+            }
+            End::Silent => "the client was silent for longer than one and a half of its keep alive",
+            End::Unread => "the client does not read what the hub writes to it",
+            End::Expired => "the client's token expired five minutes ago",
+        };
+        self.log.cut(MQTT, &path, reason);
+        Farewell::Policy
     }
+
+    async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode, path: &str, refusal: &Refusal) -> Farewell {
+        // Before the client hears of it, as with all that is logged.
+        self.log.refused(MQTT, path, refusal);
+        let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
+        Farewell::Normal
+    }
+}
+
+/// The protocol's name in the log, as in the rules of faults.
+const MQTT: &str = "MQTT";
+const BY_FAULT: &str = "a fault that the hub was told to have";
+
+/// Returns where the log has what a client does.
+fn log_path(id: &TwinId) -> String {
+    match &id.module {
+        None => format!("/devices/{}", id.device),
+        Some(module) => format!("/devices/{}/modules/{module}", id.device),
+    }
+}
+
+/// How a connection ends that was let in.
+enum End {
+    /// Its client said goodbye, or is gone.
+    Left,
+    Silent,
+    /// The client does not take what is written to it.
+    Unread,
+    Expired,
+    Garbage,
+    Closed(Closing),
 }
 
 /// A client that is let in. Dropped, it is gone, whichever way the connection ended.
@@ -106,12 +194,7 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    fn new(
-        front: &Front,
-        login: Login,
-        connect: &Connect,
-        ending: Ending,
-    ) -> Result<(Self, Pending), ConnectReturnCode> {
+    fn new(front: &Front, login: Login, connect: &Connect, ending: Ending) -> Result<(Self, Pending), Refusal> {
         let (live, gate) = (front.live.clone(), front.gate.clone());
         let (outbox, pending) = outbox();
         let Login { id, proof, model, valid_for: _ } = login;
@@ -133,7 +216,7 @@ impl Attached {
                 let touched = Mutex::new(Instant::now());
                 Ok((Self { live, gate, link, keeps_session: !connect.clean_session, touched }, pending))
             }
-            Err(_) => Err(ConnectReturnCode::NotAuthorized),
+            Err(refusal) => Err(refusal),
         }
     }
 
@@ -160,7 +243,7 @@ impl Drop for Attached {
 }
 
 /// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
-async fn read(attached: &Attached, mut reader: Reader, silence: Duration) {
+async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End {
     let mut held = Held::default();
     let mut heard = Instant::now();
     let mut is_leaving = false;
@@ -175,7 +258,12 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) {
                 heard += full_since.elapsed();
                 timeout_at(heard + silence, reader.next(PACKET_MAX_BYTES)).await
             }, if listens => {
-                let Ok(Ok(packet)) = packet else { return };
+                let packet = match packet {
+                    Ok(Ok(packet)) => packet,
+                    Ok(Err(NoPacket::Ended)) => return End::Left,
+                    Ok(Err(NoPacket::Garbage | NoPacket::Version)) => return End::Garbage,
+                    Err(_) => return End::Silent,
+                };
                 heard = Instant::now();
                 match hear(attached, packet) {
                     Said::Nothing => continue,
@@ -189,28 +277,29 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) {
                         is_leaving = true;
                         continue;
                     }
-                    Said::Goodbye | Said::Forbidden => return,
+                    Said::Goodbye => return End::Left,
+                    Said::Forbidden(closing) => return End::Closed(closing),
                 }
             }
         };
-        if attached.take(asked, fate) == Next::Close {
-            return;
+        if let Err(closing) = attached.take(asked, fate) {
+            return End::Closed(closing);
         }
         if is_leaving && held.is_empty() {
-            return;
+            return End::Left;
         }
     }
 }
 
 /// Writes what waits for the client, each message when what it shows is on disk.
-async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patience: Duration) {
+async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patience: Duration) -> End {
     let mut buffer = BytesMut::new();
     while let Some(first) = pending.next().await {
         let mut next = Some(first);
         let (mut spoke, mut is_last) = (false, false);
         while let Some((message, seen)) = next {
             if attached.live.durable(seen).await.is_err() {
-                return;
+                return End::Left;
             }
             spoke |= !matches!(message, Message::Packet(_));
             match message.encode(&mut buffer) {
@@ -225,9 +314,13 @@ async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patie
         }
         match timeout(patience, sink.write(buffer.split().freeze())).await {
             Ok(Ok(())) if !is_last => {}
-            Ok(_) | Err(_) => return,
+            // Half of an answer was asked for.
+            Ok(Ok(())) => return End::Closed(Closing::Fault),
+            Ok(Err(_)) => return End::Left,
+            Err(_) => return End::Unread,
         }
     }
+    End::Left
 }
 
 fn connack(code: ConnectReturnCode, session_present: bool) -> Bytes {

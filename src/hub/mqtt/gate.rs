@@ -41,7 +41,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         MQTT_ROUTES[self as usize]
     }
 
@@ -67,7 +67,7 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    fn route(&self) -> Route {
+    pub(super) fn route(&self) -> Route {
         match self {
             Self::Publish(FromDevice::TwinGet { .. }, _) => Route::TwinGet,
             Self::Publish(FromDevice::TwinPatch { .. }, _) => Route::TwinPatch,
@@ -96,8 +96,8 @@ pub(super) enum Fate {
     Done(Ending),
     /// It is not done, and the client is told so where it can be.
     Refused(Refused),
-    /// It is not done, and the connection ends.
-    Broken,
+    /// It is not done, and the connection ends: by a fault that was asked for, or for this reason.
+    Broken(Option<Refusal>),
 }
 
 /// How something that is done is answered.
@@ -153,7 +153,7 @@ impl Gate {
         let soonest = Instant::now() + delay;
         let operation = route.operation();
         let ending = match ill {
-            Some(Ill::ResetBefore) => return (soonest, Fate::Broken),
+            Some(Ill::ResetBefore) => return (soonest, Fate::Broken(None)),
             Some(Ill::Status(status)) => {
                 let refusal = match operation.filter(|_| status == 429) {
                     Some(operation) => Some(throttled(operation)),
@@ -173,7 +173,9 @@ impl Gate {
         match admission.turn(operation, 0, now) {
             Ok(turn) => (soonest.max(turn), Fate::Done(ending)),
             // A device is not told that there is no quota left: it is let in, and let go when it asks for what is charged.
-            Err(Refusal { code: ErrorCode::IotHubQuotaExceeded, .. }) => (soonest, Fate::Broken),
+            Err(refusal @ Refusal { code: ErrorCode::IotHubQuotaExceeded, .. }) => {
+                (soonest, Fate::Broken(Some(refusal)))
+            }
             Err(Refusal { code: ErrorCode::ThrottlingBacklogTimeout, .. }) => {
                 (soonest, Fate::Refused(Refused::By(throttled(operation))))
             }

@@ -6,9 +6,11 @@ use mqttbytes::v4::Connect;
 use time::OffsetDateTime;
 
 use crate::hub::access::Access;
+use crate::hub::command::Refusal;
 use crate::hub::session::{Fingerprints, Proof};
 use crate::twin::TwinId;
-use crate::wire::sas::{Token, covers};
+use crate::wire::ErrorCode;
+use crate::wire::sas::Token;
 use crate::wire::topics::{FromDevice, UserName};
 
 /// A client that may be let in, if the registry knows it by this proof.
@@ -22,7 +24,7 @@ pub(super) struct Login {
     pub(super) valid_for: Option<Duration>,
 }
 
-/// Why a client is not let in: for tests and for readers, since clients are told no more than "not authorized".
+/// Why a client is not let in: for the log, since clients are told no more than "not authorized".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
     /// The client id is neither a device's nor a module's.
@@ -41,6 +43,23 @@ pub(super) enum Denied {
     Policy,
     /// The will is to be sent where the client may not send.
     Will,
+}
+
+impl Denied {
+    /// Returns what the log has of it.
+    pub(super) fn refusal(self) -> Refusal {
+        let text = match self {
+            Self::ClientId => "the client id is neither DEVICE nor DEVICE/MODULE",
+            Self::UserName => "the user name is not HOST/CLIENTID/?api-version=…, or names another client",
+            Self::NoProof => "the client brings neither a token as its password nor a certificate",
+            Self::Token => "the password is no shared access signature",
+            Self::Expired => "the token expired more than five minutes ago",
+            Self::Audience => "the token is for another resource (sr) than this client at the user name's host",
+            Self::Policy => "no policy of this hub with the right DeviceConnect signed the token that names one (skn)",
+            Self::Will => "the will's topic is not the client's own telemetry",
+        };
+        Refusal::new(ErrorCode::IotHubUnauthorized, text)
+    }
 }
 
 /// Reads a CONNECT as far as that goes without the registry.
@@ -65,14 +84,14 @@ pub(super) fn login(
         return Ok(Login { id, proof: Proof::Certificate(prints), model, valid_for: None });
     }
     let token = Token::parse(password).map_err(|_| Denied::Token)?;
-    let valid_for = remaining(token.expiry(), now).ok_or(Denied::Expired)?;
+    let valid_for = remaining(token.taken_until(), now).ok_or(Denied::Expired)?;
     // A client behind a gateway, or before a forwarder, names a hub that this one need not know: host names are held against
     // the client's own word only.
     let wanted = match &id.module {
         None => format!("{}/devices/{}", user_name.host, id.device),
         Some(module) => format!("{}/devices/{}/modules/{module}", user_name.host, id.device),
     };
-    if !token.resource().is_some_and(|resource| covers(&resource, &wanted)) {
+    if !token.is_for(&wanted) {
         return Err(Denied::Audience);
     }
     let proof = match token.policy() {
@@ -83,8 +102,8 @@ pub(super) fn login(
     Ok(Login { id, proof, model, valid_for: Some(valid_for) })
 }
 
-/// Returns how long it is until `expiry`, in seconds since 1970; nothing when that is over.
-fn remaining(expiry: u64, now: OffsetDateTime) -> Option<Duration> {
-    let nanos = i128::from(expiry) * 1_000_000_000 - now.unix_timestamp_nanos();
+/// Returns how long it is until a second since 1970; nothing when that is over.
+fn remaining(until: u64, now: OffsetDateTime) -> Option<Duration> {
+    let nanos = i128::from(until) * 1_000_000_000 - now.unix_timestamp_nanos();
     (nanos > 0).then(|| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }

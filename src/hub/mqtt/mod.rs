@@ -26,9 +26,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::access::Access;
 use super::live::Live;
+use super::request_log::ConnectionLog;
 
 pub(super) use gate::Gate;
-pub(super) use requests::payload_of;
+pub(super) use requests::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,7 @@ pub(super) struct Front {
     access: Arc<Access>,
     gate: Arc<Gate>,
     patience: Patience,
+    log: ConnectionLog,
     /// True, or gone, when the hub stops.
     stopping: watch::Receiver<bool>,
     /// Held by each connection: when the last one is dropped, all have ended.
@@ -72,11 +74,16 @@ impl Front {
         alive: mpsc::Sender<()>,
     ) -> Self {
         let (gate, patience) = (Arc::default(), Patience::default());
-        Self { live, access, gate, patience, stopping, _alive: alive }
+        Self { live, access, gate, patience, log: ConnectionLog::default(), stopping, _alive: alive }
     }
 
     /// Puts limits and misbehaviour before it.
     pub(super) fn behind(self, gate: Gate) -> Self {
         Self { gate: Arc::new(gate), ..self }
+    }
+
+    /// Notes in a log whom it refuses and cuts.
+    pub(super) fn observed_by(self, log: ConnectionLog) -> Self {
+        Self { log, ..self }
     }
 }

@@ -42,6 +42,8 @@ impl Reader {
             }
             match self.source.read(&mut self.buffer).await {
                 Ok(true) => {}
+                // A frame of text.
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(NoPacket::Garbage),
                 Ok(false) | Err(_) => return Err(NoPacket::Ended),
             }
         }
@@ -51,12 +53,29 @@ impl Reader {
 /// Takes a packet from the front of a buffer; none while it is not whole.
 fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Packet>, NoPacket> {
     use mqttbytes::Error;
+    if has_other_version(buffer) {
+        return Err(NoPacket::Version);
+    }
     match v4::read(buffer, max) {
         Ok(Packet::Connect(connect)) if connect.protocol != mqttbytes::Protocol::V4 => Err(NoPacket::Version),
         Ok(packet) => Ok(Some(packet)),
         Err(Error::InsufficientBytes(_)) => Ok(None),
         Err(Error::InvalidProtocol | Error::InvalidProtocolLevel(_)) => Err(NoPacket::Version),
         Err(_) => Err(NoPacket::Garbage),
+    }
+}
+
+/// Returns `true` if a CONNECT of another version stands at the front of a buffer. What follows its version has another form than
+/// 3.1.1 has, so it is looked for before the packet is read.
+fn has_other_version(buffer: &[u8]) -> bool {
+    const CONNECT: u8 = 0x10;
+    let Some((&CONNECT, rest)) = buffer.split_first() else { return false };
+    // The rest's length has one to four bytes, all but the last with the highest bit set.
+    let Some(last) = rest.iter().take(4).position(|byte| byte & 0x80 == 0) else { return false };
+    match &rest[last + 1..] {
+        [0, 4, b'M', b'Q', b'T', b'T', level, ..] => *level != 4,
+        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => true,
+        _ => false,
     }
 }
 
@@ -83,7 +102,12 @@ mod tests {
         check(&[0xf0, 1, 0], Err(NoPacket::Garbage));
         check(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Ok(false));
         check(&[0x30, 3, 0, 9, b'a'], Err(NoPacket::Garbage));
-        check(&[0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', 5, 0], Err(NoPacket::Garbage));
+        // MQTT 5, as its clients send it and cut short.
+        check(&[0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', 5, 0], Err(NoPacket::Version));
+        check(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0], Err(NoPacket::Version));
+        check(&[0x10, 0x81, 0x01, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 5, 0x11], Err(NoPacket::Version));
+        check(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T'], Ok(false));
+        check(&[0x10, 0x80, 0x80, 0x80], Ok(false));
         check(&[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
         check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 use mqttbytes::QoS;
 use mqttbytes::v4::{Packet, PingResp, PubAck, Publish, SubAck, Subscribe, SubscribeReasonCode, UnsubAck, Unsubscribe};
-use serde_json::Value;
 
 use super::connection::Attached;
 use super::gate::{Asked, Ending, Fate, Refused, message_bytes};
@@ -18,15 +17,47 @@ use crate::hub::session::SessionCommand;
 use crate::hub::timestamp::timestamp;
 use crate::twin::OrderedObject;
 use crate::wire::ErrorCode;
+use crate::wire::decode_segment;
 use crate::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
 use crate::wire::topics::{FromDevice, FromHub, Subscription};
 
-/// What becomes of the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Continue,
-    Close,
+/// Why a connection is to be closed.
+#[derive(Debug)]
+pub(super) enum Closing {
+    /// The client did what it may not do.
+    Rule {
+        /// What it did, as the log's paths have it.
+        what: &'static str,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// The hub was told to behave so.
+    Fault,
+    /// It is no longer its client's connection, or its client's identity is gone.
+    Replaced,
 }
+
+impl Closing {
+    fn rule(what: &'static str, code: ErrorCode, text: impl Into<String>) -> Self {
+        Self::Rule { what, refusal: Refusal::new(code, text) }
+    }
+
+    fn invalid(what: &'static str, text: impl Into<String>) -> Self {
+        Self::rule(what, ErrorCode::InvalidOperation, text)
+    }
+}
+
+/// Properties by which Microsoft's test suites ask the service to break a connection.
+const FAULT_PROPERTIES: &str = "AzIoTHub_FaultOperation";
+
+/// Returns `true` if a message's property of this name asks the service for a fault.
+pub(in crate::hub) fn asks_for_fault(name: &str) -> bool {
+    name.get(..FAULT_PROPERTIES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAULT_PROPERTIES))
+}
+
+/// Why such a message is refused.
+pub(in crate::hub) const NO_FAULTS_BY_MESSAGES: &str =
+    "the embedded hub has no fault injection by message properties; `twinctl hub faults set` makes it misbehave";
 
 /// What a packet means.
 #[derive(Debug)]
@@ -38,19 +69,29 @@ pub(super) enum Said {
     /// The client goes.
     Goodbye,
     /// A rule is broken.
-    Forbidden,
+    Forbidden(Closing),
 }
 
 /// Looks at a packet, and answers it if that is all there is to do.
 pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
     match packet {
         Packet::Publish(publish) => {
-            if publish.qos == QoS::ExactlyOnce || publish.payload.len() > MESSAGE_MAX_BYTES {
-                return Said::Forbidden;
+            if publish.qos == QoS::ExactlyOnce {
+                return Said::Forbidden(Closing::invalid("publish", "the hub takes no message at QoS 2"));
+            }
+            if publish.payload.len() > MESSAGE_MAX_BYTES {
+                let text = format!("the message has more than {MESSAGE_MAX_BYTES} bytes");
+                return Said::Forbidden(Closing::rule("publish", ErrorCode::MessageTooLarge, text));
             }
             match FromDevice::parse(&publish.topic, attached.link.id()) {
+                Some(FromDevice::Telemetry { properties }) if has_fault(&properties) => {
+                    Said::Forbidden(Closing::invalid("telemetry", NO_FAULTS_BY_MESSAGES))
+                }
                 Some(said) => Said::Asked(Asked::Publish(said, publish)),
-                None => Said::Forbidden,
+                None => {
+                    let text = format!("this client may not publish to `{}`", publish.topic);
+                    Said::Forbidden(Closing::invalid("publish", text))
+                }
             }
         }
         Packet::Subscribe(subscribe) => Said::Asked(Asked::Subscribe(subscribe)),
@@ -61,7 +102,7 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
         }
         Packet::PubAck(acknowledgement) => match attached.delivered(acknowledgement.pkid) {
             Some(()) => Said::Nothing,
-            None => Said::Forbidden,
+            None => Said::Forbidden(Closing::Replaced),
         },
         Packet::Disconnect => Said::Goodbye,
         // A second CONNECT, the packets of QoS 2, and what only servers send.
@@ -72,8 +113,16 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
         | Packet::PubComp(_)
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)
-        | Packet::PingResp => Said::Forbidden,
+        | Packet::PingResp => {
+            Said::Forbidden(Closing::invalid("packet", "a packet that a client may not send after its CONNECT"))
+        }
     }
+}
+
+/// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
+fn has_fault(properties: &str) -> bool {
+    let names = properties.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    names.filter_map(decode_segment).any(|name| asks_for_fault(&name))
 }
 
 /// The way of an answer.
@@ -111,12 +160,14 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Those that return nothing want the connection closed.
+/// Those that fail want the connection closed.
 impl Attached {
     /// Does what is asked, or not, as it is fated, and puts the answers into the outbox.
-    pub(super) fn take(&self, asked: Asked, fate: Fate) -> Next {
-        let done = match (asked, fate) {
-            (_, Fate::Broken) => None,
+    pub(super) fn take(&self, asked: Asked, fate: Fate) -> Result<(), Closing> {
+        let what = asked.route().name();
+        match (asked, fate) {
+            (_, Fate::Broken(None)) => Err(Closing::Fault),
+            (_, Fate::Broken(Some(refusal))) => Err(Closing::Rule { what, refusal }),
             (
                 Asked::Publish(FromDevice::TwinGet { rid } | FromDevice::TwinPatch { rid, .. }, publish),
                 Fate::Refused(why),
@@ -124,21 +175,21 @@ impl Attached {
                 self.touch();
                 self.acknowledge(&publish, self.well(), 0);
                 self.refuse(&rid, &why, self.well(), 0);
-                Some(())
+                Ok(())
             }
             // There is no other way to tell it.
-            (_, Fate::Refused(_)) => None,
+            (_, Fate::Refused(Refused::By(refusal))) => Err(Closing::Rule { what, refusal }),
+            (_, Fate::Refused(Refused::Status(_))) => Err(Closing::Fault),
             (asked, Fate::Done(ending)) => {
                 let answer = Answer::new(&self.link.outbox, ending);
-                let done = match asked {
-                    Asked::Publish(said, publish) => self.publish(said, &publish, answer),
-                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer),
-                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer),
-                };
-                done.filter(|()| ending != Ending::Broken)
+                match asked {
+                    Asked::Publish(said, publish) => self.publish(said, &publish, answer)?,
+                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer)?,
+                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer)?,
+                }
+                if ending == Ending::Broken { Err(Closing::Fault) } else { Ok(()) }
             }
-        };
-        done.map_or(Next::Close, |()| Next::Continue)
+        }
     }
 
     /// The way of an answer to which nothing happens.
@@ -152,7 +203,7 @@ impl Attached {
         }
     }
 
-    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Option<()> {
+    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
         // A report moves the time of the last activity with the rest of the document.
         self.touch();
         match said {
@@ -171,25 +222,25 @@ impl Attached {
                     let text = format!("the reported properties are not a JSON object: {error}");
                     self.acknowledge(publish, answer.of_packets(), 0);
                     self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
-                    Some(())
+                    Ok(())
                 }
             },
             FromDevice::MethodResult { status, rid } => {
                 self.link.answer(&rid, MethodResult { status, payload: publish.payload.clone() });
                 self.acknowledge(publish, answer, 0);
-                Some(())
+                Ok(())
             }
             FromDevice::Telemetry { properties } => {
                 if self.gate.charges() {
                     self.gate.charge(message_bytes(&properties, &publish.payload), self.live.now());
                 }
                 self.acknowledge(publish, answer, 0);
-                Some(())
+                Ok(())
             }
         }
     }
 
-    fn do_and_answer(&self, command: Command, rid: &str, publish: &Publish, answer: Answer<'_>) -> Option<()> {
+    fn do_and_answer(&self, command: Command, rid: &str, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
         let begun = self.live.begin(command, |outcome| {
             self.acknowledge(publish, answer.of_packets(), outcome.seen);
             let message = match &outcome.reply {
@@ -207,18 +258,20 @@ impl Attached {
         match begun {
             Ok(outcome) => match outcome.reply {
                 // It is gone, or this is no longer its connection.
-                Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => None,
+                Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
+                    Err(Closing::Replaced)
+                }
                 Ok(Reply::Reported(_)) => {
                     self.gate.charge(publish.payload.len(), self.live.now());
-                    Some(())
+                    Ok(())
                 }
-                Ok(_) | Err(_) => Some(()),
+                Ok(_) | Err(_) => Ok(()),
             },
             // The hub takes no writes any more.
             Err(refusal) => {
                 self.acknowledge(publish, answer.of_packets(), 0);
                 self.refuse(rid, &Refused::By(refusal), answer, 0);
-                Some(())
+                Ok(())
             }
         }
     }
@@ -238,16 +291,20 @@ impl Attached {
         answer.offer(Message::Publish { topic: response.topic(), payload: body.to_string().into() }, seen);
     }
 
-    fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Option<()> {
+    fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Result<(), Closing> {
         if subscribe.filters.is_empty() {
-            return None;
+            return Err(Closing::invalid("subscribe", "a SUBSCRIBE without a filter"));
         }
         let parse = |path: &str| Subscription::parse(path, self.link.id());
-        let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path)?, filter.qos) {
-            (Subscription::CloudToDevice, QoS::AtMostOnce) => Some(Subscription::CloudToDeviceAtMostOnce),
-            (subscription, _) => Some(subscription),
+        let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path), filter.qos) {
+            (Some(Subscription::CloudToDevice), QoS::AtMostOnce) => Ok(Subscription::CloudToDeviceAtMostOnce),
+            (Some(subscription), _) => Ok(subscription),
+            (None, _) => {
+                let text = format!("this client may not subscribe to `{}`", filter.path);
+                Err(Closing::invalid("subscribe", text))
+            }
         });
-        let wanted: Vec<_> = wanted.collect::<Option<_>>()?;
+        let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
         // QoS 2 is granted as 1.
         let granted = |qos| match qos {
             QoS::AtMostOnce => QoS::AtMostOnce,
@@ -266,14 +323,15 @@ impl Attached {
         let mut after = self.link.subscriptions().clone();
         add(&mut after);
         if after.len() > Subscription::MAX {
-            return None;
+            let text = format!("a client has at most {} subscriptions at a time", Subscription::MAX);
+            return Err(Closing::invalid("subscribe", text));
         }
         self.keep(add, |buffer| acknowledgement.write(buffer), answer)?;
         self.link.deliveries.look();
-        Some(())
+        Ok(())
     }
 
-    fn unsubscribe(&self, unsubscribe: &Unsubscribe, answer: Answer<'_>) -> Option<()> {
+    fn unsubscribe(&self, unsubscribe: &Unsubscribe, answer: Answer<'_>) -> Result<(), Closing> {
         let parse = |path: &String| Subscription::parse(path, self.link.id());
         let unwanted: Vec<_> = unsubscribe.topics.iter().filter_map(parse).collect();
         self.keep(
@@ -289,14 +347,14 @@ impl Attached {
         change: impl FnOnce(&mut BTreeSet<Subscription>),
         acknowledge: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
         answer: Answer<'_>,
-    ) -> Option<()> {
+    ) -> Result<(), Closing> {
         let mut subscriptions = self.link.subscriptions().clone();
         change(&mut subscriptions);
         if !self.keeps_session {
             *self.link.subscriptions() = subscriptions;
             answer.say(acknowledge, 0);
             self.live.links().announce();
-            return Some(());
+            return Ok(());
         }
         let (id, connection) = (self.link.id().clone(), self.link.connection());
         let command = SessionCommand::KeepSubscriptions { id, connection, subscriptions: subscriptions.clone() };
@@ -307,18 +365,14 @@ impl Attached {
                 *self.link.subscriptions() = subscriptions;
             }
         });
-        begun.and_then(|outcome| outcome.reply).ok()?;
-        self.live.links().announce();
-        Some(())
-    }
-}
-
-/// Reads the payload of a method's result: JSON, or none. Whatever else a device sends is passed on as a text.
-pub(in crate::hub) fn payload_of(payload: &[u8]) -> Value {
-    match payload {
-        [] => Value::Null,
-        bytes => {
-            serde_json::from_slice(bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
+        match begun.and_then(|outcome| outcome.reply) {
+            Ok(_) => {}
+            Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
+                return Err(Closing::Replaced);
+            }
+            Err(refusal) => return Err(Closing::Rule { what: "subscribe", refusal }),
         }
+        self.live.links().announce();
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
@@ -18,6 +18,30 @@ pub(in crate::hub) enum Source {
 pub(in crate::hub) enum Sink {
     Stream(Box<dyn AsyncWrite + Send + Unpin>),
     WebSocket(SplitSink<WebSocket, Message>),
+}
+
+/// How a connection ends, as the close frame of a WebSocket has it (RFC 6455, part 7.4.1). A TLS stream just ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::hub) enum Farewell {
+    /// As the protocol over it has it: after CLOSE or DISCONNECT of either side, or after a refusal that the client was sent.
+    Normal,
+    /// The hub stops.
+    GoingAway,
+    /// What came is not of the protocol.
+    Protocol,
+    /// The client may not do what it did, or may not stay.
+    Policy,
+}
+
+impl Farewell {
+    fn status(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::GoingAway => 1001,
+            Self::Protocol => 1002,
+            Self::Policy => 1008,
+        }
+    }
 }
 
 /// Takes a stream apart.
@@ -66,12 +90,16 @@ impl Sink {
         }
     }
 
-    /// Says that nothing more comes.
-    pub(in crate::hub) async fn close(&mut self) {
+    /// Says that nothing more comes. Some clients wait for a close frame with a status.
+    pub(in crate::hub) async fn close(&mut self, farewell: Farewell) {
         // A client that is gone need not be told.
         let _ = match self {
             Self::Stream(stream) => stream.shutdown().await,
-            Self::WebSocket(socket) => socket.close().await.map_err(io::Error::other),
+            Self::WebSocket(socket) => {
+                let frame = CloseFrame { code: farewell.status(), reason: "".into() };
+                let _ = socket.send(Message::Close(Some(frame))).await;
+                socket.close().await.map_err(io::Error::other)
+            }
         };
     }
 }

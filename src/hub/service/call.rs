@@ -173,7 +173,7 @@ pub(super) fn api_version(uri: &Uri) -> Option<&str> {
     parameter(uri, "api-version")
 }
 
-fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     uri.query()?
         .split('&')
         .filter_map(|pair| pair.split_once('='))
@@ -194,7 +194,7 @@ pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refu
     members::read(&bytes).map_err(|error| bad_json(&error))
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX_BYTES).collect()).await;
     match collected {
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -27,7 +27,13 @@ pub(super) async fn post(
     match answer(&context, &call, body).await {
         Ok(response) => Ok(response),
         Err(refusal) => {
-            let nested = matches!(refusal.code, ErrorCode::DeviceNotOnline | ErrorCode::GatewayTimeout);
+            let nested = matches!(
+                refusal.code,
+                ErrorCode::DeviceNotFound
+                    | ErrorCode::ModuleNotFound
+                    | ErrorCode::DeviceNotOnline
+                    | ErrorCode::GatewayTimeout
+            );
             let mut response = refusal.into_response();
             if nested {
                 response.extensions_mut().insert(Nested);
@@ -41,7 +47,7 @@ async fn answer(context: &Context, call: &Call<ServiceConnect>, body: Body) -> R
     let id = call.twin()?;
     let method = MethodCall::read(read_json(body).await?)?;
     let (status, payload) = invoke(&context.live, &id, method).await?;
-    Ok(json(encode_result(status, &payload).to_string()))
+    Ok(json(encode_result(status, &payload)))
 }
 
 /// Purges a device's queue of messages from the cloud.

@@ -8,6 +8,7 @@ mod admission;
 mod bulk;
 mod call;
 mod configurations;
+mod device_messages;
 mod devices;
 mod digital_twins;
 mod faults;
@@ -32,7 +33,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use futures_util::FutureExt;
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
@@ -84,11 +85,11 @@ impl Service {
         active_jobs: usize,
         admission: Option<Arc<Admission>>,
         misbehaviour: Arc<Misbehaviour>,
-        observers: Vec<RequestObserver>,
+        observers: Arc<[RequestObserver]>,
     ) -> Self {
         let context = Arc::new(Context { live, access, fronts, active_jobs, admission, misbehaviour });
         let router = router().with_state(context.clone());
-        Self { context, observers: observers.into(), router }
+        Self { context, observers, router }
     }
 
     /// Answers one request, whatever happens, unless it is to break off.
@@ -102,6 +103,7 @@ impl Service {
             status: 0,
             error_code: None,
             fault: None,
+            reason: None,
         };
         let ill = self.context.misbehaviour.meet(&request).await;
         record.fault = ill.map(Ill::name);
@@ -138,6 +140,7 @@ impl Service {
             status: 0,
             error_code: None,
             fault: None,
+            reason: None,
         };
         self.finish(response, &mut record)
     }
@@ -237,6 +240,12 @@ fn router() -> Router<Arc<Context>> {
             )
             .route(&path("/devices/{device}/commands"), delete(methods::purge))
             .route(&path("/devices/{device}"), device())
+            .route(
+                &path("/devices/{device}/messages/{queue}"),
+                get(device_messages::receive).post(device_messages::send),
+            )
+            .route(&path("/devices/{device}/messages/{queue}/{lock}"), delete(device_messages::complete))
+            .route(&path("/devices/{device}/messages/{queue}/{lock}/abandon"), post(device_messages::abandon))
             .route(&path("/devices/{device}/modules"), get(modules::list))
             .route(
                 &path("/devices/{device}/modules/{module}"),
@@ -263,10 +272,32 @@ fn router() -> Router<Arc<Context>> {
         .route(web_socket::PATH, any(web_socket::upgrade))
         .route(web_socket::SERVICE_BUS_PATH, any(web_socket::upgrade))
         .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), any(web_socket::upgrade))
-        .fallback(|| async { unserved(StatusCode::NOT_FOUND, "there is no such resource on the embedded hub") })
+        .fallback(|uri: Uri| async move { unserved(StatusCode::NOT_FOUND, missing(uri.path())) })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
         })
+}
+
+/// Says what a path stands for that the embedded hub does not have.
+fn missing(path: &str) -> &'static str {
+    let path = path.trim_matches('/').to_ascii_lowercase();
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        ["devices", _, "files", ..] => "the embedded hub has no file upload",
+        ["devices", _, "modules", _, "messages" | "files", ..] => {
+            "the embedded hub has no modules over HTTPS; connect them over MQTT or MQTT over WebSockets"
+        }
+        ["messages", "servicebound", "filenotifications", ..] => {
+            "the embedded hub has no file upload, and so no notifications of it"
+        }
+        ["messages", "servicebound", "feedback", ..] => {
+            "the embedded hub gives feedback about messages over AMQP alone, at /messages/serviceBound/feedback"
+        }
+        ["messages", "events" | "operationsmonitoringevents", ..] => {
+            "the embedded hub has no events endpoint: telemetry is acknowledged and goes nowhere, and nobody can read it"
+        }
+        _ => "there is no such resource on the embedded hub",
+    }
 }
 
 /// No code of the service's says that a path means nothing; above all it must not look like a device that is not there.

@@ -32,6 +32,33 @@ impl Hub {
                 self.end(&gone, FeedbackStatus::Purged, now, records);
                 Ok(Reply::Purged(gone.len()))
             }
+            MessageCommand::Receive { device, proof, lock, lasts } => {
+                self.prove(&device, &proof)?;
+                self.show(&device.clone().into(), None, now);
+                self.end_locks(now, records);
+                let next = self.queues.lock_next(&device, lock, lasts, millis(now));
+                Ok(Reply::Messages(next.into_iter().collect()))
+            }
+            MessageCommand::Settle { device, proof, lock, how } => {
+                self.prove(&device, &proof)?;
+                self.show(&device.clone().into(), None, now);
+                self.end_locks(now, records);
+                let Some(message) = self.queues.unlock(&device, &lock) else {
+                    let text = "no message of this device has such a lock, or its time is over";
+                    return Err(Refusal::new(ErrorCode::DeviceMessageLockLost, text));
+                };
+                match how {
+                    Settlement::Complete => self.end(&[message], FeedbackStatus::Success, now, records),
+                    Settlement::Reject => self.end(&[message], FeedbackStatus::Rejected, now, records),
+                    Settlement::Abandon | Settlement::Release => self.abandon(&message, now, records),
+                }
+                Ok(Reply::Done)
+            }
+            MessageCommand::Telemetry { device, proof } => {
+                self.prove(&device, &proof)?;
+                self.show(&device.into(), None, now);
+                Ok(Reply::Done)
+            }
             MessageCommand::TakeFeedback { receiver } => Ok(Reply::Feedback(self.queues.take_feedback(receiver, now))),
             MessageCommand::SettleFeedback { receiver, outcomes, how } => {
                 for sequence in outcomes {
@@ -54,6 +81,7 @@ impl Hub {
                 for sequence in self.queues.feedback_over(time, SWEEP) {
                     self.write(Record::Feedback(sequence, None), records);
                 }
+                self.end_locks(now, records);
                 for device in self.queues.release_overdue(time) {
                     self.call_for(device);
                 }
@@ -91,6 +119,24 @@ impl Hub {
         }
         self.call_for(id.clone());
         Ok(Reply::Done)
+    }
+
+    /// Lets wait again what devices took over HTTPS and said nothing of in time.
+    fn end_locks(&mut self, now: OffsetDateTime, records: &mut Vec<Record>) {
+        for message in self.queues.unlock_overdue(millis(now)) {
+            self.abandon(&message, now, records);
+        }
+    }
+
+    /// Lets a message wait again that was handed out in vain, unless that was the last time.
+    fn abandon(&mut self, message: &CloudMessage, now: OffsetDateTime, records: &mut Vec<Record>) {
+        match message.abandoned(self.next_revision()) {
+            Some(again) => {
+                self.write(Record::Message(message.sequence, Some(Arc::new(again))), records);
+                self.call_for(message.device.clone());
+            }
+            None => self.end(&[Arc::new(message.clone())], FeedbackStatus::DeliveryCountExceeded, now, records),
+        }
     }
 
     /// Hands a connection what waits for its client.

@@ -109,6 +109,13 @@ impl Hub {
         Some(Record::Device(device.sequence, Some(device)))
     }
 
+    /// Looks that a device proves who it is, without a connection. The service tells such a client no more than that it is not.
+    pub(super) fn prove(&self, id: &DeviceId, proof: &Proof) -> Result<(), Refusal> {
+        let no = |text: String| Refusal::new(ErrorCode::IotHubUnauthorized, text);
+        let device = self.find(id).ok_or_else(|| no(format!("there is no device '{id}'")))?;
+        admit(device.status, device.identity().authentication, proof).map_err(|refusal| no(refusal.text))
+    }
+
     /// Looks that a connection is the identity's.
     pub(super) fn check_connection(&self, id: &TwinId, connection: u64) -> Result<(), Refusal> {
         match self.connected.get(id) {
@@ -140,7 +147,7 @@ impl Hub {
     }
 
     /// Lets an identity show its connection's state, or (none) just that it is alive.
-    fn show(&mut self, id: &TwinId, state: Option<&'static str>, now: OffsetDateTime) {
+    pub(super) fn show(&mut self, id: &TwinId, state: Option<&'static str>, now: OffsetDateTime) {
         let now = timestamp(now);
         // Going away is no activity.
         let activity = (state != Some(DISCONNECTED)).then_some(now.as_str());

@@ -235,6 +235,74 @@ fn what_may_be_sent() {
     assert_eq!(bench.ask(purge).reply.expect_err("refused").code, ErrorCode::DeviceNotFound);
 }
 
+impl Bench {
+    /// Takes the next message over HTTPS, and returns its payload and how often it was handed out in vain.
+    fn receive(&mut self, lock: &str) -> Option<(String, u32)> {
+        let (device, lasts) = (id().device, Duration::MINUTE);
+        let receive = MessageCommand::Receive { device, proof: Proof::Policy, lock: lock.to_owned(), lasts };
+        match self.ask(Command::Message(receive)).reply {
+            Ok(Reply::Messages(messages)) => {
+                messages.first().map(|it| (String::from_utf8(it.payload.to_vec()).expect("text"), it.deliveries()))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn settle_lock(&mut self, lock: &str, how: Settlement) -> Result<(), ErrorCode> {
+        let settle = MessageCommand::Settle { device: id().device, proof: Proof::Policy, lock: lock.to_owned(), how };
+        self.ask(Command::Message(settle)).reply.map(|_| ()).map_err(|refusal| refusal.code)
+    }
+}
+
+#[test]
+fn messages_under_a_lock() {
+    let mut bench = Bench::new();
+    bench.send(acked("a", "full")).expect("there is room");
+    bench.send(message("second")).expect("there is room");
+    bench.connect(1);
+    let first = bench.receive("one").expect("a message");
+    assert_eq!(first.1, 0);
+    assert_eq!(bench.payloads(1), ["second"], "a connection gets what nobody has");
+    assert_eq!(bench.receive("two"), None, "each is somebody's");
+    assert_eq!(bench.settle_lock("two", Settlement::Complete), Err(ErrorCode::DeviceMessageLockLost));
+    bench.settle_lock("one", Settlement::Abandon).expect("its own");
+    assert_eq!(bench.settle_lock("one", Settlement::Complete), Err(ErrorCode::DeviceMessageLockLost), "once");
+    assert_eq!(bench.receive("three"), Some((first.0.clone(), 1)), "it comes again");
+    // How often it came outlives the hub, and a lock that is over counts.
+    bench.restart();
+    assert_eq!(bench.receive("four"), Some((first.0.clone(), 1)));
+    bench.now += Duration::MINUTE;
+    assert_eq!(bench.settle_lock("four", Settlement::Complete), Err(ErrorCode::DeviceMessageLockLost), "too late");
+    assert_eq!(bench.receive("five"), Some((first.0, 2)));
+    bench.settle_lock("five", Settlement::Reject).expect("its own");
+    assert_eq!(bench.told(), [json!(["a", "Rejected"])]);
+    assert_eq!(bench.shown(), 1);
+    bench.receive("six").expect("the second");
+    bench.settle_lock("six", Settlement::Complete).expect("its own");
+    assert_eq!((bench.shown(), bench.receive("seven")), (0, None));
+    bench.send(acked("b", "negative")).expect("there is room");
+    for round in 0..10 {
+        assert_eq!(bench.receive("again").expect("a message").1, round);
+        bench.settle_lock("again", Settlement::Abandon).expect("its own");
+    }
+    assert_eq!(bench.receive("again"), None);
+    assert_eq!(bench.told(), [json!(["b", "DeliveryCountExceeded"])]);
+    // A device that is gone has no locks.
+    bench.send(message("third")).expect("there is room");
+    bench.receive("last").expect("a message");
+    bench.ask(Command::DeleteDevice { id: id().device, if_match: IfMatch::Any }).reply.expect("deleted");
+    assert_eq!(bench.settle_lock("last", Settlement::Complete), Err(ErrorCode::IotHubUnauthorized));
+}
+
+#[test]
+fn messages_of_an_older_version_are_read() {
+    let record =
+        br#"{"device":"d","expires":1795000000000,"topic":"devices/d/messages/devicebound/a=1","payload":"aGk="}"#;
+    let message = crate::hub::messages::CloudMessage::from_record(7, record).expect("a message");
+    assert_eq!((message.enqueued(), message.deliveries()), (None, 0));
+    assert_eq!(message.to_record(), record);
+}
+
 #[test]
 fn who_hears_of_what() {
     for (ack, completed, expired, purged) in [

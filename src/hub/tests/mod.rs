@@ -4,6 +4,7 @@ mod access;
 mod bulk;
 mod configurations;
 mod contract;
+mod device_messages;
 mod digital_twins;
 mod durability;
 mod edge_content;

@@ -27,6 +27,29 @@ async fn silence_ends_a_connection() {
 }
 
 #[tokio::test]
+async fn sessions_and_parts_without_end() {
+    let bench = Bench::new().await;
+    let mut client = bench.open().await;
+    for channel in 1..=64 {
+        let mut out = BytesMut::new();
+        begin()(&mut out, channel * 100);
+        client.say_bytes(&out).await;
+    }
+    assert_eq!(client.closed().await, "amqp:resource-limit-exceeded", "sessions");
+    let mut client = bench.service().await;
+    for handle in 5..12 {
+        client.attach(handle, Role::Sender, TO_DEVICES).await.expect("allowed");
+    }
+    for handle in 5..12 {
+        for _ in 0..16 {
+            let transfer = client.transfer(handle, true);
+            client.say(&transfer, &[0; 60_000]).await;
+        }
+    }
+    assert_eq!(client.closed().await, "amqp:resource-limit-exceeded", "parts of messages");
+}
+
+#[tokio::test]
 async fn what_is_no_amqp() {
     let bench = Bench::new().await;
     for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"] {
@@ -51,7 +74,7 @@ async fn what_is_no_amqp() {
         assert_eq!(client.closed().await, reason, "{what}");
     }
     for (what, channel, said, reason) in [
-        ("a channel that there is not", 8, &begin() as &dyn Fn(&mut BytesMut, u16), "amqp:not-allowed"),
+        ("a channel that there is not", 8192, &begin() as &dyn Fn(&mut BytesMut, u16), "amqp:not-allowed"),
         ("a session that is there", 0, &begin(), "amqp:illegal-state"),
         ("a link that is not there", 0, &transfer(), "amqp:not-allowed"),
         ("a session that is not there", 3, &transfer(), "amqp:illegal-state"),
@@ -105,7 +128,7 @@ async fn a_client_that_goes_too_far() {
     let mut client = bench.service().await;
     client.attach(5, Role::Sender, TO_DEVICES).await.expect("allowed");
     // A message without end costs its link.
-    for _ in 0..6 {
+    for _ in 0..18 {
         let transfer = client.transfer(5, true);
         client.say(&transfer, &[0; 60_000]).await;
     }

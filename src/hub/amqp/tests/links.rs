@@ -13,7 +13,8 @@ async fn links_and_their_rights() {
         ("another policy", token("device", 3600), 401),
         ("no policy", token("nobody", 3600), 401),
         ("another hub", token_for("other.example", "service", 3600), 401),
-        ("expired", token("service", 0), 401),
+        ("expired within the grace", token_until(-299), 200),
+        ("expired", token_until(-300), 401),
         (
             "wrong key",
             sas::sign(HOST, &Key::from_bytes([1; 32]), 4_000_000_000, Some("service")).expose().to_owned(),
@@ -26,6 +27,14 @@ async fn links_and_their_rights() {
     assert_eq!(client.attach(6, Role::Sender, TO_DEVICES).await, unauthorized(), "the token is for feedback");
     assert_eq!(client.attach(7, Role::Receiver, FEEDBACK).await, Ok(()));
     let none = || Err("amqp:not-implemented".to_owned());
+    for (handle, address, sentence) in [
+        (20, "/devices/d/messages/devicebound", "the embedded hub has no devices over AMQP"),
+        (21, "/messages/events/ConsumerGroups/$Default/Partitions/0", "the embedded hub has no events endpoint"),
+        (22, "/messages/serviceBound/filenotifications", "the embedded hub has no file upload"),
+    ] {
+        let text = client.attach_refusal(handle, Role::Receiver, address).await;
+        assert!(text.starts_with(sentence), "{address}: {text}");
+    }
     for (handle, address) in
         [(8, "/messages/events"), (9, "/devices/d/messages/devicebound"), (10, TO_DEVICES), (11, "")]
     {
@@ -34,6 +43,41 @@ async fn links_and_their_rights() {
     assert_eq!(client.attach(12, Role::Sender, FEEDBACK).await, none());
     let mut others = bench.service().await;
     assert_eq!(others.attach(5, Role::Sender, TO_DEVICES).await, Ok(()));
+}
+
+/// Devices are told what they look for, and so is the log.
+#[tokio::test]
+async fn devices_are_told_that_they_are_not_there() {
+    let records = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = records.clone();
+    let observer: crate::hub::RequestObserver = Arc::new(move |record: &crate::hub::RequestRecord| {
+        kept.lock().expect("a lock").push((
+            record.path.clone(),
+            record.status,
+            record.reason.clone().unwrap_or_default(),
+        ));
+    });
+    let bench = Bench::new().await.observed_by(observer);
+    let mut client = bench.open().await;
+    let sentence = "the embedded hub has no devices over AMQP";
+    let expiry = u64::try_from(NOW.unix_timestamp()).expect("after 1970") + 3600;
+    let resource = format!("{HOST}/devices/d");
+    for (what, policy, resource) in
+        [("its key", None, resource.as_str()), ("a policy's", Some("device"), &resource), ("for the hub", None, HOST)]
+    {
+        let token = sas::sign(resource, &key(), expiry, policy).expose().to_owned();
+        let (status, text) = client.put_token_and_hear(&token).await;
+        assert_eq!(status, 401, "{what}");
+        assert!(text.contains(sentence), "{what}: {text}");
+        let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
+        assert_eq!((path.as_str(), status), ("/$cbs", 401), "{what}");
+        assert!(reason.starts_with(sentence), "{what}: {reason}");
+    }
+    let text = client.attach_refusal(5, Role::Sender, "amqps://hub.example/devices/d/messages/events").await;
+    assert!(text.starts_with(sentence), "{text}");
+    let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
+    assert_eq!((path.as_str(), status), ("/amqps://hub.example/devices/d/messages/events", 400));
+    assert!(reason.contains(sentence), "{reason}");
 }
 
 #[tokio::test]
@@ -115,7 +159,9 @@ async fn messages_and_what_becomes_of_them() {
     for _ in 0..300 {
         client.send(5, &message_to("/devices/x/messages/devicebound", b"")).await.expect("refused");
     }
-    bench.seconds.store(3600, Ordering::Relaxed);
+    bench.seconds.store(3600 + 299, Ordering::Relaxed);
+    assert_eq!(client.send(5, &message_to("/devices/x/messages/devicebound", b"")).await, refused("amqp:not-found"));
+    bench.seconds.store(3600 + 300, Ordering::Relaxed);
     assert_eq!(client.closed().await, "amqp:unauthorized-access", "the token is over");
 }
 

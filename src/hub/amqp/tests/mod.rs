@@ -49,6 +49,12 @@ fn token(policy: &str, seconds: u64) -> String {
     token_for(HOST, policy, seconds)
 }
 
+/// A token of the policy `service` that ends so many seconds after now.
+fn token_until(seconds: i64) -> String {
+    let expiry = u64::try_from(NOW.unix_timestamp() + seconds).expect("after 1970");
+    sas::sign(HOST, &key(), expiry, Some("service")).expose().to_owned()
+}
+
 fn token_for(resource: &str, policy: &str, seconds: u64) -> String {
     let expiry = u64::try_from(NOW.unix_timestamp()).expect("after 1970") + seconds;
     sas::sign(resource, &key(), expiry, Some(policy)).expose().to_owned()
@@ -70,6 +76,12 @@ impl Bench {
         let (stop, stopping) = watch::channel(false);
         let front = Front::new(live.clone(), access, stopping, mpsc::channel(1).0);
         Self { live, front, seconds, _stop: stop }
+    }
+
+    /// Tells somebody of what the log has.
+    fn observed_by(self, observer: crate::hub::RequestObserver) -> Self {
+        let front = self.front.observed_by(ConnectionLog::new(Arc::new([observer])));
+        Self { front, ..self }
     }
 
     /// Opens a connection, of which nothing is said yet.
@@ -194,7 +206,8 @@ impl Client {
             properties: None,
         };
         self.say(&open, &[]).await;
-        assert!(matches!(self.heard().await, (Performative::Open(_), _)));
+        let (Performative::Open(theirs), _) = self.heard().await else { panic!("an open") };
+        assert_eq!(theirs.channel_max.0, 8191, "as the service's own");
         let begin = Begin {
             remote_channel: None,
             next_outgoing_id: 0,
@@ -215,6 +228,7 @@ impl Client {
         self.say(&attach, &[]).await;
         let (Performative::Attach(theirs), _) = self.heard().await else { panic!("an attach") };
         let ends = theirs.source.is_some();
+        assert_eq!(theirs.max_message_size, Some(1_048_576), "as the service's own");
         if ends && role == Role::Receiver {
             self.allow(handle, 0, 10).await;
         }
@@ -223,6 +237,15 @@ impl Client {
         }
         let (Performative::Detach(detach), _) = self.heard().await else { panic!("a detach") };
         Err(condition(&detach.error.expect("a reason")))
+    }
+
+    /// Returns the text with which the hub refuses a link.
+    async fn attach_refusal(&mut self, handle: u32, role: Role, address: &str) -> String {
+        self.say(&attach_of(handle, role, address), &[]).await;
+        let (Performative::Attach(theirs), _) = self.heard().await else { panic!("an attach") };
+        assert!(theirs.source.is_none() && theirs.target.is_none(), "{theirs:?}");
+        let (Performative::Detach(detach), _) = self.heard().await else { panic!("a detach") };
+        detach.error.expect("a reason").description.expect("a text")
     }
 
     async fn allow(&mut self, handle: u32, count: u32, credit: u32) {
@@ -274,6 +297,11 @@ impl Client {
 
     /// Puts a token, and returns the status.
     async fn put_token(&mut self, token: &str) -> i32 {
+        self.put_token_and_hear(token).await.0
+    }
+
+    /// Puts a token, and returns the answer's status and text.
+    async fn put_token_and_hear(&mut self, token: &str) -> (i32, String) {
         if self.delivery == 0 {
             self.attach(0, Role::Sender, "$cbs").await.expect("for everybody");
             self.attach(1, Role::Receiver, "$cbs").await.expect("for everybody");
@@ -290,7 +318,8 @@ impl Client {
         let (Performative::Disposition(_), _) = self.heard().await else { panic!("an outcome") };
         let answer = message::Received::read(&answer).expect("a message");
         let Some(SimpleValue::Int(status)) = answer.property("status-code") else { panic!("a status: {answer:?}") };
-        *status
+        let Some(SimpleValue::String(text)) = answer.property("status-description") else { panic!("{answer:?}") };
+        (*status, text.clone())
     }
 
     /// Returns the next feedback's delivery and the ids of the messages that it is about.

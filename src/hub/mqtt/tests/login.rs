@@ -52,8 +52,9 @@ async fn tokens() {
         ("a module of it", sign(&audience("d/m"), &key(), None), OUT),
         ("another host than the user name's", sign("other.example/devices/d", &key(), None), OUT),
         ("another key", sign(&audience("d"), &Key::from_bytes([3; 32]), None), OUT),
-        ("a second ago", token_until("d", now() - 1), OUT),
-        ("now", token_until("d", now()), OUT),
+        ("now", token_until("d", now()), IN),
+        ("a little less than five minutes ago", token_until("d", now() - 299), IN),
+        ("five minutes ago", token_until("d", now() - 300), OUT),
         ("no token", "password".to_owned(), OUT),
         ("nothing", String::new(), OUT),
     ] {
@@ -62,6 +63,124 @@ async fn tokens() {
     // The text of `sr` is signed as it stands, whatever its escapes.
     let raw = token("d").replace("%2F", "%2f");
     assert_eq!(code(&hub, connect("d", raw)).await, OUT, "changing an escape breaks the signature");
+}
+
+/// As Microsoft's C# device SDK and IoT Edge's modules sign, which encode ids before the whole is encoded.
+#[tokio::test]
+async fn ids_that_are_encoded_twice() {
+    let hub = hub().await;
+    for id in ["a+b", "a%2Bb", "n@m.et#st:1", "$d"] {
+        register(&hub, id).await;
+    }
+    let twice = |id: &str, key: &Key, policy: Option<&str>| {
+        let resource = format!("{HOST}/devices/{}", crate::wire::encode_segment(id));
+        sas::sign(&resource, key, now() + 60, policy).expose().to_owned()
+    };
+    for id in ["a+b", "a%2Bb", "n@m.et#st:1", "$d"] {
+        assert_eq!(code(&hub, connect(id, twice(id, &key(), None))).await, IN, "{id}");
+    }
+    // Nobody's token is another device's: a policy's is for `a%2Bb` alone, as it is decoded once.
+    let device = policy_key(&hub, "device");
+    assert_eq!(code(&hub, connect("a%2Bb", twice("a+b", &device, Some("device")))).await, IN);
+    assert_eq!(code(&hub, connect("a+b", twice("a+b", &device, Some("device")))).await, OUT);
+    assert_eq!(code(&hub, connect("$d", twice("a+b", &key(), None))).await, OUT);
+}
+
+#[tokio::test]
+async fn other_versions_of_mqtt() {
+    for (name, packet) in [
+        ("MQTT 5", &[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0][..]),
+        ("MQTT 3.1", &[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0]),
+        ("MQTT 3", &[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 3, 2, 0, 60, 0, 0]),
+    ] {
+        let hub = hub().await;
+        let mut client = Client::dial(&hub).await;
+        client.send_bytes(packet).await;
+        let Some(Packet::ConnAck(answer)) = client.next().await else { panic!("{name}: no answer") };
+        assert_eq!((answer.session_present, answer.code), (false, ConnectReturnCode::RefusedProtocolVersion), "{name}");
+        client.closed().await;
+    }
+}
+
+/// The log's lines about connections: path, status, code and the beginning of the reason.
+#[tokio::test]
+async fn refusals_are_in_the_log() {
+    let (observer, records) = crate::hub::tests::recorder();
+    let folder = TempDir::new().expect("a temporary folder");
+    let hub = Sandbox::with(folder, |options| {
+        options.mqtt = Some(([127, 0, 0, 1], 0).into());
+        options.request_observer = Some(observer);
+    })
+    .await;
+    register(&hub, "d").await;
+    register(&hub, "e").await;
+    let logged = async |path: &str, status: u16, error: Option<&str>, reason: &str| {
+        let found = || {
+            let records = records.lock().expect("a lock");
+            let of = records.iter().rev().find(|record| record.path == path && record.method == "MQTT").cloned();
+            of.map(|record| (record.status, record.error_code, record.reason.unwrap_or_default()))
+        };
+        eventually(path, async || {
+            found().is_some_and(|(at, code, why)| (at, code.as_deref()) == (status, error) && why.starts_with(reason))
+        })
+        .await;
+    };
+    let refused = async |connect: Connect| assert_eq!(code(&hub, connect).await, OUT);
+    let unauthorized = Some("IotHubUnauthorized");
+    refused(connect("d", token_until("d", now() - 3600))).await;
+    logged("/devices/d/connect", 401, unauthorized, "the token expired more than five minutes ago").await;
+    refused(connect("d", token("e"))).await;
+    logged("/devices/d/connect", 401, unauthorized, "the token is for another resource").await;
+    refused(connect("d", sas::sign(&audience("d"), &Key::from_bytes([3; 32]), now() + 60, None).expose())).await;
+    logged("/devices/d/connect", 401, Some("IotHubUnauthorizedAccess"), "the token is not signed by").await;
+    refused(connect("nobody", token("nobody"))).await;
+    logged("/devices/nobody/connect", 404, Some("DeviceNotFound"), "").await;
+    refused(connect("d/m", token("d/m"))).await;
+    logged("/devices/d/modules/m/connect", 404, Some("DeviceNotFound"), "").await;
+    let mut old = Client::dial(&hub).await;
+    old.send_bytes(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0]).await;
+    logged("/connect", 400, Some("InvalidProtocolVersion"), "the embedded hub speaks MQTT 3.1.1 alone").await;
+    let invalid = Some("InvalidOperation");
+    for (path, reason, packet) in [
+        (
+            "/devices/e/publish",
+            "this client may not publish to `devices/d/messages/events/`",
+            "devices/d/messages/events/",
+        ),
+        (
+            "/devices/e/telemetry",
+            "the embedded hub has no fault injection by message properties",
+            "devices/e/messages/events/AzIoTHub_FaultOperationType=KillTcp&AzIoTHub_FaultOperationDelayInSecs=1",
+        ),
+    ] {
+        let mut client = Client::login(&hub, "e").await;
+        client.send(Packet::Publish(Publish::new(packet, QoS::AtMostOnce, "x"))).await;
+        client.closed().await;
+        logged(path, 400, invalid, reason).await;
+    }
+    let mut client = Client::login(&hub, "e").await;
+    let filter = SubscribeFilter::new("devices/d/messages/devicebound/#".to_owned(), QoS::AtLeastOnce);
+    let mut subscribe = Subscribe::new_many([filter]);
+    subscribe.pkid = 1;
+    client.send(Packet::Subscribe(subscribe)).await;
+    client.closed().await;
+    logged("/devices/e/subscribe", 400, invalid, "this client may not subscribe to `devices/d/messages/devicebound/#`")
+        .await;
+    let mut first = Client::login(&hub, "e").await;
+    let _second = Client::login(&hub, "e").await;
+    first.closed().await;
+    logged("/devices/e", 0, None, "another connection of this client took its place").await;
+    // Where a token stands in place of a name, the log has none of it.
+    let secret = token("d");
+    refused(connect(&secret, token("d"))).await;
+    let mut client = Client::login(&hub, "d").await;
+    client.send(Packet::Publish(Publish::new(secret.clone(), QoS::AtMostOnce, "x"))).await;
+    client.closed().await;
+    logged("/devices/d/publish", 400, invalid, "this client may not publish to").await;
+    let signature = secret.split("sig=").nth(1).and_then(|rest| rest.split('&').next()).expect("a signature");
+    let text = serde_json::to_string(&*records.lock().expect("a lock")).expect("JSON");
+    assert!(!text.contains(signature), "{text}");
+    assert!(!text.contains(&key().to_base64().expose()[..16]), "{text}");
 }
 
 #[tokio::test]

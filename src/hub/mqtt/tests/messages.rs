@@ -176,6 +176,7 @@ async fn properties_reach_the_device() {
     device.subscribe(&[FILTER]).await;
     let properties = MessageProperties {
         message_id: Some("m 1".to_owned()),
+        to: Some("/DEVICES/d/messages/devicebound".to_owned()),
         others: vec![("a".to_owned(), Some("1/2".to_owned())), ("null".to_owned(), None)],
         ..MessageProperties::default()
     };

@@ -66,6 +66,66 @@ async fn packets_are_a_stream_of_bytes_over_frames() {
     }
 }
 
+/// Returns the status of the close frame with which the hub ends.
+async fn farewell(socket: &mut Socket) -> Option<u16> {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("something comes") {
+            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+            Some(Ok(_)) => {}
+            other => panic!("no close frame: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn close_frames_have_a_status() {
+    let hub = hub().await;
+    register(&hub, "d").await;
+    let said = |packets: &[Packet]| {
+        let mut bytes = BytesMut::new();
+        for packet in packets {
+            packet.write(&mut bytes, 1 << 20).expect("a packet");
+        }
+        Message::Binary(bytes.freeze())
+    };
+    let hello = || Packet::Connect(connect("d", token("d")));
+    let stranger = || Packet::Publish(Publish::new("somewhere", QoS::AtMostOnce, ""));
+    for (name, message, expected) in [
+        ("DISCONNECT", said(&[hello(), Packet::Disconnect]), 1000),
+        ("a refusal", said(&[Packet::Connect(connect("d", "no token"))]), 1000),
+        ("a topic of somebody else's", said(&[hello(), stranger()]), 1008),
+        ("no packet", Message::Binary(b"GET / HTTP/1.1\r\n\r\n".to_vec().into()), 1002),
+        ("a text", Message::Text("hello".into()), 1002),
+    ] {
+        let (mut socket, _) = open(&hub, "", "mqtt").await;
+        socket.send(message).await.expect("an open socket");
+        if name == "no packet" {
+            // It is the beginning of a long one of another kind.
+            socket.send(Message::Binary(vec![0xff; 200].into())).await.expect("an open socket");
+        }
+        assert_eq!(farewell(&mut socket).await, Some(expected), "{name}");
+    }
+    let (mut socket, _) = open(&hub, "", "mqtt").await;
+    socket.send(said(&[hello()])).await.expect("an open socket");
+    assert!(next(&mut socket, &mut BytesMut::new()).await.is_some());
+    let (stopped, farewell) = tokio::join!(hub.hub.stop(), farewell(&mut socket));
+    assert_eq!(((), Some(1001)), (stopped, farewell));
+}
+
+/// Java's client waits for the status after the AMQP close.
+#[tokio::test]
+async fn an_amqp_close_ends_with_a_status() {
+    let hub = hub().await;
+    let (mut socket, chosen) = open(&hub, "", "AMQPWSB10").await;
+    assert_eq!(chosen.as_deref(), Some("AMQPWSB10"));
+    let header = b"AMQP\x00\x01\x00\x00";
+    // OPEN with a container's name and a host, and CLOSE.
+    let open = b"\x00\x00\x00\x14\x02\x00\x00\x00\x00\x53\x10\xc0\x07\x02\xa1\x01c\xa1\x01h";
+    let close = b"\x00\x00\x00\x0c\x02\x00\x00\x00\x00\x53\x18\x45";
+    socket.send(Message::Binary([&header[..], open, close].concat().into())).await.expect("an open socket");
+    assert_eq!(farewell(&mut socket).await, Some(1000));
+}
+
 #[tokio::test]
 async fn the_hub_stops_with_sockets_open() {
     let hub = hub().await;
