@@ -222,9 +222,9 @@ mod tests {
 
     #[test]
     fn records_of_earlier_versions() {
-        let identity = |never: &str| {
+        let identity = |never: &str, scopes: &str| {
             format!(
-                r#"{{"deviceId":"d","generationId":"1","etag":"MQ==","connectionState":"Disconnected","status":"enabled","statusReason":null,"connectionStateUpdatedTime":"{never}","statusUpdatedTime":"{never}","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authentication":{{"symmetricKey":{{"primaryKey":null,"secondaryKey":null}},"x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"type":"none"}},"capabilities":{{"iotEdge":false}}}}"#
+                r#"{{"deviceId":"d","generationId":"1","etag":"MQ==","connectionState":"Disconnected","status":"enabled","statusReason":null,"connectionStateUpdatedTime":"{never}","statusUpdatedTime":"{never}","lastActivityTime":"{never}","cloudToDeviceMessageCount":0,"authentication":{{"symmetricKey":{{"primaryKey":null,"secondaryKey":null}},"x509Thumbprint":{{"primaryThumbprint":null,"secondaryThumbprint":null}},"type":"none"}},"capabilities":{{"iotEdge":false}}{scopes}}}"#
             )
         };
         let twin = |never: &str, tags: &str, desired: &str, reported: &str| {
@@ -249,9 +249,12 @@ mod tests {
             &format!(r#""a":1,"b":2,{metadata},"$version":2"#),
             r#""$metadata":{"$lastUpdated":"2026-01-01T00:00:00.0000000Z"},"$version":1"#,
         );
-        let record = format!(r#"{{"identity":{},"twin":{before}}}"#, identity(old));
+        let record = format!(r#"{{"identity":{},"twin":{before}}}"#, identity(old, ""));
         let device = Device::from_record(1, record.as_bytes()).expect("a device");
-        assert_eq!((device.identity.as_str(), device.twin.as_str()), (identity(new).as_str(), after.as_str()));
+        assert_eq!(
+            (device.identity.as_str(), device.twin.as_str()),
+            (identity(new, r#","parentScopes":[]"#).as_str(), after.as_str())
+        );
         let again = Device::from_record(1, &device.to_record()).expect("a device");
         assert_eq!(again, device);
     }

@@ -233,6 +233,14 @@ fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
             line.insert(name, value);
         }
     }
+    // What the hub adds to a section is not exported (MicrosoftDocs/azure-docs#116520).
+    if let Some(OrderedValue::Object(properties)) = line.get_mut("properties") {
+        for name in ["desired", "reported"] {
+            if let Some(OrderedValue::Object(section)) = properties.get_mut(name) {
+                section.retain(|key, _| !key.starts_with('$'));
+            }
+        }
+    }
     line.to_string()
 }
 
@@ -253,7 +261,7 @@ mod tests {
     #[test]
     fn a_line_keeps_the_order_of_the_twin() {
         let identity = r#"{"deviceId":"d","etag":"MQ==","status":"disabled","statusReason":null,"authentication":{"symmetricKey":{"primaryKey":"x","secondaryKey":"y"},"type":"sas"},"capabilities":{"iotEdge":false}}"#;
-        let twin = r#"{"deviceId":"d","etag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let twin = r#"{"deviceId":"d","etag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2,"$metadata":{},"$version":2},"reported":{"$metadata":{},"$version":1}}}"#;
         let expected = r#"{"id":"d","eTag":"MQ==","status":"disabled","authentication":{"symmetricKey":{"primaryKey":null,"secondaryKey":null},"type":"sas"},"capabilities":{"iotEdge":false},"twinETag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
         let line = line_of(identity, twin, true);
         assert_eq!(line, expected);

@@ -283,6 +283,42 @@ async fn certificates_by_their_thumbprints() {
     assert_eq!(code(&hub, connect("by-sha1", token("by-sha1"))).await, OUT, "a token for a device with certificates");
 }
 
+/// `openssl x509 -req` makes certificates of version 1, of which rustls reads none.
+#[tokio::test]
+async fn certificates_of_version_1() {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let hub = hub().await;
+    let mine = CertificateDer::from_pem_slice(include_bytes!("../../../../tests/data/certificates/version-1.pem"));
+    let mine = mine.expect("a certificate");
+    let my_key = include_bytes!("../../../../tests/data/certificates/version-1-key.pem");
+    let my_key = PrivateKeyDer::from_pem_slice(my_key).expect("a key");
+    let strange_key = KeyPair::generate().expect("a key");
+    let strange_key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(strange_key.serialize_der()));
+    let body = json!({ "deviceId": "d", "authentication": {
+        "type": "selfSigned", "x509Thumbprint": { "primaryThumbprint": Fingerprints::of(&mine).sha1 }
+    } });
+    assert_eq!(hub.ask("PUT", "/devices/d", &[], Some(body)).await.status, 200);
+    let (host, port) = ("localhost", hub.hub.ready().mqtt.expect("it listens for MQTT"));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (key, expected) in [(&my_key, IN), (&strange_key, None)] {
+            let mut config = tls_of(&hub.hub, &[version]);
+            let key = rustls::crypto::ring::sign::any_supported_type(key).expect("a key");
+            let identity = rustls::sign::CertifiedKey::new(vec![mine.clone()], key);
+            config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(identity));
+            let stream = tokio::net::TcpStream::connect(port).await.expect("a connection");
+            let name = rustls::pki_types::ServerName::try_from(host).expect("a name");
+            let mut packet = connect("d", "");
+            packet.set_login(format!("{HOST}/d/?api-version=2019-10-01"), "");
+            // Whoever does not have the certificate's key is cut in the handshake, which ends for the client before that in TLS 1.3.
+            let answer = match tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await {
+                Ok(stream) => Client::over(stream).connect(packet).await,
+                Err(_) => None,
+            };
+            assert_eq!(answer, expected, "{version:?}");
+        }
+    }
+}
+
 /// IoT Plug and Play: the model stands in the user name, and shows in twins, in queries and in the digital twin.
 #[tokio::test]
 async fn a_client_announces_its_model() {
