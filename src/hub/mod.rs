@@ -62,7 +62,8 @@
 //! - `$edgeAgent` and `$edgeHub` are made with a device that has `capabilities.iotEdge`, without keys and managed by
 //!   `iotEdge`, and count among the 50. They stay when it is no edge device any more. Creating, changing and deleting
 //!   them, and writing their twins, is 401 `SystemModuleModifyUnauthorizedAccess`, in bulk as well
-//!   (Azure/iotedge#1162). A missing one's twin is `DeviceNotFound`.
+//!   (Azure/iotedge#1162). The Terraform provider's record has patches of their twins as accepted, which the documentation's
+//!   table of errors contradicts. A missing one's twin is `DeviceNotFound`.
 //! - An edge device's `deviceScope` is `ms-azure-iot-edge://ID-GENERATION`, its `generationId` (AZ-220's captures),
 //!   whatever a new one's body names; of a device that becomes one by an update it is `ms-azure-iot-edge://ID-` (the
 //!   Terraform provider's record). Other devices name their parent in `deviceScope`, which is copied to `parentScopes`;

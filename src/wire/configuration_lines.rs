@@ -4,25 +4,16 @@
 //! an import reads them in any case, since Microsoft's C# client writes `targetCondition`.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::bulk::ImportMode;
 use super::configurations::ConfigurationBody;
-use crate::twin::Object;
-
-/// The names of a line.
-const LINE: [&str; 9] =
-    ["id", "schemaVersion", "labels", "content", "targetCondition", "priority", "metrics", "etag", "importMode"];
-/// The names below those of a line; all else below is the user's.
-const BELOW: [(&str, &[&str]); 2] =
-    [("content", &["deviceContent", "moduleContent", "modulesContent"]), ("metrics", &["queries", "results"])];
+use super::members;
+use crate::twin::{OrderedObject, OrderedValue};
 
 /// A configuration that an import makes or updates.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ConfigurationEntry {
     /// The configuration, its id included.
-    #[serde(flatten)]
     pub body: ConfigurationBody,
     /// The etag that is compared with that of a configuration that is there.
     pub etag: Option<String>,
@@ -30,15 +21,24 @@ pub struct ConfigurationEntry {
     pub import_mode: Option<ImportMode>,
 }
 
+/// What a line has beside the configuration.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    etag: Option<String>,
+    import_mode: Option<ImportMode>,
+}
+
 /// Writes the line of a configuration from its JSON.
-pub fn encode_line(configuration: Object) -> String {
-    let capitals =
-        |object: Object| -> Object { object.into_iter().map(|(name, value)| (capital(&name), value)).collect() };
-    let below = |(name, value): (String, Value)| match (name.as_str(), value) {
-        ("content" | "metrics" | "systemMetrics", Value::Object(members)) => (name, Value::Object(capitals(members))),
+pub fn encode_line(configuration: OrderedObject) -> String {
+    let capitals = |object: OrderedObject| -> OrderedObject {
+        object.into_iter().map(|(name, value)| (capital(&name), value)).collect()
+    };
+    let below = |(name, value): (String, OrderedValue)| match (name.as_str(), value) {
+        ("content" | "metrics" | "systemMetrics", OrderedValue::Object(members)) => (name, capitals(members).into()),
         (_, value) => (name, value),
     };
-    Value::Object(capitals(configuration.into_iter().map(below).collect())).to_string()
+    capitals(configuration.into_iter().map(below).collect()).to_string()
 }
 
 fn capital(name: &str) -> String {
@@ -55,25 +55,13 @@ fn capital(name: &str) -> String {
 ///
 /// When it is not the JSON of a configuration.
 pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error> {
-    let mut line = spelled(serde_json::from_slice(line)?, &LINE);
-    for (name, names) in BELOW {
-        if let Some(Value::Object(members)) = line.get_mut(name) {
-            *members = spelled(std::mem::take(members), names);
-        }
-    }
-    serde_json::from_value(Value::Object(line))
-}
-
-/// Spells the known names of an object as this program does.
-fn spelled(object: Object, names: &[&str]) -> Object {
-    let known =
-        |name: &str| names.iter().find(|known| known.eq_ignore_ascii_case(name)).map(|known| (*known).to_owned());
-    object.into_iter().map(|(name, value)| (known(&name).unwrap_or(name), value)).collect()
+    let Condition { etag, import_mode } = members::read(line)?;
+    Ok(ConfigurationEntry { body: members::read(line)?, etag, import_mode })
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -87,7 +75,7 @@ mod tests {
         }) else {
             unreachable!("an object")
         };
-        let line = encode_line(configuration);
+        let line = encode_line(configuration.into());
         let expected = json!({
             "Id": "c-1", "SchemaVersion": "1.0", "Labels": {"team": "a"}, "TargetCondition": "tags.x = 1", "Priority": 3,
             "Content": {"DeviceContent": {"properties.desired.x": {"y": 1}}}, "ETag": "MQ==",
@@ -104,7 +92,14 @@ mod tests {
         assert_eq!(read.body.target_condition.as_deref(), Some("tags.x = 1"));
         assert_eq!(read.body.metrics.and_then(|it| it.queries).expect("queries")["m"], "SELECT deviceId FROM devices");
         let content = serde_json::to_value(read.body.content).expect("JSON");
-        assert_eq!(content, json!({"deviceContent": {"properties.desired.x": {"y": 1}}}));
+        // Whoever checks a content reads the names in it in any case.
+        assert_eq!(content, json!({"DeviceContent": {"properties.desired.x": {"y": 1}}}));
+
+        let ordered = r#"{"Id":"c","Content":{"DeviceContent":{"properties.desired.x":{"z":1,"a":2}}}}"#;
+        let lower = r#"{"id":"c","content":{"deviceContent":{"properties.desired.x":{"z":1,"a":2}}}}"#;
+        assert_eq!(encode_line(serde_json::from_str(lower).expect("JSON")), ordered);
+        let read = decode_line(ordered.as_bytes()).expect("a line").body.content.expect("a content");
+        assert_eq!(read.to_string(), r#"{"DeviceContent":{"properties.desired.x":{"z":1,"a":2}}}"#);
 
         let small = br#"{"id":"c","etag":null,"importMode":"createOrUpdateIfMatchETag","labels":null,"content":{}}"#;
         let read = decode_line(small).expect("a line");

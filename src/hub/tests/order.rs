@@ -1,7 +1,5 @@
 //! The order of members: as clients wrote them, with the hub's own last, in every answer and after a restart.
 
-use serde_json::Value;
-
 use super::Sandbox;
 
 async fn send(hub: &Sandbox, method: &str, path: &str, body: &str) -> String {
@@ -109,8 +107,7 @@ async fn bulk_jobs_and_configurations_keep_the_order_too() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
         let answer = hub.ask("GET", "/twins/d", &[], None).await;
-        let written =
-            answer.body["tags"]["f"] == Value::from(2) && answer.body["properties"]["desired"]["e"] == Value::from(1);
+        let written = answer.body["tags"]["f"] == 2 && answer.body["properties"]["desired"]["e"] == 1;
         if written {
             assert_eq!(order(&answer.text, &["tags"]), "z a(y b) x f");
             let desired = order(&answer.text, &["properties", "desired"]);
