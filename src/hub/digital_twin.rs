@@ -1,7 +1,7 @@
 //! Digital twins: the device twin of an IoT Plug and Play device, seen by components and properties (docs: Understand IoT Plug
 //! and Play digital twins; Manage IoT Plug and Play digital twins).
 //!
-//! Nothing here is stored: [`view`] makes a digital twin out of a device twin, and [`Change::patch`] makes a patch of desired
+//! Nothing here is stored: `view` makes a digital twin out of a device twin, and `Change::patch` makes a patch of desired
 //! properties out of a JSON Patch.
 
 use serde_json::{Map, Value, json};
