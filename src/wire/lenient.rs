@@ -20,36 +20,29 @@ pub(super) trait Lenient: Sized {
     fn of_bool(flag: bool) -> Option<Self>;
 }
 
-impl Lenient for u64 {
-    const EXPECTED: &'static str = "a whole number that is not negative, or a text of one";
+macro_rules! integers {
+    ($($integer:ty: $expected:literal,)*) => {
+        $(impl Lenient for $integer {
+            const EXPECTED: &'static str = $expected;
 
-    fn of_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
+            fn of_text(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
 
-    fn of_number(number: i128) -> Option<Self> {
-        number.try_into().ok()
-    }
+            fn of_number(number: i128) -> Option<Self> {
+                number.try_into().ok()
+            }
 
-    fn of_bool(_: bool) -> Option<Self> {
-        None
-    }
+            fn of_bool(_: bool) -> Option<Self> {
+                None
+            }
+        })*
+    };
 }
 
-impl Lenient for i64 {
-    const EXPECTED: &'static str = "a whole number, or a text of one";
-
-    fn of_text(text: &str) -> Option<Self> {
-        text.parse().ok()
-    }
-
-    fn of_number(number: i128) -> Option<Self> {
-        number.try_into().ok()
-    }
-
-    fn of_bool(_: bool) -> Option<Self> {
-        None
-    }
+integers! {
+    u64: "a whole number that is not negative, or a text of one",
+    i64: "a whole number, or a text of one",
 }
 
 impl Lenient for bool {
