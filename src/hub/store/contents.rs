@@ -21,7 +21,9 @@ const COMMITS: &str = "commits";
 const RECORDS: &str = "records";
 const SUM: &str = "sum of checksums";
 const SEAL: &str = "seal";
-const FORMAT_VERSION: u64 = 4;
+const FORMAT_VERSION: u64 = 5;
+/// The format that differs in its documents alone: twins always had tags, and their members were sorted. They are read as they are.
+const OLDER_DOCUMENTS: u64 = 4;
 /// The formats that are read as well: 1 had devices alone, 2 no messages, 3 no checksums.
 const OLDER_FORMATS: [u64; 3] = [1, 2, 3];
 /// What the database may keep in memory; the hub has all devices in memory itself.
@@ -125,7 +127,7 @@ pub(super) fn read(backend: impl StorageBackend) -> Result<Contents, Rejected> {
         let transaction = database.begin_read()?;
         let format = read_format(&transaction)?;
         match format {
-            FORMAT_VERSION => {
+            FORMAT_VERSION | OLDER_DOCUMENTS => {
                 let mut contents = Contents { format, totals: read_totals(&transaction)?, records: Vec::new() };
                 contents.read_records(&transaction)?;
                 Ok(contents)
@@ -146,10 +148,15 @@ pub(super) fn read(backend: impl StorageBackend) -> Result<Contents, Rejected> {
 pub(super) fn open_for_writing(backend: impl StorageBackend, contents: &mut Contents) -> Result<Database, Rejected> {
     let opened = quietly(|| {
         let database = open(backend)?;
-        if contents.format != FORMAT_VERSION {
+        if contents.format == OLDER_DOCUMENTS {
+            let transaction = database.begin_write()?;
+            contents.totals.commits += 1;
+            contents.totals.write(&transaction)?;
+            transaction.commit()?;
+        } else if contents.format != FORMAT_VERSION {
             contents.totals = convert(&database, contents.totals.last_sequence)?;
-            contents.format = FORMAT_VERSION;
         }
+        contents.format = FORMAT_VERSION;
         Ok(database)
     });
     opened.unwrap_or_else(|| Err(contradictory()))
