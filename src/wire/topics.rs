@@ -153,6 +153,14 @@ pub enum Subscription {
     CloudToDevice,
     /// The same at QoS 0: they count as received when they are sent.
     CloudToDeviceAtMostOnce,
+    /// The same messages, by `+` in place of the device's id, as azure-sdk-for-c subscribes.
+    CloudToAnyDevice,
+    /// The same at QoS 0.
+    CloudToAnyDeviceAtMostOnce,
+    /// The same messages, by all topics, as Microsoft's tutorial for plain MQTT clients subscribes.
+    Everything,
+    /// The same at QoS 0.
+    EverythingAtMostOnce,
     /// Messages routed to a module's inputs.
     ModuleInputs,
     /// All of a module's own topics, as some SDKs ask for its inputs.
@@ -166,11 +174,13 @@ impl Subscription {
     pub const MAX: usize = 5;
 
     /// All filters, each once.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::TwinResponses,
         Self::DesiredPatches,
         Self::Methods,
         Self::CloudToDevice,
+        Self::CloudToAnyDevice,
+        Self::Everything,
         Self::ModuleInputs,
         Self::ModuleTopics,
         Self::CloudToModule,
@@ -178,11 +188,20 @@ impl Subscription {
 
     /// Reads the filter that `subscriber` asks for. Nothing when it may not.
     pub fn parse(filter: &str, subscriber: &TwinId) -> Option<Self> {
-        // azure-sdk-for-c subscribes with `+` in place of the id, and Microsoft's tutorial for plain MQTT clients to all topics.
-        if subscriber.module.is_none() && matches!(filter, "devices/+/messages/devicebound/#" | "#") {
-            return Some(Self::CloudToDevice);
-        }
         Self::ALL.into_iter().find(|known| known.filter(subscriber).as_deref() == Some(filter))
+    }
+
+    /// Filters for messages from the cloud, each at QoS 1 and at QoS 0.
+    pub const OF_MESSAGES: [(Self, Self); 3] = [
+        (Self::CloudToDevice, Self::CloudToDeviceAtMostOnce),
+        (Self::CloudToAnyDevice, Self::CloudToAnyDeviceAtMostOnce),
+        (Self::Everything, Self::EverythingAtMostOnce),
+    ];
+
+    /// Returns the subscription at QoS 0, as far as that differs.
+    #[must_use]
+    pub fn at_most_once(self) -> Self {
+        Self::OF_MESSAGES.into_iter().find(|(one, _)| *one == self).map_or(self, |(_, other)| other)
     }
 
     /// Writes the filter; nothing when such a subscriber has none of the kind.
@@ -195,10 +214,22 @@ impl Subscription {
             (Self::CloudToDevice | Self::CloudToDeviceAtMostOnce, None) => {
                 format!("devices/{device}/messages/devicebound/#")
             }
+            (Self::CloudToAnyDevice | Self::CloudToAnyDeviceAtMostOnce, None) => {
+                "devices/+/messages/devicebound/#".to_owned()
+            }
+            (Self::Everything | Self::EverythingAtMostOnce, None) => "#".to_owned(),
             (Self::ModuleInputs, Some(module)) => format!("devices/{device}/modules/{module}/inputs/#"),
             (Self::ModuleTopics, Some(module)) => format!("devices/{device}/modules/{module}/#"),
             (Self::CloudToModule, Some(module)) => format!("devices/{device}/modules/{module}/messages/devicebound/#"),
-            (Self::CloudToDevice | Self::CloudToDeviceAtMostOnce, Some(_))
+            (
+                Self::CloudToDevice
+                | Self::CloudToDeviceAtMostOnce
+                | Self::CloudToAnyDevice
+                | Self::CloudToAnyDeviceAtMostOnce
+                | Self::Everything
+                | Self::EverythingAtMostOnce,
+                Some(_),
+            )
             | (Self::ModuleInputs | Self::ModuleTopics | Self::CloudToModule, None) => return None,
         })
     }
@@ -347,14 +378,14 @@ mod tests {
             ("d/m", "devices/d/modules/m/inputs/#", Some(S::ModuleInputs)),
             ("d/m", "devices/d/modules/m/#", Some(S::ModuleTopics)),
             ("d", "devices/e/messages/devicebound/#", None),
-            ("d", "devices/+/messages/devicebound/#", Some(S::CloudToDevice)),
+            ("d", "devices/+/messages/devicebound/#", Some(S::CloudToAnyDevice)),
             ("d/m", "devices/+/messages/devicebound/#", None),
             ("d/m", "devices/d/modules/m/messages/devicebound/#", Some(S::CloudToModule)),
             ("d/m", "devices/d/modules/n/messages/devicebound/#", None),
             ("d/m", "devices/d/messages/devicebound/#", None),
             ("d", "devices/d/modules/m/inputs/#", None),
             ("d", "devices/d/messages/events/#", None),
-            ("d", "#", Some(S::CloudToDevice)),
+            ("d", "#", Some(S::Everything)),
             ("d/m", "#", None),
             ("d", "$iothub/#", None),
             ("d", "$iothub/twin/res/+", None),

@@ -74,10 +74,12 @@ pub(super) async fn deliver(attached: &Attached) {
     link.deliveries.look();
     loop {
         link.deliveries.wanted.notified().await;
-        let at_most_once = link.is_subscribed(Subscription::CloudToDeviceAtMostOnce);
-        if !at_most_once && !link.is_subscribed(Subscription::CloudToDevice) {
-            continue;
-        }
+        // Of several subscriptions that match, the highest QoS counts (MQTT 3.1.1, MQTT-3.3.5-1).
+        let at_most_once = match Subscription::OF_MESSAGES {
+            all if all.iter().any(|(one, _)| link.is_subscribed(*one)) => false,
+            all if all.iter().any(|(_, other)| link.is_subscribed(*other)) => true,
+            _ => continue,
+        };
         let take = SessionCommand::Take { id: link.id().clone(), connection: link.connection(), at_most_once };
         // Refused when the connection is no longer the client's, which then is about to end, or when the disk is full.
         let _ = attached.live.begin(Command::Session(take), |outcome| {

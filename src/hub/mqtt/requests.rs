@@ -297,7 +297,7 @@ impl Attached {
         }
         let parse = |path: &str| Subscription::parse(path, self.link.id());
         let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path), filter.qos) {
-            (Some(Subscription::CloudToDevice), QoS::AtMostOnce) => Ok(Subscription::CloudToDeviceAtMostOnce),
+            (Some(subscription), QoS::AtMostOnce) => Ok(subscription.at_most_once()),
             (Some(subscription), _) => Ok(subscription),
             (None, _) => {
                 let text = format!("this client may not subscribe to `{}`", filter.path);

@@ -112,6 +112,33 @@ async fn filters_with_wildcards_get_the_devices_own_messages() {
     }
 }
 
+/// Filters that match the same messages are held one by one, and the highest QoS counts (MQTT 3.1.1, MQTT-3.3.5-1).
+#[tokio::test]
+async fn filters_that_overlap_are_held_one_by_one() {
+    let bench = Bench::new().await;
+    let mut device = bench.login(true).await;
+    device.subscribe(&[FILTER, "#"]).await;
+    let mut subscribe = Subscribe::new("devices/+/messages/devicebound/#", QoS::AtMostOnce);
+    subscribe.pkid = device.packet_id();
+    device.send(Packet::Subscribe(subscribe)).await;
+    assert!(matches!(device.next().await, Some(Packet::SubAck(_))));
+    for (unwanted, acknowledged) in [(FILTER, true), ("#", false)] {
+        device.send(Packet::Unsubscribe(rumqttc::mqttbytes::v4::Unsubscribe::new(unwanted))).await;
+        assert!(matches!(device.next().await, Some(Packet::UnsubAck(_))));
+        bench.send(unwanted).await;
+        let (text, pkid) = device.message().await;
+        assert_eq!((text.as_str(), pkid != 0), (unwanted, acknowledged));
+        if acknowledged {
+            device.acknowledge(pkid).await;
+        }
+    }
+    // What was never asked for takes nothing away.
+    device.send(Packet::Unsubscribe(rumqttc::mqttbytes::v4::Unsubscribe::new(FILTER))).await;
+    assert!(matches!(device.next().await, Some(Packet::UnsubAck(_))));
+    bench.send("still").await;
+    assert_eq!(device.message().await.0, "still");
+}
+
 #[tokio::test]
 async fn a_clean_session_hears_nothing_until_it_subscribes() {
     let bench = Bench::new().await;
