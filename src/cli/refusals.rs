@@ -42,9 +42,10 @@ pub(super) fn listen() -> (RequestObserver, Refusals) {
 
 /// Writes a refusal; `None` for requests of other protocols and for connections that broke no rule.
 fn line(record: &RequestRecord) -> Option<String> {
-    let RequestRecord { method, path, status, error_code, reason, .. } = record;
-    let reason = reason.as_deref().filter(|_| *status >= 400)?;
-    let code = error_code.as_deref().unwrap_or("refused");
+    let RequestRecord { method, path, error_code, reason, .. } = record;
+    let is_connection = matches!(method.as_str(), "MQTT" | "AMQP" | "TLS");
+    let reason = reason.as_deref().filter(|_| is_connection)?;
+    let code = error_code.as_deref()?;
     Some(format!("{method} {}: {code}: {}", escape::line(path), escape::line(reason)))
 }
 

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::HubStartError;
 use super::command::Refusal;
-use crate::wire::redact::Redactor;
+use crate::wire::redact::{Redactor, without_keys};
 
 /// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestRecord {
-    /// The method; `MQTT` or `AMQP`.
+    /// The method; `MQTT`, `AMQP`, or `TLS` for a handshake that failed.
     pub method: String,
     /// The path as it came, its escapes untouched.
     pub path: String,
@@ -31,10 +31,13 @@ pub struct RequestRecord {
     /// What the hub was asked to do to this request or its answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Why a client of MQTT or AMQP was refused or cut, in words.
+    /// Why the request was refused, or the client of MQTT or AMQP refused or cut, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+/// The error code of a TLS handshake that failed.
+const NO_HANDSHAKE: &str = "TlsHandshakeFailed";
 
 /// Who is told of every request, before its answer leaves.
 pub type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
@@ -61,20 +64,22 @@ impl ConnectionLog {
         self.note(protocol, path, 0, None, reason);
     }
 
+    /// Notes that a client did not finish its TLS handshake with the port of `front`, unless it went without a word, as port scans do.
+    pub(super) fn no_handshake(&self, front: &str, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return;
+        }
+        let mut reason = format!("the TLS handshake failed: {error}");
+        if reason.contains("UnknownCA") || reason.contains("CertificateUnknown") || reason.contains("BadCertificate") {
+            reason.push_str("; the client does not trust the hub's authority (caFile)");
+        }
+        self.note("TLS", &format!("/{front}"), 0, Some(NO_HANDSHAKE), &reason);
+    }
+
     fn note(&self, protocol: &str, path: &str, status: u16, code: Option<&str>, reason: &str) {
         if self.0.is_empty() {
             return;
         }
-        // A token or a key may stand where a topic, an id or an address was to stand.
-        let redactor = Redactor::suspicious();
-        let shown = |text: &str| -> String {
-            redactor
-                .redact(text)
-                .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                .take(SHOWN_MAX_CHARS)
-                .collect()
-        };
         let record = RequestRecord {
             method: protocol.to_owned(),
             path: shown(path),
@@ -89,6 +94,16 @@ impl ConnectionLog {
             observer(&record);
         }
     }
+}
+
+/// Returns what may be shown of a text that a client has a part in: a token or a key may stand where a topic, an id or an address was to
+/// stand.
+pub(super) fn shown(text: &str) -> String {
+    without_keys(&Redactor::suspicious().redact(text))
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(SHOWN_MAX_CHARS)
+        .collect()
 }
 
 /// Opens a file that gets a line of JSON for each request, after what it holds already.

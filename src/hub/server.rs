@@ -316,7 +316,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
             .behind(gate)
             .observed_by(log.clone()),
-        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log),
+        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log.clone()),
     };
     let without_alpn = {
         let mut tls = tls.clone();
@@ -327,18 +327,24 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     if let Some((listener, _)) = mqtt {
         let front = fronts.mqtt.clone();
         let serve = move |source, sink, certificate| front.clone().serve(source, sink, certificate);
-        tokio::spawn(mqtt::listener::accept(listener, without_alpn.clone(), stopping.clone(), serve));
+        tokio::spawn(mqtt::listener::accept(
+            listener,
+            without_alpn.clone(),
+            stopping.clone(),
+            ("mqtt", log.clone()),
+            serve,
+        ));
     }
     if let Some((listener, _)) = amqp {
         let front = fronts.amqp.clone();
         let serve = move |source, sink, _| front.clone().serve(source, sink);
-        tokio::spawn(mqtt::listener::accept(listener, without_alpn, stopping.clone(), serve));
+        tokio::spawn(mqtt::listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
     }
     let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
     let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);
     let service = Service::new(live, access, fronts, active_jobs, admission, misbehaviour.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
-    let accepting = tokio::spawn(accept(listener, tls, service, background, connections, stopping));
+    let accepting = tokio::spawn(accept(listener, tls, service, log, background, connections, stopping));
     Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })
 }
 
@@ -410,6 +416,7 @@ async fn accept(
     listener: TcpListener,
     tls: TlsAcceptor,
     service: Service,
+    log: ConnectionLog,
     background: Background,
     mut others: mpsc::Receiver<()>,
     mut stopping: watch::Receiver<bool>,
@@ -420,8 +427,8 @@ async fn accept(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, service) = (tls.clone(), service.clone());
-                    connections.spawn(serve(stream, tls, service, graceful.watcher(), stopping.clone()));
+                    let (tls, service, log) = (tls.clone(), service.clone(), log.clone());
+                    connections.spawn(serve(stream, tls, service, log, graceful.watcher(), stopping.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
@@ -448,6 +455,7 @@ async fn serve(
     stream: TcpStream,
     tls: TlsAcceptor,
     service: Service,
+    log: ConnectionLog,
     watcher: Watcher,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -456,7 +464,8 @@ async fn serve(
     let stream = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(error)) => return log.no_handshake("https", &error),
+            Err(_) => return,
         },
         // It has asked for nothing yet.
         _ = stopping.changed() => return,

@@ -194,6 +194,44 @@ const PLACEHOLDERS: [&str; 5] = ["KEY", "PASSWORD", "...", "…", "(sensitive)"]
 /// How many characters a key of 32 or of 64 bytes has in base64.
 const BARE_KEYS: [(usize, usize); 2] = [(43, 1), (86, 2)];
 
+/// Digits of base64 in a key of 32 bytes, and digits of its hexadecimal form.
+const KEY_DIGITS: usize = 43;
+const KEY_HEX_DIGITS: usize = 64;
+
+/// Takes out what may be a key wherever it stands in a path or in the words of a refusal: clients put keys into ids and topics, where
+/// slashes and escapes surround them. A text that holds one comes back with its escapes resolved, and ends there for good measure.
+pub fn without_keys(text: &str) -> std::borrow::Cow<'_, str> {
+    let once = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    let twice = percent_encoding::percent_decode_str(&once).decode_utf8_lossy();
+    let start = [text, &once, &twice].into_iter().find_map(|form| Some((form.to_owned(), key_in(form)?)));
+    match start {
+        Some((form, at)) => format!("{}***", &form[..at]).into(),
+        None => text.into(),
+    }
+}
+
+/// Returns where a run of characters begins that has a key in it.
+fn key_in(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let base64 = bytes.windows(KEY_DIGITS).position(|window| window.iter().all(is_digit) && is_random(window));
+    let hex = bytes.windows(KEY_HEX_DIGITS).position(|window| window.iter().all(u8::is_ascii_hexdigit));
+    base64.into_iter().chain(hex).min()
+}
+
+/// Returns `true` if capitals, small letters and digits change as often as chance has it, and not as in words.
+fn is_random(window: &[u8]) -> bool {
+    let count = |is: fn(&u8) -> bool| window.iter().filter(|byte| is(byte)).count();
+    let changes = window.windows(2).filter(|pair| {
+        let [a, b] = [pair[0], pair[1]];
+        (a.is_ascii_lowercase() && b.is_ascii_uppercase()) || (a.is_ascii_uppercase() && b.is_ascii_lowercase())
+    });
+    count(u8::is_ascii_uppercase) >= 8
+        && count(u8::is_ascii_lowercase) >= 8
+        && count(u8::is_ascii_digit) >= 1
+        && changes.count() >= 6
+}
+
 /// Finds what looks like a secret: by its name, as a password in a URL, as a bearer token, and, if `bare`, as a key by
 /// itself.
 fn suspects(text: &str, bare: bool) -> Vec<Range<usize>> {
@@ -300,6 +338,33 @@ fn named(text: &str, lower: &str, name: &str, at: usize) -> Option<Range<usize>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_found_among_slashes_and_escapes() {
+        let key = "EVz23Fd8y+/9QkcGl1Kcx0TtPz/Jq7mWb5Rn4Ls2m+c=";
+        let escaped = key.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+        let hex = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for text in [
+            format!("foo/{key}"),
+            format!("x/{key}/y"),
+            format!("foo/{escaped}/#"),
+            escaped.replace('%', "%25"),
+            key.trim_end_matches('=').to_owned(),
+            format!("/devices/{key}/connect"),
+            format!("/x/{hex}"),
+        ] {
+            let shown = without_keys(&text);
+            assert!(shown.ends_with("***") && !shown.contains("9QkcGl1Kcx0") && !shown.contains("884c7d65"), "{shown}");
+        }
+        for text in [
+            "/devices/PressLine-Alpha-0001/modules/temperatureSensorMain",
+            "/devices/9F86D081884C4D659A2FEAA0C55AD015/messages/devicebound",
+            "/devices/9F86D081-884C-4D65-9A2F-EAA0C55AD015/messages/events/alertLevel=high",
+            "this client may not subscribe to `devices/thermostat001/messages/devicebound/temperature/#`",
+        ] {
+            assert_eq!(without_keys(text), text);
+        }
+    }
 
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 

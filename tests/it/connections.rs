@@ -44,6 +44,14 @@ fn refusals_are_named_and_a_flood_is_counted() {
     assert_eq!((&record["method"], &record["status"]), (&"MQTT".into(), &404.into()));
     assert!(record["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{record}");
 
+    // A client that speaks no TLS, or does not trust the authority, never gets as far as its protocol.
+    for front in ["mqtt", "amqp", "https"] {
+        let address = hub.ready()[front].as_str().expect("an address");
+        let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n").expect("sent");
+        let _ = wait_for(&hub, &format!("TLS /{front}: TlsHandshakeFailed: the TLS handshake failed: "));
+    }
+
     let mut flood =
         sandbox.command(["device", "run", "--ca-file", hub.ca_file(), "--once", "--id", "nobody-{001..100}"]);
     let port = hub.ready()["mqtt"].as_str().and_then(|at| at.rsplit_once(':')).expect("a port").1;

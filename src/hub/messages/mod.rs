@@ -329,6 +329,14 @@ pub enum FeedbackStatus {
 }
 
 impl FeedbackStatus {
+    /// Returns the service's sentence for it, as far as one is known (live suite of azure-iot-cli-extension).
+    fn description(self) -> &'static str {
+        match self {
+            Self::Rejected => "Message rejected",
+            Self::Success | Self::Expired | Self::Purged | Self::DeliveryCountExceeded => self.name(),
+        }
+    }
+
     /// Returns the service's word for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -437,7 +445,7 @@ pub fn feedback_body(batch: &[std::sync::Arc<Feedback>]) -> String {
             original_message_id: message_id.as_deref(),
             enqueued_time_utc: timestamp(at(*time)),
             status_code: status.name(),
-            description: status.name(),
+            description: status.description(),
             device_id: device,
             device_generation_id: generation,
         }

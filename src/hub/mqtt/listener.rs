@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::stopped;
 use super::transport::{self, Sink, Source};
+use crate::hub::request_log::ConnectionLog;
 use crate::hub::session::Fingerprints;
 
 /// A client that has not finished its TLS handshake by then is let go.
@@ -21,6 +22,7 @@ pub(in crate::hub) async fn accept<S>(
     listener: TcpListener,
     tls: TlsAcceptor,
     mut stopping: watch::Receiver<bool>,
+    (front, log): (&'static str, ConnectionLog),
     serve: impl Fn(Source, Sink, Option<Fingerprints>) -> S + Clone + Send + 'static,
 ) where
     S: Future<Output = ()> + Send + 'static,
@@ -30,9 +32,10 @@ pub(in crate::hub) async fn accept<S>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, mut stopping, serve) = (tls.clone(), stopping.clone(), serve.clone());
+                    let (tls, mut stopping, serve, log) = (tls.clone(), stopping.clone(), serve.clone(), log.clone());
                     connections.spawn(async move {
-                        let handshake = shake_hands(stream, tls, &mut stopping).await;
+                        let failed = |error: &std::io::Error| log.no_handshake(front, error);
+                        let handshake = shake_hands(stream, tls, &mut stopping, failed).await;
                         if let Some((source, sink, certificate)) = handshake {
                             serve(source, sink, certificate).await;
                         }
@@ -54,13 +57,18 @@ async fn shake_hands(
     stream: TcpStream,
     tls: TlsAcceptor,
     stopping: &mut watch::Receiver<bool>,
+    failed: impl FnOnce(&std::io::Error),
 ) -> Option<(Source, Sink, Option<Fingerprints>)> {
     // Packets are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let stream = tokio::select! {
         accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) | Err(_) => return None,
+            Ok(Err(error)) => {
+                failed(&error);
+                return None;
+            }
+            Err(_) => return None,
         },
         () = stopped(stopping) => return None,
     };

@@ -8,10 +8,10 @@ use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use time::OffsetDateTime;
 
 use super::text_of;
+use super::unread::SharedBody;
 pub(super) use crate::hub::admission::Admission;
 use crate::hub::command::Refusal;
 use crate::hub::operation::{self, Charge, Operation};
@@ -34,7 +34,7 @@ pub(super) async fn admit(admission: &Admission, parts: &Parts, now: OffsetDateT
 
 impl Meter {
     /// Counts the bytes of a request's body as they come.
-    pub(super) fn of(request: Request<Incoming>) -> (Request<Body>, Self) {
+    pub(super) fn of(request: Request<SharedBody>) -> (Request<Body>, Self) {
         let operation = operation::of(request.method(), request.uri().path());
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = bytes.clone();

@@ -88,6 +88,11 @@ fn is_date(version: &str) -> bool {
     is_date && matches!(&version[10..], "" | "-preview")
 }
 
+/// Refuses HEAD, which would lock a message and not show it.
+pub(super) async fn no_head() -> Response {
+    unserved(StatusCode::METHOD_NOT_ALLOWED, "a message is received with GET")
+}
+
 /// Gives a device its next message.
 pub(super) async fn receive(State(context): State<Arc<Context>>, call: DeviceCall) -> Result<Response, Refusal> {
     if !call.is_of("devicebound") {
@@ -137,8 +142,9 @@ fn given(message: &CloudMessage, lock: &str) -> Response {
         ("iothub-to", properties.to),
         ("iothub-correlationid", Some(properties.correlation_id.unwrap_or_default())),
         ("iothub-userid", Some(properties.user_id.unwrap_or_default())),
-        ("content-type", properties.content_type),
-        ("content-encoding", properties.content_encoding),
+        // Not the headers of HTTP, which describe the response itself (live suite of azure-iot-cli-extension).
+        ("contenttype", properties.content_type),
+        ("contentencoding", properties.content_encoding),
         ("iothub-expiry", Some(properties.expiry.map(|_| header_time(message.expires())).unwrap_or_default())),
         (ACK, Some(ack.unwrap_or_else(|| "none".to_owned()))),
         ("iothub-enqueuedtime", message.enqueued().map(header_time)),

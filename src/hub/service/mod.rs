@@ -22,6 +22,7 @@ mod refusal;
 mod statistics;
 mod transfers;
 mod twins;
+mod unread;
 pub(super) mod web_socket;
 
 use std::panic::AssertUnwindSafe;
@@ -42,13 +43,15 @@ use super::command::Refusal;
 use super::device::Document;
 use super::faults::Ill;
 use super::live::Live;
-use super::request_log::{RequestObserver, RequestRecord};
+use super::request_log::{RequestObserver, RequestRecord, shown};
 use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
 use crate::wire::faults::FAULTS_PATH;
+use crate::wire::redact::without_keys;
+use unread::SharedBody;
 
 use admission::{Admission, Meter};
 pub(super) use misbehaviour::{BrokenOff, Misbehaviour, nonsense, refusal_of};
@@ -97,9 +100,9 @@ impl Service {
         override_method(&mut request);
         let mut record = RequestRecord {
             method: request.method().to_string(),
-            path: request.uri().path().to_owned(),
-            api_version: call::api_version(request.uri()).map(str::to_owned),
-            if_match: text_of(request.headers(), &header::IF_MATCH).map(str::to_owned),
+            path: without_keys(request.uri().path()).into_owned(),
+            api_version: call::api_version(request.uri()).map(|version| without_keys(version).into_owned()),
+            if_match: text_of(request.headers(), &header::IF_MATCH).map(|etag| without_keys(etag).into_owned()),
             status: 0,
             error_code: None,
             fault: None,
@@ -147,6 +150,10 @@ impl Service {
 
     /// Hands a request to its resource, and charges what it comes to.
     async fn route(&self, request: Request<Incoming>) -> Response {
+        // A client that waits for the word to go on sends nothing before it.
+        let waits = request.headers().contains_key(header::EXPECT);
+        let request = request.map(SharedBody::new);
+        let rest = request.body().clone();
         let (request, meter) = match &self.context.admission {
             None => (request.map(Body::new), None),
             Some(admission) => {
@@ -156,12 +163,15 @@ impl Service {
         };
         let routed = self.router.clone().oneshot(request);
         // A fault in one request's handling is that request's alone.
-        let response = match AssertUnwindSafe(routed).catch_unwind().await {
+        let mut response = match AssertUnwindSafe(routed).catch_unwind().await {
             Ok(Ok(response)) => response,
             Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
         };
         if let Some((admission, meter)) = meter {
             meter.charge(admission, &response, self.context.live.now());
+        }
+        if response.status().is_client_error() && !waits {
+            rest.drop_rest(&mut response).await;
         }
         response
     }
@@ -172,6 +182,7 @@ impl Service {
         let refusal = response.extensions_mut().remove::<Refusal>();
         let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
         if let Some(Refusal { code, text }) = refusal {
+            record.reason = Some(shown(&text));
             let now = self.context.live.now();
             let tracking_id = wire::error::tracking_id(&request_id, now);
             let now = timestamp(now);
@@ -242,7 +253,7 @@ fn router() -> Router<Arc<Context>> {
             .route(&path("/devices/{device}"), device())
             .route(
                 &path("/devices/{device}/messages/{queue}"),
-                get(device_messages::receive).post(device_messages::send),
+                get(device_messages::receive).head(device_messages::no_head).post(device_messages::send),
             )
             .route(&path("/devices/{device}/messages/{queue}/{lock}"), delete(device_messages::complete))
             .route(&path("/devices/{device}/messages/{queue}/{lock}/abandon"), post(device_messages::abandon))

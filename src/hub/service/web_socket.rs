@@ -20,6 +20,8 @@ pub(in crate::hub) const SERVICE_BUS_PATH: &str = "/$servicebus/websocket";
 const AMQP: &str = "AMQPWSB10";
 /// Bytes of a frame or message, at most; packets may go over several, and several in one.
 const FRAME_MAX_BYTES: usize = 512 * 1024;
+/// Bytes of a connection's buffers, each.
+const BUFFER_BYTES: usize = 4 << 10;
 
 /// What WebSockets lead to.
 #[derive(Clone)]
@@ -44,6 +46,9 @@ pub(super) async fn upgrade(
     upgrade
         // The subprotocol is answered as it was asked for.
         .protocols(["mqtt", "MQTT", AMQP])
+        // A device's packets are small, and ten thousand devices may be idle.
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
         .max_message_size(FRAME_MAX_BYTES)
         .max_frame_size(FRAME_MAX_BYTES)
         .on_upgrade(async move |socket| {

@@ -294,11 +294,12 @@ async fn the_log_tells_what_was_sent_and_no_secret() {
         },
         {
             "method": "PATCH", "path": "/twins/a%231", "apiVersion": "2021-04-12", "ifMatch": "\"AAAAAAAAAAk=\"",
-            "status": 412, "errorCode": "PreconditionFailed"
+            "status": 412, "errorCode": "PreconditionFailed",
+            "reason": "the If-Match header names the etag AAAAAAAAAAk=, and the current one is AAAAAAAAAAE="
         },
         {
             "method": "GET", "path": "/nowhere", "apiVersion": null, "ifMatch": null,
-            "status": 404, "errorCode": "InvalidOperation"
+            "status": 404, "errorCode": "InvalidOperation", "reason": "there is no such resource on the embedded hub"
         }
     ]);
     assert_eq!(Value::Array(seen), expected);

@@ -134,6 +134,7 @@ async fn messages_to_a_device() {
     let token = token("/devices/a+b", &device_key(), None, 3600);
     let own = [("Authorization", token.as_str())];
     assert_eq!(bench.ask("GET", PATH, &own, b"").await.status(), 204, "there is none");
+    assert_eq!(bench.ask("HEAD", PATH, &own, b"").await.status(), 405, "HEAD would take what it does not show");
     let properties = MessageProperties {
         message_id: Some("m1".to_owned()),
         to: Some("/devices/a%2Bb/messages/deviceBound".to_owned()),
@@ -159,8 +160,8 @@ async fn messages_to_a_device() {
         ("iothub-correlationid", "c1"),
         ("iothub-userid", "me"),
         ("iothub-ack", "full"),
-        ("content-type", "application/json"),
-        ("content-encoding", "utf-8"),
+        ("contenttype", "application/json"),
+        ("contentencoding", "utf-8"),
         ("iothub-app-level", "high 5"),
         ("iothub-app-flag", ""),
         ("iothub-enqueuedtime", "11/24/2026 10:00:00 AM"),

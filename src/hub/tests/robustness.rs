@@ -42,6 +42,35 @@ async fn broken_clients_harm_nobody() {
     assert_eq!((twin.status, &twin.body["etag"]), (200, &"AAAAAAAAAAE=".into()));
 }
 
+/// A client that sends its body after the head has been refused gets the refusal, and goes on over the same connection.
+#[tokio::test]
+async fn a_refusal_is_read_by_who_still_sends() {
+    let hub = Sandbox::new().await;
+    let head = |method: &str, path: &str, length: usize| {
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: none\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let query = "/devices/query?api-version=2021-04-12";
+    for (method, path, status) in
+        [("POST", query, "401"), ("POST", "/devices/query", "400"), ("POST", "/nothing", "404"), ("PUT", query, "401")]
+    {
+        let mut stream = raw_tls(&hub.hub).await;
+        for length in [60_000, 900_000] {
+            stream.write_all(head(method, path, length).as_bytes()).await.expect("sent");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            stream.write_all(&vec![b' '; length]).await.expect("the hub reads it");
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.expect("an answer");
+            assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"), "{method} {path}");
+            // The rest of the answer.
+            let mut rest = vec![0; 1 << 16];
+            let read = tokio::time::timeout(std::time::Duration::from_millis(100), stream.read(&mut rest)).await;
+            assert!(read.expect("at once").expect("a rest") > 0);
+        }
+    }
+}
+
 #[tokio::test]
 async fn both_versions_of_tls() {
     let hub = Sandbox::new().await;
