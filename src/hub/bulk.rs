@@ -100,7 +100,7 @@ impl Hub {
         if matches!(mode, ImportMode::CreateOrUpdate | ImportMode::CreateOrUpdateIfMatchETag) {
             self.check_twin_etag(&id, entry.twin_etag.as_deref())?;
         }
-        let steps = steps(mode, &entry, exists);
+        let steps = steps(mode, &entry, exists)?;
         let twin = TwinBody::decode_entry(entry.tags.clone(), entry.properties.clone());
         let mut twin = Some(twin.map_err(|error| invalid(error.to_string()))?);
         let mut body = Some(entry);
@@ -183,31 +183,42 @@ fn id_of(entry: &BulkEntry) -> Result<TwinId, Refusal> {
 }
 
 /// The table of modes.
-fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Vec<Step> {
+fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Result<Vec<Step>, Refusal> {
+    let of_identity = || matching(("eTag", &entry.e_tag), ("twinETag", &entry.twin_etag));
+    let of_twin = || matching(("twinETag", &entry.twin_etag), ("eTag", &entry.e_tag));
     let names_twin = |value: &Option<OrderedValue>| value.as_ref().is_some_and(|value| !value.is_null());
     let mut steps = match mode {
         ImportMode::Create => vec![Step::Put(IfMatch::Absent)],
         ImportMode::Update => vec![Step::Put(IfMatch::Any)],
-        ImportMode::UpdateIfMatchETag => vec![Step::Put(matching(&entry.e_tag))],
+        ImportMode::UpdateIfMatchETag => vec![Step::Put(of_identity()?)],
         ImportMode::CreateOrUpdate => vec![Step::Put(if exists { IfMatch::Any } else { IfMatch::Absent })],
-        ImportMode::CreateOrUpdateIfMatchETag if exists => vec![Step::Put(matching(&entry.e_tag))],
+        ImportMode::CreateOrUpdateIfMatchETag if exists => vec![Step::Put(of_identity()?)],
         ImportMode::CreateOrUpdateIfMatchETag => vec![Step::Put(IfMatch::Absent)],
-        ImportMode::Delete => return vec![Step::Delete(IfMatch::Any)],
-        ImportMode::DeleteIfMatchETag => return vec![Step::Delete(matching(&entry.e_tag))],
-        ImportMode::UpdateTwin => return vec![Step::Twin(IfMatch::Absent)],
-        ImportMode::UpdateTwinIfMatchETag => return vec![Step::Twin(matching(&entry.twin_etag))],
+        ImportMode::Delete => return Ok(vec![Step::Delete(IfMatch::Any)]),
+        ImportMode::DeleteIfMatchETag => return Ok(vec![Step::Delete(of_identity()?)]),
+        ImportMode::UpdateTwin => return Ok(vec![Step::Twin(IfMatch::Absent)]),
+        ImportMode::UpdateTwinIfMatchETag => return Ok(vec![Step::Twin(of_twin()?)]),
     };
     if names_twin(&entry.tags) || names_twin(&entry.properties) {
         steps.push(Step::Twin(IfMatch::Absent));
     }
-    steps
+    Ok(steps)
 }
 
-/// Returns the condition of a mode that compares an etag: none, if the entry has no etag to compare.
-fn matching(etag: &Option<String>) -> IfMatch {
-    match etag.as_deref() {
-        None | Some("" | "*") => IfMatch::Any,
-        Some(etag) => IfMatch::Quoted(ETag::new(etag)),
+/// Returns the condition of a mode that compares an etag: none, if the entry has no etag at all. Whoever sends the other etag alone wants
+/// a guard, and this one is none.
+fn matching(
+    (name, etag): (&str, &Option<String>),
+    (other, another): (&str, &Option<String>),
+) -> Result<IfMatch, Refusal> {
+    let given = |etag: &Option<String>| etag.clone().filter(|etag| !matches!(etag.as_str(), "" | "*"));
+    match (given(etag), given(another)) {
+        (Some(etag), _) => Ok(IfMatch::Quoted(ETag::new(etag))),
+        (None, Some(_)) if etag.as_deref() != Some("*") => {
+            let text = format!("the mode compares the {name}, and the entry has the {other} alone");
+            Err(Refusal::new(ErrorCode::PreconditionFailed, text))
+        }
+        (None, _) => Ok(IfMatch::Any),
     }
 }
 

@@ -4,11 +4,12 @@
 //! Nothing here is stored: `view` makes a digital twin out of a device twin, and `Change::patch` makes a patch of desired
 //! properties out of a JSON Patch.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::command::Refusal;
-use crate::twin::Object;
+use crate::twin::{Object, OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
+use crate::wire::members::with_names;
 
 /// Marks an object in a device twin as a component.
 const MARKER: &str = "__t";
@@ -18,83 +19,97 @@ const NAME_MAX_CHARS: usize = 64;
 /// Levels of objects in a property's value, at most.
 const VALUE_MAX_DEPTH: usize = 5;
 
-/// Returns the digital twin of a device, from its device twin.
-pub(super) fn view(twin: &Value) -> Value {
-    let section = |name: &str| twin["properties"][name].as_object().cloned().unwrap_or_default();
+/// Returns the digital twin of a device, from its device twin: members in the device twin's order, `$metadata` last.
+pub(super) fn view(twin: &OrderedObject) -> OrderedObject {
+    let none = OrderedObject::new();
+    let properties = object_in(Some(twin), "properties");
+    let section = |name: &str| object_in(properties, name).unwrap_or(&none);
     let (desired, reported) = (section("desired"), section("reported"));
-    let sides = Sides { desired: &desired, reported: &reported, version: &twin["properties"]["desired"]["$version"] };
-    let (properties, mut metadata) = sides.view(&desired[METADATA], &reported[METADATA]);
-    let model = twin.get("modelId").cloned().unwrap_or_else(|| json!(""));
-    let mut document = Map::from_iter([("$dtId".to_owned(), twin["deviceId"].clone())]);
-    document.extend(properties);
-    let mut all = Map::from_iter([("$model".to_owned(), model)]);
-    all.append(&mut metadata);
-    document.insert(METADATA.to_owned(), all.into());
-    document.into()
+    let sides = Sides { desired, reported, version: desired.get("$version") };
+    let (values, about) = sides.view(desired.get(METADATA), reported.get(METADATA));
+    let model = twin.get("modelId").cloned().unwrap_or_else(|| "".into());
+    let metadata: OrderedObject = [("$model".to_owned(), model)].into_iter().chain(about).collect();
+    let id = twin.get("deviceId").cloned().unwrap_or(OrderedValue::Null);
+    [("$dtId".to_owned(), id)].into_iter().chain(values).chain([(METADATA.to_owned(), metadata.into())]).collect()
+}
+
+fn object_in<'o>(object: Option<&'o OrderedObject>, name: &str) -> Option<&'o OrderedObject> {
+    object?.get(name)?.as_object()
 }
 
 /// Both sides of a device twin, or of one component.
 struct Sides<'a> {
-    desired: &'a Object,
-    reported: &'a Object,
+    desired: &'a OrderedObject,
+    reported: &'a OrderedObject,
     /// The version of the desired properties, for those whose metadata have none.
-    version: &'a Value,
+    version: Option<&'a OrderedValue>,
 }
 
 impl Sides<'_> {
     /// Returns the values and their metadata; a component's stand in the component.
-    fn view(&self, desired_metadata: &Value, reported_metadata: &Value) -> (Object, Object) {
-        let (mut values, mut metadata) = (Object::new(), Object::new());
-        let only_desired = self.desired.iter().filter(|(name, _)| !self.reported.contains_key(*name));
+    fn view(
+        &self,
+        desired_metadata: Option<&OrderedValue>,
+        reported_metadata: Option<&OrderedValue>,
+    ) -> (OrderedObject, OrderedObject) {
+        let (mut values, mut metadata) = (OrderedObject::new(), OrderedObject::new());
+        let only_desired = self.desired.iter().filter(|(name, _)| !self.reported.contains_key(name));
         for (name, _) in self.reported.iter().chain(only_desired) {
             if name.starts_with('$') || name == MARKER {
                 continue;
             }
             let (desired, reported) = (self.desired.get(name), self.reported.get(name));
-            let (desired_node, reported_node) = (&desired_metadata[name], &reported_metadata[name]);
-            if [desired, reported].into_iter().flatten().any(is_component) {
-                let none = Object::new();
-                let object = |value: Option<&Value>| value.and_then(Value::as_object).unwrap_or(&none).clone();
-                let (desired, reported) = (object(desired), object(reported));
-                let component = Sides { desired: &desired, reported: &reported, version: self.version };
-                let (mut component, inner) = component.view(desired_node, reported_node);
-                component.insert(METADATA.to_owned(), inner.into());
-                values.insert(name.clone(), component.into());
+            let node = |metadata: Option<&'_ OrderedValue>| metadata?.as_object()?.get(name).cloned();
+            let (desired_node, reported_node) = (node(desired_metadata), node(reported_metadata));
+            if [desired, reported].into_iter().flatten().any(is_component_of) {
+                let none = OrderedObject::new();
+                let (desired, reported) = (object_in(Some(self.desired), name), object_in(Some(self.reported), name));
+                let (desired, reported) = (desired.unwrap_or(&none), reported.unwrap_or(&none));
+                let component = Sides { desired, reported, version: self.version };
+                let (mut component, inner) = component.view(desired_node.as_ref(), reported_node.as_ref());
+                component.insert(METADATA, inner);
+                values.insert(name, component);
                 continue;
             }
-            let mut about = Object::new();
+            let mut about = OrderedObject::new();
             if let Some(desired) = desired {
-                let version = desired_node.get("$lastUpdatedVersion").unwrap_or(self.version);
-                about.insert("desiredValue".to_owned(), desired.clone());
-                about.insert("desiredVersion".to_owned(), version.clone());
+                let node = desired_node.as_ref().and_then(OrderedValue::as_object);
+                about.insert("desiredValue", desired.clone());
+                let version = node.and_then(|node| node.get("$lastUpdatedVersion")).or(self.version);
+                about.insert("desiredVersion", version.cloned().unwrap_or(OrderedValue::Null));
             }
             if let Some(reported) = reported {
                 let value = match acknowledged(reported) {
                     Some((value, acknowledgement)) => {
                         for (member, name) in [("av", "ackVersion"), ("ac", "ackCode"), ("ad", "ackDescription")] {
                             if let Some(value) = acknowledgement.get(member) {
-                                about.insert(name.to_owned(), value.clone());
+                                about.insert(name, value.clone());
                             }
                         }
                         value
                     }
                     None => reported,
                 };
-                values.insert(name.clone(), value.clone());
-                if let Some(time) = reported_node.get("$lastUpdated") {
-                    about.insert("lastUpdateTime".to_owned(), time.clone());
+                values.insert(name, value.clone());
+                let node = reported_node.as_ref().and_then(OrderedValue::as_object);
+                if let Some(time) = node.and_then(|node| node.get("$lastUpdated")) {
+                    about.insert("lastUpdateTime", time.clone());
                 }
             }
-            metadata.insert(name.clone(), about.into());
+            metadata.insert(name, about);
         }
         (values, metadata)
     }
 }
 
 /// Returns the value in what a device reports of a writable property, and the whole of it.
-fn acknowledged(reported: &Value) -> Option<(&Value, &Object)> {
+fn acknowledged(reported: &OrderedValue) -> Option<(&OrderedValue, &OrderedObject)> {
     let object = reported.as_object().filter(|object| object.contains_key("ac"))?;
     Some((object.get("value")?, object))
+}
+
+fn is_component_of(value: &OrderedValue) -> bool {
+    value.as_object().and_then(|object| object.get(MARKER)).and_then(OrderedValue::as_str) == Some("c")
 }
 
 fn is_component(value: &Value) -> bool {
@@ -107,6 +122,8 @@ pub struct Change {
     path: Vec<String>,
     /// The value to set; none for one to remove.
     value: Option<Value>,
+    /// The same value, with its members in the order in which they were written.
+    order: OrderedValue,
 }
 
 impl Change {
@@ -115,24 +132,31 @@ impl Change {
     /// # Errors
     ///
     /// When it is none, or has an operation, a path or a value that a digital twin does not take.
-    pub(super) fn read(patch: &Value) -> Result<Vec<Self>, Refusal> {
+    pub(super) fn read(patch: OrderedValue) -> Result<Vec<Self>, Refusal> {
         let bad = |text: String| Refusal::new(ErrorCode::InvalidDigitalTwinJsonPatch, text);
-        let operations = patch.as_array().ok_or_else(|| bad("the body is not an array of operations".to_owned()))?;
+        let OrderedValue::Array(operations) = patch else {
+            return Err(bad("the body is not an array of operations".to_owned()));
+        };
         let mut changes = Vec::new();
         for operation in operations {
+            let OrderedValue::Object(operation) = operation else {
+                return Err(bad("an operation is not an object".to_owned()));
+            };
+            let operation = with_names(operation, &["op", "path", "value"]);
             let text = |name: &str| {
                 let missing = || bad(format!("an operation has no `{name}`"));
-                operation.get(name).and_then(Value::as_str).ok_or_else(missing)
+                operation.get(name).and_then(OrderedValue::as_str).ok_or_else(missing)
             };
             let path = read_path(text("path")?)?;
-            let value = match text("op")? {
-                "add" | "replace" => {
+            let order = match text("op")? {
+                op if ["add", "replace"].iter().any(|name| name.eq_ignore_ascii_case(op)) => {
                     let value = operation.get("value").filter(|value| !value.is_null());
                     Some(value.ok_or_else(|| bad("an operation that sets has no `value`".to_owned()))?.clone())
                 }
-                "remove" => None,
+                op if op.eq_ignore_ascii_case("remove") => None,
                 other => return Err(bad(format!("the operation `{}` is not served", other.escape_debug()))),
             };
+            let value = order.as_ref().map(Value::from);
             if let Some(value) = &value {
                 let members = value.as_object().filter(|object| path.len() == 1 && object.contains_key(METADATA));
                 match members {
@@ -140,7 +164,7 @@ impl Change {
                     None => check_value(value, 0)?,
                 }
             }
-            changes.push(Self { path, value });
+            changes.push(Self { path, value, order: order.unwrap_or(OrderedValue::Null) });
         }
         Ok(changes)
     }
@@ -150,11 +174,11 @@ impl Change {
     /// # Errors
     ///
     /// When a path leads into what is not a component.
-    pub(super) fn patch(changes: &[Self], twin: &Value) -> Result<Object, Refusal> {
+    pub(super) fn patch(changes: &[Self], twin: &Value) -> Result<OrderedObject, Refusal> {
         let no = |text: String| Err(Refusal::new(ErrorCode::ArgumentInvalid, text));
         let mut desired = twin["properties"]["desired"].as_object().cloned().unwrap_or_default();
         let before = desired.clone();
-        for Self { path, value } in changes {
+        for Self { path, value, order: _ } in changes {
             let name = &path[0];
             let there = [desired.get(name), twin["properties"]["reported"].get(name)];
             let is_there = there.iter().any(Option::is_some);
@@ -199,7 +223,26 @@ impl Change {
             }
         }
         let named: Vec<&str> = changes.iter().map(|change| change.path[0].as_str()).collect();
-        Ok(difference(&before, &desired, &named))
+        Ok(OrderedObject::from(difference(&before, &desired, &named)).in_order_of(&Self::order(changes)))
+    }
+}
+
+impl Change {
+    /// Returns what the changes set, each at its place and in their order.
+    fn order(changes: &[Self]) -> OrderedObject {
+        let mut all = OrderedObject::new();
+        for Self { path, value: _, order } in changes {
+            match path.get(1) {
+                None => all.insert(path[0].as_str(), order.clone()),
+                Some(property) => {
+                    let component = all.get_or_insert_with(&path[0], || OrderedObject::new().into());
+                    if let Some(component) = component.as_object_mut() {
+                        component.insert(property.as_str(), order.clone());
+                    }
+                }
+            }
+        }
+        all
     }
 }
 
@@ -339,7 +382,8 @@ mod tests {
                 }
             }
         });
-        assert_eq!(view(&twin()), expected);
+        let OrderedValue::Object(twin) = twin().into() else { panic!("an object") };
+        assert_eq!(Value::from(&OrderedValue::from(view(&twin))), expected);
     }
 
     #[test]
@@ -386,8 +430,12 @@ mod tests {
             (json!([{"op": "add", "path": "/nothing/x", "value": 1}]), Err(ErrorCode::ArgumentInvalid)),
             (json!([{"op": "add", "path": "/fanSpeed/x", "value": 1}]), Err(ErrorCode::ArgumentInvalid)),
         ] {
-            let found = Change::read(&patch).and_then(|changes| Change::patch(&changes, &twin()));
-            assert_eq!(found.map(Value::Object).map_err(|refusal| refusal.code), expected, "{patch}");
+            let found = Change::read(patch.clone().into()).and_then(|changes| Change::patch(&changes, &twin()));
+            assert_eq!(
+                found.map(|patch| Value::Object((&patch).into())).map_err(|refusal| refusal.code),
+                expected,
+                "{patch}"
+            );
         }
     }
 }

@@ -67,7 +67,7 @@
 //! - An edge device's `deviceScope` is `ms-azure-iot-edge://ID-GENERATION`, its `generationId` (AZ-220's captures),
 //!   whatever a new one's body names; of a device that becomes one by an update it is `ms-azure-iot-edge://ID-` (the
 //!   Terraform provider's record). Other devices name their parent in `deviceScope`, which is copied to `parentScopes`;
-//!   edge devices name theirs in `parentScopes`, one at most. Identities always have `parentScopes`, twins when there
+//!   what they name in `parentScopes` themselves is passed over. Edge devices name theirs in `parentScopes`, one at most. Identities always have `parentScopes`, twins when there
 //!   is a parent.
 //! - An update names an edge device's own `deviceScope` as it is, or is `ArgumentInvalid` ("Device scope is
 //!   immutable"); without `parentScopes` it has no parent any more. A device that becomes an edge device leaves
@@ -87,8 +87,10 @@
 //! Bulk (`POST /devices`):
 //! - An empty body, an entry without `importMode`, one whose mode is for import jobs only, and an id that comes twice refuse the
 //!   whole request. An id that is none fails its entry alone.
-//! - `updateTwin` merges; a stale `twinETag` or `eTag` is `PreconditionFailed`. `…IfMatchETag` without an etag compares
-//!   nothing: Go's live suite (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it.
+//! - `updateTwin` merges whatever the etags are. `updateTwinIfMatchETag` compares the `twinETag`, the other `…IfMatchETag`
+//!   modes the `eTag`; a stale one is `PreconditionFailed`. Without any etag they compare nothing: Go's live suite
+//!   (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it. With the other etag alone they are
+//!   `PreconditionFailed`.
 //! - `errorCode` is a number, in a result and in `importErrors.log`: Go's client reads nothing else, those of Python,
 //!   C# and Node either. `warningCode` is a name, as Microsoft's definition of the API has it.
 //! - A `twinETag` that is given is compared where the documentation's table of import modes has it: in `createOrUpdate` and
@@ -109,7 +111,7 @@
 //! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
 //! - `modulesContent` is kept and its targets counted; nothing carries it out, so no edge device counts as applied or
 //!   reported.
-//! - A metric's query without `FROM` asks of devices.
+//! - A metric's query that ends without a `FROM` asks of devices: `select *`.
 //! - `applyConfigurationContent` writes the content into the twins of the device's modules, `$edgeAgent` and `$edgeHub`
 //!   included, all or nothing; what is there already is not written. Modules that are not there are made without keys,
 //!   managed by `iotEdge` (az's exported state of a hub; iotedge's agent), those that are not named stay. Content
@@ -142,8 +144,10 @@
 //!   configuration, or updates the one that is there, under its `ETag` if it has one (C#'s `createOrUpdateIfMatchETag`, the only mode).
 //!   Errors are lines of `importErrors.log` with `configurationId` in place of `deviceId`, for which there is no source.
 //! - A second job is 403 at any time before the first one is over. Cancelling one that is over is 405.
+//! - Containers may be any blob storage that the hub reaches, Azurite over plain HTTP included.
 //! - A line of an import without `importMode` is `createOrUpdate`. Reported properties and `$metadata` are passed over.
-//!   `importErrors.log` is written when there are errors.
+//!   A line without `status` is `ArgumentInvalid`. `importErrors.log` is written when there are errors or warnings, and has
+//!   `warningCode` for a device whose twin was refused.
 //! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
@@ -154,7 +158,7 @@
 //!   (azure-iot-sdk-csharp#771, iotedge#759). A policy's token is decoded once: one for `a%2Bb` does not open `a+b`.
 //! - A device's keys connect its modules as well, however these prove themselves: the live suites of Java
 //!   (`DeviceConnectionString`) and C connect all their modules so. A device's certificate does not. Certificates count
-//!   by their thumbprints, not by an authority.
+//!   by their thumbprints, not by an authority: a device of the type `certificateAuthority` cannot connect.
 //! - Whoever connects without a clean session is told that one is present. Subscriptions last until the device is
 //!   deleted.
 //! - Over HTTPS a device has `messages/events` and `messages/deviceBound` with any dated `api-version`, as tutorials
@@ -180,7 +184,8 @@
 //!   the connection ends before it, the call is `GatewayTimeout`.
 //! - A method's payload passes as its bytes in both directions, white space included; no bytes from a device are
 //!   `null`. What is no JSON makes an answer that is none (azure-iot-sdk-c#1641, azure-iot-sdk-node#736; in 2018 it was
-//!   refused: azure-iot-sdk-c#417). In a job's outcome it becomes a text.
+//!   refused: azure-iot-sdk-c#417). In a job's outcome it becomes a text. What a device answers may be larger than the
+//!   128 KB that a call's payload may have.
 //!
 //! Messages to devices:
 //! - What waits for a device is given to it when it subscribes, what came before the subscription included. A connection has 16
@@ -261,7 +266,8 @@
 //!   boolean, an empty text for null, and `"30.0"` for nothing.
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
 //!   that is not there.
-//! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`.
+//! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`, but for a request that was to become a WebSocket and cannot.
+//! - What a refused client still sends of its body is read and dropped, up to 1 MiB, so that it gets the refusal.
 //! - Names of members count in any case, in all bodies and in the lines of imports; names that users make up, as in
 //!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
 //!   service's JSON reader).

@@ -210,9 +210,7 @@ impl Hub {
                 let patch = DigitalTwinChange::patch(&changes, &twin)?;
                 let body = TwinBody {
                     tags: None,
-                    desired: Some(patch)
-                        .filter(|patch| !patch.is_empty())
-                        .map(|patch| SectionBody::Object(patch.into())),
+                    desired: Some(patch).filter(|patch| !patch.is_empty()).map(SectionBody::Object),
                 };
                 self.write_twin(&id.into(), TwinWrite::Merge, body, &if_match, now)
             }
@@ -232,6 +230,7 @@ impl Hub {
                     let mut identity = device.identity();
                     check_identity(&condition, &identity.etag)?;
                     identity.replace(*body, &entropy, now, &|scope| self.is_edge_scope(scope))?;
+                    self.check_room_for_system_modules(&identity)?;
                     let mut twin = device.twin();
                     twin.follow(&identity);
                     Ok(put(device.with_identity(self.revision + 1, &identity, &twin)))
@@ -473,6 +472,19 @@ impl Hub {
     }
 
     /// Makes IoT Edge's own modules where an edge device has none yet: the service makes them with the device.
+    /// Looks that an edge device has room for the modules that it gets without asking.
+    fn check_room_for_system_modules(&self, identity: &Identity) -> Result<(), Refusal> {
+        let id = &identity.device_id;
+        let missing = SYSTEM_MODULES.iter().filter_map(|name| name.parse().ok());
+        let missing = missing.filter(|module| self.modules.get(id, module).is_none()).count();
+        let count = self.modules.count(id) + missing;
+        if !identity.capabilities.iot_edge || count <= MODULES_PER_DEVICE {
+            return Ok(());
+        }
+        let text = format!("the edge device '{id}' would have {count} modules, and can have {MODULES_PER_DEVICE}");
+        Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text))
+    }
+
     fn add_system_modules(&mut self, device: &Device, records: &mut Vec<Record>) {
         let identity = device.identity();
         if self.now.is_none() || !identity.capabilities.iot_edge {

@@ -1,6 +1,6 @@
 //! Direct methods as JSON: `/twins/{id}/methods`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::lenient;
@@ -14,19 +14,20 @@ pub fn methods_path(id: &TwinId) -> String {
 }
 
 /// A call as the service reads it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MethodBody {
     /// Which method.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub method_name: Option<String>,
     /// What it is given: any JSON, as the caller wrote it; `None` if the member is left out, which `null` is not.
-    #[serde(default, deserialize_with = "RawJson::present")]
+    #[serde(default, deserialize_with = "RawJson::present", skip_serializing_if = "Option::is_none")]
     pub payload: Option<RawJson>,
     /// How long the answer may take, in seconds.
-    #[serde(default, deserialize_with = "lenient::option")]
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub response_timeout_in_seconds: Option<u64>,
     /// How long the device may take to connect, in seconds.
-    #[serde(default, deserialize_with = "lenient::option")]
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub connect_timeout_in_seconds: Option<u64>,
 }
 

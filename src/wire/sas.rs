@@ -158,10 +158,14 @@ impl Token {
     ///
     /// Microsoft's C# device SDK and IoT Edge's modules encode ids twice (azure-iot-sdk-csharp#771, iotedge#759). A policy's
     /// token is decoded once alone: with its key, the token of the device `a%2Bb` would be one of the device `a+b` as well. The
-    /// keys of devices keep them apart.
+    /// keys of devices keep them apart. Go's client encodes the whole once more for a module (amenzhinsky/iothub).
     pub fn is_for(&self, wanted: &str) -> bool {
         let Some(resource) = self.resource() else { return false };
-        covers(&resource, wanted) || self.policy.is_none() && covers(&decode_ids(&resource), wanted)
+        let own_key = self.policy.is_none();
+        let whole = || super::decode_segment(&resource).filter(|_| own_key && !resource.contains('/'));
+        covers(&resource, wanted)
+            || own_key && covers(&decode_ids(&resource), wanted)
+            || whole().is_some_and(|whole| covers(&whole, wanted) || covers(&decode_ids(&whole), wanted))
     }
 
     /// Returns the shared access policy whose key signed it; none for a device's own key.
@@ -272,6 +276,10 @@ mod tests {
             ("hub.net%2Fdevices%2Fa%252Fmodules%252Fm", None, "hub.net/devices/a/modules/m", false),
             ("hub.net%2Fdevices%2Fa%25FF", None, "hub.net/devices/a", false),
             ("hub%252Enet%2Fdevices%2Fa", None, "hub.net/devices/a", false),
+            // Go's client, for a module (amenzhinsky/iothub).
+            ("hub.net%252Fdevices%252Fa%252Fmodules%252Fm", None, "hub.net/devices/a/modules/m", true),
+            ("hub.net%252Fdevices%252Fa%25252Bb", None, "hub.net/devices/a+b", true),
+            ("hub.net%252Fdevices%252Fa", Some("device"), "hub.net/devices/a", false),
         ] {
             let policy = policy.map(|policy| format!("&skn={policy}")).unwrap_or_default();
             let token = Token::parse(&format!("SharedAccessSignature sr={sr}&sig=AA==&se=9{policy}")).expect("a token");

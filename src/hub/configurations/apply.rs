@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::check::{WrittenPath, as_written};
+use super::check::{WrittenPath, as_written, holds_null};
 use super::evaluation::{add, change};
 use crate::hub::command::{Record, Refusal, Reply, TwinWrite};
 use crate::hub::identity::{Identity, invalid};
@@ -43,6 +43,9 @@ impl Hub {
         let mut written = Vec::new();
         let mut count = self.modules.count(device);
         for ModuleContent { module, paths } in modules {
+            if let Some(path) = paths.iter().find(|path| holds_null(&path.value)) {
+                return Err(bad(format!("null at {module}: properties.desired.{}", path.keys.join("."))));
+            }
             let content = as_written(paths, written_of(&module).into_iter().flat_map(OrderedObject::iter));
             let id: ModuleId = module.parse().map_err(|error: crate::twin::IdError| bad(error.to_string()))?;
             let there = self.modules.get(device, &id).cloned();

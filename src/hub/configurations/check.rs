@@ -255,7 +255,7 @@ fn find_paths(expression: &Expr, found: &mut impl FnMut(&Path)) {
     }
 }
 
-fn holds_null(value: &serde_json::Value) -> bool {
+pub(super) fn holds_null(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::Null => true,
         serde_json::Value::Array(items) => items.iter().any(holds_null),

@@ -24,6 +24,7 @@ use crate::wire::jobs::{
 };
 use crate::wire::members::{self, with_names};
 use crate::wire::methods::MethodBody;
+use crate::wire::raw_json::RawJson;
 use crate::wire::twins::TwinBody;
 pub use methods::{MethodCall, MethodOutcome};
 
@@ -336,10 +337,13 @@ impl Jobs {
             JobType::ScheduleDeviceMethod => {
                 let method = cloud_to_device_method.ok_or_else(|| null("cloudToDeviceMethod"))?;
                 // What else is wrong with it is found out when it is called.
-                let body = members::read::<MethodBody>(method.as_str().as_bytes());
-                if body.is_ok_and(|body| body.method_name.is_none_or(|name| name.is_empty())) {
-                    return Err(null("methodName"));
-                }
+                let method = match members::read::<MethodBody>(method.as_str().as_bytes()) {
+                    Ok(body) if body.method_name.as_deref().is_none_or(str::is_empty) => {
+                        return Err(null("methodName"));
+                    }
+                    Ok(body) => RawJson::of(&body),
+                    Err(_) => method,
+                };
                 (Some(method), None)
             }
         };
@@ -394,7 +398,13 @@ fn take(index: &mut HashMap<String, BTreeSet<u64>>, job: &str, sequence: u64) {
 /// Looks at the twin of a job: it overwrites, so the service wants it to say so.
 fn check_twin(twin: OrderedValue) -> Result<OrderedValue, Refusal> {
     let twin = match twin {
-        OrderedValue::Object(twin) => OrderedValue::Object(with_names(twin, &["etag", "tags", "properties"])),
+        OrderedValue::Object(twin) => {
+            let mut twin = with_names(twin, &["etag", "tags", "properties"]);
+            if let Some(properties) = twin.get_mut("properties").and_then(OrderedValue::as_object_mut) {
+                *properties = with_names(std::mem::take(properties), &["desired", "reported"]);
+            }
+            OrderedValue::Object(twin)
+        }
         other => other,
     };
     if twin.as_object().and_then(|twin| twin.get("etag")).and_then(OrderedValue::as_str) != Some("*") {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::twin::OrderedObject;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use serde_json::Value;
 
 use super::call::{Call, ServiceConnect, read_json};
 use super::{Context, json, unserved, with_etag};
@@ -16,7 +16,7 @@ use crate::hub::digital_twin::{Change, view};
 
 pub(super) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
     let device = ask(&context, Command::GetTwin { id: call.device()?.into() }).await?;
-    let twin: Value = serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON");
+    let twin: OrderedObject = serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON");
     Ok(with_etag(json(view(&twin).to_string()), &device.twin_etag))
 }
 
@@ -28,7 +28,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.device()?, call.if_match());
     let location = call.path().to_owned();
-    let changes = Change::read(&read_json(body).await?)?;
+    let changes = Change::read(read_json(body).await?)?;
     let device = ask(&context, Command::PatchDigitalTwin { id, changes, if_match }).await?;
     let mut response = with_etag(Response::default(), &device.twin_etag);
     *response.status_mut() = StatusCode::ACCEPTED;

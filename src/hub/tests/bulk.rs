@@ -154,6 +154,19 @@ fn the_etags_of_an_identity_and_its_twin_count_for_themselves() {
             }
         }
     }
+    // The other etag alone is no guard, and nothing is written under it.
+    for (mode, other) in [
+        ("updateTwinIfMatchETag", "eTag"),
+        ("updateIfMatchETag", "twinETag"),
+        ("createOrUpdateIfMatchETag", "twinETag"),
+        ("deleteIfMatchETag", "twinETag"),
+    ] {
+        let mut hub = hub();
+        let before = look(&mut hub, "d");
+        let result = run(&mut hub, json!([{"id": "d", "importMode": mode, other: STALE, "tags": {"a": 1}}]));
+        assert_eq!(codes(&result), ["PreconditionFailed"], "{mode}");
+        assert_eq!(look(&mut hub, "d"), before, "{mode}");
+    }
     // What is not there has no etag to compare.
     let mut hub = Hub::default();
     for (id, mode) in [("a", "create"), ("b", "createOrUpdate"), ("c", "createOrUpdateIfMatchETag")] {

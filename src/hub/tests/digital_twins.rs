@@ -59,6 +59,30 @@ async fn a_patch_of_a_digital_twin_writes_desired_properties() {
     assert_eq!(missing.refusal(), (404, "DeviceNotFound"));
 }
 
+/// As everything else that clients write. The documentation's samples have `$dtId` first and `$metadata` last.
+#[tokio::test]
+async fn a_digital_twin_keeps_the_order_of_members() {
+    let hub = Sandbox::new().await;
+    hub.create("d").await;
+    let token = hub.token("iothubowner");
+    let patch = concat!(
+        r#"[{"Op":"ADD","Path":"/neu","Value":{"$metadata":{},"z":1,"a":{"y":1,"b":2}}},"#,
+        r#"{"op":"add","path":"/obj","value":{"z":1,"a":2}},{"op":"replace","path":"/neu/m","value":{"d":1,"c":2}}]"#
+    );
+    let path = |resource: &str| format!("/{resource}/d?api-version=2021-04-12");
+    let headers = [("Authorization", token.as_str())];
+    let answer = hub.send("PATCH", &path("digitaltwins"), &headers, Some(patch.to_owned())).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let twin = hub.send("GET", &path("twins"), &headers, None).await.text;
+    assert!(
+        twin.contains(r#""neu":{"z":1,"a":{"y":1,"b":2},"m":{"d":1,"c":2},"__t":"c"},"obj":{"z":1,"a":2}"#),
+        "{twin}"
+    );
+    let found = hub.send("GET", &path("digitaltwins"), &headers, None).await.text;
+    assert!(found.starts_with(r#"{"$dtId":"d","neu":{"$metadata":{"z":{"desiredValue":1,"#), "{found}");
+    assert!(found.contains(r#""$metadata":{"$model":"","obj":{"desiredValue":{"z":1,"a":2}"#), "{found}");
+}
+
 #[tokio::test]
 async fn commands_of_digital_twins_are_refused_by_name() {
     let hub = Sandbox::new().await;

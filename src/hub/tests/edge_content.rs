@@ -86,6 +86,8 @@ async fn content_that_is_refused_changes_nothing() {
         ("gw", agent(json!({"m": {"tags.a": 1}})), (400, "InvalidConfigurationContent")),
         ("gw", agent(json!({"m m": {}})), (400, "InvalidConfigurationContent")),
         ("gw", agent(json!({"m": {"properties.desired": {"a.b": 1}}})), (400, "ArgumentInvalid")),
+        ("gw", agent(json!({"m": {"properties.desired.n": null}})), (400, "InvalidConfigurationContent")),
+        ("gw", agent(json!({"m": {"properties.desired": {"a": {"b": null}}}})), (400, "InvalidConfigurationContent")),
         ("gw", agent(Value::Object(many)), (413, "TooManyModulesOnDevice")),
         ("gw", json!([]), (400, "ArgumentInvalid")),
     ] {
@@ -96,4 +98,19 @@ async fn content_that_is_refused_changes_nothing() {
         }
     }
     assert_eq!(exported(&hub, "gw").await, before);
+}
+
+#[tokio::test]
+async fn a_device_without_room_for_the_system_modules_does_not_become_an_edge_device() {
+    let hub = Sandbox::new().await;
+    hub.create("d").await;
+    for n in 0..49 {
+        let answer = hub.ask("PUT", &format!("/devices/d/modules/m{n}"), &[], Some(json!({}))).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let edge = || Some(json!({"capabilities": {"iotEdge": true}}));
+    let answer = hub.ask("PUT", "/devices/d", &[("If-Match", "*")], edge()).await;
+    assert_eq!(answer.refusal(), (413, "TooManyModulesOnDevice"));
+    assert_eq!(hub.ask("DELETE", "/devices/d/modules/m0", &[("If-Match", "*")], None).await.status, 204);
+    assert_eq!(hub.ask("PUT", "/devices/d", &[("If-Match", "*")], edge()).await.status, 200);
 }

@@ -91,6 +91,13 @@ async fn of_several_spellings_the_last_counts() {
     );
     let answer = send("PATCH", "/twins/d", r#"{"Tags":{"a":1},"tags":{"b":1}}"#).await;
     assert_eq!(answer.body["tags"], json!({"b": 1}));
+    let job = concat!(
+        r#"{"type":"ScheduleDeviceMethod","queryCondition":"*","#,
+        r#""CloudToDeviceMethod":{"MethodName":"m","Payload":{"Z":1},"ResponseTimeoutInSeconds":"30"}}"#
+    );
+    let answer = send("PUT", "/jobs/v2/j", job).await;
+    let method = json!({"methodName": "m", "payload": {"Z": 1}, "responseTimeoutInSeconds": 30});
+    assert_eq!((answer.status, &answer.body["cloudToDeviceMethod"]), (200, &method), "{answer:?}");
     let answer = send("POST", "/devices/query", r#"{"query":"SELECT","QUERY":"SELECT deviceId FROM devices"}"#).await;
     assert_eq!(answer.text, r#"[{"deviceId":"d"}]"#);
 }

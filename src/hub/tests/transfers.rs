@@ -280,7 +280,8 @@ async fn what_an_import_cannot_do_is_in_its_log() {
             "not json\n",
             "{\"id\":\"a\",\"status\":\"enabled\",\"importMode\":\"create\"}\n",
             "{\"id\":\"z\",\"moduleId\":\"m\",\"status\":\"enabled\",\"importMode\":\"delete\"}\n",
-            "{\"id\":\"d\",\"status\":\"disabled\"}",
+            "{\"id\":\"d\",\"status\":\"disabled\"}\n",
+            "{\"id\":\"w\",\"status\":\"enabled\",\"importMode\":\"create\",\"tags\":{\"a b\":1}}",
         ),
     );
     let hub = Sandbox::new().await;
@@ -300,8 +301,10 @@ async fn what_an_import_cannot_do_is_in_its_log() {
             (Some("c c"), Some(400_004)),
             (Some("a"), Some(409_001)),
             (Some("z"), Some(404_001)),
+            (Some("w"), None),
         ]
     );
+    assert_eq!(log[5]["warningCode"], "DeviceRegisteredWithoutTwin");
     assert_eq!(hub.ask("GET", "/twins/a", &[], None).await.body["tags"], json!({"t": 1}));
     assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.body["status"], "disabled");
 }

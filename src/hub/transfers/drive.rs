@@ -103,6 +103,8 @@ async fn import(
             errors.extend(result.errors.iter().map(|error| {
                 failed(&error.device_id, error.module_id.as_deref(), error.error_code, &error.error_status)
             }));
+            let warning = |warning| serde_json::to_value(warning).expect("text is JSON");
+            errors.extend(result.warnings.iter().map(warning));
         }
         if over {
             break;
