@@ -18,6 +18,27 @@ pub(super) fn overlay(base: &mut Object, top: &Object) {
     }
 }
 
+/// Lays what the user wants reported over what the back end desires. Where that is no object, an acknowledgement would leave nothing of
+/// what `reported` has there, so all of it goes but what the user wants.
+pub(super) fn overlay_report(goal: &mut Object, report: &Object, reported: &Object) {
+    let nothing = Object::new();
+    for (key, new) in report {
+        let there = reported.get(key).and_then(Value::as_object).unwrap_or(&nothing);
+        match (goal.get_mut(key), new) {
+            (Some(Value::Object(old)), Value::Object(new)) => overlay_report(old, new, there),
+            (Some(old), Value::Object(new)) => {
+                let mut rest: Object = there.keys().map(|key| (key.clone(), Value::Null)).collect();
+                overlay(&mut rest, new);
+                *old = rest.into();
+            }
+            (Some(old), new) => *old = new.clone(),
+            (None, new) => {
+                goal.insert(key.clone(), new.clone());
+            }
+        }
+    }
+}
+
 /// Returns what a patch removes, and nothing else of it.
 pub(super) fn removals(patch: &Object) -> Object {
     let mut removed = Object::new();
@@ -88,6 +109,22 @@ mod tests {
             let mut all = object(base);
             overlay(&mut all, &object(top));
             assert_eq!(Value::Object(all), expected);
+        }
+    }
+
+    #[test]
+    fn what_went_from_desired_goes_under_a_report_as_well() {
+        for (goal, reported, expected) in [
+            (json!({"a": null}), json!({"a": {"b": 1, "y": 2}}), json!({"b": 1, "y": null})),
+            (json!({"a": 5}), json!({"a": {"b": 1, "y": 2}}), json!({"b": 1, "y": null})),
+            (json!({"a": {"y": null}}), json!({"a": {"b": 1, "y": 2}}), json!({"b": 1, "y": null})),
+            (json!({"a": {"c": 3}}), json!({"a": {"own": 4}}), json!({"b": 1, "c": 3})),
+            (json!({"a": null}), json!({}), json!({"b": 1})),
+            (json!({}), json!({"a": {"own": 4}}), json!({"b": 1})),
+        ] {
+            let mut all = object(goal.clone());
+            overlay_report(&mut all, &object(json!({"a": {"b": 1}})), &object(reported));
+            assert_eq!(all["a"], expected, "{goal}");
         }
     }
 

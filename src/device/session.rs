@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::event::Event;
-use super::goal::{missing, overlay, removals};
+use super::goal::{missing, overlay, overlay_report, removals};
 use crate::twin::Object;
 use crate::twin::patch::{diff, merge};
 use crate::wire::topics::{FromDevice, FromHub};
@@ -183,7 +183,7 @@ impl Session {
             overlay(&mut goal, &desired.properties);
         }
         // What the user wants reported stands above what the back end desires.
-        overlay(&mut goal, &self.behaviour.report);
+        overlay_report(&mut goal, &self.behaviour.report, &self.reported);
         let mut patch = missing(&goal, &self.reported);
         if !self.has_reported {
             // The first report is made whether or not the hub has it from another time.
