@@ -168,7 +168,8 @@ impl Device {
             return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
         }
         let has_new_scopes = identity.complete_scopes();
-        identity.renew();
+        // Most documents are as this version writes them, and stay as they are.
+        let is_as_written = !identity.renew() && !has_new_scopes && record.identity.get().contains("\"parentScopes\":");
         if has_new_scopes {
             twin.follow(&identity);
         }
@@ -180,7 +181,7 @@ impl Device {
             status: identity.status,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
-            identity: Document::of(&identity),
+            identity: if is_as_written { Document(record.identity.get().into()) } else { Document::of(&identity) },
             twin: if is_renewed { Document::of(&twin) } else { Document(record.twin.get().into()) },
             sessions: record.sessions,
         };
