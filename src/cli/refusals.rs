@@ -100,7 +100,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_counted() {
         let (observer, mut refusals) = listen();
-        observer(&record(0, Some("it was silent")));
+        // Cuts that broke no rule have no code, and requests over HTTPS tell their clients.
+        observer(&RequestRecord { error_code: None, ..record(0, Some("it was silent")) });
+        observer(&RequestRecord { method: "GET".to_owned(), ..record(401, Some("over HTTPS")) });
         observer(&record(401, None));
         for _ in 0..500 {
             observer(&record(401, Some("no key of its own")));
@@ -112,7 +114,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(refusals.next().await, "and 490 more refusals; --request-log FILE keeps them all");
         assert_eq!(begun.elapsed(), STRETCH);
-        observer(&record(401, Some("again")));
+        observer(&RequestRecord { method: "TLS".to_owned(), ..record(0, Some("again")) });
         assert!(refusals.next().await.ends_with("again"));
     }
 }
