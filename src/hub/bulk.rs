@@ -86,7 +86,7 @@ impl Hub {
     /// Does one entry. Says why its twin was left as a new one is, when that was all that was wrong.
     fn bulk_entry(
         &mut self,
-        entry: BulkEntry,
+        mut entry: BulkEntry,
         entropy: &Entropy,
         now: OffsetDateTime,
         records: &mut Vec<Record>,
@@ -101,7 +101,7 @@ impl Hub {
             self.check_twin_etag(&id, entry.twin_etag.as_deref())?;
         }
         let steps = steps(mode, &entry, exists)?;
-        let twin = TwinBody::decode_entry(entry.tags.clone(), entry.properties.clone());
+        let twin = TwinBody::decode_entry(entry.tags.take(), entry.properties.take());
         let mut twin = Some(twin.map_err(|error| invalid(error.to_string()))?);
         let mut body = Some(entry);
         for step in steps {
