@@ -203,9 +203,8 @@ const KEY_HEX_DIGITS: usize = 64;
 pub fn without_keys(text: &str) -> std::borrow::Cow<'_, str> {
     let once = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
     let twice = percent_encoding::percent_decode_str(&once).decode_utf8_lossy();
-    let start = [text, &once, &twice].into_iter().find_map(|form| Some((form.to_owned(), key_in(form)?)));
-    match start {
-        Some((form, at)) => format!("{}***", &form[..at]).into(),
+    match [text, &once, &twice].into_iter().find_map(|form| Some(&form[..key_in(form)?])) {
+        Some(before) => format!("{before}***").into(),
         None => text.into(),
     }
 }

@@ -43,14 +43,13 @@ use super::command::Refusal;
 use super::device::Document;
 use super::faults::Ill;
 use super::live::Live;
-use super::request_log::{RequestObserver, RequestRecord, shown};
+use super::request_log::{RequestObserver, RequestRecord};
 use super::timestamp::timestamp;
 use crate::twin::ETag;
 use crate::wire;
 use crate::wire::ErrorCode;
 use crate::wire::error::{ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK, REQUEST_ID_HEADER};
 use crate::wire::faults::FAULTS_PATH;
-use crate::wire::redact::without_keys;
 use unread::SharedBody;
 
 use admission::{Admission, Meter};
@@ -100,9 +99,9 @@ impl Service {
         override_method(&mut request);
         let mut record = RequestRecord {
             method: request.method().to_string(),
-            path: without_keys(request.uri().path()).into_owned(),
-            api_version: call::api_version(request.uri()).map(|version| without_keys(version).into_owned()),
-            if_match: text_of(request.headers(), &header::IF_MATCH).map(|etag| without_keys(etag).into_owned()),
+            path: request.uri().path().to_owned(),
+            api_version: call::api_version(request.uri()).map(str::to_owned),
+            if_match: text_of(request.headers(), &header::IF_MATCH).map(str::to_owned),
             status: 0,
             error_code: None,
             fault: None,
@@ -116,8 +115,9 @@ impl Service {
             Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_) | Ill::NoAnswer) | None => Ok(self.route(request).await),
         };
         let response = response.map(|response| self.finish(response, &mut record));
-        for observer in &*self.observers {
-            observer(&record);
+        if !self.observers.is_empty() {
+            let record = record.without_secrets();
+            self.observers.iter().for_each(|observer| observer(&record));
         }
         match ill {
             Some(Ill::ResetAfter) => Err(BrokenOff),
@@ -182,7 +182,6 @@ impl Service {
         let refusal = response.extensions_mut().remove::<Refusal>();
         let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
         if let Some(Refusal { code, text }) = refusal {
-            record.reason = Some(shown(&text));
             let now = self.context.live.now();
             let tracking_id = wire::error::tracking_id(&request_id, now);
             let now = timestamp(now);
@@ -194,6 +193,7 @@ impl Service {
                 ErrorCode::JobQuotaExceeded => wire::error::encode_lines_body(code, &text, &now),
                 _ => wire::error::encode_body(code, &text, &tracking_id),
             };
+            record.reason = Some(text);
             *response.body_mut() = Body::from(body.to_string());
             let headers = response.headers_mut();
             // The router counted the empty body.
