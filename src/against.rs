@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::check::Check;
 use crate::manifest::{Body, Declaration, Declarations, Origin, Selector, Sensitive};
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// What differs.
 #[derive(Clone, Debug, Default)]
@@ -332,7 +332,7 @@ struct Sides<'l> {
 impl Sides<'_> {
     fn are_equal(&self) -> bool {
         match (self.before, self.after) {
-            (Some(Some(before)), Some(Some(after))) => crate::twin::value::equal(before, after),
+            (Some(Some(before)), Some(Some(after))) => iothub_model::twin::value::equal(before, after),
             (before, after) => before == after,
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::manifest::{Declarations, FleetName, Ownership, Selection};
 use crate::plan::population::loses_some;
 use crate::plan::{Action, Change, Plan, ReadBy, RecordLoss, TwinPlan, Verdict};
-use crate::twin::{HubHost, TwinId};
+use iothub_model::twin::{HubHost, TwinId};
 
 /// What drifted.
 #[derive(Clone, Debug)]

@@ -7,16 +7,16 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Diagnostic, Source};
-use crate::hub::FaultSpec;
-pub use crate::hub::fuzzing::{amqp, http, mqtt, store};
 use crate::manifest::{self, Loaded};
 use crate::plan::file::{self, PlanFileError};
-use crate::query::{self, Collection, QueryError};
 use crate::render;
 use crate::render::style::Palette;
-use crate::wire::ConnectionString;
-use crate::wire::sas::{self, Key, Token};
+use iothub_emulator::FaultSpec;
+pub use iothub_emulator::fuzzing::{amqp, http, mqtt, store};
+use iothub_model::diagnostic::{Diagnostic, Source};
+use iothub_model::query::{self, Collection, QueryError};
+use iothub_model::wire::ConnectionString;
+use iothub_model::wire::sas::{self, Key, Token};
 
 /// What is given bytes, and panics when something does not hold.
 pub type Target = fn(&[u8]);

@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::manifest::{Declarations, FleetName, Origin, Ownership, Sensitive};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, records_path};
 use crate::plan::{Action, Change, Conflict, PlanContext, ReadBy, RecordLoss, TwinPlan, Verdict, plan};
-use crate::twin::path::leaves;
-use crate::twin::value::equal;
-use crate::twin::{HubHost, Lookup, Section, Twin, TwinPath};
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{HubHost, Lookup, Section, Twin, TwinPath};
 
 /// A live twin and all that is known about it.
 #[derive(Clone, Debug)]
@@ -187,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::load_texts;
-    use crate::twin::{Desired, ETag, Object, Reported, Tags};
+    use iothub_model::twin::{Desired, ETag, Object, Reported, Tags};
 
     fn object(value: Value) -> Object {
         value.as_object().expect("an object").clone()

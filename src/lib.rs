@@ -3,16 +3,9 @@
 //! Data flows one way: manifest → declarations → plan → apply → report. Modules stand in reading order; one may use those
 //! above it and none below.
 
-pub mod diagnostic;
 pub mod digest;
 pub mod legible;
-pub mod placeholder;
 pub mod shell;
-pub mod twin;
-// (kept apart: the order is the reading order)
-pub mod query;
-pub mod rate;
-pub mod wire;
 
 pub mod check;
 pub mod manifest;
@@ -34,14 +27,12 @@ pub mod verify;
 
 pub mod apply;
 
-pub mod hub;
-
 pub mod device;
 
 pub mod render;
 
 pub mod cli;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

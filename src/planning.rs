@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use futures_util::future;
 
 use crate::client::{Error, HubClient};
-use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, Selection};
 use crate::plan::outlook::cost::{Throttles, cost};
 use crate::plan::outlook::{Question, Subject};
 use crate::plan::{Plan, PlanContext, Planner, Population, ReadBy, Watch};
 use crate::selection::{self, Membership};
 use crate::survey::{Census, Survey, get_all, survey};
-use crate::twin::{Section, TwinId};
-use crate::wire::query::MAX_PAGE;
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::twin::{Section, TwinId};
+use iothub_model::wire::query::MAX_PAGE;
 
 /// How many pages one question may take that a check asks about twins which the plan does not read: half a minute on an S1
 /// hub of one unit, which takes 20 queries a minute.

@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::client::{Error, HubClient};
-use crate::diagnostic::Diagnostic;
 use crate::manifest::{Body, Declarations, Layer, Ownership, Selection, Selector};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, value_hash};
-use crate::twin::{DeviceId, Lookup, Twin, TwinId, TwinPath};
-use crate::wire::query::MAX_PAGE;
-use crate::wire::twins::encode_twin;
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::twin::{DeviceId, Lookup, Twin, TwinId, TwinPath};
+use iothub_model::wire::query::MAX_PAGE;
+use iothub_model::wire::twins::encode_twin;
 
 /// Asks the hub each selector's query.
 pub async fn ask(client: &HubClient, declarations: &Declarations) -> Result<Vec<Selection>, Error> {
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::load_texts;
-    use crate::wire::twins::decode_twin;
+    use iothub_model::wire::twins::decode_twin;
 
     /// `a` and `b` are declared, and the query found `a` and `c`.
     fn selected() -> Declarations {

@@ -15,11 +15,11 @@ use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::Declarations;
 use crate::plan::ownership::{RECORDS_KEY, may_have_records};
 use crate::plan::{Planner, ReadBy, Watch};
-use crate::query::Collection;
 use crate::selection::Membership;
-use crate::twin::{IdError, Lookup, Twin, TwinId};
-use crate::wire::query::MAX_PAGE;
-use crate::wire::raw_twin::RawTwin;
+use iothub_model::query::Collection;
+use iothub_model::twin::{IdError, Lookup, Twin, TwinId};
+use iothub_model::wire::query::MAX_PAGE;
+use iothub_model::wire::raw_twin::RawTwin;
 
 /// How many twins a second an S1 hub lets its clients read (docs: IoT Hub quotas and throttling).
 const GETS_A_SECOND: f64 = 100.0;

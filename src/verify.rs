@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use crate::check::{Check, CheckResult, CheckStatus, Difference, Expectation, evaluate};
 use crate::client::{Error, HubClient};
 use crate::manifest::Sensitive;
-use crate::query::BoundQuery;
-use crate::wire::query::MAX_PAGE;
+use iothub_model::query::BoundQuery;
+use iothub_model::wire::query::MAX_PAGE;
 
 /// How checks are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
     use crate::check::{Bound, Severity};
     use crate::client::tests::hub::TestHub;
-    use crate::query::compile;
+    use iothub_model::query::compile;
 
     #[test]
     fn pauses() {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::event::{ApplyEvent, TwinOutcome};
 use crate::client::{Backoff, Error, Trouble};
 use crate::plan::{Action, Rebase, TwinPlan};
-use crate::twin::{ETag, Lookup, MergePatch, Twin};
-use crate::wire::ErrorCode;
+use iothub_model::twin::{ETag, Lookup, MergePatch, Twin};
+use iothub_model::wire::ErrorCode;
 
 /// How often a twin may have moved under its patch before it is left alone.
 const MOST_MOVES: u32 = 8;

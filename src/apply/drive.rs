@@ -11,7 +11,7 @@ use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
 use super::stop::Stop;
 use crate::client::HubClient;
 use crate::client::retry::random_fraction;
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// How long a read may still take once the run is to end: it tells what became of a write, so it is worth a moment.
 const READ_GRACE: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::plan::Action;
 pub use crate::plan::MovedPath;
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// Something that happened, in the past tense.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,8 +13,8 @@ use super::course::{Course, Ending, Guarded, Moment, Sign, Then, Todo, explain};
 use super::event::{ApplyEvent, Halt, TwinOutcome};
 use crate::client::Error;
 use crate::plan::{Action, TwinPlan};
-use crate::rate::Pace;
-use crate::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
+use iothub_model::rate::Pace;
+use iothub_model::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
 
 /// How many twins may be begun and not done, for each request that may be under way: the others wait for their next attempt
 /// or their turn. More would only be more twins that a hub in trouble has refused once.

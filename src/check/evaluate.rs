@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::secret::keep_back;
 use super::{Bound, Check, Column, Comparison, Difference, Expectation};
 use crate::legible;
-use crate::query::BoundQuery;
-use crate::twin::value::{canonical, equal};
-use crate::twin::{Object, TwinPath};
+use iothub_model::query::BoundQuery;
+use iothub_model::twin::value::{canonical, equal};
+use iothub_model::twin::{Object, TwinPath};
 
 /// How many rows are told in detail. The counts in the summary are of all.
 const MOST: usize = 1000;
@@ -335,7 +335,7 @@ mod tests {
 
     use super::*;
     use crate::check::Severity;
-    use crate::query::compile;
+    use iothub_model::query::compile;
 
     fn holds(expect: Expectation, query: &str, rows: Value, whole: Option<Value>) -> Result<(), Difference> {
         let check = Check {

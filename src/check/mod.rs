@@ -14,8 +14,8 @@ use serde_json::Value;
 pub use bound::BoundError;
 pub use evaluate::evaluate;
 
-use crate::query::BoundQuery;
-use crate::twin::Object;
+use iothub_model::query::BoundQuery;
+use iothub_model::twin::Object;
 
 /// One assertion about the fleet.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! What a check must not tell, and the one place that keeps it back.
 
 use super::{Check, Difference};
-use crate::query::BoundQuery;
-use crate::twin::TwinPath;
+use iothub_model::query::BoundQuery;
+use iothub_model::twin::TwinPath;
 
 /// Leaves no more of what was found than the devices concerned, where the check may tell one of the secrets.
 pub(super) fn keep_back(check: &Check, found: Difference, secrets: &[TwinPath]) -> Difference {
@@ -31,7 +31,7 @@ mod tests {
 
     use super::*;
     use crate::check::{Bound, Expectation, Severity, evaluate};
-    use crate::query::compile;
+    use iothub_model::query::compile;
 
     fn check(query: &str, of: Option<&str>) -> Check {
         let compile = |query: &str| compile(query).expect("a query");

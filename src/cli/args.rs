@@ -24,10 +24,10 @@ pub use shell::{CompletionsArgs, ManArgs};
 use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::digest::DigestPrefix;
-use crate::hub::Tier;
-use crate::placeholder::Placeholder;
 use crate::render::markdown;
-use crate::twin::HubHost;
+use iothub_emulator::Tier;
+use iothub_model::placeholder::Placeholder;
+use iothub_model::twin::HubHost;
 
 /// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
 ///
@@ -328,9 +328,11 @@ impl FromStr for HubName {
             Some(("embedded", folder)) => Ok(Self::Embedded(Some(folder.into()))),
             None if text == "embedded" => Ok(Self::Embedded(None)),
             _ => {
-                text.parse().map(Self::Host).map_err(|error: crate::twin::IdError| match Placeholder::first_in(text) {
-                    Some(placeholder) => format!("it has {placeholder}: {}", placeholder.advice()),
-                    None => error.to_string(),
+                text.parse().map(Self::Host).map_err(|error: iothub_model::twin::IdError| {
+                    match Placeholder::first_in(text) {
+                        Some(placeholder) => format!("it has {placeholder}: {}", placeholder.advice()),
+                        None => error.to_string(),
+                    }
                 })
             }
         }

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::manifest;
 use crate::manifest::{Declarations, is_stream, load};
 use crate::shell::quoted;
-use crate::wire::connection_string::ConnectionString;
+use iothub_model::wire::connection_string::ConnectionString;
 
 /// A command with its arguments, quoted.
 #[derive(Clone, Debug)]

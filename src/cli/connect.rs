@@ -10,10 +10,10 @@ use super::args::{HubArgs, HubName};
 use super::context::{Context, Output};
 use super::outcome::CliResult;
 use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
-use crate::hub::{HubOptions, RunningHub};
 use crate::render::{escape, number};
-use crate::wire::Secret;
-use crate::wire::connection_string::ConnectionString;
+use iothub_emulator::{HubOptions, RunningHub};
+use iothub_model::wire::Secret;
+use iothub_model::wire::connection_string::ConnectionString;
 
 /// Where the connection string comes from when no option says so.
 pub(super) const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
@@ -111,7 +111,7 @@ async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> C
         .map_err(|error| CliError::doing(format!("making the data folder {}", data.display()), error))?;
     let name = folder.map_or_else(|| "embedded".to_owned(), |_| host_name(&data));
     let hub = HubOptions { host_name: Some(name.clone()), ..HubOptions::loopback(data) };
-    let hub = crate::hub::start(hub, super::hub_clock(context)).await?;
+    let hub = super::start_hub(context, hub).await?;
     let ready = hub.ready();
     let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
     // Its port is another each time; a plan made yesterday is to find the same hub today.

@@ -11,11 +11,11 @@ use std::time::SystemTime;
 
 use indicatif::ProgressBar;
 
-use crate::diagnostic::{Diagnostic, Source};
 use crate::render::annotations::Annotation;
 use crate::render::progress::Progress;
 use crate::render::style::Palette;
-use crate::wire::redact::Redactor;
+use iothub_model::diagnostic::{Diagnostic, Source};
+use iothub_model::wire::redact::Redactor;
 
 /// Looks a variable up.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

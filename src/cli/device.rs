@@ -17,9 +17,9 @@ use crate::device::{self, Behaviour, Device, Endpoint, Event, Options, report};
 use crate::manifest::range::Pattern;
 use crate::render::device::{Tally, answer, remark};
 use crate::render::number::counted;
-use crate::twin::{DeviceId, HubHost, TwinId};
-use crate::wire::connection_string::ConnectionString;
-use crate::wire::sas::Key;
+use iothub_model::twin::{DeviceId, HubHost, TwinId};
+use iothub_model::wire::connection_string::ConnectionString;
+use iothub_model::wire::sas::Key;
 
 /// Where a device's connection string comes from when no option says so, as in Microsoft's own samples.
 const DEVICE_CONNECTION_STRING: &str = "IOTHUB_DEVICE_CONNECTION_STRING";

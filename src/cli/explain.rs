@@ -8,11 +8,11 @@ use super::command_line::{CommandLine, Secrets};
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::diagnostic::nearest;
 use crate::manifest::{Explained, Explanation, Undeclared};
 use crate::render::explanation;
 use crate::render::number::counted;
-use crate::twin::TwinPath;
+use iothub_model::diagnostic::nearest;
+use iothub_model::twin::TwinPath;
 
 /// Says where a twin's declared values come from.
 pub(super) fn explain(context: &mut Context, args: &ExplainArgs) -> CliResult {

@@ -14,15 +14,15 @@ use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::refusals;
-use crate::diagnostic::Source;
-use crate::hub::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
 use crate::render::style::Palette;
 use crate::render::{number, table};
-use crate::twin::{DeviceId, Lookup, Object, TwinId};
-use crate::wire::connection_string::ConnectionString;
-use crate::wire::registry::DeviceIdentity;
-use crate::wire::sas::Key;
-use crate::wire::{Secret, twins};
+use iothub_emulator::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
+use iothub_model::diagnostic::Source;
+use iothub_model::twin::{DeviceId, Lookup, Object, TwinId};
+use iothub_model::wire::connection_string::ConnectionString;
+use iothub_model::wire::registry::DeviceIdentity;
+use iothub_model::wire::sas::Key;
+use iothub_model::wire::{Secret, twins};
 
 /// Runs one of the hub's commands.
 pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResult {
@@ -61,7 +61,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
         ..defaults
     };
-    let running = crate::hub::start(options, super::hub_clock(context)).await?;
+    let running = super::start_hub(context, options).await?;
     // Before anybody is told that it listens, so that whoever waits for that can stop it.
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = running.ready();
@@ -205,7 +205,7 @@ async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> 
     Ok(Outcome::Done)
 }
 
-fn connection_string(host: &crate::twin::HubHost, identity: &DeviceIdentity) -> Option<Secret> {
+fn connection_string(host: &iothub_model::twin::HubHost, identity: &DeviceIdentity) -> Option<Secret> {
     let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
     let device = Some(identity.device_id.clone());
     Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())

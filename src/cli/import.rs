@@ -12,15 +12,15 @@ use super::context::Context;
 use super::file;
 use super::outcome::{CliError, CliResult, Outcome};
 use crate::client::{Error, HubClient};
-use crate::diagnostic::Source;
 use crate::import::{ImportOptions, Importer};
 use crate::manifest::{FleetName, Ownership};
 use crate::plan::ownership::RECORDS_KEY;
 use crate::render::manifest as words;
 use crate::render::number::counted;
 use crate::survey::get_all;
-use crate::twin::{HubHost, IdError, Lookup, TwinId};
-use crate::wire::query::MAX_PAGE;
+use iothub_model::diagnostic::Source;
+use iothub_model::twin::{HubHost, IdError, Lookup, TwinId};
+use iothub_model::wire::query::MAX_PAGE;
 
 /// Reads the twins and writes a manifest that declares them.
 pub(super) async fn import(context: &mut Context, args: &ImportArgs) -> CliResult {
@@ -101,7 +101,7 @@ fn query(condition: Option<&str>) -> CliResult<String> {
     const IDS: &str = "SELECT deviceId FROM devices";
     let text = condition.map_or_else(|| ALL.to_owned(), |condition| format!("{ALL} WHERE {condition}"));
     let source = Source::new("<--where>", text.as_str());
-    match crate::query::compile(&text) {
+    match iothub_model::query::compile(&text) {
         // More than a condition would make it another kind of query.
         Ok(bound) if bound.selects_documents() => Ok(text.replacen(ALL, IDS, 1)),
         Ok(_) => Err(CliError::new("--where takes a condition alone, and this is more of a query than that")),

@@ -9,9 +9,9 @@ use super::args::VarArgs;
 use super::command_line::CommandLine;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, LoadOptions, load as load_files};
 use crate::render::{annotations, diagnostic};
+use iothub_model::diagnostic::Diagnostic;
 
 /// Loads a fleet. Warnings go to the user at once.
 pub(super) fn load(context: &mut Context, paths: &[PathBuf], vars: &VarArgs) -> CliResult<Declarations> {

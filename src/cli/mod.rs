@@ -47,7 +47,7 @@ use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
-use crate::wire::connection_string::is_meant_as_one;
+use iothub_model::wire::connection_string::is_meant_as_one;
 
 /// Runs a command line, and returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, context: &mut Context) -> u8 {
@@ -187,10 +187,20 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
     }
 }
 
-/// The clock as the embedded hub reads it.
-fn hub_clock(context: &Context) -> crate::hub::Clock {
+/// Returns the clock as the embedded hub reads it.
+fn hub_clock(context: &Context) -> iothub_emulator::Clock {
     let clock = context.clock.clone();
     Arc::new(move || time::OffsetDateTime::from(clock()))
+}
+
+/// Starts an embedded hub in this process.
+async fn start_hub(
+    context: &Context,
+    options: iothub_emulator::HubOptions,
+) -> Result<iothub_emulator::RunningHub, iothub_emulator::HubStartError> {
+    // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    iothub_emulator::start(options, hub_clock(context)).await
 }
 
 #[cfg(test)]

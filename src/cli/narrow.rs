@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::args::Only;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use crate::diagnostic::{nearest, nearest_id};
 use crate::manifest::{Declarations, LoadOptions};
 use crate::planning::Part;
 use crate::render::number::{counted, grouped};
-use crate::twin::{DeviceId, TwinId};
+use iothub_model::diagnostic::{nearest, nearest_id};
+use iothub_model::twin::{DeviceId, TwinId};
 
 /// Returns the part of the fleet that is asked for, or nothing when that is all of it.
 pub(super) fn narrow(

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use super::command_line::CommandLine;
 use super::context::Context;
 use crate::client;
-use crate::diagnostic::Diagnostic;
 use crate::digest::{Digest, DigestPrefix};
-use crate::hub::HubStartError;
 use crate::plan::{Guard, Refusal};
 use crate::render::annotations::{self, Annotation};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use crate::shell::quoted;
-use crate::twin::TwinId;
-use crate::wire::connection_string::ConnectionStringError;
+use iothub_emulator::HubStartError;
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::twin::TwinId;
+use iothub_model::wire::connection_string::ConnectionStringError;
 
 /// How a command ended. The numbers are fixed for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,14 +11,14 @@ use super::outcome::{CliError, CliResult, Outcome, Ways};
 use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
-use crate::hub::{Class, Limits, Tier};
 use crate::manifest::{Declarations, LoadOptions, source_digests};
 use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
 use crate::render::view::PlanView;
 use crate::render::{annotations, html, json, markdown, text};
-use crate::twin::TwinId;
+use iothub_emulator::{Class, Limits, Tier};
+use iothub_model::twin::TwinId;
 
 /// Plans, shows the plan, and saves it when asked to.
 pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {

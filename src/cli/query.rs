@@ -7,9 +7,9 @@ use super::connect::connect;
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::diagnostic::Source;
 use crate::render::table;
-use crate::wire::query::MAX_PAGE;
+use iothub_model::diagnostic::Source;
+use iothub_model::wire::query::MAX_PAGE;
 
 /// Asks a query and writes its rows, page by page.
 pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult {
@@ -17,7 +17,7 @@ pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult 
         return Err(CliError::new("--csv-safe is about the cells of --format csv").hint("give both, or neither"));
     }
     let source = Source::new("<query>", args.query.as_str());
-    let bound = crate::query::compile(&args.query).map_err(|errors| {
+    let bound = iothub_model::query::compile(&args.query).map_err(|errors| {
         CliError::from(errors.iter().map(|error| error.to_diagnostic(&source, 0)).collect::<Vec<_>>())
     })?;
     for warning in bound.warnings() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::hub::{RequestObserver, RequestRecord};
 use crate::render::{escape, number};
+use iothub_emulator::{RequestObserver, RequestRecord};
 
 /// Lines in one stretch of time, at most.
 const LINES_MAX: u64 = 10;

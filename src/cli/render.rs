@@ -7,9 +7,9 @@ use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{git, manifest};
 use crate::against::compare;
-use crate::diagnostic::Diagnostic;
 use crate::manifest::{Declarations, LoadOptions};
 use crate::render::{against, declarations, escape};
+use iothub_model::diagnostic::Diagnostic;
 
 /// Prints what the manifests come to, or what differs from what they were.
 pub(super) fn render(context: &mut Context, args: &RenderArgs) -> CliResult {

@@ -9,13 +9,13 @@ use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{manifest, plan};
-use crate::diagnostic::nearest_id;
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
 use crate::plan::{check_hub, guard};
 use crate::render::{escape, inspection, markdown};
 use crate::selection;
-use crate::twin::{Lookup, TwinId};
+use iothub_model::diagnostic::nearest_id;
+use iothub_model::twin::{Lookup, TwinId};
 
 /// Shows a saved plan, or a live twin beside its declaration.
 pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
@@ -56,7 +56,7 @@ pub(super) async fn show(context: &mut Context, args: &ShowArgs) -> CliResult {
     Ok(Outcome::Done)
 }
 
-fn absent(id: &TwinId, hub: &crate::twin::HubHost, declarations: Option<&Declarations>) -> CliError {
+fn absent(id: &TwinId, hub: &iothub_model::twin::HubHost, declarations: Option<&Declarations>) -> CliError {
     let declared = declarations.and_then(|declarations| declarations.twins.get(id));
     let ids: Vec<String> = declarations.iter().flat_map(|all| all.twins.keys()).map(ToString::to_string).collect();
     let near = nearest_id(&id.to_string(), ids.iter().map(String::as_str)).filter(|_| declared.is_none());

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
-use crate::wire::ConnectionString;
-use crate::wire::sas;
+use iothub_model::wire::ConnectionString;
+use iothub_model::wire::sas;
 
 /// Tells the time of day. Comes in from the command line, so that a test can set it.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::retry::Trouble;
-use crate::twin::HubHost;
-use crate::wire::{self, ErrorCode, HubError};
+use iothub_model::twin::HubHost;
+use iothub_model::wire::{self, ErrorCode, HubError};
 
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]

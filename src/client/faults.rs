@@ -2,7 +2,7 @@
 
 use super::send::{Answer, Call};
 use super::{Error, HubClient};
-use crate::wire::faults::{FAULTS_PATH, FaultsBody, FaultsReport};
+use iothub_model::wire::faults::{FAULTS_PATH, FaultsBody, FaultsReport};
 
 impl HubClient {
     /// Reads which rules there are and what they came to.

@@ -32,14 +32,14 @@ pub use raw::{PageText, PagesAhead, RawLookup, TwinText};
 pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 
-use crate::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
-use crate::wire::configurations::{self, Configuration};
-use crate::wire::modules::{ModuleIdentity, NewModule, module_path};
-use crate::wire::registry::{DeviceIdentity, NewDevice, device_path};
-use crate::wire::twins::{decode_twin, encode_patch, twin_path};
-use crate::wire::usage::Usage;
-use crate::wire::{ConnectionString, ErrorCode, Secret};
 use auth::Authority;
+use iothub_model::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
+use iothub_model::wire::configurations::{self, Configuration};
+use iothub_model::wire::modules::{ModuleIdentity, NewModule, module_path};
+use iothub_model::wire::registry::{DeviceIdentity, NewDevice, device_path};
+use iothub_model::wire::twins::{decode_twin, encode_patch, twin_path};
+use iothub_model::wire::usage::Usage;
+use iothub_model::wire::{ConnectionString, ErrorCode, Secret};
 use send::{Answer, Call, Transport};
 
 /// How long a connection may take to come about.

@@ -14,7 +14,9 @@ use super::HubClient;
 use super::error::{Error, Request};
 use super::raw::PageText;
 use super::send::{Answer, Call};
-use crate::wire::query::{CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody};
+use iothub_model::wire::query::{
+    CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody,
+};
 
 /// The largest page, in bytes: a thousand twins of 130 kB each, metadata included.
 const PAGE_CEILING: usize = 128 << 20;

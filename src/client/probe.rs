@@ -5,9 +5,9 @@ use http::header::IF_MATCH;
 
 use super::send::Call;
 use super::{Error, HubClient};
-use crate::twin::{DeviceId, TwinId};
-use crate::wire::registry::device_path;
-use crate::wire::twins::twin_path;
+use iothub_model::twin::{DeviceId, TwinId};
+use iothub_model::wire::registry::device_path;
+use iothub_model::wire::twins::twin_path;
 
 /// A right that a shared access policy may have (docs: Control access to IoT Hub with shared access signatures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

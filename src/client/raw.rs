@@ -7,9 +7,9 @@ use super::error::Error;
 use super::pages::{Pages, read_rows};
 use super::send::{Answer, Call};
 use super::{HubClient, says_absent, twin};
-use crate::twin::{Lookup, ModuleId, Twin, TwinId};
-use crate::wire::raw_twin::RawTwin;
-use crate::wire::twins::{decode_twin, twin_path};
+use iothub_model::twin::{Lookup, ModuleId, Twin, TwinId};
+use iothub_model::wire::raw_twin::RawTwin;
+use iothub_model::wire::twins::{decode_twin, twin_path};
 
 /// What a read of one twin found, not taken apart yet.
 pub enum RawLookup {

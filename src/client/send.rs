@@ -14,11 +14,11 @@ use super::auth::Authority;
 use super::body::{self, BodyError};
 use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
-use crate::twin::HubHost;
-use crate::wire::error::{ERROR_CODE_HEADER, ErrorCode};
-use crate::wire::redact::Redactor;
-use crate::wire::usage::{Billed, Usage};
-use crate::wire::{API_VERSION, HubError, JSON};
+use iothub_model::twin::HubHost;
+use iothub_model::wire::error::{ERROR_CODE_HEADER, ErrorCode};
+use iothub_model::wire::redact::Redactor;
+use iothub_model::wire::usage::{Billed, Usage};
+use iothub_model::wire::{API_VERSION, HubError, JSON};
 
 /// Is told when a read is about to be sent again, why, and after how long.
 pub type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;

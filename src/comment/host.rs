@@ -6,7 +6,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::Marker;
-use crate::wire::Secret;
+use iothub_model::wire::Secret;
 
 /// Comments of one page, where a host has pages.
 const PAGE: usize = 100;

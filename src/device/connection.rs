@@ -12,9 +12,9 @@ use super::event::Event;
 use super::session::{Session, Step, payload_of};
 use super::transport::{self, Link};
 use super::{Device, Error, Options, Watcher, pause};
-use crate::wire::messages::MessageProperties;
-use crate::wire::sas;
-use crate::wire::topics::{FromHub, Subscription};
+use iothub_model::wire::messages::MessageProperties;
+use iothub_model::wire::sas;
+use iothub_model::wire::topics::{FromHub, Subscription};
 
 /// How the hub is told that we live, in seconds, and how long it may be quiet.
 const KEEP_ALIVE: u16 = 60;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Error;
-use crate::twin::Object;
-use crate::wire::messages::MessageProperties;
+use iothub_model::twin::Object;
+use iothub_model::wire::messages::MessageProperties;
 
 /// Something that happened to one device.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::twin::Object;
-use crate::twin::value::equal;
+use iothub_model::twin::Object;
+use iothub_model::twin::value::equal;
 
 /// Lays `top` over `base`, key by key. Nulls stay: in what becomes a patch they remove.
 pub(super) fn overlay(base: &mut Object, top: &Object) {
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::twin::patch::merge;
+    use iothub_model::twin::patch::merge;
 
     fn object(value: Value) -> Object {
         value.as_object().expect("an object").clone()

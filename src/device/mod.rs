@@ -25,11 +25,11 @@ use tokio::time::Instant;
 use crate::apply::Stop;
 use crate::client::Clock;
 use crate::client::{SetupError, tls};
-use crate::twin::{HubHost, TwinId};
-use crate::wire::sas::Key;
 use connection::{End, converse, establish};
 pub use error::Error;
 pub use event::{Event, Told};
+use iothub_model::twin::{HubHost, TwinId};
+use iothub_model::wire::sas::Key;
 pub use session::Behaviour;
 use session::Session;
 

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::twin::Object;
-use crate::twin::limits::check_values;
+use iothub_model::twin::Object;
+use iothub_model::twin::limits::check_values;
 
 /// One reported property: `connectivity=cellular`, `network.rssi=-71`.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::event::Event;
 use super::goal::{missing, overlay, overlay_report, removals};
-use crate::twin::Object;
-use crate::twin::patch::{diff, merge};
-use crate::wire::topics::{FromDevice, FromHub};
+use iothub_model::twin::Object;
+use iothub_model::twin::patch::{diff, merge};
+use iothub_model::wire::topics::{FromDevice, FromHub};
 
 /// What a simulated device is to do with its twin.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::client::{ClientOptions, HubClient};
-use crate::hub::{HubOptions, RunningHub};
-use crate::twin::{Lookup, MergePatch, Object, TwinId};
-use crate::wire::ConnectionString;
+use iothub_emulator::{HubOptions, RunningHub};
+use iothub_model::twin::{Lookup, MergePatch, Object, TwinId};
+use iothub_model::wire::ConnectionString;
 
 /// Nothing in these tests takes so long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ impl Bench {
         let [https, mqtt] = ports.map(|port| ([127, 0, 0, 1], port).into());
         let options = HubOptions { https, mqtt: Some(mqtt), ..HubOptions::loopback(folder.path()) };
         let clock = clock();
-        let hub = crate::hub::start(options, Arc::new(move || clock().into())).await.expect("a hub");
+        let hub = iothub_emulator::start(options, Arc::new(move || clock().into())).await.expect("a hub");
         let ca = std::fs::read(&hub.ready().ca_file).expect("the authority");
         let owner = ConnectionString::parse(hub.ready().connection_strings.iothubowner.expose()).expect("a string");
         let mut options = ClientOptions::new(owner, self::clock());
@@ -54,7 +54,7 @@ impl Bench {
     }
 
     async fn register(&self, id: &str) -> Device {
-        let id: crate::twin::DeviceId = id.parse().expect("an id");
+        let id: iothub_model::twin::DeviceId = id.parse().expect("an id");
         let identity = self.client.create_device(&id).await.expect("registered");
         let key = Key::from_base64(identity.primary_key().expect("a key").expose()).expect("base64");
         Device { id: id.into(), key, policy: None }
@@ -72,7 +72,7 @@ impl Bench {
         Options::new(host, endpoint, behaviour, clock())
     }
 
-    async fn twin(&self, id: &str) -> crate::twin::Twin {
+    async fn twin(&self, id: &str) -> iothub_model::twin::Twin {
         match self.client.get_twin(&id.parse().expect("an id")).await.expect("a twin") {
             Lookup::Found(twin) => *twin,
             Lookup::Absent(id) => panic!("no {id}"),
@@ -296,7 +296,7 @@ async fn methods_are_answered() {
     bench.reports("d", json!({"up": true})).await;
     let owner = ConnectionString::parse(bench.hub.ready().connection_strings.iothubowner.expose()).expect("a string");
     let expiry = clock()().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 600;
-    let token = crate::wire::sas::sign(owner.host.as_str(), &owner.key, expiry, owner.policy.as_deref());
+    let token = iothub_model::wire::sas::sign(owner.host.as_str(), &owner.key, expiry, owner.policy.as_deref());
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured(tls::trust(Some(&bench.ca)).expect("trust"))
         .build()
@@ -372,7 +372,8 @@ async fn whatever_a_hub_does_wrong_is_tried_again() {
         }
     }
     let count = devices.len();
-    let rules = crate::hub::FaultSpec::parse(&crate::diagnostic::Source::new("<faults>", rules)).expect("rules");
+    let rules =
+        iothub_emulator::FaultSpec::parse(&iothub_model::diagnostic::Source::new("<faults>", rules)).expect("rules");
     bench.hub.set_faults(rules);
     let second = Duration::from_secs(1);
     let options = Options {

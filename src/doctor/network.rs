@@ -13,7 +13,7 @@ use super::{Finding, Health};
 use crate::client::Obstacle;
 use crate::client::send::look_into;
 use crate::client::tls;
-use crate::twin::HubHost;
+use iothub_model::twin::HubHost;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(10);

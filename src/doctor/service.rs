@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Health};
 use crate::client::{Error, HubClient, Right};
-use crate::wire::ErrorCode;
+use iothub_model::wire::ErrorCode;
 
 /// Tokens are made for an hour; a clock this far behind makes them end before they are used.
 const TOO_LATE: i64 = 50 * 60;

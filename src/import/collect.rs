@@ -10,10 +10,10 @@ use super::ranges::join;
 use super::{Factored, ImportOptions, ImportedLeaf};
 use crate::manifest::{FleetName, Ownership};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, fits_a_record, record_path, records_path};
-use crate::twin::limits::{Rule, Violation, check_size, check_values, section_max_bytes, section_size};
-use crate::twin::path::leaves;
-use crate::twin::value::canonical;
-use crate::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
+use iothub_model::twin::limits::{Rule, Violation, check_size, check_values, section_max_bytes, section_size};
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::value::canonical;
+use iothub_model::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
 
 /// Why a module is not declared: whoever declares one declares its device.
 const NO_DEVICE: &str = "its device is not in the manifest";

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::collect::{Device, Leaves, Numbers};
 use super::{Group, ImportedLeaf};
-use crate::twin::{Section, TwinPath};
+use iothub_model::twin::{Section, TwinPath};
 
 /// How many tags make groups when nobody names them.
 const TAGS_MAX: usize = 3;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::manifest::{FleetName, Ownership};
-use crate::twin::{ModuleId, TwinPath};
+use iothub_model::twin::{ModuleId, TwinPath};
 
 /// How a fleet is made of twins.
 #[derive(Clone, Debug)]

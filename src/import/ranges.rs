@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::collect::{Device, Leaves, Numbers};
 use super::{Entry, ImportedLeaf};
-use crate::twin::ModuleId;
+use iothub_model::twin::ModuleId;
 
 /// What makes two entries alike but for their names.
 type Content = (Vec<usize>, Numbers, Vec<(ModuleId, Numbers)>);

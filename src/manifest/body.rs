@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::declaration::{Leaf, Origin};
 use super::layers::{self, merge};
 use super::shape::Instance;
-use crate::twin::{Section, TwinPath};
+use iothub_model::twin::{Section, TwinPath};
 
 /// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
 ///

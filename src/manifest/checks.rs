@@ -8,8 +8,8 @@ use super::policy::read::not_carried_out;
 use super::reader::{Field, Reader, Spanned, Table};
 use super::yaml::{Key, Kind, Node, Text, Written};
 use crate::check::{Check, Severity};
-use crate::diagnostic::{self, Diagnostic, Source, Span};
-use crate::query::{self, BoundQuery, QueryError};
+use iothub_model::diagnostic::{self, Diagnostic, Source, Span};
+use iothub_model::query::{self, BoundQuery, QueryError};
 
 /// How long a check may take where it does not say: query results lag behind writes by seconds, as a rule.
 const WITHIN: Duration = Duration::from_secs(60);

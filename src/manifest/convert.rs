@@ -5,8 +5,8 @@
 use serde_json::{Number, Value};
 
 use super::yaml::{self, Key, Kind, Node, Text, Written};
-use crate::diagnostic::Span;
-use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
+use iothub_model::diagnostic::Span;
+use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
 pub(super) const TYPES: [&str; 4] = ["int", "float", "bool", "json"];
 

@@ -14,7 +14,7 @@ use super::shape::{Shape, end_of_line, indentation, is_blank, trap};
 use super::source::File;
 use super::syntax;
 use super::yaml::{self, Key, Kind, Node};
-use crate::diagnostic::Span;
+use iothub_model::diagnostic::Span;
 
 /// Shapes that are tried on an entry; a fleet of more has little to gain.
 const SHAPES_MAX: usize = 16;
@@ -141,7 +141,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
             }
             let span = node.span;
             let (part, found) = early.part(key, node);
-            if found.iter().any(crate::diagnostic::Diagnostic::is_error) {
+            if found.iter().any(iothub_model::diagnostic::Diagnostic::is_error) {
                 return None;
             }
             let mut part = part?;

@@ -13,7 +13,7 @@ use super::policy::{Policy, Selection, Selector};
 use super::stack::Layered;
 use crate::check::Check;
 use crate::digest::{Digest, Hasher};
-use crate::twin::{HubHost, TwinId, TwinPath};
+use iothub_model::twin::{HubHost, TwinId, TwinPath};
 
 /// The name of a fleet, under which it owns what it wrote: `[a-z0-9][a-z0-9-]{0,62}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

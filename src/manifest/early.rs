@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::schema::{Entry, device};
 use super::source::File;
 use super::yaml::{Key, Kind, Node};
-use crate::diagnostic::{Diagnostic, Span};
+use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Reads entries under `devices` while the rest of the file is not parsed yet, unless they have to wait for what references stand for.
 pub(super) struct Early<'f> {

@@ -7,7 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::diagnostic::Diagnostic;
+use iothub_model::diagnostic::Diagnostic;
 
 /// How the names of variables begin that are set for manifests.
 pub(super) const ALWAYS_OPEN: &str = "TWINCTL_VAR_";

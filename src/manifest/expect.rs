@@ -22,9 +22,9 @@ use super::reader::{Reader, Spanned, shown};
 use super::yaml::{Key, Kind, Node};
 use super::{checks, layers};
 use crate::check::{Bound, Column, Comparison, Expectation};
-use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::query::{BoundQuery, compile};
-use crate::twin::{DeviceId, Object};
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::query::{BoundQuery, compile};
+use iothub_model::twin::{DeviceId, Object};
 
 const FORMS: &str =
     "expect `none`, `some`, a row, a list of rows or device ids, `{ count: \">= 3\" }`, bounds, or a share";

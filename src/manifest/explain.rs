@@ -12,8 +12,8 @@ use super::declaration::{Declarations, Layer, Leaf, Origin};
 use super::source::{self, File};
 use super::stack::{Bodies, Keep, Layered, Stack};
 use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
-use crate::diagnostic::nearest_id;
-use crate::twin::{DeviceId, ModuleId, TwinId, TwinPath};
+use iothub_model::diagnostic::nearest_id;
+use iothub_model::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,7 +16,7 @@ use super::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollou
 use super::stack::Layered;
 use crate::check::{Bound, Column, Expectation};
 use crate::digest::{Digest, Hasher};
-use crate::twin::value::canonical;
+use iothub_model::twin::value::canonical;
 
 /// Returns the digest of all but the digest itself and the origins.
 pub(super) fn of(declarations: &Declarations) -> Digest {

@@ -3,7 +3,7 @@
 use super::schema;
 use super::source::File;
 use super::yaml::{Kind, Node};
-use crate::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 
 /// Fields that only a manifest has; others, such as `defaults`, also occur elsewhere.
 const DECISIVE: [&str; 6] = ["fleet", "devices", "inventory", "selectors", "groups", "checks"];
@@ -72,7 +72,7 @@ pub(super) fn hush(file: &File, found: &mut Vec<Diagnostic>, from: usize) {
                 .labels
                 .into_iter()
                 .take(1)
-                .map(|label| crate::diagnostic::Label { text: String::new(), ..label })
+                .map(|label| iothub_model::diagnostic::Label { text: String::new(), ..label })
                 .collect(),
             ..first
         }

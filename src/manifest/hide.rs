@@ -9,8 +9,8 @@ use super::references::refers_to_row;
 use super::schema::blanked;
 use super::source::File;
 use super::yaml::{self, Kind, Node};
-use crate::diagnostic::{Diagnostic, Source, Span};
-use crate::twin::{Section, TwinPath};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::twin::{Section, TwinPath};
 
 /// Stars out the lines on which sensitive values stand, and the values in messages.
 pub(super) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &mut [Diagnostic]) {

@@ -10,7 +10,7 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::boundary::{Boundary, Unread};
-use crate::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
 
 /// The name of the files that only twinctl reads.
 pub(super) const OWN: &str = ".twinctlignore";

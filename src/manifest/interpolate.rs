@@ -15,8 +15,8 @@ use super::references::{Namespace, Piece, Place, Reference, pieces, refers_to_ro
 use super::source::File;
 use super::table::{Cell, Row};
 use super::yaml::{self, Key, Kind, Node, Text, Written};
-use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::placeholder::Placeholder;
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::placeholder::Placeholder;
 
 /// What references may put into a fleet altogether, in nodes, where a long text counts as several: so much for any fleet, and more for
 /// one that is large itself.

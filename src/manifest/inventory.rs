@@ -17,8 +17,8 @@ use super::schema::{self, Module};
 use super::source::{File, Tables, table_name};
 use super::table::{Bad, Format, Row, Rows};
 use super::yaml::{Key, Kind, Node, Text};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::{DeviceId, Section, path};
+use iothub_model::diagnostic::{Diagnostic, Span};
+use iothub_model::twin::{DeviceId, Section, path};
 
 /// Rows of one table that are told to be wrong; one with more of them has one mistake many times.
 const BAD_ROWS_MAX: usize = 20;

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::source::TableText;
 use super::table::{Bad, Cells, ROW_MAX_BYTES, Row, unquoted};
-use crate::diagnostic::Diagnostic;
+use iothub_model::diagnostic::Diagnostic;
 
 const KEY_TWICE: &str = "a key of a row is there twice";
 

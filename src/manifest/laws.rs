@@ -8,7 +8,7 @@ use super::declaration::{Declaration, Layer, Leaf};
 use super::source::{File, Tables};
 use super::yaml::{Kind, Node};
 use super::{Declarations, Diagnostic, Loaded, Outside, Selection, layers, load_texts, resolve_files, yaml};
-use crate::twin::{Section, TwinId};
+use iothub_model::twin::{Section, TwinId};
 
 fn load(text: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let file = File::new("fleet.yaml", text);

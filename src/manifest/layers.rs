@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::declaration::{Layer, Leaf, Origin};
 use super::source::File;
 use super::yaml::{Key, Kind, Node};
-use crate::twin::{Object, Section, TwinPath};
+use iothub_model::twin::{Object, Section, TwinPath};
 
 /// Lays `over` on `base`.
 pub(super) fn merge(base: &[Leaf], over: &[Leaf]) -> Vec<Leaf> {

@@ -18,8 +18,8 @@ use super::shape::Instance;
 use super::source::File;
 use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
 use super::yaml::Text;
-use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::twin::{DeviceId, IdError, ModuleId, TwinId};
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::twin::{DeviceId, IdError, ModuleId, TwinId};
 
 /// What the files say about devices.
 #[derive(Default)]

@@ -76,7 +76,6 @@ pub use declaration::{
 pub use json_schema::json_schema;
 pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
 
-use crate::diagnostic::{Diagnostic, Span};
 use crate::digest::Digest;
 use boundary::Access;
 pub use boundary::is_stream;
@@ -85,6 +84,7 @@ use env_access::EnvAccess;
 pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
+use iothub_model::diagnostic::{Diagnostic, Span};
 
 pub use source::Locate;
 use source::{File, Tables};
@@ -206,7 +206,7 @@ pub fn load_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<L
 }
 
 /// Reads the texts of [`load_texts`] without taking any in pieces, to hold the one against the other.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn load_whole_texts(texts: &[(&str, &str)], environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
     resolve_texts(texts, &Outside { in_pieces: false, ..Outside::new(Tables::Texts(texts), environment) })
 }

@@ -11,8 +11,8 @@ use super::schema::Module;
 use super::shape::Instance;
 use super::source::File;
 use super::stack::{Stack, sizes};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::ModuleId;
+use iothub_model::diagnostic::{Diagnostic, Span};
+use iothub_model::twin::ModuleId;
 
 /// An entry under `devices`, with its layers resolved.
 pub(super) struct Named<'f> {

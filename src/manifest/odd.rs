@@ -5,7 +5,7 @@
 
 use super::source::File;
 use super::yaml::{self, Kind};
-use crate::diagnostic::{Diagnostic, Span};
+use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Returns the name of a character that looks like a space or like nothing.
 fn space(c: char) -> Option<&'static str> {

@@ -6,8 +6,8 @@ use serde_json::{Number, Value};
 
 use super::traps;
 use super::yaml::{self, Kind, Text, Written};
-use crate::diagnostic::Diagnostic;
-use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN, STRING_MAX_BYTES};
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN, STRING_MAX_BYTES};
 
 /// What such a scalar is.
 #[derive(Clone, Debug, PartialEq)]

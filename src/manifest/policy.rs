@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::declaration::Origin;
-use crate::query::BoundQuery;
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::query::BoundQuery;
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// How the declarations may be enforced.
 #[derive(Clone, Debug, Default, PartialEq)]

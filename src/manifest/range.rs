@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::twin::limits::ID_MAX_CHARS;
+use iothub_model::twin::limits::ID_MAX_CHARS;
 
 /// Devices and modules of a fleet together, at most: what one hub holds.
 pub(super) const IDENTITIES_MAX: u64 = 1_000_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::odd;
 use super::source::File;
 use super::yaml::{Key, Kind, Node, Text, Written};
-use crate::diagnostic::{Diagnostic, Source, Span, nearest};
+use iothub_model::diagnostic::{Diagnostic, Source, Span, nearest};
 
 /// The longest time that anything may take.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);

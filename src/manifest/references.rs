@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::convert::TYPES;
 use super::source::File;
 use super::yaml::{Text, Written};
-use crate::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 
 /// A text with references in it, and where it stands.
 pub(super) struct Place<'a> {

@@ -15,7 +15,7 @@ use super::source::File;
 use super::stack::Keep;
 use super::{fingerprint, hide};
 use crate::check::Check;
-use crate::diagnostic::{Diagnostic, Span};
+use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Resolves the parts of all files. `complete` says that every file could be read: what is missing otherwise may stand in one
 /// that could not.
@@ -111,7 +111,7 @@ pub(super) fn resolve(
 #[derive(Default)]
 struct Parts<'f> {
     fleet: Option<(Spanned<super::FleetName>, &'f File)>,
-    hub: Option<(Spanned<Option<crate::twin::HubHost>>, &'f File)>,
+    hub: Option<(Spanned<Option<iothub_model::twin::HubHost>>, &'f File)>,
     missing: Option<(Spanned<super::Missing>, &'f File)>,
     ownership: Option<(Spanned<super::Ownership>, &'f File)>,
     selectors: Vec<Selector>,

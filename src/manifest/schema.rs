@@ -15,11 +15,11 @@ use super::source::File;
 use super::yaml::{Key, Kind, Node, Text};
 use super::{layers, validate};
 use crate::check::Check;
-use crate::diagnostic::{Diagnostic, Source, Span};
-use crate::placeholder::Placeholder;
-use crate::query::{BoundQuery, Collection, compile_condition};
-use crate::twin::limits::MODULES_PER_DEVICE;
-use crate::twin::{HubHost, ModuleId, Section};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::placeholder::Placeholder;
+use iothub_model::query::{BoundQuery, Collection, compile_condition};
+use iothub_model::twin::limits::MODULES_PER_DEVICE;
+use iothub_model::twin::{HubHost, ModuleId, Section};
 
 /// What one file has in it.
 #[derive(Debug, Default)]

@@ -8,8 +8,8 @@ use super::declaration::{Declaration, Declarations, Layer, Leaf, Origin};
 use super::policy::Selection;
 use super::range::IDENTITIES_MAX;
 use super::stack::{Bodies, Layered, Stack, sizes};
-use crate::diagnostic::Diagnostic;
-use crate::twin::{DeviceId, TwinId};
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::twin::{DeviceId, TwinId};
 
 impl Declarations {
     /// Lays the selectors' values over the defaults of the devices that they found: below the devices' groups, inventory rows and own
@@ -169,7 +169,8 @@ devices:
     /// Returns what each twin's `desired` is, as JSON.
     fn desired(declarations: &Declarations) -> Vec<String> {
         let twin = |(id, declaration): (&TwinId, &Declaration)| {
-            let section = super::super::layers::section_of(&declaration.body.leaves(), crate::twin::Section::Desired);
+            let section =
+                super::super::layers::section_of(&declaration.body.leaves(), iothub_model::twin::Section::Desired);
             format!("{id} {}", Value::Object(section)).replace('"', "")
         };
         declarations.twins.iter().map(twin).collect()

@@ -17,8 +17,8 @@ use super::reader::Spanned;
 use super::schema::Read;
 use super::source::File;
 use super::yaml::Text;
-use crate::diagnostic::{Diagnostic, Source, Span};
-use crate::twin::{Section, TwinPath};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::twin::{Section, TwinPath};
 use serde_json::Value;
 
 /// How entries that are written alike are written.

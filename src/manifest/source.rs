@@ -12,8 +12,8 @@ use super::boundary::{self, Access, Boundary, NamedPath, Unread};
 use super::ignored::{self, Rules};
 use super::layers::Paths;
 use super::submodule;
-use crate::diagnostic::{Diagnostic, Label, Source, Span};
 use crate::shell::quoted;
+use iothub_model::diagnostic::{Diagnostic, Label, Source, Span};
 
 /// Bytes of one file, at most. A hundred thousand devices written out are some 40 MB.
 pub(super) const FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;

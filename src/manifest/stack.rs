@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::body::{Body, Own};
 use super::declaration::{Leaf, Origin};
 use super::layers::{merge, section_of};
-use crate::diagnostic::{Diagnostic, Source, Span};
-use crate::twin::limits::{check_size, section_max_bytes, section_size};
-use crate::twin::{DeviceId, ModuleId, Section};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::twin::limits::{check_size, section_max_bytes, section_size};
+use iothub_model::twin::{DeviceId, ModuleId, Section};
 
 /// All layers of a fleet, each a list of leaves.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +129,7 @@ pub(super) fn sizes(body: &Body) -> Vec<Diagnostic> {
             }
         };
         let sizes = object.into_iter().map(|(key, value)| {
-            let size = section_size(&[(key.clone(), value)].into_iter().collect::<crate::twin::Object>());
+            let size = section_size(&[(key.clone(), value)].into_iter().collect::<iothub_model::twin::Object>());
             (size, key)
         });
         found.push(match sizes.max() {

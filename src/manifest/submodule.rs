@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::boundary::Boundary;
-use crate::diagnostic::Diagnostic;
 use crate::shell::quoted;
+use iothub_model::diagnostic::Diagnostic;
 
 /// The file in which a repository names its submodules.
 const LIST: &str = ".gitmodules";

@@ -3,7 +3,7 @@
 use super::odd;
 use super::source::File;
 use super::yaml::SyntaxError;
-use crate::diagnostic::{Diagnostic, Span};
+use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Finds a character that YAML does not allow anywhere in a text.
 pub(super) fn unprintable(file: &File) -> Option<Diagnostic> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::json_rows::JsonRows;
 use super::odd;
 use super::source::TableText;
-use crate::diagnostic::{Diagnostic, Source, Span};
+use iothub_model::diagnostic::{Diagnostic, Source, Span};
 
 /// Bytes of one row, at most: a device has less than 48 KB in its twin.
 pub(super) const ROW_MAX_BYTES: usize = 1024 * 1024;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::check::Expectation;
-use crate::diagnostic::Severity;
-use crate::twin::ModuleId;
+use iothub_model::diagnostic::Severity;
+use iothub_model::twin::ModuleId;
 
 fn data(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/manifest").join(folder)
@@ -505,7 +505,7 @@ fn tables_of_spreadsheets_are_read() {
         "fleet: f\ninventory: [{ from: t.csv, id: '${row.id}', tags: { site: '${row[\"TAG:site\"]:-none}' } }]\n";
     let ids = |table: &str| match load_texts(&[("fleet.yaml", fleet), ("t.csv", table)], &environment) {
         Ok(loaded) => {
-            let twin = |(id, twin): (&crate::twin::TwinId, &Declaration)| {
+            let twin = |(id, twin): (&iothub_model::twin::TwinId, &Declaration)| {
                 let site = twin.body.leaves()[0].value.clone().unwrap_or_default();
                 format!("{id}={}:{}", site.as_str().unwrap_or_default(), twin.origin.line)
             };

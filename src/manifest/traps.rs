@@ -4,8 +4,8 @@
 
 use super::source::File;
 use super::yaml::{Kind, Node, Text, Written};
-use crate::diagnostic::Diagnostic;
-use crate::placeholder::Placeholder;
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::placeholder::Placeholder;
 
 /// Warns of the values in a tree.
 pub(super) fn warn(file: &File, node: &Node, found: &mut Vec<Diagnostic>) {

@@ -3,11 +3,11 @@
 use super::source::File;
 use super::yaml::{Kind, Node};
 use super::{layers, traps};
-use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::limits::{
+use iothub_model::diagnostic::{Diagnostic, Span};
+use iothub_model::twin::limits::{
     DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, KEY_MAX_BYTES, Rule, STRING_MAX_BYTES, Violation, check_values,
 };
-use crate::twin::{Section, TwinPath};
+use iothub_model::twin::{Section, TwinPath};
 
 /// The key under which fleets keep their records in the tags.
 pub(super) const RECORD_KEY: &str = "twinctl";

@@ -9,8 +9,8 @@ use super::references::{is_variable_name, only_reference};
 use super::source::File;
 use super::traps;
 use super::yaml::{self, Key, Kind, Node, Text, Written};
-use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::placeholder::Placeholder;
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::placeholder::Placeholder;
 
 /// What goes over the manifests' variables: files in their order, then single values.
 #[derive(Default)]

@@ -16,8 +16,8 @@ use super::schema::Read;
 use super::source::File;
 use super::surrogates::{Lone, Whole};
 use super::syntax;
-use crate::diagnostic::{Diagnostic, Span};
-use crate::twin::limits::{INTEGER_MAX, INTEGER_MIN};
+use iothub_model::diagnostic::{Diagnostic, Span};
+use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
 /// How deep values may nest. The hub takes ten levels; this is only to keep what walks the tree off the end of its stack.
 const DEPTH_MAX: usize = 64;

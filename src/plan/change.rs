@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::manifest::{FleetName, Origin};
-use crate::twin::TwinPath;
+use iothub_model::twin::TwinPath;
 
 /// How a change came about: the rows of the ownership table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::change::{Change, Conflict, Verdict};
 use super::intern::{conflict_key, hash_of};
 use super::twin_plan::{Action, Taken, TwinPlan};
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// Twins for which the same is to be done. Where in the manifest it stands may differ from twin to twin.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,8 +11,8 @@ use super::records::RecordState;
 use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::Taken;
 use crate::manifest::{FleetName, Leaf, Ownership, Policy};
-use crate::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
-use crate::twin::{MergePatch, Section, TwinPath};
+use iothub_model::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
+use iothub_model::twin::{MergePatch, Section, TwinPath};
 
 /// In whose name, and by which rules, twins are planned.
 #[derive(Clone, Debug)]

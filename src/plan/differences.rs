@@ -10,7 +10,7 @@ use super::ownership::{OwnershipRecord, Records, Wanted, records_path, verdict};
 use super::target::Sections;
 use super::twin_plan::Taken;
 use crate::manifest::{FleetName, Leaf, Origin, Ownership, PolicyPath};
-use crate::twin::TwinPath;
+use iothub_model::twin::TwinPath;
 
 /// What is different between what a twin should be and what it is.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::twin_plan::{Action, TwinPlan};
 use super::{Divergence, Plan, Verdict};
 use crate::digest::{Digest, DigestPrefix};
 use crate::manifest::{Amount, Declarations, Origin};
-use crate::twin::{HubHost, TwinId, TwinPath};
+use iothub_model::twin::{HubHost, TwinId, TwinPath};
 
 /// That somebody agreed to a plan. There is no value of this type for "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

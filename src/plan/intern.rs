@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::change::{Change, Conflict};
 use super::decide::Decision;
 use super::twin_plan::{Taken, TwinPlan};
-use crate::twin::MergePatch;
+use iothub_model::twin::MergePatch;
 
 /// Hands out shared copies.
 #[derive(Default)]

@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use crate::check::Check;
 use crate::digest::Digest;
 use crate::manifest::{Declarations, FleetName, Policy, Selection, SourceDigests};
-use crate::twin::{HubHost, Lookup};
+use iothub_model::twin::{HubHost, Lookup};
 
 /// Plans what makes these twins as declared. For twins that arrive in a stream see [`Planner`].
 pub fn plan(

@@ -12,9 +12,9 @@ use crate::digest::short_hash;
 use crate::manifest::{FleetName, Leaf};
 use crate::plan::change::Verdict;
 use crate::plan::records::RecordState;
-use crate::twin::limits::STRING_MAX_BYTES;
-use crate::twin::value::{canonical, equal};
-use crate::twin::{Object, Section, TwinPath};
+use iothub_model::twin::limits::STRING_MAX_BYTES;
+use iothub_model::twin::value::{canonical, equal};
+use iothub_model::twin::{Object, Section, TwinPath};
 
 /// The tag under which every fleet keeps its record. It may not be declared.
 pub const RECORDS_KEY: &str = "twinctl";

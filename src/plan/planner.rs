@@ -13,8 +13,8 @@ use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};
 use super::{Outlook, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath, SourceDigests};
-use crate::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
-use crate::wire::raw_twin::RawTwin;
+use iothub_model::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
+use iothub_model::wire::raw_twin::RawTwin;
 
 /// What a plan needs to know beside declarations and twins.
 #[derive(Clone, Debug)]

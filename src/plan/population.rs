@@ -7,7 +7,7 @@ use super::ownership::value_hash;
 use super::records::FleetRecords;
 use super::twin_plan::{Action, TwinPlan};
 use crate::manifest::{Declarations, EmptyInventory, Leaf, Origin};
-use crate::twin::TwinPath;
+use iothub_model::twin::TwinPath;
 
 /// So many twins that lose something at once are many: that they have nothing in its place is more likely a mistake than a wish.
 pub const MANY: usize = 3;

@@ -13,8 +13,8 @@ use super::target::{RecordWrite, Sections, Target};
 use super::twin_plan::{MovedPath, Taken, TwinPlan};
 use super::withhold::{withheld_entry, withhold_hashes};
 use crate::manifest::{FleetName, Sensitive};
-use crate::twin::value::equal;
-use crate::twin::{MergePatch, Object, Section, Twin, TwinPath};
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
 /// How a twin stands to what was planned for it.
 pub(super) struct Assessment {

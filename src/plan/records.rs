@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// What one twin holds of this fleet's record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Change, Plan, TwinPlan, Verdict};
 use crate::digest::{Digest, DigestPrefix, Hasher};
-use crate::twin::value::canonical;
+use iothub_model::twin::value::canonical;
 
 /// How a plan differs from the one that was reviewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::change::Change;
 use super::ownership::{RECORDS_KEY, record_path};
 use crate::manifest::FleetName;
-use crate::twin::patch::diff;
-use crate::twin::path::leaves;
-use crate::twin::{MergePatch, Object, Section, Twin, TwinPath};
+use iothub_model::twin::patch::diff;
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
 /// The two sections that are planned for, borrowed from a twin.
 #[derive(Clone, Copy, Debug)]

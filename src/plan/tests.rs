@@ -21,8 +21,8 @@ use super::*;
 use crate::manifest::{
     Body, Declaration, Layer, Leaf, Missing, Moved, Origin, Ownership, Policy, PolicyPath, Sensitive,
 };
-use crate::twin::path::leaves;
-use crate::twin::{Desired, ETag, MergePatch, Object, Reported, Section, Tags, Twin, TwinId, TwinPath};
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::{Desired, ETag, MergePatch, Object, Reported, Section, Tags, Twin, TwinId, TwinPath};
 
 pub(super) fn path(text: &str) -> TwinPath {
     text.parse().expect(text)
@@ -175,7 +175,7 @@ fn the_story_of_one_key() {
     // Declared, edited, drifted, and taken out of the manifest again.
     let mut live = twin("d", json!({"desired": {"fan": true}}));
     let mut step = |declared: Value, drift: Value, expected: &[&str]| {
-        crate::twin::patch::merge(&mut live.desired.0, &object(drift));
+        iothub_model::twin::patch::merge(&mut live.desired.0, &object(drift));
         let plan = plan_one(declared.clone(), &live);
         assert_eq!(lines(&plan), expected);
         for twin in &plan.twins {

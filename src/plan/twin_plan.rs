@@ -10,7 +10,7 @@ use crate::manifest::{FleetName, Origin, Sensitive};
 use crate::plan::change::{Change, Conflict};
 use crate::plan::rebase::Assessment;
 use crate::plan::withhold::{Side, withheld, withhold};
-use crate::twin::{ETag, MergePatch, Twin, TwinId, TwinPath};
+use iothub_model::twin::{ETag, MergePatch, Twin, TwinId, TwinPath};
 
 /// What is to be done about one twin.
 #[derive(Clone, PartialEq)]

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use super::decide::{Declared, Rules};
 use super::ownership::{RECORDS_KEY, Records};
 use crate::manifest::{Leaf, Ownership, PolicyPath};
-use crate::twin::value::equal;
-use crate::twin::{Section, TwinPath};
-use crate::wire::raw_twin::RawTwin;
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{Section, TwinPath};
+use iothub_model::wire::raw_twin::RawTwin;
 
 /// A declaration, ready to be compared with texts.
 #[derive(Debug)]

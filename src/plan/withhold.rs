@@ -16,7 +16,7 @@ use super::intern::Interner;
 use super::ownership::{RECORDS_KEY, records_path, value_hash};
 use super::{Plan, TwinPlan};
 use crate::manifest::{Declarations, FleetName, Sensitive};
-use crate::twin::{MergePatch, TwinId, TwinPath};
+use iothub_model::twin::{MergePatch, TwinId, TwinPath};
 
 /// What stands in the place of a hash.
 const WITHHELD: &str = "withheld";

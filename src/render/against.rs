@@ -16,7 +16,7 @@ use super::{escape, value, view};
 use crate::against::{CheckChange, Declared, Differences, Kind, LeafChange, SelectorChange};
 use crate::legible;
 use crate::manifest::{Declarations, Ownership};
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// What was compared.
 #[derive(Clone, Copy, Debug)]

@@ -11,11 +11,11 @@ use super::number::counted;
 use super::view::{Foreseen, PlanView, RowView, Sign, Subject};
 use super::{escape, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
-use crate::diagnostic::{self, Diagnostic};
 use crate::digest::Hasher;
 use crate::manifest::Declarations;
 use crate::plan::Verdict;
-use crate::twin::TwinId;
+use iothub_model::diagnostic::{self, Diagnostic};
+use iothub_model::twin::TwinId;
 
 /// Whose annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,8 +318,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::diagnostic::{Source, Span};
     use crate::render::samples::{self, snapshot};
+    use iothub_model::diagnostic::{Source, Span};
 
     fn all() -> Vec<Annotation> {
         let source = Source::new("fleet/oslo, 2.yaml", "fleet: redmond\ndevcies: {}\n");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::view;
 use crate::manifest::{self, Body, Declarations, Missing, Ownership, Sensitive};
-use crate::twin::{MergePatch, Object};
+use iothub_model::twin::{MergePatch, Object};
 
 /// The published shape of `twinctl render`. Nulls are declared absences.
 #[derive(Serialize)]

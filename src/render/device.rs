@@ -8,8 +8,8 @@ use super::escape;
 use super::number::{counted, duration, grouped};
 use super::style::Palette;
 use crate::device::{Error, Event};
-use crate::twin::{Object, TwinId};
-use crate::wire::messages::MessageProperties;
+use iothub_model::twin::{Object, TwinId};
+use iothub_model::wire::messages::MessageProperties;
 
 /// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events. With `many`
 /// devices, the desired properties that each finds at its start are left out.

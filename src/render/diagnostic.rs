@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::style::Palette;
 use super::{escape, number};
-use crate::diagnostic::{Diagnostic, Label, Severity, Source};
+use iothub_model::diagnostic::{Diagnostic, Label, Severity, Source};
 
 /// How many are drawn; a file that is not a manifest at all has thousands.
 const MOST: usize = 50;
@@ -125,8 +125,8 @@ fn window(text: &str, places: impl Iterator<Item = Range<usize>>) -> Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Span;
     use crate::render::samples::snapshot;
+    use iothub_model::diagnostic::Span;
 
     fn place(source: &Arc<Source>, what: &str) -> Span {
         let start = source.text().find(what).expect(what);

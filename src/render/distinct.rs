@@ -19,9 +19,9 @@ use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
 use crate::manifest::{Sensitive, load_texts};
 use crate::plan::{Plan, Verdict};
-use crate::query::compile;
-use crate::twin::value::equal;
-use crate::twin::{Desired, ETag, Object, Reported, Tags, Twin};
+use iothub_model::query::compile;
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{Desired, ETag, Object, Reported, Tags, Twin};
 
 const OPTIONS: Options = Options { palette: Palette::PLAIN, width: 80, full: false };
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::legible;
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 fn push_escaped(c: char, out: &mut String) {
     match c {

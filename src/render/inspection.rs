@@ -16,9 +16,9 @@ use crate::inspect::{Inspection, Record, Row};
 use crate::legible;
 use crate::manifest::Sensitive;
 use crate::plan::{Change, RecordLoss, Verdict};
-use crate::twin::path::leaves;
-use crate::twin::value::equal;
-use crate::twin::{HubHost, Object, Section, TwinPath};
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{HubHost, Object, Section, TwinPath};
 
 /// The longest value that is shown whole unless all are.
 const VALUE: usize = 44;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{escape, view};
 use crate::plan;
 use crate::plan::file::{OutlookV1, SelectionV1};
-use crate::twin::MergePatch;
+use iothub_model::twin::MergePatch;
 
 /// Writes a document, indented, keys in the order of its type, a line feed at the end, nothing in it that could steer a
 /// terminal.

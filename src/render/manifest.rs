@@ -11,7 +11,7 @@ use super::number::counted;
 use super::yaml::{self, KEY_MAX, key, quoted};
 use crate::import::{Factored, ImportOptions, ImportedLeaf, Note, Reason, Whose};
 use crate::manifest::Ownership;
-use crate::twin::{HubHost, MergePatch, Object, Section};
+use iothub_model::twin::{HubHost, MergePatch, Object, Section};
 
 /// Writes a manifest.
 pub fn yaml(of: &Factored, options: &ImportOptions, hub: &HubHost) -> String {
@@ -197,13 +197,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::diagnostic::Diagnostic;
     use crate::import::Importer;
     use crate::manifest::laws::config;
     use crate::manifest::load_texts;
     use crate::plan::{Plan, PlanContext, ReadBy, Verdict, plan};
     use crate::render::samples::snapshot;
-    use crate::twin::{Desired, ETag, Lookup, Reported, Tags, Twin, TwinId};
+    use iothub_model::diagnostic::Diagnostic;
+    use iothub_model::twin::{Desired, ETag, Lookup, Reported, Tags, Twin, TwinId};
 
     fn twin(id: &str, tags: Value, desired: Value) -> Twin {
         Twin {

@@ -11,7 +11,7 @@ use super::style::Palette;
 use super::{escape, number, value};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::legible;
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// How many twins of one kind are named, unless all are to be.
 const NAMED: usize = 10;

@@ -14,7 +14,7 @@ use crate::plan::{
     Action, Change, Conflict, FleetRecords, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
     Verdict,
 };
-use crate::twin::{ETag, MergePatch};
+use iothub_model::twin::{ETag, MergePatch};
 
 mod outlook;
 

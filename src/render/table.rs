@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::style::Palette;
 use super::{escape, value};
 use crate::legible;
-use crate::twin::{DeviceId, Object};
+use iothub_model::twin::{DeviceId, Object};
 
 /// The longest cell of a table when there are several columns.
 const CELL: usize = 40;

@@ -10,7 +10,7 @@ use crate::client::tests::hub::TestHub;
 use crate::client::tests::server::{Reply, Server, answer};
 use crate::manifest::{Body, Declaration, Layer, Leaf, Origin};
 use crate::plan::{Action, Plan, PlanContext};
-use crate::twin::MergePatch;
+use iothub_model::twin::MergePatch;
 
 #[test]
 fn which_way_is_cheaper() {

@@ -85,8 +85,8 @@ fn signature(permissions: &str, expiry: &str) -> String {
     let key = STANDARD.decode(KEY).expect("base64");
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length is a key");
     mac.update(text.as_bytes());
-    let signature = twinctl::wire::encode_segment(&STANDARD.encode(mac.finalize().into_bytes()));
-    let expiry = twinctl::wire::encode_segment(expiry);
+    let signature = iothub_model::wire::encode_segment(&STANDARD.encode(mac.finalize().into_bytes()));
+    let expiry = iothub_model::wire::encode_segment(expiry);
     format!("sv={version}&ss={services}&srt={kinds}&sp={permissions}&se={expiry}&sig={signature}")
 }
 

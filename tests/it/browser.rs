@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use iothub_model::twin::{Desired, ETag, Lookup, Object, Reported, Tags, Twin, TwinId};
 use serde_json::{Value, json};
 use twinctl::check::{Difference, Severity};
 use twinctl::manifest::{Declarations, Layer, Origin, Selection, load_texts};
@@ -13,7 +14,6 @@ use twinctl::plan::{
     Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
 };
 use twinctl::render::html;
-use twinctl::twin::{Desired, ETag, Lookup, Object, Reported, Tags, Twin, TwinId};
 
 use crate::support::{Sandbox, not_run, packages_of, scrub};
 

@@ -77,7 +77,7 @@ fn the_readme_shows_the_whole_example() {
 
 #[test]
 fn the_hubs_choices_are_documented() {
-    let list = document("src/hub/mod.rs");
+    let list = document("crates/iothub-emulator/src/lib.rs");
     let docs = document("docs/hub.md");
     let choices: Vec<&str> = list
         .lines()
@@ -97,7 +97,8 @@ fn the_versions_of_the_api_are_in_the_table() {
     let (_, section) = document.split_once("## Versions of the API").expect("the section");
     let (section, _) = section.split_once("\n## ").expect("the next one");
     let table: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
-    let served = twinctl::wire::SERVED_API_VERSIONS.map(|(version, sent_by)| format!("| `{version}` | {sent_by} |"));
+    let served =
+        iothub_model::wire::SERVED_API_VERSIONS.map(|(version, sent_by)| format!("| `{version}` | {sent_by} |"));
     assert_eq!(table, served);
 }
 

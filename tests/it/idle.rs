@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt, stream};
+use iothub_model::wire::{ConnectionString, sas};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use twinctl::wire::{ConnectionString, sas};
 
 use crate::support::device::{Device, Door};
 use crate::support::hub::{Hub, try_request};

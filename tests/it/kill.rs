@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use iothub_model::wire::sas::Key;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use twinctl::wire::sas::Key;
 
 use crate::support::device::{Device, Door};
 use crate::support::hub::try_request;

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::real::{Field, assert_guarded, carry_out, declare};
-use crate::diagnostic::Source;
-use crate::hub::FaultSpec;
 use crate::manifest::{Declarations, Missing};
 use crate::plan::{Plan, PlanContext, ReadBy, plan};
-use crate::twin::{Lookup, TwinId};
-use crate::wire::faults::FaultsReport;
+use iothub_emulator::FaultSpec;
+use iothub_model::diagnostic::Source;
+use iothub_model::twin::{Lookup, TwinId};
+use iothub_model::wire::faults::FaultsReport;
 
 /// A fifth of all requests meets something, of every kind.
 const FAULTS: &str = "

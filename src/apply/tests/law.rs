@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![

@@ -20,8 +20,8 @@ use crate::client::error::{Cause, Obstacle};
 use crate::client::{Backoff, Error, Request as Sent};
 use crate::manifest::Sensitive;
 use crate::plan::{Action, Change, TwinPlan, Verdict};
-use crate::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
-use crate::wire::HubError;
+use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
+use iothub_model::wire::HubError;
 
 /// What the hub answers.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::wire::{ConnectionString, sas};
+use iothub_model::wire::{ConnectionString, sas};
 
 /// What happens to the next request of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,12 @@ use time::macros::datetime;
 use super::proxy::{Mishap, Proxy};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, apply};
 use crate::client::{Backoff, ClientOptions, HubClient};
-use crate::hub::RequestRecord;
-use crate::hub::server::{HubOptions, RunningHub, start};
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin};
 use crate::plan::{Consent, Plan, PlanContext, ReadBy, approve, plan};
-use crate::twin::{Lookup, MergePatch, Twin};
-use crate::wire::{ConnectionString, Secret};
+use iothub_emulator::RequestRecord;
+use iothub_emulator::server::{HubOptions, RunningHub, start};
+use iothub_model::twin::{Lookup, MergePatch, Twin};
+use iothub_model::wire::{ConnectionString, Secret};
 
 const NOW: time::OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
 
@@ -88,7 +88,8 @@ impl Field {
     async fn put(&self, path: &str, body: Value) {
         let connection = self.hub.ready().connection_strings.iothubowner.expose().parse_connection();
         let now = u64::try_from(NOW.unix_timestamp()).expect("after 1970");
-        let token = crate::wire::sas::sign(connection.host.as_str(), &connection.key, now + 600, Some("iothubowner"));
+        let token =
+            iothub_model::wire::sas::sign(connection.host.as_str(), &connection.key, now + 600, Some("iothubowner"));
         let authority = reqwest::Certificate::from_pem(&authority(&self.hub)).expect("a certificate");
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().tls_certs_only([authority]).build().expect("a client");

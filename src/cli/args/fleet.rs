@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use super::{AnnotationArgs, HubArgs, ManifestArgs, PageArgs, PlanFormat};
 use crate::manifest::range::Pattern;
 use crate::manifest::{FleetName, Ownership};
-use crate::twin::{ModuleId, Section, TwinPath};
+use iothub_model::twin::{ModuleId, Section, TwinPath};
 
 /// A part of a fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl FromStr for Only {
         }
         let (device, module) = match text.split_once('/') {
             Some((device, module)) => {
-                (device, Some(module.parse().map_err(|error: crate::twin::IdError| error.to_string())?))
+                (device, Some(module.parse().map_err(|error: iothub_model::twin::IdError| error.to_string())?))
             }
             None => (text, None),
         };

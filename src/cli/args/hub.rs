@@ -8,8 +8,8 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::{HubArgs, duration};
 use crate::device::report::Property;
-use crate::hub::Tier;
-use crate::twin::DeviceId;
+use iothub_emulator::Tier;
+use iothub_model::twin::DeviceId;
 
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]

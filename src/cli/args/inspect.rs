@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::{HubArgs, PlanFormat, ReportFormat, VarArgs};
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// The options of `twinctl show`.
 #[derive(Debug, Args)]

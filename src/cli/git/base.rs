@@ -2,8 +2,8 @@
 
 use super::repository::{Failure, Repository};
 use crate::cli::outcome::{CliError, CliResult};
-use crate::diagnostic::nearest;
 use crate::render::number::counted;
+use iothub_model::diagnostic::nearest;
 
 /// What the work tree is compared with.
 #[derive(Clone, Debug)]

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::shown;
 use crate::client::{ClientOptions, Error, HubClient};
-use crate::hub::server::{HubOptions, RunningHub, start};
-use crate::twin::{ETag, Lookup, MergePatch, TwinId};
-use crate::wire::{ConnectionString, Secret};
+use iothub_emulator::server::{HubOptions, RunningHub, start};
+use iothub_model::twin::{ETag, Lookup, MergePatch, TwinId};
+use iothub_model::wire::{ConnectionString, Secret};
 
 /// Tells the real time: the hub's answers have a `Date` of the real day, with which the client compares.
 #[expect(clippy::disallowed_methods, reason = "a server's `Date` cannot be set")]

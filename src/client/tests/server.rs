@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::client::{Backoff, ClientOptions, HubClient};
-use crate::wire::ConnectionString;
+use iothub_model::wire::ConnectionString;
 
 /// What to do about one request.
 #[derive(Clone, Debug)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Amount, OnFailure};
-use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::manifest::reader::{Field, Reader, Spanned, Table, is_secret, shown};
 use crate::manifest::validate::RECORD_KEY;
 use crate::manifest::yaml::{Key, Kind, Node, Text};
-use crate::twin::limits::check_values;
-use crate::twin::{Object, Section, TwinPath};
+use iothub_model::diagnostic::{Diagnostic, Span, nearest};
+use iothub_model::twin::limits::check_values;
+use iothub_model::twin::{Object, Section, TwinPath};
 
 /// What one file says.
 #[derive(Debug, Default)]

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::read::{Rename, Written, WrittenLimits, WrittenRollout};
 use super::{Limits, Moved, Policy, PolicyPath, Rollout, Sensitive};
-use crate::diagnostic::{Diagnostic, Span};
 use crate::manifest::Ownership;
 use crate::manifest::body::Own;
 use crate::manifest::declaration::{Layer, Leaf, Origin};
 use crate::manifest::reader::Spanned;
 use crate::manifest::resolve::agree;
 use crate::manifest::source::File;
-use crate::twin::TwinPath;
+use iothub_model::diagnostic::{Diagnostic, Span};
+use iothub_model::twin::TwinPath;
 
 /// What one layer says.
 #[derive(Clone, Copy)]

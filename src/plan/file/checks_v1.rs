@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::PlanFileError;
 use super::words::words;
 use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
-use crate::query::{BoundQuery, compile};
-use crate::twin::Object;
+use iothub_model::query::{BoundQuery, compile};
+use iothub_model::twin::Object;
 
 words!(SeverityV1 for Severity { Error = "error", Warn = "warn" });
 words!(ComparisonV1 for Comparison {

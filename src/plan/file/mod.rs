@@ -29,8 +29,8 @@ use self::validate::Validator;
 use super::Plan;
 use super::intern::Interner;
 use crate::digest::{Digest, Hasher};
-use crate::twin::value::canonical;
-use crate::twin::{Object, TwinId};
+use iothub_model::twin::value::canonical;
+use iothub_model::twin::{Object, TwinId};
 
 /// What says that a JSON file is a plan.
 pub const FORMAT: &str = "twinctl-plan";

@@ -13,7 +13,7 @@ use crate::check::Difference;
 use crate::manifest::{FleetName, Selection};
 use crate::plan::outlook::cost::to_millis;
 use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// What a selector found.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::v1::OriginV1;
 use super::words::words;
 use crate::manifest::{Amount, Limits, OnFailure, Policy, Rollout, Sensitive};
 use crate::plan::population::{Emptied, EmptiedKind, Population};
-use crate::twin::TwinPath;
+use iothub_model::twin::TwinPath;
 
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

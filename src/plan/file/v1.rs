@@ -16,7 +16,7 @@ use crate::manifest::{FleetName, Layer, Origin, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
 use crate::plan::withhold::{Side, withheld, withhold};
 use crate::plan::{Action, Change, Conflict, FleetRecords, Plan, ReadBy, Taken, TwinPlan, Verdict};
-use crate::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
+use iothub_model::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
 #[derive(Serialize, Deserialize)]

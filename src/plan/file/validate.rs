@@ -16,11 +16,11 @@ use crate::plan::rebase::{RecordSides, becomes_object, record_sides};
 use crate::plan::target::{RecordWrite, Sections, Target, is_filled_object};
 use crate::plan::withhold::{Side, fill, withhold};
 use crate::plan::{Action, Change, TwinPlan, Verdict};
-use crate::twin::limits::check_values;
-use crate::twin::patch::merge;
-use crate::twin::path::leaves;
-use crate::twin::value::equal;
-use crate::twin::{ETag, MergePatch, Object, Section, TwinPath};
+use iothub_model::twin::limits::check_values;
+use iothub_model::twin::patch::merge;
+use iothub_model::twin::path::leaves;
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{ETag, MergePatch, Object, Section, TwinPath};
 
 type Check = Result<(), String>;
 
@@ -422,7 +422,7 @@ fn leaf_map(target: &Target, twin: &TwinPlan) -> BTreeMap<TwinPath, String> {
     for section in Section::ALL {
         leaves(section, target.sections().section(section), |path, value| {
             if !matches!(value, Value::Object(_)) || is_shown(&path) {
-                found.insert(path, crate::twin::value::canonical(value));
+                found.insert(path, iothub_model::twin::value::canonical(value));
             }
         });
     }

@@ -6,8 +6,8 @@
 
 use super::{Cost, Spent};
 use crate::plan::{Action, Plan, TwinPlan};
-use crate::wire::twins::encode_patch;
-use crate::wire::usage::{BLOCK, FREE_BLOCK, Meter, Usage};
+use iothub_model::wire::twins::encode_patch;
+use iothub_model::wire::usage::{BLOCK, FREE_BLOCK, Meter, Usage};
 
 /// What a hub allows, in operations a second (docs: IoT Hub quotas and throttling).
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::plan::tests::{body, context, declarations, id, twin};
     use crate::plan::{Planner, ReadBy};
-    use crate::twin::Lookup;
+    use iothub_model::twin::Lookup;
 
     fn s1() -> Throttles {
         Throttles {

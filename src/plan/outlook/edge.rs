@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::SharedPath;
-use crate::twin::{DeviceId, TwinId};
+use iothub_model::twin::{DeviceId, TwinId};
 
 /// A deployment, by its place among the configurations, the winners first.
 pub(super) type Place = usize;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Forecast, Prediction};
 use crate::check::{Check, Expectation, evaluate};
 use crate::manifest::Sensitive;
-use crate::query::{BoundQuery, Collection, Fold, Remainder};
-use crate::twin::TwinId;
+use iothub_model::query::{BoundQuery, Collection, Fold, Remainder};
+use iothub_model::twin::TwinId;
 
 /// What must be asked of the hub to know what a check will say: about twins that the pass has not seen.
 #[derive(Clone, Debug)]
@@ -216,8 +216,11 @@ impl<'d> Forecasts<'d> {
         };
         if let Some((device, module)) = question.remainder.names(row).map_err(|error| error.to_string())? {
             let id = TwinId {
-                device: device.parse().map_err(|error: crate::twin::IdError| error.to_string())?,
-                module: module.map(str::parse).transpose().map_err(|error: crate::twin::IdError| error.to_string())?,
+                device: device.parse().map_err(|error: iothub_model::twin::IdError| error.to_string())?,
+                module: module
+                    .map(str::parse)
+                    .transpose()
+                    .map_err(|error: iothub_model::twin::IdError| error.to_string())?,
             };
             if is_ours(&id) || !rows.strangers.insert(id) {
                 return Ok(());

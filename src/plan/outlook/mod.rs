@@ -16,7 +16,7 @@ pub use writers::Subject;
 
 use crate::check::{Difference, Severity};
 use crate::manifest::{FleetName, Origin};
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// What a plan will lead to.
 #[derive(Clone, Debug, Default, PartialEq)]

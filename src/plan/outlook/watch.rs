@@ -9,11 +9,11 @@ use super::writers::{Subject, Writers};
 use super::{Divergence, Outlook};
 use crate::manifest::{Body, Declarations, Origin, Selector};
 use crate::plan::{Action, Change, TwinPlan, Unchanged};
-use crate::query::{self, Collection};
-use crate::twin::patch::merge;
-use crate::twin::{Lookup, Twin, TwinId, TwinPath};
-use crate::wire::raw_twin::RawTwin;
-use crate::wire::twins::encode_twin;
+use iothub_model::query::{self, Collection};
+use iothub_model::twin::patch::merge;
+use iothub_model::twin::{Lookup, Twin, TwinId, TwinPath};
+use iothub_model::wire::raw_twin::RawTwin;
+use iothub_model::wire::twins::encode_twin;
 
 /// Finds out what a plan will lead to while it is made.
 #[derive(Debug)]

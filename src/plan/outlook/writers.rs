@@ -9,10 +9,10 @@ use super::forecast::collection_of;
 use super::{SharedPath, Writer};
 use crate::manifest::{Body, Declarations, FleetName, Leaf};
 use crate::plan::ownership::{RECORDS_KEY, Records};
-use crate::query::{BoundQuery, Collection, compile_condition};
-use crate::twin::value::equal;
-use crate::twin::{ModuleId, Object, Section, TwinId, TwinPath};
-use crate::wire::configurations::{
+use iothub_model::query::{BoundQuery, Collection, compile_condition};
+use iothub_model::twin::value::equal;
+use iothub_model::twin::{ModuleId, Object, Section, TwinId, TwinPath};
+use iothub_model::wire::configurations::{
     Configuration, ContentKind, ContentPath, EdgeContent, MODULES_PREFIX, decode_content, decode_edge_content, overlap,
 };
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::twin::value::equal;
+use iothub_model::twin::value::equal;
 
 /// Sections as twins hold them, small enough to meet often.
 pub(super) fn live_object() -> impl Strategy<Value = Object> {
@@ -69,8 +69,8 @@ pub(super) fn after_a_history() -> impl Strategy<Value = (Value, Value, Twin)> {
             if let Some(twin) = plan_one(first.clone(), &live).twins.first() {
                 live = twin.patch.apply(&live);
             }
-            crate::twin::patch::merge(&mut live.tags.0, &tags);
-            crate::twin::patch::merge(&mut live.desired.0, &desired);
+            iothub_model::twin::patch::merge(&mut live.tags.0, &tags);
+            iothub_model::twin::patch::merge(&mut live.desired.0, &desired);
             (first, second, live)
         },
     )

@@ -12,10 +12,10 @@ use super::unchanged::exactly;
 use super::*;
 use crate::check::{Bound, Check, Column, Comparison, Difference, Expectation, Severity, evaluate};
 use crate::plan::outlook::Subject;
-use crate::query::{BoundQuery, Collection, compile};
-use crate::wire::configurations::Configuration;
-use crate::wire::raw_twin::RawTwin;
-use crate::wire::twins::encode_twin;
+use iothub_model::query::{BoundQuery, Collection, compile};
+use iothub_model::wire::configurations::Configuration;
+use iothub_model::wire::raw_twin::RawTwin;
+use iothub_model::wire::twins::encode_twin;
 
 /// Conditions over what twins have here, and what they do not.
 fn condition() -> impl Strategy<Value = String> {

@@ -120,7 +120,7 @@ fn rich_plan(revision: &str) -> Plan {
     declarations.missing = Missing::Register;
     let check = |name: &str, expect| Check {
         name: name.to_owned(),
-        query: crate::query::compile("SELECT * FROM devices").expect("a query"),
+        query: iothub_model::query::compile("SELECT * FROM devices").expect("a query"),
         expect,
         within: Duration::from_millis(1500),
         severity: Severity::Warn,
@@ -129,7 +129,7 @@ fn rich_plan(revision: &str) -> Plan {
     let columns =
         [("n".to_owned(), Column::Range { min: Some(3.0), max: None }), ("m".to_owned(), Column::Equals(json!("x")))];
     let bound = Bound { comparison: Comparison::AtLeast, number: 95.5 };
-    let whole = crate::query::compile("SELECT * FROM devices").expect("a query");
+    let whole = iothub_model::query::compile("SELECT * FROM devices").expect("a query");
     declarations.checks = vec![
         check("none", Expectation::None),
         check("some", Expectation::Some),
@@ -201,7 +201,7 @@ fn a_changed_byte_is_refused_or_says_the_same() {
         if read(&altered).is_ok() {
             // As white space may be.
             let altered: Value = serde_json::from_str(&altered).expect("it was read");
-            assert!(crate::twin::value::equal(&altered, &original), "byte {at}");
+            assert!(iothub_model::twin::value::equal(&altered, &original), "byte {at}");
         }
     }
     for at in (0..text.len()).filter(|&at| text.is_char_boundary(at)).step_by(97) {

@@ -518,7 +518,7 @@ fn guards() {
             .to_owned())
     );
     let mut guarded = declared(&["a"]);
-    let hub: crate::twin::HubHost = "hub.example.net".parse().expect("a host");
+    let hub: iothub_model::twin::HubHost = "hub.example.net".parse().expect("a host");
     assert_eq!(check_hub(&guarded, &hub), Ok(()));
     guarded.hub = Some(hub.clone());
     assert_eq!(check_hub(&guarded, &hub), Ok(()));

@@ -11,7 +11,7 @@ use super::laws::{
 };
 use super::*;
 use crate::plan::file::{read, write};
-use crate::twin::value::equal;
+use iothub_model::twin::value::equal;
 
 const PATHS: &[&str] = &[
     "tags",

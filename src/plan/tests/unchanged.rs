@@ -5,8 +5,8 @@ use proptest::sample::subsequence;
 
 use super::laws::{after_a_history, config};
 use super::*;
-use crate::wire::raw_twin::RawTwin;
-use crate::wire::twins::{decode_twin, encode_twin};
+use iothub_model::wire::raw_twin::RawTwin;
+use iothub_model::wire::twins::{decode_twin, encode_twin};
 
 /// Says whether the text of a twin is enough to see that it is as declared.
 fn is_seen(declarations: &Declarations, context: PlanContext, text: &str) -> bool {

@@ -8,7 +8,7 @@ use super::{origin, sensitive};
 use crate::check::{Check, Difference, Expectation, Severity, evaluate};
 use crate::manifest::{Layer, Origin};
 use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
-use crate::query::compile;
+use iothub_model::query::compile;
 
 const FULL_POWER: &str =
     "SELECT deviceId, properties.desired.power_level AS p FROM devices WHERE properties.desired.power_level > 1";

@@ -22,7 +22,7 @@ use crate::legible;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
 use crate::plan::{Action, Change, Cluster, Conflict, Outlook, Plan, Taken, TwinPlan, Verdict, guard};
-use crate::twin::{TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
 const NAMED: usize = 3;

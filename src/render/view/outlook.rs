@@ -8,7 +8,7 @@ use crate::manifest::Selection;
 use crate::plan::{Cost, Forecast, Prediction, SharedPath, Spent, Writer};
 use crate::render::escape;
 use crate::render::number::{counted, duration, grouped};
-use crate::twin::TwinId;
+use iothub_model::twin::TwinId;
 
 /// Whether a check will hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::legible;
 use crate::manifest::Sensitive;
 use crate::render::{escape, number};
-use crate::twin::{MergePatch, Object, Section, TwinPath};
+use iothub_model::twin::{MergePatch, Object, Section, TwinPath};
 
 /// What stands where a value must not.
 pub const MASK: &str = "(sensitive)";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
+use iothub_model::wire::sas::{self, Key};
 use rumqttc::mqttbytes::v4::{Connect, ConnectReturnCode, Packet, Publish, Subscribe};
 use rumqttc::mqttbytes::{Error, QoS};
 use rustls::pki_types::pem::PemObject;
@@ -14,7 +15,6 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use twinctl::wire::sas::{self, Key};
 
 const PACKET_MAX: usize = 1 << 20;
 const RESPONSES: &str = "$iothub/twin/res/#";

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use iothub_model::wire::{ConnectionString, sas};
 use serde_json::Value;
-use twinctl::wire::{ConnectionString, sas};
 
 use super::Sandbox;
 

@@ -1,0 +1,193 @@
+//! Frames out of bytes, and into them (AMQP 1.0, part 2.3, "Framing").
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use fe2o3_amqp_types::performatives::Performative;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::encoding::length;
+use crate::mqtt::transport::Source;
+
+/// Bytes of a frame, at most, as clients are told.
+pub(super) const FRAME_MAX_BYTES: u32 = 64 * 1024;
+/// What a client must take (AMQP 1.0, part 2.7.1).
+pub(super) const FRAME_MIN_MAX_BYTES: u32 = 512;
+const HEADER_BYTES: usize = 8;
+const AMQP: u8 = 0;
+const SASL: u8 = 1;
+
+/// The layers of a connection, by the first bytes of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layer {
+    Sasl,
+    Amqp,
+}
+
+impl Layer {
+    /// Returns the bytes that ask for it.
+    pub(super) fn header(self) -> [u8; HEADER_BYTES] {
+        match self {
+            Self::Sasl => *b"AMQP\x03\x01\x00\x00",
+            Self::Amqp => *b"AMQP\x00\x01\x00\x00",
+        }
+    }
+}
+
+/// Why there is no next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoFrame {
+    /// The client is gone, or went in the middle of one.
+    Ended,
+    /// What came is no frame, or one that is too large.
+    Garbage,
+}
+
+/// A frame of the upper layer.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) channel: u16,
+    /// Nothing in a frame that only says that its sender lives.
+    pub(super) performative: Option<Performative>,
+    /// What follows it: a part of a message.
+    pub(super) payload: Bytes,
+}
+
+/// Reads frames. What is lost when reading is given up half-way is nothing.
+pub(super) struct Reader {
+    source: Source,
+    buffer: BytesMut,
+}
+
+impl Reader {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, buffer: BytesMut::new() }
+    }
+
+    /// Returns the layer that the client asks for; none when there is no such one.
+    pub(super) async fn layer(&mut self) -> Result<Option<Layer>, NoFrame> {
+        while self.buffer.len() < HEADER_BYTES {
+            self.fill().await?;
+        }
+        let header = self.buffer.split_to(HEADER_BYTES);
+        match header.starts_with(b"AMQP") {
+            true => Ok([Layer::Sasl, Layer::Amqp].into_iter().find(|layer| *header == layer.header())),
+            false => Err(NoFrame::Garbage),
+        }
+    }
+
+    /// Returns the next frame of the upper layer.
+    pub(super) async fn frame(&mut self) -> Result<Frame, NoFrame> {
+        let (channel, body) = self.body(AMQP).await?;
+        if body.is_empty() {
+            return Ok(Frame { channel, performative: None, payload: Bytes::new() });
+        }
+        let (performative, payload) = decode(body)?;
+        Ok(Frame { channel, performative: Some(performative), payload })
+    }
+
+    /// Returns what the next frame of the lower layer says.
+    pub(super) async fn sasl<T: DeserializeOwned>(&mut self) -> Result<T, NoFrame> {
+        let (_, body) = self.body(SASL).await?;
+        decode(body).map(|(said, _)| said)
+    }
+
+    async fn body(&mut self, kind: u8) -> Result<(u16, Bytes), NoFrame> {
+        loop {
+            if let Some(frame) = take(&mut self.buffer, kind)? {
+                return Ok(frame);
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), NoFrame> {
+        match self.source.read(&mut self.buffer).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(NoFrame::Ended),
+        }
+    }
+}
+
+/// Takes the channel and the body of a frame from the front of a buffer; none while it is not whole.
+fn take(buffer: &mut BytesMut, kind: u8) -> Result<Option<(u16, Bytes)>, NoFrame> {
+    let Some([a, b, c, d, offset, found, e, f]) = buffer.first_chunk::<HEADER_BYTES>().copied() else {
+        return Ok(None);
+    };
+    let size = u32::from_be_bytes([a, b, c, d]);
+    // In words of four bytes, with the header.
+    let offset = usize::from(offset) * 4;
+    if size > FRAME_MAX_BYTES || offset < HEADER_BYTES || found != kind {
+        return Err(NoFrame::Garbage);
+    }
+    let size = usize::try_from(size).map_err(|_| NoFrame::Garbage)?;
+    if size < offset {
+        return Err(NoFrame::Garbage);
+    }
+    if buffer.len() < size {
+        return Ok(None);
+    }
+    let mut frame = buffer.split_to(size).freeze();
+    frame.advance(offset);
+    Ok(Some((u16::from_be_bytes([e, f]), frame)))
+}
+
+fn decode<T: DeserializeOwned>(mut body: Bytes) -> Result<(T, Bytes), NoFrame> {
+    let length = length(&body).ok_or(NoFrame::Garbage)?;
+    let value = serde_amqp::from_slice(&body.split_to(length)).map_err(|_| NoFrame::Garbage)?;
+    Ok((value, body))
+}
+
+/// Appends a frame of the upper layer.
+pub(super) fn write(buffer: &mut BytesMut, channel: u16, performative: &impl Serialize, payload: &[u8]) {
+    write_frame(buffer, AMQP, channel, &encode(performative), payload);
+}
+
+/// Appends a frame of the lower layer.
+pub(super) fn write_sasl(buffer: &mut BytesMut, says: &impl Serialize) {
+    write_frame(buffer, SASL, 0, &encode(says), &[]);
+}
+
+/// Appends a frame that says no more than that the hub lives.
+pub(super) fn write_empty(buffer: &mut BytesMut) {
+    write_frame(buffer, AMQP, 0, &[], &[]);
+}
+
+fn write_frame(buffer: &mut BytesMut, kind: u8, channel: u16, body: &[u8], payload: &[u8]) {
+    let size = HEADER_BYTES + body.len() + payload.len();
+    buffer.put_u32(u32::try_from(size).expect("nothing that the hub sends in one frame is so large"));
+    buffer.put_slice(&[2, kind]);
+    buffer.put_u16(channel);
+    buffer.put_slice(body);
+    buffer.put_slice(payload);
+}
+
+/// Writes a value as it goes over the wire.
+pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
+    serde_amqp::to_vec(value).expect("the types of AMQP can all be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], expected: Result<Option<usize>, NoFrame>) {
+        let taken = take(&mut BytesMut::from(bytes), AMQP);
+        assert_eq!(taken.map(|frame| frame.map(|(_, body)| body.len())), expected, "{bytes:?}");
+    }
+
+    #[test]
+    fn what_is_a_frame() {
+        check(&[], Ok(None));
+        check(&[0, 0, 0, 8, 2, 0, 0], Ok(None));
+        check(&[0, 0, 0, 8, 2, 0, 0, 1], Ok(Some(0)));
+        check(&[0, 0, 0, 10, 2, 0, 0, 1, 7], Ok(None));
+        check(&[0, 0, 0, 10, 2, 0, 0, 1, 7, 8, 9], Ok(Some(2)));
+        check(&[0, 0, 0, 13, 3, 0, 0, 1, 1, 2, 3, 4, 5], Ok(Some(1)));
+        check(&[0, 0, 0, 7, 2, 0, 0, 1], Err(NoFrame::Garbage));
+        check(&[0, 0, 0, 8, 1, 0, 0, 1], Err(NoFrame::Garbage));
+        check(&[0, 0, 0, 8, 3, 0, 0, 1], Err(NoFrame::Garbage));
+        check(&[0, 0, 0, 8, 2, 1, 0, 1], Err(NoFrame::Garbage));
+        check(&[0, 1, 0, 1, 2, 0, 0, 1], Err(NoFrame::Garbage));
+        check(b"GET / HTTP/1.1\r\n", Err(NoFrame::Garbage));
+    }
+}

@@ -1,0 +1,130 @@
+//! The hub of a data folder without a listener: for adding and listing devices while no server runs.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::access::Policies;
+use super::command::{Command, Refusal, Reply};
+use super::device::Device;
+use super::folder::Folder;
+use super::live;
+use super::state::Hub;
+use super::store::{Failure, Store};
+use super::{Clock, HubStartError};
+use iothub_model::twin::{DeviceId, IfMatch};
+use iothub_model::wire::registry::DeviceBody;
+use iothub_model::wire::{ErrorCode, Secret};
+
+/// What a host name in a connection string is when the folder was never served.
+const HOST_NAME: &str = "localhost";
+
+/// A hub whose folder this process holds, and which nobody else can ask.
+pub struct OfflineHub {
+    hub: Hub,
+    store: Store,
+    clock: Clock,
+    host_name: String,
+    /// Why a change did not reach the disk. From then on nothing is answered: the machine is ahead of what is kept.
+    failure: Option<Failure>,
+}
+
+impl OfflineHub {
+    /// Opens the hub of a folder, made when it is missing, with all that a server makes at its first start.
+    ///
+    /// # Errors
+    ///
+    /// [`HubStartError::InUse`] while a server, or anybody else, has it open.
+    pub fn open(data: &Path, clock: Clock) -> Result<Self, HubStartError> {
+        let folder = Arc::new(Folder::open(data)?);
+        folder.announce(None)?;
+        let (store, hub) = Store::open(folder.clone())?;
+        Policies::open(&folder)?;
+        let host_name = folder.last_host_name().unwrap_or_else(|| HOST_NAME.to_owned());
+        Ok(Self { hub, store, clock, host_name, failure: None })
+    }
+
+    /// Does what a command asks; what it changes is on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What the hub would say no with; `ServiceUnavailable` when the change cannot be written.
+    pub fn handle(&mut self, command: Command) -> Result<Reply, Refusal> {
+        if let Some(failure) = &self.failure {
+            return Err(unwritten(failure));
+        }
+        let outcome = self.hub.handle(command, (self.clock)());
+        if let Some(change) = outcome.change
+            && let Err(failure) = self.store.commit(&[change])
+        {
+            let refusal = unwritten(&failure);
+            self.failure = Some(failure);
+            return Err(refusal);
+        }
+        outcome.reply
+    }
+
+    /// Registers a device with keys of the hub's making, and returns its connection string.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceAlreadyExists` when it is there.
+    pub fn add_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
+        let entropy = live::entropy()?;
+        let body = Box::new(DeviceBody::default());
+        self.handle(Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
+        let no_key = || Refusal::new(ErrorCode::ServerError, format!("the new device {id} has no key"));
+        self.connection_string(id)?.ok_or_else(no_key)
+    }
+
+    /// Returns a device's connection string; none for one that has no key.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn connection_string(&mut self, id: &DeviceId) -> Result<Option<Secret>, Refusal> {
+        let key = self.device(id)?.identity().authentication.symmetric_key.primary_key;
+        Ok(key.map(|key| Secret::new(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host_name))))
+    }
+
+    /// Returns all devices, in order of creation.
+    ///
+    /// # Errors
+    ///
+    /// None that a hub which opened gives.
+    pub fn devices(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
+        match self.handle(Command::ScanDevices { after: 0, limit: usize::MAX })? {
+            Reply::Devices(devices) => Ok(devices),
+            other => unreachable!("the command answers with devices, and not {other:?}"),
+        }
+    }
+
+    /// Returns a device with its identity and its twin, both as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
+        match self.handle(Command::GetDevice { id: id.clone() })? {
+            Reply::Device(device) => Ok(device),
+            other => unreachable!("the command answers with a device, and not {other:?}"),
+        }
+    }
+
+    /// Returns the twin as `GET /twins/{id}` answers it, in JSON.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn twin(&mut self, id: &DeviceId) -> Result<String, Refusal> {
+        Ok(self.device(id)?.twin.as_str().to_owned())
+    }
+
+    /// Returns the host name that connection strings have: where the folder was last served.
+    pub fn host_name(&self) -> &str {
+        &self.host_name
+    }
+}
+
+fn unwritten(failure: &Failure) -> Refusal {
+    Refusal::new(ErrorCode::ServiceUnavailable, format!("writing to the data folder: {failure}"))
+}

@@ -1,0 +1,134 @@
+//! What was asked of the hub and how it ended, for tests that must prove what a client sent. No secrets: no tokens, no bodies.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::HubStartError;
+use super::command::Refusal;
+use iothub_model::wire::redact::{Redactor, without_keys};
+
+/// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestRecord {
+    /// The method; `MQTT`, `AMQP`, or `TLS` for a handshake that failed.
+    pub method: String,
+    /// The path as it came, its escapes untouched.
+    pub path: String,
+    /// The `api-version` that was asked for.
+    pub api_version: Option<String>,
+    /// The `If-Match` header as it came.
+    pub if_match: Option<String>,
+    /// The answer's HTTP status; 0 when the request was broken off before it was done, or a connection cut for what its client
+    /// did not do.
+    pub status: u16,
+    /// The answer's error code.
+    pub error_code: Option<String>,
+    /// What the hub was asked to do to this request or its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// Why the request was refused, or the client of MQTT or AMQP refused or cut, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The error code of a TLS handshake that failed.
+const NO_HANDSHAKE: &str = "TlsHandshakeFailed";
+
+/// Who is told of every request, before its answer leaves.
+pub type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+
+/// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
+#[derive(Clone, Default)]
+pub(super) struct ConnectionLog(Arc<[RequestObserver]>);
+
+/// Characters of a reason or a path, at most: clients choose ids, addresses and topics.
+const SHOWN_MAX_CHARS: usize = 400;
+
+impl ConnectionLog {
+    pub(super) fn new(observers: Arc<[RequestObserver]>) -> Self {
+        Self(observers)
+    }
+
+    /// Notes that a client was refused at `path`.
+    pub(super) fn refused(&self, protocol: &str, path: &str, refusal: &Refusal) {
+        self.note(protocol, path, refusal.code.status(), Some(refusal.code.name()), &refusal.text);
+    }
+
+    /// Notes that the hub cut a connection that broke no rule.
+    pub(super) fn cut(&self, protocol: &str, path: &str, reason: &str) {
+        self.note(protocol, path, 0, None, reason);
+    }
+
+    /// Notes that a client did not finish its TLS handshake with the port of `front`, unless it went without a word, as port scans do.
+    pub(super) fn no_handshake(&self, front: &str, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return;
+        }
+        let mut reason = format!("the TLS handshake failed: {error}");
+        if reason.contains("UnknownCA") || reason.contains("CertificateUnknown") || reason.contains("BadCertificate") {
+            reason.push_str("; the client does not trust the hub's authority (caFile)");
+        }
+        self.note("TLS", &format!("/{front}"), 0, Some(NO_HANDSHAKE), &reason);
+    }
+
+    fn note(&self, protocol: &str, path: &str, status: u16, code: Option<&str>, reason: &str) {
+        if self.0.is_empty() {
+            return;
+        }
+        let record = RequestRecord {
+            method: protocol.to_owned(),
+            path: shown(path),
+            api_version: None,
+            if_match: None,
+            status,
+            error_code: code.map(str::to_owned),
+            fault: None,
+            reason: Some(shown(reason)),
+        };
+        for observer in &*self.0 {
+            observer(&record);
+        }
+    }
+}
+
+/// Returns what may be shown of a text that a client has a part in: a token or a key may stand where a topic, an id or an address was to
+/// stand.
+fn shown(text: &str) -> String {
+    without_keys(&Redactor::suspicious().redact(text))
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(SHOWN_MAX_CHARS)
+        .collect()
+}
+
+impl RequestRecord {
+    /// Takes out the secrets that a client may have put where they do not belong. Costs more than the request's own record, so that it is
+    /// done for those alone who look at records.
+    pub(super) fn without_secrets(self) -> Self {
+        let masked = |text: String| without_keys(&text).into_owned();
+        Self {
+            path: masked(self.path),
+            api_version: self.api_version.map(masked),
+            if_match: self.if_match.map(masked),
+            reason: self.reason.as_deref().map(shown),
+            ..self
+        }
+    }
+}
+
+/// Opens a file that gets a line of JSON for each request, after what it holds already.
+pub(super) fn to_file(path: &Path) -> Result<RequestObserver, HubStartError> {
+    let file = File::options().create(true).append(true).open(path);
+    let file = Mutex::new(file.map_err(|source| HubStartError::File { path: path.to_owned(), source })?);
+    Ok(Arc::new(move |record| {
+        let mut line = serde_json::to_string(record).expect("text and numbers are JSON");
+        line.push('\n');
+        // A log that cannot be written must not take the hub down.
+        let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+    }))
+}

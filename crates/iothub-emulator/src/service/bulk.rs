@@ -1,0 +1,39 @@
+//! `POST /devices`: many identities and twins at once.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode};
+
+use super::call::{Call, RegistryWrite, read_json};
+use super::{Context, ERROR_CODE_HEADERS, json};
+use crate::bulk;
+use crate::command::{Command, Refusal, Reply};
+use crate::live;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::bulk::BulkEntry;
+
+pub(super) async fn post(
+    State(context): State<Arc<Context>>,
+    _call: Call<RegistryWrite>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let entries: Vec<BulkEntry> = read_json(body).await?;
+    bulk::check(&entries)?;
+    let entries = entries.into_iter().map(|entry| Ok((entry, live::entropy()?))).collect::<Result<_, Refusal>>()?;
+    let Reply::Bulk(result) = context.live.handle(Command::Bulk { entries }).await? else {
+        unreachable!("the command answers with what became of its entries")
+    };
+    let mut response = json(serde_json::to_string(&result).expect("text is JSON"));
+    if !result.is_successful {
+        // A refusal with a body of its own, which some SDKs know by the one header and some by the other.
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        for name in ERROR_CODE_HEADERS {
+            let code = HeaderValue::from_static(ErrorCode::BulkRegistryOperationFailure.name());
+            response.headers_mut().insert(name, code);
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,207 @@
+//! What every request must have: a version that is served, and a token with the right to what it asks.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+use http::{HeaderMap, Uri, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::admission::admit;
+use super::refusal::bad_json;
+use super::{Context, text_of};
+use crate::access::Right;
+use crate::command::{Command, Refusal, Reply};
+use crate::device::Device;
+use crate::session::Proof;
+use crate::state::admit as check_proof;
+use iothub_model::twin::{DeviceId, IfMatch, ModuleId, TwinId};
+use iothub_model::wire::registry::DeviceStatus;
+use iothub_model::wire::sas::Token;
+use iothub_model::wire::{API_VERSION, ErrorCode, decode_segment, encode_segment, members, versions};
+
+/// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
+const BODY_MAX_BYTES: usize = 1 << 20;
+/// A body that has not come by then does not come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A right as a type, so that a resource cannot be written without one.
+pub(super) trait Needs {
+    const RIGHT: Right;
+}
+
+macro_rules! needs {
+    ($($name:ident)*) => {
+        $(pub(super) struct $name;
+
+        impl Needs for $name {
+            const RIGHT: Right = Right::$name;
+        })*
+    };
+}
+
+needs! { RegistryRead RegistryWrite ServiceConnect Configurations Jobs Administer }
+
+/// A request that may be done: its version is served and its token has the right `R`.
+pub(super) struct Call<R> {
+    uri: Uri,
+    /// The request's headers.
+    pub(super) headers: HeaderMap,
+    right: PhantomData<fn() -> R>,
+}
+
+impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
+        let version = api_version(&parts.uri);
+        if !version.is_some_and(versions::is_served) {
+            let found = match version {
+                None => "the request names no api-version".to_owned(),
+                Some(version) => format!("the api-version `{}` is not served", version.escape_debug()),
+            };
+            let text = format!("{found}; {API_VERSION} is, for example");
+            return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
+        }
+        let authorization = text_of(&parts.headers, &header::AUTHORIZATION);
+        let now = context.live.now();
+        match own_modules(authorization, parts.uri.path()) {
+            Some((device, token)) => check_own_key(context, device, token, parts.uri.path()).await?,
+            None => context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?,
+        }
+        if let Some(admission) = &context.admission {
+            admit(admission, parts, now).await?;
+        }
+        Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
+    }
+}
+
+impl<R> Call<R> {
+    /// Returns the device that the path's second segment names.
+    pub(super) fn device(&self) -> Result<DeviceId, Refusal> {
+        self.segment(1)?.parse().map_err(invalid)
+    }
+
+    /// Returns the device that the path's second segment names, and the module that its fourth names.
+    pub(super) fn module(&self) -> Result<(DeviceId, ModuleId), Refusal> {
+        Ok((self.device()?, self.segment(3)?.parse().map_err(invalid)?))
+    }
+
+    /// Returns the twin that the path names, a device's or a module's.
+    pub(super) fn twin(&self) -> Result<TwinId, Refusal> {
+        let device = self.device()?;
+        let module = match self.segment(3)? {
+            none if none.is_empty() => None,
+            module => Some(module.parse().map_err(invalid)?),
+        };
+        Ok(TwinId { device, module })
+    }
+
+    /// Returns the path's second segment, decoded: the id of something that has no type of its own.
+    pub(super) fn second_segment(&self) -> Result<String, Refusal> {
+        self.segment(1)
+    }
+
+    /// Returns the path's third segment, decoded: a job's id.
+    pub(super) fn third_segment(&self) -> Result<String, Refusal> {
+        self.segment(2)
+    }
+
+    /// Returns the condition that the request sets.
+    pub(super) fn if_match(&self) -> IfMatch {
+        match self.headers.get(header::IF_MATCH) {
+            None => IfMatch::Absent,
+            // What is no text is no etag of ours either, and must not count as no condition.
+            Some(value) => IfMatch::parse(Some(value.to_str().unwrap_or("\"\u{fffd}\""))),
+        }
+    }
+
+    /// Returns the path, as it came.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// Returns a parameter of the query string, as it stands there.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        parameter(&self.uri, name)
+    }
+
+    /// Decodes one segment of the path, once, after the path was split: ids hold `%` and `#`, and `+` is a plus. Empty when
+    /// the path has fewer.
+    fn segment(&self, index: usize) -> Result<String, Refusal> {
+        let raw = self.uri.path().trim_start_matches('/').split('/').nth(index).unwrap_or("");
+        decode_segment(raw).ok_or_else(|| invalid("the path is not UTF-8"))
+    }
+}
+
+/// Returns the device whose modules a request is about and the token that its own key must have signed; none for a token that
+/// names a policy, and for any other path. C's live suite and IoT Edge's identity service make modules so.
+fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, Token)> {
+    let token = Token::parse(authorization?).ok().filter(|token| token.policy().is_none())?;
+    let mut segments = path.trim_start_matches('/').split('/');
+    let (Some("devices"), Some(device), Some("modules")) = (segments.next(), segments.next(), segments.next()) else {
+        return None;
+    };
+    Some((decode_segment(device)?.parse().ok()?, token))
+}
+
+/// Lets a device through that signed a request with its own key, or refuses it. Modules of a disabled device are closed to
+/// everybody, which is said later.
+async fn check_own_key(context: &Context, device: DeviceId, token: Token, path: &str) -> Result<(), Refusal> {
+    let registered = match context.live.handle(Command::GetDevice { id: device.clone() }).await {
+        Ok(Reply::Device(device)) => Some(device),
+        Ok(_) | Err(_) => None,
+    };
+    let proof = Proof::Key(token.clone());
+    let is_signed =
+        |device: &Device| check_proof(DeviceStatus::Enabled, device.identity().authentication, &proof).is_ok();
+    if !registered.is_some_and(|device| is_signed(&device)) {
+        let text = format!("the token is not signed by a key of the device {device}, whose modules these are");
+        return Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
+    }
+    let is_for = |path: &str| context.access.check_token(&token, path, context.live.now());
+    // Go's client leaves `devices/` out of what its token is for.
+    is_for(path).or_else(|refusal| is_for(&format!("/{}", encode_segment(device.as_str()))).map_err(|_| refusal))
+}
+
+/// Returns the version that a request asks for.
+pub(super) fn api_version(uri: &Uri) -> Option<&str> {
+    parameter(uri, "api-version")
+}
+
+pub(super) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    uri.query()?
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
+}
+
+fn invalid(reason: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::ArgumentInvalid, reason.to_string())
+}
+
+/// Reads a body and the JSON in it, whose members' names count in any case.
+pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    let bytes = read(body).await?;
+    if bytes.is_empty() {
+        return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
+    }
+    members::read(&bytes).map_err(|error| bad_json(&error))
+}
+
+pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_MAX_BYTES).collect()).await;
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Refusal::new(ErrorCode::MessageTooLarge, format!("the body has more than {BODY_MAX_BYTES} bytes")))
+        }
+        Ok(Err(_)) => Err(Refusal::new(ErrorCode::GenericBadRequest, "the body broke off")),
+        Err(_) => Err(Refusal::new(ErrorCode::GenericBadRequest, "the body did not come in time")),
+    }
+}

@@ -1,0 +1,42 @@
+//! `/$twinctl/faults`, which the real service does not have: how the hub is to misbehave.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::call::{Administer, Call, read_json};
+use super::{Context, json};
+use crate::command::Refusal;
+use crate::faults::FaultSpec;
+use iothub_model::diagnostic::{Diagnostic, Source};
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::faults::FaultsBody;
+
+pub(super) async fn get(State(context): State<Arc<Context>>, _call: Call<Administer>) -> Response {
+    report(&context)
+}
+
+pub(super) async fn put(
+    State(context): State<Arc<Context>>,
+    _call: Call<Administer>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let FaultsBody { spec } = read_json(body).await?;
+    let spec = FaultSpec::parse(&Source::new("spec", spec)).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(Diagnostic::to_string).collect();
+        Refusal::new(ErrorCode::ArgumentInvalid, errors.join("; "))
+    })?;
+    context.misbehaviour.set(spec);
+    Ok(report(&context))
+}
+
+pub(super) async fn delete(State(context): State<Arc<Context>>, _call: Call<Administer>) -> Response {
+    context.misbehaviour.set(FaultSpec::default());
+    report(&context)
+}
+
+fn report(context: &Context) -> Response {
+    json(serde_json::to_string(&context.misbehaviour.report()).expect("text and numbers are JSON"))
+}
