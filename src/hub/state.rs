@@ -456,17 +456,17 @@ impl Hub {
         if matches!(record, Record::Device(_, None) | Record::Module(_, None)) {
             self.removal = self.revision + 1;
         }
-        let identified = match &record {
+        let new_edge = match &record {
             Record::Device(sequence, Some(device)) => {
                 let before = self.devices.get(sequence).map(|before| &before.identity_etag);
-                (before != Some(&device.identity_etag)).then(|| device.clone())
+                (device.is_edge && before != Some(&device.identity_etag)).then(|| device.clone())
             }
             _ => None,
         };
         self.notice(&record);
         self.keep(record.clone());
         records.push(record);
-        if let Some(device) = identified {
+        if let Some(device) = new_edge {
             self.add_system_modules(&device, records);
         }
     }
@@ -487,7 +487,7 @@ impl Hub {
 
     fn add_system_modules(&mut self, device: &Device, records: &mut Vec<Record>) {
         let identity = device.identity();
-        if self.now.is_none() || !identity.capabilities.iot_edge {
+        if self.now.is_none() {
             return;
         }
         for name in SYSTEM_MODULES {
