@@ -465,7 +465,7 @@ async fn serve(
         accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return log.no_handshake("https", &error),
-            Err(_) => return,
+            Err(_) => return log.no_handshake("https", &std::io::ErrorKind::TimedOut.into()),
         },
         // It has asked for nothing yet.
         _ = stopping.changed() => return,

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{
-    Connect, ConnectReturnCode, Packet, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode,
+    Connect, ConnectReturnCode, Packet, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -209,6 +209,17 @@ impl Client {
         match self.next().await.expect("an answer") {
             Packet::SubAck(answer) => assert_eq!((answer.pkid, answer.return_codes), (pkid, granted)),
             other => panic!("not the answer to a SUBSCRIBE: {other:?}"),
+        }
+    }
+
+    async fn unsubscribe(&mut self, filter: &str) {
+        let mut unsubscribe = Unsubscribe::new(filter);
+        unsubscribe.pkid = self.packet_id();
+        let pkid = unsubscribe.pkid;
+        self.send(Packet::Unsubscribe(unsubscribe)).await;
+        match self.next().await {
+            Some(Packet::UnsubAck(answer)) => assert_eq!(answer.pkid, pkid),
+            other => panic!("not the answer to an UNSUBSCRIBE: {other:?}"),
         }
     }
 
