@@ -319,16 +319,17 @@ mod store;
 mod tests;
 pub mod throttle;
 mod timestamp;
+mod tls_files;
 pub mod transfers;
 mod twin;
 
-pub use ca::TlsFiles;
 pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use operation::Class;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
 pub use throttle::{Limits, LimitsError, Tier};
+pub use tls_files::{TlsFileProblem, TlsFiles};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -457,12 +458,12 @@ pub enum HubStartError {
         source: rcgen::Error,
     },
     /// The files of a certificate of the user's own are not what they should be.
-    #[error("the server's certificate in {}: {reason}", path.display())]
-    ServerCertificate {
+    #[error("the TLS file {}: {problem}", path.display())]
+    TlsFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        problem: TlsFileProblem,
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]
