@@ -159,7 +159,7 @@ impl TlsFiles {
         if self.authority.is_some() {
             check_dates(std::slice::from_ref(&trusted), now).map_err(of(authority))?;
         }
-        check_dates(&chain, now).map_err(of(&self.certificate))?;
+        check_dates(&chain[..1], now).map_err(of(&self.certificate))?;
         check_server(&chain[0], name).map_err(of(&self.certificate))?;
         let mut roots = RootCertStore::empty();
         roots.add(trusted).map_err(|_| of(authority)(TlsFileProblem::DamagedCertificate))?;
@@ -168,8 +168,14 @@ impl TlsFiles {
     }
 }
 
-/// Reads the sections of a PEM file.
-fn read_sections(path: &Path) -> Found<(Vec<(SectionKind, Vec<u8>)>, Vec<String>)> {
+/// A PEM file.
+struct PemFile {
+    sections: Vec<(SectionKind, Vec<u8>)>,
+    /// What its sections are called, those of other kinds included.
+    labels: Vec<String>,
+}
+
+fn read_pem(path: &Path) -> Found<PemFile> {
     let bytes = std::fs::read(path).map_err(TlsFileProblem::Unreadable)?;
     let text = String::from_utf8_lossy(&bytes);
     let labels: Vec<String> = text
@@ -180,12 +186,12 @@ fn read_sections(path: &Path) -> Found<(Vec<(SectionKind, Vec<u8>)>, Vec<String>
     if labels.is_empty() && bytes.first() == Some(&0x30) {
         return Err(problem_of_der(&bytes));
     }
-    // The older form has a header within a section of the usual name.
-    if labels.iter().any(|label| label == "ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(TlsFileProblem::Encrypted);
+    match <(SectionKind, Vec<u8>)>::pem_slice_iter(&bytes).collect() {
+        Ok(sections) => Ok(PemFile { sections, labels }),
+        // The older form of an encrypted key has a header within a section of the usual name.
+        Err(_) if text.contains("Proc-Type: 4,ENCRYPTED") => Err(TlsFileProblem::Encrypted),
+        Err(error) => Err(TlsFileProblem::Damaged(error.to_string())),
     }
-    let sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(&bytes).collect::<Result<_, _>>();
-    Ok((sections.map_err(|error| TlsFileProblem::Damaged(error.to_string()))?, labels))
 }
 
 fn problem_of_der(bytes: &[u8]) -> TlsFileProblem {
@@ -203,7 +209,7 @@ fn problem_of_der(bytes: &[u8]) -> TlsFileProblem {
 }
 
 fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
-    let (sections, labels) = read_sections(path)?;
+    let PemFile { sections, labels } = read_pem(path)?;
     let certificates = sections.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
     let certificates: Vec<_> = certificates.map(|(_, der)| CertificateDer::from(der)).collect();
     match certificates.iter().all(|der| X509Certificate::from_der(der).is_ok()) {
@@ -214,10 +220,11 @@ fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
 }
 
 fn read_key(path: &Path) -> Found<PrivateKeyDer<'static>> {
-    let (sections, labels) = read_sections(path)?;
+    let PemFile { sections, labels } = read_pem(path)?;
     let mut keys: Vec<PrivateKeyDer<'static>> =
         sections.into_iter().filter_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der)).collect();
     match (keys.pop(), keys.len()) {
+        (None, _) if labels.iter().any(|label| label == "ENCRYPTED PRIVATE KEY") => Err(TlsFileProblem::Encrypted),
         (None, _) => Err(TlsFileProblem::NoKey(labels)),
         (Some(key), 0) => Ok(key),
         (Some(_), others) => Err(TlsFileProblem::ManyKeys(others + 1)),
@@ -319,15 +326,19 @@ fn check_chain(
         let reason = "no certificate can be for such a name".to_owned();
         return Err(TlsFileProblem::Rejected { authority, name, reason });
     };
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_timestamp().try_into().unwrap_or(0)));
-    match client.verify_server_cert(&chain[0], &chain[1..], &server_name, &[], now) {
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_timestamp().try_into().unwrap_or(0)));
+    match client.verify_server_cert(&chain[0], &chain[1..], &server_name, &[], at) {
         Ok(_) => Ok(()),
         Err(InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
             Err(TlsFileProblem::Name { name, names: names_of(&parsed(&chain[0])?)? })
         }
         // Another authority may have the same name.
         Err(InvalidCertificate(UnknownIssuer | BadSignature)) => Err(TlsFileProblem::Issuer { authority, name }),
-        Err(error) => Err(TlsFileProblem::Rejected { authority, name, reason: error.to_string() }),
+        Err(error) => {
+            // It may be a certificate between the server's and the authority's. One that leads nowhere may be over.
+            check_dates(chain, now)?;
+            Err(TlsFileProblem::Rejected { authority, name, reason: error.to_string() })
+        }
     }
 }
 
@@ -446,6 +457,15 @@ mod tests {
         bench.refuses("key.pem", "PEM is damaged");
         std::fs::remove_file(bench.path("key.pem")).expect("removed");
         bench.refuses("key.pem", "cannot be read");
+        // Another form of the key beside the certificate takes nothing away.
+        let server = std::fs::read_to_string(bench.path("server.pem")).expect("a file");
+        bench.write("key.pem", &pem);
+        bench.write(
+            "server.pem",
+            [&server, &pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")].map(String::as_str).concat(),
+        );
+        assert_eq!(bench.problem("localhost"), None);
+        bench.write("server.pem", server);
         // One file for both is usual.
         let both = [std::fs::read_to_string(bench.path("server.pem")).expect("a file"), pem].concat();
         bench.write("server.pem", &both);
