@@ -335,7 +335,7 @@ fn check_chain(
         // Another authority may have the same name.
         Err(InvalidCertificate(UnknownIssuer | BadSignature)) => Err(TlsFileProblem::Issuer { authority, name }),
         Err(error) => {
-            // It may be a certificate between the server's and the authority's. One that leads nowhere may be over.
+            // It may be a certificate between the server's and the authority's. One that is not needed may be expired.
             check_dates(chain, now)?;
             Err(TlsFileProblem::Rejected { authority, name, reason: error.to_string() })
         }

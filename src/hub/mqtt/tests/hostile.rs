@@ -161,13 +161,7 @@ const MALFORMED: [(&str, &[u8], &str); 16] = [
 
 #[tokio::test]
 async fn malformed_packets_end_a_connection_with_a_line() {
-    let (observer, records) = crate::hub::tests::recorder();
-    let folder = TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.request_observer = Some(observer);
-    })
-    .await;
+    let (hub, records) = observed().await;
     register(&hub, "d").await;
     let logged = async |what: &str, path: &str, status: u16, reason: &str| {
         eventually(what, async || {

@@ -106,13 +106,7 @@ async fn other_versions_of_mqtt() {
 /// The log's lines about connections: path, status, code and the beginning of the reason.
 #[tokio::test]
 async fn refusals_are_in_the_log() {
-    let (observer, records) = crate::hub::tests::recorder();
-    let folder = TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.request_observer = Some(observer);
-    })
-    .await;
+    let (hub, records) = observed().await;
     register(&hub, "d").await;
     register(&hub, "e").await;
     let logged = async |path: &str, status: u16, error: Option<&str>, reason: &str| {

@@ -87,6 +87,17 @@ async fn on(folder: TempDir) -> Sandbox {
     Sandbox::with(folder, |options| options.mqtt = Some(([127, 0, 0, 1], 0).into())).await
 }
 
+/// A hub that listens for MQTT, and what it notes.
+async fn observed() -> (Sandbox, Arc<std::sync::Mutex<Vec<crate::hub::RequestRecord>>>) {
+    let (observer, records) = crate::hub::tests::recorder();
+    let folder = TempDir::new().expect("a temporary folder");
+    let hub = Sandbox::with(folder, |options| {
+        options.mqtt = Some(([127, 0, 0, 1], 0).into());
+        options.request_observer = Some(observer);
+    });
+    (hub.await, records)
+}
+
 async fn restart(hub: Sandbox) -> Sandbox {
     let Sandbox { hub, folder, .. } = hub;
     hub.stop().await;
