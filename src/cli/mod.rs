@@ -32,6 +32,7 @@ mod render;
 mod secrecy;
 mod shell;
 mod show;
+mod tls_files;
 mod validate;
 
 use std::ffi::OsString;

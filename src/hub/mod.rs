@@ -151,7 +151,10 @@
 //! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
-//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, and a throttle, which is code 3.
+//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, a client id that is no device's and no
+//!   module's, which is code 2, and a throttle, which is code 3.
+//! - A packet that MQTT 3.1.1 does not allow ends the connection, wherever the specification asks for that. A topic of a message with
+//!   `#` or `+` is one, also where the device's id has such a character; the newer documentation of ids has neither.
 //! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that
 //!   this one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
 //! - Ids may be encoded twice in `sr` where a device's own key signed it, as Microsoft's C# device SDK and IoT Edge do
@@ -213,7 +216,8 @@
 //!   `amqp:unauthorized-access`. A message of more than 1 MiB costs its link, as it is told; more than 64 sessions, or
 //!   4 MiB of messages that are not whole, cost the connection.
 //! - A WebSocket ends with the status 1000 after CLOSE, DISCONNECT or a refusal, 1001 when the hub stops, 1002 after
-//!   what is not of its protocol, and 1008 when the client is cut.
+//!   what is not of its protocol, 1003 after a frame of text, 1007 after a text that is no UTF-8, 1009 after a message of more
+//!   than 512 KB, and 1008 when the client is cut.
 //! - AMQP may begin with SASL (MSSBCBS, PLAIN, ANONYMOUS) or without it. The user's name of PLAIN is passed over: the token names
 //!   its policy.
 //! - A client that brings no token for 20 seconds is cut, as is one that is silent for eight minutes or whose token is over.
@@ -315,16 +319,17 @@ mod store;
 mod tests;
 pub mod throttle;
 mod timestamp;
+mod tls_files;
 pub mod transfers;
 mod twin;
 
-pub use ca::TlsFiles;
 pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use operation::Class;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
 pub use throttle::{Limits, LimitsError, Tier};
+pub use tls_files::{TlsFileProblem, TlsFiles};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -453,12 +458,12 @@ pub enum HubStartError {
         source: rcgen::Error,
     },
     /// The files of a certificate of the user's own are not what they should be.
-    #[error("the server's certificate in {}: {reason}", path.display())]
-    ServerCertificate {
+    #[error("the TLS file {}: {problem}", path.display())]
+    TlsFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        problem: TlsFileProblem,
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]

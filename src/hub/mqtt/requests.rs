@@ -10,6 +10,7 @@ use super::connection::Attached;
 use super::gate::{Asked, Ending, Fate, Refused, message_bytes};
 use super::outbox::{Message, Outbox};
 use super::packets::MESSAGE_MAX_BYTES;
+use super::rules::Violation;
 use crate::hub::command::{Command, Refusal, Reply};
 use crate::hub::links::MethodResult;
 use crate::hub::service::request_id;
@@ -31,6 +32,8 @@ pub(super) enum Closing {
         /// Why not.
         refusal: Refusal,
     },
+    /// What came is no packet, or not one that may come now.
+    Malformed(Violation),
     /// The hub was told to behave so.
     Fault,
     /// It is no longer its client's connection, or its client's identity is gone.
@@ -105,19 +108,22 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
             None => Said::Forbidden(Closing::Replaced),
         },
         Packet::Disconnect => Said::Goodbye,
-        // A second CONNECT, the packets of QoS 2, and what only servers send.
-        Packet::Connect(_)
-        | Packet::ConnAck(_)
+        Packet::Connect(_) => Said::Forbidden(Closing::Malformed(SECOND_CONNECT)),
+        // What belongs to QoS 2, which the hub neither sends nor takes, and what only servers send.
+        Packet::ConnAck(_)
         | Packet::PubRec(_)
         | Packet::PubRel(_)
         | Packet::PubComp(_)
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)
-        | Packet::PingResp => {
-            Said::Forbidden(Closing::invalid("packet", "a packet that a client may not send after its CONNECT"))
-        }
+        | Packet::PingResp => Said::Forbidden(Closing::Malformed(
+            "a packet of QoS 2, or of a server, which answers nothing that the hub sent",
+        )),
     }
 }
+
+/// The rule that a second CONNECT breaks, whatever is in it.
+pub(super) const SECOND_CONNECT: Violation = "it is a second CONNECT [MQTT-3.1.0-2]";
 
 /// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
 fn has_fault(properties: &str) -> bool {
@@ -292,9 +298,6 @@ impl Attached {
     }
 
     fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Result<(), Closing> {
-        if subscribe.filters.is_empty() {
-            return Err(Closing::invalid("subscribe", "a SUBSCRIBE without a filter"));
-        }
         let parse = |path: &str| Subscription::parse(path, self.link.id());
         let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path), filter.qos) {
             (Some(subscription), QoS::AtMostOnce) => Ok(subscription.at_most_once()),
