@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::bulk::ImportMode;
 use super::configurations::ConfigurationBody;
 use super::members;
+use super::numbers::with_plain_zeros;
 use crate::twin::{OrderedObject, OrderedValue};
 
 /// A configuration that an import makes or updates.
@@ -55,6 +56,7 @@ fn capital(name: &str) -> String {
 ///
 /// When it is not the JSON of a configuration.
 pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error> {
+    let line = &with_plain_zeros(line);
     let Condition { etag, import_mode } = members::read(line)?;
     Ok(ConfigurationEntry { body: members::read(line)?, etag, import_mode })
 }
