@@ -24,7 +24,7 @@
 //!   `COUNT()` first that is second in its list.
 //! - Numbers keep their value: `1.0` is answered as `1.0` (terraform-provider-iothub saw this on a live hub),
 //!   `1.50` as `1.5`, `1E5` as `100000.0`. `-0` is an integer and answered as `0`, `-0.0` as `-0.0`, as the service's JSON
-//!   reader (Newtonsoft's) takes them. `1e400` is refused.
+//!   reader (Newtonsoft's) takes them. `1e400` is refused, and so are integers of any length that need more than 52 bits.
 //! - Times of what never happened are `0001-01-01T00:00:00Z`. terraform-provider-iothub saw seven more digits in
 //!   some answers.
 //! - In a PATCH and in a job, null for `properties.desired` or `tags` removes all in it: Node's end-to-end tests do

@@ -84,7 +84,7 @@ pub struct JobBody {
     /// A method's name, payload and timeouts.
     pub cloud_to_device_method: Option<RawJson>,
     /// A twin to merge, with the etag `*`.
-    #[serde(default, deserialize_with = "with_plain_zeros")]
+    #[serde(default, deserialize_with = "as_the_service_reads")]
     pub update_twin: Option<OrderedValue>,
     /// Which devices, as a condition without `WHERE`.
     pub query_condition: Option<String>,
@@ -96,9 +96,10 @@ pub struct JobBody {
 }
 
 /// Reads JSON with its numbers as the service reads them.
-fn with_plain_zeros<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OrderedValue>, D::Error> {
+fn as_the_service_reads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OrderedValue>, D::Error> {
     let Some(raw) = Option::<RawJson>::deserialize(deserializer)? else { return Ok(None) };
-    serde_json::from_slice(&numbers::with_plain_zeros(raw.as_str().as_bytes())).map(Some).map_err(D::Error::custom)
+    let text = numbers::as_the_service_reads(raw.as_str().as_bytes()).map_err(D::Error::custom)?;
+    serde_json::from_slice(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// A job as the service answers it.

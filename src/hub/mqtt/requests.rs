@@ -19,7 +19,7 @@ use crate::twin::OrderedObject;
 use crate::wire::ErrorCode;
 use crate::wire::decode_segment;
 use crate::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
-use crate::wire::numbers::with_plain_zeros;
+use crate::wire::numbers::as_the_service_reads;
 use crate::wire::topics::{FromDevice, FromHub, Subscription};
 
 /// Why a connection is to be closed.
@@ -120,6 +120,12 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
     }
 }
 
+/// Reads reported properties.
+fn reported(payload: &[u8]) -> Result<OrderedObject, String> {
+    let payload = as_the_service_reads(payload).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&payload).map_err(|error| error.to_string())
+}
+
 /// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
 fn has_fault(properties: &str) -> bool {
     let names = properties.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
@@ -213,21 +219,19 @@ impl Attached {
             FromDevice::TwinGet { rid } => {
                 self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
             }
-            FromDevice::TwinPatch { rid, version } => {
-                match serde_json::from_slice::<OrderedObject>(&with_plain_zeros(&publish.payload)) {
-                    Ok(patch) => {
-                        let (id, connection) = (self.link.id().clone(), self.link.connection());
-                        let command = SessionCommand::Report { id, connection, patch, base: version };
-                        self.do_and_answer(Command::Session(command), &rid, publish, answer)
-                    }
-                    Err(error) => {
-                        let text = format!("the reported properties are not a JSON object: {error}");
-                        self.acknowledge(publish, answer.of_packets(), 0);
-                        self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
-                        Ok(())
-                    }
+            FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
+                Ok(patch) => {
+                    let (id, connection) = (self.link.id().clone(), self.link.connection());
+                    let command = SessionCommand::Report { id, connection, patch, base: version };
+                    self.do_and_answer(Command::Session(command), &rid, publish, answer)
                 }
-            }
+                Err(error) => {
+                    let text = format!("the reported properties are not a JSON object: {error}");
+                    self.acknowledge(publish, answer.of_packets(), 0);
+                    self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
+                    Ok(())
+                }
+            },
             FromDevice::MethodResult { status, rid } => {
                 self.link.answer(&rid, MethodResult { status, payload: publish.payload.clone() });
                 self.acknowledge(publish, answer, 0);

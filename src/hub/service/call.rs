@@ -20,7 +20,7 @@ use crate::hub::device::Device;
 use crate::hub::session::Proof;
 use crate::hub::state::admit as check_proof;
 use crate::twin::{DeviceId, IfMatch, ModuleId, TwinId};
-use crate::wire::numbers::with_plain_zeros;
+use crate::wire::numbers::as_the_service_reads;
 use crate::wire::registry::DeviceStatus;
 use crate::wire::sas::Token;
 use crate::wire::{API_VERSION, ErrorCode, decode_segment, encode_segment, members, versions};
@@ -187,7 +187,8 @@ fn invalid(reason: impl std::fmt::Display) -> Refusal {
 /// Reads a body and the JSON in it, whose members' names count in any case, and its numbers as the service reads them.
 pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
     let bytes = read_some(body).await?;
-    members::read(&with_plain_zeros(&bytes)).map_err(|error| bad_json(&error))
+    let text = as_the_service_reads(&bytes).map_err(invalid)?;
+    members::read(&text).map_err(|error| bad_json(&error))
 }
 
 /// Does the same where a part of the JSON is passed on as its bytes.

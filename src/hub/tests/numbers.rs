@@ -40,9 +40,22 @@ async fn numbers_are_read_as_the_service_reads_them_and_stay_so() {
         assert!(again.contains(&format!(r#""n":{answered},"l":[{answered}]"#)), "{number}: {again}");
         written.push((number, read));
     }
-    for number in
-        ["1e400", "-1e400", "12345678901234567890", "4503599627370496", "01", "-", "1.", ".5", "+1", "NaN", "- 0"]
-    {
+    for number in [
+        "1e400",
+        "-1e400",
+        "12345678901234567890",
+        "99999999999999999999",
+        "-9223372036854775809",
+        "123456789012345678901234567890",
+        "4503599627370496",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "+1",
+        "NaN",
+        "- 0",
+    ] {
         let answer = write(&hub, number).await;
         assert_eq!(answer.status, 400, "{number}: {answer:?}");
     }
