@@ -53,6 +53,13 @@ async fn signer(context: &Context, args: &TokenArgs) -> CliResult<ConnectionStri
         };
         return parse(&secret);
     }
+    if let Some(HubName::Embedded(folder)) = &target.hub.hub {
+        let error = CliError::new("a hub inside this process is gone before anybody can use a token for it");
+        let Some(folder) = folder else { return Err(error) };
+        let command = CommandLine::new("hub token").path_option("--data", folder);
+        let command = command.option_if("--device", device.as_ref());
+        return Err(error.hint(command.in_hint("")));
+    }
     if let Some(id) = device {
         let connection = connect(context, &target.hub).await?;
         let unknown = || CliError::new(format!("the hub {} has no device {id}", connection.client.host()));
@@ -60,12 +67,6 @@ async fn signer(context: &Context, args: &TokenArgs) -> CliResult<ConnectionStri
         let secret = connection_string(connection.client.host(), &identity).ok_or_else(|| without_key(id))?;
         connection.close().await;
         return parse(&secret);
-    }
-    if let Some(HubName::Embedded(folder)) = &target.hub.hub {
-        let error = CliError::new("a hub inside this process is gone before anybody can use a token for it");
-        let Some(folder) = folder else { return Err(error) };
-        let command = CommandLine::new("hub token").path_option("--data", folder);
-        return Err(error.hint(command.in_hint("")));
     }
     let text = target.hub.connection_string.clone().or_else(|| context.variable(CONNECTION_STRING));
     let text = text.ok_or_else(|| {

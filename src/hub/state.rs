@@ -206,7 +206,8 @@ impl Hub {
             },
             Command::WriteTwin { id, how, body, if_match } => self.write_twin(&id, how, body, &if_match, now),
             Command::PatchDigitalTwin { id, changes, if_match } => {
-                let twin = serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
+                let twin: OrderedObject =
+                    serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
                 let patch = DigitalTwinChange::patch(&changes, &twin)?;
                 let body = TwinBody {
                     tags: None,

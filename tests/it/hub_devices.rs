@@ -85,6 +85,7 @@ fn tokens_are_made_of_a_folder_s_keys_too() {
         (&["--data", "hub", "--policy", "root"][..], "no shared access policy root"),
         (&["--data", "hub", "--device", "d2"], "reading d2"),
         (&["--hub", "embedded:hub"], "hub token --data hub"),
+        (&["--hub", "embedded:hub", "--device", "d1"], "hub token --data hub --device d1"),
         (&["--expires", "0", "--data", "hub"], "a time of nothing"),
         (&["--policy", "service"], "--data"),
         (&[], "no connection string is given"),

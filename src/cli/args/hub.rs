@@ -193,7 +193,7 @@ Examples:
         /// The devices' ids; many as in 'press-{001..100}'
         #[arg(value_name = "ID", required = true)]
         ids: Vec<DeviceNames>,
-        /// Leave the port out of HostName: device SDKs over MQTT use port 8883 and take no other from it
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
         #[arg(long)]
         no_port: bool,
         /// Which hub.
@@ -211,7 +211,7 @@ Examples:
         /// The device's id
         #[arg(value_name = "ID")]
         id: DeviceId,
-        /// Leave the port out of HostName: device SDKs over MQTT use port 8883 and take no other from it
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
         #[arg(long)]
         no_port: bool,
         /// Which hub.
@@ -245,7 +245,7 @@ Examples:
   curl --cacert hub/ca.pem -H \"Authorization: $TOKEN\" \\
     'https://127.0.0.1:8443/twins/thermostat-001?api-version=2021-04-12'
   twinctl hub token --data hub --policy service --expires 10m
-  twinctl hub token --device thermostat-001 --no-port --ca-file hub/ca.pem   # a device's MQTT password")]
+  twinctl hub token --device thermostat-001 --no-port --ca-file hub/ca.pem   # for MQTT")]
 pub struct TokenArgs {
     /// For this device, with its own key
     #[arg(long, value_name = "ID")]
