@@ -23,7 +23,8 @@
 //!   the order of the write. Columns of a query have the order of its list; one sample in the documentation has
 //!   `COUNT()` first that is second in its list.
 //! - Numbers keep their value: `1.0` is answered as `1.0` (terraform-provider-iothub saw this on a live hub),
-//!   `1.50` as `1.5`.
+//!   `1.50` as `1.5`, `1E5` as `100000.0`. `-0` is an integer and answered as `0`, `-0.0` as `-0.0`, as the service's JSON
+//!   reader (Newtonsoft's) takes them. `1e400` is refused, and so are integers of any length that need more than 52 bits.
 //! - Times of what never happened are `0001-01-01T00:00:00Z`. terraform-provider-iothub saw seven more digits in
 //!   some answers.
 //! - In a PATCH and in a job, null for `properties.desired` or `tags` removes all in it: Node's end-to-end tests do
@@ -78,7 +79,8 @@
 //!   scope of a parent that is gone.
 //! - `POST /devices/keys/regenerate` takes 100 devices and modules at most. The answer is 200 when all have new keys,
 //!   207 when some have, and 400 when none has. What is not by keys, or is not there, stands among the errors, with a
-//!   number.
+//!   number. What is named twice refuses the whole request with `DeviceDefinedMultipleTimes`, as in bulk; there is no
+//!   source for that.
 //! - A device's own key opens `/devices/{id}/modules` and what is below, of that device alone: C's live suite
 //!   (`iothub_account.c`) and IoT Edge's identity service make modules so, the latter with the api-version
 //!   `2017-11-08-preview`, and so does Go's live suite, whose token is for `HOST/ID`. A certificate does not, over
@@ -110,7 +112,9 @@
 //!   configuration goes, what was written stays.
 //! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
 //! - `modulesContent` is kept and its targets counted; nothing carries it out, so no edge device counts as applied or
-//!   reported.
+//!   reported. It may be without `$edgeAgent`: a layered deployment is (az's help skips its checks where it finds no base
+//!   deployment).
+//! - Labels, metrics' queries and contents keep the order in which they were written, and results have that of their queries.
 //! - A metric's query that ends without a `FROM` asks of devices: `select *`.
 //! - `applyConfigurationContent` writes the content into the twins of the device's modules, `$edgeAgent` and `$edgeHub`
 //!   included, all or nothing; what is there already is not written. Modules that are not there are made without keys,
@@ -139,6 +143,8 @@
 //!   within ten seconds, that is not there, or whose signature does not let the hub read (input) or write and delete (output) is
 //!   `BlobContainerValidationError` at once, as a live hub has it (mwalser/terraform-provider-iothub). What the input lacks fails the job.
 //! - Answers leave out the containers' URIs, as that hub's do. Exports leave out `$metadata` and `$version` (MicrosoftDocs/azure-docs#116520).
+//! - Exports have lines of `$edgeAgent` and `$edgeHub`, and no import takes them: each is an error in the log, with 401100. A live
+//!   hub exported them and did not import them (azure-iot-sdk-csharp#1146). The modules are made with their device.
 //! - With `includeConfigurations`, an export writes `configurations.txt`, or what `configurationsBlobName` says, after the devices: a line
 //!   each, the service's names in capitals (`TargetCondition`), as that hub does. An import reads names in any case. A line makes a
 //!   configuration, or updates the one that is there, under its `ETag` if it has one (C#'s `createOrUpdateIfMatchETag`, the only mode).
@@ -266,6 +272,11 @@
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
+//! - The etags of `If-Match`, in one header or in several, are one list, in which the current one must be (RFC 9110). A weak etag
+//!   (`W/"…"`) is never the current one, although Microsoft's definition of the API speaks of "a weak ETag"
+//!   (azure-sdk-for-net#12032). In a list, neither is `*` nor an etag without quotes.
+//! - Names of parameters count in any case, as ASP.NET reads them. Names and values are decoded, and of several that are one name
+//!   the first one counts.
 //! - Numbers and booleans may be texts, as Newtonsoft's reader takes them: `"30"`, `"true"`. A number may stand for a
 //!   boolean, an empty text for null, and `"30.0"` for nothing.
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device

@@ -20,6 +20,7 @@ use crate::twin::OrderedObject;
 use crate::wire::ErrorCode;
 use crate::wire::decode_segment;
 use crate::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
+use crate::wire::numbers::as_the_service_reads;
 use crate::wire::topics::{FromDevice, FromHub, Subscription};
 
 /// Why a connection is to be closed.
@@ -125,6 +126,12 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
 /// The rule that a second CONNECT breaks, whatever is in it.
 pub(super) const SECOND_CONNECT: Violation = "it is a second CONNECT [MQTT-3.1.0-2]";
 
+/// Reads reported properties.
+fn reported(payload: &[u8]) -> Result<OrderedObject, String> {
+    let payload = as_the_service_reads(payload).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&payload).map_err(|error| error.to_string())
+}
+
 /// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
 fn has_fault(properties: &str) -> bool {
     let names = properties.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
@@ -218,7 +225,7 @@ impl Attached {
             FromDevice::TwinGet { rid } => {
                 self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
             }
-            FromDevice::TwinPatch { rid, version } => match serde_json::from_slice::<OrderedObject>(&publish.payload) {
+            FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
                     let command = SessionCommand::Report { id, connection, patch, base: version };

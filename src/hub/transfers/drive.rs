@@ -13,6 +13,7 @@ use crate::twin::{DeviceId, OrderedObject, OrderedValue};
 use crate::wire::ErrorCode;
 use crate::wire::bulk::{BULK_MAX, BulkEntry};
 use crate::wire::members;
+use crate::wire::numbers::as_the_service_reads;
 use crate::wire::transfers::{ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
 
 /// Devices that are exported before others get their turn.
@@ -133,7 +134,8 @@ pub(super) fn trimmed(line: &[u8]) -> &[u8] {
 fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
     let text = trimmed(line);
     let format = ErrorCode::IotHubFormatError;
-    let entry: BulkEntry = members::read(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let text = as_the_service_reads(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let entry: BulkEntry = members::read(&text).map_err(|error| failed("", None, format, &error.to_string()))?;
     if entry.status.is_none() {
         return Err(failed(
             &entry.id,
