@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
 pub use hub::{
-    BehaviourArgs, DeviceCommand, DeviceRunArgs, DeviceTarget, FaultsCommand, HubCommand, ServeArgs, SimulationCommand,
+    BehaviourArgs, DeviceCommand, DeviceNames, DeviceRunArgs, DeviceTarget, FaultsCommand, HubCommand, ServeArgs,
+    SimulationCommand, TokenArgs,
 };
 pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
 pub use render::{RenderArgs, RenderFormat};

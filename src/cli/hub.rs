@@ -1,24 +1,25 @@
 //! `twinctl hub serve`, `twinctl hub device`, `twinctl hub faults`
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::args::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
+use super::args::{BehaviourArgs, DeviceCommand, DeviceNames, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
 use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
 use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::refusals;
+use super::{refusals, token};
 use crate::render::style::Palette;
 use crate::render::{number, table};
 use iothub_emulator::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
 use iothub_model::diagnostic::Source;
-use iothub_model::twin::{DeviceId, Lookup, Object, TwinId};
+use iothub_model::twin::{DeviceId, HubHost, Lookup, Object, TwinId};
 use iothub_model::wire::connection_string::ConnectionString;
 use iothub_model::wire::registry::DeviceIdentity;
 use iothub_model::wire::sas::Key;
@@ -28,9 +29,10 @@ use iothub_model::wire::{Secret, twins};
 pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResult {
     match command {
         HubCommand::Serve(args) => serve(context, args).await,
-        HubCommand::Device(DeviceCommand::Add { ids, target }) => add(context, ids, target).await,
+        HubCommand::Device(DeviceCommand::Add { ids, no_port, target }) => add(context, ids, *no_port, target).await,
         HubCommand::Device(DeviceCommand::List { target }) => list(context, target).await,
-        HubCommand::Device(DeviceCommand::Show { id, target }) => show(context, id, target).await,
+        HubCommand::Device(DeviceCommand::Show { id, no_port, target }) => show(context, id, *no_port, target).await,
+        HubCommand::Token(args) => token::token(context, args).await,
         HubCommand::Faults(command) => faults(context, command).await,
     }
 }
@@ -130,7 +132,7 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
         .map(|rule| json!({"rule": rule.rule, "requests": rule.matched, "due": rule.fired}))
         .collect();
     let columns = ["requests", "due", "rule"];
-    let text = table::Table::new(context.out.palette, context.out.width).listing(Some(&columns)).page(&rows);
+    let text = table::Table::new(context.out.palette, context.out.width).whole().listing(Some(&columns)).page(&rows);
     context.out.write_all(text.as_bytes())?;
     if let Some(seed) = report.spec.lines().last().filter(|line| line.starts_with("seed ")) {
         writeln!(context.out, "{seed}")?;
@@ -183,29 +185,44 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
     text
 }
 
-async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> CliResult {
+async fn add(context: &mut Context, names: &[DeviceNames], no_port: bool, target: &DeviceTarget) -> CliResult {
+    let ids: Vec<DeviceId> = names.iter().flat_map(|names| names.ids.iter().cloned()).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = ids.iter().find(|id| !seen.insert(*id)) {
+        return Err(CliError::new(format!("{twice} is named twice, and can be added once")));
+    }
     if let Some(data) = &target.data {
         let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
-        for id in ids {
+        for id in &ids {
             let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
-            writeln!(context.out, "{}", secret.expose())?;
+            writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
             warn_of_unreadable(context, id);
         }
         return Ok(Outcome::Done);
     }
     let connection = connect(context, &target.hub).await?;
-    for id in ids {
+    for id in &ids {
         let identity = connection.client.create_device(id).await?;
         let secret = connection_string(connection.client.host(), &identity)
             .ok_or_else(|| CliError::new(format!("{id} is added, and the hub answers without its key")))?;
-        writeln!(context.out, "{}", secret.expose())?;
+        writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
         warn_of_unreadable(context, id);
     }
     connection.close().await;
     Ok(Outcome::Done)
 }
 
-fn connection_string(host: &iothub_model::twin::HubHost, identity: &DeviceIdentity) -> Option<Secret> {
+/// Returns a connection string with the port of its host, or without it: device SDKs take it for a part of the hub's name.
+fn at_port(string: Secret, no_port: bool) -> CliResult<Secret> {
+    if !no_port {
+        return Ok(string);
+    }
+    let (host, rest) = string.expose().split_once(';').unwrap_or((string.expose(), ""));
+    let host = host.strip_prefix("HostName=").unwrap_or(host).parse::<HubHost>().map_err(CliError::from_error)?;
+    Ok(Secret::new(format!("HostName={};{rest}", host.name())))
+}
+
+pub(super) fn connection_string(host: &HubHost, identity: &DeviceIdentity) -> Option<Secret> {
     let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
     let device = Some(identity.device_id.clone());
     Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())
@@ -235,7 +252,7 @@ async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
         let cut = devices.len() == LISTED;
         (devices.iter().map(|device| row(&device.device_id, json!(device.status))).collect(), cut)
     };
-    let text = table::Table::new(context.out.palette, context.out.width).page(&rows);
+    let text = table::Table::new(context.out.palette, context.out.width).whole().page(&rows);
     context.out.write_all(text.as_bytes())?;
     context.say(number::counted(rows.len(), "device"));
     if cut {
@@ -249,7 +266,7 @@ fn row(id: &DeviceId, status: Value) -> Value {
     json!({"deviceId": id, "status": status})
 }
 
-async fn show(context: &mut Context, id: &DeviceId, target: &DeviceTarget) -> CliResult {
+async fn show(context: &mut Context, id: &DeviceId, no_port: bool, target: &DeviceTarget) -> CliResult {
     let (secret, twin) = if let Some(data) = &target.data {
         let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
         let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
@@ -271,7 +288,7 @@ async fn show(context: &mut Context, id: &DeviceId, target: &DeviceTarget) -> Cl
     };
     let mut shown = Object::new();
     if let Some(secret) = secret {
-        shown.insert("connectionString".to_owned(), secret.expose().into());
+        shown.insert("connectionString".to_owned(), at_port(secret, no_port)?.expose().into());
     }
     shown.insert("twin".to_owned(), twin);
     context.out.write_all(crate::render::json::document(&shown).as_bytes())?;

@@ -32,6 +32,8 @@ mod render;
 mod secrecy;
 mod shell;
 mod show;
+mod tls_files;
+mod token;
 mod validate;
 
 use std::ffi::OsString;
@@ -160,9 +162,9 @@ fn handles_signals(command: &Command) -> bool {
     matches!(command, Command::Apply(_) | Command::Device(_) | Command::Hub(HubCommand::Serve(_)))
 }
 
-/// Commands whose answer is a connection string.
+/// Commands whose answer is a connection string or a token.
 fn answers_with_secrets(command: &Command) -> bool {
-    matches!(command, Command::Hub(HubCommand::Serve(_) | HubCommand::Device(_)))
+    matches!(command, Command::Hub(HubCommand::Serve(_) | HubCommand::Device(_) | HubCommand::Token(_)))
 }
 
 async fn dispatch(context: &mut Context, command: &Command) -> CliResult {

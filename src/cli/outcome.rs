@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::command_line::CommandLine;
 use super::context::Context;
+use super::tls_files;
 use crate::client;
 use crate::digest::{Digest, DigestPrefix};
 use crate::plan::{Guard, Refusal};
@@ -379,6 +380,7 @@ impl From<HubStartError> for CliError {
             HubStartError::AuthorityCertificate { path } => {
                 Some(format!("let the hub write it again from its key: rm {}", shell_word(path)))
             }
+            HubStartError::TlsFile { path, problem } => Some(tls_files::hint(path, problem)),
             _ => None,
         };
         Self::from_error(error).hint_if(hint)
@@ -386,7 +388,7 @@ impl From<HubStartError> for CliError {
 }
 
 /// Returns a path as a word of a command line.
-fn shell_word(path: &Path) -> String {
+pub(super) fn shell_word(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
 

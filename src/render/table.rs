@@ -21,19 +21,27 @@ pub struct Table {
     palette: Palette,
     width: usize,
     listed: Vec<String>,
+    is_whole: bool,
     layout: Option<(Vec<String>, Vec<usize>)>,
 }
 
 impl Table {
     /// Starts a table for a terminal of so many columns.
     pub fn new(palette: Palette, width: usize) -> Self {
-        Self { palette, width, listed: Vec::new(), layout: None }
+        Self { palette, width, listed: Vec::new(), is_whole: false, layout: None }
     }
 
     /// Puts these columns first, in this order, since JSON objects keep none.
     #[must_use]
     pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
         self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
+        self
+    }
+
+    /// Cuts no cell, however long its line becomes.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.is_whole = true;
         self
     }
 
@@ -49,7 +57,7 @@ impl Table {
         for column in 0..columns.len() {
             legible::tell_apart(cells.iter_mut().map(|row| &mut row[column]));
         }
-        for cell in cells.iter_mut().flatten() {
+        for cell in cells.iter_mut().flatten().filter(|_| !self.is_whole) {
             *cell = value::cut(cell, longest).into_owned();
         }
         let mut widths: Vec<usize> = columns.iter().map(|column| value::width(&heading(column))).collect();

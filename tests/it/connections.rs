@@ -123,17 +123,85 @@ fn clients_that_take_rsa_alone() {
     }
     drop(hub);
 
-    // What clients would not take is said before anybody meets it.
-    let refuses = |options: &[&str], message: &str| {
-        let mut command = sandbox.command(["hub", "serve", "--https", "127.0.0.1:0", "--data"]);
-        let run = command.arg(sandbox.path("another-hub")).args(options).output().expect("it ends");
+    // What clients would not take is said before anybody meets it, with what to do.
+    let refuses = |options: &[&str], parts: &[&str]| {
+        let mut command = sandbox.command(["hub", "serve", "--https", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
+        command.args(["--amqp", "127.0.0.1:0", "--data"]).arg(sandbox.path("another-hub")).args(options);
+        let run = command.output().expect("it ends");
         let text = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(!run.status.success() && text.contains(message), "{options:?}: {text}");
+        assert!(!run.status.success(), "{options:?}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{options:?}: no `{part}` in {text}");
+        }
+        text
     };
-    refuses(&options[..4], "do not take it for `127.0.0.1`");
-    refuses(&[&options[..], &["--host-name", "hub.example"]].concat(), "do not take it for `hub.example`");
-    refuses(&["--tls-cert", "server.pem", "--tls-key", "server.ext"], "there is no key in PEM in it");
-    refuses(&["--tls-cert", "missing.pem", "--tls-key", "server-key.pem"], "missing.pem");
-    refuses(&["--tls-cert", "server.pem", "--tls-key", "rsa-ca-key.pem", "--tls-ca", "rsa-ca.pem"], "setting up TLS");
-    refuses(&["--tls-cert", "server.pem"], "--tls-key");
+    let _ = refuses(&options[..4], &["do not take it for `127.0.0.1`", "another authority issued it", "--tls-ca"]);
+    let named = [&options[..], &["--host-name", "hub.example"]].concat();
+    let _ =
+        refuses(&named, &["do not take it for `hub.example`", "is for localhost, 127.0.0.1", "--host-name localhost"]);
+    let with_key = |key: &'static str| ["--tls-cert", "server.pem", "--tls-key", key, "--tls-ca", "rsa-ca.pem"];
+    let _ = refuses(&with_key("server.ext"), &["there is no private key in PEM in it", "-----BEGIN PRIVATE KEY-----"]);
+    let _ = refuses(&with_key("server.pem"), &["no private key in PEM in it; it holds CERTIFICATE"]);
+    let _ = refuses(&with_key("missing.pem"), &["missing.pem: it cannot be read"]);
+    let mismatch =
+        refuses(&with_key("rsa-ca-key.pem"), &["is not the private key of the certificate in", "-pubout -in"]);
+    let printed = Command::new("sh").args(["-ec", hint_command(&mismatch)]).output().expect("sh");
+    let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert_eq!(printed.matches("-----BEGIN PUBLIC KEY-----").count(), 2, "{mismatch}{printed}");
+    let _ = refuses(&["--tls-cert", "server.pem"], &["--tls-key"]);
+
+    // The commands of hints make files that the hub takes.
+    let run = |arguments: &str| openssl(&folder, &arguments.split(' ').collect::<Vec<_>>()).expect("openssl is there");
+    run("pkey -in server-key.pem -aes128 -passout pass:secret -out encrypted.pem");
+    run("rsa -in server-key.pem -traditional -aes128 -passout pass:secret -out encrypted-older.pem");
+    run("pkey -in server-key.pem -outform DER -out key.der");
+    run("x509 -in server.pem -outform DER -out server.der");
+    run("pkcs12 -export -in server.pem -inkey server-key.pem -passout pass:secret -out server.p12");
+    for (file, problem, made) in [
+        ("encrypted.pem", "the private key in it is encrypted", "encrypted.pem.decrypted"),
+        ("encrypted-older.pem", "the private key in it is encrypted", "encrypted-older.pem.decrypted"),
+        ("key.der", "a private key in DER", "key.der.pem"),
+        ("server.p12", "a PKCS #12 archive", "server.p12.pem"),
+    ] {
+        let text = refuses(&with_key(file), &[problem]);
+        let mut command = hint_command(&text).to_owned();
+        if file != "key.der" {
+            command.push_str(" -passin pass:secret");
+        }
+        let run = Command::new("sh").args(["-ec", &command]).output().expect("sh");
+        assert!(run.status.success(), "{command}: {}", String::from_utf8_lossy(&run.stderr));
+        let hub = Hub::start(&sandbox, &with_key(made));
+        drop(hub);
+    }
+    let der = ["--tls-cert", "server.der", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"];
+    let text = refuses(&der, &["a certificate in DER"]);
+    assert!(Command::new("sh").args(["-ec", hint_command(&text)]).status().expect("sh").success(), "{text}");
+    drop(Hub::start(
+        &sandbox,
+        &["--tls-cert", "server.der.pem", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"],
+    ));
+    let keys = ["server-key.pem", "rsa-ca-key.pem"].map(|name| fs::read_to_string(folder.join(name)).expect("a key"));
+    fs::write(folder.join("keys.pem"), keys.concat()).expect("a file");
+    let text = refuses(&with_key("keys.pem"), &["there are 2 private keys in it"]);
+    assert!(Command::new("sh").args(["-ec", hint_command(&text)]).status().expect("sh").success(), "{text}");
+    drop(Hub::start(&sandbox, &with_key("keys.pem.first")));
+
+    // As they are made without the file of extensions.
+    let sign = "x509 -req -in server.csr -CA rsa-ca.pem -CAkey rsa-ca-key.pem -CAcreateserial -out other.pem";
+    run(&format!("{sign} -days 3650"));
+    let other = ["--tls-cert", "other.pem", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"];
+    let text = refuses(&other, &["subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    assert!(text.contains("version 1") || text.contains("no host name and no address in a subjectAltName"), "{text}");
+    fs::write(folder.join("other.ext"), "basicConstraints=CA:FALSE\n").expect("a file");
+    run(&format!("{sign} -days 3650 -extfile other.ext"));
+    let _ = refuses(&other, &["no host name and no address in a subjectAltName"]);
+    run("req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout self-key.pem -out self.pem");
+    let of_itself = ["--tls-cert", "self.pem", "--tls-key", "self-key.pem", "--tls-ca", "self.pem"];
+    let _ = refuses(&of_itself, &["CA:TRUE"]);
+}
+
+/// Returns the command of a hint, which is what follows its last explanation.
+fn hint_command(text: &str) -> &str {
+    let at = text.find(": openssl ").unwrap_or_else(|| panic!("no command in {text}"));
+    text[at + 2..].trim_end()
 }

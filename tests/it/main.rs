@@ -19,6 +19,7 @@ mod environment;
 mod faults;
 mod files;
 mod guards;
+mod hub_devices;
 #[cfg(unix)]
 mod idle;
 mod import;

@@ -180,14 +180,23 @@ impl Access {
         self.check(authorization, path, needed, now)
     }
 
-    /// Lets a request through whose shared access signature gives it the right `needed`, or says why not. `path` is the
-    /// request's, as it came.
-    /// Says whether a token that names a policy was signed by it, and the policy may connect devices.
+    /// Returns the rights of the policy that a token names; `None` if there is no such policy, or it did not sign the token.
+    fn rights_of(&self, policy: &str, token: &Token) -> Option<&'static [Right]> {
+        let (rights, keys) = self.policies.find(policy)?;
+        (token.is_signed_by(&keys.primary) || token.is_signed_by(&keys.secondary)).then_some(rights)
+    }
+
+    /// Returns `true` if a token that names a policy was signed by it, and the policy may connect devices.
     pub(super) fn connects_devices(&self, policy: &str, token: &Token) -> bool {
-        self.policies.find(policy).is_some_and(|(rights, keys)| {
-            let signed = token.is_signed_by(&keys.primary) || token.is_signed_by(&keys.secondary);
-            signed && rights.contains(&Right::DeviceConnect)
-        })
+        self.rights_of(policy, token).is_some_and(|rights| rights.contains(&Right::DeviceConnect))
+    }
+
+    /// Returns the name of the policy that signed a token, if that policy may connect devices and may do nothing that services do.
+    pub(super) fn policy_of_devices(&self, token: &str) -> Option<String> {
+        let token = Token::parse(token).ok()?;
+        let policy = token.policy()?;
+        let rights = self.rights_of(policy, &token)?;
+        (rights.contains(&Right::DeviceConnect) && !rights.contains(&Right::ServiceConnect)).then(|| policy.to_owned())
     }
 
     /// Reads what a device brings to prove who it is over HTTPS, or says what is wrong with it. `path` is the request's, as it

@@ -27,7 +27,6 @@ pub(super) fn check(entries: &[BulkEntry]) -> Result<(), Refusal> {
         let text = format!("the body names {} devices, and a request takes {BULK_MAX} at most", entries.len());
         return Err(Refusal::new(ErrorCode::TooManyDevices, text));
     }
-    let mut seen = HashSet::new();
     for entry in entries {
         match entry.import_mode {
             None => return Err(invalid(format!("the entry of `{}` has no importMode", entry.id.escape_debug()))),
@@ -40,12 +39,22 @@ pub(super) fn check(entries: &[BulkEntry]) -> Result<(), Refusal> {
             }
             Some(_) => {}
         }
-        if !seen.insert((&entry.id, &entry.module_id)) {
-            let text = format!("the device `{}` is named more than once", entry.id.escape_debug());
-            return Err(Refusal::new(ErrorCode::DeviceDefinedMultipleTimes, text));
-        }
     }
-    Ok(())
+    check_named_once(entries.iter().map(|entry| {
+        let module = entry.module_id.as_deref().filter(|module| !module.is_empty());
+        (entry.id.as_str(), module)
+    }))
+}
+
+/// Refuses a request that names a device, or a module of one, more than once.
+pub(super) fn check_named_once<'n>(names: impl IntoIterator<Item = (&'n str, Option<&'n str>)>) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    let Some((device, module)) = names.into_iter().find(|name| !seen.insert(*name)) else { return Ok(()) };
+    let what = match module {
+        None => format!("device `{}`", device.escape_debug()),
+        Some(module) => format!("module `{}` of the device `{}`", module.escape_debug(), device.escape_debug()),
+    };
+    Err(Refusal::new(ErrorCode::DeviceDefinedMultipleTimes, format!("the {what} is named more than once")))
 }
 
 /// What is to be done for one entry, step by step.
@@ -213,7 +222,7 @@ fn matching(
 ) -> Result<IfMatch, Refusal> {
     let given = |etag: &Option<String>| etag.clone().filter(|etag| !matches!(etag.as_str(), "" | "*"));
     match (given(etag), given(another)) {
-        (Some(etag), _) => Ok(IfMatch::Quoted(ETag::new(etag))),
+        (Some(etag), _) => Ok(IfMatch::exactly(ETag::new(etag))),
         (None, Some(_)) if etag.as_deref() != Some("*") => {
             let text = format!("the mode compares the {name}, and the entry has the {other} alone");
             Err(Refusal::new(ErrorCode::PreconditionFailed, text))

@@ -1,7 +1,7 @@
 //! The local certificate authority: made at first start, kept in the data folder, trusted by whoever is given its file.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::HubStartError;
 use super::client_certificate::AnyCertificate;
 use super::folder::Folder;
+use super::tls_files::TlsFiles;
 
 pub(super) const CERTIFICATE: &str = "ca.pem";
 pub(super) const KEY: &str = "ca-key.pem";
@@ -74,6 +75,7 @@ impl Authority {
         files: Option<&TlsFiles>,
         now: time::OffsetDateTime,
     ) -> Result<ServerConfig, HubStartError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (chain, key) = match files {
             None => {
                 let (certificate, key) = server_certificate(&self.key, names)?;
@@ -83,10 +85,10 @@ impl Authority {
             // The first name is the one that clients are told.
             Some(files) => {
                 let authority = files.authority.as_ref().unwrap_or(&self.file);
-                files.read(authority, names.first().map_or("localhost", String::as_str), now)?
+                let name = names.first().map_or("localhost", String::as_str);
+                files.read(authority, name, now, provider.clone())?
             }
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
         let clients = Arc::new(AnyCertificate(provider.clone()));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -97,52 +99,6 @@ impl Authority {
             .map_err(HubStartError::Tls)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
-    }
-}
-
-/// A certificate of the user's own, in place of the one that the hub makes: of RSA keys, for clients that take no others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The server's certificate in PEM, and after it those between it and the authority.
-    pub certificate: PathBuf,
-    /// Its key, in PEM.
-    pub key: PathBuf,
-    /// The certificate of the authority that clients trust, in PEM; none for the hub's own.
-    pub authority: Option<PathBuf>,
-}
-
-impl TlsFiles {
-    /// Reads the certificate, and looks that clients who trust `authority` take it for `name`.
-    fn read(
-        &self,
-        authority: &Path,
-        name: &str,
-        now: time::OffsetDateTime,
-    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), HubStartError> {
-        let bad = |path: &Path, reason: String| HubStartError::ServerCertificate { path: path.to_owned(), reason };
-        let chain = CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let chain = chain.map_err(|error| bad(&self.certificate, format!("it cannot be read: {error}")))?;
-        let [server, between @ ..] = chain.as_slice() else {
-            return Err(bad(&self.certificate, "there is no certificate in PEM in it".to_owned()));
-        };
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| bad(&self.key, format!("there is no key in PEM in it that can be read: {error}")))?;
-        let trusted = CertificateDer::from_pem_file(authority).map_err(|error| {
-            bad(authority, format!("there is no certificate in PEM in it that can be read: {error}"))
-        })?;
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted).map_err(|error| bad(authority, format!("it is no authority's: {error}")))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let client = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-        let client = client.map_err(|error| bad(authority, error.to_string()))?;
-        let server_name = ServerName::try_from(name)
-            .map_err(|_| bad(&self.certificate, format!("no certificate can be for `{name}`")))?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix_timestamp().try_into().unwrap_or(0)));
-        client.verify_server_cert(server, between, &server_name, &[], now).map_err(|error| {
-            let reason = format!("clients that trust {} do not take it for `{name}`: {error}", authority.display());
-            bad(&self.certificate, reason)
-        })?;
-        Ok((chain, key))
     }
 }
 

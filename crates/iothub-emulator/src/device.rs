@@ -26,6 +26,8 @@ pub struct Device {
     pub id: DeviceId,
     /// May it connect.
     pub status: DeviceStatus,
+    /// Is it an edge device.
+    pub is_edge: bool,
     /// The identity's etag.
     pub identity_etag: ETag,
     /// The twin's etag.
@@ -99,6 +101,7 @@ impl Device {
             revision,
             id: identity.device_id.clone(),
             status: identity.status,
+            is_edge: identity.capabilities.iot_edge,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
             identity: Document::of(identity),
@@ -179,6 +182,7 @@ impl Device {
             revision: 0,
             id: identity.device_id.clone(),
             status: identity.status,
+            is_edge: identity.capabilities.iot_edge,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
             identity: if is_as_written { Document(record.identity.get().into()) } else { Document::of(&identity) },

@@ -4,10 +4,8 @@
 //! Nothing here is stored: `view` makes a digital twin out of a device twin, and `Change::patch` makes a patch of desired
 //! properties out of a JSON Patch.
 
-use serde_json::{Value, json};
-
 use super::command::Refusal;
-use iothub_model::twin::{Object, OrderedObject, OrderedValue};
+use iothub_model::twin::{OrderedObject, OrderedValue};
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::members::with_names;
 
@@ -61,7 +59,7 @@ impl Sides<'_> {
             let (desired, reported) = (self.desired.get(name), self.reported.get(name));
             let node = |metadata: Option<&'_ OrderedValue>| metadata?.as_object()?.get(name).cloned();
             let (desired_node, reported_node) = (node(desired_metadata), node(reported_metadata));
-            if [desired, reported].into_iter().flatten().any(is_component_of) {
+            if [desired, reported].into_iter().flatten().any(is_component) {
                 let none = OrderedObject::new();
                 let (desired, reported) = (object_in(Some(self.desired), name), object_in(Some(self.reported), name));
                 let (desired, reported) = (desired.unwrap_or(&none), reported.unwrap_or(&none));
@@ -108,12 +106,15 @@ fn acknowledged(reported: &OrderedValue) -> Option<(&OrderedValue, &OrderedObjec
     Some((object.get("value")?, object))
 }
 
-fn is_component_of(value: &OrderedValue) -> bool {
+fn is_component(value: &OrderedValue) -> bool {
     value.as_object().and_then(|object| object.get(MARKER)).and_then(OrderedValue::as_str) == Some("c")
 }
 
-fn is_component(value: &Value) -> bool {
-    value[MARKER] == "c"
+/// Returns the component of these properties, as a device twin has it.
+fn component_of(mut properties: OrderedObject) -> OrderedValue {
+    properties.remove(METADATA);
+    properties.insert(MARKER, "c");
+    properties.into()
 }
 
 /// One operation of a JSON Patch.
@@ -121,9 +122,7 @@ fn is_component(value: &Value) -> bool {
 pub struct Change {
     path: Vec<String>,
     /// The value to set; none for one to remove.
-    value: Option<Value>,
-    /// The same value, with its members in the order in which they were written.
-    order: OrderedValue,
+    value: Option<OrderedValue>,
 }
 
 impl Change {
@@ -148,7 +147,7 @@ impl Change {
                 operation.get(name).and_then(OrderedValue::as_str).ok_or_else(missing)
             };
             let path = read_path(text("path")?)?;
-            let order = match text("op")? {
+            let value = match text("op")? {
                 op if ["add", "replace"].iter().any(|name| name.eq_ignore_ascii_case(op)) => {
                     let value = operation.get("value").filter(|value| !value.is_null());
                     Some(value.ok_or_else(|| bad("an operation that sets has no `value`".to_owned()))?.clone())
@@ -156,7 +155,6 @@ impl Change {
                 op if op.eq_ignore_ascii_case("remove") => None,
                 other => return Err(bad(format!("the operation `{}` is not served", other.escape_debug()))),
             };
-            let value = order.as_ref().map(Value::from);
             if let Some(value) = &value {
                 let members = value.as_object().filter(|object| path.len() == 1 && object.contains_key(METADATA));
                 match members {
@@ -164,7 +162,7 @@ impl Change {
                     None => check_value(value, 0)?,
                 }
             }
-            changes.push(Self { path, value, order: order.unwrap_or(OrderedValue::Null) });
+            changes.push(Self { path, value });
         }
         Ok(changes)
     }
@@ -174,48 +172,53 @@ impl Change {
     /// # Errors
     ///
     /// When a path leads into what is not a component.
-    pub(super) fn patch(changes: &[Self], twin: &Value) -> Result<OrderedObject, Refusal> {
+    pub(super) fn patch(changes: &[Self], twin: &OrderedObject) -> Result<OrderedObject, Refusal> {
         let no = |text: String| Err(Refusal::new(ErrorCode::ArgumentInvalid, text));
-        let mut desired = twin["properties"]["desired"].as_object().cloned().unwrap_or_default();
-        let before = desired.clone();
-        for Self { path, value, order: _ } in changes {
+        let properties = object_in(Some(twin), "properties");
+        let reported = object_in(properties, "reported");
+        let before = object_in(properties, "desired").cloned().unwrap_or_default();
+        let mut desired = before.clone();
+        for Self { path, value } in changes {
             let name = &path[0];
-            let there = [desired.get(name), twin["properties"]["reported"].get(name)];
+            let there = [desired.get(name), reported.and_then(|reported| reported.get(name))];
             let is_there = there.iter().any(Option::is_some);
-            let is_component = there.into_iter().flatten().any(is_component);
+            let has_component = there.into_iter().flatten().any(is_component);
             match (path.get(1), value) {
-                (Some(_), _) if is_there && !is_component => {
+                (Some(_), _) if is_there && !has_component => {
                     return no(format!(
                         "'{name}' exists within the device twin and is not digital twin conformant property"
                     ));
                 }
-                (Some(_), Some(_)) if !is_component => {
+                (Some(_), Some(_)) if !has_component => {
                     return no(format!(
                         "there is no component '{name}'; add it with an empty $metadata and its properties"
                     ));
                 }
                 (Some(property), Some(value)) => {
-                    let component = desired.entry(name.as_str()).or_insert_with(|| json!({ MARKER: "c" }));
-                    component[property.as_str()] = value.clone();
+                    let component = desired.get_or_insert_with(name, || component_of(OrderedObject::new()));
+                    // What is desired need not be a component because what is reported is one.
+                    if !is_component(component) {
+                        *component = component_of(OrderedObject::new());
+                    }
+                    if let Some(component) = component.as_object_mut() {
+                        component.insert(property.as_str(), value.clone());
+                    }
                 }
                 (Some(property), None) => {
-                    let Some(Value::Object(component)) = desired.get_mut(name) else { continue };
+                    let Some(OrderedValue::Object(component)) = desired.get_mut(name) else { continue };
                     component.remove(property);
-                    if component.keys().all(|name| name == MARKER) {
+                    if component.iter().all(|(name, _)| name == MARKER) {
                         desired.remove(name);
                     }
                 }
-                (None, Some(Value::Object(component))) if component.contains_key(METADATA) => {
-                    let mut component = component.clone();
-                    component.remove(METADATA);
-                    component.insert(MARKER.to_owned(), json!("c"));
-                    desired.insert(name.clone(), component.into());
+                (None, Some(OrderedValue::Object(component))) if component.contains_key(METADATA) => {
+                    desired.insert(name.as_str(), component_of(component.clone()));
                 }
-                (None, Some(_)) if is_component => {
+                (None, Some(_)) if has_component => {
                     return no(format!("'{name}' is a component: its value needs an empty $metadata"));
                 }
                 (None, Some(value)) => {
-                    desired.insert(name.clone(), value.clone());
+                    desired.insert(name.as_str(), value.clone());
                 }
                 (None, None) => {
                     desired.remove(name);
@@ -223,7 +226,7 @@ impl Change {
             }
         }
         let named: Vec<&str> = changes.iter().map(|change| change.path[0].as_str()).collect();
-        Ok(OrderedObject::from(difference(&before, &desired, &named)).in_order_of(&Self::order(changes)))
+        Ok(difference(&before, &desired, &named).in_order_of(&Self::order(changes)))
     }
 }
 
@@ -231,13 +234,14 @@ impl Change {
     /// Returns what the changes set, each at its place and in their order.
     fn order(changes: &[Self]) -> OrderedObject {
         let mut all = OrderedObject::new();
-        for Self { path, value: _, order } in changes {
+        for Self { path, value } in changes {
+            let value = value.clone().unwrap_or(OrderedValue::Null);
             match path.get(1) {
-                None => all.insert(path[0].as_str(), order.clone()),
+                None => all.insert(path[0].as_str(), value),
                 Some(property) => {
                     let component = all.get_or_insert_with(&path[0], || OrderedObject::new().into());
                     if let Some(component) = component.as_object_mut() {
-                        component.insert(property.as_str(), order.clone());
+                        component.insert(property.as_str(), value);
                     }
                 }
             }
@@ -248,22 +252,18 @@ impl Change {
 
 /// Returns the merge patch between two states of the desired properties, as far as changes name them. A value that is set to
 /// what it was counts: the hub goes by the keys that are sent.
-fn difference(before: &Object, after: &Object, named: &[&str]) -> Object {
-    let mut patch = Object::new();
-    for name in named {
-        match (before.get(*name), after.get(*name)) {
+fn difference(before: &OrderedObject, after: &OrderedObject, named: &[&str]) -> OrderedObject {
+    let mut patch = OrderedObject::new();
+    for &name in named {
+        match (before.get(name), after.get(name)) {
             (None, None) => {}
-            (Some(_), None) => {
-                patch.insert((*name).to_owned(), Value::Null);
+            (Some(_), None) => patch.insert(name, OrderedValue::Null),
+            (Some(OrderedValue::Object(old)), Some(OrderedValue::Object(new))) => {
+                let gone = old.iter().filter(|(key, _)| !new.contains_key(key));
+                let gone = gone.map(|(key, _)| (key.to_owned(), OrderedValue::Null));
+                patch.insert(name, new.clone().into_iter().chain(gone).collect::<OrderedObject>());
             }
-            (Some(Value::Object(old)), Some(Value::Object(new))) => {
-                let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|key| (key.clone(), Value::Null));
-                let merged: Object = new.clone().into_iter().chain(gone).collect();
-                patch.insert((*name).to_owned(), merged.into());
-            }
-            (_, Some(new)) => {
-                patch.insert((*name).to_owned(), new.clone());
-            }
+            (_, Some(new)) => patch.insert(name, new.clone()),
         }
     }
     patch
@@ -280,9 +280,9 @@ fn read_path(path: &str) -> Result<Vec<String>, Refusal> {
     Err(Refusal::new(ErrorCode::InvalidDigitalTwinPatchPath, text))
 }
 
-fn check_component(component: &Object) -> Result<(), Refusal> {
+fn check_component(component: &OrderedObject) -> Result<(), Refusal> {
     let no = |text: String| Err(Refusal::new(ErrorCode::InvalidDigitalTwinPatch, text));
-    if component.get(METADATA) != Some(&json!({})) {
+    if !object_in(Some(component), METADATA).is_some_and(OrderedObject::is_empty) {
         return no("the $metadata of a component must be an empty object".to_owned());
     }
     for (name, value) in component.iter().filter(|(name, _)| *name != METADATA) {
@@ -294,19 +294,19 @@ fn check_component(component: &Object) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_value(value: &Value, depth: usize) -> Result<(), Refusal> {
+fn check_value(value: &OrderedValue, depth: usize) -> Result<(), Refusal> {
     let no = |text: String| Err(Refusal::new(ErrorCode::InvalidDigitalTwinPatch, text));
     match value {
-        Value::Null => no("the value of a property holds null".to_owned()),
-        Value::Array(_) => no("the value of a property holds an array".to_owned()),
-        Value::Object(_) if depth == VALUE_MAX_DEPTH => {
+        OrderedValue::Null => no("the value of a property holds null".to_owned()),
+        OrderedValue::Array(_) => no("the value of a property holds an array".to_owned()),
+        OrderedValue::Object(_) if depth == VALUE_MAX_DEPTH => {
             no(format!("the value of a property has more than {VALUE_MAX_DEPTH} levels"))
         }
-        Value::Object(members) => members.iter().try_for_each(|(name, value)| match is_name(name) {
+        OrderedValue::Object(members) => members.iter().try_for_each(|(name, value)| match is_name(name) {
             true => check_value(value, depth + 1),
             false => no(format!("`{}` is not a name in the value of a property", name.escape_debug())),
         }),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        OrderedValue::Bool(_) | OrderedValue::Number(_) | OrderedValue::Text(_) => Ok(()),
     }
 }
 
@@ -320,9 +320,16 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn twin() -> Value {
+    fn twin() -> OrderedObject {
+        let OrderedValue::Object(twin) = documented().into() else { panic!("an object") };
+        twin
+    }
+
+    fn documented() -> Value {
         let node = |version: u64| json!({"$lastUpdated": "T", "$lastUpdatedVersion": version});
         json!({
             "deviceId": "sample-device", "modelId": "dtmi:com:example:TemperatureController;1",
@@ -382,8 +389,7 @@ mod tests {
                 }
             }
         });
-        let OrderedValue::Object(twin) = twin().into() else { panic!("an object") };
-        assert_eq!(Value::from(&OrderedValue::from(view(&twin))), expected);
+        assert_eq!(Value::from(&OrderedValue::from(view(&twin()))), expected);
     }
 
     #[test]
@@ -436,6 +442,22 @@ mod tests {
                 expected,
                 "{patch}"
             );
+        }
+    }
+
+    #[test]
+    fn a_property_of_a_component_takes_the_place_of_a_desired_value_that_is_none() {
+        let reported = json!({"c": {"__t": "c", "p": 1}});
+        for desired in [json!({"c": 5}), json!({"c": {"x": 1}}), json!({})] {
+            let OrderedValue::Object(twin) = json!({"properties": {"desired": desired, "reported": reported}}).into()
+            else {
+                panic!("an object")
+            };
+            let changes = Change::read(json!([{"op": "add", "path": "/c/p", "value": 2}]).into()).expect("a patch");
+            let patch = Change::patch(&changes, &twin).expect("a patch");
+            let value = patch.get("c").and_then(OrderedValue::as_object).expect("a component");
+            assert_eq!(value.get("p"), Some(&json!(2).into()), "{desired}");
+            assert_eq!(value.get(MARKER), Some(&"c".into()), "{desired}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bulk::check_named_once;
 use super::command::{Command, Entropy, Record, Refusal, Reply};
 use super::identity::invalid;
 use super::modules::Module;
@@ -32,6 +33,7 @@ pub(super) fn command(
         let text = format!("the body names {} devices, and a request takes {BULK_MAX} at most", owners.len());
         return Err(Refusal::new(ErrorCode::TooManyDevices, text));
     }
+    check_named_once(owners.iter().map(|owner| (owner.id.as_str(), owner.module())))?;
     let owners = owners.into_iter().map(|owner| Ok((owner, entropy()?))).collect::<Result<_, Refusal>>()?;
     Ok(Command::RegenerateKeys { which, owners })
 }
@@ -45,8 +47,10 @@ impl Hub {
         records: &mut Vec<Record>,
     ) -> Reply {
         let mut result = RegenerateKeysResult { policy_key: which, rotated_keys: Vec::new(), errors: Vec::new() };
-        for (KeyOwner { id, module_id }, entropy) in owners {
-            match self.regenerate(which, &id, module_id.as_deref(), &entropy) {
+        for (owner, entropy) in owners {
+            let rotated = self.regenerate(which, &owner.id, owner.module(), &entropy);
+            let KeyOwner { id, module_id } = owner;
+            match rotated {
                 Ok((keys, record)) => {
                     self.write(record, records);
                     result.rotated_keys.push(RotatedKeys {
@@ -75,7 +79,7 @@ impl Hub {
         let device: DeviceId =
             device.parse().map_err(|error: iothub_model::twin::IdError| invalid(error.to_string()))?;
         let revision = self.next_revision();
-        let Some(module) = module.filter(|module| !module.is_empty()) else {
+        let Some(module) = module else {
             let device = self.device(&device)?;
             let (mut identity, mut twin) = (device.identity(), device.twin());
             identity.regenerate(which, entropy)?;

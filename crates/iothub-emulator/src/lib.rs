@@ -23,7 +23,8 @@
 //!   the order of the write. Columns of a query have the order of its list; one sample in the documentation has
 //!   `COUNT()` first that is second in its list.
 //! - Numbers keep their value: `1.0` is answered as `1.0` (terraform-provider-iothub saw this on a live hub),
-//!   `1.50` as `1.5`.
+//!   `1.50` as `1.5`, `1E5` as `100000.0`. `-0` is an integer and answered as `0`, `-0.0` as `-0.0`, as the service's JSON
+//!   reader (Newtonsoft's) takes them. `1e400` is refused, and so are integers of any length that need more than 52 bits.
 //! - Times of what never happened are `0001-01-01T00:00:00Z`. terraform-provider-iothub saw seven more digits in
 //!   some answers.
 //! - In a PATCH and in a job, null for `properties.desired` or `tags` removes all in it: Node's end-to-end tests do
@@ -78,7 +79,8 @@
 //!   scope of a parent that is gone.
 //! - `POST /devices/keys/regenerate` takes 100 devices and modules at most. The answer is 200 when all have new keys,
 //!   207 when some have, and 400 when none has. What is not by keys, or is not there, stands among the errors, with a
-//!   number.
+//!   number. What is named twice refuses the whole request with `DeviceDefinedMultipleTimes`, as in bulk; there is no
+//!   source for that.
 //! - A device's own key opens `/devices/{id}/modules` and what is below, of that device alone: C's live suite
 //!   (`iothub_account.c`) and IoT Edge's identity service make modules so, the latter with the api-version
 //!   `2017-11-08-preview`, and so does Go's live suite, whose token is for `HOST/ID`. A certificate does not, over
@@ -110,7 +112,9 @@
 //!   configuration goes, what was written stays.
 //! - A custom metric is the number of rows of its query, which is no aggregate. `results` are empty until an evaluation.
 //! - `modulesContent` is kept and its targets counted; nothing carries it out, so no edge device counts as applied or
-//!   reported.
+//!   reported. It may be without `$edgeAgent`: a layered deployment is (az's help skips its checks where it finds no base
+//!   deployment).
+//! - Labels, metrics' queries and contents keep the order in which they were written, and results have that of their queries.
 //! - A metric's query that ends without a `FROM` asks of devices: `select *`.
 //! - `applyConfigurationContent` writes the content into the twins of the device's modules, `$edgeAgent` and `$edgeHub`
 //!   included, all or nothing; what is there already is not written. Modules that are not there are made without keys,
@@ -139,6 +143,8 @@
 //!   within ten seconds, that is not there, or whose signature does not let the hub read (input) or write and delete (output) is
 //!   `BlobContainerValidationError` at once, as a live hub has it (mwalser/terraform-provider-iothub). What the input lacks fails the job.
 //! - Answers leave out the containers' URIs, as that hub's do. Exports leave out `$metadata` and `$version` (MicrosoftDocs/azure-docs#116520).
+//! - Exports have lines of `$edgeAgent` and `$edgeHub`, and no import takes them: each is an error in the log, with 401100. A live
+//!   hub exported them and did not import them (azure-iot-sdk-csharp#1146). The modules are made with their device.
 //! - With `includeConfigurations`, an export writes `configurations.txt`, or what `configurationsBlobName` says, after the devices: a line
 //!   each, the service's names in capitals (`TargetCondition`), as that hub does. An import reads names in any case. A line makes a
 //!   configuration, or updates the one that is there, under its `ETag` if it has one (C#'s `createOrUpdateIfMatchETag`, the only mode).
@@ -151,7 +157,10 @@
 //! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
-//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, and a throttle, which is code 3.
+//! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, a client id that is no device's and no
+//!   module's, which is code 2, and a throttle, which is code 3.
+//! - A packet that MQTT 3.1.1 does not allow ends the connection, wherever the specification asks for that. A topic of a message with
+//!   `#` or `+` is one, also where the device's id has such a character; the newer documentation of ids has neither.
 //! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that
 //!   this one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
 //! - Ids may be encoded twice in `sr` where a device's own key signed it, as Microsoft's C# device SDK and IoT Edge do
@@ -213,7 +222,8 @@
 //!   `amqp:unauthorized-access`. A message of more than 1 MiB costs its link, as it is told; more than 64 sessions, or
 //!   4 MiB of messages that are not whole, cost the connection.
 //! - A WebSocket ends with the status 1000 after CLOSE, DISCONNECT or a refusal, 1001 when the hub stops, 1002 after
-//!   what is not of its protocol, and 1008 when the client is cut.
+//!   what is not of its protocol, 1003 after a frame of text, 1007 after a text that is no UTF-8, 1009 after a message of more
+//!   than 512 KB, and 1008 when the client is cut.
 //! - AMQP may begin with SASL (MSSBCBS, PLAIN, ANONYMOUS) or without it. The user's name of PLAIN is passed over: the token names
 //!   its policy.
 //! - A client that brings no token for 20 seconds is cut, as is one that is silent for eight minutes or whose token is over.
@@ -262,6 +272,11 @@
 //!
 //! Requests:
 //! - The version is looked at first, then the token, then the body. Bodies of more than 1 MiB are `MessageTooLarge`.
+//! - The etags of `If-Match`, in one header or in several, are one list, in which the current one must be (RFC 9110). A weak etag
+//!   (`W/"…"`) is never the current one, although Microsoft's definition of the API speaks of "a weak ETag"
+//!   (azure-sdk-for-net#12032). In a list, neither is `*` nor an etag without quotes.
+//! - Names of parameters count in any case, as ASP.NET reads them. Names and values are decoded, and of several that are one name
+//!   the first one counts.
 //! - Numbers and booleans may be texts, as Newtonsoft's reader takes them: `"30"`, `"true"`. A number may stand for a
 //!   boolean, an empty text for null, and `"30.0"` for nothing.
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
@@ -316,16 +331,17 @@ mod store;
 mod tests;
 pub mod throttle;
 mod timestamp;
+mod tls_files;
 pub mod transfers;
 mod twin;
 
-pub use ca::TlsFiles;
 pub use faults::FaultSpec;
 pub use offline::OfflineHub;
 pub use operation::Class;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
 pub use throttle::{Limits, LimitsError, Tier};
+pub use tls_files::{TlsFileProblem, TlsFiles};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -454,12 +470,12 @@ pub enum HubStartError {
         source: rcgen::Error,
     },
     /// The files of a certificate of the user's own are not what they should be.
-    #[error("the server's certificate in {}: {reason}", path.display())]
-    ServerCertificate {
+    #[error("the TLS file {}: {problem}", path.display())]
+    TlsFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        reason: String,
+        problem: TlsFileProblem,
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]

@@ -22,6 +22,7 @@ const HOST_NAME: &str = "localhost";
 pub struct OfflineHub {
     hub: Hub,
     store: Store,
+    policies: Policies,
     clock: Clock,
     host_name: String,
     /// Why a change did not reach the disk. From then on nothing is answered: the machine is ahead of what is kept.
@@ -38,9 +39,9 @@ impl OfflineHub {
         let folder = Arc::new(Folder::open(data)?);
         folder.announce(None)?;
         let (store, hub) = Store::open(folder.clone())?;
-        Policies::open(&folder)?;
+        let policies = Policies::open(&folder)?;
         let host_name = folder.last_host_name().unwrap_or_else(|| HOST_NAME.to_owned());
-        Ok(Self { hub, store, clock, host_name, failure: None })
+        Ok(Self { hub, store, policies, clock, host_name, failure: None })
     }
 
     /// Does what a command asks; what it changes is on disk when this returns.
@@ -84,6 +85,11 @@ impl OfflineHub {
     pub fn connection_string(&mut self, id: &DeviceId) -> Result<Option<Secret>, Refusal> {
         let key = self.device(id)?.identity().authentication.symmetric_key.primary_key;
         Ok(key.map(|key| Secret::new(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host_name))))
+    }
+
+    /// Returns the connection string of a shared access policy; none where there is no such policy.
+    pub fn policy_connection_string(&self, policy: &str) -> Option<Secret> {
+        self.policies.connection_string(&self.host_name, policy)
     }
 
     /// Returns all devices, in order of creation.

@@ -18,7 +18,7 @@ use super::access::{Access, Policies};
 use super::admission::Admission;
 use super::amqp;
 use super::background::{Background, Rhythm};
-use super::ca::{Authority, TlsFiles};
+use super::ca::Authority;
 use super::entra::Entra;
 use super::faults::FaultSpec;
 use super::folder::Folder;
@@ -31,6 +31,7 @@ use super::service::{Misbehaviour, Service};
 use super::session::Fingerprints;
 use super::store::{Committer, Store};
 use super::throttle::{Limits, Tier};
+use super::tls_files::TlsFiles;
 use super::{Clock, HubStartError};
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
@@ -463,7 +464,7 @@ async fn serve(
         accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return log.no_handshake("https", &error),
-            Err(_) => return,
+            Err(_) => return log.no_handshake("https", &std::io::ErrorKind::TimedOut.into()),
         },
         // It has asked for nothing yet.
         _ = stopping.changed() => return,

@@ -206,7 +206,8 @@ impl Hub {
             },
             Command::WriteTwin { id, how, body, if_match } => self.write_twin(&id, how, body, &if_match, now),
             Command::PatchDigitalTwin { id, changes, if_match } => {
-                let twin = serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
+                let twin: OrderedObject =
+                    serde_json::from_str(self.device(&id)?.twin.as_str()).expect("a kept document is JSON");
                 let patch = DigitalTwinChange::patch(&changes, &twin)?;
                 let body = TwinBody {
                     tags: None,
@@ -228,7 +229,7 @@ impl Hub {
                 condition => {
                     let device = self.device(&id)?;
                     let mut identity = device.identity();
-                    check_identity(&condition, &identity.etag)?;
+                    check_etag(&condition, &identity.etag)?;
                     identity.replace(*body, &entropy, now, &|scope| self.is_edge_scope(scope))?;
                     self.check_room_for_system_modules(&identity)?;
                     let mut twin = device.twin();
@@ -239,7 +240,7 @@ impl Hub {
             Command::DeleteDevice { id, if_match } => {
                 check_delete(&if_match)?;
                 let device = self.device(&id)?;
-                check_identity(&if_match, &device.identity_etag)?;
+                check_etag(&if_match, &device.identity_etag)?;
                 Ok((Reply::Deleted, Some(Record::Device(device.sequence, None))))
             }
             Command::ListDevices { top } => {
@@ -304,7 +305,7 @@ impl Hub {
             ModuleCommand::Put { device, module, body, if_match, entropy } => {
                 let module = self.module(&device, &module)?;
                 let mut identity = module.identity();
-                check_identity(&if_match, &identity.etag)?;
+                check_etag(&if_match, &identity.etag)?;
                 identity.replace(*body, &entropy)?;
                 let mut twin = module.twin();
                 twin.follow_module(&identity);
@@ -313,7 +314,7 @@ impl Hub {
             ModuleCommand::Delete { device, module, if_match } => {
                 check_delete(&if_match)?;
                 let module = self.module(&device, &module)?;
-                check_identity(&if_match, &module.identity_etag)?;
+                check_etag(&if_match, &module.identity_etag)?;
                 Ok((Reply::Deleted, Some(Record::Module(module.sequence, None))))
             }
             ModuleCommand::Scan { after, limit } => {
@@ -456,28 +457,25 @@ impl Hub {
         if matches!(record, Record::Device(_, None) | Record::Module(_, None)) {
             self.removal = self.revision + 1;
         }
-        let identified = match &record {
+        let new_edge = match &record {
             Record::Device(sequence, Some(device)) => {
                 let before = self.devices.get(sequence).map(|before| &before.identity_etag);
-                (before != Some(&device.identity_etag)).then(|| device.clone())
+                (device.is_edge && before != Some(&device.identity_etag)).then(|| device.clone())
             }
             _ => None,
         };
         self.notice(&record);
         self.keep(record.clone());
         records.push(record);
-        if let Some(device) = identified {
+        if let Some(device) = new_edge {
             self.add_system_modules(&device, records);
         }
     }
 
-    /// Makes IoT Edge's own modules where an edge device has none yet: the service makes them with the device.
-    /// Looks that an edge device has room for the modules that it gets without asking.
+    /// Refuses an edge device that has no room for the system modules that it gets without asking.
     fn check_room_for_system_modules(&self, identity: &Identity) -> Result<(), Refusal> {
         let id = &identity.device_id;
-        let missing = SYSTEM_MODULES.iter().filter_map(|name| name.parse().ok());
-        let missing = missing.filter(|module| self.modules.get(id, module).is_none()).count();
-        let count = self.modules.count(id) + missing;
+        let count = self.modules.count(id) + self.missing_system_modules(identity).count();
         if !identity.capabilities.iot_edge || count <= MODULES_PER_DEVICE {
             return Ok(());
         }
@@ -485,20 +483,26 @@ impl Hub {
         Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text))
     }
 
+    /// Creates the system modules that an edge device lacks: the service creates them with the device.
     fn add_system_modules(&mut self, device: &Device, records: &mut Vec<Record>) {
         let identity = device.identity();
-        if self.now.is_none() || !identity.capabilities.iot_edge {
+        if self.now.is_none() {
             return;
         }
-        for name in SYSTEM_MODULES {
-            let Ok(module) = name.parse::<ModuleId>() else { continue };
-            if self.modules.get(&device.id, &module).is_none() {
-                let identity = ModuleIdentity::system(&identity, module);
-                let twin = TwinDocument::fresh_module(&identity);
-                let module = Module::new(self.last_sequence + 1, self.next_revision(), &identity, &twin);
-                self.write(Record::Module(module.sequence, Some(Arc::new(module))), records);
-            }
+        let missing: Vec<ModuleId> = self.missing_system_modules(&identity).collect();
+        for module in missing {
+            let identity = ModuleIdentity::system(&identity, module);
+            let twin = TwinDocument::fresh_module(&identity);
+            let module = Module::new(self.last_sequence + 1, self.next_revision(), &identity, &twin);
+            self.write(Record::Module(module.sequence, Some(Arc::new(module))), records);
         }
+    }
+
+    /// Returns the system modules that an edge device should have and has not; none for another device.
+    fn missing_system_modules(&self, identity: &Identity) -> impl Iterator<Item = ModuleId> {
+        let wanted = SYSTEM_MODULES.iter().filter(|_| identity.capabilities.iot_edge);
+        let wanted = wanted.filter_map(|name| name.parse().ok());
+        wanted.filter(|module| self.modules.get(&identity.device_id, module).is_none())
     }
 
     fn keep(&mut self, record: Record) {
@@ -617,10 +621,8 @@ fn write(
     now: OffsetDateTime,
 ) -> Result<bool, Refusal> {
     // An etag without quotes is passed over, as the service did when its own SDKs forgot the quotes.
-    if let IfMatch::Quoted(wanted) = if_match
-        && *wanted != twin.etag
-    {
-        return Err(stale(wanted, &twin.etag));
+    if !matches!(if_match, IfMatch::Unquoted(_)) {
+        check_etag(if_match, &twin.etag)?;
     }
     twin.write(how, body, now)
 }
@@ -651,19 +653,11 @@ fn put_module(module: Module) -> Decision {
     (Reply::Module(module.clone()), Some(Record::Module(module.sequence, Some(module))))
 }
 
-/// An identity's etag counts with quotes and without.
-fn check_identity(if_match: &IfMatch, etag: &ETag) -> Result<(), Refusal> {
-    match if_match {
-        IfMatch::Absent | IfMatch::Any => Ok(()),
-        IfMatch::Quoted(wanted) | IfMatch::Unquoted(wanted) if wanted == etag => Ok(()),
-        IfMatch::Quoted(wanted) | IfMatch::Unquoted(wanted) => Err(stale(wanted, etag)),
+/// Refuses a write under a condition that does not hold. An etag counts with quotes and without.
+pub(super) fn check_etag(if_match: &IfMatch, current: &ETag) -> Result<(), Refusal> {
+    if if_match.holds_for(current) {
+        return Ok(());
     }
-}
-
-fn stale(wanted: &ETag, current: &ETag) -> Refusal {
-    let text = format!(
-        "the If-Match header names the etag {}, and the current one is {current}",
-        wanted.as_str().escape_debug()
-    );
-    Refusal::new(ErrorCode::PreconditionFailed, text)
+    let text = format!("the If-Match header names {if_match}, and the current one is {current}");
+    Err(Refusal::new(ErrorCode::PreconditionFailed, text))
 }

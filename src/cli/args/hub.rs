@@ -2,14 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
 use super::{HubArgs, duration};
 use crate::device::report::Property;
+use crate::manifest::range::Pattern;
 use iothub_emulator::Tier;
-use iothub_model::twin::DeviceId;
+use iothub_model::twin::{DeviceId, IdError};
 
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
@@ -22,6 +24,12 @@ pub enum HubCommand {
     /// Add, list and show devices
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Print a shared access signature, for clients without an SDK
+    ///
+    /// It is signed with the key of a connection string, --connection-string or IOTHUB_CONNECTION_STRING, of a policy or of a device. With
+    /// --data the hub of a folder has the keys. The token alone goes to stdout. It opens what its key opens until it expires: treat it as
+    /// a password.
+    Token(TokenArgs),
     /// Show, set and clear how an embedded hub misbehaves, while it runs
     #[command(subcommand, after_help = FAULTS_HELP)]
     Faults(FaultsCommand),
@@ -177,11 +185,17 @@ Example:
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// Register devices and print their connection strings
-    #[command(after_help = "Example:\n  twinctl hub device add thermostat-001 thermostat-002 --data hub")]
+    #[command(after_help = "\
+Examples:
+  twinctl hub device add thermostat-001 thermostat-002 --data hub
+  twinctl hub device add 'press-{001..100}' --no-port --data hub")]
     Add {
-        /// The devices' ids
+        /// The devices' ids; many as in 'press-{001..100}'
         #[arg(value_name = "ID", required = true)]
-        ids: Vec<DeviceId>,
+        ids: Vec<DeviceNames>,
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
+        #[arg(long)]
+        no_port: bool,
         /// Which hub.
         #[command(flatten)]
         target: DeviceTarget,
@@ -197,10 +211,61 @@ pub enum DeviceCommand {
         /// The device's id
         #[arg(value_name = "ID")]
         id: DeviceId,
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
+        #[arg(long)]
+        no_port: bool,
         /// Which hub.
         #[command(flatten)]
         target: DeviceTarget,
     },
+}
+
+/// One device or many, as `press-{001..100}` names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceNames {
+    /// Their ids.
+    pub ids: Vec<DeviceId>,
+}
+
+impl FromStr for DeviceNames {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pattern = Pattern::parse(text).map_err(|error| format!("{}: {}", error.message, error.help))?;
+        let id = |name: String| name.parse().map_err(|error: IdError| error.to_string());
+        Ok(Self { ids: pattern.names().map(id).collect::<Result<_, _>>()? })
+    }
+}
+
+/// The options of `twinctl hub token`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  TOKEN=$(twinctl hub token)                    # of IOTHUB_CONNECTION_STRING
+  curl --cacert hub/ca.pem -H \"Authorization: $TOKEN\" \\
+    'https://127.0.0.1:8443/twins/thermostat-001?api-version=2021-04-12'
+  twinctl hub token --data hub --policy service --expires 10m
+  twinctl hub token --device thermostat-001 --no-port --ca-file hub/ca.pem   # for MQTT")]
+pub struct TokenArgs {
+    /// For this device, with its own key
+    #[arg(long, value_name = "ID")]
+    pub device: Option<DeviceId>,
+
+    /// With the key of this policy of the folder [default: iothubowner]
+    #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "device")]
+    pub policy: Option<String>,
+
+    /// How long it is good
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    pub expires: Duration,
+
+    /// Leave the port out of what it is for, as for a connection string without one
+    #[arg(long)]
+    pub no_port: bool,
+
+    /// Which hub.
+    #[command(flatten)]
+    pub target: DeviceTarget,
 }
 
 /// A hub that runs, or the folder of one that does not.

@@ -55,6 +55,8 @@ fn a_connection_string_in_the_wrong_place_is_not_repeated() {
         &["hub", "device", "show", "--data", "hub", STRING],
         &["hub", "device", "list", "--data", STRING],
         &["hub", "faults", "set", STRING],
+        &["hub", "token", "--data", "hub", "--policy", STRING],
+        &["hub", "token", "--device", STRING],
         &["hub", "serve", "--data", STRING],
         &["device", "run", "--id", STRING],
         &["import", "--out", STRING],

@@ -101,6 +101,14 @@ impl Hub {
         answer.expect("an answer")
     }
 
+    /// Sends one request with a token of its own, and returns the status of the answer.
+    pub(crate) fn status_with(&self, token: &str, method: &str, path: &str) -> u16 {
+        let (host, _) = self::token(self.connection_string("iothubowner"));
+        let url = format!("https://{host}{path}?api-version=2021-04-12");
+        let request = self.client.request(method.parse().expect("a method"), url).header("Authorization", token);
+        self.runtime.block_on(request.send()).expect("an answer").status().as_u16()
+    }
+
     /// A client for another runtime: one's connections live on the runtime that it was first used on.
     pub(crate) fn new_client(&self) -> reqwest::Client {
         trusting_client(self.ca_file())

@@ -51,8 +51,9 @@ impl Front {
     async fn converse(&self, source: Source, sink: &mut Sink) -> Farewell {
         let begun = Instant::now();
         let mut reader = Reader::new(source);
-        let Ok(Some(peer)) = timeout(self.patience.connect, self.admit(&mut reader, sink)).await else {
-            return Farewell::Protocol;
+        let peer = match self.admit(&mut reader, sink).await {
+            Ok(peer) => peer,
+            Err(farewell) => return farewell,
         };
         let mut connection = Connection::new(self, peer);
         let (mut heard, mut spoke) = (Instant::now(), Instant::now());
@@ -66,9 +67,13 @@ impl Front {
                         connection.take(frame).await;
                     }
                     Err(NoFrame::Ended) => return Farewell::Normal,
-                    Err(NoFrame::Garbage) => {
+                    Err(NoFrame::Garbage(what)) => {
                         connection.farewell = Farewell::Protocol;
-                        connection.close(error("amqp:connection:framing-error", "what came is no frame"));
+                        connection.close(error("amqp:connection:framing-error", what));
+                    }
+                    Err(NoFrame::Transport(fault)) => {
+                        self.log.refused(AMQP, "/", &fault.refusal());
+                        return fault.farewell;
                     }
                 },
                 _ = look.tick() => {
@@ -85,7 +90,11 @@ impl Front {
                 let out = connection.out.split().freeze();
                 match timeout(self.patience.write, sink.write(out)).await {
                     Ok(Ok(())) => spoke = Instant::now(),
-                    Ok(Err(_)) | Err(_) => return Farewell::Normal,
+                    Ok(Err(_)) => return Farewell::Normal,
+                    Err(_) => {
+                        self.log.cut(AMQP, "/", "the client does not read what the hub writes to it");
+                        return Farewell::Policy;
+                    }
                 }
             }
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::encoding::length;
-use crate::mqtt::transport::Source;
+use crate::mqtt::transport::{Source, TransportFault};
 
 /// Bytes of a frame, at most, as clients are told.
 pub(super) const FRAME_MAX_BYTES: u32 = 64 * 1024;
@@ -34,12 +34,14 @@ impl Layer {
 }
 
 /// Why there is no next frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoFrame {
     /// The client is gone, or went in the middle of one.
     Ended,
     /// What came is no frame, or one that is too large.
-    Garbage,
+    Garbage(&'static str),
+    /// What came is not of the layer below.
+    Transport(TransportFault),
 }
 
 /// A frame of the upper layer.
@@ -56,11 +58,17 @@ pub(super) struct Frame {
 pub(super) struct Reader {
     source: Source,
     buffer: BytesMut,
+    has_heard: bool,
 }
 
 impl Reader {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, buffer: BytesMut::new() }
+        Self { source, buffer: BytesMut::new(), has_heard: false }
+    }
+
+    /// Returns `true` if the client has sent anything.
+    pub(super) fn has_heard(&self) -> bool {
+        self.has_heard
     }
 
     /// Returns the layer that the client asks for; none when there is no such one.
@@ -71,7 +79,7 @@ impl Reader {
         let header = self.buffer.split_to(HEADER_BYTES);
         match header.starts_with(b"AMQP") {
             true => Ok([Layer::Sasl, Layer::Amqp].into_iter().find(|layer| *header == layer.header())),
-            false => Err(NoFrame::Garbage),
+            false => Err(NoFrame::Garbage("it is no protocol header of AMQP")),
         }
     }
 
@@ -100,10 +108,20 @@ impl Reader {
         }
     }
 
+    /// Reads more, whatever it is. Returns `false` at the end.
+    #[cfg(test)]
+    pub(super) async fn read_on(&mut self) -> bool {
+        self.fill().await.is_ok()
+    }
+
     async fn fill(&mut self) -> Result<(), NoFrame> {
         match self.source.read(&mut self.buffer).await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(NoFrame::Ended),
+            Ok(true) => {
+                self.has_heard = true;
+                Ok(())
+            }
+            Ok(false) => Err(NoFrame::Ended),
+            Err(fault) => Err(NoFrame::Transport(fault)),
         }
     }
 }
@@ -116,12 +134,15 @@ fn take(buffer: &mut BytesMut, kind: u8) -> Result<Option<(u16, Bytes)>, NoFrame
     let size = u32::from_be_bytes([a, b, c, d]);
     // In words of four bytes, with the header.
     let offset = usize::from(offset) * 4;
-    if size > FRAME_MAX_BYTES || offset < HEADER_BYTES || found != kind {
-        return Err(NoFrame::Garbage);
+    if size > FRAME_MAX_BYTES {
+        return Err(NoFrame::Garbage("a frame has more than 64 KiB"));
     }
-    let size = usize::try_from(size).map_err(|_| NoFrame::Garbage)?;
-    if size < offset {
-        return Err(NoFrame::Garbage);
+    let size = usize::try_from(size).expect("no more than 64 KiB");
+    if offset < HEADER_BYTES || size < offset {
+        return Err(NoFrame::Garbage("the size and the data offset of a frame do not fit"));
+    }
+    if found != kind {
+        return Err(NoFrame::Garbage("a frame has another type than its layer"));
     }
     if buffer.len() < size {
         return Ok(None);
@@ -132,8 +153,9 @@ fn take(buffer: &mut BytesMut, kind: u8) -> Result<Option<(u16, Bytes)>, NoFrame
 }
 
 fn decode<T: DeserializeOwned>(mut body: Bytes) -> Result<(T, Bytes), NoFrame> {
-    let length = length(&body).ok_or(NoFrame::Garbage)?;
-    let value = serde_amqp::from_slice(&body.split_to(length)).map_err(|_| NoFrame::Garbage)?;
+    const UNREAD: NoFrame = NoFrame::Garbage("a frame has no body that may stand here");
+    let length = length(&body).ok_or(UNREAD)?;
+    let value = serde_amqp::from_slice(&body.split_to(length)).map_err(|_| UNREAD)?;
     Ok((value, body))
 }
 
@@ -170,9 +192,12 @@ pub(super) fn encode(value: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn check(bytes: &[u8], expected: Result<Option<usize>, NoFrame>) {
-        let taken = take(&mut BytesMut::from(bytes), AMQP);
-        assert_eq!(taken.map(|frame| frame.map(|(_, body)| body.len())), expected, "{bytes:?}");
+    fn check(bytes: &[u8], expected: Result<Option<usize>, &str>) {
+        match (take(&mut BytesMut::from(bytes), AMQP), expected) {
+            (Ok(frame), Ok(expected)) => assert_eq!(frame.map(|(_, body)| body.len()), expected, "{bytes:?}"),
+            (Err(NoFrame::Garbage(reason)), Err(expected)) => assert!(reason.contains(expected), "{bytes:?}: {reason}"),
+            (other, expected) => panic!("{bytes:?}: {other:?} and not {expected:?}"),
+        }
     }
 
     #[test]
@@ -183,11 +208,11 @@ mod tests {
         check(&[0, 0, 0, 10, 2, 0, 0, 1, 7], Ok(None));
         check(&[0, 0, 0, 10, 2, 0, 0, 1, 7, 8, 9], Ok(Some(2)));
         check(&[0, 0, 0, 13, 3, 0, 0, 1, 1, 2, 3, 4, 5], Ok(Some(1)));
-        check(&[0, 0, 0, 7, 2, 0, 0, 1], Err(NoFrame::Garbage));
-        check(&[0, 0, 0, 8, 1, 0, 0, 1], Err(NoFrame::Garbage));
-        check(&[0, 0, 0, 8, 3, 0, 0, 1], Err(NoFrame::Garbage));
-        check(&[0, 0, 0, 8, 2, 1, 0, 1], Err(NoFrame::Garbage));
-        check(&[0, 1, 0, 1, 2, 0, 0, 1], Err(NoFrame::Garbage));
-        check(b"GET / HTTP/1.1\r\n", Err(NoFrame::Garbage));
+        check(&[0, 0, 0, 7, 2, 0, 0, 1], Err("data offset"));
+        check(&[0, 0, 0, 8, 1, 0, 0, 1], Err("data offset"));
+        check(&[0, 0, 0, 8, 3, 0, 0, 1], Err("data offset"));
+        check(&[0, 0, 0, 8, 2, 1, 0, 1], Err("another type"));
+        check(&[0, 1, 0, 1, 2, 0, 0, 1], Err("64 KiB"));
+        check(b"GET / HTTP/1.1\r\n", Err("64 KiB"));
     }
 }

@@ -4,11 +4,12 @@ use bytes::BytesMut;
 use fe2o3_amqp_types::performatives::{Open, Performative};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::primitives::{Array, Symbol};
+use tokio::time::timeout;
 
-use super::frames::{FRAME_MAX_BYTES, FRAME_MIN_MAX_BYTES, Layer, Reader, write, write_sasl};
+use super::frames::{FRAME_MAX_BYTES, FRAME_MIN_MAX_BYTES, Layer, NoFrame, Reader, write, write_sasl};
 use super::{AMQP, Front};
 use crate::command::Refusal;
-use crate::mqtt::transport::Sink;
+use crate::mqtt::transport::{Farewell, Sink};
 use iothub_model::wire::ErrorCode;
 
 /// How a client may say who it is: by a token in `$cbs` later on, or by one that is its password.
@@ -17,6 +18,9 @@ const MECHANISMS: [&str; 3] = ["MSSBCBS", "PLAIN", "ANONYMOUS"];
 pub(super) const IDLE_TIMEOUT: u32 = 240_000;
 /// Channels of a connection, less one, as the service tells its clients (azure-iot-sdk-c#2233).
 pub(super) const CHANNEL_MAX: u16 = 8191;
+
+/// Where the log has what happens before a connection is open.
+const CONNECT: &str = "/connect";
 
 /// What the hub knows of a client that has opened a connection.
 #[derive(Debug)]
@@ -29,24 +33,77 @@ pub(super) struct Peer {
     pub(super) token: Option<String>,
 }
 
+/// Why a client has no open connection.
+#[derive(Debug)]
+pub(super) enum NoPeer {
+    /// What came, or did not come.
+    NoFrame(NoFrame),
+    /// What came is not what stands here.
+    Unexpected(&'static str),
+    /// It was told that its SASL is refused, and the log has it.
+    Refused,
+}
+
+impl From<NoFrame> for NoPeer {
+    fn from(why: NoFrame) -> Self {
+        Self::NoFrame(why)
+    }
+}
+
 impl Front {
-    /// Takes a client as far as an open connection; none when it does not come so far.
-    pub(super) async fn admit(&self, reader: &mut Reader, sink: &mut Sink) -> Option<Peer> {
+    /// Takes a client as far as an open connection. The log has why it does not come so far, if it said anything; then this returns how
+    /// the connection is to end.
+    pub(super) async fn admit(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Peer, Farewell> {
+        let why = match timeout(self.patience.connect, self.open(reader, sink)).await {
+            Ok(Ok(peer)) => return Ok(peer),
+            Ok(Err(why)) => why,
+            Err(_) => {
+                self.log.cut(AMQP, CONNECT, "the client sent no OPEN in time");
+                return Err(Farewell::Policy);
+            }
+        };
+        let garbage = |what: &str| {
+            let text = format!("what came before the client's OPEN is not what AMQP 1.0 has there: {what}");
+            self.log.refused(AMQP, CONNECT, &Refusal::new(ErrorCode::InvalidOperation, text));
+            Farewell::Protocol
+        };
+        Err(match why {
+            NoPeer::Refused => Farewell::Normal,
+            NoPeer::Unexpected(what) | NoPeer::NoFrame(NoFrame::Garbage(what)) => garbage(what),
+            NoPeer::NoFrame(NoFrame::Transport(fault)) => {
+                self.log.refused(AMQP, CONNECT, &fault.refusal());
+                fault.farewell
+            }
+            NoPeer::NoFrame(NoFrame::Ended) => {
+                // Port scans end without a word.
+                if reader.has_heard() {
+                    self.log.cut(AMQP, CONNECT, "the connection ended before the client's OPEN");
+                }
+                Farewell::Normal
+            }
+        })
+    }
+
+    async fn open(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Peer, NoPeer> {
         // Some SDKs leave SASL out, since their token comes later anyway.
-        let (asked, token) = match reader.layer().await.ok()? {
+        let (asked, token) = match reader.layer().await? {
             Some(Layer::Sasl) => {
                 let token = self.authenticate(reader, sink).await?;
-                (reader.layer().await.ok()?, token)
+                (reader.layer().await?, token)
             }
             asked => (asked, None),
         };
         // Who asks for anything else is told what there is.
         let mut out = BytesMut::from(&Layer::Amqp.header()[..]);
-        sink.write(out.split().freeze()).await.ok()?;
-        if asked != Some(Layer::Amqp) {
-            return None;
+        write_out(sink, &mut out).await?;
+        match asked {
+            Some(Layer::Amqp) => {}
+            Some(Layer::Sasl) => return Err(NoPeer::Unexpected("a second header of SASL")),
+            None => return Err(NoPeer::Unexpected("a protocol header of another version or layer")),
         }
-        let Some(Performative::Open(theirs)) = reader.frame().await.ok()?.performative else { return None };
+        let Some(Performative::Open(theirs)) = reader.frame().await?.performative else {
+            return Err(NoPeer::Unexpected("the first frame is no OPEN"));
+        };
         let frame_max = theirs.max_frame_size.0.clamp(FRAME_MIN_MAX_BYTES, FRAME_MAX_BYTES);
         let ours = Open {
             container_id: "twinctl".to_owned(),
@@ -61,18 +118,18 @@ impl Front {
             properties: None,
         };
         write(&mut out, 0, &ours, &[]);
-        sink.write(out.freeze()).await.ok()?;
+        write_out(sink, &mut out).await?;
         let frame_max = usize::try_from(frame_max).expect("no more than 64 KiB");
-        Some(Peer { frame_max, idle_timeout: theirs.idle_time_out, token })
+        Ok(Peer { frame_max, idle_timeout: theirs.idle_time_out, token })
     }
 
-    /// Goes through SASL, and returns the token that came with it, if one did; none when the client may not go on.
-    async fn authenticate(&self, reader: &mut Reader, sink: &mut Sink) -> Option<Option<String>> {
+    /// Goes through SASL, and returns the token that came with it, if one did.
+    async fn authenticate(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Option<String>, NoPeer> {
         let mut out = BytesMut::from(&Layer::Sasl.header()[..]);
         let offered = Array::from(MECHANISMS.map(Symbol::from).to_vec());
         write_sasl(&mut out, &SaslMechanisms { sasl_server_mechanisms: offered });
-        sink.write(out.split().freeze()).await.ok()?;
-        let init: SaslInit = reader.sasl().await.ok()?;
+        write_out(sink, &mut out).await?;
+        let init: SaslInit = reader.sasl().await?;
         let token = match init.mechanism.as_str() {
             "MSSBCBS" | "ANONYMOUS" => Ok(None),
             "PLAIN" => self.password(init.initial_response.as_deref().map(Vec::as_slice)).map(Some),
@@ -82,12 +139,14 @@ impl Front {
             }
         };
         if let Err(refusal) = &token {
-            self.log.refused(AMQP, "/connect", refusal);
+            self.log.refused(AMQP, CONNECT, refusal);
         }
         let code = if token.is_ok() { SaslCode::Ok } else { SaslCode::Auth };
         write_sasl(&mut out, &SaslOutcome { code, additional_data: None });
-        sink.write(out.split().freeze()).await.ok()?;
-        token.ok()
+        // The log has the refusal, whether or not the client still hears it.
+        let written = write_out(sink, &mut out).await;
+        let token = token.map_err(|_| NoPeer::Refused)?;
+        written.map(|()| token)
     }
 
     /// Returns the token that a client gives as its password, if that opens anything (docs: Communicate with your IoT hub by
@@ -95,8 +154,10 @@ impl Front {
     fn password(&self, response: Option<&[u8]>) -> Result<String, Refusal> {
         let token = response.and_then(|response| {
             let mut parts = response.split(|byte| *byte == 0);
-            let (_, _, password) = (parts.next()?, parts.next()?, parts.next()?);
-            str::from_utf8(password).ok().filter(|_| parts.next().is_none())
+            let (_, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+            // Neither may be empty (RFC 4616, part 2).
+            let is_whole = parts.next().is_none() && !user.is_empty() && !password.is_empty();
+            str::from_utf8(password).ok().filter(|_| is_whole)
         });
         let Some(token) = token else {
             let text = "SASL PLAIN wants a user's name and a token as the password";
@@ -104,4 +165,9 @@ impl Front {
         };
         self.opens_anything(token).map(|()| token.to_owned())
     }
+}
+
+/// Writes what waits. A client that does not take it is gone.
+async fn write_out(sink: &mut Sink, out: &mut BytesMut) -> Result<(), NoPeer> {
+    sink.write(out.split().freeze()).await.map_err(|_| NoPeer::NoFrame(NoFrame::Ended))
 }

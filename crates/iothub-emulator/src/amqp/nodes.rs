@@ -122,7 +122,17 @@ impl Front {
         let opened = self.opens(Some(token), Node::ToDevices).or_else(|_| self.opens(Some(token), Node::Feedback));
         match opened {
             Err(refusal) if is_of_device(token) => Err(Refusal::new(refusal.code, NO_DEVICES)),
-            opened => opened,
+            Err(refusal) => Err(match self.access.policy_of_devices(token) {
+                Some(policy) => {
+                    let text = format!(
+                        "the policy `{policy}` opens devices alone, and {NO_DEVICES}; services need a policy with \
+                                        ServiceConnect, such as `service`"
+                    );
+                    Refusal::new(refusal.code, text)
+                }
+                None => refusal,
+            }),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::modules::{Module, ModuleIdentity};
 use crate::state::Hub;
 use crate::twin::TwinDocument;
 use iothub_model::twin::limits::MODULES_PER_DEVICE;
-use iothub_model::twin::{DeviceId, ModuleId, Object, OrderedObject};
+use iothub_model::twin::{DeviceId, ModuleId, Object, OrderedObject, OrderedValue};
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::configurations::{ModuleContent, decode_modules};
 use iothub_model::wire::twins::{SectionBody, TwinBody};
@@ -35,12 +35,16 @@ impl Hub {
             return Err(invalid(format!("Not an Azure IoT Edge device: {device}")));
         }
         let bad = |problem: String| Refusal::new(ErrorCode::InvalidConfigurationContent, problem);
-        let modules = decode_modules(&Object::from(content)).map_err(|error| bad(error.to_string()))?;
-        let written_of = |module: &str| content.get("modulesContent")?.as_object()?.get(module)?.as_object();
+        let mut modules = decode_modules(&Object::from(content)).map_err(|error| bad(error.to_string()))?;
+        let written = content.get("modulesContent").and_then(OrderedValue::as_object);
+        let written_of = |module: &str| written?.get(module)?.as_object();
+        // New modules are made in the order in which the content names them.
+        let place = |module: &ModuleContent| written?.iter().position(|(name, _)| name == module.module);
+        modules.sort_by_cached_key(place);
         if !modules.iter().any(|module| module.module == "$edgeAgent") {
             return Err(bad("modulesContent has no `$edgeAgent`".to_owned()));
         }
-        let mut written = Vec::new();
+        let mut changed = Vec::new();
         let mut count = self.modules.count(device);
         for ModuleContent { module, paths } in modules {
             if let Some(path) = paths.iter().find(|path| holds_null(&path.value)) {
@@ -50,13 +54,13 @@ impl Hub {
             let id: ModuleId = module.parse().map_err(|error: iothub_model::twin::IdError| bad(error.to_string()))?;
             let there = self.modules.get(device, &id).cloned();
             count += usize::from(there.is_none());
-            written.extend(self.applied_module(&identity, id, there, &content, now)?);
+            changed.extend(self.applied_module(&identity, id, there, &content, now)?);
         }
         if count > MODULES_PER_DEVICE {
             let text = format!("the device '{device}' would have {count} modules, and can have {MODULES_PER_DEVICE}");
             return Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text));
         }
-        for module in written {
+        for module in changed {
             let sequence = if module.sequence == 0 { self.last_sequence() + 1 } else { module.sequence };
             let module = Module { sequence, revision: self.next_revision(), ..module };
             self.write(Record::Module(sequence, Some(Arc::new(module))), records);

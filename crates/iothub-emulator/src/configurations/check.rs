@@ -1,6 +1,6 @@
 //! What a configuration can say: its id, its content, whom it targets, what it measures.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use crate::command::Refusal;
 use iothub_model::query::{self, BoundQuery, Collection, Expr, ExprKind, Path};
@@ -8,7 +8,7 @@ use iothub_model::twin::limits::check_values;
 use iothub_model::twin::{OrderedObject, OrderedValue};
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::configurations::{
-    CONTENT_NAMES, ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, decode_content,
+    CONTENT_NAMES, ContentKind, ContentPath, MODULES_PREFIX, TestQueriesBody, TestQueriesResult, decode_content,
 };
 
 /// Characters of a configuration's id, at most.
@@ -100,7 +100,7 @@ impl Checked {
 
     /// Returns the queries of the metrics that every configuration has, as records of the service have them: that of an
     /// empty condition is empty, and an edge device has applied a deployment when its agent has.
-    pub(super) fn system_queries(&self, id: &str, target_condition: &str) -> BTreeMap<String, String> {
+    pub(super) fn system_queries(&self, id: &str, target_condition: &str) -> IndexMap<String, String> {
         let (columns, source) = match self.collection() {
             Collection::Modules => ("deviceId, moduleId", "devices.modules"),
             _ => ("deviceId", "devices"),
@@ -123,7 +123,7 @@ impl Checked {
             (_, [edge, condition, ..]) => format!("select {columns} from {source} where {edge} and {condition}"),
         };
         let is_applied = format!("configurations.[[{id}]].status = 'Applied'");
-        let mut queries = BTreeMap::from([("targetedCount".to_owned(), targeted)]);
+        let mut queries = IndexMap::from([("targetedCount".to_owned(), targeted)]);
         if self.kind == ContentKind::Edge {
             let applied =
                 format!("select deviceId from devices.modules where moduleId = '$edgeAgent' and {is_applied}");
@@ -133,9 +133,10 @@ impl Checked {
                      and properties.reported.lastDesiredStatus.code {comparison} 200"
                 )
             };
-            queries.insert("reportedSuccessfulCount".to_owned(), reported("="));
-            queries.insert("reportedFailedCount".to_owned(), reported("!="));
+            let [successful, failed] = ["=", "!="].map(reported);
             queries.insert("appliedCount".to_owned(), applied);
+            queries.insert("reportedSuccessfulCount".to_owned(), successful);
+            queries.insert("reportedFailedCount".to_owned(), failed);
         } else {
             queries.insert("appliedCount".to_owned(), format!("select {columns} from {source} where {is_applied}"));
         }
@@ -288,10 +289,13 @@ fn names_a_source(text: &str) -> bool {
 }
 
 /// Answers `POST /configurations/testQueries`: what is wrong with a condition, and with which metrics.
-pub(crate) fn test_queries(body: &TestQueriesBody) -> (Option<String>, BTreeMap<String, String>) {
+pub(crate) fn test_queries(body: &TestQueriesBody) -> TestQueriesResult {
     // `*` is refused here, although a configuration may have it.
     let condition = body.target_condition.as_deref().map(str::trim).filter(|condition| !condition.is_empty());
-    let condition = condition.and_then(|condition| condition_of(condition).err());
     let metrics = body.custom_metric_queries.iter().flatten();
-    (condition, metrics.filter_map(|(name, query)| Some((name.clone(), metric(query).err()?))).collect())
+    let metrics = metrics.filter_map(|(name, query)| Some((name.clone(), metric(query).err()?)));
+    TestQueriesResult {
+        target_condition_error: condition.and_then(|condition| condition_of(condition).err()),
+        custom_metric_query_errors: metrics.collect(),
+    }
 }

@@ -11,11 +11,13 @@ mod evaluation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::command::{Record, Refusal, Reply};
 use super::identity::{counter_of, etag_of, invalid, is_count};
+use super::state::check_etag;
 use super::timestamp::timestamp;
 use check::Checked;
 use evaluation::Evaluation;
@@ -91,7 +93,7 @@ pub struct Configuration {
     /// Its id.
     pub id: String,
     schema_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<IndexMap<String, String>>,
     pub(super) content: OrderedObject,
     pub(super) target_condition: String,
     created_time_utc: String,
@@ -188,12 +190,7 @@ impl Configurations {
             }
             ConfigurationCommand::Delete { id, if_match } => {
                 let current = self.get(&id)?;
-                match if_match {
-                    IfMatch::Quoted(wanted) | IfMatch::Unquoted(wanted) if wanted != current.etag => {
-                        return Err(stale(&wanted, &current.etag));
-                    }
-                    _ => {}
-                }
+                check_etag(&if_match, &current.etag)?;
                 Ok((Reply::Deleted, Some(Record::Configuration(current.sequence, None))))
             }
             ConfigurationCommand::Apply { .. } | ConfigurationCommand::Evaluate { .. } => {
@@ -250,11 +247,7 @@ impl Configurations {
             return Err(exists(id));
         }
         let current = self.get(id)?;
-        if let IfMatch::Quoted(wanted) = if_match
-            && *wanted != current.etag
-        {
-            return Err(stale(wanted, &current.etag));
-        }
+        check_etag(if_match, &current.etag)?;
         if body.content.is_none() {
             return Err(no_content());
         }
@@ -279,9 +272,7 @@ impl Configuration {
                 Refusal::new(ErrorCode::InvalidConfigurationCustomMetricsQuery, text)
             })?;
         }
-        if self.metrics.queries != queries {
-            self.metrics = Metrics { results: BTreeMap::new(), queries };
-        }
+        self.metrics.set_queries(queries);
         self.schema_version = schema_version;
         self.labels = labels;
         self.target_condition = target_condition;
@@ -293,9 +284,7 @@ impl Configuration {
     /// Takes over the queries of the metrics that every configuration has, which follow from its condition.
     fn set_system_queries(&mut self, checked: &Checked) {
         let queries = checked.system_queries(&self.id, &self.target_condition);
-        if self.system_metrics.queries != queries {
-            self.system_metrics = Metrics { results: BTreeMap::new(), queries };
-        }
+        self.system_metrics.set_queries(queries);
     }
 }
 
@@ -307,12 +296,4 @@ fn exists(id: &str) -> Refusal {
 
 fn no_content() -> Refusal {
     Refusal::new(ErrorCode::InvalidConfigurationContent, "the body has no content")
-}
-
-fn stale(wanted: &ETag, current: &ETag) -> Refusal {
-    let text = format!(
-        "the If-Match header names the etag {}, and the current one is {current}",
-        wanted.as_str().escape_debug()
-    );
-    Refusal::new(ErrorCode::PreconditionFailed, text)
 }

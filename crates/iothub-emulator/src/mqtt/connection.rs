@@ -9,11 +9,12 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::deliveries::deliver;
 use super::gate::{Ending, Fate, Gate, Held, Refused};
-use super::login::{Login, login};
+use super::login::{Denied, Login, login};
 use super::outbox::{Message, Pending, Written, outbox};
 use super::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
-use super::requests::{Answer, Closing, Said, hear};
-use super::transport::{Farewell, Sink, Source};
+use super::requests::{Answer, Closing, SECOND_CONNECT, Said, hear};
+use super::rules::Violation;
+use super::transport::{Farewell, Sink, Source, TransportFault};
 use super::{Front, stopped};
 use crate::command::{Command, Refusal, Reply};
 use crate::links::Link;
@@ -52,13 +53,23 @@ impl Front {
                 let refusal = Refusal::new(ErrorCode::InvalidProtocolVersion, text);
                 return self.refuse(sink, ConnectReturnCode::RefusedProtocolVersion, "/connect", &refusal).await;
             }
-            Ok(Err(NoPacket::Ended)) => return Farewell::Normal,
-            // Whatever this is, it is no client of ours.
-            Ok(Ok(_) | Err(NoPacket::Garbage)) => {
-                let text = "what came first is no CONNECT of MQTT 3.1.1";
-                self.log.refused(MQTT, "/connect", &Refusal::new(ErrorCode::InvalidOperation, text));
-                return Farewell::Protocol;
+            Ok(Err(NoPacket::Password)) => {
+                let refusal = Denied::Token.refusal();
+                return self.refuse(sink, ConnectReturnCode::NotAuthorized, "/connect", &refusal).await;
             }
+            // As port scans do.
+            Ok(Err(NoPacket::Ended)) => return Farewell::Normal,
+            Ok(Err(NoPacket::Torn)) => {
+                self.log.cut(MQTT, "/connect", "the connection ended in the middle of the CONNECT");
+                return Farewell::Normal;
+            }
+            Ok(Err(NoPacket::Transport(fault))) => {
+                self.log.refused(MQTT, "/connect", &fault.refusal());
+                return fault.farewell;
+            }
+            // Whatever this is, it is no client of ours.
+            Ok(Ok(_)) => return self.no_connect("it is another packet [MQTT-3.1.0-1]"),
+            Ok(Err(NoPacket::Malformed(violation))) => return self.no_connect(violation),
             Err(_) => {
                 self.log.cut(MQTT, "/connect", "the client sent no CONNECT in time");
                 return Farewell::Policy;
@@ -68,7 +79,7 @@ impl Front {
             Ok(login) => login,
             Err(denied) => {
                 let path = format!("/devices/{}/connect", connect.client_id);
-                return self.refuse(sink, ConnectReturnCode::NotAuthorized, &path, &denied.refusal()).await;
+                return self.refuse(sink, denied.code(), &path, &denied.refusal()).await;
             }
         };
         let path = format!("{}/connect", log_path(&login.id));
@@ -130,10 +141,14 @@ impl Front {
         let path = log_path(id);
         let reason = match end {
             End::Left => return Farewell::Normal,
-            End::Garbage => {
-                let refusal = Refusal::new(ErrorCode::InvalidOperation, "what came is no packet of MQTT 3.1.1");
-                self.log.refused(MQTT, &format!("{path}/packet"), &refusal);
+            End::Closed(Closing::Malformed(violation)) => {
+                let text = format!("what came is no packet that MQTT 3.1.1 allows here: {violation}");
+                self.log.refused(MQTT, &format!("{path}/packet"), &Refusal::new(ErrorCode::InvalidOperation, text));
                 return Farewell::Protocol;
+            }
+            End::Fault(fault) => {
+                self.log.refused(MQTT, &format!("{path}/packet"), &fault.refusal());
+                return fault.farewell;
             }
             End::Closed(Closing::Rule { what, refusal }) => {
                 self.log.refused(MQTT, &format!("{path}/{what}"), &refusal);
@@ -149,6 +164,13 @@ impl Front {
         };
         self.log.cut(MQTT, &path, reason);
         Farewell::Policy
+    }
+
+    /// Notes that a client began with something else than a CONNECT, and returns what to say.
+    fn no_connect(&self, violation: Violation) -> Farewell {
+        let text = format!("what came first is no CONNECT of MQTT 3.1.1: {violation}");
+        self.log.refused(MQTT, "/connect", &Refusal::new(ErrorCode::InvalidOperation, text));
+        Farewell::Protocol
     }
 
     async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode, path: &str, refusal: &Refusal) -> Farewell {
@@ -179,7 +201,8 @@ enum End {
     /// The client does not take what is written to it.
     Unread,
     Expired,
-    Garbage,
+    /// What came is not of the layer below.
+    Fault(TransportFault),
     Closed(Closing),
 }
 
@@ -260,8 +283,12 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End
             }, if listens => {
                 let packet = match packet {
                     Ok(Ok(packet)) => packet,
-                    Ok(Err(NoPacket::Ended)) => return End::Left,
-                    Ok(Err(NoPacket::Garbage | NoPacket::Version)) => return End::Garbage,
+                    Ok(Err(NoPacket::Ended | NoPacket::Torn)) => return End::Left,
+                    Ok(Err(NoPacket::Version | NoPacket::Password)) => {
+                        return End::Closed(Closing::Malformed(SECOND_CONNECT));
+                    }
+                    Ok(Err(NoPacket::Malformed(violation))) => return End::Closed(Closing::Malformed(violation)),
+                    Ok(Err(NoPacket::Transport(fault))) => return End::Fault(fault),
                     Err(_) => return End::Silent,
                 };
                 heard = Instant::now();

@@ -68,7 +68,10 @@ async fn shake_hands(
                 failed(&error);
                 return None;
             }
-            Err(_) => return None,
+            Err(_) => {
+                failed(&std::io::ErrorKind::TimedOut.into());
+                return None;
+            }
         },
         () = stopped(stopping) => return None,
     };

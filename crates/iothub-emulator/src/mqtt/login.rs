@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mqttbytes::v4::Connect;
+use mqttbytes::v4::{Connect, ConnectReturnCode};
 use time::OffsetDateTime;
 
 use crate::access::Access;
@@ -46,6 +46,14 @@ pub(super) enum Denied {
 }
 
 impl Denied {
+    /// Returns the code of the CONNACK [MQTT-3.1.3-9].
+    pub(super) fn code(self) -> ConnectReturnCode {
+        match self {
+            Self::ClientId => ConnectReturnCode::BadClientId,
+            _ => ConnectReturnCode::NotAuthorized,
+        }
+    }
+
     /// Returns what the log has of it.
     pub(super) fn refusal(self) -> Refusal {
         let text = match self {

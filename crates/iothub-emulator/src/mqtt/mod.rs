@@ -1,10 +1,11 @@
 //! The device side of the hub: MQTT 3.1.1 over TLS and over WebSocket.
 //!
 //! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
-//! the hub's machine (`SessionCommand`); what is here is bytes ([`transport`], [`packets`]), who the client is ([`login`]),
-//! what it may say ([`requests`]), what holds that up ([`gate`]) and what waits for it ([`outbox`]).
+//! the hub's machine (`SessionCommand`); what is here is bytes ([`transport`], [`packets`]), the rules of MQTT for them
+//! ([`rules`]), who the client is ([`login`]), what it may say ([`requests`]), what holds that up ([`gate`]) and what waits
+//! for it ([`outbox`]).
 //!
-//! A violation of the hub's rules ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
+//! A violation of MQTT's rules or the hub's ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
 //! a client, and SDKs take a SUBACK of failure for success.
 
 mod connection;
@@ -15,6 +16,7 @@ mod login;
 pub(super) mod outbox;
 mod packets;
 mod requests;
+mod rules;
 #[cfg(test)]
 mod tests;
 pub(super) mod transport;

@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use mqttbytes::v4::{self, Packet};
 
-use super::transport::Source;
+use super::rules::{self, Violation};
+use super::transport::{Source, TransportFault};
 
 /// Bytes of a message from a device, at most (docs: IoT Hub quotas and throttling).
 pub(super) const MESSAGE_MAX_BYTES: usize = 256 * 1024;
@@ -13,14 +14,20 @@ pub(super) const PACKET_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 64 * 1024 + 16;
 pub(super) const CONNECT_MAX_BYTES: usize = 80 * 1024;
 
 /// Why there is no next packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoPacket {
-    /// The client is gone, or went in the middle of one.
+    /// The client is gone.
     Ended,
+    /// The client is gone, and has sent a part of a packet.
+    Torn,
     /// A CONNECT of another version of MQTT.
     Version,
-    /// What came is no packet, or one that is too large.
-    Garbage,
+    /// A CONNECT whose password is no text, and so no token.
+    Password,
+    /// What came is no packet that a client may send.
+    Malformed(Violation),
+    /// What came is not of the layer below.
+    Transport(TransportFault),
 }
 
 /// Reads packets.
@@ -42,9 +49,9 @@ impl Reader {
             }
             match self.source.read(&mut self.buffer).await {
                 Ok(true) => {}
-                // A frame of text.
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(NoPacket::Garbage),
-                Ok(false) | Err(_) => return Err(NoPacket::Ended),
+                Ok(false) if self.buffer.is_empty() => return Err(NoPacket::Ended),
+                Ok(false) => return Err(NoPacket::Torn),
+                Err(fault) => return Err(NoPacket::Transport(fault)),
             }
         }
     }
@@ -56,12 +63,14 @@ fn take(buffer: &mut BytesMut, max: usize) -> Result<Option<Packet>, NoPacket> {
     if has_other_version(buffer) {
         return Err(NoPacket::Version);
     }
+    if !rules::check(buffer, max).map_err(NoPacket::Malformed)? {
+        return Ok(None);
+    }
     match v4::read(buffer, max) {
-        Ok(Packet::Connect(connect)) if connect.protocol != mqttbytes::Protocol::V4 => Err(NoPacket::Version),
         Ok(packet) => Ok(Some(packet)),
-        Err(Error::InsufficientBytes(_)) => Ok(None),
-        Err(Error::InvalidProtocol | Error::InvalidProtocolLevel(_)) => Err(NoPacket::Version),
-        Err(_) => Err(NoPacket::Garbage),
+        // All other texts have been looked at.
+        Err(Error::TopicNotUtf8) => Err(NoPacket::Password),
+        Err(_) => Err(NoPacket::Malformed("it has no packet's form")),
     }
 }
 
@@ -85,9 +94,9 @@ mod tests {
 
     use super::*;
 
-    fn check(bytes: &[u8], expected: Result<bool, NoPacket>) {
+    fn check(bytes: &[u8], expected: Result<bool, &NoPacket>) {
         let taken = take(&mut BytesMut::from(bytes), 128).map(|packet| packet.is_some());
-        assert_eq!(taken, expected, "{bytes:?}");
+        assert_eq!(taken.as_ref().map(|whole| *whole), expected, "{bytes:?}");
     }
 
     #[test]
@@ -96,20 +105,20 @@ mod tests {
         check(&[0xc0], Ok(false));
         check(&[0xc0, 0], Ok(true));
         check(&[0x30, 5, 0, 3, b'a'], Ok(false));
-        check(&[0x30, 0x81, 0x01], Err(NoPacket::Garbage));
-        check(&[0x30, 0x80, 0x80, 0x80, 0x80, 1], Err(NoPacket::Garbage));
-        check(&[0x00, 0], Err(NoPacket::Garbage));
-        check(&[0xf0, 1, 0], Err(NoPacket::Garbage));
-        check(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", Ok(false));
-        check(&[0x30, 3, 0, 9, b'a'], Err(NoPacket::Garbage));
+        for bytes in [&[0x30, 0x81, 0x01][..], &[0x00, 0], b"GET / HTTP/1.1", &[0x30, 3, 0, 9, b'a']] {
+            assert!(matches!(take(&mut BytesMut::from(bytes), 128), Err(NoPacket::Malformed(_))), "{bytes:?}");
+        }
         // MQTT 5, as its clients send it and cut short.
-        check(&[0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', 5, 0], Err(NoPacket::Version));
-        check(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0], Err(NoPacket::Version));
-        check(&[0x10, 0x81, 0x01, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 5, 0x11], Err(NoPacket::Version));
+        check(&[0x10, 8, 0, 4, b'M', b'Q', b'T', b'T', 5, 0], Err(&NoPacket::Version));
+        check(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 0], Err(&NoPacket::Version));
+        check(&[0x10, 0x81, 0x01, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 5, 0x11], Err(&NoPacket::Version));
         check(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T'], Ok(false));
         check(&[0x10, 0x80, 0x80, 0x80], Ok(false));
-        check(&[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
-        check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], Err(NoPacket::Version));
+        check(&[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 3, 2, 0, 60, 0, 0], Err(&NoPacket::Version));
+        check(&[0x10, 12, 0, 4, b'M', b'Q', b'T', b'T', 0x84, 2, 0, 60, 0, 0], Err(&NoPacket::Version));
+        check(&[0x10, 14, 0, 6, b'M', b'Q', b'I', b's', b'd', b'p', 3, 2, 0, 60, 0, 0], Err(&NoPacket::Version));
+        let bytes = [&[0x10, 20, 0, 4][..], b"MQTT", &[4, 0xc2, 0, 60, 0, 1, b'd', 0, 1, b'u', 0, 2, 0xff, 0]].concat();
+        check(&bytes, Err(&NoPacket::Password));
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use super::connection::Attached;
 use super::gate::{Asked, Ending, Fate, Refused, message_bytes};
 use super::outbox::{Message, Outbox};
 use super::packets::MESSAGE_MAX_BYTES;
+use super::rules::Violation;
 use crate::command::{Command, Refusal, Reply};
 use crate::links::MethodResult;
 use crate::service::request_id;
@@ -19,6 +20,7 @@ use iothub_model::twin::OrderedObject;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::decode_segment;
 use iothub_model::wire::error::{encode_body_of_number, encode_numbered_body, tracking_id};
+use iothub_model::wire::numbers::as_the_service_reads;
 use iothub_model::wire::topics::{FromDevice, FromHub, Subscription};
 
 /// Why a connection is to be closed.
@@ -31,6 +33,8 @@ pub(super) enum Closing {
         /// Why not.
         refusal: Refusal,
     },
+    /// What came is no packet, or not one that may come now.
+    Malformed(Violation),
     /// The hub was told to behave so.
     Fault,
     /// It is no longer its client's connection, or its client's identity is gone.
@@ -105,18 +109,27 @@ pub(super) fn hear(attached: &Attached, packet: Packet) -> Said {
             None => Said::Forbidden(Closing::Replaced),
         },
         Packet::Disconnect => Said::Goodbye,
-        // A second CONNECT, the packets of QoS 2, and what only servers send.
-        Packet::Connect(_)
-        | Packet::ConnAck(_)
+        Packet::Connect(_) => Said::Forbidden(Closing::Malformed(SECOND_CONNECT)),
+        // What belongs to QoS 2, which the hub neither sends nor takes, and what only servers send.
+        Packet::ConnAck(_)
         | Packet::PubRec(_)
         | Packet::PubRel(_)
         | Packet::PubComp(_)
         | Packet::SubAck(_)
         | Packet::UnsubAck(_)
-        | Packet::PingResp => {
-            Said::Forbidden(Closing::invalid("packet", "a packet that a client may not send after its CONNECT"))
-        }
+        | Packet::PingResp => Said::Forbidden(Closing::Malformed(
+            "a packet of QoS 2, or of a server, which answers nothing that the hub sent",
+        )),
     }
+}
+
+/// The rule that a second CONNECT breaks, whatever is in it.
+pub(super) const SECOND_CONNECT: Violation = "it is a second CONNECT [MQTT-3.1.0-2]";
+
+/// Reads reported properties.
+fn reported(payload: &[u8]) -> Result<OrderedObject, String> {
+    let payload = as_the_service_reads(payload).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&payload).map_err(|error| error.to_string())
 }
 
 /// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
@@ -212,7 +225,7 @@ impl Attached {
             FromDevice::TwinGet { rid } => {
                 self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
             }
-            FromDevice::TwinPatch { rid, version } => match serde_json::from_slice::<OrderedObject>(&publish.payload) {
+            FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
                     let command = SessionCommand::Report { id, connection, patch, base: version };
@@ -292,9 +305,6 @@ impl Attached {
     }
 
     fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Result<(), Closing> {
-        if subscribe.filters.is_empty() {
-            return Err(Closing::invalid("subscribe", "a SUBSCRIBE without a filter"));
-        }
         let parse = |path: &str| Subscription::parse(path, self.link.id());
         let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path), filter.qos) {
             (Some(subscription), QoS::AtMostOnce) => Ok(subscription.at_most_once()),

@@ -2,11 +2,15 @@
 
 use std::io;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_tungstenite::tungstenite;
+
+use crate::command::Refusal;
+use iothub_model::wire::ErrorCode;
 
 /// Where bytes come from.
 pub(crate) enum Source {
@@ -29,6 +33,12 @@ pub(crate) enum Farewell {
     GoingAway,
     /// What came is not of the protocol.
     Protocol,
+    /// A text came where bytes are needed.
+    Unacceptable,
+    /// A text came that is no UTF-8.
+    InvalidText,
+    /// A message came that is too large.
+    TooLarge,
     /// The client may not do what it did, or may not stay.
     Policy,
 }
@@ -36,11 +46,55 @@ pub(crate) enum Farewell {
 impl Farewell {
     fn status(self) -> u16 {
         match self {
-            Self::Normal => 1000,
-            Self::GoingAway => 1001,
-            Self::Protocol => 1002,
-            Self::Policy => 1008,
+            Self::Normal => close_code::NORMAL,
+            Self::GoingAway => close_code::AWAY,
+            Self::Protocol => close_code::PROTOCOL,
+            Self::Unacceptable => close_code::UNSUPPORTED,
+            Self::InvalidText => close_code::INVALID,
+            Self::TooLarge => close_code::SIZE,
+            Self::Policy => close_code::POLICY,
         }
+    }
+}
+
+/// What a client did that breaks the rules of TLS or WebSocket. A connection that is lost is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TransportFault {
+    /// How the hub ends the connection.
+    pub(crate) farewell: Farewell,
+    reason: String,
+}
+
+impl TransportFault {
+    /// Returns what the log has of it.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let code = match self.farewell {
+            Farewell::TooLarge => ErrorCode::MessageTooLarge,
+            _ => ErrorCode::InvalidOperation,
+        };
+        Refusal::new(code, self.reason.clone())
+    }
+
+    fn of_web_socket(farewell: Farewell, reason: impl std::fmt::Display) -> Self {
+        let status = farewell.status();
+        Self { farewell, reason: format!("the hub closed the WebSocket with the status {status}: {reason}") }
+    }
+
+    /// Finds what is at fault in an error of reading; `None` if the connection is lost.
+    fn of_error(error: axum::Error) -> Option<Self> {
+        use tungstenite::Error;
+        use tungstenite::error::ProtocolError;
+        let error = error.into_inner().downcast::<Error>().ok()?;
+        let farewell = match *error {
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+                return None;
+            }
+            Error::Protocol(_) => Farewell::Protocol,
+            Error::Utf8(_) => Farewell::InvalidText,
+            Error::Capacity(_) => Farewell::TooLarge,
+            _ => return None,
+        };
+        Some(Self::of_web_socket(farewell, error))
     }
 }
 
@@ -57,12 +111,26 @@ pub(crate) fn web_socket(socket: WebSocket) -> (Source, Sink) {
 }
 
 impl Source {
-    /// Appends some bytes; says whether there were any before the end. What is lost when this is dropped half-way is nothing.
-    pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<bool> {
+    /// Appends some bytes. Returns `true` if there were any before the end. What is lost when this is dropped half-way is nothing.
+    pub(crate) async fn read(&mut self, buffer: &mut BytesMut) -> Result<bool, TransportFault> {
         match self {
-            Self::Stream(stream) => Ok(stream.read_buf(buffer).await? > 0),
+            Self::Stream(stream) => match stream.read_buf(buffer).await {
+                Ok(count) => Ok(count > 0),
+                // What rustls has no sense of.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    let reason = format!("the TLS connection broke: {error}");
+                    Err(TransportFault { farewell: Farewell::Protocol, reason })
+                }
+                Err(_) => Ok(false),
+            },
             Self::WebSocket(socket) => loop {
                 match socket.next().await {
+                    // The library puts this one in place of a status that may not be sent, and answers it.
+                    Some(Ok(Message::Close(Some(CloseFrame { code: close_code::PROTOCOL, .. })))) => {
+                        let reason =
+                            "the client's close frame has no status that may be sent, or reports a protocol error";
+                        return Err(TransportFault::of_web_socket(Farewell::Protocol, reason));
+                    }
                     None | Some(Ok(Message::Close(_))) => return Ok(false),
                     Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {}
                     Some(Ok(Message::Binary(bytes))) => {
@@ -70,8 +138,11 @@ impl Source {
                         return Ok(true);
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Text(_))) => return Err(io::ErrorKind::InvalidData.into()),
-                    Some(Err(error)) => return Err(io::Error::other(error)),
+                    Some(Ok(Message::Text(_))) => {
+                        let reason = "a text frame came, and MQTT and AMQP need binary ones";
+                        return Err(TransportFault::of_web_socket(Farewell::Unacceptable, reason));
+                    }
+                    Some(Err(error)) => return TransportFault::of_error(error).map_or(Ok(false), Err),
                 }
             },
         }

@@ -20,6 +20,7 @@ use crate::device::Device;
 use crate::session::Proof;
 use crate::state::admit as check_proof;
 use iothub_model::twin::{DeviceId, IfMatch, ModuleId, TwinId};
+use iothub_model::wire::numbers::as_the_service_reads;
 use iothub_model::wire::registry::DeviceStatus;
 use iothub_model::wire::sas::Token;
 use iothub_model::wire::{API_VERSION, ErrorCode, decode_segment, encode_segment, members, versions};
@@ -59,7 +60,7 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
         let version = api_version(&parts.uri);
-        if !version.is_some_and(versions::is_served) {
+        if !version.as_deref().is_some_and(versions::is_served) {
             let found = match version {
                 None => "the request names no api-version".to_owned(),
                 Some(version) => format!("the api-version `{}` is not served", version.escape_debug()),
@@ -113,11 +114,9 @@ impl<R> Call<R> {
 
     /// Returns the condition that the request sets.
     pub(super) fn if_match(&self) -> IfMatch {
-        match self.headers.get(header::IF_MATCH) {
-            None => IfMatch::Absent,
-            // What is no text is no etag of ours either, and must not count as no condition.
-            Some(value) => IfMatch::parse(Some(value.to_str().unwrap_or("\"\u{fffd}\""))),
-        }
+        let values = self.headers.get_all(header::IF_MATCH).iter();
+        // What is no text is no etag of ours either, and must not count as no condition.
+        IfMatch::parse(values.map(|value| value.to_str().unwrap_or("\"\u{fffd}\"")))
     }
 
     /// Returns the path, as it came.
@@ -125,8 +124,8 @@ impl<R> Call<R> {
         self.uri.path()
     }
 
-    /// Returns a parameter of the query string, as it stands there.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    /// Returns a parameter of the query string, decoded.
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
         parameter(&self.uri, name)
     }
 
@@ -169,29 +168,40 @@ async fn check_own_key(context: &Context, device: DeviceId, token: Token, path: 
 }
 
 /// Returns the version that a request asks for.
-pub(super) fn api_version(uri: &Uri) -> Option<&str> {
+pub(super) fn api_version(uri: &Uri) -> Option<String> {
     parameter(uri, "api-version")
 }
 
-pub(super) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
-    uri.query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
+/// Returns a parameter of the query string, decoded: the first of this name, which counts in any case, as ASP.NET reads names. A
+/// parameter without a value is empty.
+pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    let pairs = uri.query()?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let mut decoded = pairs.filter_map(|(key, value)| Some((decode_segment(key)?, decode_segment(value)?)));
+    decoded.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 fn invalid(reason: impl std::fmt::Display) -> Refusal {
     Refusal::new(ErrorCode::ArgumentInvalid, reason.to_string())
 }
 
-/// Reads a body and the JSON in it, whose members' names count in any case.
+/// Reads a body and the JSON in it, whose members' names count in any case, and its numbers as the service reads them.
 pub(super) async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    let bytes = read_some(body).await?;
+    let text = as_the_service_reads(&bytes).map_err(invalid)?;
+    members::read(&text).map_err(|error| bad_json(&error))
+}
+
+/// Does the same where a part of the JSON is passed on as its bytes.
+pub(super) async fn read_json_with_bytes<T: DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    members::read(&read_some(body).await?).map_err(|error| bad_json(&error))
+}
+
+async fn read_some(body: Body) -> Result<Bytes, Refusal> {
     let bytes = read(body).await?;
     if bytes.is_empty() {
         return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
     }
-    members::read(&bytes).map_err(|error| bad_json(&error))
+    Ok(bytes)
 }
 
 pub(super) async fn read(body: Body) -> Result<Bytes, Refusal> {

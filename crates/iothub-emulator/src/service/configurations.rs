@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json;
 
 use super::call::{Call, Configurations, read_json};
 use super::{Context, array, json, no_content, with_etag};
@@ -58,8 +57,7 @@ pub(super) async fn apply(
 
 pub(super) async fn test(_call: Call<Configurations>, body: Body) -> Result<Response, Refusal> {
     let body: TestQueriesBody = read_json(body).await?;
-    let (target_condition, metrics) = test_queries(&body);
-    Ok(json(json!({ "targetConditionError": target_condition, "customMetricQueryErrors": metrics }).to_string()))
+    Ok(json(serde_json::to_string(&test_queries(&body)).expect("text is JSON")))
 }
 
 async fn change(context: &Context, command: ConfigurationCommand) -> Result<Response, Refusal> {

@@ -12,7 +12,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use time::OffsetDateTime;
 
 use super::admission::admit;
-use super::call::{api_version, read};
+use super::call::{api_version, parameter, read};
 use super::web_socket::ClientCertificate;
 use super::{Context, no_content, request_id, text_of, unserved};
 use crate::command::{Command, Refusal, Reply};
@@ -45,7 +45,7 @@ impl FromRequestParts<Arc<Context>> for DeviceCall {
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
         // Clients of devices name versions from 2016 on, and the service takes them all.
-        if !api_version(&parts.uri).is_some_and(is_date) {
+        if !api_version(&parts.uri).as_deref().is_some_and(is_date) {
             let text = "the request names no api-version such as 2020-03-13";
             return Err(Refusal::new(ErrorCode::InvalidProtocolVersion, text));
         }
@@ -165,9 +165,7 @@ fn given(message: &CloudMessage, lock: &str) -> Response {
 
 /// Takes that a device has a message, or (`?reject`) that it will never do anything with it.
 pub(super) async fn complete(State(context): State<Arc<Context>>, call: DeviceCall) -> Result<Response, Refusal> {
-    let rejects = call.uri.query().is_some_and(|query| {
-        query.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("reject")))
-    });
+    let rejects = parameter(&call.uri, "reject").is_some();
     settle(&context, call, if rejects { Settlement::Reject } else { Settlement::Complete }).await
 }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
-use super::call::{Call, Jobs, read_json};
+use super::call::{Call, Jobs, read_json_with_bytes};
 use super::{Context, json, query};
 use crate::command::{Command, Refusal, Reply};
 use crate::jobs::{Job, JobCommand};
@@ -23,7 +23,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = call.third_segment()?;
-    let body = Box::new(read_json(body).await?);
+    let body = Box::new(read_json_with_bytes(body).await?);
     let active_limit = context.active_jobs;
     let answer = answer(&context, JobCommand::Create { id, body, active_limit }).await?;
     context.live.jobs_changed.notify_one();
@@ -37,6 +37,7 @@ pub(super) async fn cancel(State(context): State<Arc<Context>>, call: Call<Jobs>
 pub(super) async fn list(State(context): State<Arc<Context>>, call: Call<Jobs>) -> Result<Response, Refusal> {
     let wanted = |name: &str| call.parameter(name).filter(|value| !value.is_empty());
     let (kind, status) = (wanted("jobType"), wanted("jobStatus"));
+    let (kind, status) = (kind.as_deref(), status.as_deref());
     let Reply::Jobs(jobs) = context.live.handle(Command::Job(JobCommand::List)).await? else {
         unreachable!("the command answers with jobs")
     };

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::call::{Call, ServiceConnect, read_json};
+use super::call::{Call, ServiceConnect, read_json_with_bytes};
 use super::{Context, json};
 use crate::command::{Command, Refusal, Reply};
 use crate::messages::MessageCommand;
@@ -45,7 +45,7 @@ pub(super) async fn post(
 
 async fn answer(context: &Context, call: &Call<ServiceConnect>, body: Body) -> Result<Response, Refusal> {
     let id = call.twin()?;
-    let method = MethodCall::read(read_json(body).await?)?;
+    let method = MethodCall::read(read_json_with_bytes(body).await?)?;
     let (status, payload) = invoke(&context.live, &id, method).await?;
     Ok(json(encode_result(status, &payload)))
 }

@@ -100,8 +100,8 @@ impl Service {
         let mut record = RequestRecord {
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
-            api_version: call::api_version(request.uri()).map(str::to_owned),
-            if_match: text_of(request.headers(), &header::IF_MATCH).map(str::to_owned),
+            api_version: call::api_version(request.uri()),
+            if_match: list_of(request.headers(), &header::IF_MATCH),
             status: 0,
             error_code: None,
             fault: None,
@@ -316,6 +316,12 @@ fn unserved(status: StatusCode, text: &str) -> Response {
     let mut response = Refusal::new(ErrorCode::InvalidOperation, text).into_response();
     *response.status_mut() = status;
     response
+}
+
+/// Returns the values of all headers of a name, which are one list.
+fn list_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
 }
 
 fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {

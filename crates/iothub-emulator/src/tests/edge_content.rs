@@ -114,3 +114,16 @@ async fn a_device_without_room_for_the_system_modules_does_not_become_an_edge_de
     assert_eq!(hub.ask("DELETE", "/devices/d/modules/m0", &[("If-Match", "*")], None).await.status, 204);
     assert_eq!(hub.ask("PUT", "/devices/d", &[("If-Match", "*")], edge()).await.status, 200);
 }
+
+/// A layered deployment need not touch `$edgeAgent`; the content of one device must have it, as it is all that the device has.
+#[tokio::test]
+async fn a_deployment_may_be_a_layer_without_the_agent() {
+    let hub = Sandbox::new().await;
+    let content = json!({"modulesContent": {"sensor": {"properties.desired.layered": {"interval": 5}}}});
+    let body = json!({"content": content, "targetCondition": "*", "priority": 2});
+    let made = hub.ask("PUT", "/configurations/layer", &[], Some(body)).await;
+    assert_eq!((made.status, &made.body["content"]), (200, &content), "{made:?}");
+    assert_eq!(hub.ask("PUT", "/devices/e", &[], Some(json!({"capabilities": {"iotEdge": true}}))).await.status, 200);
+    let applied = hub.ask("POST", "/devices/e/applyConfigurationContent", &[], Some(content)).await;
+    assert_eq!(applied.refusal(), (400, "InvalidConfigurationContent"));
+}

@@ -87,15 +87,24 @@ async fn what_has_no_keys_gets_none() {
         answer.body["errors"].as_array().expect("errors").iter().map(|it| it["errorCode"].clone()).collect();
     assert_eq!(codes, [400_004, 404_001, 404_010, 400_004, 400_004]);
 
+    let before = get(&hub, "/devices/d").await;
     for (policy, devices, expected) in [
         (json!("swap"), json!([{"id": "d"}]), (400, "InvalidPolicyKey")),
         (json!(null), json!([{"id": "d"}]), (400, "InvalidPolicyKey")),
         (json!("both"), json!([]), (400, "ArgumentInvalid")),
         (json!("both"), json!(null), (400, "ArgumentInvalid")),
+        (json!("both"), json!([{"id": "d"}, {"id": "x"}, {"id": "d"}]), (400, "DeviceDefinedMultipleTimes")),
+        (json!("both"), json!([{"id": "d"}, {"id": "d", "moduleId": ""}]), (400, "DeviceDefinedMultipleTimes")),
+        (
+            json!("primaryKey"),
+            json!([{"id": "d", "moduleId": "m"}, {"id": "d", "moduleId": "m"}]),
+            (400, "DeviceDefinedMultipleTimes"),
+        ),
         (json!("both"), (0..101).map(|n| json!({"id": format!("d{n}")})).collect(), (413, "TooManyDevices")),
     ] {
         assert_eq!(ask(policy.clone(), devices).await.refusal(), expected, "{policy}");
     }
+    assert_eq!(get(&hub, "/devices/d").await, before, "a request that is refused renews no key");
 }
 
 /// The service's live suites and IoT Edge make modules by the key of their device.

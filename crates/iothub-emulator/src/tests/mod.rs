@@ -2,6 +2,7 @@
 
 mod access;
 mod bulk;
+mod conditions;
 mod configurations;
 mod contract;
 mod device_messages;
@@ -18,6 +19,7 @@ mod machine;
 mod messages;
 mod modules;
 mod names;
+mod numbers;
 mod order;
 mod queries;
 mod robustness;

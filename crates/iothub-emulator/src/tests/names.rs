@@ -74,6 +74,35 @@ async fn every_body_is_read_with_names_in_any_case() {
     assert!(!answer.text.contains("missing field"), "{answer:?}");
 }
 
+/// ASP.NET reads the names of parameters in any case, and decodes them.
+#[tokio::test]
+async fn parameters_are_read_with_names_in_any_case() {
+    let hub = Sandbox::new().await;
+    for id in ["a", "b"] {
+        hub.create(id).await;
+    }
+    let job =
+        json!({"type": "scheduleUpdateTwin", "queryCondition": "*", "updateTwin": {"etag": "*", "tags": {"j": 1}}});
+    assert_eq!(hub.ask("PUT", "/jobs/v2/j", &[], Some(job)).await.status, 200);
+    let token = hub.token("iothubowner");
+    for (path, rows) in [
+        ("/devices?Api-Version=2021-04-12&Top=1", 1),
+        ("/devices?API-VERSION=2021-04-12&tOP=1", 1),
+        ("/devices?top=%31&api%2Dversion=2021%2d04-12", 1),
+        ("/devices?TOP=2&x=%ff&api-version=2021-04-12&top=1", 2),
+        ("/jobs/v2/query?JobType=scheduleUpdateTwin&Api-Version=2021-04-12", 1),
+        ("/jobs/v2/query?JOBTYPE=scheduleDeviceMethod&api-version=2021-04-12", 0),
+        ("/jobs/v2/query?JobStatus=fail%65d&api-version=2021-04-12", 0),
+    ] {
+        let answer = hub.send("GET", path, &[("Authorization", &token)], None).await;
+        assert_eq!((answer.status, answer.body.as_array().map(Vec::len)), (200, Some(rows)), "{path}: {answer:?}");
+    }
+    for path in ["/devices?Api-Version=1", "/devices?api-version", "/devices?Api_Version=2021-04-12"] {
+        let answer = hub.send("GET", path, &[("Authorization", &token)], None).await;
+        assert_eq!(answer.refusal(), (400, "InvalidProtocolVersion"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn of_several_spellings_the_last_counts() {
     let hub = Sandbox::new().await;

@@ -118,3 +118,72 @@ async fn bulk_jobs_and_configurations_keep_the_order_too() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
+
+#[tokio::test]
+async fn configurations_keep_the_order_of_names_that_users_make_up() {
+    let hub = Sandbox::new().await;
+    let queries = |names: [&str; 3]| {
+        names.map(|name| format!(r#""{name}":"SELECT deviceId FROM devices WHERE tags.{name} = 1""#)).join(",")
+    };
+    let body = |labels: &str, names| {
+        let content = r#"{"deviceContent":{"properties.desired.z":1,"properties.desired.a":2}}"#;
+        format!(r#"{{"content":{content},"labels":{labels},"metrics":{{"queries":{{{}}}}}}}"#, queries(names))
+    };
+    let labels = r#"{"team":"b","area":"x","10":"y","9":"z"}"#;
+    let made = send(&hub, "PUT", "/configurations/c", &body(labels, ["zulu", "alpha", "mike"])).await;
+    assert!(made.contains(&format!(r#""labels":{labels}"#)), "{made}");
+    assert!(made.contains(&format!(r#""queries":{{{}}}"#, queries(["zulu", "alpha", "mike"]))), "{made}");
+    assert_eq!(order(&made, &["systemMetrics"]), "results queries(targetedCount appliedCount)");
+
+    // An update that changes nothing but the order has the new one.
+    let path = "/configurations/c?api-version=2021-04-12";
+    let (token, other) = (hub.token("iothubowner"), r#"{"9":"z","team":"b","10":"y","area":"x"}"#);
+    let headers = [("Authorization", token.as_str()), ("If-Match", "*")];
+    let updated = hub.send("PUT", path, &headers, Some(body(other, ["mike", "zulu", "alpha"]))).await;
+    assert!(updated.text.contains(&format!(r#""labels":{other}"#)), "{updated:?}");
+    let queries = format!(r#""queries":{{{}}}"#, queries(["mike", "zulu", "alpha"]));
+    assert!(updated.text.contains(&queries), "{updated:?}");
+
+    // The results of an evaluation have the order of their queries, and all of it lasts.
+    let evaluated = |text: &str| text.contains(r#""results":{"mike":0,"zulu":0,"alpha":0}"#);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !evaluated(&hub.ask("GET", "/configurations/c", &[], None).await.text) {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let before = hub.ask("GET", "/configurations/c", &[], None).await.text;
+    assert!(before.contains(&format!(r#""labels":{other}"#)) && before.contains(&queries), "{before}");
+    assert!(before.contains(r#""results":{"targetedCount":0,"appliedCount":0}"#), "{before}");
+    let hub = hub.restart().await;
+    assert_eq!(hub.ask("GET", "/configurations/c", &[], None).await.text, before);
+
+    let body = r#"{"customMetricQueries":{"z":"SELECT","a":"SELECT","m":"SELECT"}}"#;
+    let tested = send(&hub, "POST", "/configurations/testQueries", body).await;
+    let errors: iothub_model::twin::OrderedObject = serde_json::from_str(&tested).expect("JSON");
+    let names = errors.get("customMetricQueryErrors").and_then(|it| it.as_object()).expect("errors");
+    assert_eq!(names.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["z", "a", "m"]);
+}
+
+#[tokio::test]
+async fn modules_of_a_content_are_made_in_its_order() {
+    let hub = Sandbox::new().await;
+    let device = r#"{"capabilities":{"iotEdge":true}}"#;
+    send(&hub, "PUT", "/devices/e", device).await;
+    let content = r#"{"modulesContent":{"zulu":{"properties.desired":{"b":1,"a":2}},"$edgeAgent":{"properties.desired":{"x":1}},
+        "alpha":{"properties.desired":{}}}}"#;
+    let path = "/devices/e/applyConfigurationContent";
+    let content = serde_json::value::RawValue::from_string(content.to_owned()).expect("JSON");
+    let token = hub.token("iothubowner");
+    let applied = hub
+        .send(
+            "POST",
+            &format!("{path}?api-version=2021-04-12"),
+            &[("Authorization", &token)],
+            Some(content.get().to_owned()),
+        )
+        .await;
+    assert_eq!(applied.status, 204, "{applied:?}");
+    let modules = hub.ask("GET", "/devices/e/modules", &[], None).await.body;
+    let names: Vec<_> = modules.as_array().expect("modules").iter().map(|it| it["moduleId"].as_str()).collect();
+    assert_eq!(names, [Some("$edgeAgent"), Some("$edgeHub"), Some("zulu"), Some("alpha")]);
+}

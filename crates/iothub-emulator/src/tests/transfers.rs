@@ -266,6 +266,32 @@ async fn a_registry_goes_out_and_comes_in_again() {
     assert_eq!(listed.as_array().map(Vec::len), Some(2));
 }
 
+/// The service exports the lines of IoT Edge's own modules and cannot import them again (azure-iot-sdk-csharp#1146): they are made with
+/// their device, and nobody may write them.
+#[tokio::test]
+async fn of_an_edge_device_all_but_its_system_modules_comes_in_again() {
+    let storage = Storage::default();
+    let container = format!("{}?sig=good%2F1", storage.start().await);
+    let hub = Sandbox::new().await;
+    hub.ask("PUT", "/devices/e", &[], Some(json!({"capabilities": {"iotEdge": true}}))).await;
+    hub.ask("PUT", "/devices/e/modules/m", &[], Some(json!({}))).await;
+    hub.ask("PATCH", "/twins/e/modules/m", &[], Some(json!({"tags": {"m": 1}}))).await;
+    run(&hub, json!({"type": "export", "outputBlobContainerUri": container})).await;
+    let names = |lines: Vec<Value>| -> Vec<Value> { lines.iter().map(|line| line["moduleId"].clone()).collect() };
+    let exported = names(storage.lines("devices.txt").expect("the export"));
+    assert_eq!(exported, [json!(null), json!("$edgeAgent"), json!("$edgeHub"), json!("m")]);
+
+    let other = Sandbox::new().await;
+    let import = json!({"type": "import", "inputBlobContainerUri": container, "outputBlobContainerUri": container});
+    assert_eq!(run(&other, import).await["status"], "completed");
+    let log = storage.lines("importErrors.log").expect("a log");
+    assert!(log.iter().all(|line| line["errorCode"] == 401_100), "{log:?}");
+    assert_eq!(names(log), ["$edgeAgent", "$edgeHub"]);
+    let modules = other.ask("GET", "/devices/e/modules", &[], None).await.body;
+    assert_eq!(names(modules.as_array().cloned().expect("modules")), ["$edgeAgent", "$edgeHub", "m"]);
+    assert_eq!(other.ask("GET", "/twins/e/modules/m", &[], None).await.body["tags"], json!({"m": 1}));
+}
+
 #[tokio::test]
 async fn what_an_import_cannot_do_is_in_its_log() {
     let storage = Storage::default();

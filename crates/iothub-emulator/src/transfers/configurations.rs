@@ -61,7 +61,7 @@ async fn put(live: &Live, id: &str, entry: ConfigurationEntry, limit: usize) -> 
         (Err(refusal), _) if refusal.code == ErrorCode::ConfigurationNotFound => IfMatch::Absent,
         (Err(refusal), _) => return Err(refusal),
         (Ok(_), None | Some("" | "*")) => IfMatch::Any,
-        (Ok(_), Some(etag)) => IfMatch::Quoted(ETag::new(etag)),
+        (Ok(_), Some(etag)) => IfMatch::exactly(ETag::new(etag)),
     };
     let put = ConfigurationCommand::Put { id, body: Box::new(entry.body), if_match, limit };
     live.handle(Command::Configuration(put)).await.map(|_| ())

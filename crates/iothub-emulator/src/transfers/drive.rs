@@ -13,6 +13,7 @@ use iothub_model::twin::{DeviceId, OrderedObject, OrderedValue};
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::{BULK_MAX, BulkEntry};
 use iothub_model::wire::members;
+use iothub_model::wire::numbers::as_the_service_reads;
 use iothub_model::wire::transfers::{ERRORS_BLOB, TransferProperties, TransferStatus, TransferType};
 
 /// Devices that are exported before others get their turn.
@@ -133,7 +134,8 @@ pub(super) fn trimmed(line: &[u8]) -> &[u8] {
 fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
     let text = trimmed(line);
     let format = ErrorCode::IotHubFormatError;
-    let entry: BulkEntry = members::read(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let text = as_the_service_reads(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let entry: BulkEntry = members::read(&text).map_err(|error| failed("", None, format, &error.to_string()))?;
     if entry.status.is_none() {
         return Err(failed(
             &entry.id,

@@ -4,10 +4,12 @@
 //! an import reads them in any case, since Microsoft's C# client writes `targetCondition`.
 
 use serde::Deserialize;
+use serde::de::Error;
 
 use super::bulk::ImportMode;
 use super::configurations::ConfigurationBody;
 use super::members;
+use super::numbers::as_the_service_reads;
 use crate::twin::{OrderedObject, OrderedValue};
 
 /// A configuration that an import makes or updates.
@@ -55,6 +57,7 @@ fn capital(name: &str) -> String {
 ///
 /// When it is not the JSON of a configuration.
 pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error> {
+    let line = &as_the_service_reads(line).map_err(serde_json::Error::custom)?;
     let Condition { etag, import_mode } = members::read(line)?;
     Ok(ConfigurationEntry { body: members::read(line)?, etag, import_mode })
 }

@@ -1,7 +1,6 @@
 //! Automatic device configurations as JSON: `/configurations/{id}`.
 
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -29,7 +28,7 @@ pub struct ConfigurationBody {
     /// The version of the content's form.
     pub schema_version: Option<String>,
     /// What people say about it.
-    pub labels: Option<BTreeMap<String, String>>,
+    pub labels: Option<IndexMap<String, String>>,
     /// What is written to which path.
     pub content: Option<OrderedObject>,
     /// Which twins.
@@ -71,7 +70,7 @@ fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserial
 #[serde(rename_all = "camelCase")]
 pub struct MetricsBody {
     /// Queries by name.
-    pub queries: Option<BTreeMap<String, String>>,
+    pub queries: Option<IndexMap<String, String>>,
 }
 
 /// Queries by name, and what they came to when they were last asked.
@@ -79,9 +78,20 @@ pub struct MetricsBody {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metrics {
     /// Rows by name; empty until the first evaluation.
-    pub results: BTreeMap<String, u64>,
+    pub results: IndexMap<String, u64>,
     /// Queries by name.
-    pub queries: BTreeMap<String, String>,
+    pub queries: IndexMap<String, String>,
+}
+
+impl Metrics {
+    /// Replaces the queries. The results stay only if the queries are the same.
+    pub fn set_queries(&mut self, queries: IndexMap<String, String>) {
+        // Equal in any order: the order is the new one.
+        if self.queries != queries {
+            self.results.clear();
+        }
+        self.queries = queries;
+    }
 }
 
 /// What `POST /configurations/testQueries` is asked.
@@ -91,7 +101,17 @@ pub struct TestQueriesBody {
     /// A target condition.
     pub target_condition: Option<String>,
     /// Metrics' queries by name.
-    pub custom_metric_queries: Option<BTreeMap<String, String>>,
+    pub custom_metric_queries: Option<IndexMap<String, String>>,
+}
+
+/// The answer to [`TestQueriesBody`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TestQueriesResult {
+    /// The fault of the target condition.
+    pub target_condition_error: Option<String>,
+    /// The faults of metrics' queries by name.
+    pub custom_metric_query_errors: IndexMap<String, String>,
 }
 
 /// One path of a configuration's content, and what is put there.

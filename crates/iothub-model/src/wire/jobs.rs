@@ -1,12 +1,13 @@
 //! Scheduled jobs as JSON: `/jobs/v2/{id}`, and their outcome on one device.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
 use super::names::json_names;
 use super::raw_json::RawJson;
-use super::{encode_segment, lenient};
+use super::{encode_segment, lenient, numbers};
 use crate::twin::OrderedValue;
 
 /// Where scheduled jobs are queried.
@@ -83,6 +84,7 @@ pub struct JobBody {
     /// A method's name, payload and timeouts.
     pub cloud_to_device_method: Option<RawJson>,
     /// A twin to merge, with the etag `*`.
+    #[serde(default, deserialize_with = "as_the_service_reads")]
     pub update_twin: Option<OrderedValue>,
     /// Which devices, as a condition without `WHERE`.
     pub query_condition: Option<String>,
@@ -91,6 +93,13 @@ pub struct JobBody {
     /// For so long at most.
     #[serde(default, deserialize_with = "lenient::option")]
     pub max_execution_time_in_seconds: Option<u64>,
+}
+
+/// Reads JSON with its numbers as the service reads them.
+fn as_the_service_reads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OrderedValue>, D::Error> {
+    let Some(raw) = Option::<RawJson>::deserialize(deserializer)? else { return Ok(None) };
+    let text = numbers::as_the_service_reads(raw.as_str().as_bytes()).map_err(D::Error::custom)?;
+    serde_json::from_slice(&text).map(Some).map_err(D::Error::custom)
 }
 
 /// A job as the service answers it.

@@ -44,6 +44,13 @@ pub struct KeyOwner {
     pub module_id: Option<String>,
 }
 
+impl KeyOwner {
+    /// Returns the module's id, for a module: an empty one is none.
+    pub fn module(&self) -> Option<&str> {
+        self.module_id.as_deref().filter(|module| !module.is_empty())
+    }
+}
+
 /// The result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,6 @@
 //! Direct methods as JSON: `/twins/{id}/methods`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::lenient;
 use super::raw_json::RawJson;
@@ -42,8 +41,10 @@ pub fn encode_result(status: i32, payload: &[u8]) -> Vec<u8> {
 
 /// Writes the same as JSON, for a job's outcome on a device: a payload that is not JSON becomes a text.
 pub fn encode_outcome(status: i32, payload: &[u8]) -> RawJson {
-    RawJson::parse(&encode_result(status, payload))
-        .unwrap_or_else(|| RawJson::of(&json!({ "status": status, "payload": String::from_utf8_lossy(payload) })))
+    RawJson::parse(&encode_result(status, payload)).unwrap_or_else(|| {
+        let text = RawJson::of(&String::from_utf8_lossy(payload));
+        RawJson::parse(&encode_result(status, text.as_str().as_bytes())).expect("the payload is JSON")
+    })
 }
 
 #[cfg(test)]
@@ -72,9 +73,9 @@ mod tests {
                 br#"{"status":-5,"payload":{"b": 1.50, "a":0}}"#,
                 r#"{"status":-5,"payload":{"b": 1.50, "a":0}}"#,
             ),
-            (b"{}\0", b"{\"status\":-5,\"payload\":{}\0}", r#"{"payload":"{}\u0000","status":-5}"#),
-            (b"{'a': 1}", b"{\"status\":-5,\"payload\":{'a': 1}}", r#"{"payload":"{'a': 1}","status":-5}"#),
-            (b"\"\xff\"", b"{\"status\":-5,\"payload\":\"\xff\"}", "{\"payload\":\"\\\"\u{fffd}\\\"\",\"status\":-5}"),
+            (b"{}\0", b"{\"status\":-5,\"payload\":{}\0}", r#"{"status":-5,"payload":"{}\u0000"}"#),
+            (b"{'a': 1}", b"{\"status\":-5,\"payload\":{'a': 1}}", r#"{"status":-5,"payload":"{'a': 1}"}"#),
+            (b"\"\xff\"", b"{\"status\":-5,\"payload\":\"\xff\"}", "{\"status\":-5,\"payload\":\"\\\"\u{fffd}\\\"\"}"),
         ] {
             assert_eq!(encode_result(-5, payload), result);
             assert_eq!(encode_outcome(-5, payload).as_str(), outcome);

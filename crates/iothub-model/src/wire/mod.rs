@@ -18,6 +18,7 @@ pub mod messages;
 pub mod methods;
 pub mod modules;
 pub mod names;
+pub mod numbers;
 pub mod query;
 pub mod raw_json;
 pub mod raw_twin;

@@ -151,8 +151,12 @@ impl TwinBody {
     pub fn decode(body: impl Into<OrderedValue>) -> Result<Self, NotATwinBody> {
         let OrderedValue::Object(body) = body.into() else { return Err(NotATwinBody { what: "the body" }) };
         let mut body = with_names(body, &["tags", "properties"]);
-        let tags = section_of(body.remove("tags"), "`tags`")?;
-        let desired = match section_of(body.remove("properties"), "`properties`")? {
+        Self::of_sections(body.remove("tags"), body.remove("properties"))
+    }
+
+    fn of_sections(tags: Option<OrderedValue>, properties: Option<OrderedValue>) -> Result<Self, NotATwinBody> {
+        let tags = section_of(tags, "`tags`")?;
+        let desired = match section_of(properties, "`properties`")? {
             Some(SectionBody::Object(properties)) => {
                 section_of(with_names(properties, &["desired"]).remove("desired"), "`properties.desired`")?
             }
@@ -164,9 +168,7 @@ impl TwinBody {
     /// Reads the twin of an entry in a bulk request or an import, where a section of null is one that the entry does not name: clients that
     /// write all members of an entry write so those that they did not set.
     pub fn decode_entry(tags: Option<OrderedValue>, properties: Option<OrderedValue>) -> Result<Self, NotATwinBody> {
-        let named = [("tags", tags), ("properties", properties)];
-        let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let Self { tags, desired } = Self::decode(OrderedObject::from_iter(named))?;
+        let Self { tags, desired } = Self::of_sections(tags, properties)?;
         let there = |section: &SectionBody| *section != SectionBody::Null;
         Ok(Self { tags: tags.filter(there), desired: desired.filter(there) })
     }

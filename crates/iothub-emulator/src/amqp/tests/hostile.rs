@@ -87,6 +87,52 @@ async fn what_is_no_amqp() {
     }
 }
 
+/// What goes wrong before the OPEN leaves a line, but for a client that says nothing and goes.
+#[tokio::test]
+async fn before_the_open() {
+    let (observer, records) = crate::tests::recorder();
+    let bench = Bench::new().await.observed_by(observer);
+    tokio::time::pause();
+    let line = async || {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let record = records.lock().expect("a lock").pop()?;
+        assert_eq!((record.method.as_str(), record.path.as_str()), ("AMQP", "/connect"));
+        Some((record.status, record.reason.expect("a reason")))
+    };
+    let sasl = Layer::Sasl.header();
+    let amqp = Layer::Amqp.header();
+    for (what, said, reason) in [
+        ("another protocol", b"GET / HTTP/1.1\r\n".to_vec(), "no protocol header"),
+        ("another version", b"AMQP\x00\x00\x09\x01".to_vec(), "another version or layer"),
+        ("SASL and nonsense", [&sasl[..], b"nonsense and more"].concat(), "64 KiB"),
+        ("SASL and a frame of AMQP", [&sasl[..], &[0, 0, 0, 8, 2, 0, 0, 0]].concat(), "another type"),
+        ("SASL and no SASL-INIT", [&sasl[..], &[0, 0, 0, 9, 2, 1, 0, 0, 0x40]].concat(), "no body that may stand here"),
+        ("an endless frame", [&amqp[..], &[0xff; 8]].concat(), "64 KiB"),
+        ("a frame without a performative", [&amqp[..], &[0, 0, 0, 9, 2, 0, 0, 0, 0x40]].concat(), "no body"),
+        ("no OPEN", [&amqp[..], &[0, 0, 0, 8, 2, 0, 0, 0]].concat(), "the first frame is no OPEN"),
+    ] {
+        let mut client = bench.dial();
+        client.say_bytes(&said).await;
+        while client.reader.read_on().await {}
+        let (status, why) = line().await.expect(what);
+        assert!(status == 400 && why.contains(reason), "{what}: {status} {why}");
+    }
+    for said in [b"AMQP".to_vec(), amqp.to_vec(), sasl.to_vec(), [&amqp[..], &[0, 0, 0, 90, 2]].concat()] {
+        let mut client = bench.dial();
+        client.say_bytes(&said).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(client);
+        let (status, why) = line().await.expect("a line");
+        assert_eq!((status, why.as_str()), (0, "the connection ended before the client's OPEN"));
+        let mut client = bench.dial();
+        client.say_bytes(&said).await;
+        while client.reader.read_on().await {}
+        assert_eq!(line().await.expect("a line"), (0, "the client sent no OPEN in time".to_owned()));
+    }
+    drop(bench.dial());
+    assert_eq!(line().await, None, "a port scan");
+}
+
 fn begin() -> impl Fn(&mut BytesMut, u16) {
     |out, channel| {
         let begin = Begin {

@@ -73,6 +73,28 @@ async fn devices_are_told_that_they_are_not_there() {
         assert_eq!((path.as_str(), status), ("/$cbs", 401), "{what}");
         assert!(reason.starts_with(sentence), "{what}: {reason}");
     }
+    // A policy that opens devices alone, for the hub: the right that it lacks is not what is wrong.
+    let token = token("device", 3600);
+    let (status, text) = client.put_token_and_hear(&token).await;
+    assert_eq!(status, 401);
+    assert!(text.contains("the policy `device` opens devices alone") && text.contains(sentence), "{text}");
+    let _ = records.lock().expect("a lock").pop();
+    let mut plain = bench.dial();
+    assert_eq!(plain.plain(&format!("\0device@sas.root.hub\0{token}")).await, SaslCode::Auth);
+    let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
+    assert_eq!((path.as_str(), status), ("/connect", 401));
+    assert!(reason.contains("the policy `device` opens devices alone") && reason.contains(sentence), "{reason}");
+    // Whoever did not sign with the policy's key learns nothing of it, and another policy lacks a right.
+    for (user, key, expected) in [
+        ("device", Key::from_bytes([9; 32]), "the token is not signed by a key of the policy `device`"),
+        ("registryRead", key(), "the policy `registryRead` has no right ServiceConnect"),
+    ] {
+        let token = sas::sign(HOST, &key, expiry, Some(user)).expose().to_owned();
+        let mut plain = bench.dial();
+        assert_eq!(plain.plain(&format!("\0{user}@sas.root.hub\0{token}")).await, SaslCode::Auth);
+        let (_, _, reason) = records.lock().expect("a lock").pop().expect("a line");
+        assert!(reason.starts_with(expected), "{user}: {reason}");
+    }
     let text = client.attach_refusal(5, Role::Sender, "amqps://hub.example/devices/d/messages/events").await;
     assert!(text.starts_with(sentence), "{text}");
     let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
@@ -92,6 +114,7 @@ async fn tokens_as_passwords() {
             false,
         ),
         ("no password", "PLAIN", "\0service".to_owned(), SaslCode::Auth, false),
+        ("no user", "PLAIN", format!("\0\0{}", token("service", 3600)), SaslCode::Auth, false),
         ("too many", "PLAIN", format!("\0service\0{}\0", token("service", 3600)), SaslCode::Auth, false),
         ("nobody", "ANONYMOUS", String::new(), SaslCode::Ok, false),
         ("another way", "EXTERNAL", String::new(), SaslCode::Auth, false),

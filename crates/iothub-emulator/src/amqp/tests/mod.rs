@@ -162,7 +162,7 @@ impl Client {
         {
             Ok(frame) => Some(frame),
             Err(NoFrame::Ended) => None,
-            Err(NoFrame::Garbage) => panic!("the hub sent no frame"),
+            Err(NoFrame::Garbage(_) | NoFrame::Transport(_)) => panic!("the hub sent no frame"),
         }
     }
 
@@ -190,6 +190,20 @@ impl Client {
     async fn ends(&mut self) {
         let next = self.next().await;
         assert!(next.is_none(), "{next:?}");
+    }
+
+    /// Goes through SASL PLAIN, and returns the outcome.
+    async fn plain(&mut self, response: &str) -> SaslCode {
+        self.say_bytes(&Layer::Sasl.header()).await;
+        assert_eq!(self.reader.layer().await, Ok(Some(Layer::Sasl)));
+        let _: SaslMechanisms = self.reader.sasl().await.expect("mechanisms");
+        let response = Some(Binary::from(response.as_bytes()));
+        let init = SaslInit { mechanism: Symbol::from("PLAIN"), initial_response: response, hostname: None };
+        let mut out = BytesMut::new();
+        write_sasl(&mut out, &init);
+        self.say_bytes(&out).await;
+        let outcome: SaslOutcome = self.reader.sasl().await.expect("an outcome");
+        outcome.code
     }
 
     async fn open(&mut self) {

@@ -1,6 +1,6 @@
 //! Clients that mean no good, or know no better.
 
-use rumqttc::mqttbytes::v4::{PubAck, PubRec, PubRel, Unsubscribe};
+use rumqttc::mqttbytes::v4::{PubAck, PubRec, PubRel};
 
 use super::*;
 
@@ -137,6 +137,82 @@ async fn no_word_before_connect_is_heard() {
     let Some(Packet::ConnAck(answer)) = old.next().await else { panic!("no answer") };
     assert_eq!(answer.code, ConnectReturnCode::RefusedProtocolVersion);
     old.closed().await;
+}
+
+/// What MQTT 3.1.1 wants the connection closed for, by the bytes and by a part of the log's reason.
+const MALFORMED: [(&str, &[u8], &str); 16] = [
+    ("flags of SUBSCRIBE", b"\x80\x06\0\x07\0\x01#\0", "reserved flags"),
+    ("flags of UNSUBSCRIBE", b"\xa0\x05\0\x07\0\x01#", "reserved flags"),
+    ("flags of PUBREL", b"\x60\x02\0\x07", "reserved flags"),
+    ("flags of PINGREQ", b"\xc1\0", "reserved flags"),
+    ("flags of DISCONNECT", b"\xe1\0", "reserved flags"),
+    ("a packet without an id", b"\x82\x06\0\0\0\x01#\0", "identifier is 0"),
+    ("a message without an id", b"\x32\x1e\0\x1adevices/d/messages/events/\0\0", "identifier is 0"),
+    ("U+0000", b"\x30\x1c\0\x1adevices/d/messages/events\0", "U+0000"),
+    ("ill-formed UTF-8", b"\x30\x1c\0\x1adevices/d/messages/events\xff", "not UTF-8"),
+    ("a wildcard", b"\x30\x1c\0\x1adevices/d/messages/events#", "wildcard"),
+    ("DUP at QoS 0", b"\x38\x1c\0\x1adevices/d/messages/events/", "duplicate"),
+    ("no filter", b"\x82\x02\0\x07", "no topic filter"),
+    ("a length of five bytes", b"\x30\x80\x80\x80\x80\x01", "four bytes"),
+    ("bytes after the content", b"\xc0\x01x", "bytes follow"),
+    ("a packet of servers", b"\xd0\0", "only servers"),
+    ("a second CONNECT", b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01d", "second CONNECT"),
+];
+
+#[tokio::test]
+async fn malformed_packets_end_a_connection_with_a_line() {
+    let (hub, records) = observed().await;
+    register(&hub, "d").await;
+    let logged = async |what: &str, path: &str, status: u16, reason: &str| {
+        eventually(what, async || {
+            let records = records.lock().expect("a lock");
+            let last = records.iter().rev().find(|record| record.method == "MQTT");
+            last.is_some_and(|last| {
+                let why = last.reason.as_deref().unwrap_or_default();
+                last.path == path && last.status == status && why.contains(reason)
+            })
+        })
+        .await;
+    };
+    for (what, bytes, reason) in MALFORMED {
+        let mut device = Client::login(&hub, "d").await;
+        device.send_bytes(bytes).await;
+        device.closed().await;
+        logged(what, "/devices/d/packet", 400, reason).await;
+    }
+    for (what, bytes, reason) in [
+        ("the reserved flag", &b"\x10\x0d\0\x04MQTT\x04\x03\0\x3c\0\x01d"[..], "reserved flag"),
+        ("a will's QoS without a will", b"\x10\x0d\0\x04MQTT\x04\x0a\0\x3c\0\x01d", "no will"),
+        ("a password alone", b"\x10\x10\0\x04MQTT\x04\x42\0\x3c\0\x01d\0\x01p", "no user name"),
+        ("U+0000 in the client id", b"\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01\0", "U+0000"),
+        ("another protocol", b"\x10\x0d\0\x04HTTP\x04\x02\0\x3c\0\x01d", "protocol name"),
+        ("HTTP", b"GET / HTTP/1.1\r\n", "what came first is no CONNECT"),
+        ("another packet", b"\xc0\0", "it is another packet"),
+    ] {
+        let mut stranger = Client::dial(&hub).await;
+        stranger.send_bytes(bytes).await;
+        stranger.closed().await;
+        logged(what, "/connect", 400, reason).await;
+    }
+    // One that goes in the middle has a line, and one that says nothing has none.
+    let mut half = Client::dial(&hub).await;
+    half.send_bytes(b"\x10\x0d\0\x04MQ").await;
+    drop(half);
+    logged("half a CONNECT", "/connect", 0, "in the middle of the CONNECT").await;
+    let before = records.lock().expect("a lock").len();
+    drop(Client::dial(&hub).await);
+    // A client id that can be nobody's, and a password that is no text, are answered.
+    for (what, code, bytes) in [
+        ("no client id", 2, &b"\x10\x0c\0\x04MQTT\x04\0\0\x3c\0\0"[..]),
+        ("a password of bytes", 5, b"\x10\x13\0\x04MQTT\x04\xc2\0\x3c\0\x01d\0\x01u\0\x01\xff"),
+    ] {
+        let mut stranger = Client::dial(&hub).await;
+        stranger.send_bytes(bytes).await;
+        let Some(Packet::ConnAck(answer)) = stranger.next().await else { panic!("{what}") };
+        assert_eq!(answer.code as u8, code, "{what}");
+        stranger.closed().await;
+    }
+    assert_eq!(records.lock().expect("a lock").len(), before + 2, "the two that were answered");
 }
 
 #[tokio::test]

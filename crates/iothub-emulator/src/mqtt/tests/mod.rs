@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{
-    Connect, ConnectReturnCode, Packet, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode,
+    Connect, ConnectReturnCode, Packet, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode, Unsubscribe,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -85,6 +85,17 @@ async fn hub() -> Sandbox {
 
 async fn on(folder: TempDir) -> Sandbox {
     Sandbox::with(folder, |options| options.mqtt = Some(([127, 0, 0, 1], 0).into())).await
+}
+
+/// A hub that listens for MQTT, and what it notes.
+async fn observed() -> (Sandbox, Arc<std::sync::Mutex<Vec<crate::RequestRecord>>>) {
+    let (observer, records) = crate::tests::recorder();
+    let folder = TempDir::new().expect("a temporary folder");
+    let hub = Sandbox::with(folder, |options| {
+        options.mqtt = Some(([127, 0, 0, 1], 0).into());
+        options.request_observer = Some(observer);
+    });
+    (hub.await, records)
 }
 
 async fn restart(hub: Sandbox) -> Sandbox {
@@ -209,6 +220,17 @@ impl Client {
         match self.next().await.expect("an answer") {
             Packet::SubAck(answer) => assert_eq!((answer.pkid, answer.return_codes), (pkid, granted)),
             other => panic!("not the answer to a SUBSCRIBE: {other:?}"),
+        }
+    }
+
+    async fn unsubscribe(&mut self, filter: &str) {
+        let mut unsubscribe = Unsubscribe::new(filter);
+        unsubscribe.pkid = self.packet_id();
+        let pkid = unsubscribe.pkid;
+        self.send(Packet::Unsubscribe(unsubscribe)).await;
+        match self.next().await {
+            Some(Packet::UnsubAck(answer)) => assert_eq!(answer.pkid, pkid),
+            other => panic!("not the answer to an UNSUBSCRIBE: {other:?}"),
         }
     }
 

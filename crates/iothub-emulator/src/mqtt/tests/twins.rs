@@ -49,6 +49,16 @@ async fn reported_patches_merge() {
 }
 
 #[tokio::test]
+async fn minus_zero_is_reported_as_zero() {
+    let (hub, mut device) = connected("d").await;
+    device.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", r#"{"a":-0,"b":-0.0,"c":[-0]}"#).await;
+    let (topic, _) = device.publication().await;
+    assert_eq!(topic, "$iothub/twin/res/204/?$rid=1&$version=2");
+    let twin = hub.ask("GET", "/twins/d", &[], None).await.text;
+    assert!(twin.contains(r#""reported":{"a":0,"b":-0.0,"c":[0],"#), "{twin}");
+}
+
+#[tokio::test]
 async fn reports_that_are_refused_say_why() {
     let (_hub, mut device) = connected("d").await;
     let texts = |count: usize| -> Value {
@@ -63,6 +73,12 @@ async fn reports_that_are_refused_say_why() {
         ("{\"$version\": 2}", 400, 400004, "properties.reported.$version: the key holds '$'"),
         ("{\"a.b\": 1}", 400, 400004, "properties.reported.a.b: the key holds '.'"),
         ("{\"a\": 4503599627370496}", 400, 400004, "properties.reported.a: 4503599627370496 is outside"),
+        (
+            "{\"a\": 123456789012345678901}",
+            400,
+            400004,
+            "the reported properties are not a JSON object: the integer 123",
+        ),
         ("{\"a\": [null]}", 400, 400004, "properties.reported.a.0: null inside an array"),
         (&texts(9).to_string(), 403, 403100, "properties.reported: 36018 bytes as the hub counts"),
     ] {

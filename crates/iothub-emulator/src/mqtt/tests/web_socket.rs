@@ -95,7 +95,7 @@ async fn close_frames_have_a_status() {
         ("a refusal", said(&[Packet::Connect(connect("d", "no token"))]), 1000),
         ("a topic of somebody else's", said(&[hello(), stranger()]), 1008),
         ("no packet", Message::Binary(b"GET / HTTP/1.1\r\n\r\n".to_vec().into()), 1002),
-        ("a text", Message::Text("hello".into()), 1002),
+        ("a text", Message::Text("hello".into()), 1003),
     ] {
         let (mut socket, _) = open(&hub, "", "mqtt").await;
         socket.send(message).await.expect("an open socket");
@@ -110,6 +110,84 @@ async fn close_frames_have_a_status() {
     assert!(next(&mut socket, &mut BytesMut::new()).await.is_some());
     let (stopped, farewell) = tokio::join!(hub.hub.stop(), farewell(&mut socket));
     assert_eq!(((), Some(1001)), (stopped, farewell));
+}
+
+/// Returns a frame of a client, masked with zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match u8::try_from(payload.len()) {
+        Ok(short @ ..126) => frame.push(0x80 | short),
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend(u64::try_from(payload.len()).expect("a length").to_be_bytes());
+        }
+    }
+    [&frame[..], &[0; 4], payload].concat()
+}
+
+/// Faults of frames end with the status that RFC 6455 has for them, and leave a line.
+#[tokio::test]
+async fn faults_of_frames() {
+    let (hub, records) = observed().await;
+    register(&hub, "d").await;
+    let logged = || {
+        let records = records.lock().expect("a lock");
+        let of = records.iter().filter(|record| record.method == "MQTT" || record.method == "AMQP");
+        of.map(|record| (record.method.clone(), record.path.clone(), record.status, record.reason.clone()))
+            .collect::<Vec<_>>()
+    };
+    let faults = [
+        ("no mask", vec![0x82, 1, 0], 1002),
+        ("a reserved bit", frame(0xc2, b"x"), 1002),
+        ("an unknown data frame", frame(0x83, b"x"), 1002),
+        ("an unknown control frame", frame(0x8b, b"x"), 1002),
+        ("a part of a control frame", frame(0x09, b"x"), 1002),
+        ("a large control frame", frame(0x89, &[0; 126]), 1002),
+        ("a continuation of nothing", frame(0x80, b"x"), 1002),
+        ("a message within another", [frame(0x02, b""), frame(0x82, b"x")].concat(), 1002),
+        ("half a status", frame(0x88, b"x"), 1002),
+        ("a status that may not be sent", frame(0x88, &1005_u16.to_be_bytes()), 1002),
+        ("a text", frame(0x81, b"x"), 1003),
+        ("a text that is no UTF-8", frame(0x81, b"\xff"), 1007),
+        ("a large message", frame(0x82, &vec![0x10; 600 * 1024]), 1009),
+        (
+            "a large message in parts",
+            [frame(0x02, &vec![0; 300 * 1024]), frame(0x80, &vec![0; 300 * 1024])].concat(),
+            1009,
+        ),
+    ];
+    for (what, bytes, status) in faults {
+        let code = if status == 1009 { 413 } else { 400 };
+        for (protocol, method, path) in
+            [("mqtt", "MQTT", "/connect"), ("AMQPWSB10", "AMQP", "/connect"), ("mqtt", "MQTT", "/devices/d/packet")]
+        {
+            let (mut socket, _) = open(&hub, "", protocol).await;
+            if path != "/connect" {
+                let mut hello = BytesMut::new();
+                Packet::Connect(connect("d", token("d"))).write(&mut hello, 1 << 20).expect("a packet");
+                socket.send(Message::Binary(hello.freeze())).await.expect("an open socket");
+                assert!(next(&mut socket, &mut BytesMut::new()).await.is_some(), "it is let in");
+            }
+            let before = logged().len();
+            let _ = socket.get_mut().write_all(&bytes).await;
+            let _ = socket.get_mut().flush().await;
+            assert_eq!(farewell(&mut socket).await, Some(status), "{what}, {method} {path}");
+            eventually(what, async || logged().len() > before).await;
+            let (at_method, at_path, at_status, reason) = logged().pop().expect("a line");
+            assert_eq!((at_method.as_str(), at_path.as_str(), at_status), (method, path, code), "{what}: {reason:?}");
+            assert!(reason.expect("one").contains(&format!("status {status}: ")), "{what}");
+        }
+    }
+    // A connection that is lost is no fault.
+    let before = logged().len();
+    let (mut socket, _) = open(&hub, "", "mqtt").await;
+    let mut hello = BytesMut::new();
+    Packet::Connect(connect("d", token("d"))).write(&mut hello, 1 << 20).expect("a packet");
+    socket.send(Message::Binary(hello.freeze())).await.expect("an open socket");
+    assert!(next(&mut socket, &mut BytesMut::new()).await.is_some(), "it is let in");
+    drop(socket);
+    eventually("it is gone", async || connection_state(&hub, "d").await == "Disconnected").await;
+    assert_eq!(logged().len(), before);
 }
 
 /// Java's client waits for the status after the AMQP close.
