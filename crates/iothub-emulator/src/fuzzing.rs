@@ -1,40 +1,56 @@
 //! The hub as the fuzzer sees it: no sockets, no disk, a clock that counts requests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::BytesMut;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::StatusCode;
+use http::Uri;
+use http::header;
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
-use super::access::{Access, Policies};
-use super::amqp as amqp_side;
-use super::command::{Change, Command, Entropy, Record, Refusal, Reply, TwinWrite};
-use super::configurations::ConfigurationCommand;
-use super::faults::FaultSpec;
-use super::jobs::JobCommand;
-use super::live::Live;
-use super::messages::{MessageBody, MessageCommand};
-use super::mqtt::{Front, transport};
-use super::service::web_socket::Fronts;
-use super::service::{Misbehaviour, Service};
-use super::state::Hub;
-use super::store::{Committer, Table, encode};
-use iothub_model::twin::{DeviceId, IfMatch, OrderedObject};
+use crate::access::{Access, Policies};
+use crate::core::command::{Change, Command, Entropy, Record, Refusal, Reply, TwinWrite};
+use crate::core::configurations::ConfigurationCommand;
+use crate::core::jobs::JobCommand;
+use crate::core::messages::{MessageBody, MessageCommand};
+use crate::core::state::Hub;
+use crate::faults::FaultSpec;
+use crate::frontends::amqp as amqp_side;
+use crate::frontends::https::web_socket::Fronts;
+use crate::frontends::https::{Misbehaviour, Service};
+use crate::frontends::mqtt::Front;
+use crate::handle::Live;
+use crate::store::{Committer, Table, encode};
+use crate::transport::stream;
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::OrderedObject;
+use iothub_model::wire::API_VERSION;
+use iothub_model::wire::ErrorCode;
 use iothub_model::wire::error::ERROR_CODE_HEADER;
 use iothub_model::wire::messages::MessageProperties;
-use iothub_model::wire::sas::{self, Key};
+use iothub_model::wire::sas;
+use iothub_model::wire::sas::Key;
 use iothub_model::wire::twins::TwinBody;
-use iothub_model::wire::{API_VERSION, ErrorCode};
 
 const HOST: &str = "hub.example";
 const START: OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
@@ -180,7 +196,7 @@ pub fn amqp(input: &[u8]) {
         let mut all = if options & 1 == 0 { session() } else { Vec::new() };
         all.extend_from_slice(sent);
         let (client, server) = tokio::io::duplex(1 << 20);
-        let (source, sink) = transport::stream(server);
+        let (source, sink) = stream::stream(server);
         let (mut read, mut write) = tokio::io::split(client);
         let speak = async {
             let _ = write.write_all(&all).await;
@@ -250,7 +266,7 @@ fn login(clean: bool) -> Vec<u8> {
 /// Sends bytes over a connection, has the service side at work meanwhile, and reads to the end.
 async fn connection(whole: &Whole, sent: &[u8], with_service: bool) {
     let (client, server) = tokio::io::duplex(1 << 20);
-    let (source, sink) = transport::stream(server);
+    let (source, sink) = stream::stream(server);
     let (mut read, mut write) = tokio::io::split(client);
     let speak = async {
         let _ = write.write_all(sent).await;
@@ -422,7 +438,7 @@ fn compare(hub: &Hub, disk: &Disk) {
 }
 
 /// Returns the documents of all devices and modules, but for who is connected.
-pub(super) fn documents(hub: &Hub) -> Vec<(u64, String)> {
+pub(crate) fn documents(hub: &Hub) -> Vec<(u64, String)> {
     let devices = hub.devices_after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
     let modules = hub.modules.after(0).map(|it| (it.sequence, [&it.identity, &it.twin]));
     let mut all = Vec::new();

@@ -2,7 +2,7 @@
 //! without a cloud.
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
-//! strict as the real one. Read [`state::Hub`] first, a pure machine from [`command::Command`]s to answers; then
+//! strict as the real one. Read `core::state::Hub` first, a pure machine from `core::command::Command`s to answers; then
 //! [`server::start`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`offline::OfflineHub`] is the same machine
 //! without a listener.
 //!
@@ -287,61 +287,48 @@
 //!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
 //!   service's JSON reader).
 
-use std::path::PathBuf;
-use std::sync::Arc;
+mod core;
+// (kept apart: the order is the reading order)
+mod store;
 
 mod access;
-mod admission;
-mod amqp;
-mod background;
-mod bulk;
-mod ca;
-mod client_certificate;
-pub mod command;
-pub mod configurations;
-pub mod device;
-pub mod digital_twin;
-mod entra;
+mod limits;
+
 pub mod faults;
-mod folder;
+
+mod connections;
+mod request_log;
+
+mod handle;
+
+mod methods;
+
+mod background;
+
+mod transport;
+
+mod frontends;
+
+pub mod server;
+
+pub mod offline;
+
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod identity;
-pub mod jobs;
-mod keys;
-mod lag;
-mod links;
-mod live;
-pub mod messages;
-mod methods;
-pub mod modules;
-mod mqtt;
-pub mod offline;
-mod operation;
-mod prompt;
-mod request_log;
-mod scope;
-pub mod server;
-mod service;
-pub mod session;
-pub mod state;
-mod store;
 #[cfg(test)]
 mod tests;
-pub mod throttle;
-mod timestamp;
-mod tls_files;
-pub mod transfers;
-mod twin;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use access::tls_files::{TlsFileProblem, TlsFiles};
 pub use faults::FaultSpec;
+pub use limits::operation::Class;
+pub use limits::throttle::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
-pub use operation::Class;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
-pub use throttle::{Limits, LimitsError, Tier};
-pub use tls_files::{TlsFileProblem, TlsFiles};
 
 /// Where the hub has its time from.
 pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -459,7 +446,7 @@ pub enum HubStartError {
     },
     /// No hub of the tier has so many units.
     #[error("the limits of the hub")]
-    Limits(#[source] throttle::LimitsError),
+    Limits(#[source] limits::throttle::LimitsError),
     /// A certificate cannot be made or read.
     #[error("{what}")]
     Certificate {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
+use tokio::time::timeout_at;
 
-use super::command::{Command, Refusal};
-use super::links::{Link, MethodResult};
-use super::live::Live;
+use crate::connections::{Link, MethodResult};
+use crate::core::command::{Command, Refusal};
+use crate::handle::Live;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::methods::MethodBody;
@@ -26,7 +27,7 @@ const RESPONSE_TIMEOUT: std::ops::RangeInclusive<u64> = 5..=300;
 
 /// A call that may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MethodCall {
+pub(crate) struct MethodCall {
     name: String,
     payload: Bytes,
     /// How long to wait for the device to be there.
@@ -37,7 +38,7 @@ pub(super) struct MethodCall {
 
 impl MethodCall {
     /// Reads a call, or says what is wrong with it.
-    pub(super) fn read(body: MethodBody) -> Result<Self, Refusal> {
+    pub(crate) fn read(body: MethodBody) -> Result<Self, Refusal> {
         let invalid = |text: String| Err(Refusal::new(ErrorCode::ArgumentInvalid, text));
         let MethodBody { method_name, payload, response_timeout_in_seconds, connect_timeout_in_seconds } = body;
         let name = method_name.unwrap_or_default();
@@ -74,7 +75,7 @@ impl MethodCall {
 ///
 /// `DeviceNotFound` or `ModuleNotFound`; `DeviceNotOnline` when the device is not there, or has no ear for methods; `GatewayTimeout` when it gives
 /// no answer, whether or not it did anything.
-pub(super) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
+pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
     registered(live, id).await?;
     let MethodCall { name, payload, connect, respond } = call;
     let begun = Instant::now();
@@ -123,7 +124,8 @@ async fn within_reach(live: &Live, id: &TwinId) -> Arc<Link> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
+    use serde_json::json;
 
     use super::*;
 

@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::access::Policies;
-use super::command::{Command, Refusal, Reply};
-use super::device::Device;
-use super::folder::Folder;
-use super::live;
-use super::state::Hub;
-use super::store::{Failure, Store};
-use super::{Clock, HubStartError};
-use iothub_model::twin::{DeviceId, IfMatch};
+use crate::access::Policies;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::device::Device;
+use crate::core::state::Hub;
+use crate::store::folder::Folder;
+use crate::store::{Failure, Store};
+use crate::{Clock, HubStartError, handle};
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::IfMatch;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::Secret;
 use iothub_model::wire::registry::DeviceBody;
-use iothub_model::wire::{ErrorCode, Secret};
 
 /// What a host name in a connection string is when the folder was never served.
 const HOST_NAME: &str = "localhost";
@@ -70,7 +71,7 @@ impl OfflineHub {
     ///
     /// `DeviceAlreadyExists` when it is there.
     pub fn add_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
-        let entropy = live::entropy()?;
+        let entropy = handle::entropy()?;
         let body = Box::new(DeviceBody::default());
         self.handle(Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
         let no_key = || Refusal::new(ErrorCode::ServerError, format!("the new device {id} has no key"));

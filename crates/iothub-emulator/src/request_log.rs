@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use super::HubStartError;
-use super::command::Refusal;
-use iothub_model::wire::redact::{Redactor, without_keys};
+use crate::HubStartError;
+use crate::core::command::Refusal;
+use iothub_model::wire::redact::Redactor;
+use iothub_model::wire::redact::without_keys;
 
 /// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,28 +47,28 @@ pub type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 
 /// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
 #[derive(Clone, Default)]
-pub(super) struct ConnectionLog(Arc<[RequestObserver]>);
+pub(crate) struct ConnectionLog(Arc<[RequestObserver]>);
 
 /// Characters of a reason or a path, at most: clients choose ids, addresses and topics.
 const SHOWN_MAX_CHARS: usize = 400;
 
 impl ConnectionLog {
-    pub(super) fn new(observers: Arc<[RequestObserver]>) -> Self {
+    pub(crate) fn new(observers: Arc<[RequestObserver]>) -> Self {
         Self(observers)
     }
 
     /// Notes that a client was refused at `path`.
-    pub(super) fn refused(&self, protocol: &str, path: &str, refusal: &Refusal) {
+    pub(crate) fn refused(&self, protocol: &str, path: &str, refusal: &Refusal) {
         self.note(protocol, path, refusal.code.status(), Some(refusal.code.name()), &refusal.text);
     }
 
     /// Notes that the hub cut a connection that broke no rule.
-    pub(super) fn cut(&self, protocol: &str, path: &str, reason: &str) {
+    pub(crate) fn cut(&self, protocol: &str, path: &str, reason: &str) {
         self.note(protocol, path, 0, None, reason);
     }
 
     /// Notes that a client did not finish its TLS handshake with the port of `front`, unless it went without a word, as port scans do.
-    pub(super) fn no_handshake(&self, front: &str, error: &std::io::Error) {
+    pub(crate) fn no_handshake(&self, front: &str, error: &std::io::Error) {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             return;
         }
@@ -109,7 +112,7 @@ fn shown(text: &str) -> String {
 impl RequestRecord {
     /// Takes out the secrets that a client may have put where they do not belong. Costs more than the request's own record, so that it is
     /// done for those alone who look at records.
-    pub(super) fn without_secrets(self) -> Self {
+    pub(crate) fn without_secrets(self) -> Self {
         let masked = |text: String| without_keys(&text).into_owned();
         Self {
             path: masked(self.path),
@@ -122,7 +125,7 @@ impl RequestRecord {
 }
 
 /// Opens a file that gets a line of JSON for each request, after what it holds already.
-pub(super) fn to_file(path: &Path) -> Result<RequestObserver, HubStartError> {
+pub(crate) fn to_file(path: &Path) -> Result<RequestObserver, HubStartError> {
     let file = File::options().create(true).append(true).open(path);
     let file = Mutex::new(file.map_err(|source| HubStartError::File { path: path.to_owned(), source })?);
     Ok(Arc::new(move |record| {

@@ -1,38 +1,48 @@
 //! Starting and stopping the hub as a server: listener, TLS, connections.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::Watcher;
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::access::{Access, Policies};
-use super::admission::Admission;
-use super::amqp;
-use super::background::{Background, Rhythm};
-use super::ca::Authority;
-use super::entra::Entra;
-use super::faults::FaultSpec;
-use super::folder::Folder;
-use super::live::Live;
-use super::mqtt::{self, Gate};
-use super::prompt::Prompt;
-use super::request_log::{self, ConnectionLog, RequestObserver};
-use super::service::web_socket::{self, ClientCertificate, Fronts};
-use super::service::{Misbehaviour, Service};
-use super::session::Fingerprints;
-use super::store::{Committer, Store};
-use super::throttle::{Limits, Tier};
-use super::tls_files::TlsFiles;
-use super::{Clock, HubStartError};
+use crate::access::authority::Authority;
+use crate::access::entra::Entra;
+use crate::access::tls_files::TlsFiles;
+use crate::access::{Access, Policies};
+use crate::background::{Background, Rhythm};
+use crate::core::session::Fingerprints;
+use crate::faults::FaultSpec;
+use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
+use crate::frontends::https::{Misbehaviour, Service, web_socket};
+use crate::frontends::mqtt::Gate;
+use crate::frontends::{amqp, mqtt};
+use crate::handle::Live;
+use crate::limits::admission::Admission;
+use crate::limits::throttle::{Limits, Tier};
+use crate::request_log::{ConnectionLog, RequestObserver};
+use crate::store::folder::Folder;
+use crate::store::{Committer, Store};
+use crate::transport::first_byte_timeout::Prompt;
+use crate::transport::listener;
+use crate::{Clock, HubStartError, request_log};
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
 use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
@@ -326,18 +336,12 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     if let Some((listener, _)) = mqtt {
         let front = fronts.mqtt.clone();
         let serve = move |source, sink, certificate| front.clone().serve(source, sink, certificate);
-        tokio::spawn(mqtt::listener::accept(
-            listener,
-            without_alpn.clone(),
-            stopping.clone(),
-            ("mqtt", log.clone()),
-            serve,
-        ));
+        tokio::spawn(listener::accept(listener, without_alpn.clone(), stopping.clone(), ("mqtt", log.clone()), serve));
     }
     if let Some((listener, _)) = amqp {
         let front = fronts.amqp.clone();
         let serve = move |source, sink, _| front.clone().serve(source, sink);
-        tokio::spawn(mqtt::listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
+        tokio::spawn(listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
     }
     let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
     let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);

@@ -39,14 +39,16 @@ use std::time::Duration;
 
 use http::Method;
 
-use iothub_model::diagnostic::{Diagnostic, Source};
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::diagnostic::Source;
 use iothub_model::twin::TwinId;
-use iothub_model::wire::faults::{FaultsReport, RuleReport};
+use iothub_model::wire::faults::FaultsReport;
+use iothub_model::wire::faults::RuleReport;
 
 /// The method of rules for what devices do.
-pub(super) const MQTT: &str = "MQTT";
+pub(crate) const MQTT: &str = "MQTT";
 /// What there is to do over MQTT, as paths have it.
-pub(super) const MQTT_ROUTES: [&str; 7] =
+pub(crate) const MQTT_ROUTES: [&str; 7] =
     ["connect", "twin/get", "twin/patch", "telemetry", "method", "subscribe", "unsubscribe"];
 
 /// Rules and their seed. Its text is the language that it is read from.
@@ -210,15 +212,15 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mishap {
+pub(crate) struct Mishap {
     /// How much later it is done.
-    pub(super) delay: Duration,
-    pub(super) ill: Option<Ill>,
+    pub(crate) delay: Duration,
+    pub(crate) ill: Option<Ill>,
 }
 
 /// What else happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ill {
+pub(crate) enum Ill {
     /// Not done; this is the answer's status.
     Status(u16),
     ResetBefore,
@@ -231,7 +233,7 @@ pub(super) enum Ill {
 
 impl Ill {
     /// Returns what a log says.
-    pub(super) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Status(status) => status.to_string(),
             Self::ResetBefore => Fault::ResetBefore.to_string(),
@@ -245,7 +247,7 @@ impl Ill {
 
 /// Rules and how often each was for a request, and was due.
 #[derive(Debug)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     spec: FaultSpec,
     counts: Vec<Count>,
 }
@@ -257,19 +259,19 @@ struct Count {
 }
 
 impl Faults {
-    pub(super) fn new(spec: FaultSpec) -> Self {
+    pub(crate) fn new(spec: FaultSpec) -> Self {
         let counts = vec![Count::default(); spec.rules.len()];
         Self { spec, counts }
     }
 
     /// Says what happens to the next request over HTTP; `path` is as it came.
-    pub(super) fn meet(&mut self, method: &Method, path: &str) -> Mishap {
+    pub(crate) fn meet(&mut self, method: &Method, path: &str) -> Mishap {
         let path = iothub_model::wire::decode_segment(path).unwrap_or_else(|| path.to_owned());
         self.meet_decoded(method.as_str(), if path.len() > 1 { path.trim_end_matches('/') } else { &path })
     }
 
     /// Says what happens to the next thing that a device asks for.
-    pub(super) fn meet_mqtt(&mut self, id: &TwinId, route: &str) -> Mishap {
+    pub(crate) fn meet_mqtt(&mut self, id: &TwinId, route: &str) -> Mishap {
         let path = match &id.module {
             None => format!("/devices/{}/{route}", id.device),
             Some(module) => format!("/devices/{}/modules/{module}/{route}", id.device),
@@ -313,7 +315,7 @@ impl Faults {
     }
 
     /// Says which rules there are and what they came to.
-    pub(super) fn report(&self) -> FaultsReport {
+    pub(crate) fn report(&self) -> FaultsReport {
         let rules = self.spec.rules.iter().zip(&self.counts).map(|(rule, count)| RuleReport {
             rule: rule.to_string(),
             matched: count.matched,
@@ -324,13 +326,13 @@ impl Faults {
 }
 
 /// Draws a time from a range.
-pub(super) fn between(least: Duration, most: Duration, draw: u64) -> Duration {
+pub(crate) fn between(least: Duration, most: Duration, draw: u64) -> Duration {
     let span = u64::try_from(most.saturating_sub(least).as_micros()).unwrap_or(u64::MAX - 1);
     least + Duration::from_micros(draw % (span + 1))
 }
 
 /// Returns a number that looks random and is always the same for the same arguments (SplitMix64's mixing, over each).
-pub(super) fn draw(seed: u64, stream: u64, nth: u64, what: u64) -> u64 {
+pub(crate) fn draw(seed: u64, stream: u64, nth: u64, what: u64) -> u64 {
     [stream, nth, what].into_iter().fold(seed, |state, part| {
         let mut z = state.wrapping_add(part.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

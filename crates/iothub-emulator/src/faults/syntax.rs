@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fault, FaultSpec, MQTT, MQTT_ROUTES, Pattern, Rule, WHOLE, When};
-use iothub_model::diagnostic::{Diagnostic, Source, Span, nearest};
+use crate::faults::{Fault, FaultSpec, MQTT, MQTT_ROUTES, Pattern, Rule, WHOLE, When};
+use iothub_model::diagnostic::Diagnostic;
+use iothub_model::diagnostic::Source;
+use iothub_model::diagnostic::Span;
+use iothub_model::diagnostic::nearest;
 
 const METHODS: [&str; 6] = ["GET", "PUT", "PATCH", "POST", "DELETE", MQTT];
 const FAULTS: [&str; 6] = ["reset-before", "reset-after", "slow", "half", "garbage", "no-answer"];
@@ -27,7 +30,7 @@ struct Words<'a> {
     end: Span,
 }
 
-pub(super) fn parse(source: &Arc<Source>) -> Result<FaultSpec, Vec<Diagnostic>> {
+pub(crate) fn parse(source: &Arc<Source>) -> Result<FaultSpec, Vec<Diagnostic>> {
     let mut spec = FaultSpec::default();
     let mut errors = Vec::new();
     for words in statements(source) {

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use super::Store;
-use crate::command::Change;
+use crate::core::command::Change;
+use crate::store::Store;
 
 /// Changes in one transaction, at most.
 const BATCH: usize = 4096;
@@ -17,11 +17,11 @@ pub(crate) type Failure = Arc<str>;
 
 /// How far the store has come.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Durable {
+pub(crate) struct Durable {
     /// Every change up to this revision is on disk.
-    pub(super) through: u64,
+    pub(crate) through: u64,
     /// Why nothing more will be.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// The thread that writes, and the way to it.

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, TableError,
-    WriteTransaction,
-};
+use redb::Database;
+use redb::ReadTransaction;
+use redb::ReadableDatabase;
+use redb::ReadableTable;
+use redb::StorageBackend;
+use redb::TableDefinition;
+use redb::TableError;
+use redb::WriteTransaction;
 
-use super::overlay::Overlay;
-use super::quietly::quietly;
-use super::records::{Table, checksum, seal, unseal};
 use crate::HubStartError;
-use crate::command::Record;
+use crate::core::command::Record;
+use crate::store::overlay::Overlay;
+use crate::store::quietly::quietly;
+use crate::store::records::{Table, checksum, seal, unseal};
 
 /// Numbers of the store's own.
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
@@ -31,11 +35,11 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// What the store counts of itself. A table that has lost a record, or has one too many, does not match it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// The newest place in the order of creation that was given.
-    pub(super) last_sequence: u64,
+    pub(crate) last_sequence: u64,
     /// The number of commits, conversions of the format included.
-    pub(super) commits: u64,
+    pub(crate) commits: u64,
     records: u64,
     /// The wrapping sum of the records' checksums.
     sum: u64,
@@ -43,13 +47,13 @@ pub(super) struct Totals {
 
 impl Totals {
     /// Counts a record that was added.
-    pub(super) fn add(&mut self, checksum: u64) {
+    pub(crate) fn add(&mut self, checksum: u64) {
         self.records += 1;
         self.sum = self.sum.wrapping_add(checksum);
     }
 
     /// Counts a record that was removed.
-    pub(super) fn subtract(&mut self, checksum: u64) {
+    pub(crate) fn subtract(&mut self, checksum: u64) {
         self.records = self.records.saturating_sub(1);
         self.sum = self.sum.wrapping_sub(checksum);
     }
@@ -60,7 +64,7 @@ impl Totals {
     }
 
     /// Writes them as a part of a transaction.
-    pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    pub(crate) fn write(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
         let mut numbers = transaction.open_table(NUMBERS)?;
         for (name, number) in [
             (FORMAT, FORMAT_VERSION),
@@ -78,7 +82,7 @@ impl Totals {
 
 /// Why a database is not taken.
 #[derive(Debug)]
-pub(super) enum Rejected {
+pub(crate) enum Rejected {
     /// A version of this program wrote it that this one does not know.
     Format(u64),
     /// It is not what this program wrote.
@@ -89,7 +93,7 @@ pub(super) enum Rejected {
 
 impl Rejected {
     /// Says it of a file.
-    pub(super) fn at(self, path: &Path) -> HubStartError {
+    pub(crate) fn at(self, path: &Path) -> HubStartError {
         match self {
             Self::Format(found) => HubStartError::Format { path: path.to_owned(), found, known: FORMAT_VERSION },
             Self::Damaged(reason) => HubStartError::damaged(path, format!("is damaged: {reason}")),
@@ -100,7 +104,9 @@ impl Rejected {
 
 impl<E: Into<redb::Error>> From<E> for Rejected {
     fn from(error: E) -> Self {
-        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        use std::io::ErrorKind::InvalidData;
+        use std::io::ErrorKind::InvalidInput;
+        use std::io::ErrorKind::UnexpectedEof;
         match error.into() {
             redb::Error::Io(error) if !matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
                 Self::Failed(Box::new(error.into()))
@@ -114,14 +120,14 @@ impl<E: Into<redb::Error>> From<E> for Rejected {
 }
 
 /// What a database holds.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     format: u64,
-    pub(super) totals: Totals,
-    pub(super) records: Vec<Record>,
+    pub(crate) totals: Totals,
+    pub(crate) records: Vec<Record>,
 }
 
 /// Reads a database and compares all of it with its checksums. Nothing is written to it.
-pub(super) fn read(backend: impl StorageBackend) -> Result<Contents, Rejected> {
+pub(crate) fn read(backend: impl StorageBackend) -> Result<Contents, Rejected> {
     let read = quietly(|| {
         let database = open(Overlay::over(backend).map_err(redb::Error::from)?)?;
         let transaction = database.begin_read()?;
@@ -145,7 +151,7 @@ pub(super) fn read(backend: impl StorageBackend) -> Result<Contents, Rejected> {
 }
 
 /// Opens a database that [`read`] has found to be whole, and brings it to the format of this version.
-pub(super) fn open_for_writing(backend: impl StorageBackend, contents: &mut Contents) -> Result<Database, Rejected> {
+pub(crate) fn open_for_writing(backend: impl StorageBackend, contents: &mut Contents) -> Result<Database, Rejected> {
     let opened = quietly(|| {
         let database = open(backend)?;
         if contents.format == OLDER_DOCUMENTS {
@@ -163,7 +169,7 @@ pub(super) fn open_for_writing(backend: impl StorageBackend, contents: &mut Cont
 }
 
 /// Makes a database without records.
-pub(super) fn create(backend: impl StorageBackend) -> Result<(), Rejected> {
+pub(crate) fn create(backend: impl StorageBackend) -> Result<(), Rejected> {
     let database = open(backend)?;
     let transaction = database.begin_write()?;
     for table in Table::ALL {
@@ -265,7 +271,7 @@ fn convert(database: &Database, last_sequence: u64) -> Result<Totals, Rejected> 
             sealed.push((key.value(), seal(table, key.value(), record.value())));
         }
         for (key, sealed) in sealed {
-            totals.add(super::records::sealed_checksum(&sealed));
+            totals.add(crate::store::records::sealed_checksum(&sealed));
             open.insert(key, sealed.as_slice())?;
         }
     }

@@ -4,28 +4,32 @@
 //! that has fewer commits has lost some: it was damaged, or an older copy was put in its place. A store without the file is
 //! taken as it is, as one that an older version of this program wrote.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
 
-use super::records::checksum;
 use crate::HubStartError;
-use crate::folder::Folder;
+use crate::store::folder::Folder;
+use crate::store::records::checksum;
 
-pub(super) const FILE: &str = "hub.commits";
+pub(crate) const FILE: &str = "hub.commits";
 
 /// The open file.
 #[derive(Debug)]
-pub(super) struct Mark(File);
+pub(crate) struct Mark(File);
 
 impl Mark {
     /// Returns the number that the file of a directory has, or `None` if there is no file.
-    pub(super) fn read(folder: &Folder) -> Result<Option<u64>, HubStartError> {
+    pub(crate) fn read(folder: &Folder) -> Result<Option<u64>, HubStartError> {
         let Some(text) = folder.read(FILE)? else { return Ok(None) };
         parse(&text).map(Some).ok_or_else(|| HubStartError::MarkDamaged { path: folder.file(FILE) })
     }
 
     /// Opens the file of a directory, with this number.
-    pub(super) fn open(folder: &Folder, commits: u64) -> Result<Self, HubStartError> {
+    pub(crate) fn open(folder: &Folder, commits: u64) -> Result<Self, HubStartError> {
         folder.write(FILE, &text(commits), false)?;
         let path = folder.file(FILE);
         let file = OpenOptions::new().write(true).open(&path);
@@ -33,7 +37,7 @@ impl Mark {
     }
 
     /// Writes another number. A number that is not written does no harm: it is smaller than it could be.
-    pub(super) fn set(&mut self, commits: u64) {
+    pub(crate) fn set(&mut self, commits: u64) {
         let _: io::Result<()> =
             self.0.seek(SeekFrom::Start(0)).and_then(|_| self.0.write_all(text(commits).as_bytes()));
     }

@@ -11,12 +11,13 @@
 //! name, so that an empty or missing file is a store that was lost as soon as the directory has any of the files that are
 //! made after it ([`Folder::had_store`]).
 
-mod committer;
-mod contents;
-mod mark;
-mod overlay;
-mod quietly;
-mod records;
+pub(crate) mod committer;
+pub(crate) mod contents;
+pub(crate) mod folder;
+pub(crate) mod mark;
+pub(crate) mod overlay;
+pub(crate) mod quietly;
+pub(crate) mod records;
 #[cfg(test)]
 mod tests;
 
@@ -25,27 +26,33 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
+use redb::Database;
+use redb::StorageBackend;
 use redb::backends::FileBackend;
-use redb::{Database, StorageBackend};
 
-pub(super) use committer::{Committer, Failure};
-use contents::{Contents, Rejected, Totals};
+pub(crate) use committer::Committer;
+pub(crate) use committer::Failure;
+use contents::Contents;
+use contents::Rejected;
+use contents::Totals;
 use mark::Mark;
 use quietly::quietly;
-pub(super) use records::{Table, encode};
-use records::{seal, sealed_checksum};
+pub(crate) use records::Table;
+pub(crate) use records::encode;
+use records::seal;
+use records::sealed_checksum;
 
-use super::HubStartError;
-use super::command::{Change, Record};
-use super::folder::Folder;
-use super::state::Hub;
+use crate::HubStartError;
+use crate::core::command::{Change, Record};
+use crate::core::state::Hub;
+use crate::store::folder::Folder;
 
 const FILE: &str = "hub.redb";
 /// A store that is being made.
 const NEW_FILE: &str = "hub.redb.new";
 
 /// The devices on disk.
-pub(super) struct Store {
+pub(crate) struct Store {
     /// `None` after a panic of the database, and while the store is dropped.
     database: Option<Database>,
     totals: Totals,
@@ -56,7 +63,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the store of a directory, made when the directory is new, with the hub that it holds.
-    pub(super) fn open(folder: Arc<Folder>) -> Result<(Self, Hub), HubStartError> {
+    pub(crate) fn open(folder: Arc<Folder>) -> Result<(Self, Hub), HubStartError> {
         let path = folder.file(FILE);
         match fs::metadata(&path) {
             Ok(file) if !file.is_file() => return Err(HubStartError::damaged(&path, "is not a file")),
@@ -95,7 +102,7 @@ impl Store {
     }
 
     /// Writes changes in one transaction, and returns when it is on disk.
-    pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), Failure> {
+    pub(crate) fn commit(&mut self, changes: &[Change]) -> Result<(), Failure> {
         let Some(database) = &self.database else { return Err("the database has failed before".into()) };
         // Of several changes to one thing the last is all that matters.
         let records = changes.iter().flat_map(|change| &change.records);

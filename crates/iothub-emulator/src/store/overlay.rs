@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use redb::StorageBackend;
 
@@ -15,7 +17,7 @@ const MAX_GROWTH: u64 = 64 << 20;
 
 /// What would be on the disk.
 #[derive(Debug)]
-pub(super) struct Overlay<B> {
+pub(crate) struct Overlay<B> {
     below: B,
     longest: u64,
     written: Mutex<Written>,
@@ -30,7 +32,7 @@ struct Written {
 }
 
 impl<B: StorageBackend> Overlay<B> {
-    pub(super) fn over(below: B) -> io::Result<Self> {
+    pub(crate) fn over(below: B) -> io::Result<Self> {
         let len = below.len()?;
         let written = Mutex::new(Written { len, below: len, pages: BTreeMap::new() });
         Ok(Self { below, longest: len.saturating_add(MAX_GROWTH), written })

@@ -3,7 +3,10 @@
 //! The database may panic over a file that something else wrote to. Users are not to see a panic, and the hub is to go on.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::panic::set_hook;
+use std::panic::take_hook;
 use std::sync::Once;
 
 thread_local! {
@@ -12,7 +15,7 @@ thread_local! {
 
 /// Calls a function, and returns `None` if it panics. The panic is not printed. What the function has changed before must not
 /// be used after a panic.
-pub(super) fn quietly<T>(call: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn quietly<T>(call: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = take_hook();

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use redb::TableDefinition;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
+use sha2::Sha256;
 
-use crate::command::Record;
-use crate::configurations::Configuration;
-use crate::device::Device;
-use crate::identity::is_count;
-use crate::jobs::{DeviceJob, Job};
-use crate::messages::{CloudMessage, Feedback};
-use crate::modules::Module;
-use crate::transfers::Transfer;
+use crate::core::command::Record;
+use crate::core::configurations::Configuration;
+use crate::core::device::Device;
+use crate::core::identity::is_count;
+use crate::core::jobs::{DeviceJob, Job};
+use crate::core::messages::{CloudMessage, Feedback};
+use crate::core::modules::Module;
+use crate::core::transfers::Transfer;
 
 /// The bytes of a checksum, which precede those of the record.
 const CHECKSUM_BYTES: usize = size_of::<u64>();
@@ -43,7 +44,7 @@ impl Table {
     ];
 
     /// Returns the table of the database, whose keys are places in the order of creation.
-    pub(super) fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
+    pub(crate) fn definition(self) -> TableDefinition<'static, u64, &'static [u8]> {
         TableDefinition::new(match self {
             Self::Devices => "devices",
             Self::Modules => "modules",
@@ -115,7 +116,7 @@ pub(crate) fn encode(record: &Record) -> Option<Vec<u8>> {
 }
 
 /// Returns a record's bytes as they are kept: a checksum over the table, the key and the record, then the record.
-pub(super) fn seal(table: Table, key: u64, record: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(table: Table, key: u64, record: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(CHECKSUM_BYTES + record.len());
     sealed.extend_from_slice(&checksum_of(table, key, record).to_le_bytes());
     sealed.extend_from_slice(record);
@@ -123,14 +124,14 @@ pub(super) fn seal(table: Table, key: u64, record: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the checksum and the record of bytes that [`seal`] made, or `None` if they are other bytes than it made.
-pub(super) fn unseal(table: Table, key: u64, sealed: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn unseal(table: Table, key: u64, sealed: &[u8]) -> Option<(u64, &[u8])> {
     let (_, record) = sealed.split_at_checked(CHECKSUM_BYTES)?;
     let checksum = sealed_checksum(sealed);
     (checksum == checksum_of(table, key, record)).then_some((checksum, record))
 }
 
 /// Returns the checksum that stands before a record.
-pub(super) fn sealed_checksum(sealed: &[u8]) -> u64 {
+pub(crate) fn sealed_checksum(sealed: &[u8]) -> u64 {
     sealed.first_chunk().map_or(0, |checksum| u64::from_le_bytes(*checksum))
 }
 
@@ -140,7 +141,7 @@ fn checksum_of(table: Table, key: u64, record: &[u8]) -> u64 {
 }
 
 /// Returns the first 64 bits of the SHA-256 of some bytes.
-pub(super) fn checksum(pieces: &[&[u8]]) -> u64 {
+pub(crate) fn checksum(pieces: &[&[u8]]) -> u64 {
     let mut hash = Sha256::new();
     for piece in pieces {
         hash.update(piece);

@@ -1,19 +1,22 @@
 //! Stores of other formats, on bad disks, and damaged.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
+use redb::ReadableTable;
+use redb::TableDefinition;
 use redb::backends::InMemoryBackend;
-use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
 use time::macros::datetime;
 
-use super::*;
-use crate::command::{Command, Entropy, Refusal, TwinWrite};
+use crate::core::command::{Command, Entropy, Refusal, TwinWrite};
+use crate::core::modules::ModuleCommand;
 use crate::fuzzing::documents;
-use crate::live::Live;
-use crate::modules::ModuleCommand;
-use iothub_model::twin::{DeviceId, IfMatch};
+use crate::handle::Live;
+use crate::store::*;
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;
 

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
-use super::{NOW, Sandbox};
-use iothub_model::wire::sas::{Key, sign};
-use iothub_model::wire::{ConnectionString, Secret};
+use crate::tests::{NOW, Sandbox};
+use iothub_model::wire::ConnectionString;
+use iothub_model::wire::Secret;
+use iothub_model::wire::sas::Key;
+use iothub_model::wire::sas::sign;
 
 #[tokio::test]
 async fn each_policy_has_its_rights() {
@@ -138,7 +140,7 @@ async fn a_host_name_of_ones_own() {
         assert_eq!(hub.hub.ready().host_name, expected.unwrap_or(&own));
         // Reached by its address all the same, with a token for its name.
         let url = format!("https://127.0.0.1:{port}/twins/d?api-version=2021-04-12");
-        let request = super::client(&hub.hub).get(url).header("Authorization", hub.token("service"));
+        let request = crate::tests::client(&hub.hub).get(url).header("Authorization", hub.token("service"));
         assert_eq!(request.send().await.expect("an answer").status(), 404);
     }
 }

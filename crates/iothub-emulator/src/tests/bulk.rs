@@ -1,13 +1,15 @@
 //! `POST /devices`: each mode of an entry, and what the answer says.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use time::macros::datetime;
 
-use super::Sandbox;
-use crate::bulk;
-use crate::command::{Command, Entropy, Reply};
-use crate::state::Hub;
-use iothub_model::twin::{IfMatch, TwinId};
+use crate::core::bulk;
+use crate::core::command::{Command, Entropy, Reply};
+use crate::core::state::Hub;
+use crate::tests::Sandbox;
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::BulkEntry;
 

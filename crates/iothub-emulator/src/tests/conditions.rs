@@ -1,8 +1,9 @@
 //! `If-Match` with several etags, weak ones and several headers: the same for all that has an etag.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 /// Asks for a write under `If-Match` headers, where `CURRENT` is the etag that `GET` answers with.
 async fn under(hub: &Sandbox, (method, path, body): (&str, &str, &Option<Value>), headers: &[&str]) -> u16 {
@@ -68,7 +69,7 @@ async fn lists_and_weak_etags_are_read_alike_everywhere() {
 
 #[tokio::test]
 async fn the_refusal_and_the_log_name_all_etags() {
-    let (observer, records) = super::recorder();
+    let (observer, records) = crate::tests::recorder();
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let hub = Sandbox::with(folder, |options| options.request_observer = Some(observer)).await;
     hub.create("d").await;

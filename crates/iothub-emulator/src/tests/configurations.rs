@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 use time::macros::datetime;
 
-use super::Sandbox;
-use crate::command::{Command, Entropy, Refusal, Reply, TwinWrite};
-use crate::configurations::ConfigurationCommand;
-use crate::modules::ModuleCommand;
-use crate::state::Hub;
-use iothub_model::twin::{IfMatch, TwinId};
+use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
+use crate::core::configurations::ConfigurationCommand;
+use crate::core::modules::ModuleCommand;
+use crate::core::state::Hub;
+use crate::tests::Sandbox;
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;
 
@@ -565,7 +567,7 @@ fn a_deployment_of_a_former_version_gets_its_metrics() {
     kept["systemMetrics"] =
         json!({"results": {"targetedCount": 1}, "queries": {"targetedCount": "select deviceId from devices"}});
     (kept["schemaVersion"], kept["labels"]) = (json!("1.0"), json!({}));
-    let read = crate::configurations::Configuration::from_record(7, kept.to_string().as_bytes()).expect("read");
+    let read = crate::core::configurations::Configuration::from_record(7, kept.to_string().as_bytes()).expect("read");
     let read = serde_json::to_value(&read).expect("JSON");
     assert_eq!(read["systemMetrics"], json!({"results": {}, "queries": queries}));
     assert_eq!(read["labels"], json!({}));

@@ -1,9 +1,11 @@
 //! What SDKs are strict about, one test for each point.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::{Sandbox, recorder};
-use iothub_model::wire::{JSON, SERVED_API_VERSIONS};
+use crate::tests::{Sandbox, recorder};
+use iothub_model::wire::JSON;
+use iothub_model::wire::SERVED_API_VERSIONS;
 
 #[tokio::test]
 async fn a_twin_from_birth_to_death() {
@@ -249,11 +251,12 @@ async fn lists_have_a_top() {
 
 #[tokio::test]
 async fn http_1_and_chunked_bodies() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
 
     let hub = Sandbox::new().await;
     hub.create("d").await;
-    let mut stream = super::raw_tls(&hub.hub).await;
+    let mut stream = crate::tests::raw_tls(&hub.hub).await;
     let body = "{\"tags\":{\"a\":1}}";
     let request = format!(
         "PATCH /twins/d?api-version=2021-04-12 HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nTransfer-Encoding: chunked\r\n\

@@ -1,8 +1,9 @@
 //! Digital twins over HTTPS.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 #[tokio::test]
 async fn each_device_has_a_digital_twin() {

@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Sandbox, clock};
-use crate::command::{Command, Entropy, Reply, TwinWrite};
-use crate::configurations::ConfigurationCommand;
-use crate::jobs::JobCommand;
-use crate::modules::ModuleCommand;
+use crate::core::command::{Command, Entropy, Reply, TwinWrite};
+use crate::core::configurations::ConfigurationCommand;
+use crate::core::jobs::JobCommand;
+use crate::core::modules::ModuleCommand;
+use crate::tests::{Sandbox, clock};
 use crate::{HubOptions, OfflineHub, start};
-use iothub_model::twin::{DeviceId, IfMatch, ModuleId, TwinId};
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::ModuleId;
+use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::BulkEntry;
 use iothub_model::wire::registry::DeviceBody;

@@ -1,14 +1,15 @@
 //! Content that is applied to one edge device, as `az iot edge set-modules` asks for it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 async fn get(hub: &Sandbox, path: &str) -> Value {
     hub.ask("GET", path, &[], None).await.body
 }
 
-async fn apply(hub: &Sandbox, device: &str, content: Value) -> super::Answer {
+async fn apply(hub: &Sandbox, device: &str, content: Value) -> crate::tests::Answer {
     hub.ask("POST", &format!("/devices/{device}/applyConfigurationContent"), &[], Some(content)).await
 }
 

@@ -2,14 +2,19 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
+use hmac::KeyInit;
+use hmac::Mac;
 use ring::rand::SystemRandom;
-use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaKeyPair};
-use serde_json::{Value, json};
+use ring::signature::RSA_PKCS1_SHA256;
+use ring::signature::RSA_PKCS1_SHA512;
+use ring::signature::RsaKeyPair;
+use serde_json::Value;
+use serde_json::json;
 use sha2::Sha256;
 use tempfile::TempDir;
 
-use super::{NOW, Sandbox};
+use crate::tests::{NOW, Sandbox};
 use crate::{HubOptions, start};
 
 const ISSUER: &str = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/";
@@ -60,7 +65,7 @@ fn token(roles: &[&str]) -> String {
     token_of(&header(), &claims(roles))
 }
 
-async fn get(hub: &Sandbox, token: &str) -> super::Answer {
+async fn get(hub: &Sandbox, token: &str) -> crate::tests::Answer {
     let authorization = format!("Bearer {token}");
     hub.send("GET", "/twins/d?api-version=2021-04-12", &[("Authorization", &authorization)], None).await
 }
@@ -248,7 +253,7 @@ async fn files_that_are_no_issuers() {
         std::fs::write(&path, file.to_string()).expect("written");
         let mut options = HubOptions::loopback(folder.path().join("hub"));
         options.entra_issuer = Some(path.clone());
-        let error = start(options, super::clock()).await.expect_err(mistake).to_string();
+        let error = start(options, crate::tests::clock()).await.expect_err(mistake).to_string();
         let prefix = format!("the Entra issuer in {}: ", path.display());
         assert!(error.strip_prefix(&prefix).is_some_and(|reason| reason.starts_with(mistake)), "{error}");
     }

@@ -1,13 +1,16 @@
 //! Misbehaviour, as a raw client sees it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
-use super::{Sandbox, recorder};
 use crate::FaultSpec;
+use crate::tests::{Sandbox, recorder};
 use iothub_model::diagnostic::Source;
 
 fn spec(text: &str) -> FaultSpec {
@@ -16,7 +19,7 @@ fn spec(text: &str) -> FaultSpec {
 
 /// Sends a PATCH over HTTP/1.1 and returns all that came until the connection ended. The end may be abrupt.
 async fn patch(hub: &Sandbox) -> String {
-    let mut stream = super::raw_tls(&hub.hub).await;
+    let mut stream = crate::tests::raw_tls(&hub.hub).await;
     let body = "{\"tags\":{\"a\":1}}";
     let request = format!(
         "PATCH /twins/d?api-version=2021-04-12 HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Length: {}\r\n\

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use super::Sandbox;
 use crate::OfflineHub;
-use crate::command::{Command, Entropy, Refusal, Reply, TwinWrite};
-use crate::jobs::{JobCommand, JobStep, MethodCall};
-use crate::state::Hub;
+use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
+use crate::core::jobs::{JobCommand, JobStep, MethodCall};
+use crate::core::state::Hub;
+use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::jobs::DeviceJobStatus;
@@ -356,7 +357,7 @@ fn history_is_forgotten_after_thirty_days() {
 #[test]
 fn jobs_go_on_after_a_restart_and_methods_do_not() {
     let folder = TempDir::new().expect("a folder");
-    let open = || OfflineHub::open(folder.path(), super::clock()).expect("a hub");
+    let open = || OfflineHub::open(folder.path(), crate::tests::clock()).expect("a hub");
     let mut hub = open();
     for n in 0..5 {
         hub.add_device(&format!("d{n}").parse().expect("an id")).expect("a device");

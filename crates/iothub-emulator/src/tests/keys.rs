@@ -1,10 +1,12 @@
 //! Keys of devices and modules: new ones for many at once, and what a device's own key opens.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::{NOW, Sandbox};
+use crate::tests::{NOW, Sandbox};
 use iothub_model::wire::API_VERSION;
-use iothub_model::wire::sas::{Key, sign};
+use iothub_model::wire::sas::Key;
+use iothub_model::wire::sas::sign;
 
 async fn made(hub: &Sandbox, path: &str, body: Value) -> Value {
     let answer = hub.ask("PUT", path, &[], Some(body)).await;

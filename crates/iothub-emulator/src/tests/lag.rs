@@ -1,19 +1,22 @@
 //! Queries that see the past.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
-use super::{NOW, Sandbox, client};
-use crate::command::{Command, Entropy, Reply, TwinWrite};
-use crate::state::Hub;
+use crate::core::command::{Command, Entropy, Reply, TwinWrite};
+use crate::core::state::Hub;
+use crate::tests::{NOW, Sandbox, client};
 use crate::{HubOptions, start};
-use iothub_model::twin::{DeviceId, IfMatch};
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::IfMatch;
 use iothub_model::wire::twins::TwinBody;
 
 /// A hub two seconds behind, and how to let time pass.

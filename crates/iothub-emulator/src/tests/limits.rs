@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::FuturesUnordered;
+use futures_util::stream::StreamExt;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
-use super::{NOW, Sandbox};
 use crate::Tier;
+use crate::tests::{NOW, Sandbox};
 
 async fn of_tier(tier: Tier) -> Sandbox {
     Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.tier = Some(tier)).await
@@ -58,7 +60,7 @@ async fn a_throttled_connection_is_closed() {
     let mut answer = String::new();
     while answer.is_empty() {
         assert!(waiting.len() < 60, "nobody is refused");
-        let mut stream = super::raw_tls(&hub.hub).await;
+        let mut stream = crate::tests::raw_tls(&hub.hub).await;
         let request = format!(
             "POST /devices/query?api-version=2021-04-12 HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\
              Content-Length: {}\r\n\r\n{body}",

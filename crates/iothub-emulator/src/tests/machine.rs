@@ -1,11 +1,12 @@
 //! The rules of twins and identities, asked of the pure machine.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::command::{Command, Entropy, Refusal, Reply, TwinWrite};
-use crate::state::Hub;
+use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
+use crate::core::state::Hub;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::registry::DeviceBody;

@@ -1,15 +1,18 @@
 //! The rules of messages from the cloud, asked of the pure machine.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
+use time::Duration;
+use time::OffsetDateTime;
 use time::macros::datetime;
-use time::{Duration, OffsetDateTime};
 
-use crate::command::{Command, Entropy, Notice, Outcome, Record, Refusal, Reply};
-use crate::messages::{Feedback, MessageBody, MessageCommand, Settlement, feedback_body};
-use crate::session::{Proof, SessionCommand};
-use crate::state::Hub;
+use crate::core::command::{Command, Entropy, Notice, Outcome, Record, Refusal, Reply};
+use crate::core::messages::{Feedback, MessageBody, MessageCommand, Settlement, feedback_body};
+use crate::core::session::{Proof, SessionCommand};
+use crate::core::state::Hub;
 use crate::store::{Table, encode};
-use iothub_model::twin::{IfMatch, TwinId};
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::messages::MessageProperties;
 
@@ -298,7 +301,7 @@ fn messages_under_a_lock() {
 fn messages_of_an_older_version_are_read() {
     let record =
         br#"{"device":"d","expires":1795000000000,"topic":"devices/d/messages/devicebound/a=1","payload":"aGk="}"#;
-    let message = crate::messages::CloudMessage::from_record(7, record).expect("a message");
+    let message = crate::core::messages::CloudMessage::from_record(7, record).expect("a message");
     assert_eq!((message.enqueued(), message.deliveries()), (None, 0));
     assert_eq!(message.to_record(), record);
 }

@@ -32,45 +32,48 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use super::{Clock, HubOptions, RequestRecord, RunningHub, start};
-use iothub_model::wire::{API_VERSION, ConnectionString, sas};
+use crate::{Clock, HubOptions, RequestRecord, RunningHub, start};
+use iothub_model::wire::API_VERSION;
+use iothub_model::wire::ConnectionString;
+use iothub_model::wire::sas;
 
 /// What time it is in these tests.
-pub(super) const NOW: OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
 
-pub(super) fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Arc::new(|| NOW)
 }
 
 /// A hub on a free port, its folder, and a client that trusts it.
-pub(super) struct Sandbox {
-    pub(super) hub: RunningHub,
-    pub(super) folder: TempDir,
+pub(crate) struct Sandbox {
+    pub(crate) hub: RunningHub,
+    pub(crate) folder: TempDir,
     client: reqwest::Client,
 }
 
 /// An answer, its JSON read.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
     /// The JSON as it was sent.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The status and the code, which must be the same in the header and in the body.
-    pub(super) fn refusal(&self) -> (u16, &str) {
+    pub(crate) fn refusal(&self) -> (u16, &str) {
         let code = self.header("iothub-errorcode").expect("a refusal has a code");
         let message = self.body["Message"].as_str().expect("a refusal has a message");
         assert!(message.starts_with(&format!("ErrorCode:{code};")), "{message}");
@@ -79,11 +82,11 @@ impl Answer {
 }
 
 impl Sandbox {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(TempDir::new().expect("a temporary folder"), |_| {}).await
     }
 
-    pub(super) async fn with(folder: TempDir, options: impl FnOnce(&mut HubOptions)) -> Self {
+    pub(crate) async fn with(folder: TempDir, options: impl FnOnce(&mut HubOptions)) -> Self {
         let mut wanted = HubOptions::loopback(folder.path());
         options(&mut wanted);
         let hub = start(wanted, clock()).await.expect("a hub");
@@ -92,13 +95,13 @@ impl Sandbox {
     }
 
     /// Stops the hub and starts it again on the same folder.
-    pub(super) async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let Self { hub, folder, .. } = self;
         hub.stop().await;
         Self::with(folder, |_| {}).await
     }
 
-    pub(super) fn token(&self, policy: &str) -> String {
+    pub(crate) fn token(&self, policy: &str) -> String {
         let strings = &self.hub.ready().connection_strings;
         let string = match policy {
             "iothubowner" => &strings.iothubowner,
@@ -114,7 +117,7 @@ impl Sandbox {
     }
 
     /// Sends a request as the owner; `path` may have a query string of its own.
-    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
         let separator = if path.contains('?') { '&' } else { '?' };
         let token = self.token("iothubowner");
         let mut all = vec![("Authorization", token.as_str())];
@@ -124,7 +127,7 @@ impl Sandbox {
     }
 
     /// Sends a request as it is.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: &str,
         path: &str,
@@ -147,7 +150,7 @@ impl Sandbox {
         Answer { status, headers, body, text }
     }
 
-    pub(super) async fn create(&self, id: &str) -> Answer {
+    pub(crate) async fn create(&self, id: &str) -> Answer {
         let path = iothub_model::wire::registry::device_path(&id.parse().expect(id));
         let answer = self.ask("PUT", &path, &[], Some(json!({ "deviceId": id }))).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -159,7 +162,7 @@ fn tls(hub: &RunningHub) -> rustls::ClientConfig {
     tls_of(hub, rustls::DEFAULT_VERSIONS)
 }
 
-pub(super) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
+pub(crate) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     let authority = CertificateDer::from_pem_file(&hub.ready().ca_file).expect("the authority's certificate");
     roots.add(authority).expect("a certificate");
@@ -171,17 +174,17 @@ pub(super) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedPro
         .with_no_client_auth()
 }
 
-pub(super) fn client(hub: &RunningHub) -> reqwest::Client {
+pub(crate) fn client(hub: &RunningHub) -> reqwest::Client {
     reqwest::Client::builder().tls_backend_preconfigured(tls(hub)).build().expect("a client")
 }
 
 /// A connection of one's own, for what no client library would send.
-pub(super) async fn raw_tls(hub: &RunningHub) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+pub(crate) async fn raw_tls(hub: &RunningHub) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     raw_tls_speaking(hub, &[]).await
 }
 
 /// The same, with these protocols to choose from.
-pub(super) async fn raw_tls_speaking(
+pub(crate) async fn raw_tls_speaking(
     hub: &RunningHub,
     protocols: &[&str],
 ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
@@ -193,7 +196,7 @@ pub(super) async fn raw_tls_speaking(
 }
 
 /// An observer that keeps what it is told.
-pub(super) fn recorder() -> (super::RequestObserver, Arc<std::sync::Mutex<Vec<RequestRecord>>>) {
+pub(crate) fn recorder() -> (crate::RequestObserver, Arc<std::sync::Mutex<Vec<RequestRecord>>>) {
     let records = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = records.clone();
     (Arc::new(move |record: &RequestRecord| kept.lock().expect("a lock").push(record.clone())), records)

@@ -1,13 +1,15 @@
 //! Modules: the rules asked of the machine, and the paths over HTTPS.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 use time::macros::datetime;
 
-use super::Sandbox;
-use crate::command::{Command, Entropy, Record, Refusal, Reply, TwinWrite};
-use crate::modules::ModuleCommand;
-use crate::state::Hub;
-use iothub_model::twin::{IfMatch, TwinId};
+use crate::core::command::{Command, Entropy, Record, Refusal, Reply, TwinWrite};
+use crate::core::modules::ModuleCommand;
+use crate::core::state::Hub;
+use crate::tests::Sandbox;
+use iothub_model::twin::IfMatch;
+use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;
 

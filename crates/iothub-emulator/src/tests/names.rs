@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 #[tokio::test]
 async fn every_body_is_read_with_names_in_any_case() {

@@ -1,8 +1,8 @@
 //! Numbers in odd spellings: what a write answers, what is read later, and what is refused.
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
-async fn write(hub: &Sandbox, number: &str) -> super::Answer {
+async fn write(hub: &Sandbox, number: &str) -> crate::tests::Answer {
     let token = hub.token("iothubowner");
     let body = format!(r#"{{"tags":{{"n":{number},"l":[{number}]}},"properties":{{"desired":{{"n":{number}}}}}}}"#);
     hub.send("PATCH", "/twins/d?api-version=2021-04-12", &[("Authorization", &token)], Some(body)).await

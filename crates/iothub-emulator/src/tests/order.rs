@@ -1,6 +1,6 @@
 //! The order of members: as clients wrote them, with the hub's own last, in every answer and after a restart.
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 async fn send(hub: &Sandbox, method: &str, path: &str, body: &str) -> String {
     let token = hub.token("iothubowner");

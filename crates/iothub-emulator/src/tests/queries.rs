@@ -1,8 +1,9 @@
 //! Queries: pages, item types, and continuations that outlive writes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::{Answer, Sandbox};
+use crate::tests::{Answer, Sandbox};
 
 async fn query(hub: &Sandbox, text: &str, size: Option<&str>, continuation: Option<&str>) -> Answer {
     let mut headers = Vec::new();

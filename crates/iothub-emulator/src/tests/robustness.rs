@@ -1,14 +1,16 @@
 //! Clients that break off, send nonsense or meet a fault: the next one is served as if nothing had been.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{NOW, Sandbox, raw_tls, raw_tls_speaking, tls_of};
+use crate::tests::{NOW, Sandbox, raw_tls, raw_tls_speaking, tls_of};
 use crate::{HubOptions, start};
 
 #[tokio::test]
@@ -86,7 +88,7 @@ async fn every_name_is_in_the_certificate() {
     let hub = Sandbox::new().await;
     let port = hub.hub.https_addr().port();
     for name in ["localhost", "127.0.0.1"] {
-        let request = super::client(&hub.hub).get(format!("https://{name}:{port}/"));
+        let request = crate::tests::client(&hub.hub).get(format!("https://{name}:{port}/"));
         assert_eq!(request.send().await.expect(name).status(), 404);
     }
 }
@@ -102,7 +104,7 @@ async fn a_fault_in_one_request_is_that_requests_alone() {
         NOW
     });
     let hub = start(HubOptions::loopback(folder.path()), clock).await.expect("a hub");
-    let client = super::client(&hub);
+    let client = crate::tests::client(&hub);
     let hub = Sandbox { hub, folder, client };
     hub.create("d").await;
     broken.store(true, Ordering::SeqCst);

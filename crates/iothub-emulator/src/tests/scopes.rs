@@ -1,8 +1,9 @@
 //! Edge devices, their scopes and their children, over HTTPS as `az iot hub device-identity` asks for them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
-use super::Sandbox;
+use crate::tests::Sandbox;
 
 async fn put(hub: &Sandbox, id: &str, if_match: Option<&str>, body: Value) -> (u16, Value) {
     let headers: Vec<_> = if_match.map(|etag| ("If-Match", etag)).into_iter().collect();

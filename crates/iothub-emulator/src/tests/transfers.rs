@@ -1,19 +1,26 @@
 //! Import and export jobs: which there can be, and what they do with a storage account of the test's own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode, Uri};
-use serde_json::{Value, json};
+use axum::extract::RawQuery;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use http::HeaderMap;
+use http::Method;
+use http::StatusCode;
+use http::Uri;
+use serde_json::Value;
+use serde_json::json;
 
-use super::{NOW, Sandbox};
-use crate::command::{Command, Refusal, Reply};
-use crate::state::Hub;
-use crate::transfers::TransferCommand;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::state::Hub;
+use crate::core::transfers::TransferCommand;
+use crate::tests::{NOW, Sandbox};
 use iothub_model::wire::ErrorCode;
 
 fn ask(hub: &mut Hub, command: TransferCommand) -> Result<Value, Refusal> {

@@ -1,0 +1,125 @@
+//! What the hub does without being asked: it evaluates configurations and carries jobs out, scheduled ones and transfers.
+//!
+//! Each task is a loop that asks the machine for one bounded step after another, like any client would; what a step does is the
+//! machine's.
+
+pub(crate) mod blob;
+pub(crate) mod job_methods;
+pub(crate) mod probe;
+pub(crate) mod transferred_configurations;
+pub(crate) mod transfers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::core::command::{Command, Reply};
+use crate::core::configurations::ConfigurationCommand;
+use crate::core::jobs::JobCommand;
+use crate::core::messages::MessageCommand;
+use crate::handle::Live;
+
+/// Twins that one step looks at: about a millisecond's work.
+const SLICE: usize = 128;
+/// From a change of a configuration to the evaluation that it brings about, at most: several changes in a row are one.
+const AFTER_CHANGE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the time of a job has come.
+const JOBS_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether messages' time is over.
+const MESSAGES_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether a job is to be forgotten, when nobody makes any.
+const HISTORY_EVERY: Duration = Duration::from_secs(3600);
+
+/// How often the hub does what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    /// From one evaluation of configurations to the next.
+    pub(crate) evaluate_configurations: Duration,
+}
+
+/// The tasks that run beside the requests. Dropped, they end.
+pub(crate) struct Background {
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Starts all tasks, for a hub that may have so many configurations.
+    pub(crate) fn start(live: &Arc<Live>, rhythm: Rhythm, configurations: usize) -> Self {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
+        tasks.spawn(run_jobs(live.clone()));
+        tasks.spawn(transfers::run(live.clone(), configurations));
+        tasks.spawn(sweep_messages(live.clone()));
+        Self { tasks }
+    }
+
+    /// Ends all tasks. What they were at is taken up again at the next start.
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
+    loop {
+        tokio::time::sleep(AFTER_CHANGE.min(every)).await;
+        loop {
+            let step = Command::Configuration(ConfigurationCommand::Evaluate { limit: SLICE });
+            match live.handle(step).await {
+                Ok(Reply::Evaluated { done: false }) => tokio::task::yield_now().await,
+                // A store that takes no more writes says so to everybody; here it is enough to try again later.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = live.configurations_changed.notified() => {}
+        }
+    }
+}
+
+async fn run_jobs(live: Arc<Live>) {
+    let mut calls = JoinSet::new();
+    loop {
+        let wait = match live.handle(Command::Job(JobCommand::Run { limit: SLICE })).await {
+            Ok(Reply::Ran(step)) => {
+                for call in step.calls {
+                    // A device that takes its time holds no other up.
+                    let live = live.clone();
+                    calls.spawn(async move {
+                        let outcome = job_methods::call(&live, &call).await;
+                        let finish = JobCommand::Finish { device_job: call.device_job, outcome };
+                        let _ = live.handle(Command::Job(finish)).await;
+                    });
+                }
+                match (step.more, step.waiting) {
+                    (true, _) => Duration::ZERO,
+                    (false, true) => JOBS_EVERY,
+                    (false, false) => HISTORY_EVERY,
+                }
+            }
+            // As above.
+            Ok(_) | Err(_) => JOBS_EVERY,
+        };
+        if wait.is_zero() {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = live.jobs_changed.notified() => {}
+            Some(_) = calls.join_next() => {}
+        }
+    }
+}
+
+async fn sweep_messages(live: Arc<Live>) {
+    loop {
+        match live.handle(Command::Message(MessageCommand::Sweep)).await {
+            Ok(Reply::Swept { waiting: false }) => live.messages_changed.notified().await,
+            // As above.
+            Ok(_) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Carrying imports and exports out: one at a time, with commands like any client's.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::background::blob::{BlobError, Blobs};
+use crate::background::transferred_configurations;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::modules::ModuleCommand;
+use crate::core::transfers::{Transfer, TransferCommand};
+use crate::handle;
+use crate::handle::Live;
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::OrderedObject;
+use iothub_model::twin::OrderedValue;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::bulk::BULK_MAX;
+use iothub_model::wire::bulk::BulkEntry;
+use iothub_model::wire::members;
+use iothub_model::wire::numbers::as_the_service_reads;
+use iothub_model::wire::transfers::ERRORS_BLOB;
+use iothub_model::wire::transfers::TransferProperties;
+use iothub_model::wire::transfers::TransferStatus;
+use iothub_model::wire::transfers::TransferType;
+
+/// Devices that are exported before others get their turn.
+const SLICE: usize = 128;
+
+/// Carries out what is asked for, without end. The hub may have so many configurations.
+pub(crate) async fn run(live: Arc<Live>, configurations: usize) {
+    // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
+    let stopped = Some("the hub was stopped while the job was under way".to_owned());
+    let _ = ask(&live, TransferCommand::End { failure: stopped }).await;
+    loop {
+        match ask(&live, TransferCommand::Begin).await {
+            Ok(Some(transfer)) => {
+                let failure = transfer_one(&live, &transfer.properties, configurations)
+                    .await
+                    .err()
+                    .map(|error| error.to_string());
+                let _ = ask(&live, TransferCommand::End { failure }).await;
+            }
+            Ok(None) | Err(_) => live.transfers_changed.notified().await,
+        }
+    }
+}
+
+/// Why an import or export did not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransferError {
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
+    Hub(#[from] Refusal),
+    #[error("it was cancelled")]
+    Cancelled,
+}
+
+async fn ask(live: &Live, command: TransferCommand) -> Result<Option<Arc<Transfer>>, Refusal> {
+    match live.handle(Command::Transfer(command)).await? {
+        Reply::Transfer(transfer) => Ok(transfer),
+        other => unreachable!("these commands answer with a job, and not {other:?}"),
+    }
+}
+
+async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
+    let blobs = Blobs::new()?;
+    match properties.kind {
+        TransferType::Import => import(live, &blobs, properties, limit).await,
+        TransferType::Export => export(live, &blobs, properties).await,
+    }
+}
+
+/// Says how far a transfer is, and hears whether it was cancelled.
+async fn advance(live: &Live, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
+    let command = TransferCommand::Advance { id: properties.job_id.clone(), progress };
+    match ask(live, command).await? {
+        Some(transfer) if transfer.properties.status == TransferStatus::Running => Ok(()),
+        _ => Err(TransferError::Cancelled),
+    }
+}
+
+async fn import(
+    live: &Live,
+    blobs: &Blobs,
+    properties: &TransferProperties,
+    limit: usize,
+) -> Result<(), TransferError> {
+    let input = properties.input_blob_container_uri.as_deref().unwrap_or_default();
+    let output = properties.output_blob_container_uri.as_deref().unwrap_or_default();
+    let mut lines = blobs.read(input, properties.input_blob()).await?;
+    let mut errors: Vec<Value> = Vec::new();
+    loop {
+        let mut entries = Vec::new();
+        let mut over = false;
+        while entries.len() < BULK_MAX && !over {
+            match lines.line().await? {
+                None => over = true,
+                Some(line) if line.trim_ascii().is_empty() => {}
+                Some(line) => match read_line(&line) {
+                    Ok(entry) => entries.push((entry, handle::entropy()?)),
+                    Err(error) => errors.push(error),
+                },
+            }
+        }
+        if !entries.is_empty() {
+            advance(live, properties, 0).await?;
+            let Reply::Bulk(result) = live.handle(Command::Bulk { entries }).await? else {
+                unreachable!("the command answers with what became of its entries")
+            };
+            errors.extend(result.errors.iter().map(|error| {
+                failed(&error.device_id, error.module_id.as_deref(), error.error_code, &error.error_status)
+            }));
+            let warning = |warning| serde_json::to_value(warning).expect("text is JSON");
+            errors.extend(result.warnings.iter().map(warning));
+        }
+        if over {
+            break;
+        }
+    }
+    if let Some(name) = properties.configurations_blob() {
+        advance(live, properties, 0).await?;
+        errors.extend(transferred_configurations::import(live, &mut blobs.read(input, name).await?, limit).await?);
+    }
+    if !errors.is_empty() {
+        let mut log = blobs.write(output, ERRORS_BLOB);
+        for error in errors {
+            log.line(&error.to_string()).await?;
+        }
+        log.finish().await?;
+    }
+    Ok(())
+}
+
+/// Returns a line without blanks, and without the mark with which some editors begin a file.
+pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
+    let text = line.trim_ascii();
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
+    let text = trimmed(line);
+    let format = ErrorCode::IotHubFormatError;
+    let text = as_the_service_reads(text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let entry: BulkEntry = members::read(&text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    if entry.status.is_none() {
+        return Err(failed(
+            &entry.id,
+            entry.module_id.as_deref(),
+            ErrorCode::ArgumentInvalid,
+            "the line has no status",
+        ));
+    }
+    Ok(entry)
+}
+
+/// A line of the log of errors, whose codes are numbers.
+fn failed(device: &str, module: Option<&str>, code: ErrorCode, status: &str) -> Value {
+    let mut error = json!({ "deviceId": device, "errorCode": code.number(), "errorStatus": status });
+    if let Some(module) = module {
+        error["moduleId"] = json!(module);
+    }
+    error
+}
+
+async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+    let container = properties.output_blob_container_uri.as_deref().unwrap_or_default();
+    let name = properties.output_blob();
+    let without_keys = properties.exclude_keys_in_export == Some(true);
+    let total = match live.handle(Command::CountDevices).await? {
+        Reply::Counts { total, .. } => total.max(1),
+        other => unreachable!("the command answers with counts, and not {other:?}"),
+    };
+    let mut blob = blobs.write(container, name);
+    let (mut after, mut done) = (0, 0);
+    loop {
+        let slice = match live.handle(Command::ScanDevices { after, limit: SLICE }).await? {
+            Reply::Devices(devices) => devices,
+            other => unreachable!("the command answers with devices, and not {other:?}"),
+        };
+        let Some(last) = slice.last() else { break };
+        after = last.sequence;
+        done += slice.len();
+        for device in &slice {
+            blob.line(&line_of(device.identity.as_str(), device.twin.as_str(), without_keys)).await?;
+            for (identity, twin) in modules_of(live, &device.id).await? {
+                blob.line(&line_of(&identity, &twin, without_keys)).await?;
+            }
+        }
+        let percent = u64::try_from(done * 100 / total).unwrap_or(100).min(99);
+        advance(live, properties, percent).await?;
+    }
+    blob.finish().await?;
+    if let Some(name) = properties.configurations_blob() {
+        let mut blob = blobs.write(container, name);
+        transferred_configurations::export(live, &mut blob).await?;
+        blob.finish().await?;
+    }
+    Ok(())
+}
+
+async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
+    let command = ModuleCommand::Find { devices: vec![device.as_str().to_owned()] };
+    match live.handle(Command::Module(command)).await? {
+        Reply::Modules(modules) => {
+            let texts = modules.iter().map(|it| (it.identity.as_str().to_owned(), it.twin.as_str().to_owned()));
+            Ok(texts.collect())
+        }
+        other => unreachable!("the command answers with modules, and not {other:?}"),
+    }
+}
+
+/// Makes the line of a device or module, with the names that entries of bulk requests have.
+fn line_of(identity: &str, twin: &str, without_keys: bool) -> String {
+    let read = |text: &str| serde_json::from_str::<OrderedObject>(text).expect("a kept document is JSON");
+    let (mut identity, mut twin) = (read(identity), read(twin));
+    if without_keys && let Some(OrderedValue::Object(authentication)) = identity.get_mut("authentication") {
+        authentication.insert("symmetricKey", OrderedValue::from(json!({ "primaryKey": null, "secondaryKey": null })));
+    }
+    // A module has no status of its own, and every line needs one.
+    if !identity.contains_key("status") {
+        identity.insert("status", "enabled");
+    }
+    let mut line = OrderedObject::new();
+    for (name, own) in [
+        ("id", "deviceId"),
+        ("moduleId", "moduleId"),
+        ("eTag", "etag"),
+        ("status", "status"),
+        ("statusReason", "statusReason"),
+        ("authentication", "authentication"),
+        ("capabilities", "capabilities"),
+        ("deviceScope", "deviceScope"),
+        ("parentScopes", "parentScopes"),
+    ] {
+        if let Some(value) =
+            identity.remove(own).filter(|value| !value.is_null() && *value != OrderedValue::from(json!([])))
+        {
+            line.insert(name, value);
+        }
+    }
+    for (name, own) in [("twinETag", "etag"), ("tags", "tags"), ("properties", "properties")] {
+        if let Some(value) = twin.remove(own) {
+            line.insert(name, value);
+        }
+    }
+    // What the hub adds to a section is not exported (MicrosoftDocs/azure-docs#116520).
+    if let Some(OrderedValue::Object(properties)) = line.get_mut("properties") {
+        for name in ["desired", "reported"] {
+            if let Some(OrderedValue::Object(section)) = properties.get_mut(name) {
+                section.retain(|key, _| !key.starts_with('$'));
+            }
+        }
+    }
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_with_names_in_any_case() {
+        let entry =
+            read_line(br#"{"ID":"d","Status":"Disabled","importmode":"UPDATE","ETag":"x","TAGS":{"a":1,"A":2}}"#);
+        let entry = entry.expect("an entry");
+        assert_eq!((entry.id.as_str(), entry.e_tag.as_deref()), ("d", Some("x")));
+        assert_eq!(entry.tags, Some(json!({"a": 1, "A": 2}).into()));
+        assert!(entry.status.is_some() && entry.import_mode.is_some());
+    }
+
+    #[test]
+    fn a_line_keeps_the_order_of_the_twin() {
+        let identity = r#"{"deviceId":"d","etag":"MQ==","status":"disabled","statusReason":null,"authentication":{"symmetricKey":{"primaryKey":"x","secondaryKey":"y"},"type":"sas"},"capabilities":{"iotEdge":false}}"#;
+        let twin = r#"{"deviceId":"d","etag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2,"$metadata":{},"$version":2},"reported":{"$metadata":{},"$version":1}}}"#;
+        let expected = r#"{"id":"d","eTag":"MQ==","status":"disabled","authentication":{"symmetricKey":{"primaryKey":null,"secondaryKey":null},"type":"sas"},"capabilities":{"iotEdge":false},"twinETag":"AAAAAAAAAAI=","tags":{"z":1,"a":{"y":1,"b":2}},"properties":{"desired":{"q":1,"c":2},"reported":{}}}"#;
+        let line = line_of(identity, twin, true);
+        assert_eq!(line, expected);
+        let module =
+            line_of(r#"{"deviceId":"d","moduleId":"m","etag":"MQ=="}"#, r#"{"etag":"x","properties":{}}"#, false);
+        assert_eq!(
+            module,
+            r#"{"id":"d","moduleId":"m","eTag":"MQ==","status":"enabled","twinETag":"x","properties":{}}"#
+        );
+    }
+}

@@ -1,0 +1,612 @@
+//! A twin's document and its one write: what merges, what moves, what is refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::Serialize;
+use serde::de::Deserializer;
+use serde::de::IgnoredAny;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde_json::value::RawValue;
+use serde_json::value::to_raw_value;
+
+use crate::core::command::{Refusal, TwinWrite};
+use crate::core::device::{DISCONNECTED, Document, Presence};
+use crate::core::identity::{Identity, is_count};
+use crate::core::modules::ModuleIdentity;
+use crate::core::timestamp::{NEVER, renew, timestamp};
+use iothub_model::twin::DeviceId;
+use iothub_model::twin::ETag;
+use iothub_model::twin::ModuleId;
+use iothub_model::twin::Object;
+use iothub_model::twin::OrderedObject;
+use iothub_model::twin::OrderedValue;
+use iothub_model::twin::Section;
+use iothub_model::twin::limits::DESIRED_MAX_BYTES;
+use iothub_model::twin::limits::Rule;
+use iothub_model::twin::limits::Violation;
+use iothub_model::twin::limits::check_size;
+use iothub_model::twin::limits::check_values;
+use iothub_model::twin::limits::section_size;
+use iothub_model::twin::patch;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::registry::AuthenticationType;
+use iothub_model::wire::registry::Capabilities;
+use iothub_model::wire::registry::DeviceStatus;
+use iothub_model::wire::registry::Thumbprints;
+use iothub_model::wire::twins::SectionBody;
+use iothub_model::wire::twins::TwinBody;
+
+/// The version of a twin that nobody has written: those of both sections together.
+const FRESH_VERSION: u64 = 2;
+const METADATA: &str = "$metadata";
+const VERSION: &str = "$version";
+const LAST_UPDATED: &str = "$lastUpdated";
+const LAST_UPDATED_VERSION: &str = "$lastUpdatedVersion";
+
+/// A twin as `GET /twins/{id}` and `GET /twins/{id}/modules/{id}` answer it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct TwinDocument {
+    device_id: DeviceId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    module_id: Option<ModuleId>,
+    pub(crate) etag: ETag,
+    device_etag: ETag,
+    status: DeviceStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_reason: Option<String>,
+    status_update_time: String,
+    connection_state: String,
+    last_activity_time: String,
+    cloud_to_device_message_count: u64,
+    authentication_type: AuthenticationType,
+    x509_thumbprint: Thumbprints,
+    model_id: String,
+    version: u64,
+    /// Left out while there are none: az's own tests against a live hub read it so, before the first write and after the last removal.
+    #[serde(default, skip_serializing_if = "OrderedObject::is_empty")]
+    tags: OrderedObject,
+    properties: Properties,
+    /// `None` for a module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Capabilities>,
+    /// The status of each configuration that targets the twin.
+    #[serde(default, skip_serializing_if = "OrderedObject::is_empty")]
+    configurations: OrderedObject,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_scope: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_scopes: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Properties {
+    desired: SectionText,
+    reported: SectionText,
+}
+
+/// A section with `$metadata` and `$version` as its last keys: some clients read no further than `$version`.
+///
+/// It is kept as text and is read when it is looked into, so that a write to one section copies the other.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct SectionText(Box<RawValue>);
+
+impl SectionText {
+    fn of(section: &OrderedObject) -> Self {
+        Self(to_raw_value(section).expect("an object with text as keys is always JSON"))
+    }
+
+    fn read(&self) -> OrderedObject {
+        serde_json::from_str(self.0.get())
+            .expect("what is kept was written by this program, or checked when it was read")
+    }
+
+    /// Returns `true` if the section is as this program writes it, its order aside.
+    fn is_sound(&self) -> bool {
+        serde_json::from_str::<SectionCheck>(self.0.get()).is_ok_and(|section| is_count(section.version))
+    }
+
+    /// Returns `true` if `$version` is its last key. No key of a user has `$version` in it.
+    fn is_in_order(&self) -> bool {
+        let text = self.0.get().strip_suffix('}').unwrap_or_default();
+        text.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with("\"$version\":")
+    }
+
+    /// Returns the section's text without its metadata.
+    fn for_device(&self) -> String {
+        let shown: Shown = serde_json::from_str(self.0.get()).expect("a section is an object");
+        shown.0
+    }
+}
+
+/// The text of a section as its device sees it.
+struct Shown(String);
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self("{".to_owned()))
+    }
+}
+
+impl<'de> Visitor<'de> for Shown {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a section")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
+        let Self(text) = &mut self;
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            if key == METADATA {
+                members.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::Value::from(&*key).to_string());
+            text.push(':');
+            text.push_str(members.next_value::<&'de RawValue>()?.get());
+        }
+        text.push('}');
+        Ok(self)
+    }
+}
+
+/// A section as far as it is the hub's, for a look at it that builds nothing.
+#[derive(Deserialize)]
+struct SectionCheck {
+    #[serde(rename = "$metadata")]
+    _metadata: NodeCheck,
+    #[serde(rename = "$version")]
+    version: u64,
+}
+
+/// A node of `$metadata` with nothing but nodes below it.
+struct NodeCheck;
+
+impl<'de> Deserialize<'de> for NodeCheck {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for NodeCheck {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a node of $metadata")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
+            if key.starts_with('$') {
+                members.next_value::<IgnoredAny>()?;
+            } else {
+                members.next_value::<Self>()?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl TwinDocument {
+    /// Makes the twin of a new device: empty, both sections at version 1. Their metadata is of the time when the device was made.
+    pub(crate) fn fresh(identity: &Identity, now: time::OffsetDateTime) -> Self {
+        let mut twin = Self::empty(identity.device_id.clone(), identity.etag.clone(), &timestamp(now));
+        twin.follow(identity);
+        twin
+    }
+
+    /// Makes the twin of a new module: like a device's, but with metadata of no time.
+    pub(crate) fn fresh_module(identity: &ModuleIdentity) -> Self {
+        let mut twin = Self::empty(identity.device_id.clone(), identity.etag.clone(), NEVER);
+        twin.module_id = Some(identity.module_id.clone());
+        twin.follow_module(identity);
+        twin
+    }
+
+    fn empty(device_id: DeviceId, device_etag: ETag, updated: &str) -> Self {
+        let mut metadata = OrderedObject::new();
+        metadata.insert(LAST_UPDATED, updated);
+        let mut section = OrderedObject::new();
+        put_system(&mut section, metadata, 1);
+        Self {
+            device_id,
+            module_id: None,
+            etag: etag_of(1),
+            device_etag,
+            status: DeviceStatus::default(),
+            status_reason: None,
+            status_update_time: NEVER.to_owned(),
+            connection_state: DISCONNECTED.to_owned(),
+            last_activity_time: NEVER.to_owned(),
+            cloud_to_device_message_count: 0,
+            authentication_type: AuthenticationType::default(),
+            x509_thumbprint: Thumbprints::default(),
+            model_id: String::new(),
+            version: FRESH_VERSION,
+            tags: OrderedObject::new(),
+            properties: Properties { desired: SectionText::of(&section), reported: SectionText::of(&section) },
+            capabilities: None,
+            configurations: OrderedObject::new(),
+            device_scope: None,
+            parent_scopes: None,
+        }
+    }
+
+    /// Reads a document that the hub keeps.
+    pub(crate) fn read(kept: &Document) -> Self {
+        serde_json::from_str(kept.as_str())
+            .expect("what is kept was written by this program, or checked when it was read")
+    }
+
+    /// Returns `true` if it is as this program writes it, as far as its types do not say so.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Properties { desired, reported } = &self.properties;
+        counter_of(&self.etag).is_some_and(is_count)
+            && is_count(self.version)
+            && desired.is_sound()
+            && reported.is_sound()
+    }
+
+    /// Brings a twin that an earlier version of this program wrote to its present form: system members last, times with a `Z`, no capabilities
+    /// of modules. Returns `true` if that changed it.
+    pub(crate) fn renew(&mut self) -> bool {
+        let mut changed = renew(&mut self.status_update_time) | renew(&mut self.last_activity_time);
+        for text in [&mut self.properties.desired, &mut self.properties.reported] {
+            if !text.is_in_order() {
+                let mut section = text.read();
+                let (metadata, version) = (take_metadata(&mut section), version_of(&section));
+                put_system(&mut section, metadata, version);
+                *text = SectionText::of(&section);
+                changed = true;
+            }
+        }
+        if self.module_id.is_some() {
+            changed |= self.capabilities.take().is_some();
+        }
+        changed
+    }
+
+    /// Returns the desired properties, with `$metadata` and `$version`.
+    pub(crate) fn desired(&self) -> Object {
+        Object::from(&self.properties.desired.read())
+    }
+
+    /// Takes over the model that a device announces. Etag and versions stay. Returns `true` if it is another one.
+    pub(crate) fn set_model(&mut self, id: &str) -> bool {
+        let changed = self.model_id != id;
+        self.model_id = id.to_owned();
+        changed
+    }
+
+    /// Takes over how many messages wait for the device. Etag and versions stay.
+    pub(crate) fn count_messages(&mut self, count: u64) {
+        self.cloud_to_device_message_count = count;
+    }
+
+    /// Takes over what the twin shows of its identity. The twin's own etag and versions stay.
+    pub(crate) fn follow(&mut self, identity: &Identity) {
+        self.device_etag = identity.etag.clone();
+        self.status = identity.status;
+        self.status_reason = identity.status_reason.clone();
+        self.status_update_time = identity.status_updated_time.clone();
+        self.authentication_type = identity.authentication.kind;
+        self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
+        self.capabilities = Some(identity.capabilities);
+        self.device_scope = identity.device_scope.clone();
+        self.parent_scopes = Some(identity.parent_scopes.clone()).filter(|scopes| !scopes.is_empty());
+    }
+
+    /// Takes over what a module's twin shows of its identity.
+    pub(crate) fn follow_module(&mut self, identity: &ModuleIdentity) {
+        self.device_etag = identity.etag.clone();
+        self.authentication_type = identity.authentication.kind;
+        self.x509_thumbprint = identity.authentication.x509_thumbprint.clone();
+    }
+
+    /// Says which configurations target the twin, which moves neither etag nor version. Says whether that is news.
+    pub(crate) fn set_configurations(&mut self, statuses: OrderedObject) -> bool {
+        let before = std::mem::replace(&mut self.configurations, statuses);
+        before != self.configurations
+    }
+
+    /// Writes to tags and desired properties. Returns `true` if anything was written: a body that names no section writes nothing.
+    pub(crate) fn write(
+        &mut self,
+        how: TwinWrite,
+        mut body: TwinBody,
+        now: time::OffsetDateTime,
+    ) -> Result<bool, Refusal> {
+        if how == TwinWrite::Replace {
+            // What a replacement does not name is wiped, a whole section like a key.
+            body.tags.get_or_insert(SectionBody::Null);
+            body.desired.get_or_insert(SectionBody::Null);
+        }
+        if let Some(new) = &body.tags {
+            written(Section::Tags, how, &mut self.tags, new)?;
+        }
+        if let Some(new) = &body.desired {
+            self.write_desired(how, new, &timestamp(now))?;
+        }
+        let wrote = body.tags.is_some() || body.desired.is_some();
+        if wrote {
+            self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+            self.version += 1;
+        }
+        Ok(wrote)
+    }
+
+    /// Takes over what a connection changes. Neither etag nor version move.
+    pub(crate) fn show(&mut self, presence: &Presence<'_>) {
+        let Presence { state, activity } = presence;
+        if let Some((state, _)) = state {
+            self.connection_state = (*state).to_owned();
+        }
+        if let Some(activity) = activity {
+            self.last_activity_time = (*activity).to_owned();
+        }
+    }
+
+    /// Merges what a device reports into its reported properties, for the reported version `base` when it names one. Returns
+    /// the new version.
+    ///
+    /// The etag stays: it stands for tags and desired properties, which back ends write under it.
+    pub(crate) fn report(
+        &mut self,
+        patch: &OrderedObject,
+        base: Option<u64>,
+        now: time::OffsetDateTime,
+    ) -> Result<u64, Refusal> {
+        let mut section = self.properties.reported.read();
+        let version = version_of(&section);
+        if let Some(base) = base.filter(|base| *base != version) {
+            let text = format!("the patch is for the reported version {base}, and the current one is {version}");
+            return Err(Refusal::new(ErrorCode::PreconditionFailed, text));
+        }
+        if let Some(violation) = check_values(patch).first() {
+            return Err(refuse("properties.reported", violation));
+        }
+        let mut metadata = take_metadata(&mut section);
+        section.remove(VERSION);
+        let before = section_size(&section);
+        patch::merge_ordered(&mut section, patch);
+        let after = section_size(&section);
+        if after > DESIRED_MAX_BYTES && after > before {
+            return Err(Refusal::new(
+                ErrorCode::DeviceModelMaxPropertiesExceeded,
+                format!(
+                    "properties.reported: {after} bytes as the hub counts, and it takes {DESIRED_MAX_BYTES} at most"
+                ),
+            ));
+        }
+        Stamp { now: &timestamp(now), version: None }.merge(&mut metadata, patch);
+        put_system(&mut section, metadata, version + 1);
+        self.properties.reported = SectionText::of(&section);
+        self.version += 1;
+        Ok(version + 1)
+    }
+
+    /// Returns what its device is shown of it: both sections of properties with their versions, without metadata.
+    pub(crate) fn for_device(&self) -> String {
+        let Properties { desired, reported } = &self.properties;
+        format!(r#"{{"desired":{},"reported":{}}}"#, desired.for_device(), reported.for_device())
+    }
+
+    /// Returns what its device is told when its desired properties change from `before` to these, and their version; `None` if they were not
+    /// written, or only keys were removed that were not there.
+    ///
+    /// The hub goes by the keys that were sent: a key that was sent with an equal value is told, and one that is gone is null
+    /// (docs: Understand and use device twins). Which keys those are stands in the metadata. Their order is that of `sent`, if it is known.
+    pub(crate) fn desired_patch_since(
+        &self,
+        before: &Self,
+        sent: Option<&OrderedObject>,
+    ) -> Option<(u64, OrderedObject)> {
+        let (mut desired, mut before) = (self.properties.desired.read(), before.properties.desired.read());
+        let version = version_of(&desired);
+        if version == version_of(&before) {
+            return None;
+        }
+        let metadata = take_metadata(&mut desired);
+        for section in [&mut desired, &mut before] {
+            section.retain(|key, _| !key.starts_with('$'));
+        }
+        let mut patch = told(&before, desired, &metadata, version);
+        if patch.is_empty() {
+            return None;
+        }
+        if let Some(sent) = sent {
+            patch = patch.in_order_of(sent);
+        }
+        patch.insert(VERSION, version);
+        Some((version, patch))
+    }
+
+    fn write_desired(&mut self, how: TwinWrite, new: &SectionBody, now: &str) -> Result<(), Refusal> {
+        let mut section = self.properties.desired.read();
+        let mut metadata = take_metadata(&mut section);
+        let version = version_of(&section) + 1;
+        section.remove(VERSION);
+        written(Section::Desired, how, &mut section, new)?;
+        let stamp = Stamp { now, version: Some(version) };
+        match (how, new) {
+            (TwinWrite::Merge, SectionBody::Object(new)) => stamp.merge(&mut metadata, new),
+            (TwinWrite::Replace, _) | (_, SectionBody::Null) => metadata = stamp.object_node(&section),
+        }
+        put_system(&mut section, metadata, version);
+        self.properties.desired = SectionText::of(&section);
+        Ok(())
+    }
+}
+
+fn version_of(section: &OrderedObject) -> u64 {
+    section.get(VERSION).and_then(OrderedValue::as_u64).unwrap_or(0)
+}
+
+fn take_metadata(section: &mut OrderedObject) -> OrderedObject {
+    match section.remove(METADATA) {
+        Some(OrderedValue::Object(metadata)) => metadata,
+        _ => OrderedObject::new(),
+    }
+}
+
+/// Sets a section's system members, which are its last ones.
+fn put_system(section: &mut OrderedObject, metadata: OrderedObject, version: u64) {
+    section.remove(METADATA);
+    section.remove(VERSION);
+    section.insert(METADATA, metadata);
+    section.insert(VERSION, version);
+}
+
+/// Returns the patch that a write sent, as far as it shows: what it stamped, and null for what it removed.
+fn told(before: &OrderedObject, after: OrderedObject, metadata: &OrderedObject, version: u64) -> OrderedObject {
+    let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
+    let mut patch: OrderedObject = gone.map(|(key, _)| (key.to_owned(), OrderedValue::Null)).collect();
+    for (key, value) in after {
+        let Some(OrderedValue::Object(metadata)) = metadata.get(&key) else { continue };
+        if metadata.get(LAST_UPDATED_VERSION).and_then(OrderedValue::as_u64) != Some(version) {
+            continue;
+        }
+        let value = match (value, before.get(&key)) {
+            (OrderedValue::Object(after), Some(OrderedValue::Object(before))) => {
+                match told(before, after, metadata, version) {
+                    nothing if nothing.is_empty() => continue,
+                    inner => inner.into(),
+                }
+            }
+            (value, _) => value,
+        };
+        patch.insert(key, value);
+    }
+    patch
+}
+
+/// Writes `new` to a section that holds no `$` keys, or refuses it by the limits.
+fn written(section: Section, how: TwinWrite, target: &mut OrderedObject, new: &SectionBody) -> Result<(), Refusal> {
+    let root = match section {
+        Section::Tags => "tags",
+        Section::Desired => "properties.desired",
+    };
+    let SectionBody::Object(new) = new else {
+        target.clear();
+        return Ok(());
+    };
+    if let Some(violation) = check_values(new).first() {
+        return Err(refuse(root, violation));
+    }
+    let before = section_size(target);
+    if how == TwinWrite::Replace {
+        // Null removes, and a replacement has nothing to remove (azure-iot-cli-extension#693).
+        if let Some(keys) = null_in(new) {
+            let text = "null, which a replacement cannot hold: it removes what it leaves out";
+            return Err(Refusal::new(ErrorCode::ArgumentInvalid, format!("{}: {text}", place(root, &keys))));
+        }
+        target.clear();
+    }
+    patch::merge_ordered(target, new);
+    // A section that is too large already may shrink, and may not grow.
+    match check_size(section, target) {
+        Some(violation) if section_size(target) > before => Err(refuse(root, &violation)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the keys that lead to a null, if there is one. Arrays hold none.
+fn null_in(object: &OrderedObject) -> Option<Vec<String>> {
+    object.iter().find_map(|(key, value)| {
+        let mut keys = match value {
+            OrderedValue::Null => Vec::new(),
+            OrderedValue::Object(inner) => null_in(inner)?,
+            _ => return None,
+        };
+        keys.insert(0, key.to_owned());
+        Some(keys)
+    })
+}
+
+fn refuse(root: &str, violation: &Violation) -> Refusal {
+    let code = match violation.rule {
+        Rule::SectionSize { .. } => ErrorCode::DeviceModelMaxPropertiesExceeded,
+        _ => ErrorCode::ArgumentInvalid,
+    };
+    Refusal::new(code, format!("{}: {}", place(root, &violation.keys), violation.rule))
+}
+
+fn place(root: &str, keys: &[String]) -> String {
+    let path: String = keys.iter().flat_map(|key| [".", key]).collect();
+    format!("{root}{path}").escape_debug().to_string()
+}
+
+/// What a write leaves on every node of `$metadata` that it touches.
+struct Stamp<'a> {
+    now: &'a str,
+    /// None for reported properties, whose metadata has times only.
+    version: Option<u64>,
+}
+
+impl Stamp<'_> {
+    fn put(&self, metadata: &mut OrderedObject) {
+        metadata.insert(LAST_UPDATED, self.now);
+        if let Some(version) = self.version {
+            metadata.insert(LAST_UPDATED_VERSION, version);
+        }
+    }
+
+    /// Stamps an object's node and what the patch names below it. The hub goes by the keys that are sent and not by
+    /// values, so an equal value is stamped as well.
+    fn merge(&self, metadata: &mut OrderedObject, patch: &OrderedObject) {
+        self.put(metadata);
+        let mut removes = false;
+        for (key, value) in patch.iter() {
+            match value {
+                OrderedValue::Null => removes = true,
+                OrderedValue::Object(inner) => {
+                    // Over a scalar this makes an object, whose node had no children to keep.
+                    let child = metadata.get_or_insert_with(key, || OrderedObject::new().into());
+                    self.merge(child.as_object_mut().expect("every node of $metadata is an object"), inner);
+                }
+                leaf => metadata.insert(key, self.node(leaf)),
+            }
+        }
+        if removes {
+            metadata.retain(|key, _| !patch.get(key).is_some_and(OrderedValue::is_null));
+        }
+    }
+
+    /// Returns the node of a value that has none yet. An array is a leaf: it is replaced whole.
+    fn node(&self, value: &OrderedValue) -> OrderedObject {
+        match value {
+            OrderedValue::Object(object) => self.object_node(object),
+            _ => self.object_node(&OrderedObject::new()),
+        }
+    }
+
+    /// Returns the node of an object that has none yet.
+    fn object_node(&self, object: &OrderedObject) -> OrderedObject {
+        let mut metadata = OrderedObject::new();
+        self.put(&mut metadata);
+        for (key, value) in object.iter() {
+            metadata.insert(key, self.node(value));
+        }
+        metadata
+    }
+}
+
+/// Returns a twin's etag: its counter as eight bytes, the highest first, in base64.
+fn etag_of(counter: u64) -> ETag {
+    ETag::new(STANDARD.encode(counter.to_be_bytes()))
+}
+
+fn counter_of(etag: &ETag) -> Option<u64> {
+    Some(u64::from_be_bytes(STANDARD.decode(etag.as_str()).ok()?.try_into().ok()?))
+}

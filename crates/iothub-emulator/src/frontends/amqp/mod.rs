@@ -1,0 +1,65 @@
+//! The service's messages to devices: AMQP 1.0 over TLS and over WebSocket.
+//!
+//! [`Front::serve`] is a connection from its first byte to its end. What is here is bytes ([`encoding`], [`frames`]), who the
+//! client is ([`login`]), sessions and links ([`connection`], [`session`]), what stands in messages ([`message`]), and the
+//! nodes that links lead to ([`nodes`]); what becomes of a message is the hub's machine's business
+//! (`MessageCommand`).
+//!
+//! The codec of single values is a library's; frames, sessions and links are our own, since a hub must look at every byte of a
+//! stranger before it trusts it with memory, and refuse links in the service's words. Served is what clients of the service
+//! need: `$cbs`, `/messages/devicebound` and `/messages/serviceBound/feedback`. Devices over AMQP are not.
+
+mod connection;
+mod encoding;
+mod frames;
+mod login;
+mod message;
+mod nodes;
+mod refusal;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+use crate::access::Access;
+use crate::frontends::mqtt::Patience;
+use crate::handle::Live;
+use crate::request_log::ConnectionLog;
+
+/// The protocol's name in the log.
+const AMQP: &str = "AMQP";
+
+/// What connections work with.
+#[derive(Clone)]
+pub(crate) struct Front {
+    live: Arc<Live>,
+    access: Arc<Access>,
+    patience: Patience,
+    log: ConnectionLog,
+    /// True, or gone, when the hub stops.
+    stopping: watch::Receiver<bool>,
+    /// Held by each connection: when the last one is dropped, all have ended.
+    _alive: mpsc::Sender<()>,
+}
+
+impl Front {
+    /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        access: Arc<Access>,
+        stopping: watch::Receiver<bool>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        let (patience, log) = (Patience::default(), ConnectionLog::default());
+        Self { live, access, patience, log, stopping, _alive: alive }
+    }
+
+    /// Notes in a log whom it refuses and cuts.
+    pub(crate) fn observed_by(self, log: ConnectionLog) -> Self {
+        Self { log, ..self }
+    }
+}

@@ -1,0 +1,57 @@
+//! `/digitaltwins/{id}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderValue;
+use http::StatusCode;
+use http::header;
+use iothub_model::twin::OrderedObject;
+
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::device::Device;
+use crate::core::digital_twin::{Change, view};
+use crate::frontends::https::call::{Call, ServiceConnect, read_json};
+use crate::frontends::https::{Context, json, unserved, with_etag};
+
+pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
+    let device = ask(&context, Command::GetTwin { id: call.device()?.into() }).await?;
+    let twin: OrderedObject = serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON");
+    Ok(with_etag(json(view(&twin).to_string()), &device.twin_etag))
+}
+
+/// Answers 202: the device makes a desired property come true when it likes.
+pub(crate) async fn patch(
+    State(context): State<Arc<Context>>,
+    call: Call<ServiceConnect>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (id, if_match) = (call.device()?, call.if_match());
+    let location = call.path().to_owned();
+    let changes = Change::read(read_json(body).await?)?;
+    let device = ask(&context, Command::PatchDigitalTwin { id, changes, if_match }).await?;
+    let mut response = with_etag(Response::default(), &device.twin_etag);
+    *response.status_mut() = StatusCode::ACCEPTED;
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// A command of a digital twin is a direct method by another path.
+pub(crate) async fn command() -> Response {
+    unserved(
+        StatusCode::NOT_FOUND,
+        "the embedded hub does not serve commands of digital twins; call the direct method of the same name, \
+         `component*command` for a component's, at /twins/{id}/methods",
+    )
+}
+
+async fn ask(context: &Context, command: Command) -> Result<Arc<Device>, Refusal> {
+    match context.live.handle(command).await? {
+        Reply::Device(device) => Ok(device),
+        other => unreachable!("these commands answer with a device, and not {other:?}"),
+    }
+}

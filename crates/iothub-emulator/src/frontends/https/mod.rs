@@ -1,0 +1,396 @@
+//! HTTPS in, commands out, and back: one file per resource of the service API.
+//!
+//! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
+//! must have (version, right, a turn under the throttles) in [`call`], and the rest by the resources. Misbehaviour that was asked
+//! for stands in front of it all.
+
+mod admission;
+mod bulk;
+mod call;
+mod configurations;
+mod device_messages;
+mod devices;
+mod digital_twins;
+mod faults;
+mod jobs;
+mod keys;
+mod methods;
+mod misbehaviour;
+mod modules;
+mod query;
+mod refusal;
+mod statistics;
+mod transfers;
+mod twins;
+mod unread;
+pub(crate) mod web_socket;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::body::Bytes;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use axum::routing::any;
+use axum::routing::delete;
+use axum::routing::get;
+use axum::routing::post;
+use futures_util::FutureExt;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::StatusCode;
+use http::Uri;
+use http::header;
+use http::header::HeaderName;
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::access::Access;
+use crate::core::command::Refusal;
+use crate::core::device::Document;
+use crate::core::timestamp::timestamp;
+use crate::faults::Ill;
+use crate::handle::Live;
+use crate::request_log::{RequestObserver, RequestRecord};
+use iothub_model::twin::ETag;
+use iothub_model::wire;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::error::ERROR_CODE_HEADER;
+use iothub_model::wire::error::ERROR_CODE_HEADER_BULK;
+use iothub_model::wire::error::REQUEST_ID_HEADER;
+use iothub_model::wire::faults::FAULTS_PATH;
+use unread::SharedBody;
+
+use admission::Admission;
+use admission::Meter;
+pub(crate) use misbehaviour::BrokenOff;
+pub(crate) use misbehaviour::Misbehaviour;
+pub(crate) use misbehaviour::nonsense;
+pub(crate) use misbehaviour::refusal_of;
+use web_socket::Fronts;
+
+/// Both names under which a refusal's code is sent.
+const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
+
+/// What the resources work with.
+pub(crate) struct Context {
+    live: Arc<Live>,
+    access: Arc<Access>,
+    fronts: Fronts,
+    /// Jobs that may wait or run at once.
+    active_jobs: usize,
+    /// The limits, when there are any.
+    admission: Option<Arc<Admission>>,
+    misbehaviour: Arc<Misbehaviour>,
+}
+
+/// The service API of one hub.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Arc<Context>,
+    observers: Arc<[RequestObserver]>,
+    router: Router,
+}
+
+impl Service {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        access: Arc<Access>,
+        fronts: Fronts,
+        active_jobs: usize,
+        admission: Option<Arc<Admission>>,
+        misbehaviour: Arc<Misbehaviour>,
+        observers: Arc<[RequestObserver]>,
+    ) -> Self {
+        let context = Arc::new(Context { live, access, fronts, active_jobs, admission, misbehaviour });
+        let router = router().with_state(context.clone());
+        Self { context, observers, router }
+    }
+
+    /// Answers one request, whatever happens, unless it is to break off.
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Result<Response, BrokenOff> {
+        override_method(&mut request);
+        let mut record = RequestRecord {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            api_version: call::api_version(request.uri()),
+            if_match: list_of(request.headers(), &header::IF_MATCH),
+            status: 0,
+            error_code: None,
+            fault: None,
+            reason: None,
+        };
+        let ill = self.context.misbehaviour.meet(&request).await;
+        record.fault = ill.map(Ill::name);
+        let response = match ill {
+            Some(Ill::ResetBefore) => Err(BrokenOff),
+            Some(Ill::Status(status)) => Ok(misbehaviour::refusal(status, &request)),
+            Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_) | Ill::NoAnswer) | None => Ok(self.route(request).await),
+        };
+        let response = response.map(|response| self.finish(response, &mut record));
+        if !self.observers.is_empty() {
+            let record = record.without_secrets();
+            self.observers.iter().for_each(|observer| observer(&record));
+        }
+        match ill {
+            Some(Ill::ResetAfter) => Err(BrokenOff),
+            Some(Ill::Half) => misbehaviour::halve(response?).await,
+            Some(Ill::Garbage(draw)) => Ok(misbehaviour::garble(response?, draw)),
+            // Until the client has had enough of it, or the hub stops.
+            Some(Ill::NoAnswer) => std::future::pending().await,
+            Some(Ill::ResetBefore | Ill::Status(_)) | None => response,
+        }
+    }
+
+    /// Answers one request that came from no connection; a panic is not caught.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) async fn answer_in_process(&self, mut request: Request<Body>) -> Response {
+        override_method(&mut request);
+        let routed = self.router.clone().oneshot(request);
+        let Ok(response) = routed.await;
+        let mut record = RequestRecord {
+            method: String::new(),
+            path: String::new(),
+            api_version: None,
+            if_match: None,
+            status: 0,
+            error_code: None,
+            fault: None,
+            reason: None,
+        };
+        self.finish(response, &mut record)
+    }
+
+    /// Hands a request to its resource, and charges what it comes to.
+    async fn route(&self, request: Request<Incoming>) -> Response {
+        // A client that waits for the word to go on sends nothing before it.
+        let waits = request.headers().contains_key(header::EXPECT);
+        let request = request.map(SharedBody::new);
+        let rest = request.body().clone();
+        let (request, meter) = match &self.context.admission {
+            None => (request.map(Body::new), None),
+            Some(admission) => {
+                let (request, meter) = Meter::of(request);
+                (request, Some((admission, meter)))
+            }
+        };
+        let routed = self.router.clone().oneshot(request);
+        // A fault in one request's handling is that request's alone.
+        let mut response = match AssertUnwindSafe(routed).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
+        };
+        if let Some((admission, meter)) = meter {
+            meter.charge(admission, &response, self.context.live.now());
+        }
+        if response.status().is_client_error() && !waits {
+            rest.drop_rest(&mut response).await;
+        }
+        response
+    }
+
+    /// Gives an answer what every answer has, and notes it.
+    fn finish(&self, mut response: Response, record: &mut RequestRecord) -> Response {
+        let request_id = request_id();
+        let refusal = response.extensions_mut().remove::<Refusal>();
+        let nested = response.extensions_mut().remove::<methods::Nested>().is_some();
+        if let Some(Refusal { code, text }) = refusal {
+            let now = self.context.live.now();
+            let tracking_id = wire::error::tracking_id(&request_id, now);
+            let now = timestamp(now);
+            let body = match code {
+                _ if nested => wire::error::encode_nested_body(code, &text, &tracking_id, &now),
+                ErrorCode::ModuleNotFound | ErrorCode::ModuleAlreadyExistsOnDevice => {
+                    wire::error::encode_numbered_body(code, &text, &tracking_id, &now)
+                }
+                ErrorCode::JobQuotaExceeded => wire::error::encode_lines_body(code, &text, &now),
+                _ => wire::error::encode_body(code, &text, &tracking_id),
+            };
+            record.reason = Some(text);
+            *response.body_mut() = Body::from(body.to_string());
+            let headers = response.headers_mut();
+            // The router counted the empty body.
+            headers.remove(header::CONTENT_LENGTH);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
+            for name in ERROR_CODE_HEADERS {
+                headers.insert(name, HeaderValue::from_static(code.name()));
+            }
+            if code == ErrorCode::ThrottlingBacklogTimeout {
+                // As the service does, which sends no Retry-After. HTTP/2 has no such header, and it is left out there.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        record.error_code =
+            response.headers().get(ERROR_CODE_HEADER).and_then(|code| Some(code.to_str().ok()?.to_owned()));
+        if let Ok(request_id) = HeaderValue::try_from(request_id) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
+        }
+        record.status = response.status().as_u16();
+        response
+    }
+}
+
+/// The header by which Microsoft's Java service SDK sends each PATCH as a POST: the HTTP client of its Java version has no PATCH.
+const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// Makes a PATCH of a POST that asks for it, before anything looks at the method.
+fn override_method<B>(request: &mut Request<B>) {
+    let wanted = text_of(request.headers(), &METHOD_OVERRIDE);
+    if request.method() == Method::POST && wanted.is_some_and(|method| method.eq_ignore_ascii_case("PATCH")) {
+        *request.method_mut() = Method::PATCH;
+    }
+}
+
+fn router() -> Router<Arc<Context>> {
+    let mut router = Router::new();
+    // Some SDKs put a slash before the question mark.
+    for slash in ["", "/"] {
+        let path = |path: &str| format!("{path}{slash}");
+        let device = || get(devices::get).put(devices::put).delete(devices::delete);
+        let configuration = || get(configurations::get).put(configurations::put).delete(configurations::delete);
+        router = router
+            .route(&path("/twins/{device}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/twins/{device}/modules/{module}"), get(twins::get).patch(twins::patch).put(twins::put))
+            .route(&path("/twins/{device}/methods"), post(methods::post))
+            .route(&path("/twins/{device}/modules/{module}/methods"), post(methods::post))
+            .route(&path("/devices"), get(devices::list).post(bulk::post))
+            .route(&path("/devices/keys/regenerate"), post(keys::regenerate))
+            .route(&path("/devices/{device}/applyConfigurationContent"), post(configurations::apply))
+            .route(&path("/digitaltwins/{device}"), get(digital_twins::get).patch(digital_twins::patch))
+            .route(&path("/digitaltwins/{device}/commands/{command}"), any(digital_twins::command))
+            .route(
+                &path("/digitaltwins/{device}/components/{component}/commands/{command}"),
+                any(digital_twins::command),
+            )
+            .route(&path("/devices/{device}/commands"), delete(methods::purge))
+            .route(&path("/devices/{device}"), device())
+            .route(
+                &path("/devices/{device}/messages/{queue}"),
+                get(device_messages::receive).head(device_messages::no_head).post(device_messages::send),
+            )
+            .route(&path("/devices/{device}/messages/{queue}/{lock}"), delete(device_messages::complete))
+            .route(&path("/devices/{device}/messages/{queue}/{lock}/abandon"), post(device_messages::abandon))
+            .route(&path("/devices/{device}/modules"), get(modules::list))
+            .route(
+                &path("/devices/{device}/modules/{module}"),
+                get(modules::get).put(modules::put).delete(modules::delete),
+            )
+            // A device may be called so as well.
+            .route(&path("/devices/query"), device().merge(post(query::post)))
+            .route(&path("/configurations"), get(configurations::list))
+            .route(&path("/configurations/{id}"), configuration())
+            // No configuration can be called so.
+            .route(&path("/configurations/testQueries"), configuration().post(configurations::test))
+            .route(&path("/jobs"), get(transfers::list))
+            .route(&path("/jobs/create"), get(transfers::get).delete(transfers::cancel).post(transfers::create))
+            .route(&path("/jobs/{id}"), get(transfers::get).delete(transfers::cancel))
+            .route(&path("/jobs/v2/{id}"), get(jobs::get).put(jobs::put))
+            // A job may be called so as well; to look at it, one queries.
+            .route(&path("/jobs/v2/query"), get(jobs::list).put(jobs::put))
+            .route(&path("/jobs/v2/{id}/cancel"), post(jobs::cancel))
+            .route(&path("/statistics/devices"), get(statistics::devices))
+            .route(&path("/statistics/service"), get(statistics::service))
+            .route(&path(FAULTS_PATH), get(faults::get).put(faults::put).delete(faults::delete));
+    }
+    router
+        .route(web_socket::PATH, any(web_socket::upgrade))
+        .route(web_socket::SERVICE_BUS_PATH, any(web_socket::upgrade))
+        .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), any(web_socket::upgrade))
+        .fallback(|uri: Uri| async move { unserved(StatusCode::NOT_FOUND, missing(uri.path())) })
+        .method_not_allowed_fallback(|| async {
+            unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
+        })
+}
+
+/// Says what a path stands for that the embedded hub does not have.
+fn missing(path: &str) -> &'static str {
+    let path = path.trim_matches('/').to_ascii_lowercase();
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        ["devices", _, "files", ..] => "the embedded hub has no file upload",
+        ["devices", _, "modules", _, "messages" | "files", ..] => {
+            "the embedded hub has no modules over HTTPS; connect them over MQTT or MQTT over WebSockets"
+        }
+        ["messages", "servicebound", "filenotifications", ..] => {
+            "the embedded hub has no file upload, and so no notifications of it"
+        }
+        ["messages", "servicebound", "feedback", ..] => {
+            "the embedded hub gives feedback about messages over AMQP alone, at /messages/serviceBound/feedback"
+        }
+        ["messages", "events" | "operationsmonitoringevents", ..] => {
+            "the embedded hub has no events endpoint: telemetry is acknowledged and goes nowhere, and nobody can read it"
+        }
+        _ => "there is no such resource on the embedded hub",
+    }
+}
+
+/// No code of the service's says that a path means nothing; above all it must not look like a device that is not there.
+fn unserved(status: StatusCode, text: &str) -> Response {
+    let mut response = Refusal::new(ErrorCode::InvalidOperation, text).into_response();
+    *response.status_mut() = status;
+    response
+}
+
+/// Returns the values of all headers of a name, which are one list.
+fn list_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Answers with a document and its etag, between quotes as the header wants it.
+fn document(document: &Document, etag: &ETag) -> Response {
+    with_etag(json(Bytes::from_owner(document.clone())), etag)
+}
+
+fn with_etag(mut response: Response, etag: &ETag) -> Response {
+    if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// Answers with JSON text.
+fn json(text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(text.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
+    response
+}
+
+/// Answers with nothing but that it is done.
+fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Makes an array of texts that are JSON.
+fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    let mut text = String::from("[");
+    for item in items {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.push_str(item);
+    }
+    text.push(']');
+    text
+}
+
+/// Returns a random id in the form of a UUID.
+pub(crate) fn request_id() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness the id is all zeros, which is a poor name and no reason to fail.
+    let _ = getrandom::fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

@@ -1,0 +1,30 @@
+//! `/statistics/devices` and `/statistics/service`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde_json::json;
+
+use crate::core::command::{Command, Refusal, Reply};
+use crate::frontends::https::call::{Call, RegistryRead, ServiceConnect};
+use crate::frontends::https::{Context, json};
+
+pub(crate) async fn devices(
+    State(context): State<Arc<Context>>,
+    _call: Call<RegistryRead>,
+) -> Result<Response, Refusal> {
+    let Reply::Counts { total, enabled } = context.live.handle(Command::CountDevices).await? else {
+        unreachable!("the command answers with counts")
+    };
+    let counts = json!({
+        "totalDeviceCount": total,
+        "enabledDeviceCount": enabled,
+        "disabledDeviceCount": total - enabled,
+    });
+    Ok(json(counts.to_string()))
+}
+
+pub(crate) async fn service(State(context): State<Arc<Context>>, _call: Call<ServiceConnect>) -> Response {
+    json(json!({ "connectedDeviceCount": context.live.links().devices() }).to_string())
+}

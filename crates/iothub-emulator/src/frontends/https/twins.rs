@@ -1,0 +1,55 @@
+//! `/twins/{id}` and `/twins/{id}/modules/{id}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::core::command::{Command, Refusal, Reply, TwinWrite};
+use crate::frontends::https::call::{Call, ServiceConnect, read_json};
+use crate::frontends::https::{Context, document};
+use iothub_model::twin::OrderedValue;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::twins::TwinBody;
+
+pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
+    answer(&context, Command::GetTwin { id: call.twin()? }).await
+}
+
+pub(crate) async fn patch(
+    State(context): State<Arc<Context>>,
+    call: Call<ServiceConnect>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    write(&context, &call, TwinWrite::Merge, body).await
+}
+
+pub(crate) async fn put(
+    State(context): State<Arc<Context>>,
+    call: Call<ServiceConnect>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    write(&context, &call, TwinWrite::Replace, body).await
+}
+
+async fn write(
+    context: &Context,
+    call: &Call<ServiceConnect>,
+    how: TwinWrite,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let (id, if_match) = (call.twin()?, call.if_match());
+    let body: OrderedValue = read_json(body).await?;
+    let invalid = |error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}"));
+    let body = TwinBody::decode(body).map_err(invalid)?;
+    answer(context, Command::WriteTwin { id, how, body, if_match }).await
+}
+
+async fn answer(context: &Context, command: Command) -> Result<Response, Refusal> {
+    match context.live.handle(command).await? {
+        Reply::Device(device) => Ok(document(&device.twin, &device.twin_etag)),
+        Reply::Module(module) => Ok(document(&module.twin, &module.twin_etag)),
+        other => unreachable!("these commands answer with a twin, and not {other:?}"),
+    }
+}

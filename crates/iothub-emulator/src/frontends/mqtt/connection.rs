@@ -1,0 +1,366 @@
+//! One connection, from its first packet to its end.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use mqttbytes::v4::ConnAck;
+use mqttbytes::v4::Connect;
+use mqttbytes::v4::ConnectReturnCode;
+use mqttbytes::v4::Packet;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+use tokio::time::timeout_at;
+
+use crate::connections::Link;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::session::{Fingerprints, SessionCommand};
+use crate::frontends::mqtt::admission::{Ending, Fate, Gate, Held, Refused};
+use crate::frontends::mqtt::deliveries::deliver;
+use crate::frontends::mqtt::login::{Denied, Login, login};
+use crate::frontends::mqtt::outbox::{Message, Pending, Written, outbox};
+use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
+use crate::frontends::mqtt::requests::{Answer, Closing, SECOND_CONNECT, Said, hear};
+use crate::frontends::mqtt::rules::Violation;
+use crate::frontends::mqtt::{Front, stopped};
+use crate::handle::Live;
+use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
+use iothub_model::twin::TwinId;
+use iothub_model::wire::ErrorCode;
+
+/// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
+/// using the MQTT protocol).
+const SILENCE_MAX: Duration = Duration::from_secs(1767);
+/// `lastActivityTime` moves no more often than this.
+const TOUCH_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that are written at once when there are so many.
+const WRITE_TOGETHER: usize = 64 * 1024;
+/// A client that does not hear of the end by then is let go unheard.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Front {
+    /// Serves one connection until it ends, however that is.
+    pub(crate) async fn serve(self, source: Source, mut sink: Sink, certificate: Option<Fingerprints>) {
+        let mut stopping = self.stopping.clone();
+        let farewell = tokio::select! {
+            farewell = self.converse(source, &mut sink, certificate) => farewell,
+            () = stopped(&mut stopping) => Farewell::GoingAway,
+        };
+        let _ = timeout(CLOSE_TIMEOUT, sink.close(farewell)).await;
+    }
+
+    async fn converse(&self, source: Source, sink: &mut Sink, certificate: Option<Fingerprints>) -> Farewell {
+        let mut reader = Reader::new(source);
+        let connect = match timeout(self.patience.connect, reader.next(CONNECT_MAX_BYTES)).await {
+            Ok(Ok(Packet::Connect(connect))) => connect,
+            Ok(Err(NoPacket::Version)) => {
+                let text = "the embedded hub speaks MQTT 3.1.1 alone, and this client another version, such as MQTT 5";
+                let refusal = Refusal::new(ErrorCode::InvalidProtocolVersion, text);
+                return self.refuse(sink, ConnectReturnCode::RefusedProtocolVersion, "/connect", &refusal).await;
+            }
+            Ok(Err(NoPacket::Password)) => {
+                let refusal = Denied::Token.refusal();
+                return self.refuse(sink, ConnectReturnCode::NotAuthorized, "/connect", &refusal).await;
+            }
+            // As port scans do.
+            Ok(Err(NoPacket::Ended)) => return Farewell::Normal,
+            Ok(Err(NoPacket::Torn)) => {
+                self.log.cut(MQTT, "/connect", "the connection ended in the middle of the CONNECT");
+                return Farewell::Normal;
+            }
+            Ok(Err(NoPacket::Transport(fault))) => {
+                self.log.refused(MQTT, "/connect", &fault.refusal());
+                return fault.farewell;
+            }
+            // Whatever this is, it is no client of ours.
+            Ok(Ok(_)) => return self.no_connect("it is another packet [MQTT-3.1.0-1]"),
+            Ok(Err(NoPacket::Malformed(violation))) => return self.no_connect(violation),
+            Err(_) => {
+                self.log.cut(MQTT, "/connect", "the client sent no CONNECT in time");
+                return Farewell::Policy;
+            }
+        };
+        let login = match login(&connect, certificate.as_ref(), &self.access, self.live.now()) {
+            Ok(login) => login,
+            Err(denied) => {
+                let path = format!("/devices/{}/connect", connect.client_id);
+                return self.refuse(sink, denied.code(), &path, &denied.refusal()).await;
+            }
+        };
+        let path = format!("{}/connect", log_path(&login.id));
+        // None where the proof has no end.
+        let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
+        let (turn, fate) = self.gate.connect(&login.id, self.live.now());
+        sleep_until(turn).await;
+        let ending = match fate {
+            Fate::Done(ending) => ending,
+            Fate::Refused(refused) => {
+                let code = match refused.status() {
+                    401 | 403 | 404 => ConnectReturnCode::NotAuthorized,
+                    _ => ConnectReturnCode::ServiceUnavailable,
+                };
+                let refusal = match refused {
+                    Refused::By(refusal) => refusal,
+                    Refused::Status(_) => Refusal::new(ErrorCode::ServiceUnavailable, BY_FAULT),
+                };
+                return self.refuse(sink, code, &path, &refusal).await;
+            }
+            Fate::Broken(None) => {
+                self.log.cut(MQTT, &path, BY_FAULT);
+                return Farewell::Policy;
+            }
+            Fate::Broken(Some(refusal)) => {
+                self.log.refused(MQTT, &path, &refusal);
+                return Farewell::Policy;
+            }
+        };
+        let (attached, pending) = match Attached::new(self, login, &connect, ending) {
+            Ok(attached) => attached,
+            Err(refusal) => return self.refuse(sink, ConnectReturnCode::NotAuthorized, &path, &refusal).await,
+        };
+        let end = match ending {
+            Ending::Broken => End::Closed(Closing::Fault),
+            Ending::Answered(_) | Ending::Unanswered => {
+                let silence = match connect.keep_alive {
+                    0 => SILENCE_MAX,
+                    seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(SILENCE_MAX),
+                };
+                // Whichever ends first ends them all.
+                tokio::select! {
+                    end = read(&attached, reader, silence) => end,
+                    () = deliver(&attached) => End::Left,
+                    end = write(&attached, pending, sink, self.patience.write) => end,
+                    () = attached.link.is_cut() => End::Closed(Closing::Replaced),
+                    () = attached.link.outbox.overflows() => End::Unread,
+                    () = async { sleep_until(valid_until.expect("it is looked at before")).await }, if valid_until.is_some() => {
+                        End::Expired
+                    }
+                }
+            }
+        };
+        self.note(attached.link.id(), end)
+    }
+
+    /// Notes how a connection ended, and returns what to say.
+    fn note(&self, id: &TwinId, end: End) -> Farewell {
+        let path = log_path(id);
+        let reason = match end {
+            End::Left => return Farewell::Normal,
+            End::Closed(Closing::Malformed(violation)) => {
+                let text = format!("what came is no packet that MQTT 3.1.1 allows here: {violation}");
+                self.log.refused(MQTT, &format!("{path}/packet"), &Refusal::new(ErrorCode::InvalidOperation, text));
+                return Farewell::Protocol;
+            }
+            End::Fault(fault) => {
+                self.log.refused(MQTT, &format!("{path}/packet"), &fault.refusal());
+                return fault.farewell;
+            }
+            End::Closed(Closing::Rule { what, refusal }) => {
+                self.log.refused(MQTT, &format!("{path}/{what}"), &refusal);
+                return Farewell::Policy;
+            }
+            End::Closed(Closing::Fault) => BY_FAULT,
+            End::Closed(Closing::Replaced) => {
+                "another connection of this client took its place, or its identity was disabled or deleted"
+            }
+            End::Silent => "the client was silent for longer than one and a half of its keep alive",
+            End::Unread => "the client does not read what the hub writes to it",
+            End::Expired => "the client's token expired five minutes ago",
+        };
+        self.log.cut(MQTT, &path, reason);
+        Farewell::Policy
+    }
+
+    /// Notes that a client began with something else than a CONNECT, and returns what to say.
+    fn no_connect(&self, violation: Violation) -> Farewell {
+        let text = format!("what came first is no CONNECT of MQTT 3.1.1: {violation}");
+        self.log.refused(MQTT, "/connect", &Refusal::new(ErrorCode::InvalidOperation, text));
+        Farewell::Protocol
+    }
+
+    async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode, path: &str, refusal: &Refusal) -> Farewell {
+        // Before the client hears of it, as with all that is logged.
+        self.log.refused(MQTT, path, refusal);
+        let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
+        Farewell::Normal
+    }
+}
+
+/// The protocol's name in the log, as in the rules of faults.
+const MQTT: &str = "MQTT";
+const BY_FAULT: &str = "a fault that the hub was told to have";
+
+/// Returns where the log has what a client does.
+fn log_path(id: &TwinId) -> String {
+    match &id.module {
+        None => format!("/devices/{}", id.device),
+        Some(module) => format!("/devices/{}/modules/{module}", id.device),
+    }
+}
+
+/// How a connection ends that was let in.
+enum End {
+    /// Its client said goodbye, or is gone.
+    Left,
+    Silent,
+    /// The client does not take what is written to it.
+    Unread,
+    Expired,
+    /// What came is not of the layer below.
+    Fault(TransportFault),
+    Closed(Closing),
+}
+
+/// A client that is let in. Dropped, it is gone, whichever way the connection ended.
+pub(crate) struct Attached {
+    pub(crate) live: Arc<Live>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) link: Arc<Link>,
+    /// Are its subscriptions kept for when it comes back.
+    pub(crate) keeps_session: bool,
+    touched: Mutex<Instant>,
+}
+
+impl Attached {
+    fn new(front: &Front, login: Login, connect: &Connect, ending: Ending) -> Result<(Self, Pending), Refusal> {
+        let (live, gate) = (front.live.clone(), front.gate.clone());
+        let (outbox, pending) = outbox();
+        let Login { id, proof, model, valid_for: _ } = login;
+        let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
+        let command =
+            SessionCommand::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
+        let begun = live.begin(Command::Session(command), |outcome| {
+            if let Ok(Reply::Session(session)) = &outcome.reply {
+                link.subscriptions().clone_from(&session.subscriptions);
+                // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
+                // says that a session is present to whoever asks for one.
+                let accepted = connack(ConnectReturnCode::Success, !connect.clean_session);
+                Answer::new(&link.outbox, ending).offer(Message::Packet(accepted), outcome.seen);
+                live.links().register(&link);
+            }
+        });
+        match begun.and_then(|outcome| outcome.reply) {
+            Ok(_) => {
+                let touched = Mutex::new(Instant::now());
+                Ok((Self { live, gate, link, keeps_session: !connect.clean_session, touched }, pending))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Notes that a message went through.
+    pub(crate) fn touch(&self) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if touched.elapsed() >= TOUCH_EVERY {
+            *touched = Instant::now();
+            let (id, connection) = (self.link.id().clone(), self.link.connection());
+            // A client that is no longer connected is told so by being cut.
+            let _ = self.live.begin(Command::Session(SessionCommand::Touch { id, connection }), |_| ());
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.live.links().remove(&self.link);
+        self.link.abandon_calls();
+        let (id, connection) = (self.link.id().clone(), self.link.connection());
+        // Refused when another connection has taken over, which then is what the device shows.
+        let _ = self.live.begin(Command::Session(SessionCommand::Disconnect { id, connection }), |_| ());
+    }
+}
+
+/// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
+async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End {
+    let mut held = Held::default();
+    let mut heard = Instant::now();
+    let mut is_leaving = false;
+    loop {
+        let listens = !is_leaving && held.has_room();
+        let (asked, fate) = tokio::select! {
+            due = held.next() => due,
+            packet = async {
+                // Whoever does not read what it asked for may not ask for more, and is not silent meanwhile.
+                let full_since = Instant::now();
+                attached.link.outbox.has_room().await;
+                heard += full_since.elapsed();
+                timeout_at(heard + silence, reader.next(PACKET_MAX_BYTES)).await
+            }, if listens => {
+                let packet = match packet {
+                    Ok(Ok(packet)) => packet,
+                    Ok(Err(NoPacket::Ended | NoPacket::Torn)) => return End::Left,
+                    Ok(Err(NoPacket::Version | NoPacket::Password)) => {
+                        return End::Closed(Closing::Malformed(SECOND_CONNECT));
+                    }
+                    Ok(Err(NoPacket::Malformed(violation))) => return End::Closed(Closing::Malformed(violation)),
+                    Ok(Err(NoPacket::Transport(fault))) => return End::Fault(fault),
+                    Err(_) => return End::Silent,
+                };
+                heard = Instant::now();
+                match hear(attached, packet) {
+                    Said::Nothing => continue,
+                    Said::Asked(asked) => {
+                        let admitted = held.admit(&attached.gate, attached.link.id(), asked, attached.live.now());
+                        let Some(now) = admitted else { continue };
+                        now
+                    }
+                    // What it sent before it went is done all the same.
+                    Said::Goodbye if !held.is_empty() => {
+                        is_leaving = true;
+                        continue;
+                    }
+                    Said::Goodbye => return End::Left,
+                    Said::Forbidden(closing) => return End::Closed(closing),
+                }
+            }
+        };
+        if let Err(closing) = attached.take(asked, fate) {
+            return End::Closed(closing);
+        }
+        if is_leaving && held.is_empty() {
+            return End::Left;
+        }
+    }
+}
+
+/// Writes what waits for the client, each message when what it shows is on disk.
+async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patience: Duration) -> End {
+    let mut buffer = BytesMut::new();
+    while let Some(first) = pending.next().await {
+        let mut next = Some(first);
+        let (mut spoke, mut is_last) = (false, false);
+        while let Some((message, seen)) = next {
+            if attached.live.durable(seen).await.is_err() {
+                return End::Left;
+            }
+            spoke |= !matches!(message, Message::Packet(_));
+            match message.encode(&mut buffer) {
+                Written::Free => {}
+                Written::Charged(bytes) => attached.gate.charge(bytes, attached.live.now()),
+                Written::Last => is_last = true,
+            }
+            next = if buffer.len() < WRITE_TOGETHER && !is_last { pending.next_now() } else { None };
+        }
+        if spoke {
+            attached.touch();
+        }
+        match timeout(patience, sink.write(buffer.split().freeze())).await {
+            Ok(Ok(())) if !is_last => {}
+            // Half of an answer was asked for.
+            Ok(Ok(())) => return End::Closed(Closing::Fault),
+            Ok(Err(_)) => return End::Left,
+            Err(_) => return End::Unread,
+        }
+    }
+    End::Left
+}
+
+fn connack(code: ConnectReturnCode, session_present: bool) -> Bytes {
+    let mut buffer = BytesMut::new();
+    ConnAck::new(code, session_present).write(&mut buffer).expect("four bytes are within MQTT's limit");
+    buffer.freeze()
+}

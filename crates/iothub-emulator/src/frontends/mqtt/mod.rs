@@ -1,0 +1,91 @@
+//! The device side of the hub: MQTT 3.1.1 over TLS and over WebSocket.
+//!
+//! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
+//! the hub's machine (`SessionCommand`); what is here is bytes ([`crate::transport`], [`packets`]), the rules of MQTT for them
+//! ([`rules`]), who the client is ([`login`]), what it may say ([`requests`]), what holds that up ([`admission`]) and what waits
+//! for it ([`outbox`]).
+//!
+//! A violation of MQTT's rules or the hub's ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
+//! a client, and SDKs take a SUBACK of failure for success.
+
+pub(crate) mod admission;
+pub(crate) mod connection;
+pub(crate) mod deliveries;
+pub(crate) mod login;
+pub(crate) mod outbox;
+pub(crate) mod packets;
+pub(crate) mod requests;
+pub(crate) mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+use crate::access::Access;
+use crate::handle::Live;
+use crate::request_log::ConnectionLog;
+
+pub(crate) use crate::frontends::mqtt::admission::Gate;
+pub(crate) use requests::NO_FAULTS_BY_MESSAGES;
+pub(crate) use requests::asks_for_fault;
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// To send its CONNECT once TLS stands, every byte of it.
+    pub(crate) connect: Duration,
+    /// To take what is written to it.
+    pub(crate) write: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(20), write: Duration::from_secs(30) }
+    }
+}
+
+/// What connections work with.
+#[derive(Clone)]
+pub(crate) struct Front {
+    live: Arc<Live>,
+    access: Arc<Access>,
+    gate: Arc<Gate>,
+    patience: Patience,
+    log: ConnectionLog,
+    /// True, or gone, when the hub stops.
+    stopping: watch::Receiver<bool>,
+    /// Held by each connection: when the last one is dropped, all have ended.
+    _alive: mpsc::Sender<()>,
+}
+
+/// Waits until the hub stops, or is dropped.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+impl Front {
+    /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        access: Arc<Access>,
+        stopping: watch::Receiver<bool>,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        let (gate, patience) = (Arc::default(), Patience::default());
+        Self { live, access, gate, patience, log: ConnectionLog::default(), stopping, _alive: alive }
+    }
+
+    /// Puts limits and misbehaviour before it.
+    pub(crate) fn behind(self, gate: Gate) -> Self {
+        Self { gate: Arc::new(gate), ..self }
+    }
+
+    /// Notes in a log whom it refuses and cuts.
+    pub(crate) fn observed_by(self, log: ConnectionLog) -> Self {
+        Self { log, ..self }
+    }
+}

@@ -1,0 +1,400 @@
+//! What a client may say once it is let in, and what that comes to.
+
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+use mqttbytes::QoS;
+use mqttbytes::v4::Packet;
+use mqttbytes::v4::PingResp;
+use mqttbytes::v4::PubAck;
+use mqttbytes::v4::Publish;
+use mqttbytes::v4::SubAck;
+use mqttbytes::v4::Subscribe;
+use mqttbytes::v4::SubscribeReasonCode;
+use mqttbytes::v4::UnsubAck;
+use mqttbytes::v4::Unsubscribe;
+
+use crate::connections::MethodResult;
+use crate::core::command::{Command, Refusal, Reply};
+use crate::core::session::SessionCommand;
+use crate::core::timestamp::timestamp;
+use crate::frontends::https::request_id;
+use crate::frontends::mqtt::admission::{Asked, Ending, Fate, Refused, message_bytes};
+use crate::frontends::mqtt::connection::Attached;
+use crate::frontends::mqtt::outbox::{Message, Outbox};
+use crate::frontends::mqtt::packets::MESSAGE_MAX_BYTES;
+use crate::frontends::mqtt::rules::Violation;
+use iothub_model::twin::OrderedObject;
+use iothub_model::wire::ErrorCode;
+use iothub_model::wire::decode_segment;
+use iothub_model::wire::error::encode_body_of_number;
+use iothub_model::wire::error::encode_numbered_body;
+use iothub_model::wire::error::tracking_id;
+use iothub_model::wire::numbers::as_the_service_reads;
+use iothub_model::wire::topics::FromDevice;
+use iothub_model::wire::topics::FromHub;
+use iothub_model::wire::topics::Subscription;
+
+/// Why a connection is to be closed.
+#[derive(Debug)]
+pub(crate) enum Closing {
+    /// The client did what it may not do.
+    Rule {
+        /// What it did, as the log's paths have it.
+        what: &'static str,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// What came is no packet, or not one that may come now.
+    Malformed(Violation),
+    /// The hub was told to behave so.
+    Fault,
+    /// It is no longer its client's connection, or its client's identity is gone.
+    Replaced,
+}
+
+impl Closing {
+    fn rule(what: &'static str, code: ErrorCode, text: impl Into<String>) -> Self {
+        Self::Rule { what, refusal: Refusal::new(code, text) }
+    }
+
+    fn invalid(what: &'static str, text: impl Into<String>) -> Self {
+        Self::rule(what, ErrorCode::InvalidOperation, text)
+    }
+}
+
+/// Properties by which Microsoft's test suites ask the service to break a connection.
+const FAULT_PROPERTIES: &str = "AzIoTHub_FaultOperation";
+
+/// Returns `true` if a message's property of this name asks the service for a fault.
+pub(crate) fn asks_for_fault(name: &str) -> bool {
+    name.get(..FAULT_PROPERTIES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAULT_PROPERTIES))
+}
+
+/// Why such a message is refused.
+pub(crate) const NO_FAULTS_BY_MESSAGES: &str =
+    "the embedded hub has no fault injection by message properties; `twinctl hub faults set` makes it misbehave";
+
+/// What a packet means.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// It is dealt with.
+    Nothing,
+    /// Something is to be done.
+    Asked(Asked),
+    /// The client goes.
+    Goodbye,
+    /// A rule is broken.
+    Forbidden(Closing),
+}
+
+/// Looks at a packet, and answers it if that is all there is to do.
+pub(crate) fn hear(attached: &Attached, packet: Packet) -> Said {
+    match packet {
+        Packet::Publish(publish) => {
+            if publish.qos == QoS::ExactlyOnce {
+                return Said::Forbidden(Closing::invalid("publish", "the hub takes no message at QoS 2"));
+            }
+            if publish.payload.len() > MESSAGE_MAX_BYTES {
+                let text = format!("the message has more than {MESSAGE_MAX_BYTES} bytes");
+                return Said::Forbidden(Closing::rule("publish", ErrorCode::MessageTooLarge, text));
+            }
+            match FromDevice::parse(&publish.topic, attached.link.id()) {
+                Some(FromDevice::Telemetry { properties }) if has_fault(&properties) => {
+                    Said::Forbidden(Closing::invalid("telemetry", NO_FAULTS_BY_MESSAGES))
+                }
+                Some(said) => Said::Asked(Asked::Publish(said, publish)),
+                None => {
+                    let text = format!("this client may not publish to `{}`", publish.topic);
+                    Said::Forbidden(Closing::invalid("publish", text))
+                }
+            }
+        }
+        Packet::Subscribe(subscribe) => Said::Asked(Asked::Subscribe(subscribe)),
+        Packet::Unsubscribe(unsubscribe) => Said::Asked(Asked::Unsubscribe(unsubscribe)),
+        Packet::PingReq => {
+            attached.well().say(|buffer| PingResp.write(buffer), 0);
+            Said::Nothing
+        }
+        Packet::PubAck(acknowledgement) => match attached.delivered(acknowledgement.pkid) {
+            Some(()) => Said::Nothing,
+            None => Said::Forbidden(Closing::Replaced),
+        },
+        Packet::Disconnect => Said::Goodbye,
+        Packet::Connect(_) => Said::Forbidden(Closing::Malformed(SECOND_CONNECT)),
+        // What belongs to QoS 2, which the hub neither sends nor takes, and what only servers send.
+        Packet::ConnAck(_)
+        | Packet::PubRec(_)
+        | Packet::PubRel(_)
+        | Packet::PubComp(_)
+        | Packet::SubAck(_)
+        | Packet::UnsubAck(_)
+        | Packet::PingResp => Said::Forbidden(Closing::Malformed(
+            "a packet of QoS 2, or of a server, which answers nothing that the hub sent",
+        )),
+    }
+}
+
+/// The rule that a second CONNECT breaks, whatever is in it.
+pub(crate) const SECOND_CONNECT: Violation = "it is a second CONNECT [MQTT-3.1.0-2]";
+
+/// Reads reported properties.
+fn reported(payload: &[u8]) -> Result<OrderedObject, String> {
+    let payload = as_the_service_reads(payload).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&payload).map_err(|error| error.to_string())
+}
+
+/// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
+fn has_fault(properties: &str) -> bool {
+    let names = properties.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    names.filter_map(decode_segment).any(|name| asks_for_fault(&name))
+}
+
+/// The way of an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    outbox: &'a Outbox,
+    ending: Ending,
+}
+
+impl<'a> Answer<'a> {
+    pub(crate) fn new(outbox: &'a Outbox, ending: Ending) -> Self {
+        Self { outbox, ending }
+    }
+
+    /// Puts the answer into the outbox, unless it is not to come.
+    pub(crate) fn offer(self, message: Message, seen: u64) {
+        match self.ending {
+            Ending::Answered(None) => self.outbox.offer(message, seen),
+            Ending::Answered(Some(spoil)) => self.outbox.offer(Message::Spoiled(Box::new(message), spoil), seen),
+            Ending::Unanswered | Ending::Broken => {}
+        }
+    }
+
+    /// The way of what only says that a request has come: it comes to no harm, unless nothing comes at all.
+    fn of_packets(self) -> Self {
+        let ending = if self.ending == Ending::Broken { Ending::Broken } else { Ending::Answered(None) };
+        Self { ending, ..self }
+    }
+
+    fn say(self, write: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>, seen: u64) {
+        let mut buffer = BytesMut::new();
+        if write(&mut buffer).is_ok() {
+            self.offer(Message::Packet(buffer.freeze()), seen);
+        }
+    }
+}
+
+/// Those that fail want the connection closed.
+impl Attached {
+    /// Does what is asked, or not, as it is fated, and puts the answers into the outbox.
+    pub(crate) fn take(&self, asked: Asked, fate: Fate) -> Result<(), Closing> {
+        let what = asked.route().name();
+        match (asked, fate) {
+            (_, Fate::Broken(None)) => Err(Closing::Fault),
+            (_, Fate::Broken(Some(refusal))) => Err(Closing::Rule { what, refusal }),
+            (
+                Asked::Publish(FromDevice::TwinGet { rid } | FromDevice::TwinPatch { rid, .. }, publish),
+                Fate::Refused(why),
+            ) => {
+                self.touch();
+                self.acknowledge(&publish, self.well(), 0);
+                self.refuse(&rid, &why, self.well(), 0);
+                Ok(())
+            }
+            // There is no other way to tell it.
+            (_, Fate::Refused(Refused::By(refusal))) => Err(Closing::Rule { what, refusal }),
+            (_, Fate::Refused(Refused::Status(_))) => Err(Closing::Fault),
+            (asked, Fate::Done(ending)) => {
+                let answer = Answer::new(&self.link.outbox, ending);
+                match asked {
+                    Asked::Publish(said, publish) => self.publish(said, &publish, answer)?,
+                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer)?,
+                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer)?,
+                }
+                if ending == Ending::Broken { Err(Closing::Fault) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// The way of an answer to which nothing happens.
+    fn well(&self) -> Answer<'_> {
+        Answer::new(&self.link.outbox, Ending::Answered(None))
+    }
+
+    fn acknowledge(&self, publish: &Publish, answer: Answer<'_>, seen: u64) {
+        if publish.qos == QoS::AtLeastOnce {
+            answer.say(|buffer| PubAck::new(publish.pkid).write(buffer), seen);
+        }
+    }
+
+    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
+        // A report moves the time of the last activity with the rest of the document.
+        self.touch();
+        match said {
+            // Twin requests are answered whether or not the answers are subscribed to: a client that was told nothing would
+            // wait for ever, and some ask before they subscribe.
+            FromDevice::TwinGet { rid } => {
+                self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
+            }
+            FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
+                Ok(patch) => {
+                    let (id, connection) = (self.link.id().clone(), self.link.connection());
+                    let command = SessionCommand::Report { id, connection, patch, base: version };
+                    self.do_and_answer(Command::Session(command), &rid, publish, answer)
+                }
+                Err(error) => {
+                    let text = format!("the reported properties are not a JSON object: {error}");
+                    self.acknowledge(publish, answer.of_packets(), 0);
+                    self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
+                    Ok(())
+                }
+            },
+            FromDevice::MethodResult { status, rid } => {
+                self.link.answer(&rid, MethodResult { status, payload: publish.payload.clone() });
+                self.acknowledge(publish, answer, 0);
+                Ok(())
+            }
+            FromDevice::Telemetry { properties } => {
+                if self.gate.charges() {
+                    self.gate.charge(message_bytes(&properties, &publish.payload), self.live.now());
+                }
+                self.acknowledge(publish, answer, 0);
+                Ok(())
+            }
+        }
+    }
+
+    fn do_and_answer(&self, command: Command, rid: &str, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
+        let begun = self.live.begin(command, |outcome| {
+            self.acknowledge(publish, answer.of_packets(), outcome.seen);
+            let message = match &outcome.reply {
+                Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), twin: device.twin.clone() },
+                Ok(Reply::Module(module)) => Message::Twin { rid: rid.to_owned(), twin: module.twin.clone() },
+                Ok(Reply::Reported(version)) => {
+                    let response = FromHub::TwinResponse { status: 204, rid: rid.to_owned(), version: Some(*version) };
+                    Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
+                }
+                Ok(other) => unreachable!("the two commands of twin requests do not answer with {other:?}"),
+                Err(refusal) => return self.refuse(rid, &Refused::By(refusal.clone()), answer, outcome.seen),
+            };
+            answer.offer(message, outcome.seen);
+        });
+        match begun {
+            Ok(outcome) => match outcome.reply {
+                // It is gone, or this is no longer its connection.
+                Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
+                    Err(Closing::Replaced)
+                }
+                Ok(Reply::Reported(_)) => {
+                    self.gate.charge(publish.payload.len(), self.live.now());
+                    Ok(())
+                }
+                Ok(_) | Err(_) => Ok(()),
+            },
+            // The hub takes no writes any more.
+            Err(refusal) => {
+                self.acknowledge(publish, answer.of_packets(), 0);
+                self.refuse(rid, &Refused::By(refusal), answer, 0);
+                Ok(())
+            }
+        }
+    }
+
+    /// Says no to a twin request. Some SDKs go by the status and some by the body alone, so both say it.
+    fn refuse(&self, rid: &str, refused: &Refused, answer: Answer<'_>, seen: u64) {
+        let now = self.live.now();
+        let (tracking_id, now) = (tracking_id(&request_id(), now), timestamp(now));
+        let status = refused.status();
+        let body = match refused {
+            Refused::By(Refusal { code, text }) => encode_numbered_body(*code, text, &tracking_id, &now),
+            Refused::Status(_) => {
+                encode_body_of_number(status, "the embedded hub was asked to fail", &tracking_id, &now)
+            }
+        };
+        let response = FromHub::TwinResponse { status, rid: rid.to_owned(), version: None };
+        answer.offer(Message::Publish { topic: response.topic(), payload: body.to_string().into() }, seen);
+    }
+
+    fn subscribe(&self, subscribe: &Subscribe, answer: Answer<'_>) -> Result<(), Closing> {
+        let parse = |path: &str| Subscription::parse(path, self.link.id());
+        let wanted = subscribe.filters.iter().map(|filter| match (parse(&filter.path), filter.qos) {
+            (Some(subscription), QoS::AtMostOnce) => Ok(subscription.at_most_once()),
+            (Some(subscription), _) => Ok(subscription),
+            (None, _) => {
+                let text = format!("this client may not subscribe to `{}`", filter.path);
+                Err(Closing::invalid("subscribe", text))
+            }
+        });
+        let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
+        // QoS 2 is granted as 1.
+        let granted = |qos| match qos {
+            QoS::AtMostOnce => QoS::AtMostOnce,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => QoS::AtLeastOnce,
+        };
+        let granted =
+            subscribe.filters.iter().map(|filter| SubscribeReasonCode::Success(granted(filter.qos))).collect();
+        let acknowledgement = SubAck::new(subscribe.pkid, granted);
+        let add = |all: &mut BTreeSet<Subscription>| {
+            for &one in &wanted {
+                // In place of the same filter at another QoS.
+                all.retain(|other| other.filter(self.link.id()) != one.filter(self.link.id()));
+                all.insert(one);
+            }
+        };
+        let mut after = self.link.subscriptions().clone();
+        add(&mut after);
+        if after.len() > Subscription::MAX {
+            let text = format!("a client has at most {} subscriptions at a time", Subscription::MAX);
+            return Err(Closing::invalid("subscribe", text));
+        }
+        self.keep(add, |buffer| acknowledgement.write(buffer), answer)?;
+        self.link.deliveries.look();
+        Ok(())
+    }
+
+    fn unsubscribe(&self, unsubscribe: &Unsubscribe, answer: Answer<'_>) -> Result<(), Closing> {
+        let parse = |path: &String| Subscription::parse(path, self.link.id());
+        let unwanted: Vec<_> = unsubscribe.topics.iter().filter_map(parse).collect();
+        self.keep(
+            |all| all.retain(|one| !unwanted.iter().any(|it| it.filter(self.link.id()) == one.filter(self.link.id()))),
+            |buffer| UnsubAck::new(unsubscribe.pkid).write(buffer),
+            answer,
+        )
+    }
+
+    /// Changes the subscriptions, keeps them if the session is one that lasts, and acknowledges.
+    fn keep(
+        &self,
+        change: impl FnOnce(&mut BTreeSet<Subscription>),
+        acknowledge: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
+        answer: Answer<'_>,
+    ) -> Result<(), Closing> {
+        let mut subscriptions = self.link.subscriptions().clone();
+        change(&mut subscriptions);
+        if !self.keeps_session {
+            *self.link.subscriptions() = subscriptions;
+            answer.say(acknowledge, 0);
+            self.live.links().announce();
+            return Ok(());
+        }
+        let (id, connection) = (self.link.id().clone(), self.link.connection());
+        let command = SessionCommand::KeepSubscriptions { id, connection, subscriptions: subscriptions.clone() };
+        let begun = self.live.begin(Command::Session(command), |outcome| {
+            if outcome.reply.is_ok() {
+                // The acknowledgement goes into the outbox before anything that is due to it.
+                answer.say(&acknowledge, outcome.seen);
+                *self.link.subscriptions() = subscriptions;
+            }
+        });
+        match begun.and_then(|outcome| outcome.reply) {
+            Ok(_) => {}
+            Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
+                return Err(Closing::Replaced);
+            }
+            Err(refusal) => return Err(Closing::Rule { what: "subscribe", refusal }),
+        }
+        self.live.links().announce();
+        Ok(())
+    }
+}
