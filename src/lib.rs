@@ -5,6 +5,7 @@
 
 pub mod digest;
 pub mod legible;
+pub mod plural;
 pub mod shell;
 
 pub mod check;

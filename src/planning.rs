@@ -9,12 +9,13 @@ use futures_util::future;
 
 use crate::client::{Error, HubClient};
 use crate::manifest::{Declarations, Selection};
-use crate::plan::outlook::cost::{Throttles, cost};
+use crate::plan::outlook::cost::cost;
 use crate::plan::outlook::{Question, Subject};
 use crate::plan::{Plan, PlanContext, Planner, Population, ReadBy, Watch};
 use crate::selection::{self, Membership};
 use crate::survey::{Census, Survey, get_all, survey};
 use iothub_model::diagnostic::Diagnostic;
+use iothub_model::tiers::Limits;
 use iothub_model::twin::{Section, TwinId};
 use iothub_model::wire::query::MAX_PAGE;
 
@@ -42,7 +43,7 @@ pub struct Options {
     /// GETs at once. A few questions, a page each, are asked beside them.
     pub concurrency: usize,
     /// What times and messages are reckoned by.
-    pub throttles: Throttles,
+    pub limits: Limits,
     /// The part of the fleet that is planned for, when it is not all of it.
     pub only: Option<Part>,
     /// Read each twin by GET that seems to have drifted, or to have lost its record.
@@ -134,7 +135,7 @@ pub async fn make(
     }
     plan.outlook = watch.finish();
     plan.outlook.unread.splice(0..0, unread);
-    plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), &options.throttles));
+    plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), options.limits));
     Ok(plan)
 }
 
@@ -260,16 +261,7 @@ checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
         let server = Server::start_by_word(replies).await;
         let client = server.client();
         let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
-        let throttles = Throttles {
-            name: "S1, 1 unit".to_owned(),
-            is_free: false,
-            queries: 1.0,
-            twin_reads: 1.0,
-            twin_updates: 1.0,
-            registry: 1.0,
-            configurations: 1.0,
-        };
-        let options = Options { concurrency: 1, throttles, only: None, confirm_drift: false };
+        let options = Options { concurrency: 1, limits: Limits::S1, only: None, confirm_drift: false };
         let plan = make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");
         let expected = "it looks at more twins of the hub than 10 pages of a query list";
         assert_eq!(plan.outlook.predictions[0].forecast, Forecast::Unknown(expected.to_owned()));

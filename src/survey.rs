@@ -17,14 +17,13 @@ use crate::plan::ownership::{RECORDS_KEY, may_have_records};
 use crate::plan::{Planner, ReadBy, Watch};
 use crate::selection::Membership;
 use iothub_model::query::Collection;
+use iothub_model::tiers::{Class, Limits};
 use iothub_model::twin::{IdError, Lookup, Twin, TwinId};
 use iothub_model::wire::query::MAX_PAGE;
 use iothub_model::wire::raw_twin::RawTwin;
 
-/// How many twins a second an S1 hub lets its clients read (docs: IoT Hub quotas and throttling).
-const GETS_A_SECOND: f64 = 100.0;
-/// How many seconds there are to one query on an S1 hub of one unit, which takes 20 a minute.
-const SECONDS_A_PAGE: f64 = 3.0;
+/// The throttles by which the way of reading is chosen.
+const LIMITS: Limits = Limits::S1;
 /// So few twins are read by GET without asking how many the hub has.
 const FEW: usize = 100;
 
@@ -392,8 +391,8 @@ struct Cost {
 impl Cost {
     /// Says which way takes the hub's throttles less time, when a query has `rest` twins to list, `page` at a time.
     fn by(self, rest: usize, page: usize) -> ReadBy {
-        let pages = |rows: usize| SECONDS_A_PAGE * rows.div_ceil(page).max(1) as f64;
-        let gets = |count: usize| count as f64 / GETS_A_SECOND;
+        let pages = |rows: usize| rows.div_ceil(page).max(1) as f64 / LIMITS.rate(Class::Queries);
+        let gets = |count: usize| count as f64 / LIMITS.rate(Class::TwinReads);
         // By GET, those that left are asked for in a query of its own, which lists most of what is declared.
         let left = if self.finds_left { pages(self.pending.min(rest)) } else { 0.0 };
         let by_get = gets(self.pending) + left;

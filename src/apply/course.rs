@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::event::{ApplyEvent, TwinOutcome};
 use crate::client::{Backoff, Error, Trouble};
 use crate::plan::{Action, Rebase, TwinPlan};
+use iothub_model::duration;
 use iothub_model::twin::{ETag, Lookup, MergePatch, Twin};
 use iothub_model::wire::ErrorCode;
 
@@ -461,9 +462,9 @@ impl<'p> Course<'p> {
 fn no_time(error: &Error, at: &Moment<'_>) -> String {
     match error.trouble() {
         Some(Trouble::Busy { retry_after: Some(asked) }) if asked > at.backoff.budget => format!(
-            "the hub asks to wait {} s, longer than the {} s of --retry-budget",
-            asked.as_secs(),
-            at.backoff.budget.as_secs()
+            "the hub asks to wait {}, longer than the {} of --retry-budget",
+            duration::exact(asked),
+            duration::exact(at.backoff.budget)
         ),
         _ => "the time for trying again is over".to_owned(),
     }

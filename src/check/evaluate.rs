@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::secret::keep_back;
 use super::{Bound, Check, Column, Comparison, Difference, Expectation};
 use crate::legible;
+use crate::plural::plural;
 use iothub_model::query::BoundQuery;
 use iothub_model::twin::value::{canonical, equal};
 use iothub_model::twin::{Object, TwinPath};
@@ -51,8 +52,8 @@ fn summary(text: impl Into<String>) -> Difference {
     Difference { summary: text.into(), ..Difference::default() }
 }
 
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {}", plural(count, noun))
 }
 
 /// `no row`, or the count.
@@ -79,7 +80,7 @@ fn cut(lines: impl ExactSizeIterator<Item = String>) -> Vec<String> {
     let more = lines.len().saturating_sub(MOST);
     let mut lines: Vec<_> = lines.take(MOST).collect();
     if more > 0 {
-        lines.push(format!("and {} more", plural(more, "row")));
+        lines.push(format!("and {} more", counted(more, "row")));
     }
     lines
 }
@@ -140,7 +141,7 @@ fn compare_rows(expected: &[Object], rows: &[Value]) -> Result<(), Difference> {
     Err(Difference {
         summary: format!(
             "expected {}, found {}: {}",
-            plural(expected.len(), "row"),
+            counted(expected.len(), "row"),
             found(rows.len()),
             tally(missing.len(), surplus.len())
         ),
@@ -214,7 +215,7 @@ fn columns_differ(mut details: Vec<String>, row: &Value) -> Difference {
     if details.len() == 1 {
         return Difference { summary: details.remove(0), details, devices };
     }
-    Difference { summary: format!("{} differ", plural(details.len(), "column")), details, devices }
+    Difference { summary: format!("{} differ", counted(details.len(), "column")), details, devices }
 }
 
 fn compare_columns(expected: &BTreeMap<String, Column>, rows: &[Value]) -> Result<(), Difference> {
@@ -274,7 +275,7 @@ fn compare_devices(expected: &BTreeSet<String>, rows: &[Value]) -> Result<(), Di
     }
     if nameless > 0 {
         let verb = if nameless == 1 { "has" } else { "have" };
-        parts.push(format!("{} {verb} no deviceId", plural(nameless, "row")));
+        parts.push(format!("{} {verb} no deviceId", counted(nameless, "row")));
     }
     let lines: Vec<_> = (missing.iter().map(|id| format!("- {id}")))
         .chain(surplus.iter().map(|id| format!("+ {id}")))
@@ -285,7 +286,7 @@ fn compare_devices(expected: &BTreeSet<String>, rows: &[Value]) -> Result<(), Di
     Err(Difference {
         summary: format!(
             "expected {}, found {}: {}",
-            plural(expected.len(), "device"),
+            counted(expected.len(), "device"),
             found(counts.len()),
             parts.join(", ")
         ),

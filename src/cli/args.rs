@@ -26,8 +26,9 @@ use super::comment::CommentArgs;
 use super::context::ColourChoice;
 use crate::digest::DigestPrefix;
 use crate::render::markdown;
-use iothub_emulator::Tier;
+use iothub_model::duration::{self, DurationError};
 use iothub_model::placeholder::Placeholder;
+use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
 
 /// Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
@@ -285,8 +286,8 @@ pub struct HubArgs {
     #[arg(long, value_name = "TIME", default_value = "100s", value_parser = duration)]
     pub timeout: Duration,
 
-    /// How long a request is tried again while the hub is busy or does not answer; 0 tries once
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = budget)]
+    /// How long a request is tried again while the hub is busy or does not answer; 0s tries once
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration_or_zero)]
     pub retry_budget: Duration,
 }
 
@@ -626,30 +627,14 @@ fn max_length(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads how long one request may take.
-fn duration(text: &str) -> Result<Duration, String> {
-    match budget(text)? {
-        Duration::ZERO => Err("a time of nothing leaves no time for an answer".to_owned()),
-        time => Ok(time),
-    }
+/// Parses a duration that is longer than zero.
+fn duration(text: &str) -> Result<Duration, DurationError> {
+    duration::parse_nonzero(text, duration::DAY)
 }
 
-/// Reads `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
-fn budget(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" | "" => 1000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("a time is a number and ms, s, m or h, as in 30s".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a time is a number and ms, s, m or h, as in 30s".to_owned())?;
-    match number.checked_mul(milliseconds) {
-        Some(milliseconds) if milliseconds <= 86_400_000 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err("a time is 24h at most".to_owned()),
-    }
+/// Parses a duration that may be zero.
+fn duration_or_zero(text: &str) -> Result<Duration, DurationError> {
+    duration::parse(text, duration::DAY)
 }
 
 #[cfg(test)]
@@ -678,23 +663,41 @@ mod tests {
         }
     }
 
+    /// The texts that the manifest and fault rules accept, too.
     #[test]
-    fn times() {
-        for (text, time) in [
-            ("500ms", Some(500)),
-            ("30", Some(30_000)),
-            ("30s", Some(30_000)),
-            ("5m", Some(300_000)),
-            ("1h", Some(3_600_000)),
-            ("0s", None),
-            ("25h", None),
-            ("-1s", None),
-            ("1d", None),
-            ("99999999999999999999h", None),
-            ("s", None),
-            ("", None),
-        ] {
-            assert_eq!(duration(text).ok(), time.map(Duration::from_millis), "{text}");
+    fn durations() {
+        let table = include_str!("../../tests/data/durations.txt");
+        for (text, expected) in
+            table.lines().filter(|row| !row.starts_with('#')).filter_map(|row| row.split_once(" -> "))
+        {
+            let parsed = |option: &str| {
+                let arguments =
+                    Arguments::try_parse_from(["twinctl".to_owned(), "plan".to_owned(), format!("{option}={text}")])?;
+                let Command::Plan(plan) = arguments.command else { panic!("not a plan") };
+                Ok::<_, clap::Error>((plan.hub.timeout, plan.hub.retry_budget))
+            };
+            match duration::parse(text, duration::DAY) {
+                Ok(duration) => {
+                    assert_eq!(duration.as_millis().to_string(), expected, "{text}");
+                    assert_eq!(parsed("--retry-budget").expect(text).1, duration, "{text}");
+                    assert_eq!(
+                        parsed("--timeout").ok().map(|it| it.0),
+                        Some(duration).filter(|it| !it.is_zero()),
+                        "{text}"
+                    );
+                }
+                Err(error) => {
+                    assert!(expected.parse::<u64>().is_err(), "{text}");
+                    for (option, error) in
+                        [("--retry-budget", error), ("--timeout", super::duration(text).expect_err(text))]
+                    {
+                        let found = parsed(option).expect_err(text);
+                        let source = std::error::Error::source(&found).and_then(|error| error.downcast_ref());
+                        assert_eq!(source, Some(&error), "{text}");
+                        assert!(found.to_string().contains(&error.to_string()), "{text}: {found}");
+                    }
+                }
+            }
         }
     }
 

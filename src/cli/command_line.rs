@@ -14,6 +14,7 @@ use super::context::Context;
 use super::manifest;
 use crate::manifest::{Declarations, is_stream, load};
 use crate::shell::quoted;
+use iothub_model::duration;
 use iothub_model::wire::connection_string::ConnectionString;
 
 /// A command with its arguments, quoted.
@@ -195,7 +196,7 @@ impl CommandLine {
         if connection_string.is_some() {
             self.needs.push("the connection string from IOTHUB_CONNECTION_STRING".to_owned());
         }
-        let unless = |time: &Duration, usual: Duration| (*time != usual).then(|| format!("{}ms", time.as_millis()));
+        let unless = |time: &Duration, usual: Duration| (*time != usual).then(|| duration::exact(*time));
         self.option_if("--hub", hub)
             .path_option_if("--ca-file", ca_file.as_ref())
             .option_if("--concurrency", *concurrency)
@@ -355,9 +356,9 @@ mod tests {
                     "--timeout",
                     "5s",
                     "--retry-budget",
-                    "0",
+                    "0s",
                 ],
-                "twinctl plan --hub 'embedded:my hub' --ca-file ca.pem --concurrency 4 --timeout 5000ms --retry-budget 0ms",
+                "twinctl plan --hub 'embedded:my hub' --ca-file ca.pem --concurrency 4 --timeout 5s --retry-budget 0s",
             ),
         ] {
             assert_eq!(plan(args), line, "{args:?}");

@@ -10,8 +10,9 @@ use super::args::{HubArgs, HubName};
 use super::context::{Context, Output};
 use super::outcome::CliResult;
 use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
-use crate::render::{escape, number};
+use crate::render::escape;
 use iothub_emulator::{HubOptions, RunningHub};
+use iothub_model::duration;
 use iothub_model::wire::Secret;
 use iothub_model::wire::connection_string::ConnectionString;
 
@@ -157,7 +158,7 @@ fn patience(err: Output) -> OnRetry {
                 err.clone(),
                 "{}; trying again in {}",
                 escape::line(&error.to_string()),
-                number::duration(after)
+                duration::rounded(after)
             );
         }
     })

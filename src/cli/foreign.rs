@@ -9,6 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Error};
 
 use super::args::Arguments;
+use iothub_model::duration::DurationError;
 
 /// Options that let a plan pass that would be refused.
 const OVERRIDES: [&str; 4] = ["--approve", "--take-ownership", "--allow-outside", "--ignore-rollout"];
@@ -357,6 +358,9 @@ fn hint(error: &Error, words: &[String]) -> Option<String> {
             let is_file = value.contains(['.', '/']);
             is_file.then(|| format!("`-o` and `--format` name a format; `> {value}` writes the answer to that file"))
         }
+        ErrorKind::ValueValidation => {
+            std::error::Error::source(error)?.downcast_ref::<DurationError>().map(DurationError::hint)
+        }
         _ => None,
     }
 }
@@ -549,6 +553,34 @@ mod tests {
             assert!(!text.contains(&format!("'{near}'")), "{line}: {text}");
         }
         assert!(twinctl("plan --formt json").1.contains("tip: a similar argument exists: '--format'"));
+    }
+
+    #[test]
+    fn durations_have_a_hint() {
+        for (line, error, hint) in [
+            ("plan --timeout 30", "'--timeout <TIME>': a duration needs a unit", "write `30s`"),
+            ("plan --retry-budget 0", "'--retry-budget <TIME>': a duration needs a unit", "write `0s`"),
+            ("plan --timeout 0", "a duration needs a unit", "as in 30s"),
+            ("plan --timeout 0s", "'--timeout <TIME>': the duration must be greater than zero", "as in 30s"),
+            (
+                "hub serve --data x --latency 25h",
+                "'--latency <TIME>': the longest duration here is 24h",
+                "write `24h` or less",
+            ),
+            (
+                "hub serve --data x --query-lag 30s1m",
+                "the units of a duration must descend",
+                "write larger units first",
+            ),
+            ("hub serve --data x --evaluate-configurations soon", "not a duration", "as in 30s"),
+            ("device run --exit-after 1d", "'--exit-after <TIME>': not a duration", "the units h, m, s or ms"),
+        ] {
+            let (code, text) = twinctl(line);
+            assert_eq!(code, 1, "{line}: {text}");
+            let (head, rest) = text.split_once("\nhint: ").expect(&text);
+            assert!(head.starts_with("error: invalid value '") && head.ends_with(error), "{text}");
+            assert!(rest.lines().next().is_some_and(|line| line.contains(hint)), "{line}: {text}");
+        }
     }
 
     #[test]

@@ -12,12 +12,11 @@ use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
 use crate::manifest::{Declarations, LoadOptions, source_digests};
-use crate::plan::outlook::cost::Throttles;
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
 use crate::planning::{self, Options, PlanningError};
 use crate::render::view::PlanView;
 use crate::render::{annotations, html, json, markdown, text};
-use iothub_emulator::{Class, Limits, Tier};
+use iothub_model::tiers::Limits;
 use iothub_model::twin::TwinId;
 
 /// Plans, shows the plan, and saves it when asked to.
@@ -113,7 +112,7 @@ pub(super) async fn make(
     let only = narrow::narrow(context, declarations, &planning.only, files)?;
     let options = Options {
         concurrency: read_concurrency(hub),
-        throttles: throttles(planning)?,
+        limits: limits(planning)?,
         only,
         confirm_drift: planning.confirm_drift,
     };
@@ -131,20 +130,10 @@ pub(super) async fn make(
     Ok(plan)
 }
 
-/// Returns what the hub allows, as far as anybody says.
-fn throttles(planning: &PlanningArgs) -> CliResult<Throttles> {
-    let (tier, units) = (planning.tier.unwrap_or(Tier::S1), planning.units.unwrap_or(1));
-    let limits = Limits::new(tier, units).map_err(CliError::from_error)?;
-    let plural = if units == 1 { "" } else { "s" };
-    Ok(Throttles {
-        name: format!("{tier}, {units} unit{plural}"),
-        is_free: tier == Tier::F1,
-        queries: limits.rate(Class::Queries),
-        twin_reads: limits.rate(Class::TwinReads),
-        twin_updates: limits.rate(Class::TwinUpdates),
-        registry: limits.rate(Class::IdentityRegistry),
-        configurations: limits.rate(Class::Configurations),
-    })
+/// Returns the limits of the hub, as far as arguments name them.
+fn limits(planning: &PlanningArgs) -> CliResult<Limits> {
+    let (tier, units) = (planning.tier.unwrap_or(Limits::S1.tier()), planning.units.unwrap_or(1));
+    Limits::new(tier, units).map_err(CliError::from_error)
 }
 
 /// Refuses a plan after which a check is known to fail, where that was asked for.

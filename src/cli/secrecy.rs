@@ -136,7 +136,7 @@ fn no_argument_leaves_a_key() {
                     }
                     let value = match arg.get_id().as_str() {
                         _ if is_tested => text.clone(),
-                        "retry_budget" => "0".to_owned(),
+                        "retry_budget" => "0s".to_owned(),
                         _ => usual(arg),
                     };
                     match arg.get_long() {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::retry::Trouble;
+use iothub_model::tiers::{Class, Operation};
 use iothub_model::twin::HubHost;
-use iothub_model::wire::{self, ErrorCode, HubError};
+use iothub_model::wire::{ErrorCode, HubError};
 
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -324,7 +325,8 @@ impl Error {
                 if *seconds > 0 { "ahead of" } else { "behind" }
             )),
             Self::Unauthorized { request, .. } => {
-                let is_registry = request.path.starts_with("/devices") && request.path != wire::query::PATH;
+                let operation = Operation::of(request.method, &request.path);
+                let is_registry = operation.is_some_and(|it| it.class() == Class::IdentityRegistry);
                 let (doing, right, policies) = match (is_registry, request.method) {
                     (false, _) => ("reading and writing twins", "ServiceConnect", "`service` and `iothubowner`"),
                     (true, "GET") => (

@@ -33,12 +33,12 @@ pub use retry::{Backoff, Trouble};
 pub use send::OnRetry;
 
 use auth::Authority;
+use iothub_model::tiers::Usage;
 use iothub_model::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
 use iothub_model::wire::configurations::{self, Configuration};
 use iothub_model::wire::modules::{ModuleIdentity, NewModule, module_path};
 use iothub_model::wire::registry::{DeviceIdentity, NewDevice, device_path};
 use iothub_model::wire::twins::{decode_twin, encode_patch, twin_path};
-use iothub_model::wire::usage::Usage;
 use iothub_model::wire::{ConnectionString, ErrorCode, Secret};
 use send::{Answer, Call, Transport};
 

@@ -14,10 +14,11 @@ use super::auth::Authority;
 use super::body::{self, BodyError};
 use super::error::{Cause, Error, Obstacle, Request};
 use super::retry::{Backoff, random_fraction};
+use iothub_model::tiers::{Operation, Usage};
 use iothub_model::twin::HubHost;
 use iothub_model::wire::error::{ERROR_CODE_HEADER, ErrorCode};
+use iothub_model::wire::query::ITEM_TYPE_HEADER;
 use iothub_model::wire::redact::Redactor;
-use iothub_model::wire::usage::{Billed, Usage};
 use iothub_model::wire::{API_VERSION, HubError, JSON};
 
 /// Is told when a read is about to be sent again, why, and after how long.
@@ -27,6 +28,8 @@ pub type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
 pub(super) struct Call {
     method: &'static str,
     path: String,
+    /// `None` for what only the embedded hub has.
+    operation: Option<Operation>,
     /// `top=10&`, or nothing.
     query: String,
     headers: HeaderMap,
@@ -40,7 +43,8 @@ const ONE: usize = 4 << 20;
 
 impl Call {
     pub(super) fn new(method: &'static str, path: String) -> Self {
-        Self { method, path, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
+        let operation = Operation::of(method, &path);
+        Self { method, path, operation, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
     }
 
     pub(super) fn top(mut self, top: usize) -> Self {
@@ -157,19 +161,21 @@ impl Transport {
         *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request that was sent, and what a success is billed as.
-    fn count(&self, call: &Call, answer: Option<&[u8]>) {
-        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        let (meter, billed) = usage.meter(call.method, &call.path);
-        let Some(answer) = answer else {
-            meter.requests += 1;
-            return;
-        };
-        match billed {
-            Billed::Answer => meter.bill(answer.len() as u64),
-            Billed::Request => meter.bill(call.body.as_ref().map_or(0, Vec::len) as u64),
-            Billed::Nothing => {}
+    /// Counts a request that is sent.
+    fn count_sent(&self, call: &Call) {
+        if let Some(operation) = call.operation {
+            self.usage.lock().unwrap_or_else(PoisonError::into_inner).send(operation);
         }
+    }
+
+    /// Counts what a request and its response are billed as.
+    fn count_billed(&self, call: &Call, status: u16, headers: &HeaderMap, body: &[u8]) {
+        let Some(operation) = call.operation else { return };
+        let item_type = headers.get(ITEM_TYPE_HEADER).and_then(|item_type| item_type.to_str().ok());
+        let charge = operation.charge_after(status, item_type);
+        let request = call.body.as_ref().map_or(0, Vec::len);
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.bill(operation.class(), charge, request as u64, body.len() as u64);
     }
 
     pub(super) fn request(&self, call: &Call) -> Request {
@@ -199,7 +205,7 @@ impl Transport {
     /// Sends a request once.
     pub(super) async fn once(&self, call: &Call) -> Result<Answer, Error> {
         let request = self.build(call)?;
-        self.count(call, None);
+        self.count_sent(call);
         let mut response = self.http.execute(request).await.map_err(|error| self.failure(call, error))?;
         self.answered.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
@@ -221,7 +227,7 @@ impl Transport {
         })?;
         match status {
             200 | 201 => {
-                self.count(call, Some(&body));
+                self.count_billed(call, status, &headers, &body);
                 Ok(Answer { request: self.request(call), headers, body })
             }
             _ => {

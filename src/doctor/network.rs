@@ -13,6 +13,7 @@ use super::{Finding, Health};
 use crate::client::Obstacle;
 use crate::client::send::look_into;
 use crate::client::tls;
+use iothub_model::duration;
 use iothub_model::twin::HubHost;
 
 /// How long each step may take.
@@ -67,8 +68,8 @@ async fn connect(addresses: &[SocketAddr], tell: &mut (dyn FnMut(Finding) + Send
         let begun = Instant::now();
         let (obstacle, why) = match timeout(PATIENCE, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                let took = begun.elapsed().as_millis();
-                tell(Finding::new("connection", Health::Ok, format!("{address} answers in {took} ms")));
+                let took = duration::rounded(begun.elapsed());
+                tell(Finding::new("connection", Health::Ok, format!("{address} answers in {took}")));
                 return Some(stream);
             }
             Ok(Err(error)) => look_into(&error),

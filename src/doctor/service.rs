@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Finding, Health};
 use crate::client::{Error, HubClient, Right};
+use iothub_model::duration;
 use iothub_model::wire::ErrorCode;
 
 /// Tokens are made for an hour; a clock this far behind makes them end before they are used.
@@ -163,9 +164,9 @@ async fn latency(client: &HubClient) -> Finding {
     times.sort();
     let (middle, slowest) = (times[ROUNDS / 2], times[ROUNDS - 1]);
     let says = format!(
-        "of {ROUNDS} answers the middle one came in {} ms, the slowest in {} ms",
-        middle.as_millis(),
-        slowest.as_millis()
+        "of {ROUNDS} answers the middle one came in {}, the slowest in {}",
+        duration::rounded(middle),
+        duration::rounded(slowest)
     );
     match middle > SLOW {
         false => Finding::new("latency", Health::Ok, says),

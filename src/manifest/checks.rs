@@ -186,5 +186,5 @@ fn place(reader: &Reader<'_>, owner: &str, field: &str, text: &Spanned<Text>, er
 }
 
 fn within(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {
-    parts.within = Some(reader.duration(&key, node, "a check may take", "0s asks once").map(|within| within.value));
+    parts.within = Some(reader.duration(&key, node).map(|within| within.value));
 }

@@ -15,7 +15,7 @@ pub(super) enum Shape {
     Count,
     /// A number of twins, or a share of them.
     Amount,
-    /// A length of time.
+    /// A duration.
     Time,
     /// A path into a twin.
     Path,
@@ -385,7 +385,7 @@ pub(super) const FIELDS: &[About] = &[
         "within",
         Shape::Time,
         "60s",
-        "How long it may take to become so: results of queries lag behind writes.",
+        "How long it may take to become so: results of queries lag behind writes. `0s` asks once.",
         "within: 2m",
     ),
     field(

@@ -82,12 +82,11 @@ fn shape(shape: &Shape) -> Value {
                 { "type": "string", "pattern": "^\\s*[0-9]+(\\.[0-9]*)?\\s*%\\s*$" },
             ]
         })),
-        Shape::Time => or_reference(json!({
-            "anyOf": [
-                { "type": "string", "pattern": "^\\s*([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\\s*$", "minLength": 2 },
-                { "const": 0 },
-            ]
-        })),
+        Shape::Time => {
+            let part = |units| format!("([0-9]+(\\.[0-9]+)?{units})?");
+            let parts = ["h", "(m|min)", "s", "ms"].map(part).concat();
+            or_reference(json!({ "type": "string", "pattern": format!("^\\s*{parts}\\s*$"), "minLength": 2 }))
+        }
         Shape::Path => or_reference(json!({ "type": "string", "pattern": "^(tags|desired)(\\.[^.]+)*$" })),
         Shape::Section | Shape::Variables => json!({ "type": ["object", "null"] }),
         Shape::Expectation => json!({

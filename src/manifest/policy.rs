@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::declaration::Origin;
+use iothub_model::duration;
 use iothub_model::query::BoundQuery;
 use iothub_model::twin::{TwinId, TwinPath};
 
@@ -43,10 +44,6 @@ impl Policy {
             Amount::Count(count) => json!(count),
             Amount::Percent(percent) => json!(format!("{percent}%")),
         };
-        let length = match pause.subsec_millis() {
-            0 => format!("{}s", pause.as_secs()),
-            _ => format!("{}ms", pause.as_millis()),
-        };
         [
             ("exact", paths(exact)),
             ("sensitive", some(sensitive.paths().iter().map(|path| json!(path)).collect())),
@@ -59,7 +56,7 @@ impl Policy {
             ),
             ("released", paths(released)),
             ("rollout.waves", some(waves.iter().map(amount).collect())),
-            ("rollout.pause", if pause.is_zero() { Value::Null } else { length.into() }),
+            ("rollout.pause", if pause.is_zero() { Value::Null } else { duration::exact(*pause).into() }),
             ("rollout.max_failed", json!(max_failed)),
             ("rollout.on_failure", if *on_failure == OnFailure::Rollback { json!("rollback") } else { Value::Null }),
         ]

@@ -47,7 +47,7 @@ fn kind(shape: &Shape) -> String {
         Shape::Boolean => "`true`, `false`".to_owned(),
         Shape::Count => "whole number".to_owned(),
         Shape::Amount => "number of twins, or a share as in `10%`".to_owned(),
-        Shape::Time => "length of time, as in `1m30s`".to_owned(),
+        Shape::Time => "duration, as in `1m30s`".to_owned(),
         Shape::Path => "path".to_owned(),
         Shape::Section => "mapping of keys to values".to_owned(),
         Shape::Variables => "mapping of names to values".to_owned(),

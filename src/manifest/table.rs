@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::json_rows::JsonRows;
 use super::odd;
 use super::source::TableText;
+use crate::plural::plural;
 use iothub_model::diagnostic::{Diagnostic, Source, Span};
 
 /// Bytes of one row, at most: a device has less than 48 KB in its twin.
@@ -290,7 +291,7 @@ impl CsvRows {
         let is_surplus = cells.iter().skip(self.columns.len()).any(|cell| !cell.trim().is_empty());
         if cells.len() < named || is_surplus {
             let (cells, columns) = (cells.len(), self.columns.len());
-            let cells = if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") };
+            let cells = format!("{cells} {}", plural(cells, "cell"));
             let message = format!("a row of {cells}, and the head names {columns}");
             let diagnostic = row.at(Diagnostic::error(message), None, "this row");
             let diagnostic = diagnostic.help(match self.separator {

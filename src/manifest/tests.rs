@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::check::Expectation;
 use iothub_model::diagnostic::Severity;
+use iothub_model::duration;
 use iothub_model::twin::ModuleId;
 
 fn data(folder: &str) -> PathBuf {
@@ -370,6 +371,51 @@ fn a_variable_keeps_the_type_that_it_is_declared_with() {
     }
 }
 
+/// The texts that flags and fault rules accept, too.
+#[test]
+fn durations() {
+    let table = include_str!("../../tests/data/durations.txt");
+    for (text, expected) in table.lines().filter(|row| !row.starts_with('#')).filter_map(|row| row.split_once(" -> ")) {
+        let read = |written: &str| {
+            let check = format!("{{ name: c, query: SELECT * FROM devices, expect: none, within: {written} }}");
+            let manifest = format!("fleet: f\nrollout: {{ pause: {written} }}\nchecks: [{check}]\n");
+            load_texts(&[("fleet.yaml", &manifest)], &|_| None).map(|loaded| {
+                let Declarations { checks, policy, .. } = loaded.declarations;
+                (checks[0].within, policy.rollout.pause)
+            })
+        };
+        // A number without quotes is a number of YAML's; a comma without quotes ends the entry.
+        let bare = Some(text.to_owned()).filter(|text| !text.contains(','));
+        for written in bare.into_iter().chain([format!("'{text}'"), format!("' {text} '")]) {
+            match duration::parse(text, duration::DAY) {
+                Ok(duration) => {
+                    assert_eq!(duration.as_millis().to_string(), expected, "{text}");
+                    assert_eq!(read(&written), Ok((duration, duration)), "{written}");
+                }
+                Err(error) => {
+                    assert!(expected.parse::<u64>().is_err(), "{text}");
+                    let found = read(&written).expect_err(&written);
+                    // A number can be too large for the hub as well.
+                    let found: Vec<_> = found.iter().filter(|it| it.message.starts_with('`')).collect();
+                    assert_eq!(found.len(), 2, "{written}: {found:?}");
+                    for (diagnostic, field) in found.iter().zip(["pause", "within"]) {
+                        let Diagnostic { message, help, .. } = diagnostic;
+                        assert!(message.starts_with(&format!("`{field}` is ")), "{written}: {message}");
+                        assert!(message.ends_with(&format!(": {error}")), "{written}: {message}");
+                        assert_eq!(*help, [error.hint()], "{written}");
+                    }
+                }
+            }
+        }
+    }
+    let zero =
+        load_texts(&[("fleet.yaml", "fleet: f\nrollout: { pause: 0 }\n")], &|_| None).expect_err("a bare number");
+    assert_eq!(
+        (zero[0].message.as_str(), zero[0].help.as_slice()),
+        ("`pause` is 0: a duration needs a unit", &["write `0s`".to_owned()][..])
+    );
+}
+
 #[test]
 fn what_comes_from_outside_is_in_no_message() {
     for (declared, given) in [
@@ -397,7 +443,7 @@ fn what_comes_from_outside_is_in_no_message() {
     for (text, said) in [
         ("limits: { max_changed: '${env.PIN:int}' }", "and is a number from a reference"),
         ("limits: { min_population: '${env.PIN:int}' }", "and is a number from a reference"),
-        ("rollout: { pause: '${env.PIN:int}' }", "is a number from a reference, without a unit"),
+        ("rollout: { pause: '${env.PIN:int}' }", "is a number from a reference: a duration needs a unit"),
         ("checks: [{ name: c, query: SELECT * FROM devices, expect: '${env.PIN:float}' }]", "a number alone"),
         ("hub: 'x y ${env.PIN:int}'", "a value from the environment is not a hub's host name"),
         ("devices: { a: { tags: { x: '${env.PASSWORD}' } } }", "`PASSWORD` has the name of a credential"),

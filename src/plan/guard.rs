@@ -12,6 +12,7 @@ use super::twin_plan::{Action, TwinPlan};
 use super::{Divergence, Plan, Verdict};
 use crate::digest::{Digest, DigestPrefix};
 use crate::manifest::{Amount, Declarations, Origin};
+use crate::plural::plural;
 use iothub_model::twin::{HubHost, TwinId, TwinPath};
 
 /// That somebody agreed to a plan. There is no value of this type for "no".
@@ -28,7 +29,7 @@ pub enum Consent {
 pub enum Refusal {
     /// Some twins have conflicts.
     #[error("{twins} {} {conflicts} {}, and nothing is sent while there is any: {}",
-        plural(*twins, "twin has", "twins have"), plural(*conflicts, "conflict", "conflicts"), Named { ids: first, all: *twins })]
+        plural(*twins, "twin has"), plural(*conflicts, "conflict"), Named { ids: first, all: *twins })]
     Conflicts {
         /// How many twins.
         twins: usize,
@@ -211,7 +212,7 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxChanged { changed, all, limit } => {
-                write!(f, "{changed} of {all} {} changed", plural(*all, "twin is", "twins are"))?;
+                write!(f, "{changed} of {all} {} changed", plural(*all, "twin is"))?;
                 match limit {
                     Amount::Count(most) => write!(f, ", and `max_changed` allows {most}"),
                     Amount::Percent(most) => {
@@ -223,22 +224,22 @@ impl fmt::Display for Guard {
                 }
             }
             Self::MaxRemovedKeys { removed, limit } => {
-                let keys = plural(*removed, "key is", "keys are");
+                let keys = plural(*removed, "key is");
                 write!(f, "{removed} {keys} removed, and `max_removed_keys` allows {limit}")
             }
             Self::MinPopulation { devices, limit } => {
-                let devices_are = plural(*devices, "device is", "devices are");
+                let devices_are = plural(*devices, "device is");
                 write!(f, "{devices} {devices_are} declared, and `min_population` asks for {limit}")
             }
             Self::EmptyFleet { released } => {
-                let twins = plural(*released, "twin", "twins");
+                let twins = plural(*released, "twin");
                 write!(
                     f,
                     "no device is declared any more, and {released} {twins} that this fleet owns would be released"
                 )
             }
             Self::NoneListed { released, selected } => {
-                let twins = plural(*released, "twin", "twins");
+                let twins = plural(*released, "twin");
                 write!(
                     f,
                     "no device is written down any more (selectors alone find {selected}), and {released} {twins} that this fleet \
@@ -246,7 +247,7 @@ impl fmt::Display for Guard {
                 )
             }
             Self::NoneStays { released, declared } => {
-                let (owned, twins) = (plural(*released, "twin", "twins"), plural(*declared, "twin", "twins"));
+                let (owned, twins) = (plural(*released, "twin"), plural(*declared, "twin"));
                 write!(
                     f,
                     "no twin that this fleet was applied to stays in it: {released} {owned} that it owns would be released, and the \
@@ -368,16 +369,12 @@ impl fmt::Display for Written<'_> {
     }
 }
 
-fn kind(ids: &[TwinId]) -> &'static str {
+fn kind(ids: &[TwinId]) -> String {
     match TwinId::kind_of_all(ids) {
-        "module" => plural(ids.len(), "module", "modules"),
-        "device" => plural(ids.len(), "device", "devices"),
-        _ => "twins",
+        "module" => plural(ids.len(), "module"),
+        "device" => plural(ids.len(), "device"),
+        _ => "twins".to_owned(),
     }
-}
-
-fn plural(count: usize, one: &'static str, many: &'static str) -> &'static str {
-    if count == 1 { one } else { many }
 }
 
 /// Refuses a hub that is not the one that the manifest names. To be asked before anything is read from it.

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::style::Palette;
 use super::{escape, number, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
+use crate::plural::plural;
+use iothub_model::duration;
 
 /// How many of a failed check's lines and devices are shown; JSON and JUnit have them all.
 const MOST: usize = 20;
@@ -44,7 +46,7 @@ pub fn text(results: &[CheckResult], palette: Palette) -> String {
                     let named: Vec<_> = difference.devices.iter().take(MOST).map(|id| escape::line(id)).collect();
                     let rest = difference.devices.len() - named.len();
                     let rest = if rest > 0 { format!(" and {} more", number::grouped(rest)) } else { String::new() };
-                    let noun = number::plural(difference.devices.len(), "device");
+                    let noun = plural(difference.devices.len(), "device");
                     _ = writeln!(out, "         {noun}: {}{rest}", palette.twin(named.join(", ")));
                 }
                 _ = writeln!(out, "         {}", palette.aside(escape::line(&result.query)));
@@ -70,7 +72,7 @@ fn how_long(result: &CheckResult) -> String {
     match result.attempts {
         0 | 1 => String::new(),
         attempts => {
-            format!("(asked {} times over {})", number::grouped(attempts as usize), number::duration(result.waited))
+            format!("(asked {} times over {})", number::grouped(attempts as usize), duration::rounded(result.waited))
         }
     }
 }

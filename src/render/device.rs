@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::escape;
-use super::number::{counted, duration, grouped};
+use super::number::{counted, grouped};
 use super::style::Palette;
 use crate::device::{Error, Event};
+use iothub_model::duration;
 use iothub_model::twin::{Object, TwinId};
 use iothub_model::wire::messages::MessageProperties;
 
@@ -40,7 +41,9 @@ pub fn remark(id: &TwinId, event: &Event) -> Option<String> {
     let id = escape::id(id);
     match event {
         Event::Connected => Some(format!("{id} is connected")),
-        Event::Trying { error, after } => Some(format!("{}; trying again in {}", reason(error), duration(*after))),
+        Event::Trying { error, after } => {
+            Some(format!("{}; trying again in {}", reason(error), duration::rounded(*after)))
+        }
         Event::Reported { patch, version } => {
             let version = version.map(|version| format!(" (version {version})")).unwrap_or_default();
             Some(format!("{id} reported {}{version}", json(patch)))

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::escape;
 use super::number::grouped;
 use super::style::Palette;
-use super::{escape, number};
+use iothub_model::duration;
 
 /// How long a plain log stays silent.
 const QUIET: Duration = Duration::from_secs(5);
@@ -129,7 +130,7 @@ fn bar_style(bounded: bool, palette: Palette) -> ProgressStyle {
 fn line(counted: &str, done: usize, total: Option<usize>, note: &str, after: Duration) -> String {
     let of = total.map(|total| format!(" of {}", grouped(total))).unwrap_or_default();
     let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-    format!("{counted}: {}{of} after {}{note}", grouped(done), number::duration(after))
+    format!("{counted}: {}{of} after {}{note}", grouped(done), duration::rounded(after))
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::number::{counted, grouped};
 use super::style::Palette;
-use super::{escape, number, value};
+use super::{escape, value};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::legible;
+use iothub_model::duration;
 use iothub_model::twin::TwinId;
 
 /// How many twins of one kind are named, unless all are to be.
@@ -87,7 +88,7 @@ fn summary(report: &ApplyReport, took: Duration, palette: Palette) -> String {
         "{} {} {}\n",
         palette.title(title),
         parts.join(", "),
-        palette.aside(format!("in {}{retries}", number::duration(took)))
+        palette.aside(format!("in {}{retries}", duration::rounded(took)))
     )
 }
 

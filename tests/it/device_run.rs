@@ -217,7 +217,7 @@ fn mistakes_end_it_with_what_to_do() {
     }
     // Without the authority.
     let mut command = sandbox.command(["device", "run", "--port", &mqtt_port(&hub), "--connection-string", &string]);
-    let run = Run::of(command.args(["--retry-budget", "0"]), &sandbox.path(""));
+    let run = Run::of(command.args(["--retry-budget", "0s"]), &sandbox.path(""));
     assert_eq!(run.code, 1, "{run}");
     assert!(run.stderr.contains("--ca-file"), "{run}");
 }

@@ -159,8 +159,8 @@
 //! Devices:
 //! - Every refusal at CONNECT is code 5, but for another version of MQTT, which is code 1, a client id that is no device's and no
 //!   module's, which is code 2, and a throttle, which is code 3.
-//! - A packet that MQTT 3.1.1 does not allow ends the connection, wherever the specification asks for that. A topic of a message with
-//!   `#` or `+` is one, also where the device's id has such a character; the newer documentation of ids has neither.
+//! - A packet that MQTT 3.1.1 does not allow ends the connection, wherever the specification asks for that. `#` and `+` in the
+//!   id of a device or module are no wildcards: ids may have them, and topics have ids as they are.
 //! - A token's host must be the user name's, whatever that is: clients behind a gateway or a forwarder name hubs that
 //!   this one does not know. A token of a policy with DeviceConnect connects any device, whatever its authentication.
 //! - Ids may be encoded twice in `sr` where a device's own key signed it, as Microsoft's C# device SDK and IoT Edge do
@@ -324,8 +324,7 @@ use std::sync::Arc;
 
 pub use access::tls_files::{TlsFileProblem, TlsFiles};
 pub use faults::FaultSpec;
-pub use limits::operation::Class;
-pub use limits::throttle::{Limits, LimitsError, Tier};
+pub use iothub_model::tiers::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
@@ -446,7 +445,7 @@ pub enum HubStartError {
     },
     /// No hub of the tier has so many units.
     #[error("the limits of the hub")]
-    Limits(#[source] limits::throttle::LimitsError),
+    Limits(#[source] LimitsError),
     /// A certificate cannot be made or read.
     #[error("{what}")]
     Certificate {

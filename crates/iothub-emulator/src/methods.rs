@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use crate::connections::{Link, MethodResult};
 use crate::core::command::{Command, Refusal};
 use crate::handle::Live;
+use iothub_model::duration;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::methods::MethodBody;
@@ -92,7 +93,7 @@ pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
         )),
         Err(_) => Err(Refusal::new(
             ErrorCode::GatewayTimeout,
-            format!("the device {id} gave no answer within {} s", respond.as_secs()),
+            format!("the device {id} gave no answer within {}", duration::exact(respond)),
         )),
     }
 }

@@ -36,13 +36,14 @@ use crate::frontends::mqtt::Gate;
 use crate::frontends::{amqp, mqtt};
 use crate::handle::Live;
 use crate::limits::admission::Admission;
-use crate::limits::throttle::{Limits, Tier};
 use crate::request_log::{ConnectionLog, RequestObserver};
 use crate::store::folder::Folder;
 use crate::store::{Committer, Store};
 use crate::transport::first_byte_timeout::Prompt;
 use crate::transport::listener;
 use crate::{Clock, HubStartError, request_log};
+use iothub_model::tiers::Limits;
+use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
 use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
@@ -215,13 +216,20 @@ fn expose<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok,
 }
 
 /// A hub that listens. [`RunningHub::stop`] ends it in good order; dropped, it ends without waiting for anybody.
-#[derive(Debug)]
 pub struct RunningHub {
     address: SocketAddr,
     ready: Ready,
+    clock: Clock,
     misbehaviour: Arc<Misbehaviour>,
+    admission: Option<Arc<Admission>>,
     shutdown: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for RunningHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningHub").field("ready", &self.ready).finish_non_exhaustive()
+    }
 }
 
 impl RunningHub {
@@ -238,6 +246,11 @@ impl RunningHub {
     /// Lets it misbehave from now on, in place of what it was told before.
     pub fn set_faults(&self, faults: FaultSpec) {
         self.misbehaviour.set(faults);
+    }
+
+    /// Returns the number of messages that were charged today, in UTC; `None` if the hub was started without a tier.
+    pub fn messages_today(&self) -> Option<u64> {
+        self.admission.as_ref().map(|admission| admission.used((self.clock)()))
     }
 
     /// Stops it: no new request, those under way finish (within ten seconds), the store is closed, the folder is free.
@@ -315,7 +328,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let observers: Arc<[RequestObserver]> = observers.into();
     let log = ConnectionLog::new(observers.clone());
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
-    let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock));
+    let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock.clone()));
     let (shutdown, stopping) = watch::channel(false);
     let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
     let admission = limits.map(|limits| Arc::new(Admission::new(limits)));
@@ -345,10 +358,10 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     }
     let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
     let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);
-    let service = Service::new(live, access, fronts, active_jobs, admission, misbehaviour.clone(), observers);
+    let service = Service::new(live, access, fronts, active_jobs, admission.clone(), misbehaviour.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
     let accepting = tokio::spawn(accept(listener, tls, service, log, background, connections, stopping));
-    Ok(RunningHub { address, ready, misbehaviour, shutdown, accepting })
+    Ok(RunningHub { address, ready, clock, misbehaviour, admission, shutdown, accepting })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubStartError> {

@@ -1,5 +1,6 @@
 //! The rollout by script (what the hub answers goes in, what is done comes out), its laws, and all of it against a real hub.
 
+mod billed;
 mod faults;
 mod law;
 mod modules;

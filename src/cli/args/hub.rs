@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::{HubArgs, duration};
 use crate::device::report::Property;
 use crate::manifest::range::Pattern;
-use iothub_emulator::Tier;
+use iothub_model::tiers::Tier;
 use iothub_model::twin::{DeviceId, IdError};
 
 /// Run the embedded hub, and look after its devices

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::shown;
 use crate::client::{ClientOptions, Error, HubClient};
 use iothub_emulator::server::{HubOptions, RunningHub, start};
+use iothub_model::tiers::Tier;
 use iothub_model::twin::{ETag, Lookup, MergePatch, TwinId};
 use iothub_model::wire::{ConnectionString, Secret};
 
@@ -25,10 +26,20 @@ pub(crate) struct TestHub {
 
 impl TestHub {
     pub(crate) async fn start() -> Self {
+        Self::start_with_tier(None).await
+    }
+
+    /// Starts a hub with the limits of one unit of a tier.
+    pub(crate) async fn start_with_tier(tier: Option<Tier>) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let options = HubOptions::loopback(folder.path());
+        let options = HubOptions { tier, ..HubOptions::loopback(folder.path()) };
         let running = start(options, std::sync::Arc::new(|| now().into())).await.expect("a hub");
         Self { running, _folder: folder }
+    }
+
+    /// Returns the number of messages that the hub has charged; 0 without a tier.
+    pub(crate) fn charged(&self) -> u64 {
+        self.running.messages_today().unwrap_or(0)
     }
 
     pub(crate) fn client(&self) -> HubClient {

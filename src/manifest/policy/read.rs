@@ -71,7 +71,7 @@ pub(in crate::manifest) const ROLLOUT: Table<WrittenRollout> = Table {
         Field {
             name: "pause",
             read: |reader, rollout, key, node| {
-                rollout.pause = reader.duration(&key, node, "a pause may take", "0s is no pause");
+                rollout.pause = reader.duration(&key, node);
             },
         },
         Field { name: "max_failed", read: |reader, rollout, key, node| rollout.max_failed = reader.count(&key, &node) },

@@ -1,73 +1,37 @@
 //! What a plan costs: reckoned from what was read and what is to be sent, under a tier's throttles.
 //!
-//! Times are those of the sustained rates; a hub serves the first minute's bursts faster. What checks ask afterwards is not
-//! counted. Messages are the blocks of what a request carries (docs: Azure IoT Hub billing information: registry operations are not
-//! charged).
+//! Times are those of the sustained rates; a hub serves the first minute's bursts faster. What checks ask afterwards is
+//! not counted. Messages are the blocks of what a request carries (docs: Azure IoT Hub billing information: registry
+//! operations are not charged).
 
 use super::{Cost, Spent};
 use crate::plan::{Action, Plan, TwinPlan};
+use iothub_model::tiers::{Class, Limits, Operation, Usage};
 use iothub_model::wire::twins::encode_patch;
-use iothub_model::wire::usage::{BLOCK, FREE_BLOCK, Meter, Usage};
 
-/// What a hub allows, in operations a second (docs: IoT Hub quotas and throttling).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Throttles {
-    /// How it is called, as in `S1, 2 units`.
-    pub name: String,
-    /// Whether messages are billed in the free tier's small blocks.
-    pub is_free: bool,
-    /// Queries.
-    pub queries: f64,
-    /// Reads of one twin.
-    pub twin_reads: f64,
-    /// Writes of one twin.
-    pub twin_updates: f64,
-    /// Operations on identities.
-    pub registry: f64,
-    /// Operations on configurations.
-    pub configurations: f64,
-}
+/// About the length of the response to a read of a new twin, in bytes: ids, states, and two empty sections with their
+/// times.
+const NEW_TWIN_BYTES: usize = 640;
 
-impl Throttles {
-    fn messages(&self, bytes: usize) -> u64 {
-        let block = if self.is_free { FREE_BLOCK } else { BLOCK };
-        (bytes as u64).div_ceil(block).max(1)
-    }
-
-    /// Reckons what has been read.
-    fn read(&self, usage: &Usage) -> Spent {
-        let Usage { queries, twin_reads, twin_updates, registry, configurations } = usage;
-        let mut spent = Spent::default();
-        for (Meter { requests, blocks, free_blocks }, rate) in [
-            (queries, self.queries),
-            (twin_reads, self.twin_reads),
-            (twin_updates, self.twin_updates),
-            (registry, self.registry),
-            (configurations, self.configurations),
-        ] {
-            spent.requests += requests;
-            spent.messages += if self.is_free { free_blocks } else { blocks };
-            spent.seconds += *requests as f64 / rate;
-        }
-        spent
-    }
-}
-
-/// Reckons what planning has cost and what applying will.
-pub fn cost(plan: &Plan, read: &Usage, throttles: &Throttles) -> Cost {
+/// Estimates what planning has cost and what applying will cost.
+pub fn cost(plan: &Plan, read: &Usage, limits: Limits) -> Cost {
     let sent: Vec<&TwinPlan> = plan.twins.iter().filter(|twin| twin.is_sent()).collect();
     let notifications = sent.iter().filter(|twin| !twin.patch.desired.is_empty()).count() as u64;
-    let mut cost = Cost {
-        tier: throttles.name.clone(),
-        read: throttles.read(read),
-        apply: apply(&sent, throttles),
-        notifications,
-    };
-    // As the plan file has it, so that a saved plan is shown as it was.
-    for spent in std::iter::once(&mut cost.read).chain(&mut cost.apply) {
-        spent.seconds = to_millis(spent.seconds);
+    let apply = (!sent.is_empty()).then(|| spent(&writes(&sent), limits));
+    Cost { tier: limits.to_string(), read: spent(read, limits), apply, notifications }
+}
+
+/// Converts requests to messages and time under the limits of a hub.
+fn spent(usage: &Usage, limits: Limits) -> Spent {
+    let mut spent = Spent { messages: usage.messages(limits.tier()), ..Spent::default() };
+    for class in Class::ALL {
+        let requests = usage.of(class).requests;
+        spent.requests += requests;
+        spent.seconds += requests as f64 / limits.rate(class);
     }
-    cost
+    // As the plan file has it, so that a saved plan is shown as it was.
+    spent.seconds = to_millis(spent.seconds);
+    spent
 }
 
 /// Rounds a time to what is written of it.
@@ -75,23 +39,24 @@ pub(crate) fn to_millis(seconds: f64) -> f64 {
     (seconds * 1000.0).round() / 1000.0
 }
 
-fn apply(sent: &[&TwinPlan], throttles: &Throttles) -> Option<Spent> {
-    if sent.is_empty() {
-        return None;
-    }
-    let new = sent.iter().filter(|twin| twin.action == Action::Register).count();
-    let patched: Vec<&&TwinPlan> = sent.iter().filter(|twin| !twin.patch.is_empty()).collect();
-    let bytes = |twin: &TwinPlan| encode_patch(&twin.patch).to_string().len();
-    let messages: u64 = patched.iter().map(|twin| throttles.messages(bytes(twin))).sum();
-    let seconds = |count: usize, rate: f64| count as f64 / rate;
-    Some(Spent {
+/// Returns the requests that applying sends.
+fn writes(sent: &[&TwinPlan]) -> Usage {
+    let mut usage = Usage::default();
+    let mut add = |operation: Operation, request: usize, response: usize| {
+        usage.send(operation);
+        usage.bill(operation.class(), operation.charge(), request as u64, response as u64);
+    };
+    for twin in sent {
         // A new identity is created, and its twin is read before it is written.
-        requests: (2 * new + patched.len()) as u64,
-        messages: new as u64 + messages,
-        seconds: seconds(new, throttles.registry)
-            + seconds(new, throttles.twin_reads)
-            + seconds(patched.len(), throttles.twin_updates),
-    })
+        if twin.action == Action::Register {
+            add(Operation::WriteIdentity, 0, 0);
+            add(Operation::ReadTwin, 0, NEW_TWIN_BYTES);
+        }
+        if !twin.patch.is_empty() {
+            add(Operation::UpdateTwin, encode_patch(&twin.patch).to_string().len(), 0);
+        }
+    }
+    usage
 }
 
 #[cfg(test)]
@@ -101,17 +66,18 @@ mod tests {
     use super::*;
     use crate::plan::tests::{body, context, declarations, id, twin};
     use crate::plan::{Planner, ReadBy};
+    use iothub_model::tiers::Tier;
     use iothub_model::twin::Lookup;
 
-    fn s1() -> Throttles {
-        Throttles {
-            name: "S1, 1 unit".to_owned(),
-            is_free: false,
-            queries: 20.0 / 60.0,
-            twin_reads: 100.0,
-            twin_updates: 50.0,
-            registry: 100.0 / 60.0,
-            configurations: 20.0 / 60.0,
+    fn limits(tier: Tier) -> Limits {
+        Limits::new(tier, 1).expect("limits")
+    }
+
+    /// Adds requests of one kind, each with a body and a response of this many bytes.
+    fn add(usage: &mut Usage, operation: Operation, count: usize, bytes: u64) {
+        for _ in 0..count {
+            usage.send(operation);
+            usage.bill(operation.class(), operation.charge(), bytes, bytes);
         }
     }
 
@@ -137,13 +103,11 @@ mod tests {
 
     #[test]
     fn what_a_thousand_twins_cost() {
-        let usage = Usage {
-            queries: Meter { requests: 2, blocks: 300, free_blocks: 2400 },
-            twin_reads: Meter { requests: 60, blocks: 60, free_blocks: 180 },
-            configurations: Meter { requests: 1, ..Meter::default() },
-            ..Usage::default()
-        };
-        let cost = cost(&plan(), &usage, &s1());
+        let mut usage = Usage::default();
+        add(&mut usage, Operation::Query, 2, 150 * 4096);
+        add(&mut usage, Operation::ReadTwin, 60, 1500);
+        add(&mut usage, Operation::ReadConfigurations, 1, 9999);
+        let cost = cost(&plan(), &usage, limits(Tier::S1));
         let told: Vec<String> = std::iter::once(("read", cost.read))
             .chain(cost.apply.map(|spent| ("apply", spent)))
             .map(|(name, Spent { requests, messages, seconds })| format!("{name} {requests} {messages} {seconds:.1}"))
@@ -163,9 +127,9 @@ mod tests {
     #[test]
     fn nothing_to_do_costs_nothing() {
         let plan = Plan { twins: Vec::new(), ..plan() };
-        let free = Throttles { is_free: true, ..s1() };
-        let usage = Usage { twin_reads: Meter { requests: 1, blocks: 1, free_blocks: 3 }, ..Usage::default() };
-        let cost = cost(&plan, &usage, &free);
+        let mut usage = Usage::default();
+        add(&mut usage, Operation::ReadTwin, 1, 1500);
+        let cost = cost(&plan, &usage, limits(Tier::F1));
         assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, None, 0));
     }
 }

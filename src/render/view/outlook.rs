@@ -7,7 +7,8 @@ use crate::check::Severity;
 use crate::manifest::Selection;
 use crate::plan::{Cost, Forecast, Prediction, SharedPath, Spent, Writer};
 use crate::render::escape;
-use crate::render::number::{counted, duration, grouped};
+use crate::render::number::{counted, grouped};
+use iothub_model::duration;
 use iothub_model::twin::TwinId;
 
 /// Whether a check will hold.
@@ -228,7 +229,7 @@ impl SpentView {
         Self {
             requests: counted(size(requests), "request"),
             messages: format!("{} billed", counted(size(messages), "message")),
-            time: Duration::try_from_secs_f64(seconds).map_or_else(|_| "for ever".to_owned(), duration),
+            time: Duration::try_from_secs_f64(seconds).map_or_else(|_| "for ever".to_owned(), duration::rounded),
         }
     }
 

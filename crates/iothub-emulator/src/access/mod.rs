@@ -18,6 +18,7 @@ use crate::core::session::{Fingerprints, Proof};
 use crate::limits::operation;
 use crate::limits::operation::DataAction;
 use crate::store::folder::Folder;
+use iothub_model::tiers::Operation;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::Secret;
 use iothub_model::wire::decode_segment;
@@ -180,8 +181,8 @@ impl Access {
         if let Some(entra) = &self.entra
             && let Some(token) = authorization.and_then(bearer)
         {
-            let allowed = match operation::of(method, path) {
-                Some(operation) => entra.check(token, operation.actions, now),
+            let allowed = match Operation::of(method.as_str(), path) {
+                Some(operation) => entra.check(token, operation::needed(operation), now),
                 None => Err("no Entra role allows this; a shared access policy may".to_owned()),
             };
             return allowed.map_err(|text| Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::background::blob::{BlobError, Blobs};
 use crate::core::command::Refusal;
+use iothub_model::duration;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::transfers::ERRORS_BLOB;
 use iothub_model::wire::transfers::TransferProperties;
@@ -20,7 +21,7 @@ pub(crate) async fn containers(properties: &TransferProperties, spare: &str) -> 
 
 async fn within(patience: Duration, properties: &TransferProperties, spare: &str) -> Result<(), Refusal> {
     tokio::time::timeout(patience, look(properties, spare)).await.unwrap_or_else(|_| {
-        Err(unusable(format!("the storage account does not answer within {} seconds", patience.as_secs())))
+        Err(unusable(format!("the storage account does not answer within {}", duration::exact(patience))))
     })
 }
 

@@ -41,6 +41,7 @@ use http::Method;
 
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::diagnostic::Source;
+use iothub_model::duration;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::faults::FaultsReport;
 use iothub_model::wire::faults::RuleReport;
@@ -126,8 +127,8 @@ impl fmt::Display for Fault {
             Self::Status(status) => write!(f, "{status}"),
             Self::ResetBefore => f.write_str("reset-before"),
             Self::ResetAfter => f.write_str("reset-after"),
-            Self::Slow(least, most) if least == most => write!(f, "slow {}ms", most.as_millis()),
-            Self::Slow(least, most) => write!(f, "slow {}ms..{}ms", least.as_millis(), most.as_millis()),
+            Self::Slow(least, most) if least == most => write!(f, "slow {}", duration::exact(*most)),
+            Self::Slow(least, most) => write!(f, "slow {}..{}", duration::exact(*least), duration::exact(*most)),
             Self::Half => f.write_str("half"),
             Self::Garbage => f.write_str("garbage"),
             Self::NoAnswer => f.write_str("no-answer"),

@@ -8,11 +8,12 @@ use iothub_model::diagnostic::Diagnostic;
 use iothub_model::diagnostic::Source;
 use iothub_model::diagnostic::Span;
 use iothub_model::diagnostic::nearest;
+use iothub_model::duration;
 
 const METHODS: [&str; 6] = ["GET", "PUT", "PATCH", "POST", "DELETE", MQTT];
 const FAULTS: [&str; 6] = ["reset-before", "reset-after", "slow", "half", "garbage", "no-answer"];
 /// The longest delay.
-const SLOWEST: Duration = Duration::from_secs(3600);
+const SLOWEST: Duration = duration::HOUR;
 /// Rules, at most: each is tried on every request.
 const MAX_RULES: usize = 1000;
 
@@ -165,22 +166,25 @@ fn fault(words: &mut Words<'_>) -> Parsed<Fault> {
         "garbage" => Fault::Garbage,
         "no-answer" => Fault::NoAnswer,
         "slow" => {
-            let time = words.next("a time, such as `300ms` or `1s..5s`")?;
-            let (least, most) = time.text.split_once("..").unwrap_or((time.text, time.text));
-            match (duration(least), duration(most)) {
-                (Some(least), Some(most)) if least <= most && most <= SLOWEST => Fault::Slow(least, most),
-                (Some(least), Some(most)) if least > most => {
-                    return Err(words.wrong(time, "the shorter time comes first", ""));
+            let time = words.next("a duration, such as `300ms` or `1s..5s`")?;
+            let (least, most) = match time.text.split_once("..") {
+                Some((least, most)) => {
+                    let start = time.span.end - most.len();
+                    let least = Word { text: least, span: Span::new(time.span.start, time.span.start + least.len()) };
+                    (
+                        duration(words, least)?,
+                        duration(words, Word { text: most, span: Span::new(start, time.span.end) })?,
+                    )
                 }
-                (Some(_), Some(_)) => return Err(words.wrong(time, "an hour is the longest delay", "")),
-                _ => {
-                    return Err(words.wrong(
-                        time,
-                        "this is no time",
-                        "write `300ms`, `2s`, `1.5s`, `10m` or `20ms..2s`",
-                    ));
+                None => {
+                    let duration = duration(words, time)?;
+                    (duration, duration)
                 }
+            };
+            if least > most {
+                return Err(words.wrong(time, "the shorter duration comes first", ""));
             }
+            Fault::Slow(least, most)
         }
         text if text.bytes().all(|byte| byte.is_ascii_digit()) => match text.parse() {
             Ok(status @ 400..=599) => Fault::Status(status),
@@ -249,21 +253,8 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a time: a number and its unit.
-fn duration(text: &str) -> Option<Duration> {
-    let at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(at);
-    if !number.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
-    }
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64((number.parse::<f64>().ok()? * seconds * 1000.0).round() / 1000.0).ok()
+fn duration(words: &Words<'_>, word: Word<'_>) -> Parsed<Duration> {
+    duration::parse(word.text, SLOWEST).map_err(|error| words.wrong(word, &error.to_string(), &error.hint()))
 }
 
 #[cfg(test)]
@@ -287,7 +278,7 @@ mod tests {
             ("* * half always ; * * garbage every 2", "* * half\n* * garbage every 2nd\n"),
             ("* * reset-before 0.5%\nseed 18446744073709551615", "* * reset-before 0.5%\nseed 18446744073709551615\n"),
             ("seed 1; * * slow 1.5s; seed 2", "* * slow 1500ms\nseed 2\n"),
-            ("POST /devices/query slow 20ms..2m 50%", "POST /devices/query slow 20ms..120000ms 50%\n"),
+            ("POST /devices/query slow 20ms..2m 50%", "POST /devices/query slow 20ms..120s 50%\n"),
             ("\u{a0}* \u{3000}* 503", "* * 503\n"),
             ("MQTT twin/get no-answer; GET,MQTT * 503", "MQTT twin/get no-answer\nGET,MQTT * 503\n"),
             ("* connect 503; MQTT /devices/a/** half", "* connect 503\nMQTT /devices/a/** half\n"),
@@ -295,6 +286,29 @@ mod tests {
             let spec = read(text).unwrap_or_else(|errors| panic!("{text}: {errors:?}"));
             assert_eq!(spec.to_string(), shown, "{text}");
             assert_eq!(read(shown), Ok(spec), "{text}");
+        }
+    }
+
+    /// The texts that flags and the manifest accept, too.
+    #[test]
+    fn durations() {
+        let table = include_str!("../../../../tests/data/durations.txt");
+        for (text, expected) in
+            table.lines().filter(|row| !row.starts_with('#')).filter_map(|row| row.split_once(" -> "))
+        {
+            let found = read(&format!("* * slow {text}"));
+            match duration::parse(text, SLOWEST) {
+                Ok(duration) => {
+                    assert_eq!(expected, duration.as_millis().to_string(), "{text}");
+                    let shown = format!("* * slow {}\n", duration::exact(duration));
+                    assert_eq!(found.map(|spec| spec.to_string()), Ok(shown), "{text}");
+                }
+                Err(error) => {
+                    let diagnostics = found.expect_err(text);
+                    assert_eq!(diagnostics[0].message, error.to_string(), "{text}");
+                    assert_eq!(diagnostics[0].help, [error.hint()], "{text}");
+                }
+            }
         }
     }
 
@@ -318,11 +332,15 @@ mod tests {
             ("* * 200", "f:1:5: a status of a failure is from 400 to 599", ""),
             ("* * 99999999999", "f:1:5: a status of a failure is from 400 to 599", ""),
             ("* * slow", "f:1:9: the rule is not complete", "a rule is METHOD PATH FAULT"),
-            ("* * slow 3", "f:1:10: this is no time", "write `300ms`"),
-            ("* * slow -3s", "f:1:10: this is no time", ""),
-            ("* * slow 1e999s", "f:1:10: this is no time", ""),
-            ("* * slow 2s..1s", "f:1:10: the shorter time comes first", ""),
-            ("* * slow 2h", "f:1:10: an hour is the longest delay", ""),
+            ("* * slow 3", "f:1:10: a duration needs a unit", "write `3s`"),
+            ("* * slow 1s..3", "f:1:14: a duration needs a unit", "write `3s`"),
+            ("* * slow 1..3s", "f:1:10: a duration needs a unit", "write `1s`"),
+            ("* * slow ..3s", "f:1:10: not a duration", "write numbers with the units"),
+            ("* * slow 1s..2s..3s", "f:1:14: not a duration", "write numbers with the units"),
+            ("* * slow -3s", "f:1:10: not a duration", ""),
+            ("* * slow 1e999s", "f:1:10: not a duration", ""),
+            ("* * slow 2s..1s", "f:1:10: the shorter duration comes first", ""),
+            ("* * slow 2h", "f:1:10: the longest duration here is 1h", "write `1h` or less"),
             ("* * 503 120%", "f:1:9: a share is from 0% to 100%", ""),
             ("* * 503 NaN%", "f:1:9: a share is from 0% to 100%", ""),
             ("* * 503 first", "f:1:14: the rule is not complete", ""),

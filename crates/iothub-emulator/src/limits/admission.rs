@@ -8,8 +8,10 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::core::command::Refusal;
-use crate::limits::operation::{Charge, Operation};
-use crate::limits::throttle::{Limits, Throttle};
+use crate::limits::throttle::Throttle;
+use iothub_model::tiers::Charge;
+use iothub_model::tiers::Limits;
+use iothub_model::tiers::Operation;
 
 /// The limits of a hub, and the time since it was started.
 #[derive(Debug)]
@@ -38,6 +40,11 @@ impl Admission {
     /// Charges what was done.
     pub(crate) fn charge(&self, charge: Charge, request: u64, answer: u64, now: OffsetDateTime) {
         self.throttle().charge(charge, request, answer, now);
+    }
+
+    /// Returns the number of messages that were charged on this day.
+    pub(crate) fn used(&self, now: OffsetDateTime) -> u64 {
+        self.throttle().used(now)
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {

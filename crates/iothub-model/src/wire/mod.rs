@@ -29,7 +29,6 @@ pub mod secret;
 pub mod topics;
 pub mod transfers;
 pub mod twins;
-pub mod usage;
 pub mod versions;
 
 pub use connection_string::ConnectionString;

@@ -164,8 +164,12 @@ fn simple_text(value: SimpleValue) -> Option<String> {
     })
 }
 
+/// Bytes of an answer's description, at most. Microsoft's Python SDK cannot read an answer whose properties need more than 255 bytes.
+const DESCRIPTION_MAX_BYTES: usize = 200;
+
 /// Writes the answer to a request, with a status as HTTP has it.
 pub(crate) fn answer(to: Option<MessageId>, status: i32, text: &str) -> Bytes {
+    let text = &text[..text.floor_char_boundary(DESCRIPTION_MAX_BYTES)];
     let properties = Properties { correlation_id: to, ..Properties::new() };
     let mut application = OrderedMap::new();
     application.insert("status-code".to_owned(), SimpleValue::Int(status));

@@ -129,8 +129,7 @@ impl Front {
             Err(refusal) => Err(match self.access.policy_of_devices(token) {
                 Some(policy) => {
                     let text = format!(
-                        "the policy `{policy}` opens devices alone, and {NO_DEVICES}; services need a policy with \
-                                        ServiceConnect, such as `service`"
+                        "the policy `{policy}` opens devices alone, and the embedded hub has no devices over AMQP; use `service`"
                     );
                     Refusal::new(refusal.code, text)
                 }

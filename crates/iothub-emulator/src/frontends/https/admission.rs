@@ -9,7 +9,6 @@ use axum::body::HttpBody;
 use axum::response::Response;
 use http::Method;
 use http::Request;
-use http::StatusCode;
 use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt;
@@ -19,10 +18,8 @@ use crate::core::command::Refusal;
 use crate::frontends::https::text_of;
 use crate::frontends::https::unread::SharedBody;
 pub(crate) use crate::limits::admission::Admission;
-use crate::limits::operation;
-use crate::limits::operation::{Charge, Operation};
+use iothub_model::tiers::Operation;
 use iothub_model::wire::query::ITEM_TYPE_HEADER;
-use iothub_model::wire::query::ItemType;
 
 /// What is known of a request that may be charged.
 pub(crate) struct Meter {
@@ -33,7 +30,7 @@ pub(crate) struct Meter {
 
 /// Returns when it is a request's turn, or refuses it.
 pub(crate) async fn admit(admission: &Admission, parts: &Parts, now: OffsetDateTime) -> Result<(), Refusal> {
-    let Some(operation) = operation::of(&parts.method, parts.uri.path()) else { return Ok(()) };
+    let Some(operation) = Operation::of(parts.method.as_str(), parts.uri.path()) else { return Ok(()) };
     let length = text_of(&parts.headers, &header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
     tokio::time::sleep_until(admission.turn(operation, length.unwrap_or(0), now)?).await;
     Ok(())
@@ -42,7 +39,7 @@ pub(crate) async fn admit(admission: &Admission, parts: &Parts, now: OffsetDateT
 impl Meter {
     /// Counts the bytes of a request's body as they come.
     pub(crate) fn of(request: Request<SharedBody>) -> (Request<Body>, Self) {
-        let operation = operation::of(request.method(), request.uri().path());
+        let operation = Operation::of(request.method().as_str(), request.uri().path());
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = bytes.clone();
         let request = request.map(|body| {
@@ -55,17 +52,11 @@ impl Meter {
         (request, Self { operation, bytes })
     }
 
-    /// Charges a request that was done. A method is also charged when its device does not answer.
+    /// Charges a request after its response.
     pub(crate) fn charge(&self, admission: &Admission, response: &Response, now: OffsetDateTime) {
-        let Some(Operation { charge, .. }) = self.operation else { return };
-        let done = response.status().is_success();
-        let offline = charge == Charge::Both && response.status() == StatusCode::NOT_FOUND;
-        // Queries of jobs are free.
-        let of_jobs = text_of(response.headers(), &header::HeaderName::from_static(ITEM_TYPE_HEADER))
-            .is_some_and(|kind| kind == ItemType::DeviceJob.name());
-        if !(done || offline) || of_jobs {
-            return;
-        }
+        let Some(operation) = self.operation else { return };
+        let item_type = text_of(response.headers(), &header::HeaderName::from_static(ITEM_TYPE_HEADER));
+        let charge = operation.charge_after(response.status().as_u16(), item_type);
         let answer = response.body().size_hint().lower();
         admission.charge(charge, self.bytes.load(Ordering::Relaxed), answer, now);
     }
@@ -73,5 +64,5 @@ impl Meter {
 
 /// Returns the operation type that a refusal of this request names.
 pub(crate) fn kind_of(method: &Method, path: &str) -> &'static str {
-    operation::of(method, path).map_or("CRUD", |operation| operation.kind)
+    Operation::of(method.as_str(), path).map_or("CRUD", Operation::type_name)
 }

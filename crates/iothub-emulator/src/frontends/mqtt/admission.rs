@@ -21,7 +21,8 @@ use crate::faults::{Ill, MQTT_ROUTES, Mishap};
 use crate::frontends::https::{Misbehaviour, refusal_of};
 use crate::frontends::mqtt::outbox::Spoil;
 use crate::limits::admission::Admission;
-use crate::limits::operation::{Charge, DEVICE_CONNECTION, DEVICE_TWIN_READ, DEVICE_TWIN_UPDATE, Operation, TELEMETRY};
+use iothub_model::tiers::Charge;
+use iothub_model::tiers::Operation;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::topics::FromDevice;
@@ -51,10 +52,10 @@ impl Route {
     /// Returns what it counts as; nothing for what is not limited.
     fn operation(self) -> Option<Operation> {
         match self {
-            Self::Connect => Some(DEVICE_CONNECTION),
-            Self::TwinGet => Some(DEVICE_TWIN_READ),
-            Self::TwinPatch => Some(DEVICE_TWIN_UPDATE),
-            Self::Telemetry => Some(TELEMETRY),
+            Self::Connect => Some(Operation::Connect),
+            Self::TwinGet => Some(Operation::ReadTwin),
+            Self::TwinPatch => Some(Operation::UpdateTwin),
+            Self::Telemetry => Some(Operation::SendTelemetry),
             // Methods are counted where they are called.
             Self::Method | Self::Subscribe | Self::Unsubscribe => None,
         }
@@ -201,7 +202,7 @@ impl Gate {
 
 /// The refusal of a device that asks too much, which has a number of its own.
 fn throttled(operation: Operation) -> Refusal {
-    let text = crate::limits::throttle::throttled(operation.kind).text;
+    let text = crate::limits::throttle::throttled(operation.type_name()).text;
     Refusal::new(ErrorCode::ThrottlingException, text)
 }
 

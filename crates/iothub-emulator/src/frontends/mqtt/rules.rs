@@ -146,7 +146,9 @@ fn check_connect(fields: &mut Fields<'_>) -> Result<(), Violation> {
 fn check_topic(topic: &str) -> Result<(), Violation> {
     match topic {
         "" => Err("a topic is empty [MQTT-4.7.3-1]"),
-        topic if topic.contains(['#', '+']) => Err("the topic of a message has a wildcard, `#` or `+` [MQTT-3.3.2-2]"),
+        topic if levels(topic).any(|level| level.contains(['#', '+'])) => {
+            Err("the topic of a message has a wildcard, `#` or `+` [MQTT-3.3.2-2]")
+        }
         _ => Ok(()),
     }
 }
@@ -155,16 +157,28 @@ fn check_filter(filter: &str) -> Result<(), Violation> {
     if filter.is_empty() {
         return Err("a topic filter is empty [MQTT-4.7.3-1]");
     }
-    let above = match filter.strip_suffix('#') {
-        Some(above) if above.is_empty() || above.ends_with('/') => above,
-        _ => filter,
-    };
-    match above.contains('#') || above.split('/').any(|level| level.contains('+') && level != "+") {
-        true => Err(
-            "a wildcard in a topic filter is no level of its own, or `#` is not the last one [MQTT-4.7.1-2, MQTT-4.7.1-3]",
-        ),
-        false => Ok(()),
+    let mut levels = levels(filter).peekable();
+    while let Some(level) = levels.next() {
+        let is_last = levels.peek().is_none();
+        let is_wildcard = level == "+" || level == "#" && is_last;
+        if level.contains(['#', '+']) && !is_wildcard {
+            return Err(
+                "a wildcard in a topic filter is no level of its own, or `#` is not the last one [MQTT-4.7.1-2, MQTT-4.7.1-3]",
+            );
+        }
     }
+    Ok(())
+}
+
+/// Returns the levels of a topic or filter, without the ids of a device and a module: these may have `#` and `+`.
+fn levels(topic: &str) -> impl Iterator<Item = &str> {
+    let is_of_device = topic.starts_with("devices/");
+    let is_of_module = is_of_device && topic.split('/').nth(2) == Some("modules");
+    // `devices/+/…` is a filter of all devices, and `#` ends one.
+    let is_id = move |(at, level): &(usize, &str)| {
+        (*at == 1 && is_of_device || *at == 3 && is_of_module) && !matches!(*level, "#" | "+")
+    };
+    topic.split('/').enumerate().filter(move |level| !is_id(level)).map(|(_, level)| level)
 }
 
 /// What is left of a packet's content.
@@ -314,6 +328,31 @@ mod tests {
             check(&packet(0x30, &[topic]), "wildcard");
         }
         check(&packet(0x30, &[b"\0\0", b"message"]), "topic is empty");
+        for (topic, is_taken) in [
+            ("devices/a#b/messages/events/", true),
+            ("devices/+/modules/#x/messages/events/", false),
+            ("devices/a+/modules/#x/messages/events/", true),
+            ("devices/a/messages/events/a=#", false),
+            ("devices/a/modules/b/modules/c#", false),
+            ("devices", true),
+            ("devices/#", false),
+        ] {
+            assert_eq!(check_topic(topic).is_ok(), is_taken, "{topic}");
+        }
+        for (filter, is_taken) in [
+            ("devices/a#b/messages/devicebound/#", true),
+            ("devices/a+/modules/#/#", false),
+            ("devices/a+/modules/#x/#", true),
+            ("devices/+/messages/devicebound/#", true),
+            ("devices/a/messages/a#", false),
+            ("devices/a/me+/x", false),
+            ("#", true),
+            ("+/+/#", true),
+            ("devices/#", true),
+            ("devices/#/messages", false),
+        ] {
+            assert_eq!(check_filter(filter).is_ok(), is_taken, "{filter}");
+        }
         check(&packet(0x30, &[b"\0\x09a"]), "ends before");
         check(&packet(0x30, &[]), "ends before");
         check(&packet(0x32, &[TOPIC, b"\0\0", b"message"]), "identifier is 0");
