@@ -10,6 +10,7 @@ use super::args::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, Hub
 use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
+use super::embedded;
 use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -61,7 +62,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
         ..defaults
     };
-    let running = super::start_hub(context, options).await?;
+    let running = embedded::start(context, options).await?;
     // Before anybody is told that it listens, so that whoever waits for that can stop it.
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = running.ready();
@@ -185,7 +186,7 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
 
 async fn add(context: &mut Context, ids: &[DeviceId], target: &DeviceTarget) -> CliResult {
     if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         for id in ids {
             let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
             writeln!(context.out, "{}", secret.expose())?;
@@ -225,7 +226,7 @@ const LISTED: usize = 1000;
 
 async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
     let (rows, cut): (Vec<Value>, bool) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         let devices = hub.devices().map_err(|refusal| CliError::new(format!("listing devices: {refusal}")))?;
         (devices.iter().map(|device| row(&device.id, json!(device.status))).collect(), false)
     } else {
@@ -251,7 +252,7 @@ fn row(id: &DeviceId, status: Value) -> Value {
 
 async fn show(context: &mut Context, id: &DeviceId, target: &DeviceTarget) -> CliResult {
     let (secret, twin) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
         let secret = hub.connection_string(id).map_err(refused)?;
         let device = hub.device(id).map_err(refused)?;

@@ -179,8 +179,11 @@ impl Error {
             Self::WebSocket { .. } => {
                 "--websocket wants the port of the hub's HTTPS: 443 on Azure, that of --https for `twinctl hub serve`"
             }
-            Self::NotAuthorized { .. } => {
+            Self::NotAuthorized { .. } if cfg!(feature = "embedded") => {
                 "the hub does not say which: the device is unknown or disabled, its key is another (`twinctl hub device show`), or this machine's clock is wrong"
+            }
+            Self::NotAuthorized { .. } => {
+                "the hub does not say which: the device is unknown or disabled, its key is another, or this machine's clock is wrong"
             }
             Self::NotTaken { .. } => {
                 "keys have no `.`, `$`, `#` or space in them, and all reported properties together 32 KB"
