@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub use device::{DeviceRunArgs, SimulationCommand};
-pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
+pub(crate) use device::{DeviceRunArgs, SimulationCommand};
+pub(crate) use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
 #[cfg(feature = "embedded")]
-pub use hub::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
-pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
-pub use render::{RenderArgs, RenderFormat};
-pub use shell::{CompletionsArgs, ManArgs};
+pub(crate) use hub::{BehaviourArgs, DeviceCommand, DeviceTarget, FaultsCommand, HubCommand, ServeArgs};
+pub(crate) use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
+pub(crate) use render::{RenderArgs, RenderFormat};
+pub(crate) use shell::{CompletionsArgs, ManArgs};
 
 use super::comment::CommentArgs;
 use super::context::ColourChoice;

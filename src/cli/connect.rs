@@ -19,7 +19,7 @@ use iothub_model::wire::connection_string::ConnectionString;
 pub(super) const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
 
 /// A hub that can be asked, and for an embedded one the hub itself.
-pub struct Connection {
+pub(super) struct Connection {
     /// The client.
     pub client: HubClient,
     hub: Option<EmbeddedHub>,
@@ -27,12 +27,12 @@ pub struct Connection {
 
 impl Connection {
     /// Says whether the hub runs in this process.
-    pub fn is_embedded(&self) -> bool {
+    pub(super) fn is_embedded(&self) -> bool {
         self.hub.is_some()
     }
 
     /// Lets the hub go. An embedded one finishes and closes its folder.
-    pub async fn close(self) {
+    pub(super) async fn close(self) {
         let Self { client, hub } = self;
         // Idle connections first: a hub that stops waits for them.
         drop(client);
@@ -43,7 +43,7 @@ impl Connection {
 }
 
 /// Connects to the hub that the options or the environment name. A hub elsewhere is not asked anything yet.
-pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection> {
+pub(super) async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection> {
     match (&args.hub, &args.connection_string) {
         (Some(_), Some(_)) => Err(CliError::new("both --hub and --connection-string are given, and each names a hub")),
         (Some(HubName::Embedded(folder)), None) => in_process(context, args, folder.as_deref()).await,
@@ -132,12 +132,12 @@ fn patience(err: Output) -> OnRetry {
 }
 
 /// How many reads are under way at once.
-pub fn read_concurrency(args: &HubArgs) -> usize {
+pub(super) fn read_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(32, usize::from)
 }
 
 /// How many writes are under way at once.
-pub fn write_concurrency(args: &HubArgs) -> usize {
+pub(super) fn write_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(16, usize::from)
 }
 

@@ -5,12 +5,12 @@
 
 mod annotations;
 mod apply;
-pub mod args;
+pub(crate) mod args;
 mod check;
 mod command_line;
 mod comment;
-pub mod connect;
-pub mod context;
+mod connect;
+mod context;
 mod device;
 mod doctor;
 mod drift;
@@ -29,7 +29,7 @@ mod import;
 mod interrupt;
 mod manifest;
 mod narrow;
-pub mod outcome;
+mod outcome;
 mod plan;
 mod query;
 #[cfg(feature = "embedded")]

@@ -61,7 +61,7 @@ impl Outcome {
 }
 
 /// What a command returns.
-pub type CliResult<T = Outcome> = Result<T, CliError>;
+pub(super) type CliResult<T = Outcome> = Result<T, CliError>;
 
 /// Why a command could not answer, and what a person can do about it.
 #[derive(Debug)]

@@ -6,18 +6,18 @@ use iothub_model::wire::faults::{FAULTS_PATH, FaultsBody, FaultsReport};
 
 impl HubClient {
     /// Reads which rules there are and what they came to.
-    pub async fn faults(&self) -> Result<FaultsReport, Error> {
+    pub(crate) async fn faults(&self) -> Result<FaultsReport, Error> {
         report(&self.transport().read(&Call::new("GET", FAULTS_PATH.to_owned())).await?)
     }
 
     /// Puts rules, in their own language, in the place of those that are there.
-    pub async fn set_faults(&self, spec: impl Into<String>) -> Result<FaultsReport, Error> {
+    pub(crate) async fn set_faults(&self, spec: impl Into<String>) -> Result<FaultsReport, Error> {
         let call = Call::new("PUT", FAULTS_PATH.to_owned()).body(&FaultsBody { spec: spec.into() });
         report(&self.transport().once(&call).await?)
     }
 
     /// Takes all rules away.
-    pub async fn clear_faults(&self) -> Result<FaultsReport, Error> {
+    pub(crate) async fn clear_faults(&self) -> Result<FaultsReport, Error> {
         report(&self.transport().once(&Call::new("DELETE", FAULTS_PATH.to_owned())).await?)
     }
 }

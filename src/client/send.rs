@@ -21,7 +21,7 @@ use iothub_model::wire::usage::{Billed, Usage};
 use iothub_model::wire::{API_VERSION, HubError, JSON};
 
 /// Is told when a read is about to be sent again, why, and after how long.
-pub type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
+pub(crate) type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
 
 /// One request, before it is sent.
 pub(super) struct Call {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Writes a number with its thousands apart: `9,987`.
-pub fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -16,12 +16,12 @@ pub fn grouped(number: usize) -> String {
 }
 
 /// Writes a number with its noun: `1 device`, `9,987 devices`, `2 queries`.
-pub fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{} {}", grouped(number), plural(number, noun))
 }
 
 /// Returns the noun in the number's form.
-pub fn plural(number: usize, noun: &str) -> String {
+pub(crate) fn plural(number: usize, noun: &str) -> String {
     match noun.strip_suffix('y') {
         _ if number == 1 => noun.to_owned(),
         None if noun.ends_with("ch") => format!("{noun}es"),
@@ -31,7 +31,7 @@ pub fn plural(number: usize, noun: &str) -> String {
 }
 
 /// Writes a duration: `340 ms`, `2.4 s`, `59 s`, `3 min 12 s`, `2 h 5 min`.
-pub fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let seconds = duration.as_secs();
     match seconds {

@@ -11,7 +11,7 @@ use iothub_model::wire::usage::{BLOCK, FREE_BLOCK, Meter, Usage};
 
 /// What a hub allows, in operations a second (docs: IoT Hub quotas and throttling).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Throttles {
+pub(crate) struct Throttles {
     /// How it is called, as in `S1, 2 units`.
     pub name: String,
     /// Whether messages are billed in the free tier's small blocks.
@@ -54,7 +54,7 @@ impl Throttles {
 }
 
 /// Reckons what planning has cost and what applying will.
-pub fn cost(plan: &Plan, read: &Usage, throttles: &Throttles) -> Cost {
+pub(crate) fn cost(plan: &Plan, read: &Usage, throttles: &Throttles) -> Cost {
     let sent: Vec<&TwinPlan> = plan.twins.iter().filter(|twin| twin.is_sent()).collect();
     let notifications = sent.iter().filter(|twin| !twin.patch.desired.is_empty()).count() as u64;
     let mut cost = Cost {
