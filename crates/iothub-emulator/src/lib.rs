@@ -272,6 +272,8 @@
 //!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
 //!   service's JSON reader).
 
+#![warn(missing_docs)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
