@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_hub_that_cannot_be_is_an_error_that_says_how_to_get_one() {
         for (line, said) in [
-            ("query x --hub embedded", "error: this build has no embedded hub\nhint: a build that has one: "),
+            ("import --hub embedded", "error: this build has no embedded hub\nhint: a build that has one: "),
             ("import --hub embedded:hub", "error: this build has no embedded hub\nhint: a build that has one: "),
             ("device run --hub embedded", "error: this build has no embedded hub\nhint: a build that has one: "),
             ("hub serve --data hub", "error: unrecognized subcommand 'hub'\nhint: this build has no embedded hub; "),

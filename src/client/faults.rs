@@ -2,7 +2,7 @@
 
 use super::send::{Answer, Call};
 use super::{Error, HubClient};
-use iothub_model::wire::faults::{FAULTS_PATH, FaultsBody, FaultsReport};
+use iothub_model::wire::faults::{FAULTS_PATH, FaultsReport};
 
 impl HubClient {
     /// Reads which rules there are and what they came to.
@@ -11,8 +11,10 @@ impl HubClient {
     }
 
     /// Puts rules, in their own language, in the place of those that are there.
+    #[cfg(feature = "embedded")]
     pub(crate) async fn set_faults(&self, spec: impl Into<String>) -> Result<FaultsReport, Error> {
-        let call = Call::new("PUT", FAULTS_PATH.to_owned()).body(&FaultsBody { spec: spec.into() });
+        let call = Call::new("PUT", FAULTS_PATH.to_owned())
+            .body(&iothub_model::wire::faults::FaultsBody { spec: spec.into() });
         report(&self.transport().once(&call).await?)
     }
 

@@ -7,6 +7,7 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod error;
+#[cfg(any(test, feature = "embedded"))]
 mod faults;
 pub(crate) mod pages;
 pub(crate) mod probe;
@@ -259,6 +260,7 @@ impl HubClient {
     }
 
     /// Reads up to `top` identities, a thousand at most; the service has no pages here.
+    #[cfg(any(test, feature = "embedded"))]
     pub(crate) async fn list_devices(&self, top: usize) -> Result<Vec<DeviceIdentity>, Error> {
         let call = Call::new("GET", "/devices".to_owned()).top(top).ceiling(8 << 20);
         let answer = self.transport.read(&call).await?;

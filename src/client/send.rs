@@ -43,6 +43,7 @@ impl Call {
         Self { method, path, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
     }
 
+    #[cfg(any(test, feature = "embedded"))]
     pub(super) fn top(mut self, top: usize) -> Self {
         self.query = format!("top={top}&");
         self
