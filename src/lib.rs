@@ -6,6 +6,11 @@
 //! Data flows one way: manifest → declarations → plan → apply → report. Modules stand in reading order; one may use those
 //! above it and none below.
 
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "its documentation is for those who work on it, and has all private items"
+)]
+
 mod digest;
 mod legible;
 mod shell;
