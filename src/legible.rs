@@ -62,7 +62,7 @@ fn is_mark(category: GeneralCategory) -> bool {
 /// Finds the characters of a text to be shown by their numbers, but for those to `keep`. Returns where each starts, in
 /// bytes.
 ///
-/// Beside the characters of [`is_unseen`] these are letters that another spelling composes (`e` and U+0301 for `é`),
+/// Beside the characters of `is_unseen` these are letters that another spelling composes (`e` and U+0301 for `é`),
 /// and marks with no letter to stand on, which would stand on a quote or on whatever precedes the text.
 pub(crate) fn unseen(text: &str, keep: impl Fn(char) -> bool) -> Vec<usize> {
     let bytes = text.as_bytes();
