@@ -17,7 +17,8 @@ demo:
 # Formatting, lints and documentation, as CI has them.
 lint:
     cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
+    cargo clippy --all-targets --all-features -- -D warnings
+    cargo clippy --package twinctl --no-default-features --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
 # Each fuzzing target for so many seconds; see fuzz/README.md.

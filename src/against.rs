@@ -14,7 +14,7 @@ use iothub_model::twin::{TwinId, TwinPath};
 
 /// What differs.
 #[derive(Clone, Debug, Default)]
-pub struct Differences {
+pub(crate) struct Differences {
     /// The head of the manifests and what they say about enforcement, as in `limits.max_changed`.
     pub settings: Vec<SettingChange>,
     /// Selectors by name, in the order of the later state; those that went last.
@@ -29,7 +29,7 @@ pub struct Differences {
 
 /// One setting.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SettingChange {
+pub(crate) struct SettingChange {
     /// Its name in the manifest.
     pub name: &'static str,
     /// What it was.
@@ -41,7 +41,7 @@ pub struct SettingChange {
 /// What happened to a twin's declaration, or to a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Declared before and after, otherwise.
     Changed,
     /// Declared only now.
@@ -52,7 +52,7 @@ pub enum Kind {
 
 /// Twins with the same difference.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// What happened to them.
     pub kind: Kind,
     /// Their leaves that differ, sorted by path, with the lines of the first twin. Of a twin that went there are none.
@@ -63,7 +63,7 @@ pub struct Cluster {
 
 /// One leaf that differs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LeafChange {
+pub(crate) struct LeafChange {
     /// Where in the twin.
     pub path: TwinPath,
     /// What was declared; `None` for nothing.
@@ -76,7 +76,7 @@ pub struct LeafChange {
 
 /// What is declared for a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Declared {
+pub(crate) enum Declared {
     /// It must be absent.
     Absent,
     /// It must be this.
@@ -87,7 +87,7 @@ pub enum Declared {
 
 /// One selector.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SelectorChange {
+pub(crate) struct SelectorChange {
     /// What happened to it.
     pub kind: Kind,
     /// Its name.
@@ -103,7 +103,7 @@ pub struct SelectorChange {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CheckChange {
+pub(crate) struct CheckChange {
     /// What happened to it.
     pub kind: Kind,
     /// Its name.
@@ -118,20 +118,20 @@ pub struct CheckChange {
 
 impl Differences {
     /// Says whether nothing differs.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let Self { settings, selectors, clusters, checks, unchanged: _ } = self;
         settings.is_empty() && selectors.is_empty() && clusters.is_empty() && checks.is_empty()
     }
 
     /// Counts the twins of one kind.
-    pub fn twins(&self, kind: Kind) -> usize {
+    pub(crate) fn twins(&self, kind: Kind) -> usize {
         self.clusters.iter().filter(|cluster| cluster.kind == kind).map(|cluster| cluster.ids.len()).sum()
     }
 }
 
 /// Says what differs in `after`. Without a `before` everything is new. What is sensitive in one of the two states is so in both, and is compared
 /// but not told.
-pub fn compare(before: Option<&Declarations>, after: &Declarations) -> Differences {
+pub(crate) fn compare(before: Option<&Declarations>, after: &Declarations) -> Differences {
     let nothing = BTreeMap::new();
     let twins_before = before.map_or(&nothing, |before| &before.twins);
     let sensitive = match before {

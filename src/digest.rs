@@ -95,28 +95,28 @@ impl fmt::Display for DigestPrefix {
 
 /// A digest in the making: fed piece by piece, so that nothing need be held whole.
 #[derive(Default)]
-pub struct Hasher(Sha256);
+pub(crate) struct Hasher(Sha256);
 
 impl Hasher {
     /// Starts a digest.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds one piece. Pieces are kept apart: `ab`, `c` differs from `a`, `bc`.
-    pub fn piece(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn piece(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
         self.0.update((bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);
     }
 
     /// Adds a part of one text as it is, so that the digest is that of the parts written one after the other.
-    pub fn part(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn part(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.update(bytes);
     }
 
     /// Returns the digest of all that was added.
-    pub fn finish(self) -> Digest {
+    pub(crate) fn finish(self) -> Digest {
         use fmt::Write;
         let mut text = String::from(PREFIX);
         for byte in self.0.finalize() {
@@ -127,7 +127,7 @@ impl Hasher {
 }
 
 /// Returns the first 16 bits of SHA-256 over a text.
-pub fn short_hash(text: &str) -> u16 {
+pub(crate) fn short_hash(text: &str) -> u16 {
     let hash = Sha256::digest(text.as_bytes());
     u16::from_be_bytes([hash[0], hash[1]])
 }

@@ -16,7 +16,7 @@ use iothub_model::twin::{HubHost, Lookup, Section, Twin, TwinPath};
 
 /// A live twin and all that is known about it.
 #[derive(Clone, Debug)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     /// The twin as it was read.
     pub twin: Twin,
     /// The fleet that it was held against, if one was.
@@ -31,7 +31,7 @@ pub struct Inspection {
 
 /// What a fleet has to do with the twin.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The fleet.
     pub fleet: FleetName,
     /// Where it declares the twin; `None` when it does not.
@@ -48,7 +48,7 @@ pub struct Standing {
 
 /// One path of the twin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Where.
     pub path: TwinPath,
     /// What is there; an object only when it is empty, or when it is to be replaced whole.
@@ -67,12 +67,12 @@ pub struct Row {
 
 impl Row {
     /// Returns how the change of the next apply came about.
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
         self.change.as_ref().map(|change| change.verdict)
     }
 
     /// Says whether the device reports what is desired of it. Tags are never reported, and what is not there cannot be.
-    pub fn acknowledged(&self) -> Option<bool> {
+    pub(crate) fn acknowledged(&self) -> Option<bool> {
         let live = self.live.as_ref().filter(|_| self.path.section() == Section::Desired)?;
         Some(self.reported.as_ref().is_some_and(|reported| equal(live, reported)))
     }
@@ -80,7 +80,7 @@ impl Row {
 
 /// What is declared for a path.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Declared {
+pub(crate) struct Declared {
     /// `None` when it must be absent.
     pub value: Option<Value>,
     /// Where.
@@ -89,7 +89,7 @@ pub struct Declared {
 
 /// A record under `tags.twinctl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// Whose: a fleet's name, or whatever else stands there.
     pub fleet: String,
     /// What it says, or why it cannot be read.
@@ -98,7 +98,7 @@ pub struct Record {
 
 /// Holds a twin against a fleet, or looks at it alone. `declarations` may be those of the whole fleet. What they call sensitive is so beside
 /// what `sensitive` says.
-pub fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &Sensitive) -> Inspection {
+pub(crate) fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensitive: &Sensitive) -> Inspection {
     let sensitive = match &fleet {
         Some((declarations, _)) => declarations.policy.sensitive.or(sensitive),
         None => sensitive.clone(),

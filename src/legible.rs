@@ -17,7 +17,8 @@ use unicode_security::skeleton;
 /// Returns `true` if a character cannot be seen as what it is, whatever stands around it: a control character, a space
 /// other than U+0020, a character that has no shape or no meaning yet, a character that reorders text, a dash that
 /// looks like `-`.
-pub fn is_unseen(c: char) -> bool {
+#[cfg(test)]
+pub(crate) fn is_unseen(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_control() } else { is_unseen_as(c, category(c)) }
 }
 
@@ -61,9 +62,9 @@ fn is_mark(category: GeneralCategory) -> bool {
 /// Finds the characters of a text to be shown by their numbers, but for those to `keep`. Returns where each starts, in
 /// bytes.
 ///
-/// Beside the characters of [`is_unseen`] these are letters that another spelling composes (`e` and U+0301 for `é`),
+/// Beside the characters of `is_unseen` these are letters that another spelling composes (`e` and U+0301 for `é`),
 /// and marks with no letter to stand on, which would stand on a quote or on whatever precedes the text.
-pub fn unseen(text: &str, keep: impl Fn(char) -> bool) -> Vec<usize> {
+pub(crate) fn unseen(text: &str, keep: impl Fn(char) -> bool) -> Vec<usize> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
     let mut at = 0;
@@ -129,7 +130,7 @@ fn clusters(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Writes a character by its number, as JSON and YAML do: `\u00a0`.
-pub fn push_number(c: char, out: &mut String) {
+pub(crate) fn push_number(c: char, out: &mut String) {
     use std::fmt::Write;
     for unit in c.encode_utf16(&mut [0; 2]) {
         write!(out, "\\u{unit:04x}").expect("a string takes all that is written to it");
@@ -156,7 +157,7 @@ fn look(text: &str) -> String {
 }
 
 /// Writes everything but ASCII by its number.
-pub fn ascii(text: &str) -> String {
+pub(crate) fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for c in text.chars() {
         if c.is_ascii() { out.push(c) } else { push_number(c, &mut out) }
@@ -166,13 +167,13 @@ pub fn ascii(text: &str) -> String {
 
 /// Returns `true` if two texts differ, and look the same to a reader as they are: `paypal` with Latin and with Cyrillic
 /// letters (Unicode Technical Standard 39, "Confusable Detection").
-pub fn look_alike(a: &str, b: &str) -> bool {
+pub(crate) fn look_alike(a: &str, b: &str) -> bool {
     a != b && !(a.is_ascii() && b.is_ascii()) && skeleton(a).eq(skeleton(b))
 }
 
 /// Tells texts apart that stand beside each other: of those that differ and look the same, everything but ASCII is
 /// written by its number.
-pub fn tell_apart<'t>(texts: impl IntoIterator<Item = &'t mut String>) {
+pub(crate) fn tell_apart<'t>(texts: impl IntoIterator<Item = &'t mut String>) {
     let mut texts: Vec<&mut String> = texts.into_iter().collect();
     if texts.iter().all(|text| text.is_ascii()) {
         return;

@@ -1,39 +1,62 @@
 //! Keeps the device twins of an Azure IoT Hub equal to what is declared in Git.
 //!
+//! A program, not a library: what is public here is hidden, is for the binary, for the tests of this repository and for its fuzzer, and
+//! may change at any time. What others can use stands in the crates `iothub-model` and `iothub-emulator`.
+//!
 //! Data flows one way: manifest → declarations → plan → apply → report. Modules stand in reading order; one may use those
 //! above it and none below.
 
-pub mod digest;
-pub mod legible;
-pub mod plural;
-pub mod shell;
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "its documentation is for those who work on it, and has all private items"
+)]
 
-pub mod check;
-pub mod manifest;
+mod digest;
+mod legible;
+mod plural;
+mod shell;
 
-pub mod plan;
+mod check;
+mod manifest;
 
-pub mod against;
-pub mod drift;
-pub mod import;
-pub mod inspect;
+mod plan;
 
-pub mod client;
-pub mod comment;
-pub mod doctor;
-pub mod planning;
-pub mod selection;
-pub mod survey;
-pub mod verify;
+mod against;
+mod drift;
+mod import;
+mod inspect;
 
-pub mod apply;
+mod client;
+mod comment;
+mod doctor;
+mod planning;
+mod selection;
+mod survey;
+mod verify;
 
-pub mod device;
+mod apply;
 
-pub mod render;
+mod device;
 
+mod render;
+
+// For `main.rs`.
+#[doc(hidden)]
 pub mod cli;
 
+// For `fuzz/`.
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+
+/// What `tests/it` makes itself in place of running the program: plans for a browser to show, and the command line for the documentation.
+#[doc(hidden)]
+pub mod for_tests {
+    pub use crate::check::{Difference, Severity};
+    pub use crate::cli::args::Arguments;
+    pub use crate::manifest::{Declarations, Layer, Origin, Selection, load_texts};
+    pub use crate::plan::{
+        Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
+    };
+    pub use crate::render::html;
+}

@@ -25,7 +25,7 @@ const PAGES: usize = 10;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanningError {
+pub(crate) enum PlanningError {
     /// The hub did not answer, or not so that it makes sense.
     #[error(transparent)]
     Hub(#[from] Error),
@@ -39,7 +39,7 @@ pub enum PlanningError {
 
 /// How a plan is made, beside what it is made of.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// GETs at once. A few questions, a page each, are asked beside them.
     pub concurrency: usize,
     /// What times and messages are reckoned by.
@@ -52,11 +52,11 @@ pub struct Options {
 
 /// A part of a fleet: devices with their modules, and modules alone.
 #[derive(Clone, Debug, Default)]
-pub struct Part(BTreeSet<TwinId>);
+pub(crate) struct Part(BTreeSet<TwinId>);
 
 impl Part {
     /// Makes it of twins; a device's brings its modules with it.
-    pub fn new(ids: BTreeSet<TwinId>) -> Self {
+    pub(crate) fn new(ids: BTreeSet<TwinId>) -> Self {
         Self(ids)
     }
 
@@ -66,7 +66,7 @@ impl Part {
     }
 
     /// Says whether a twin is in it.
-    pub fn includes(&self, id: &TwinId) -> bool {
+    pub(crate) fn includes(&self, id: &TwinId) -> bool {
         self.0.contains(id) || (id.module.is_some() && self.0.contains(&TwinId::device(id.device.clone())))
     }
 }
@@ -74,7 +74,7 @@ impl Part {
 /// Reads the live twins, plans, and finds out what the plan will lead to. Writes nothing to the hub.
 ///
 /// `progress` is told how many twins have been read.
-pub async fn make(
+pub(crate) async fn make(
     client: &HubClient,
     declarations: &Declarations,
     context: PlanContext,

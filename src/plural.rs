@@ -2,7 +2,7 @@
 
 /// Returns a noun, or a noun with its verb, in the form for a number: `device`, `devices`, `queries`, `twin is`, `twins
 /// have`.
-pub fn plural(number: usize, phrase: &str) -> String {
+pub(crate) fn plural(number: usize, phrase: &str) -> String {
     if number == 1 {
         return phrase.to_owned();
     }

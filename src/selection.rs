@@ -17,7 +17,7 @@ use iothub_model::wire::query::MAX_PAGE;
 use iothub_model::wire::twins::encode_twin;
 
 /// Asks the hub each selector's query.
-pub async fn ask(client: &HubClient, declarations: &Declarations) -> Result<Vec<Selection>, Error> {
+pub(crate) async fn ask(client: &HubClient, declarations: &Declarations) -> Result<Vec<Selection>, Error> {
     let mut selections = Vec::with_capacity(declarations.selectors.len());
     for selector in &declarations.selectors {
         let condition = selector.condition.text();
@@ -45,7 +45,7 @@ fn selection(selector: &Selector, ids: BTreeSet<TwinId>) -> Selection {
 }
 
 /// Returns what each selector finds on a hub of which this twin is all.
-pub fn of_twin(declarations: &Declarations, twin: &Twin) -> Vec<Selection> {
+pub(crate) fn of_twin(declarations: &Declarations, twin: &Twin) -> Vec<Selection> {
     let document = encode_twin(twin);
     let finds = |selector: &Selector| twin.id.module.is_none() && selector.condition.matches(&document);
     let selections = declarations
@@ -57,7 +57,7 @@ pub fn of_twin(declarations: &Declarations, twin: &Twin) -> Vec<Selection> {
 
 /// Who is in which selection, as the declarations have it, and who should be.
 #[derive(Debug)]
-pub struct Membership<'d> {
+pub(crate) struct Membership<'d> {
     declarations: &'d Declarations,
     /// What each selector declares.
     paths: Vec<BTreeSet<TwinPath>>,
@@ -67,14 +67,14 @@ pub struct Membership<'d> {
 
 impl<'d> Membership<'d> {
     /// Takes declarations into which the selections are laid already.
-    pub fn new(declarations: &'d Declarations) -> Result<Self, Vec<Diagnostic>> {
+    pub(crate) fn new(declarations: &'d Declarations) -> Result<Self, Vec<Diagnostic>> {
         let paths =
             (0..declarations.selectors.len()).map(|index| paths_of(declarations, index)).collect::<Result<_, _>>();
         Ok(Self { declarations, paths: paths?, misplaced: BTreeMap::new() })
     }
 
     /// Says whether there is anything to be in.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.declarations.selectors.is_empty()
     }
 
@@ -90,7 +90,7 @@ impl<'d> Membership<'d> {
 
     /// Takes the word of a GET. Says whether the declarations have the device in other selections, so that it must not be
     /// planned by them.
-    pub fn settle(&mut self, lookup: &Lookup) -> bool {
+    pub(crate) fn settle(&mut self, lookup: &Lookup) -> bool {
         let id = lookup.id();
         if self.is_empty() || id.module.is_some() {
             return false;
@@ -109,7 +109,7 @@ impl<'d> Membership<'d> {
 
     /// Says whether a twin that a query listed has to be asked for by GET before it is known in which selections it is: the
     /// two queries contradict each other, or its record owns what a selector declares that it is no more in.
-    pub fn is_doubtful(&self, twin: &Twin) -> bool {
+    pub(crate) fn is_doubtful(&self, twin: &Twin) -> bool {
         if self.is_empty() || twin.id.module.is_some() {
             return false;
         }
@@ -120,7 +120,7 @@ impl<'d> Membership<'d> {
 
     /// Says the same of a twin that carries no record, or one that owns just what is declared: that it is not in doubt. Of the twin it
     /// takes as much as the selectors' conditions look at.
-    pub fn agrees(&self, id: &TwinId, excerpt: &Value) -> bool {
+    pub(crate) fn agrees(&self, id: &TwinId, excerpt: &Value) -> bool {
         let by_twin = |selector: &Selector| selector.condition.matches(excerpt);
         let selections = self.declarations.selections.iter().zip(&self.declarations.selectors);
         id.module.is_some()
@@ -140,12 +140,12 @@ impl<'d> Membership<'d> {
     }
 
     /// Returns the devices that belong elsewhere than the declarations have them.
-    pub fn misplaced(&self) -> BTreeSet<TwinId> {
+    pub(crate) fn misplaced(&self) -> BTreeSet<TwinId> {
         self.misplaced.keys().cloned().collect()
     }
 
     /// Returns the selections as the twins say they are.
-    pub fn corrected(&self) -> Vec<Selection> {
+    pub(crate) fn corrected(&self) -> Vec<Selection> {
         let all = self.declarations.selectors.iter().zip(&self.declarations.selections).enumerate();
         all.map(|(index, (selector, selection_before))| {
             let mut ids: BTreeSet<TwinId> = selection_before.ids.iter().cloned().collect();

@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits::S1;
 const FEW: usize = 100;
 
 /// What is read, for whom, and how.
-pub struct Survey<'a, 'd> {
+pub(crate) struct Survey<'a, 'd> {
     /// The hub.
     pub client: &'a HubClient,
     /// Gets every declared twin, and every other twin that carries this fleet's record.
@@ -47,7 +47,7 @@ pub struct Survey<'a, 'd> {
 
 /// How it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Surveyed {
+pub(crate) struct Surveyed {
     /// By query as soon as one kind of twin was.
     pub read: ReadBy,
     /// The kinds of which not every twin of the hub was seen.
@@ -60,14 +60,17 @@ pub struct Surveyed {
 /// would tell as much where that is all of the hub, and where it is not, six hundred messages are billed for a thousand twins of 2.5 KB that
 /// are nobody's; so it is never asked to find out.
 #[derive(Clone, Debug, Default)]
-pub struct Census {
+pub(crate) struct Census {
     /// Nothing for a kind that was asked for when the answer was no number, as it is only an estimate anyway.
     counts: Vec<(Kind, Option<usize>)>,
 }
 
 impl Census {
     /// Asks the hub for what it takes to plan for these twins. The questions go out together.
-    pub async fn take<'i>(client: &HubClient, declared: impl Iterator<Item = &'i TwinId>) -> Result<Self, Error> {
+    pub(crate) async fn take<'i>(
+        client: &HubClient,
+        declared: impl Iterator<Item = &'i TwinId>,
+    ) -> Result<Self, Error> {
         let (devices, modules): (Vec<_>, Vec<_>) = declared.partition(|id| Kind::Devices.has(id));
         let ask = async |kind: Kind, declared: usize| match declared > FEW {
             true => count(client, kind).await.map(|count| Some((kind, count))),
@@ -88,7 +91,10 @@ impl Census {
 /// No more GETs are under way at once than `concurrency` says; beside them the hub is asked for those that left, one page of devices and one
 /// of modules at a time. `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished,
 /// since what was not read is not known.
-pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + Send)) -> Result<Surveyed, Error> {
+pub(crate) async fn survey(
+    survey: Survey<'_, '_>,
+    progress: &mut (dyn FnMut(usize) + Send),
+) -> Result<Surveyed, Error> {
     let (client, declarations, finds_left) = (survey.client, survey.declarations, survey.planner.finds_left());
     // The first answer opens the connection that all share, and a hub that does not answer is found out by what is read first.
     let answered = Notify::new();
@@ -130,7 +136,7 @@ pub async fn survey(survey: Survey<'_, '_>, progress: &mut (dyn FnMut(usize) + S
 }
 
 /// Reads twins by GET, so many at a time, and hands each over as it comes.
-pub async fn get_all(
+pub(crate) async fn get_all(
     client: &HubClient,
     ids: impl IntoIterator<Item = TwinId>,
     concurrency: usize,

@@ -20,7 +20,7 @@ use iothub_model::wire::query::MAX_PAGE;
 
 /// How checks are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VerifyOptions {
+pub(crate) struct VerifyOptions {
     /// Whether to ask again until a check's `within` is over; otherwise each is asked once.
     pub wait: bool,
     /// How many queries may be under way at once.
@@ -35,7 +35,7 @@ impl Default for VerifyOptions {
 
 /// Something that happened, in the past tense.
 #[derive(Clone, Debug, PartialEq)]
-pub enum VerifyEvent {
+pub(crate) enum VerifyEvent {
     /// A check did not hold yet, and is asked again.
     NotYet {
         /// The check's name.
@@ -55,7 +55,7 @@ pub enum VerifyEvent {
 /// their order.
 ///
 /// Once `stop` is done no more is asked: a check that was asked before keeps its last answer.
-pub async fn run_checks(
+pub(crate) async fn run_checks(
     client: &HubClient,
     checks: &[Check],
     sensitive: &Sensitive,

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::plan::Action;
-pub use crate::plan::MovedPath;
+pub(crate) use crate::plan::MovedPath;
 use iothub_model::twin::TwinId;
 
 /// Something that happened, in the past tense.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ApplyEvent {
+pub(crate) enum ApplyEvent {
     /// Applying began.
     Started {
         /// How many twins there are to write.
@@ -43,7 +43,7 @@ pub enum ApplyEvent {
 
 /// Why a run ended before all of its twins were tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Halt {
+pub(crate) struct Halt {
     /// An error and its causes, in a line.
     pub reason: String,
     /// What a person can do about it, if there is something.
@@ -52,7 +52,7 @@ pub struct Halt {
 
 /// What came of one twin.
 #[derive(Clone, Debug, PartialEq)]
-pub enum TwinOutcome {
+pub(crate) enum TwinOutcome {
     /// Written, and the hub's answer equals the target.
     Written {
         /// The twin had moved, elsewhere than on the patch's paths; it was sent again under the new etag.
@@ -75,7 +75,7 @@ pub enum TwinOutcome {
 
 /// The whole run: a fold of its events.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ApplyReport {
+pub(crate) struct ApplyReport {
     /// Twins written, the next three included.
     pub written: usize,
     /// Of these, sent again under a new etag.
@@ -100,7 +100,7 @@ pub struct ApplyReport {
 
 impl ApplyReport {
     /// Adds what happened.
-    pub fn record(&mut self, event: &ApplyEvent) {
+    pub(crate) fn record(&mut self, event: &ApplyEvent) {
         match event {
             ApplyEvent::Started { .. } | ApplyEvent::Finished => {}
             ApplyEvent::Retrying { .. } => self.retries += 1,
@@ -121,17 +121,18 @@ impl ApplyReport {
     }
 
     /// Says whether some twin could not be written, for another reason than that somebody else wrote it.
-    pub fn has_failures(&self) -> bool {
+    pub(crate) fn has_failures(&self) -> bool {
         !self.failed.is_empty() || self.halted.is_some()
     }
 
     /// Says whether some twin was left alone since it had moved.
-    pub fn has_conflicts(&self) -> bool {
+    pub(crate) fn has_conflicts(&self) -> bool {
         !self.conflicts.is_empty()
     }
 
     /// Returns how many twins there is something to say about.
-    pub fn twins(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn twins(&self) -> usize {
         self.written + self.converged + self.conflicts.len() + self.failed.len() + self.not_attempted.len()
     }
 }

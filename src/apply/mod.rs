@@ -8,14 +8,14 @@
 
 mod course;
 mod drive;
-pub mod event;
-pub mod rollout;
-pub mod stop;
+pub(crate) mod event;
+pub(crate) mod rollout;
+pub(crate) mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use event::{ApplyEvent, ApplyReport, Halt, MovedPath, TwinOutcome};
-pub use stop::Stop;
+pub(crate) use event::{ApplyEvent, ApplyReport, MovedPath, TwinOutcome};
+pub(crate) use stop::Stop;
 
 use crate::client::{Backoff, HubClient};
 use crate::plan::ApprovedPlan;
@@ -23,7 +23,7 @@ use rollout::Rollout;
 
 /// How to go about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApplyOptions {
+pub(crate) struct ApplyOptions {
     /// How many requests may be under way at once; at least one.
     pub concurrency: usize,
     /// When a write is sent again, for each twin by itself. If the hub takes nothing at all for as long as its budget, the run
@@ -43,7 +43,7 @@ impl Default for ApplyOptions {
 /// Each twin gets one patch with everything in it, under the etag that the plan saw; when the twin has moved since, only if
 /// nobody touched the patch's paths. Tells each event as it happens, and returns their fold. Returns early, with what is
 /// under way finished, when `stop` is requested or when the other twins would fail as well.
-pub async fn apply(
+pub(crate) async fn apply(
     plan: &ApprovedPlan,
     client: &HubClient,
     options: &ApplyOptions,

@@ -26,11 +26,11 @@ const MOST_DENIED: usize = 10;
 
 /// Which twin an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(usize);
+pub(crate) struct Ticket(usize);
 
 /// What to do next.
 #[derive(Debug, PartialEq)]
-pub enum Step<'p> {
+pub(crate) enum Step<'p> {
     /// Send a request, once, and tell the rollout what came of it, under the same ticket.
     Send(Ticket, Request<'p>),
     /// Tell whoever listens.
@@ -43,7 +43,7 @@ pub enum Step<'p> {
 
 /// A request that a twin needs.
 #[derive(Debug, PartialEq)]
-pub enum Request<'p> {
+pub(crate) enum Request<'p> {
     /// Create the device's or the module's identity.
     Register {
         /// Whose.
@@ -69,7 +69,7 @@ pub enum Request<'p> {
 
 /// What came of a request.
 #[derive(Debug)]
-pub enum StepOutcome {
+pub(crate) enum StepOutcome {
     /// The answer to [`Request::Register`].
     Registered(Result<(), Error>),
     /// The answer to [`Request::Read`].
@@ -101,7 +101,7 @@ impl StepOutcome {
 
 /// The machine. Ask [`Rollout::next`] until it says [`Step::Wait`], and tell it each answer.
 #[derive(Debug)]
-pub struct Rollout<'p> {
+pub(crate) struct Rollout<'p> {
     options: ApplyOptions,
     /// The twins to be written, and how many of them are begun.
     twins: Vec<&'p TwinPlan>,
@@ -160,7 +160,7 @@ struct UnderWay {
 
 impl<'p> Rollout<'p> {
     /// Prepares to write those of the twins that need it.
-    pub fn new(twins: impl IntoIterator<Item = &'p TwinPlan>, options: ApplyOptions) -> Self {
+    pub(crate) fn new(twins: impl IntoIterator<Item = &'p TwinPlan>, options: ApplyOptions) -> Self {
         let twins: Vec<_> = twins.into_iter().filter(|twin| twin.is_sent()).collect();
         let started = ApplyEvent::Started { twins: twins.len() };
         let devices = twins
@@ -193,7 +193,7 @@ impl<'p> Rollout<'p> {
     }
 
     /// Says what to do next. A request that it asks for counts as under way from then on.
-    pub fn next(&mut self, now: Duration) -> Step<'p> {
+    pub(crate) fn next(&mut self, now: Duration) -> Step<'p> {
         if let Some(event) = self.events.pop_front() {
             return Step::Tell(event);
         }
@@ -224,7 +224,7 @@ impl<'p> Rollout<'p> {
     }
 
     /// Takes what came of a request. `random` is a number from 0 to 1.
-    pub fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
+    pub(crate) fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
         let Some(UnderWay { since, todo }) = self.under_way.remove(&ticket) else { return };
         let Some(course) = self.courses.get(&ticket) else { return };
         let plan = course.plan;
@@ -306,7 +306,7 @@ impl<'p> Rollout<'p> {
     }
 
     /// Begins nothing new from now on.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if self.ending.is_none() && !self.finished {
             self.ending = Some(Ending::Stopped);
             self.events.push_back(ApplyEvent::Interrupted);

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 /// A flag that is set once and can be awaited. Clones are the same flag.
 #[derive(Clone, Debug)]
-pub struct Stop(Arc<watch::Sender<bool>>);
+pub(crate) struct Stop(Arc<watch::Sender<bool>>);
 
 impl Default for Stop {
     fn default() -> Self {
@@ -16,22 +16,22 @@ impl Default for Stop {
 
 impl Stop {
     /// Returns a flag that is not set.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Sets the flag, for all clones and for good.
-    pub fn request(&self) {
+    pub(crate) fn request(&self) {
         self.0.send_replace(true);
     }
 
     /// Says whether it is set.
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Waits until it is set; returns at once when it is.
-    pub async fn requested(&self) {
+    pub(crate) async fn requested(&self) {
         let mut seen = self.0.subscribe();
         // An error would mean that the sender is gone, and `self` holds it.
         let _ = seen.wait_for(|&requested| requested).await;

@@ -22,7 +22,7 @@ const MOST_ALIKE: usize = 50;
 /// A share of nothing does not hold, whatever the bound: a fleet that has vanished must not pass.
 ///
 /// Where the check reads `secrets`, no more is told than that it does not hold, and of which devices.
-pub fn evaluate(
+pub(crate) fn evaluate(
     check: &Check,
     rows: &[Value],
     whole: Option<&[Value]>,

@@ -2,8 +2,8 @@
 //!
 //! Pure: running the query is `verify`'s, reading YAML is `manifest`'s. Read [`Check`] first, then [`Expectation`].
 
-pub mod bound;
-pub mod evaluate;
+pub(crate) mod bound;
+pub(crate) mod evaluate;
 mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use bound::BoundError;
-pub use evaluate::evaluate;
+pub(crate) use evaluate::evaluate;
 
 use iothub_model::query::BoundQuery;
 use iothub_model::twin::Object;
@@ -123,7 +122,7 @@ pub enum Comparison {
 
 /// What a check came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CheckResult {
+pub(crate) struct CheckResult {
     /// The check's name.
     pub name: String,
     /// What was asked.
@@ -140,7 +139,7 @@ pub struct CheckResult {
 
 /// Whether a check holds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum CheckStatus {
+pub(crate) enum CheckStatus {
     /// It does.
     Held,
     /// It does not.

@@ -410,7 +410,7 @@ fn outcome_of(report: &ApplyReport) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Halt;
+    use crate::apply::event::Halt;
 
     #[test]
     fn reports_have_exit_codes() {

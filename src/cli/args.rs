@@ -1,6 +1,8 @@
 //! The command line. Each command's help is written here.
 
+mod device;
 mod fleet;
+#[cfg(feature = "embedded")]
 mod hub;
 mod inspect;
 mod render;
@@ -13,14 +15,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
-pub use hub::{
-    BehaviourArgs, DeviceCommand, DeviceNames, DeviceRunArgs, DeviceTarget, FaultsCommand, HubCommand, ServeArgs,
-    SimulationCommand, TokenArgs,
+pub(crate) use device::{DeviceRunArgs, SimulationCommand};
+pub(crate) use fleet::{DriftArgs, ImportArgs, Only, ReportFormat};
+#[cfg(feature = "embedded")]
+pub(crate) use hub::{
+    BehaviourArgs, DeviceCommand, DeviceNames, DeviceTarget, FaultsCommand, HubCommand, ServeArgs, TokenArgs,
 };
-pub use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
-pub use render::{RenderArgs, RenderFormat};
-pub use shell::{CompletionsArgs, ManArgs};
+pub(crate) use inspect::{DoctorArgs, ExplainArgs, ExplainFormat, ShowArgs};
+pub(crate) use render::{RenderArgs, RenderFormat};
+pub(crate) use shell::{CompletionsArgs, ManArgs};
 
 use super::comment::CommentArgs;
 use super::context::ColourChoice;
@@ -36,7 +39,7 @@ use iothub_model::twin::HubHost;
 /// Declare tags and desired properties in YAML, see what would change with `twinctl plan`, and push it with `twinctl
 /// apply`, which patches each twin under its etag and then asks the hub whether the fleet is as declared.
 #[derive(Debug, Parser)]
-#[command(name = "twinctl", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "twinctl", version, after_help = after_help(), max_term_width = 100)]
 pub struct Arguments {
     /// When to use colour. NO_COLOR and CLICOLOR_FORCE are heeded.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", global = true, hide_possible_values = true)]
@@ -48,11 +51,24 @@ pub struct Arguments {
     pub command: Command,
 }
 
-const AFTER_HELP: &str = "\
+/// What follows the options in `twinctl --help`.
+fn after_help() -> String {
+    format!("{TRIAL}{EXIT_CODES}")
+}
+
+const TRIAL: &str = match cfg!(feature = "embedded") {
+    true => {
+        "\
 Try it without a cloud account, on a hub inside this program:
   twinctl plan  examples/fleet.yaml --hub embedded:demo
   twinctl apply examples/fleet.yaml --hub embedded:demo
 
+"
+    }
+    false => "",
+};
+
+const EXIT_CODES: &str = "\
 Exit codes:
     0  done, or nothing to do
     1  wrong use, bad input, no hub
@@ -147,6 +163,7 @@ pub enum Command {
     /// Looks for the comment that begins with the same line, writes over it, or makes one. Works on GitHub, Azure DevOps and GitLab.
     Comment(CommentArgs),
     /// Run the embedded hub, and look after its devices
+    #[cfg(feature = "embedded")]
     #[command(subcommand)]
     Hub(HubCommand),
     /// Simulate devices

@@ -1,17 +1,17 @@
 //! From options to a hub that can be asked.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::CliError;
 use super::args::{HubArgs, HubName};
 use super::context::{Context, Output};
+use super::embedded::{self, EmbeddedHub};
 use super::outcome::CliResult;
 use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
 use crate::render::escape;
-use iothub_emulator::{HubOptions, RunningHub};
 use iothub_model::duration;
 use iothub_model::wire::Secret;
 use iothub_model::wire::connection_string::ConnectionString;
@@ -20,23 +20,21 @@ use iothub_model::wire::connection_string::ConnectionString;
 pub(super) const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
 
 /// A hub that can be asked, and for an embedded one the hub itself.
-pub struct Connection {
+pub(super) struct Connection {
     /// The client.
     pub client: HubClient,
-    hub: Option<RunningHub>,
-    /// Removed with all that is in it when it goes out of scope.
-    _folder: Option<tempfile::TempDir>,
+    hub: Option<EmbeddedHub>,
 }
 
 impl Connection {
     /// Says whether the hub runs in this process.
-    pub fn is_embedded(&self) -> bool {
+    pub(super) fn is_embedded(&self) -> bool {
         self.hub.is_some()
     }
 
     /// Lets the hub go. An embedded one finishes and closes its folder.
-    pub async fn close(self) {
-        let Self { client, hub, _folder } = self;
+    pub(super) async fn close(self) {
+        let Self { client, hub } = self;
         // Idle connections first: a hub that stops waits for them.
         drop(client);
         if let Some(hub) = hub {
@@ -46,10 +44,10 @@ impl Connection {
 }
 
 /// Connects to the hub that the options or the environment name. A hub elsewhere is not asked anything yet.
-pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection> {
+pub(super) async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection> {
     match (&args.hub, &args.connection_string) {
         (Some(_), Some(_)) => Err(CliError::new("both --hub and --connection-string are given, and each names a hub")),
-        (Some(HubName::Embedded(folder)), None) => embedded(context, args, folder.as_deref()).await,
+        (Some(HubName::Embedded(folder)), None) => in_process(context, args, folder.as_deref()).await,
         (Some(HubName::Host(host)), None) => match context.variable(CONNECTION_STRING) {
             // Which hub and who one is may come from two places, as long as they agree.
             Some(text) => match ConnectionString::parse(&text)?.host {
@@ -69,7 +67,7 @@ pub async fn connect(context: &Context, args: &HubArgs) -> CliResult<Connection>
             None => Err(CliError::new(none_given(context))
                 .hint(format!("{CONNECTION_STRING} in the environment: a shared access policy's connection string"))
                 .hint("--connection-string STRING: the same as an option")
-                .hint("--hub embedded:DIR: a hub inside this process that keeps its state in DIR")),
+                .hint_if(embedded::OFFER)),
         },
     }
 }
@@ -91,48 +89,18 @@ fn remote(context: &Context, args: &HubArgs, connection_string: &str) -> CliResu
             Some(pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))?);
     }
     options.proxy = proxy(context);
-    Ok(Connection { client: HubClient::new(options)?, hub: None, _folder: None })
+    Ok(Connection { client: HubClient::new(options)?, hub: None })
 }
 
-async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> CliResult<Connection> {
+async fn in_process(context: &Context, args: &HubArgs, folder: Option<&Path>) -> CliResult<Connection> {
     if args.ca_file.is_some() {
         return Err(CliError::new("--ca-file is for a hub elsewhere; the embedded one brings its own"));
     }
-    let (data, temporary): (PathBuf, _) = match folder {
-        Some(folder) => (context.resolve(folder), None),
-        None => {
-            let folder = tempfile::Builder::new().prefix("twinctl-hub-").tempdir();
-            let folder =
-                folder.map_err(|error| CliError::doing("making a temporary folder for the embedded hub", error))?;
-            (folder.path().to_owned(), Some(folder))
-        }
-    };
-    // Made before its name is asked for, so that `.` and links have one.
-    std::fs::create_dir_all(&data)
-        .map_err(|error| CliError::doing(format!("making the data folder {}", data.display()), error))?;
-    let name = folder.map_or_else(|| "embedded".to_owned(), |_| host_name(&data));
-    let hub = HubOptions { host_name: Some(name.clone()), ..HubOptions::loopback(data) };
-    let hub = super::start_hub(context, hub).await?;
-    let ready = hub.ready();
-    let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
-    // Its port is another each time; a plan made yesterday is to find the same hub today.
-    connection.host = name.parse().map_err(CliError::from_error)?;
-    let mut options = options(context, args, connection);
-    options.address = Some(hub.https_addr());
-    let ca = std::fs::read(&ready.ca_file);
-    options.ca_pem = Some(ca.map_err(|error| CliError::doing("reading the embedded hub's certificate", error))?);
-    Ok(Connection { client: HubClient::new(options)?, hub: Some(hub), _folder: temporary })
-}
-
-/// Names an embedded hub after its folder, so that plans tell two of them apart.
-fn host_name(data: &Path) -> String {
-    let folder = data.canonicalize().unwrap_or_else(|_| data.to_owned());
-    let name = folder.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(48).collect();
-    match name.trim_matches('-') {
-        "" => "embedded".to_owned(),
-        name => format!("{name}.embedded"),
-    }
+    let hub = EmbeddedHub::start(context, folder).await?;
+    let mut options = options(context, args, hub.connection()?);
+    options.address = Some(hub.address());
+    options.ca_pem = Some(hub.ca_pem()?);
+    Ok(Connection { client: HubClient::new(options)?, hub: Some(hub) })
 }
 
 fn options(context: &Context, args: &HubArgs, connection: ConnectionString) -> ClientOptions {
@@ -165,12 +133,12 @@ fn patience(err: Output) -> OnRetry {
 }
 
 /// How many reads are under way at once.
-pub fn read_concurrency(args: &HubArgs) -> usize {
+pub(super) fn read_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(32, usize::from)
 }
 
 /// How many writes are under way at once.
-pub fn write_concurrency(args: &HubArgs) -> usize {
+pub(super) fn write_concurrency(args: &HubArgs) -> usize {
     args.concurrency.map_or(16, usize::from)
 }
 
@@ -228,15 +196,6 @@ mod tests {
                 (Ok(_), Err(_)) => panic!("{arguments:?} connects"),
                 (Err(error), Ok(_)) => panic!("{arguments:?}: {error:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn folders_name_their_hubs() {
-        for (folder, name) in
-            [("/nowhere/demo", "demo.embedded"), ("/nowhere/My Hub_2", "my-hub-2.embedded"), ("/", "embedded")]
-        {
-            assert_eq!(host_name(Path::new(folder)), name);
         }
     }
 }

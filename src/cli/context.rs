@@ -18,9 +18,9 @@ use iothub_model::diagnostic::{Diagnostic, Source};
 use iothub_model::wire::redact::Redactor;
 
 /// Looks a variable up.
-pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub(super) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// Tells the time of day.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// How wide a line may be where nobody says: wide enough for a path, a value and a place, and what CI logs show.
 const WIDTH: usize = 120;

@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::args::{DeviceRunArgs, HubName};
 use super::connect::{CONNECTION_STRING, connect, read_concurrency};
 use super::context::Context;
+use super::embedded;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
 use crate::apply::Stop;
@@ -176,6 +177,7 @@ struct Found {
 /// Finds the hub, and each device with its key.
 async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<Found> {
     if let Some(HubName::Embedded(_)) = args.hub.hub {
+        embedded::check_available()?;
         return Err(CliError::new("a hub for one command has nobody else on it to meet the device")
             .hint("run `twinctl hub serve --data hub` beside this, and give the connection string that it prints"));
     }
@@ -183,8 +185,13 @@ async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) ->
     let given = given.or_else(|| context.variable(DEVICE_CONNECTION_STRING).filter(|_| ids.is_empty()));
     let Some(text) = given.or_else(|| context.variable(CONNECTION_STRING)) else {
         return Err(CliError::new("no hub is given")
-            .hint(format!("--connection-string or {DEVICE_CONNECTION_STRING}: a device's connection string, which `hub device show` prints"))
-            .hint(format!("--id ID with {CONNECTION_STRING}: a shared access policy's, which fetches the device's key")));
+            .hint(format!(
+                "--connection-string or {DEVICE_CONNECTION_STRING}: a device's connection string{}",
+                if cfg!(feature = "embedded") { ", which `hub device show` prints" } else { "" }
+            ))
+            .hint(format!(
+                "--id ID with {CONNECTION_STRING}: a shared access policy's, which fetches the device's key"
+            )));
     };
     let string = ConnectionString::parse(&text).map_err(|error| {
         CliError::from_error(error).hint("a device's reads HostName=HUB.azure-devices.net;DeviceId=DEVICE;SharedAccessKey=KEY, in quotes where a shell sees it")
@@ -236,8 +243,12 @@ async fn fetch(client: &HubClient, ids: Vec<DeviceId>, at_once: usize) -> CliRes
             0 => String::new(),
             others => format!(", nor {}", counted(others, "other")),
         };
-        return Err(CliError::new(format!("the hub {} has no device {first}{others}", client.host()))
-            .hint("`hub device add` registers devices, and so does `missing: register` in a manifest"));
+        return Err(CliError::new(format!("the hub {} has no device {first}{others}", client.host())).hint(
+            match cfg!(feature = "embedded") {
+                true => "`hub device add` registers devices, and so does `missing: register` in a manifest",
+                false => "`missing: register` in a manifest registers devices",
+            },
+        ));
     }
     found
         .into_iter()

@@ -17,6 +17,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a file for its owner alone.
+#[cfg(any(test, feature = "embedded"))]
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     persist(&mut tempfile::Builder::new(), path, bytes)
 }

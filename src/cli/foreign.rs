@@ -85,11 +85,14 @@ const OPTIONS: &[Entry] = &[
         "`--color never` prints without colour, as NO_COLOR=1 in the environment does",
     ),
     all(&["colour"], "it is spelled `--color`"),
+    #[cfg(feature = "embedded")]
     on(
         WITH_HUB,
         HUB,
         "the hub is named by IOTHUB_CONNECTION_STRING in the environment; `--hub embedded:DIR` runs one in this process",
     ),
+    #[cfg(not(feature = "embedded"))]
+    on(WITH_HUB, HUB, "the hub is named by IOTHUB_CONNECTION_STRING in the environment"),
     on(
         WITH_HUB,
         &["parallelism", "parallel", "forks", "jobs", "threads", "max-workers", "workers"],
@@ -277,7 +280,11 @@ const COMMANDS: &[Entry] = &[
         "the hub is named by IOTHUB_CONNECTION_STRING in the environment, by --connection-string or by --hub",
     ),
     root(&["unlock", "force-unlock", "lock"], "there is no lock: each write carries the etag of what was read"),
+    #[cfg(not(feature = "embedded"))]
+    root(&["hub", "serve", "start", "server", "emulator", "emulate"], super::embedded::ABSENT),
+    #[cfg(feature = "embedded")]
     on(&["hub"], &["start", "run", "up"], "`twinctl hub serve --data hub` runs the embedded hub"),
+    #[cfg(feature = "embedded")]
     root(&["serve", "start", "server", "emulator", "emulate"], "`twinctl hub serve --data hub` runs the embedded hub"),
     root(&["simulate", "sim", "simulator"], "`twinctl device run` simulates devices"),
     root(&["completion", "autocomplete"], "`twinctl completions bash` prints the completion script of a shell"),

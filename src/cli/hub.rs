@@ -11,6 +11,7 @@ use super::args::{BehaviourArgs, DeviceCommand, DeviceNames, DeviceTarget, Fault
 use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
+use super::embedded;
 use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
@@ -63,7 +64,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
         evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
         ..defaults
     };
-    let running = super::start_hub(context, options).await?;
+    let running = embedded::start(context, options).await?;
     // Before anybody is told that it listens, so that whoever waits for that can stop it.
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = running.ready();
@@ -192,7 +193,7 @@ async fn add(context: &mut Context, names: &[DeviceNames], no_port: bool, target
         return Err(CliError::new(format!("{twice} is named twice, and can be added once")));
     }
     if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         for id in &ids {
             let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
             writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
@@ -242,7 +243,7 @@ const LISTED: usize = 1000;
 
 async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
     let (rows, cut): (Vec<Value>, bool) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         let devices = hub.devices().map_err(|refusal| CliError::new(format!("listing devices: {refusal}")))?;
         (devices.iter().map(|device| row(&device.id, json!(device.status))).collect(), false)
     } else {
@@ -268,7 +269,7 @@ fn row(id: &DeviceId, status: Value) -> Value {
 
 async fn show(context: &mut Context, id: &DeviceId, no_port: bool, target: &DeviceTarget) -> CliResult {
     let (secret, twin) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
         let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
         let secret = hub.connection_string(id).map_err(refused)?;
         let device = hub.device(id).map_err(refused)?;

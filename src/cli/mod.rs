@@ -5,44 +5,52 @@
 
 mod annotations;
 mod apply;
-pub mod args;
+pub(crate) mod args;
 mod check;
 mod command_line;
 mod comment;
-pub mod connect;
-pub mod context;
+mod connect;
+mod context;
 mod device;
 mod doctor;
 mod drift;
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(not(feature = "embedded"))]
+#[path = "embedded_absent.rs"]
+mod embedded;
 mod explain;
 mod file;
 mod foreign;
 mod git;
+#[cfg(feature = "embedded")]
 mod hub;
 mod import;
 mod interrupt;
 mod manifest;
 mod narrow;
-pub mod outcome;
+mod outcome;
 mod plan;
 mod query;
+#[cfg(feature = "embedded")]
 mod refusals;
 mod render;
 #[cfg(test)]
 mod secrecy;
 mod shell;
 mod show;
+#[cfg(feature = "embedded")]
 mod tls_files;
+#[cfg(feature = "embedded")]
 mod token;
 mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::sync::Arc;
 
 use clap::Parser;
 
-use args::{Arguments, Command, HubCommand, SimulationCommand};
+use args::{Arguments, Command, SimulationCommand};
 pub use context::Context;
 use foreign::Unknown;
 use interrupt::Interrupts;
@@ -159,12 +167,21 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Commands that have something to finish when the user wants them to stop.
 fn handles_signals(command: &Command) -> bool {
-    matches!(command, Command::Apply(_) | Command::Device(_) | Command::Hub(HubCommand::Serve(_)))
+    match command {
+        Command::Apply(_) | Command::Device(_) => true,
+        #[cfg(feature = "embedded")]
+        Command::Hub(args::HubCommand::Serve(_)) => true,
+        _ => false,
+    }
 }
 
 /// Commands whose answer is a connection string or a token.
 fn answers_with_secrets(command: &Command) -> bool {
-    matches!(command, Command::Hub(HubCommand::Serve(_) | HubCommand::Device(_) | HubCommand::Token(_)))
+    match command {
+        #[cfg(feature = "embedded")]
+        Command::Hub(args::HubCommand::Serve(_) | args::HubCommand::Device(_) | args::HubCommand::Token(_)) => true,
+        _ => false,
+    }
 }
 
 async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
@@ -184,25 +201,10 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
         Command::Man(args) => shell::man(context, args),
         Command::Query(args) => query::query(context, args).await,
         Command::Comment(args) => comment::comment(context, args).await,
+        #[cfg(feature = "embedded")]
         Command::Hub(command) => hub::hub(context, command).await,
         Command::Device(SimulationCommand::Run(args)) => device::run(context, args).await,
     }
-}
-
-/// Returns the clock as the embedded hub reads it.
-fn hub_clock(context: &Context) -> iothub_emulator::Clock {
-    let clock = context.clock.clone();
-    Arc::new(move || time::OffsetDateTime::from(clock()))
-}
-
-/// Starts an embedded hub in this process.
-async fn start_hub(
-    context: &Context,
-    options: iothub_emulator::HubOptions,
-) -> Result<iothub_emulator::RunningHub, iothub_emulator::HubStartError> {
-    // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    iothub_emulator::start(options, hub_clock(context)).await
 }
 
 #[cfg(test)]
@@ -222,6 +224,7 @@ mod tests {
         (code, out.text(), err.text())
     }
 
+    #[cfg(feature = "embedded")]
     #[test]
     fn plan_apply_plan() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -269,6 +272,7 @@ mod tests {
             (&[], 1, "Usage: twinctl"),
             (&["query", "SELECT"], 1, "error: "),
             (&["plan", "no/such/folder", "--hub", "embedded"], 1, "no/such/folder"),
+            #[cfg(feature = "embedded")]
             (&["hub", "device", "add", "a/b", "--data", "hub"], 1, "device id `a/b` holds '/'"),
         ] {
             let (found, out, err) = twinctl(here, arguments);

@@ -3,19 +3,15 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 
 use super::command_line::CommandLine;
 use super::context::Context;
-use super::tls_files;
 use crate::client;
 use crate::digest::{Digest, DigestPrefix};
 use crate::plan::{Guard, Refusal};
 use crate::render::annotations::{self, Annotation};
 use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
-use crate::shell::quoted;
-use iothub_emulator::HubStartError;
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::connection_string::ConnectionStringError;
@@ -65,7 +61,7 @@ impl Outcome {
 }
 
 /// What a command returns.
-pub type CliResult<T = Outcome> = Result<T, CliError>;
+pub(super) type CliResult<T = Outcome> = Result<T, CliError>;
 
 /// Why a command could not answer, and what a person can do about it.
 #[derive(Debug)]
@@ -337,69 +333,6 @@ fn list(guards: &[Guard]) -> String {
         [guard] => format!(" {guard}"),
         guards => guards.iter().map(|guard| format!("\n  {guard}")).collect(),
     }
-}
-
-impl From<HubStartError> for CliError {
-    fn from(error: HubStartError) -> Self {
-        let hint = match &error {
-            HubStartError::Folder { source, .. } | HubStartError::File { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Some(
-                    "the hub keeps its devices, keys and certificates there: give a folder that can be read and written"
-                        .to_owned(),
-                ),
-                io::ErrorKind::IsADirectory => Some("a file belongs there, not a directory".to_owned()),
-                _ => None,
-            },
-            HubStartError::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("ports below 1024 need rights that ordinary users do not have".to_owned())
-            }
-            HubStartError::Damaged { path, .. } => path.parent().map(|directory| {
-                format!(
-                    "restore the directory from a backup, or begin anew and keep what is left: mv {} {}",
-                    shell_word(directory),
-                    shell_word(&free_name(directory))
-                )
-            }),
-            HubStartError::Older { mark, .. } => Some(format!(
-                "restore the directory as a whole from a backup, or accept what the store has: rm {}",
-                shell_word(mark)
-            )),
-            HubStartError::MarkDamaged { path } => Some(format!(
-                "restore the directory from a backup, or accept what the hub's store has: rm {}",
-                shell_word(path)
-            )),
-            HubStartError::Policies { path } => {
-                Some(format!("restore the file from a backup, or let the hub make new keys: rm {}", shell_word(path)))
-            }
-            HubStartError::AuthorityKey { path, certificate, .. } => Some(format!(
-                "restore the file from a backup, or let the hub make a new authority, which clients must be told to trust: \
-                 rm -f {} {}",
-                shell_word(path),
-                shell_word(certificate)
-            )),
-            HubStartError::AuthorityCertificate { path } => {
-                Some(format!("let the hub write it again from its key: rm {}", shell_word(path)))
-            }
-            HubStartError::TlsFile { path, problem } => Some(tls_files::hint(path, problem)),
-            _ => None,
-        };
-        Self::from_error(error).hint_if(hint)
-    }
-}
-
-/// Returns a path as a word of a command line.
-pub(super) fn shell_word(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
-
-/// Returns a name beside a directory that nothing has yet.
-fn free_name(directory: &Path) -> PathBuf {
-    let mut name = directory.as_os_str().to_owned();
-    name.push(".damaged");
-    while Path::new(&name).symlink_metadata().is_ok() {
-        name.push("-2");
-    }
-    name.into()
 }
 
 #[cfg(test)]

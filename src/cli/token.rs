@@ -37,7 +37,7 @@ pub(super) async fn token(context: &mut Context, args: &TokenArgs) -> CliResult 
 async fn signer(context: &Context, args: &TokenArgs) -> CliResult<ConnectionString> {
     let TokenArgs { device, policy, target, .. } = args;
     if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::hub_clock(context))?;
+        let mut hub = OfflineHub::open(&context.resolve(data), super::embedded::clock(context))?;
         let secret = match device {
             None => {
                 let policy = policy.as_deref().unwrap_or(OWNER);

@@ -10,7 +10,7 @@ use iothub_model::wire::ConnectionString;
 use iothub_model::wire::sas;
 
 /// Tells the time of day. Comes in from the command line, so that a test can set it.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// How long a token is good for, as Microsoft's SDKs have it by default.
 const TTL: Duration = Duration::from_secs(3600);

@@ -4,14 +4,15 @@
 //! (`survey`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
 //! `wire`'s. Read [`HubClient`] first, then [`Error`].
 
-pub mod auth;
+pub(crate) mod auth;
 pub(crate) mod body;
-pub mod error;
+pub(crate) mod error;
+#[cfg(any(test, feature = "embedded"))]
 mod faults;
-pub mod pages;
-pub mod probe;
-pub mod raw;
-pub mod retry;
+pub(crate) mod pages;
+pub(crate) mod probe;
+pub(crate) mod raw;
+pub(crate) mod retry;
 pub(crate) mod send;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,13 +25,13 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::IF_MATCH;
 
-pub use auth::Clock;
-pub use error::{Cause, Error, Obstacle, Request};
-pub use pages::{Page, Pages};
-pub use probe::Right;
-pub use raw::{PageText, PagesAhead, RawLookup, TwinText};
-pub use retry::{Backoff, Trouble};
-pub use send::OnRetry;
+pub(crate) use auth::Clock;
+pub(crate) use error::{Error, Obstacle};
+pub(crate) use pages::Pages;
+pub(crate) use probe::Right;
+pub(crate) use raw::{PagesAhead, RawLookup};
+pub(crate) use retry::{Backoff, Trouble};
+pub(crate) use send::OnRetry;
 
 use auth::Authority;
 use iothub_model::tiers::Usage;
@@ -49,7 +50,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// What a client is made of.
 #[derive(Clone)]
-pub struct ClientOptions {
+pub(crate) struct ClientOptions {
     /// Which hub, and by which policy's key.
     pub connection: ConnectionString,
     /// Where the host is, in place of what its name leads to: for a hub in this process, whose port is another each time.
@@ -74,7 +75,7 @@ pub struct ClientOptions {
 
 /// An HTTP proxy, as `HTTPS_PROXY` and `NO_PROXY` name one. The library reads no environment by itself.
 #[derive(Clone, Debug)]
-pub struct ProxySettings {
+pub(crate) struct ProxySettings {
     /// Its URL, which may hold a password.
     pub url: Secret,
     /// Which hosts are reached without it, as in `NO_PROXY`.
@@ -92,7 +93,7 @@ impl ProxySettings {
 
 impl ClientOptions {
     /// Returns what suits most: the system's authorities, no proxy, 32 connections, 100 seconds an attempt.
-    pub fn new(connection: ConnectionString, clock: Clock) -> Self {
+    pub(crate) fn new(connection: ConnectionString, clock: Clock) -> Self {
         Self {
             connection,
             address: None,
@@ -141,13 +142,13 @@ pub enum SetupError {
 
 /// A hub, as a back end sees it. Clones share their connections.
 #[derive(Clone)]
-pub struct HubClient {
+pub(crate) struct HubClient {
     transport: Arc<Transport>,
 }
 
 impl HubClient {
     /// Makes a client. Nothing is sent until something is asked.
-    pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
+    pub(crate) fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let ClientOptions {
             connection,
             address,
@@ -194,7 +195,7 @@ impl HubClient {
     }
 
     /// Returns which hub it is.
-    pub fn host(&self) -> &HubHost {
+    pub(crate) fn host(&self) -> &HubHost {
         &self.transport.host
     }
 
@@ -205,7 +206,7 @@ impl HubClient {
     /// Reads a twin, which is current (docs: IoT Hub query language, on what lags).
     ///
     /// It is absent only when the hub itself says so, in a 404 with its own code.
-    pub async fn get_twin(&self, id: &TwinId) -> Result<Lookup, Error> {
+    pub(crate) async fn get_twin(&self, id: &TwinId) -> Result<Lookup, Error> {
         match self.transport.read(&Call::new("GET", twin_path(id))).await {
             Ok(answer) => Ok(Lookup::Found(Box::new(twin(&answer, id)?))),
             Err(error) if says_absent(&error) => Ok(Lookup::Absent(id.clone())),
@@ -214,7 +215,7 @@ impl HubClient {
     }
 
     /// Merges a patch into a twin, once, and only if the twin is still what `etag` stands for. Returns the twin as it is then.
-    pub async fn update_twin(&self, id: &TwinId, patch: &MergePatch, etag: &ETag) -> Result<Twin, Error> {
+    pub(crate) async fn update_twin(&self, id: &TwinId, patch: &MergePatch, etag: &ETag) -> Result<Twin, Error> {
         let call = Call::new("PATCH", twin_path(id)).body(&encode_patch(patch));
         let unsendable = |problem: String| Error::Unsendable { request: self.transport.request(&call), problem };
         // `"*"` in If-Match is no condition at all, so a twin with such an etag could not be guarded.
@@ -228,7 +229,7 @@ impl HubClient {
     }
 
     /// Creates a device's identity, enabled and with keys that the hub makes; once. Its twin comes with it.
-    pub async fn create_device(&self, id: &DeviceId) -> Result<DeviceIdentity, Error> {
+    pub(crate) async fn create_device(&self, id: &DeviceId) -> Result<DeviceIdentity, Error> {
         let call = Call::new("PUT", device_path(id)).body(&NewDevice::enabled(id.clone()));
         identity(&self.transport.once(&call).await?, id)
     }
@@ -236,7 +237,7 @@ impl HubClient {
     /// Creates a module's identity, with keys that the hub makes; once. Its twin comes with it.
     ///
     /// Where the device is missing or disabled the service answers with 401, as if the credentials were wrong.
-    pub async fn create_module(&self, device: &DeviceId, module: &ModuleId) -> Result<ModuleIdentity, Error> {
+    pub(crate) async fn create_module(&self, device: &DeviceId, module: &ModuleId) -> Result<ModuleIdentity, Error> {
         let new = NewModule { device_id: device.clone(), module_id: module.clone() };
         let answer = self.transport.once(&Call::new("PUT", module_path(device, module)).body(&new)).await?;
         // Not serde's own words: they could hold a key.
@@ -250,7 +251,7 @@ impl HubClient {
     }
 
     /// Reads a device's identity; nothing when the hub says that there is none.
-    pub async fn get_device(&self, id: &DeviceId) -> Result<Option<DeviceIdentity>, Error> {
+    pub(crate) async fn get_device(&self, id: &DeviceId) -> Result<Option<DeviceIdentity>, Error> {
         match self.transport.read(&Call::new("GET", device_path(id))).await {
             Ok(answer) => identity(&answer, id).map(Some),
             Err(error) if says_absent(&error) => Ok(None),
@@ -259,7 +260,8 @@ impl HubClient {
     }
 
     /// Reads up to `top` identities, a thousand at most; the service has no pages here.
-    pub async fn list_devices(&self, top: usize) -> Result<Vec<DeviceIdentity>, Error> {
+    #[cfg(any(test, feature = "embedded"))]
+    pub(crate) async fn list_devices(&self, top: usize) -> Result<Vec<DeviceIdentity>, Error> {
         let call = Call::new("GET", "/devices".to_owned()).top(top).ceiling(8 << 20);
         let answer = self.transport.read(&call).await?;
         // Not serde's own words: they could hold a key.
@@ -267,19 +269,19 @@ impl HubClient {
     }
 
     /// Reads all configurations; the service has no pages here.
-    pub async fn configurations(&self) -> Result<Vec<Configuration>, Error> {
+    pub(crate) async fn configurations(&self) -> Result<Vec<Configuration>, Error> {
         let answer = self.transport.read(&Call::new("GET", configurations::PATH.to_owned()).ceiling(32 << 20)).await?;
         serde_json::from_value(answer.json()?)
             .map_err(|error| answer.nonsense(format!("it is not a list of configurations: {error}")))
     }
 
     /// Returns what has been asked of the hub by this client and its clones.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         self.transport.usage()
     }
 
     /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.
-    pub fn query(&self, text: &str, page_size: usize) -> Pages {
+    pub(crate) fn query(&self, text: &str, page_size: usize) -> Pages {
         Pages::new(self.clone(), text, page_size)
     }
 }

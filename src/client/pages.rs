@@ -27,7 +27,7 @@ const PAGES_MAX: usize = 50_000;
 
 /// One page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page {
+pub(crate) struct Page {
     /// What the rows are, as the hub says it: `Twin`, `Raw`, `DeviceJob`.
     pub item_type: Option<String>,
     /// The rows, each of them a JSON object. May be empty without being the last.
@@ -35,7 +35,7 @@ pub struct Page {
 }
 
 /// The pages of one query's answer. Only one page is in memory at a time.
-pub struct Pages {
+pub(crate) struct Pages {
     client: HubClient,
     text: String,
     page_size: usize,
@@ -67,7 +67,7 @@ impl Pages {
     }
 
     /// Says that the page that came last makes no sense, for whoever finds out by reading its rows.
-    pub fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
+    pub(crate) fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
         let request = Request { method: "POST", path: PATH.to_owned(), host: self.client.host().clone() };
         Error::Nonsense { request, problem: format!("page {} of the query: {problem}", self.number) }
     }
@@ -75,7 +75,7 @@ impl Pages {
     /// Asks for the next page, as patiently as any read; nothing after the last one.
     ///
     /// After an error the same page may be asked for again. Dropping the future loses nothing either.
-    pub async fn next(&mut self) -> Result<Option<Page>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Page>, Error> {
         let Some(answer) = self.ask().await? else { return Ok(None) };
         let nonsense = |problem: String| answer.nonsense(format!("page {} of the query: {problem}", self.number + 1));
         let rows = read_rows::<Value>(&answer).map_err(nonsense)?;

@@ -11,7 +11,7 @@ use iothub_model::wire::twins::twin_path;
 
 /// A right that a shared access policy may have (docs: Control access to IoT Hub with shared access signatures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub(crate) enum Right {
     /// Reading and writing twins, and queries.
     ServiceConnect,
     /// Reading identities.
@@ -22,7 +22,7 @@ pub enum Right {
 
 impl Right {
     /// All that are asked about.
-    pub const ALL: [Self; 3] = [Self::ServiceConnect, Self::RegistryRead, Self::RegistryWrite];
+    pub(crate) const ALL: [Self; 3] = [Self::ServiceConnect, Self::RegistryRead, Self::RegistryWrite];
 }
 
 /// An etag that no identity has.
@@ -38,7 +38,7 @@ impl HubClient {
     ///
     /// [`Error::Unauthorized`] when the right is lacking, or the hub does not take the credentials at all; any other error says
     /// nothing about rights.
-    pub async fn probe(&self, right: Right) -> Result<(), Error> {
+    pub(crate) async fn probe(&self, right: Right) -> Result<(), Error> {
         let (lot, more) = (getrandom::u64().unwrap_or_default(), getrandom::u64().unwrap_or_default());
         let nobody: DeviceId =
             format!("twinctl-doctor-{lot:016x}{more:016x}").parse().expect("letters, digits and hyphens are an id");
@@ -56,7 +56,7 @@ impl HubClient {
     }
 
     /// Returns by how many seconds this machine's clock is ahead of the hub's, as the last answer told.
-    pub fn clock_ahead(&self) -> Option<i64> {
+    pub(crate) fn clock_ahead(&self) -> Option<i64> {
         self.transport().clock_ahead()
     }
 }

@@ -12,7 +12,7 @@ use iothub_model::wire::raw_twin::RawTwin;
 use iothub_model::wire::twins::{decode_twin, twin_path};
 
 /// What a read of one twin found, not taken apart yet.
-pub enum RawLookup {
+pub(crate) enum RawLookup {
     /// The twin.
     Found(TwinText),
     /// The hub said that there is none.
@@ -20,33 +20,33 @@ pub enum RawLookup {
 }
 
 /// A twin as the hub answered it.
-pub struct TwinText {
+pub(crate) struct TwinText {
     id: TwinId,
     answer: Answer,
 }
 
 impl TwinText {
     /// Finds the members of the twin that was asked for. Nothing says only that it is to be read whole.
-    pub fn raw(&self) -> Option<RawTwin<'_>> {
+    pub(crate) fn raw(&self) -> Option<RawTwin<'_>> {
         let twin = RawTwin::find(std::str::from_utf8(self.answer.body()).ok()?)?;
         let module = self.id.module.as_ref().map(ModuleId::as_str);
         (twin.device == self.id.device.as_str() && twin.module == module).then_some(twin)
     }
 
     /// Returns which twin was asked for.
-    pub fn id(&self) -> &TwinId {
+    pub(crate) fn id(&self) -> &TwinId {
         &self.id
     }
 
     /// Reads it whole.
-    pub fn read(&self) -> Result<Lookup, Error> {
+    pub(crate) fn read(&self) -> Result<Lookup, Error> {
         Ok(Lookup::Found(Box::new(twin(&self.answer, &self.id)?)))
     }
 }
 
 impl HubClient {
     /// Reads a twin as [`HubClient::get_twin`] does, and leaves it as it came.
-    pub async fn get_twin_text(&self, id: TwinId) -> Result<RawLookup, Error> {
+    pub(crate) async fn get_twin_text(&self, id: TwinId) -> Result<RawLookup, Error> {
         match self.transport().read(&Call::new("GET", twin_path(&id))).await {
             Ok(answer) => Ok(RawLookup::Found(TwinText { id, answer })),
             Err(error) if says_absent(&error) => Ok(RawLookup::Absent(id)),
@@ -56,14 +56,14 @@ impl HubClient {
 }
 
 /// One page of twins, not taken apart yet.
-pub struct PageText {
+pub(crate) struct PageText {
     pub(super) answer: Answer,
     pub(super) number: usize,
 }
 
 impl PageText {
     /// Returns the rows, each the text of a JSON object.
-    pub fn rows(&self) -> Result<Vec<&str>, Error> {
+    pub(crate) fn rows(&self) -> Result<Vec<&str>, Error> {
         let rows = read_rows::<&RawValue>(&self.answer).map_err(|problem| self.nonsense(problem))?;
         if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
             return Err(self.nonsense(format!("row {} is not an object", index + 1)));
@@ -72,7 +72,7 @@ impl PageText {
     }
 
     /// Reads one of the rows whole.
-    pub fn twin(&self, row: &str) -> Result<Twin, Error> {
+    pub(crate) fn twin(&self, row: &str) -> Result<Twin, Error> {
         let value = serde_json::from_str(row).map_err(|error| self.nonsense(error))?;
         decode_twin(value).map_err(|error| self.nonsense(error))
     }
@@ -83,7 +83,7 @@ impl PageText {
 }
 
 /// Pages of which the next can be asked for while one is looked at. Dropped, it asks no more.
-pub struct PagesAhead {
+pub(crate) struct PagesAhead {
     /// Not while they are asked.
     pages: Option<Pages>,
     asking: JoinSet<(Pages, Result<Option<PageText>, Error>)>,
@@ -91,12 +91,12 @@ pub struct PagesAhead {
 
 impl PagesAhead {
     /// Asks nothing yet.
-    pub fn new(pages: Pages) -> Self {
+    pub(crate) fn new(pages: Pages) -> Self {
         Self { pages: Some(pages), asking: JoinSet::new() }
     }
 
     /// Starts to ask for the next page.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         if let Some(mut pages) = self.pages.take() {
             self.asking.spawn(async move {
                 let page = pages.next_text().await;
@@ -106,7 +106,7 @@ impl PagesAhead {
     }
 
     /// Returns the next page, asked for now if it was not before; nothing after the last one.
-    pub async fn next(&mut self) -> Result<Option<PageText>, Error> {
+    pub(crate) async fn next(&mut self) -> Result<Option<PageText>, Error> {
         self.ask();
         match self.asking.join_next().await.expect("it is asked for on the line above") {
             Ok((pages, page)) => {

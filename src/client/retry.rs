@@ -18,7 +18,7 @@ pub enum Trouble {
 
 /// How patient to be. Waits are of random length up to a limit that doubles, so that many clients do not come back at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// How long to try in all, from the first attempt on.
     pub budget: Duration,
     /// The longest first wait when the hub is busy: its own text asks for ten seconds.
@@ -49,7 +49,7 @@ const SPREAD: Duration = Duration::from_secs(2);
 impl Backoff {
     /// Returns how long to wait before trying again after `error`, or nothing when it is of no use or time to give up; the
     /// rest is as in [`Self::wait`].
-    pub fn delay(&self, error: &Error, failures: u32, elapsed: Duration, random: f64) -> Option<Duration> {
+    pub(crate) fn delay(&self, error: &Error, failures: u32, elapsed: Duration, random: f64) -> Option<Duration> {
         self.wait(error.trouble()?, failures, elapsed, random)
     }
 
@@ -57,7 +57,7 @@ impl Backoff {
     ///
     /// `failures` counts the attempts before the one that has just failed, `elapsed` is the time since the first began, and
     /// `random` is a number from 0 to 1. A wait that would end beyond the budget is not begun.
-    pub fn wait(&self, trouble: Trouble, failures: u32, elapsed: Duration, random: f64) -> Option<Duration> {
+    pub(crate) fn wait(&self, trouble: Trouble, failures: u32, elapsed: Duration, random: f64) -> Option<Duration> {
         let doubled = |base: Duration| base.saturating_mul(2_u32.saturating_pow(failures)).min(self.cap);
         let wait = match trouble {
             Trouble::Busy { retry_after: Some(asked) } => {
@@ -72,7 +72,7 @@ impl Backoff {
 }
 
 /// Returns a random number from 0 to 1, for [`Backoff::wait`].
-pub fn random_fraction() -> f64 {
+pub(crate) fn random_fraction() -> f64 {
     // Without randomness the waits are merely all alike.
     getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX))
 }

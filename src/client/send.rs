@@ -22,7 +22,7 @@ use iothub_model::wire::redact::Redactor;
 use iothub_model::wire::{API_VERSION, HubError, JSON};
 
 /// Is told when a read is about to be sent again, why, and after how long.
-pub type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
+pub(crate) type OnRetry = Arc<dyn Fn(&Error, Duration) + Send + Sync>;
 
 /// One request, before it is sent.
 pub(super) struct Call {
@@ -47,6 +47,7 @@ impl Call {
         Self { method, path, operation, query: String::new(), headers: HeaderMap::new(), body: None, ceiling: ONE }
     }
 
+    #[cfg(any(test, feature = "embedded"))]
     pub(super) fn top(mut self, top: usize) -> Self {
         self.query = format!("top={top}&");
         self

@@ -13,7 +13,7 @@ const PAGE: usize = 100;
 
 /// A host of code with pull requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
+pub(crate) enum Host {
     /// GitHub, in the cloud or an Enterprise Server: an issue comment (docs: REST API endpoints for issue comments).
     GitHub,
     /// Azure DevOps: a thread of one comment (docs: Pull Request Threads, REST API 7.1).
@@ -24,7 +24,7 @@ pub enum Host {
 
 impl Host {
     /// Returns the host whose pipeline this is, by the variable that each sets for itself.
-    pub fn detect(environment: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+    pub(crate) fn detect(environment: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
         let is = |name: &str| environment(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         match () {
             () if is("GITHUB_ACTIONS") => Some(Self::GitHub),
@@ -43,7 +43,7 @@ impl Host {
     }
 
     /// Says how a pipeline gets the token that may comment.
-    pub fn token_advice(self) -> &'static str {
+    pub(crate) fn token_advice(self) -> &'static str {
         match self {
             Self::GitHub => {
                 "give the step `GITHUB_TOKEN: ${{ github.token }}`, and the job `permissions: pull-requests: write`"
@@ -70,7 +70,7 @@ impl fmt::Display for Host {
 
 /// The comments of one pull request.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// Whose.
     pub host: Host,
     /// The pull request's number.
@@ -82,7 +82,7 @@ pub struct Target {
 
 /// Why the environment does not lead to a pull request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
+pub(crate) enum TargetError {
     /// A variable is missing.
     #[error("commenting on {host}: {variable} is not set")]
     Missing {
@@ -135,7 +135,7 @@ impl Target {
     /// # Errors
     ///
     /// Names the variable that is missing or wrong; never what is in it.
-    pub fn of(
+    pub(crate) fn of(
         host: Host,
         number: Option<u64>,
         environment: &dyn Fn(&str) -> Option<String>,

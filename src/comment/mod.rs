@@ -3,21 +3,21 @@
 //! Owns what the hosts of code call such a comment, where it is and how it is written; [`host`] has that as data. Knows nothing of
 //! plans: any text whose first line is a [`Marker`] can be a comment. Read [`Target`] first.
 
-pub mod host;
+pub(crate) mod host;
 mod send;
 
 use std::fmt;
 
-pub use host::{Host, Target, TargetError};
-pub use send::{CommentError, Posted, post};
+pub(crate) use host::{Host, Target, TargetError};
+pub(crate) use send::{CommentError, Posted, post};
 
 /// The first line of a comment, by which it is found again: `<!-- twinctl:FLEET@HUB -->`, which no reader sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marker(String);
+pub(crate) struct Marker(String);
 
 impl Marker {
     /// Returns the marker that a comment begins with.
-    pub fn of(body: &str) -> Option<Self> {
+    pub(crate) fn of(body: &str) -> Option<Self> {
         let line = body.lines().next()?.trim_end();
         let inner = line.strip_prefix("<!-- twinctl:")?.strip_suffix(" -->")?;
         let well_formed = !inner.is_empty() && !inner.contains("--");
@@ -25,7 +25,7 @@ impl Marker {
     }
 
     /// Says whether a comment is the marked one. It must begin with the marker: one that only quotes it is somebody else's.
-    pub fn marks(&self, body: &str) -> bool {
+    pub(crate) fn marks(&self, body: &str) -> bool {
         body.strip_prefix(self.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['\n', '\r', ' ']))
     }
 }

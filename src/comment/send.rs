@@ -24,7 +24,7 @@ const WORDS_MAX: usize = 300;
 
 /// What came of a comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Posted {
+pub(crate) enum Posted {
     /// There was none with this marker.
     Created,
     /// There was one, and it was written over.
@@ -33,7 +33,7 @@ pub enum Posted {
 
 /// Why a comment was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum CommentError {
+pub(crate) enum CommentError {
     /// No client could be made.
     #[error("setting up a client for {host}")]
     Setup {
@@ -82,12 +82,12 @@ fn said(words: &str) -> String {
 
 impl CommentError {
     /// Says whether the token lacks a right, or is over.
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Refused { status: 401 | 403 | 404, .. })
     }
 
     /// Returns what a person can do about a proxy that stands in the way.
-    pub fn proxy_advice(&self) -> Option<&'static str> {
+    pub(crate) fn proxy_advice(&self) -> Option<&'static str> {
         match self {
             Self::Refused { status: 407, .. } => Obstacle::ProxyLogin.advice(),
             Self::Unreachable { source, .. } => match look_into(source).0 {
@@ -104,7 +104,7 @@ impl CommentError {
 /// # Errors
 ///
 /// Nothing was written, unless there was no answer to the writing itself.
-pub async fn post(
+pub(crate) async fn post(
     target: &Target,
     marker: &Marker,
     body: &str,

@@ -6,7 +6,7 @@ use rumqttc::mqttbytes;
 
 /// Why a connection did not come about, or ended. No message holds a key or a token.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The host's name leads nowhere.
     #[error("looking up the host {host}")]
     Name {
@@ -128,7 +128,7 @@ pub enum Error {
 impl Error {
     /// Says whether it is of no use to try again by itself. `met` says whether this device has been connected before: what
     /// is a mistake at first is a network that is down later.
-    pub fn is_final(&self, met: bool) -> bool {
+    pub(crate) fn is_final(&self, met: bool) -> bool {
         match self {
             Self::NotAuthorized { .. } | Self::Refused { .. } | Self::NotTaken { .. } | Self::HostName { .. } => true,
             Self::OtherName { .. } | Self::Untrusted { .. } => true,
@@ -144,7 +144,7 @@ impl Error {
     }
 
     /// Returns it in two or three words, for counting.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Name { .. } => "host not found",
             Self::Connect { .. } => "not reachable",
@@ -161,7 +161,7 @@ impl Error {
     }
 
     /// Returns what a person can do, where there is something.
-    pub fn advice(&self) -> Option<&'static str> {
+    pub(crate) fn advice(&self) -> Option<&'static str> {
         Some(match self {
             Self::Name { .. } => "look at HostName in the connection string",
             Self::Connect { .. } => {
@@ -179,8 +179,11 @@ impl Error {
             Self::WebSocket { .. } => {
                 "--websocket wants the port of the hub's HTTPS: 443 on Azure, that of --https for `twinctl hub serve`"
             }
-            Self::NotAuthorized { .. } => {
+            Self::NotAuthorized { .. } if cfg!(feature = "embedded") => {
                 "the hub does not say which: the device is unknown or disabled, its key is another (`twinctl hub device show`), or this machine's clock is wrong"
+            }
+            Self::NotAuthorized { .. } => {
+                "the hub does not say which: the device is unknown or disabled, its key is another, or this machine's clock is wrong"
             }
             Self::NotTaken { .. } => {
                 "keys have no `.`, `$`, `#` or space in them, and all reported properties together 32 KB"

@@ -10,7 +10,7 @@ use iothub_model::wire::messages::MessageProperties;
 
 /// Something that happened to one device.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The hub lets it in. Not told when a connection was merely renewed.
     Connected,
     /// It is not connected, and tries again after this time.
@@ -72,7 +72,7 @@ pub enum Event {
 
 /// An event, and whose.
 #[derive(Debug)]
-pub struct Told {
+pub(crate) struct Told {
     /// The device's place in the list that was started.
     pub device: usize,
     /// What happened.

@@ -10,7 +10,7 @@ mod error;
 mod event;
 mod goal;
 mod pause;
-pub mod report;
+pub(crate) mod report;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -26,15 +26,15 @@ use crate::apply::Stop;
 use crate::client::Clock;
 use crate::client::{SetupError, tls};
 use connection::{End, converse, establish};
-pub use error::Error;
-pub use event::{Event, Told};
+pub(crate) use error::Error;
+pub(crate) use event::{Event, Told};
 use iothub_model::twin::{HubHost, TwinId};
 use iothub_model::wire::sas::Key;
-pub use session::Behaviour;
+pub(crate) use session::Behaviour;
 use session::Session;
 
 /// Where MQTT over TLS is listened for.
-pub const MQTT_PORT: u16 = 8883;
+pub(crate) const MQTT_PORT: u16 = 8883;
 /// How long a token is good for, as Microsoft's SDKs have it by default.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 /// A connection that held so long was a good one: trouble after it is new trouble.
@@ -44,7 +44,7 @@ const EVENTS: usize = 1024;
 
 /// Who a device is, and how it proves that.
 #[derive(Clone, Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// The device, or a module of one.
     pub id: TwinId,
     /// Its own key, or that of `policy`.
@@ -55,7 +55,7 @@ pub struct Device {
 
 /// Where the hub is, and how it is trusted.
 #[derive(Clone, Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     host: HubHost,
     port: u16,
     web_socket: bool,
@@ -71,7 +71,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// When there are no authorities in `ca_pem`, or none on this system.
-    pub fn new(host: &HubHost, port: Option<u16>, web_socket: bool, ca_pem: Option<&[u8]>) -> Result<Self, SetupError> {
+    pub(crate) fn new(
+        host: &HubHost,
+        port: Option<u16>,
+        web_socket: bool,
+        ca_pem: Option<&[u8]>,
+    ) -> Result<Self, SetupError> {
         let in_host = host.as_str().strip_prefix(host.name()).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
         let usual = if web_socket { in_host.unwrap_or(443) } else { MQTT_PORT };
         let tls = Arc::new(tls::trust(ca_pem)?);
@@ -86,7 +91,7 @@ impl Endpoint {
 
 /// What all devices of a run have in common.
 #[derive(Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// The hub, as tokens and user names have it.
     pub host: HubHost,
     /// Where it is.
@@ -113,7 +118,7 @@ pub struct Options {
 
 impl Options {
     /// Returns what suits most.
-    pub fn new(host: HubHost, endpoint: Endpoint, behaviour: Behaviour, clock: Clock) -> Self {
+    pub(crate) fn new(host: HubHost, endpoint: Endpoint, behaviour: Behaviour, clock: Clock) -> Self {
         Self {
             host,
             endpoint,
@@ -144,7 +149,7 @@ impl Watcher {
 }
 
 /// Starts the devices, each on a task of its own. What is returned ends when all of them have.
-pub fn start(devices: Vec<Device>, options: Options) -> mpsc::Receiver<Told> {
+pub(crate) fn start(devices: Vec<Device>, options: Options) -> mpsc::Receiver<Told> {
     let (events, told) = mpsc::channel(EVENTS);
     let turns = Arc::new(Semaphore::new(options.at_a_time.max(1)));
     let options = Arc::new(options);

@@ -64,7 +64,7 @@ impl FromStr for Property {
 /// # Errors
 ///
 /// When one of them lies inside another, or is there twice.
-pub fn combine<'p>(properties: impl IntoIterator<Item = &'p Property>) -> Result<Object, ReportError> {
+pub(crate) fn combine<'p>(properties: impl IntoIterator<Item = &'p Property>) -> Result<Object, ReportError> {
     let mut patch = Object::new();
     for Property { keys, value } in properties {
         let overlap = || ReportError::Overlap { path: keys.join(".") };

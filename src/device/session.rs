@@ -15,7 +15,7 @@ use iothub_model::wire::topics::{FromDevice, FromHub};
 
 /// What a simulated device is to do with its twin.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// What it reports; null removes.
     pub report: Object,
     /// Whether it reports its desired properties back: each under its own path, so that reported equals desired.

@@ -13,7 +13,7 @@ use crate::client::HubClient;
 /// What one piece is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Health {
+pub(crate) enum Health {
     /// As it should be.
     Ok,
     /// It works, but not all of it, or not for long.
@@ -26,7 +26,7 @@ pub enum Health {
 
 /// One piece that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Which, in a word or two.
     pub what: &'static str,
     /// What it is like.
@@ -40,13 +40,13 @@ pub struct Finding {
 
 impl Finding {
     /// Makes one of which nothing follows.
-    pub fn new(what: &'static str, health: Health, says: impl Into<String>) -> Self {
+    pub(crate) fn new(what: &'static str, health: Health, says: impl Into<String>) -> Self {
         Self { what, health, says: says.into(), next: None }
     }
 
     /// Adds what to do next.
     #[must_use]
-    pub fn next(mut self, next: Option<impl Into<String>>) -> Self {
+    pub(crate) fn next(mut self, next: Option<impl Into<String>>) -> Self {
         self.next = next.map(Into::into);
         self
     }
@@ -54,7 +54,7 @@ impl Finding {
 
 /// How the hub is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub(crate) enum Way {
     /// Straight.
     Direct,
     /// By a proxy, so that name, connection and TLS are not this machine's to look at.
@@ -65,7 +65,7 @@ pub enum Way {
 
 /// What is looked at.
 #[derive(Debug)]
-pub struct Patient {
+pub(crate) struct Patient {
     /// The client, as every command has it; best without patience, since a doctor does not wait.
     pub client: HubClient,
     /// How it reaches the hub.
@@ -75,7 +75,7 @@ pub struct Patient {
 }
 
 /// Looks at everything in turn and tells of each piece at once. Stops where nothing further can be found out.
-pub async fn examine(patient: &Patient, tell: &mut (dyn FnMut(Finding) + Send)) {
+pub(crate) async fn examine(patient: &Patient, tell: &mut (dyn FnMut(Finding) + Send)) {
     match patient.way {
         Way::Direct => {
             if !network::examine(patient.client.host(), patient.ca_pem.as_deref(), tell).await {

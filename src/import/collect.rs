@@ -26,7 +26,7 @@ const REVISION: &str = "000000000000";
 
 /// Collects twins, in any order. Memory grows with what differs between them: of a twin that is like another one, the id alone.
 #[derive(Debug)]
-pub struct Importer {
+pub(crate) struct Importer {
     options: ImportOptions,
     pub(super) leaves: Leaves,
     bodies: HashMap<Numbers, ()>,
@@ -42,7 +42,7 @@ pub struct Importer {
 
 /// Something of the live twins that the manifest does not declare.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub(crate) enum Note {
     /// A path of some twins.
     Path {
         /// Where.
@@ -74,7 +74,7 @@ pub enum Note {
 
 /// Some twins: how many, and the first few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whose {
+pub(crate) struct Whose {
     /// How many.
     pub count: usize,
     /// The first of them, sorted.
@@ -92,7 +92,7 @@ impl Whose {
 
 /// Why a path is not declared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Another fleet's record owns it, or a path over or under it.
     OwnedBy(FleetName),
     /// The hub would not take it from a manifest: in its words.
@@ -140,7 +140,7 @@ pub(super) struct Device {
 
 impl Importer {
     /// Starts without twins.
-    pub fn new(options: ImportOptions) -> Self {
+    pub(crate) fn new(options: ImportOptions) -> Self {
         Self {
             options,
             leaves: Leaves::default(),
@@ -157,23 +157,23 @@ impl Importer {
     }
 
     /// Returns how many twins that are to be declared carry the record of the fleet already.
-    pub fn recorded(&self) -> usize {
+    pub(crate) fn recorded(&self) -> usize {
         self.recorded
     }
 
     /// Says whether a device came by, whatever became of it.
-    pub fn has(&self, device: &DeviceId) -> bool {
+    pub(crate) fn has(&self, device: &DeviceId) -> bool {
         self.devices.contains_key(device) || self.left_out.contains_key(&TwinId::device(device.clone()))
     }
 
     /// Notes a twin that a query listed, and that the hub has no more.
-    pub fn gone(&mut self, id: TwinId) {
+    pub(crate) fn gone(&mut self, id: TwinId) {
         self.gone.insert(id);
     }
 
     /// Says whether a module that a query lists has to be read: its device came by, and it is none of the IoT Edge runtime. What is
     /// not to be read is counted.
-    pub fn wants(&mut self, id: &TwinId) -> bool {
+    pub(crate) fn wants(&mut self, id: &TwinId) -> bool {
         let Some(module) = &id.module else { return true };
         if self.gone.contains(&TwinId::device(id.device.clone())) {
             self.gone(id.clone());
@@ -185,7 +185,7 @@ impl Importer {
     }
 
     /// Takes in a twin, of a device or a module. A second one of the same id takes the first one's place.
-    pub fn push(&mut self, twin: &Twin) {
+    pub(crate) fn push(&mut self, twin: &Twin) {
         if twin.id.module.is_some() && self.left_out.contains_key(&TwinId::device(twin.id.device.clone())) {
             return self.leave_out(twin, NO_DEVICE.to_owned());
         }
@@ -282,7 +282,7 @@ impl Importer {
     }
 
     /// Makes a manifest of what was taken in, and says what is not in it.
-    pub fn finish(mut self) -> (Factored, Vec<Note>) {
+    pub(crate) fn finish(mut self) -> (Factored, Vec<Note>) {
         self.bodies.clear();
         let mut devices = Vec::with_capacity(self.devices.len());
         let mut module_count = 0;

@@ -9,7 +9,7 @@ mod collect;
 mod factor;
 mod ranges;
 
-pub use collect::{Importer, Note, Reason, Whose};
+pub(crate) use collect::{Importer, Note, Reason, Whose};
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use iothub_model::twin::{ModuleId, TwinPath};
 
 /// How a fleet is made of twins.
 #[derive(Clone, Debug)]
-pub struct ImportOptions {
+pub(crate) struct ImportOptions {
     /// Its name. Records of other fleets keep what they own.
     pub fleet: FleetName,
     /// Whether the manifest is to record what it owns.
@@ -30,11 +30,11 @@ pub struct ImportOptions {
 }
 
 /// A leaf that is declared. Leaves are shared.
-pub type ImportedLeaf = Arc<(TwinPath, Value)>;
+pub(crate) type ImportedLeaf = Arc<(TwinPath, Value)>;
 
 /// A manifest, before it is text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Factored {
+pub(crate) struct Factored {
     /// What every device has.
     pub defaults: Vec<ImportedLeaf>,
     /// What devices with the same value of a tag have.
@@ -49,7 +49,7 @@ pub struct Factored {
 
 /// A group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Group {
+pub(crate) struct Group {
     /// Its name, made of the tag's value.
     pub name: String,
     /// Sorted by path.
@@ -58,7 +58,7 @@ pub struct Group {
 
 /// A device, or a range of them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// `thermostat-001`, or `press-{001..120}`.
     pub name: String,
     /// Indices into the groups.

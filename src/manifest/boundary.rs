@@ -210,7 +210,7 @@ fn is_git(name: &OsStr) -> bool {
 }
 
 /// Returns `true` for what this process was given open, such as `/dev/stdin` or a shell's `<(command)`.
-pub fn is_stream(path: &Path) -> bool {
+pub(crate) fn is_stream(path: &Path) -> bool {
     let parts: Vec<_> = path.components().map(Component::as_os_str).collect();
     let part = |index: usize| parts.get(index).and_then(|part| part.to_str()).unwrap_or_default();
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -17,7 +17,7 @@ use iothub_model::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// Which twin.
     pub id: TwinId,
     /// The entry under `devices` that declares it or its device, as written: `thermostat-001`, or a range, as in `press-{001..120}`.
@@ -35,7 +35,7 @@ pub struct Explanation {
 
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ExplainedLayer {
+pub(crate) struct ExplainedLayer {
     /// Where it begins.
     pub origin: Origin,
     /// Of a selector, the condition on which it is a layer of this device: whether that holds is not known.
@@ -44,7 +44,7 @@ pub struct ExplainedLayer {
 
 /// One declared leaf, and all that was said about its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Explained {
+pub(crate) struct Explained {
     /// Where in the twin.
     pub path: TwinPath,
     /// What the layers say at the path, over it or under it; weakest first. At most one wins without a condition.
@@ -53,7 +53,7 @@ pub struct Explained {
 
 /// What one layer says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The leaf as that layer declares it. Its path may lie over or under the one that is explained: a scalar in one layer and an
     /// object in another.
     pub leaf: Leaf,
@@ -65,7 +65,7 @@ pub struct Candidate {
 
 /// A twin that no manifest declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Undeclared {
+pub(crate) struct Undeclared {
     /// What was probably meant.
     pub near: Option<TwinId>,
     /// The selectors that may find it.
@@ -78,7 +78,7 @@ pub struct Undeclared {
 /// # Errors
 ///
 /// As for [`super::load`]: what is not declared well is not explained.
-pub fn explain(
+pub(crate) fn explain(
     options: &LoadOptions,
     id: &TwinId,
     selected: bool,
@@ -215,7 +215,7 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 /// # Errors
 ///
 /// As for [`super::load`].
-pub fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
+pub(crate) fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::fields::{self, About, FIELDS, Shape, names};
 
 /// Returns the schema.
-pub fn json_schema() -> Value {
+pub(crate) fn json_schema() -> Value {
     let mut tables: Vec<&str> = Vec::new();
     for about in FIELDS.iter().filter(|about| about.of != names::MANIFEST) {
         if !tables.contains(&about.of) {

@@ -13,16 +13,16 @@
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a
 //! module declares its device.
 
-pub mod body;
+pub(crate) mod body;
 mod boundary;
 mod checks;
 mod convert;
 mod cut;
-pub mod declaration;
+pub(crate) mod declaration;
 mod early;
 mod env_access;
 mod expect;
-pub mod explain;
+pub(crate) mod explain;
 mod fields;
 mod fingerprint;
 mod foreign;
@@ -37,7 +37,7 @@ mod members;
 mod named;
 mod odd;
 mod plain;
-pub mod policy;
+pub(crate) mod policy;
 pub(crate) mod range;
 mod reader;
 #[cfg(test)]
@@ -69,24 +69,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use body::Body;
-pub use declaration::{
-    Declaration, Declarations, EmptyInventory, FleetName, Group, Layer, Leaf, Missing, Origin, Ownership,
-};
-pub use json_schema::json_schema;
-pub use policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Selection, Selector, Sensitive};
+pub(crate) use body::Body;
+pub(crate) use declaration::{Declaration, EmptyInventory, FleetName, Leaf, Missing, Ownership};
+pub use declaration::{Declarations, Layer, Origin};
+pub(crate) use json_schema::json_schema;
+pub use policy::Selection;
+pub(crate) use policy::{Amount, Limits, OnFailure, Policy, PolicyPath, Rollout, Selector, Sensitive};
 
 use crate::digest::Digest;
 use boundary::Access;
-pub use boundary::is_stream;
+pub(crate) use boundary::is_stream;
 use early::Early;
 use env_access::EnvAccess;
-pub use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
+pub(crate) use explain::{Candidate, Explained, ExplainedLayer, Explanation, Undeclared, explain, members};
 use interpolate::Interpolation;
 use inventory::Sources;
 use iothub_model::diagnostic::{Diagnostic, Span};
 
-pub use source::Locate;
+pub(crate) use source::Locate;
 use source::{File, Tables};
 use stack::Keep;
 use table::Format;
@@ -97,7 +97,7 @@ use yaml::Kind;
 const ERRORS_MAX: usize = 100;
 
 /// Returns what keeps a variable from being opened to manifests, if anything does.
-pub fn env_allow_problem(name: &str) -> Option<String> {
+pub(crate) fn env_allow_problem(name: &str) -> Option<String> {
     if !references::is_variable_name(name) {
         return Some("it is the name of one environment variable".to_owned());
     }
@@ -105,12 +105,12 @@ pub fn env_allow_problem(name: &str) -> Option<String> {
 }
 
 /// Looks up an environment variable.
-pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+pub(crate) type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// What to load, and from which environment.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     /// Files, and folders that are read recursively, in order. Several make one fleet.
     pub paths: Vec<PathBuf>,
     /// What `${env.NAME}` stands for.
@@ -137,7 +137,7 @@ pub struct LoadOptions {
 
 /// A commit's files, written into a directory of their own.
 #[derive(Clone, Debug)]
-pub struct CommitCopy {
+pub(crate) struct CommitCopy {
     /// The directory that stands for the top level of the repository.
     pub tree: PathBuf,
     /// The repository itself: what it has without a history is read where it is.
@@ -146,7 +146,7 @@ pub struct CommitCopy {
 
 impl LoadOptions {
     /// Loads with the manifests' own variables, from within the repository.
-    pub fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
+    pub(crate) fn new(paths: Vec<PathBuf>, environment: Arc<Environment>) -> Self {
         Self {
             paths,
             environment,
@@ -188,7 +188,7 @@ pub struct Loaded {
 /// # Errors
 ///
 /// At least one of the diagnostics is an error; warnings may be among them.
-pub fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
+pub(crate) fn load(options: &LoadOptions) -> Result<Loaded, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
@@ -229,7 +229,7 @@ pub struct SourceDigests {
 }
 
 /// Takes apart where the digest of a fleet comes from. Nothing is known where it comes from a stream, which has been read.
-pub fn source_digests(options: &LoadOptions) -> SourceDigests {
+pub(crate) fn source_digests(options: &LoadOptions) -> SourceDigests {
     if options.paths.iter().chain(&options.var_files).any(|path| is_stream(path)) {
         return SourceDigests::default();
     }
@@ -251,7 +251,7 @@ pub fn source_digests(options: &LoadOptions) -> SourceDigests {
 }
 
 /// Returns the names of the environment variables that the manifests read, sorted.
-pub fn environment_names(options: &LoadOptions) -> BTreeSet<String> {
+pub(crate) fn environment_names(options: &LoadOptions) -> BTreeSet<String> {
     let names: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let (asked, environment) = (Arc::clone(&names), Arc::clone(&options.environment));
     let environment = Arc::new(move |name: &str| {
@@ -264,7 +264,7 @@ pub fn environment_names(options: &LoadOptions) -> BTreeSet<String> {
 }
 
 /// Reads from files what is sensitive, as far as that can be told, whatever else may be wrong with them.
-pub fn sensitive(options: &LoadOptions) -> Sensitive {
+pub(crate) fn sensitive(options: &LoadOptions) -> Sensitive {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);

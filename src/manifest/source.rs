@@ -61,7 +61,7 @@ pub(super) enum Tables<'a> {
 }
 
 /// Returns where a table is that a manifest names, by the path that it has beside the manifest.
-pub type Locate = dyn Fn(&Path) -> PathBuf + Send + Sync;
+pub(crate) type Locate = dyn Fn(&Path) -> PathBuf + Send + Sync;
 
 impl Tables<'_> {
     /// Opens the table that a manifest names by a path relative to itself.

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::declaration::Group;
+use super::policy::Moved;
 use super::*;
 use crate::check::Expectation;
 use iothub_model::diagnostic::Severity;

@@ -17,7 +17,7 @@ use iothub_model::twin::{HubHost, TwinId, TwinPath};
 
 /// That somebody agreed to a plan. There is no value of this type for "no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consent {
+pub(crate) enum Consent {
     /// `--yes`.
     Flag,
     /// A yes on the terminal, to the plan as it was shown.
@@ -378,7 +378,7 @@ fn kind(ids: &[TwinId]) -> String {
 }
 
 /// Refuses a hub that is not the one that the manifest names. To be asked before anything is read from it.
-pub fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), Refusal> {
+pub(crate) fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), Refusal> {
     match &declarations.hub {
         Some(declared) if declared != hub => Err(Refusal::OtherHub { declared: declared.clone(), given: hub.clone() }),
         _ => Ok(()),
@@ -386,7 +386,7 @@ pub fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), Refus
 }
 
 /// Returns all that stands in a plan's way: missing devices, conflicts, and what may be approved.
-pub fn refusals(plan: &Plan) -> Vec<Refusal> {
+pub(crate) fn refusals(plan: &Plan) -> Vec<Refusal> {
     let missing = plan.twins.iter().filter(|twin| twin.action == Action::Missing);
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
     let mut found = Vec::new();
@@ -482,14 +482,14 @@ fn removed_keys(twin: &TwinPlan) -> usize {
 }
 
 /// Says why a plan may not be applied as it is: what comes first of [`refusals`].
-pub fn check(plan: &Plan) -> Result<(), Refusal> {
+pub(crate) fn check(plan: &Plan) -> Result<(), Refusal> {
     refusals(plan).into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Says why a plan may not be applied, before anybody is asked for consent. What guards refuse may have been approved, by the
 /// first digits of this one plan's review digest; what is missing or in conflict cannot be. An approval is of one plan, so any other
 /// plan is refused, whether it needs approval or not; one with nothing to do is let pass, as by [`check_reviewed`].
-pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
+pub(crate) fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
     let guards = match check(plan) {
         Ok(()) => Vec::new(),
         Err(Refusal::Guarded { guards, .. }) => guards,
@@ -514,7 +514,7 @@ pub fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<()
 
 /// Keeps in the plan that it was approved, if `approved` is of this plan and guards stand in its way: whoever applies it from a file
 /// need not approve it again.
-pub fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
+pub(crate) fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
     let is_guarded = matches!(check(plan), Err(Refusal::Guarded { .. }));
     plan.approval = match approved {
         Some(approved) if is_guarded && plan.compared_with(approved) == Reviewed::Same => Some(plan.review_digest()),
@@ -523,7 +523,7 @@ pub fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
 }
 
 /// Refuses a plan that is not the one that was reviewed. One with nothing to do is let pass: somebody has applied it.
-pub fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
+pub(crate) fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
     if plan.is_empty() {
         return Ok(());
     }
@@ -553,25 +553,17 @@ fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> Refusal {
 
 /// A plan that passed the guards and that somebody agreed to. Made by [`approve`] alone.
 #[derive(Clone, Debug)]
-pub struct ApprovedPlan {
+pub(crate) struct ApprovedPlan {
     plan: Plan,
-    consent: Consent,
 }
 
-/// Lets a plan pass, or says why not. For `approved` see [`check_approved`].
-pub fn approve(plan: Plan, consent: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, Refusal> {
+/// Lets a plan pass to which somebody agreed, or says why not. For `approved` see [`check_approved`].
+pub(crate) fn approve(plan: Plan, _: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, Refusal> {
     check_approved(&plan, approved)?;
     if let Some((id, path)) = plan.first_withheld() {
         return Err(Refusal::Withheld { id, path });
     }
-    Ok(ApprovedPlan { plan, consent })
-}
-
-impl ApprovedPlan {
-    /// Returns how consent was given.
-    pub fn consent(&self) -> Consent {
-        self.consent
-    }
+    Ok(ApprovedPlan { plan })
 }
 
 impl Deref for ApprovedPlan {

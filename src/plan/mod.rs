@@ -9,35 +9,37 @@
 //! something in it is only the sum of its leaves, so that a leaf is *absent* where such an object stands. Read [`Plan`] first,
 //! then [`Change`].
 
-pub mod change;
-pub mod cluster;
+pub(crate) mod change;
+pub(crate) mod cluster;
 mod decide;
 mod differences;
-pub mod file;
-pub mod guard;
+pub(crate) mod file;
+pub(crate) mod guard;
 mod intern;
-pub mod outlook;
-pub mod ownership;
+pub(crate) mod outlook;
+pub(crate) mod ownership;
 mod planner;
-pub mod population;
+pub(crate) mod population;
 mod rebase;
-pub mod records;
+pub(crate) mod records;
 mod review;
 mod target;
-pub mod twin_plan;
+pub(crate) mod twin_plan;
 mod unchanged;
-pub mod withhold;
+pub(crate) mod withhold;
 
-pub use change::{Change, Conflict, Verdict};
-pub use cluster::Cluster;
-pub use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
-pub use outlook::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Watch, Writer};
-pub use planner::{PlanContext, Planner};
-pub use population::{Emptied, Population};
-pub use records::{FleetRecords, RecordLoss};
-pub use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
-pub use unchanged::Unchanged;
-pub use withhold::RestoreError;
+pub use change::Verdict;
+pub(crate) use change::{Change, Conflict};
+pub(crate) use cluster::Cluster;
+pub(crate) use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
+pub use outlook::{Cost, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
+pub(crate) use outlook::{Divergence, Watch};
+pub use planner::PlanContext;
+pub(crate) use planner::Planner;
+pub(crate) use population::Population;
+pub(crate) use records::{FleetRecords, RecordLoss};
+pub(crate) use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
+pub(crate) use unchanged::Unchanged;
 
 use std::collections::BTreeMap;
 

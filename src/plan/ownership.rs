@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::digest::short_hash;
-use crate::manifest::{FleetName, Leaf};
+use crate::manifest::FleetName;
 use crate::plan::change::Verdict;
 use crate::plan::records::RecordState;
 use iothub_model::twin::limits::STRING_MAX_BYTES;
@@ -17,29 +17,29 @@ use iothub_model::twin::value::{canonical, equal};
 use iothub_model::twin::{Object, Section, TwinPath};
 
 /// The tag under which every fleet keeps its record. It may not be declared.
-pub const RECORDS_KEY: &str = "twinctl";
+pub(crate) const RECORDS_KEY: &str = "twinctl";
 
 /// The only version of a record that there is so far.
-pub const RECORD_VERSION: u64 = 1;
+pub(crate) const RECORD_VERSION: u64 = 1;
 
 /// Returns the path under which every fleet keeps its record, `tags.twinctl`.
-pub fn records_path() -> TwinPath {
+pub(crate) fn records_path() -> TwinPath {
     TwinPath::section_root(Section::Tags).child(RECORDS_KEY)
 }
 
 /// Returns the path of one fleet's record, `tags.twinctl.<fleet>`.
-pub fn record_path(fleet: &FleetName) -> TwinPath {
+pub(crate) fn record_path(fleet: &FleetName) -> TwinPath {
     records_path().child(fleet.as_str())
 }
 
 /// Says whether the JSON of a twin's tags may hold records; a no is certain.
-pub fn may_have_records(tags: &str) -> bool {
+pub(crate) fn may_have_records(tags: &str) -> bool {
     // A key can be spelt otherwise only by escapes.
     tags.contains(RECORDS_KEY) || tags.contains('\\')
 }
 
 /// Returns the hash that an entry carries for a value, or for an absence.
-pub fn value_hash(value: Option<&Value>) -> u16 {
+pub(crate) fn value_hash(value: Option<&Value>) -> u16 {
     match value {
         None => short_hash("null"),
         Some(value) => short_hash(&canonical(value)),
@@ -48,7 +48,7 @@ pub fn value_hash(value: Option<&Value>) -> u16 {
 
 /// What one fleet owns in one twin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnershipRecord {
+pub(crate) struct OwnershipRecord {
     /// The Git revision that it was applied at; may be empty.
     pub revision: String,
     /// The leaves, and the hash of each value as it was applied.
@@ -57,7 +57,7 @@ pub struct OwnershipRecord {
 
 /// Why a record cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub(crate) enum RecordError {
     /// A later version of twinctl wrote it.
     #[error("it has version {found}, and this twinctl reads version {RECORD_VERSION}: a newer one wrote it")]
     Newer {
@@ -74,7 +74,8 @@ pub enum RecordError {
 
 impl OwnershipRecord {
     /// Makes the record of these leaves, or none when there are no leaves: an empty record is not kept.
-    pub fn of(leaves: &[Leaf], revision: &str) -> Option<Self> {
+    #[cfg(test)]
+    pub(crate) fn of(leaves: &[crate::manifest::Leaf], revision: &str) -> Option<Self> {
         let owns: BTreeMap<_, _> =
             leaves.iter().map(|leaf| (leaf.path.clone(), value_hash(leaf.value.as_ref()))).collect();
         (!owns.is_empty()).then(|| Self { revision: revision.to_owned(), owns })
@@ -82,7 +83,7 @@ impl OwnershipRecord {
 
     /// Reads a record as it stands in a twin. Strict: what is not just as twinctl writes it is not guessed at, but for the
     /// order of its entries.
-    pub fn read(value: &Value) -> Result<Self, RecordError> {
+    pub(crate) fn read(value: &Value) -> Result<Self, RecordError> {
         let malformed = |problem: String| RecordError::Malformed { problem };
         let Value::Object(record) = value else { return Err(malformed("it is not an object".to_owned())) };
         match record.get("v") {
@@ -116,7 +117,7 @@ impl OwnershipRecord {
     }
 
     /// Writes the record as it stands in a twin.
-    pub fn write(&self) -> Value {
+    pub(crate) fn write(&self) -> Value {
         json!({ "v": RECORD_VERSION, "rev": self.revision, "owns": write_entries(&self.owns) })
     }
 }
@@ -129,7 +130,7 @@ pub(super) fn write_entries(owns: &BTreeMap<TwinPath, u16>) -> Value {
 }
 
 /// Says whether the hub takes a record's entry for a path, which is a text in the twin as any other.
-pub fn fits_a_record(path: &TwinPath) -> bool {
+pub(crate) fn fits_a_record(path: &TwinPath) -> bool {
     const HASH: usize = "=0000".len();
     path.as_str().len() + HASH <= STRING_MAX_BYTES
 }

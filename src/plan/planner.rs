@@ -28,7 +28,7 @@ pub struct PlanContext {
 }
 
 /// Makes a plan of twins as they arrive, in any order. Holds the changes, never the twins.
-pub struct Planner<'d> {
+pub(crate) struct Planner<'d> {
     declarations: &'d Declarations,
     hub: HubHost,
     rules: Rules,
@@ -49,7 +49,7 @@ pub struct Planner<'d> {
 
 impl<'d> Planner<'d> {
     /// Starts a plan in which every declared twin is yet to come.
-    pub fn new(declarations: &'d Declarations, context: PlanContext) -> Self {
+    pub(crate) fn new(declarations: &'d Declarations, context: PlanContext) -> Self {
         let PlanContext { hub, revision, take_ownership } = context;
         let rules = Rules {
             fleet: declarations.fleet.clone(),
@@ -76,7 +76,7 @@ impl<'d> Planner<'d> {
 
     /// Plans for a part of the fleet: of the others nothing is asked, and nobody is taken to have left.
     #[must_use]
-    pub fn narrowed_to(mut self, includes: impl Fn(&TwinId) -> bool) -> Self {
+    pub(crate) fn narrowed_to(mut self, includes: impl Fn(&TwinId) -> bool) -> Self {
         self.pending.retain(|id| includes(id));
         self.finds_left = false;
         self
@@ -85,13 +85,13 @@ impl<'d> Planner<'d> {
     /// Asks for a GET of each twin whose record does not explain how it differs: a query's answer may be older than the last
     /// apply. See [`Self::is_doubtful`].
     #[must_use]
-    pub fn confirming_drift(mut self, confirms: bool) -> Self {
+    pub(crate) fn confirming_drift(mut self, confirms: bool) -> Self {
         self.confirms_drift = confirms;
         self
     }
 
     /// Returns `true` if a twin that a query listed is to be read by GET before it is pushed.
-    pub fn is_doubtful(&mut self, twin: &Twin) -> bool {
+    pub(crate) fn is_doubtful(&mut self, twin: &Twin) -> bool {
         let declarations = self.declarations;
         match declarations.twins.get(&twin.id) {
             Some(declaration) if self.confirms_drift => self.with_shared(&declaration.body, |planner, shared| {
@@ -102,13 +102,13 @@ impl<'d> Planner<'d> {
     }
 
     /// Says whether twins that are not declared and carry this fleet's record are of interest.
-    pub fn finds_left(&self) -> bool {
+    pub(crate) fn finds_left(&self) -> bool {
         self.finds_left
     }
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
     /// same id is ignored. Returns what is planned for it, if anything is.
-    pub fn push(&mut self, lookup: Lookup) -> Option<&TwinPlan> {
+    pub(crate) fn push(&mut self, lookup: Lookup) -> Option<&TwinPlan> {
         let before = self.twins.len();
         self.take(lookup);
         self.twins[before..].last()
@@ -138,14 +138,14 @@ impl<'d> Planner<'d> {
 
     /// Plans for these twins alone: of the others nothing is known.
     #[must_use]
-    pub fn restricted_to(mut self, ids: &BTreeSet<TwinId>) -> Self {
+    pub(crate) fn restricted_to(mut self, ids: &BTreeSet<TwinId>) -> Self {
         self.pending.retain(|id| ids.contains(*id));
         self
     }
 
     /// Takes in a declared twin whose text alone shows that nothing is to be done about it. One that it did not take, which is said by
     /// nothing, is to be read whole and pushed, whether it differs or not.
-    pub fn push_unchanged<'b>(&mut self, id: &TwinId, twin: &RawTwin<'b>) -> Option<Unchanged<'b>> {
+    pub(crate) fn push_unchanged<'b>(&mut self, id: &TwinId, twin: &RawTwin<'b>) -> Option<Unchanged<'b>> {
         let declarations = self.declarations;
         let declaration = declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
         let unchanged = self.with_shared(&declaration.body, |planner, Shared { declared, template }| {
@@ -161,18 +161,18 @@ impl<'d> Planner<'d> {
     }
 
     /// Says whether a twin is declared and not yet pushed.
-    pub fn is_pending(&self, id: &TwinId) -> bool {
+    pub(crate) fn is_pending(&self, id: &TwinId) -> bool {
         self.pending.contains(id)
     }
 
     /// Returns the declared twins that are not yet pushed, sorted.
-    pub fn pending(&self) -> impl Iterator<Item = &TwinId> {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &TwinId> {
         self.pending.iter().copied()
     }
 
     /// Ends the plan. A declared twin that was never pushed is not in it: nothing is known about it, and that is not the same as
     /// its being absent.
-    pub fn finish(self, read: ReadBy) -> Plan {
+    pub(crate) fn finish(self, read: ReadBy) -> Plan {
         let mut twins = self.twins;
         twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let population = Population::of(self.declarations, &twins, &self.records);

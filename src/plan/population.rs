@@ -10,7 +10,7 @@ use crate::manifest::{Declarations, EmptyInventory, Leaf, Origin};
 use iothub_model::twin::TwinPath;
 
 /// So many twins that lose something at once are many: that they have nothing in its place is more likely a mistake than a wish.
-pub const MANY: usize = 3;
+pub(crate) const MANY: usize = 3;
 
 /// How many devices are declared, and what has none any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

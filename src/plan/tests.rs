@@ -18,9 +18,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::manifest::{
-    Body, Declaration, Layer, Leaf, Missing, Moved, Origin, Ownership, Policy, PolicyPath, Sensitive,
-};
+use crate::manifest::policy::Moved;
+use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin, Ownership, Policy, PolicyPath, Sensitive};
 use iothub_model::twin::path::leaves;
 use iothub_model::twin::{Desired, ETag, MergePatch, Object, Reported, Section, Tags, Twin, TwinId, TwinPath};
 

@@ -28,7 +28,7 @@ pub(super) struct Template<'d> {
 
 /// A twin about which nothing is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unchanged<'b> {
+pub(crate) struct Unchanged<'b> {
     /// All fleets' records as text, where there are others' than this fleet's.
     pub shared_records: Option<&'b str>,
 }

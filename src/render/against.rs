@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-pub use self::json::json;
-pub use self::markdown::markdown;
+pub(crate) use self::json::json;
+pub(crate) use self::markdown::markdown;
 use super::columns::{Cell, Columns};
 use super::number::{counted, grouped};
 use super::style::Palette;
@@ -20,7 +20,7 @@ use iothub_model::twin::TwinId;
 
 /// What was compared.
 #[derive(Clone, Copy, Debug)]
-pub struct Compared<'c> {
+pub(crate) struct Compared<'c> {
     /// The later state.
     pub after: &'c Declarations,
     /// The ref, as the user gave it.
@@ -193,7 +193,7 @@ fn selector_words(selector: &SelectorChange, code: impl Fn(&str) -> String) -> S
 }
 
 /// Writes it for people.
-pub fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
+pub(crate) fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
     let mut out = String::new();
     let reference = escape::line(of.reference);
     _ = writeln!(

@@ -19,7 +19,7 @@ use iothub_model::twin::TwinId;
 
 /// Whose annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host {
+pub(crate) enum Host {
     /// Workflow commands of GitHub Actions (docs: Workflow commands for GitHub Actions).
     GitHub,
     /// Logging commands of Azure Pipelines (docs: Logging commands).
@@ -51,7 +51,7 @@ pub struct Annotation {
 }
 
 /// A file as messages name it, a line from 1, and a column from 1.
-pub type Place = (String, usize, Option<usize>);
+pub(crate) type Place = (String, usize, Option<usize>);
 
 /// How many are written of a run: hosts show ten or fifty, and logs are read by people, too.
 const MOST: usize = 50;
@@ -76,7 +76,7 @@ impl Annotation {
 }
 
 /// Makes annotations of what is wrong in manifests.
-pub fn of_diagnostics(diagnostics: &[Diagnostic]) -> Vec<Annotation> {
+pub(crate) fn of_diagnostics(diagnostics: &[Diagnostic]) -> Vec<Annotation> {
     let one = |diagnostic: &Diagnostic| {
         let level = match diagnostic.severity {
             diagnostic::Severity::Error => Level::Error,
@@ -120,7 +120,7 @@ fn place_of_check(name: &str, declarations: &Declarations) -> Option<Place> {
 
 /// Makes annotations of a plan: errors for what stands in its way and for checks that will fail, warnings for drift and for
 /// who else writes there.
-pub fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotation> {
+pub(crate) fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotation> {
     let mut all = Vec::new();
     for cluster in &view.clusters {
         let who = &cluster.who;
@@ -170,7 +170,7 @@ pub fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<Annotati
 }
 
 /// Makes annotations of checks that do not hold.
-pub fn of_checks(results: &[CheckResult], declarations: &Declarations) -> Vec<Annotation> {
+pub(crate) fn of_checks(results: &[CheckResult], declarations: &Declarations) -> Vec<Annotation> {
     let one = |result: &CheckResult| {
         let annotation = match &result.status {
             CheckStatus::Held => return None,
@@ -201,7 +201,7 @@ fn level(severity: Severity) -> Level {
 }
 
 /// Writes annotations for a host, errors first. `default_file` is for GitLab, which shows nothing that has no file.
-pub fn write(annotations: &[Annotation], host: Host, default_file: &str) -> String {
+pub(crate) fn write(annotations: &[Annotation], host: Host, default_file: &str) -> String {
     let escaped = |annotation: &Annotation| {
         let place = annotation.place.as_ref();
         let place = place.map(|(file, line, column)| (escape::line(file).into_owned(), *line, *column));

@@ -15,7 +15,7 @@ use crate::check::CheckResult;
 
 /// What was applied to what, and how the command ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// The hub's host name.
     pub hub: &'a str,
     /// The fleet.
@@ -31,7 +31,7 @@ pub struct Run<'a> {
 }
 
 /// Writes what a run came to. Without a report nothing was to be written; without results the checks were not run.
-pub fn json(run: Run<'_>, report: Option<(&ApplyReport, Duration)>, checks: Option<&[CheckResult]>) -> String {
+pub(crate) fn json(run: Run<'_>, report: Option<(&ApplyReport, Duration)>, checks: Option<&[CheckResult]>) -> String {
     let nothing = ApplyReport::default();
     let (report, took) = report.unwrap_or((&nothing, Duration::ZERO));
     document(&Applied {
@@ -165,7 +165,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::apply::Halt;
+    use crate::apply::event::Halt;
     use crate::render::json::tests::fields;
     use crate::render::samples::{apply_report, check_results, origin, snapshot};
 

@@ -14,7 +14,7 @@ use iothub_model::duration;
 const MOST: usize = 20;
 
 /// Writes each check on a line, what is different under it, and a line that counts.
-pub fn text(results: &[CheckResult], palette: Palette) -> String {
+pub(crate) fn text(results: &[CheckResult], palette: Palette) -> String {
     let mut out = String::new();
     let longest = results.iter().map(|result| value::width(&escape::line(&result.name))).max().unwrap_or(0).min(60);
     for result in results {
@@ -152,7 +152,7 @@ impl<'a> Check<'a> {
 }
 
 /// Writes the results as JSON, version 1.
-pub fn json(results: &[CheckResult], fleet: &str, hub: &str, ok: bool) -> String {
+pub(crate) fn json(results: &[CheckResult], fleet: &str, hub: &str, ok: bool) -> String {
     let checks = results.iter().map(Check::of).collect();
     super::json::document(&Document { version: 1, fleet, hub, ok, checks })
 }

@@ -122,12 +122,12 @@ fn document(declarations: &Declarations) -> Document<'_> {
 }
 
 /// Writes declarations as YAML.
-pub fn yaml(declarations: &Declarations) -> String {
+pub(crate) fn yaml(declarations: &Declarations) -> String {
     super::yaml::document(&document(declarations))
 }
 
 /// Writes declarations as JSON.
-pub fn json(declarations: &Declarations) -> String {
+pub(crate) fn json(declarations: &Declarations) -> String {
     super::json::document(&document(declarations))
 }
 

@@ -14,7 +14,7 @@ use iothub_model::wire::messages::MessageProperties;
 
 /// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events. With `many`
 /// devices, the desired properties that each finds at its start are left out.
-pub fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Option<String> {
+pub(crate) fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Option<String> {
     let line = |what: &str, about: String, value: String| {
         Some(format!("{}  {what} {about}  {value}", palette.twin(escape::id(id))))
     };
@@ -37,7 +37,7 @@ pub fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Optio
 }
 
 /// Returns what there is to say beside the answer when there is one device; failures are said at the end.
-pub fn remark(id: &TwinId, event: &Event) -> Option<String> {
+pub(crate) fn remark(id: &TwinId, event: &Event) -> Option<String> {
     let id = escape::id(id);
     match event {
         Event::Connected => Some(format!("{id} is connected")),
@@ -62,7 +62,7 @@ pub fn remark(id: &TwinId, event: &Event) -> Option<String> {
 }
 
 /// Writes an error and its causes on one line.
-pub fn reason(error: &Error) -> String {
+pub(crate) fn reason(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -95,7 +95,7 @@ enum State {
 
 /// How many devices fare how: a fold of their events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     states: Vec<State>,
     patches: usize,
     reported: usize,
@@ -108,7 +108,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts so many devices, none of them connected.
-    pub fn new(devices: usize) -> Self {
+    pub(crate) fn new(devices: usize) -> Self {
         Self {
             states: vec![State::Connecting; devices],
             patches: 0,
@@ -120,7 +120,7 @@ impl Tally {
     }
 
     /// Takes an event of the device with this number.
-    pub fn count(&mut self, device: usize, event: &Event) {
+    pub(crate) fn count(&mut self, device: usize, event: &Event) {
         let state = &mut self.states[device];
         match event {
             Event::Connected => *state = State::Connected,
@@ -145,7 +145,7 @@ impl Tally {
     }
 
     /// Returns how many are given up.
-    pub fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.in_state(State::Failed)
     }
 }

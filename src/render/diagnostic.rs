@@ -15,7 +15,7 @@ const MOST: usize = 50;
 
 /// Draws diagnostics, one after the other with a blank line between, and ends with a line that counts the errors when
 /// there are several.
-pub fn diagnostics(diagnostics: &[Diagnostic], palette: Palette, width: usize) -> String {
+pub(crate) fn diagnostics(diagnostics: &[Diagnostic], palette: Palette, width: usize) -> String {
     let mut out = String::new();
     for (index, one) in diagnostics.iter().take(MOST).enumerate() {
         if index > 0 {
@@ -35,7 +35,7 @@ pub fn diagnostics(diagnostics: &[Diagnostic], palette: Palette, width: usize) -
 }
 
 /// Draws one, without a line feed at its end.
-pub fn diagnostic(diagnostic: &Diagnostic, palette: Palette, width: usize) -> String {
+pub(crate) fn diagnostic(diagnostic: &Diagnostic, palette: Palette, width: usize) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

@@ -12,7 +12,7 @@ use crate::doctor::{Finding, Health};
 const WHAT: usize = 17;
 
 /// Writes one finding for people: a line, and one more where there is something to do.
-pub fn line(finding: &Finding, palette: Palette) -> String {
+pub(crate) fn line(finding: &Finding, palette: Palette) -> String {
     let Finding { what, health, says, next } = finding;
     let word = match health {
         Health::Ok => palette.good("ok  ").to_string(),
@@ -29,7 +29,7 @@ pub fn line(finding: &Finding, palette: Palette) -> String {
 }
 
 /// Counts the findings.
-pub fn summary(findings: &[Finding], palette: Palette) -> String {
+pub(crate) fn summary(findings: &[Finding], palette: Palette) -> String {
     let count = |health| findings.iter().filter(|finding| finding.health == health).count();
     match (count(Health::Fail), count(Health::Warn)) {
         (0, 0) => format!("\n{}\n", palette.good("All is well.")),
@@ -51,7 +51,7 @@ struct Document<'f> {
 }
 
 /// Writes all findings as JSON, version 1.
-pub fn json(findings: &[Finding]) -> String {
+pub(crate) fn json(findings: &[Finding]) -> String {
     let well = findings.iter().all(|finding| finding.health != Health::Fail);
     document(&Document { version: 1, well, findings })
 }

@@ -54,7 +54,7 @@ struct Cluster<'d> {
 }
 
 /// Writes it as JSON, version 1.
-pub fn json(drift: &Drift) -> String {
+pub(crate) fn json(drift: &Drift) -> String {
     let ids = |kinds: &[DriftKind]| kinds.iter().flat_map(|&kind| drift.ids(kind)).map(ToString::to_string).collect();
     let kinds = [
         (DriftKind::RecordLost, Some("lost")),

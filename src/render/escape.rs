@@ -89,13 +89,13 @@ fn commands(text: &str) -> Vec<usize> {
 }
 
 /// Escapes for one line of text: `\n`, `\t`, `\u001b`.
-pub fn line(text: &str) -> Cow<'_, str> {
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
 /// Escapes a text that is a value by itself, with nothing around it that tells where it ends: a path, a cell of CSV.
 /// Backslashes are doubled where the result could be the result of another text, too.
-pub fn bare(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+pub(crate) fn bare(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     let escaped = escape(text, &keep);
     if escaped.contains('\\') && (matches!(escaped, Cow::Owned(_)) || could_be_an_escape(text)) {
         return Cow::Owned(escape(&text.replace('\\', "\\\\"), keep).into_owned());
@@ -114,28 +114,28 @@ fn could_be_an_escape(text: &str) -> bool {
 }
 
 /// Escapes a path into a twin, whose keys may hold anything.
-pub fn path(path: &str) -> Cow<'_, str> {
+pub(crate) fn path(path: &str) -> Cow<'_, str> {
     bare(path, |_| false)
 }
 
 /// Escapes a twin's id, which may be spelled like a command.
-pub fn id(id: &TwinId) -> String {
+pub(crate) fn id(id: &TwinId) -> String {
     line(&id.to_string()).into_owned()
 }
 
 /// Escapes for text of several lines, and for CSV cells: line feeds and tabs stay.
-pub fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n' || c == '\t')
 }
 
 /// Escapes what a JSON writer left in the text of a document; the document stays the same value.
-pub fn json_text(text: &str) -> Cow<'_, str> {
+pub(crate) fn json_text(text: &str) -> Cow<'_, str> {
     // Outside strings JSON has no such characters but white space, and inside them a writer leaves no line feed.
     escape(text, |c| c == '\n')
 }
 
 /// Writes a value on one line.
-pub fn json(value: &Value) -> String {
+pub(crate) fn json(value: &Value) -> String {
     json_text(&value.to_string()).into_owned()
 }
 

@@ -17,7 +17,7 @@ use crate::manifest::{Candidate, Explained, ExplainedLayer, Explanation, Layer};
 const VALUE: usize = 60;
 
 /// Writes it for people: each leaf with what every layer says, weakest first, and a sign before the one that counts.
-pub fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palette) -> String {
+pub(crate) fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette: Palette) -> String {
     let mut out = String::new();
     match &of.origin {
         Some(origin) => {
@@ -146,7 +146,7 @@ struct CandidateDocument<'e> {
 }
 
 /// Writes it as JSON, version 1.
-pub fn json(of: &Explanation, leaves: &[&Explained]) -> String {
+pub(crate) fn json(of: &Explanation, leaves: &[&Explained]) -> String {
     document(&Document {
         version: 1,
         id: of.id.to_string(),

@@ -11,7 +11,7 @@ use super::text::Options;
 use super::view::PlanView;
 use super::{against, checks, device, drift, html, json as documents, junit, markdown, report, table, text};
 use crate::against::compare;
-use crate::apply::Halt;
+use crate::apply::event::Halt;
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
 use crate::drift::Drift;

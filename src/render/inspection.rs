@@ -24,7 +24,7 @@ use iothub_model::twin::{HubHost, Object, Section, TwinPath};
 const VALUE: usize = 44;
 
 /// Writes it for people. `full` cuts no value.
-pub fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette) -> String {
+pub(crate) fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette) -> String {
     let mut out = String::new();
     head(&mut out, of, hub, palette);
     let most = if full { usize::MAX } else { VALUE };
@@ -312,7 +312,7 @@ struct RecordDocument<'i> {
 }
 
 /// Writes it as JSON, version 1.
-pub fn json(of: &Inspection, hub: &HubHost) -> String {
+pub(crate) fn json(of: &Inspection, hub: &HubHost) -> String {
     let Inspection { twin, standing, rows, records, sensitive } = of;
     document(&Document {
         version: 1,

@@ -16,13 +16,13 @@ use iothub_model::twin::MergePatch;
 
 /// Writes a document, indented, keys in the order of its type, a line feed at the end, nothing in it that could steer a
 /// terminal.
-pub fn document(document: &impl Serialize) -> String {
+pub(crate) fn document(document: &impl Serialize) -> String {
     let text = serde_json::to_string_pretty(document).expect("our own types have string keys and finite numbers");
     escape::json_text(&text).into_owned() + "\n"
 }
 
 /// Writes a plan as JSON, version 1: clusters as people see them, then every twin in full.
-pub fn plan(plan: &plan::Plan) -> String {
+pub(crate) fn plan(plan: &plan::Plan) -> String {
     let clusters = plan.clusters();
     let mut cluster_of = BTreeMap::new();
     for (index, cluster) in clusters.iter().enumerate() {

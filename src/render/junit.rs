@@ -8,7 +8,7 @@ use crate::check::{CheckResult, CheckStatus, Severity};
 /// Writes the results as JUnit XML.
 ///
 /// A check that only warns is a passed case with its difference as output: CI servers count every failure as red.
-pub fn xml(results: &[CheckResult], fleet: &str) -> String {
+pub(crate) fn xml(results: &[CheckResult], fleet: &str) -> String {
     let mut suite = TestSuite::new(format!("checks of fleet {fleet}"));
     for result in results {
         suite.add_test_case(case(result));

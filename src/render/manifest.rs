@@ -14,7 +14,7 @@ use crate::manifest::Ownership;
 use iothub_model::twin::{HubHost, MergePatch, Object, Section};
 
 /// Writes a manifest.
-pub fn yaml(of: &Factored, options: &ImportOptions, hub: &HubHost) -> String {
+pub(crate) fn yaml(of: &Factored, options: &ImportOptions, hub: &HubHost) -> String {
     let Factored { defaults, groups, entries, devices, modules } = of;
     let mut out = String::new();
     _ = writeln!(
@@ -138,7 +138,7 @@ fn text(of: &str) -> String {
 const NOTES: usize = 20;
 
 /// Says what of the live twins the manifest does not have, a line each.
-pub fn notes(notes: &[Note]) -> Vec<String> {
+pub(crate) fn notes(notes: &[Note]) -> Vec<String> {
     let mut lines: Vec<String> = notes.iter().take(NOTES).map(note).collect();
     if notes.len() > NOTES {
         lines.push(format!("and {} more of the kind", notes.len() - NOTES));

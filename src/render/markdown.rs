@@ -18,9 +18,9 @@ use crate::drift::Drift;
 use crate::plan::{Plan, Verdict};
 
 /// What GitHub takes as one comment, in characters.
-pub const GITHUB_MAX: usize = 65_536;
+pub(crate) const GITHUB_MAX: usize = 65_536;
 /// The shortest limit that the counts and the notes fit into for certain.
-pub const LEAST_MAX: usize = 8_192;
+pub(crate) const LEAST_MAX: usize = 8_192;
 
 /// How many twins of a cluster are named.
 const NAMED: usize = 8;
@@ -42,12 +42,12 @@ const NOTE: usize = 400;
 /// Writes a plan as a comment of at most so many characters, counted as UTF-16 does, which is no less than what any host counts.
 ///
 /// It begins with a comment that is not shown, by which a program finds it again: `<!-- twinctl:FLEET@HUB -->`.
-pub fn plan(plan: &Plan, most: usize) -> String {
+pub(crate) fn plan(plan: &Plan, most: usize) -> String {
     view(&PlanView::of(plan), most.max(LEAST_MAX))
 }
 
 /// Writes the drift in a plan as a comment of at most so many characters. Its first line differs from that of a plan.
-pub fn drift(drift: &Drift, most: usize) -> String {
+pub(crate) fn drift(drift: &Drift, most: usize) -> String {
     view(&PlanView::of_drift(drift), most.max(LEAST_MAX))
 }
 

@@ -3,32 +3,32 @@
 //! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Plans
 //! go through [`view`], which keeps back what is sensitive. Read [`text`] first: a plan as people see it.
 
-pub mod against;
-pub mod annotations;
-pub mod applied;
-pub mod checks;
+pub(crate) mod against;
+pub(crate) mod annotations;
+pub(crate) mod applied;
+pub(crate) mod checks;
 mod columns;
-pub mod declarations;
-pub mod device;
-pub mod diagnostic;
-pub mod doctor;
-pub mod drift;
-pub mod escape;
-pub mod explanation;
+pub(crate) mod declarations;
+pub(crate) mod device;
+pub(crate) mod diagnostic;
+pub(crate) mod doctor;
+pub(crate) mod drift;
+pub(crate) mod escape;
+pub(crate) mod explanation;
 pub mod html;
-pub mod inspection;
-pub mod json;
-pub mod junit;
-pub mod manifest;
-pub mod markdown;
-pub mod number;
-pub mod progress;
-pub mod report;
-pub mod style;
-pub mod table;
-pub mod text;
-pub mod value;
-pub mod view;
+pub(crate) mod inspection;
+pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod manifest;
+pub(crate) mod markdown;
+pub(crate) mod number;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod style;
+pub(crate) mod table;
+pub(crate) mod text;
+pub(crate) mod value;
+pub(crate) mod view;
 mod yaml;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::plural::plural;
 
 /// Writes a number with its thousands apart: `9,987`.
-pub fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub fn grouped(number: usize) -> String {
 }
 
 /// Writes a number with its noun: `1 device`, `9,987 devices`, `2 queries`.
-pub fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     format!("{} {}", grouped(number), plural(number, noun))
 }
 

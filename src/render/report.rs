@@ -18,7 +18,7 @@ use iothub_model::twin::TwinId;
 const NAMED: usize = 10;
 
 /// Writes the report of a run that took so long. With `full` it names every twin that is not done.
-pub fn text(report: &ApplyReport, took: Duration, full: bool, palette: Palette) -> String {
+pub(crate) fn text(report: &ApplyReport, took: Duration, full: bool, palette: Palette) -> String {
     let mut out = String::new();
     for (id, moved) in &report.conflicts {
         conflict(&mut out, id, moved, palette);
@@ -178,7 +178,7 @@ fn ways_on(out: &mut String, palette: Palette) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apply::Halt;
+    use crate::apply::event::Halt;
     use crate::render::samples::{apply_report, snapshot};
 
     #[test]

@@ -17,7 +17,7 @@ const CELL: usize = 40;
 /// Writes pages of rows as a table, each page with the widths that it needs and the header where they change.
 ///
 /// Columns are the listed ones, then what else the page has; a missing member is an empty cell.
-pub struct Table {
+pub(crate) struct Table {
     palette: Palette,
     width: usize,
     listed: Vec<String>,
@@ -27,26 +27,27 @@ pub struct Table {
 
 impl Table {
     /// Starts a table for a terminal of so many columns.
-    pub fn new(palette: Palette, width: usize) -> Self {
+    pub(crate) fn new(palette: Palette, width: usize) -> Self {
         Self { palette, width, listed: Vec::new(), is_whole: false, layout: None }
     }
 
     /// Puts these columns first, in this order, since JSON objects keep none.
     #[must_use]
-    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+    pub(crate) fn listing(mut self, columns: Option<&[&str]>) -> Self {
         self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
         self
     }
 
+    #[cfg(feature = "embedded")]
     /// Cuts no cell, however long its line becomes.
     #[must_use]
-    pub fn whole(mut self) -> Self {
+    pub(crate) fn whole(mut self) -> Self {
         self.is_whole = true;
         self
     }
 
     /// Writes one page.
-    pub fn page(&mut self, rows: &[Value]) -> String {
+    pub(crate) fn page(&mut self, rows: &[Value]) -> String {
         if rows.is_empty() {
             return String::new();
         }
@@ -178,7 +179,7 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// Returns the row that a table shows of a whole twin: what fits on a line. JSON and CSV have all of it.
-pub fn twin_row(twin: &Value) -> Value {
+pub(crate) fn twin_row(twin: &Value) -> Value {
     let mut row = Object::new();
     for (column, pointer) in [
         ("deviceId", "/deviceId"),
@@ -202,7 +203,7 @@ pub fn twin_row(twin: &Value) -> Value {
 ///
 /// Members that only later pages have cannot be added to a header that has left; [`Csv::page`] answers with their names.
 #[derive(Default)]
-pub struct Csv {
+pub(crate) struct Csv {
     listed: Vec<String>,
     is_safe: bool,
     columns: Option<Vec<String>>,
@@ -211,19 +212,19 @@ pub struct Csv {
 impl Csv {
     /// Puts these columns first, in this order, whether or not the first page has them.
     #[must_use]
-    pub fn listing(mut self, columns: Option<&[&str]>) -> Self {
+    pub(crate) fn listing(mut self, columns: Option<&[&str]>) -> Self {
         self.listed = columns.unwrap_or_default().iter().map(|&column| column.to_owned()).collect();
         self
     }
 
     /// Puts a `'` before each text that a spreadsheet would run. Numbers stay numbers, those that are texts among them.
     #[must_use]
-    pub fn safe(self, is_safe: bool) -> Self {
+    pub(crate) fn safe(self, is_safe: bool) -> Self {
         Self { is_safe, ..self }
     }
 
     /// Writes one page, or names the first column that the header lacks.
-    pub fn page(&mut self, rows: &[Value]) -> Result<String, String> {
+    pub(crate) fn page(&mut self, rows: &[Value]) -> Result<String, String> {
         if rows.is_empty() {
             return Ok(String::new());
         }
@@ -276,13 +277,13 @@ fn quoted(cell: &str) -> String {
 
 /// Writes rows as one JSON array, page after page, a row a line.
 #[derive(Default)]
-pub struct Json {
+pub(crate) struct Json {
     begun: bool,
 }
 
 impl Json {
     /// Writes one page.
-    pub fn page(&mut self, rows: &[Value]) -> String {
+    pub(crate) fn page(&mut self, rows: &[Value]) -> String {
         let mut out = String::new();
         for row in rows {
             out.push_str(if self.begun { ",\n" } else { "[\n" });
@@ -293,20 +294,9 @@ impl Json {
     }
 
     /// Ends the array.
-    pub fn finish(&self) -> &'static str {
+    pub(crate) fn finish(&self) -> &'static str {
         if self.begun { "\n]\n" } else { "[]\n" }
     }
-}
-
-/// Writes an object's members one a line, names aligned: one thing in full.
-pub fn members(object: &Object, palette: Palette) -> String {
-    let longest = object.keys().map(|key| value::width(&escape::path(key))).max().unwrap_or(0);
-    let row = Value::Object(object.clone());
-    let mut out = String::new();
-    for key in object.keys() {
-        _ = writeln!(out, "{}  {}", palette.title(format!("{:<longest$}", escape::path(key))), cell(&row, key));
-    }
-    out
 }
 
 #[cfg(test)]

@@ -15,18 +15,18 @@ const WORD_BY_WORD: usize = 4000;
 const CONTEXT: usize = 12;
 
 /// Writes a value, or `absent` for nothing.
-pub fn inline(value: Option<&Value>) -> String {
+pub(crate) fn inline(value: Option<&Value>) -> String {
     value.map_or_else(|| "absent".to_owned(), escape::json)
 }
 
 /// Counts the characters that a text takes on a line.
-pub fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
 /// Cuts a text to so many characters. It then ends in `…#` and the first digits of its digest, so that two texts that
 /// begin alike still look different; where there is no room for that, in `…`.
-pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if width(text) <= most {
         return Cow::Borrowed(text);
     }
@@ -47,7 +47,7 @@ fn mark(text: &str) -> String {
 }
 
 /// Cuts words about values, which end in `…`.
-pub fn ellipsis(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn ellipsis(text: &str, most: usize) -> Cow<'_, str> {
     if width(text) <= most {
         return Cow::Borrowed(text);
     }
@@ -57,7 +57,7 @@ pub fn ellipsis(text: &str, most: usize) -> Cow<'_, str> {
 
 /// Writes what a value was and will be on one line of so many characters: `1 → 2`. What is left out is not what
 /// differs.
-pub fn both(before: &str, after: &str, most: usize) -> String {
+pub(crate) fn both(before: &str, after: &str, most: usize) -> String {
     const ARROW: &str = " → ";
     let room = most.saturating_sub(width(ARROW));
     if width(before) + width(after) <= room {
@@ -69,7 +69,7 @@ pub fn both(before: &str, after: &str, most: usize) -> String {
 
 /// Writes two texts, each on a line of so many characters, with what differs painted and long stretches of what does not
 /// left out.
-pub fn differences(before: &str, after: &str, most: usize, palette: Palette) -> (String, String) {
+pub(crate) fn differences(before: &str, after: &str, most: usize, palette: Palette) -> (String, String) {
     let shorten = width(before).max(width(after)) > most;
     let stretches = if shorten { peeled(stretches(before, after)) } else { stretches(before, after) };
     let side = |wanted: ChangeTag, whole: &str, palette: Palette| {
@@ -165,10 +165,10 @@ fn ends(before: &str, after: &str) -> Vec<(ChangeTag, String)> {
 }
 
 /// Parts of a text, and whether each differs from the other side.
-pub type Words = Vec<(String, bool)>;
+pub(crate) type Words = Vec<(String, bool)>;
 
 /// Splits two texts, whole, into what differs and what does not. Where they have little in common, nothing is told to differ.
-pub fn words(before: &str, after: &str) -> (Words, Words) {
+pub(crate) fn words(before: &str, after: &str) -> (Words, Words) {
     let stretches = stretches(before, after);
     let common: usize = stretches.iter().filter(|(tag, _)| *tag == ChangeTag::Equal).map(|(_, text)| text.len()).sum();
     if common * 3 < before.len().max(after.len()) {
@@ -206,7 +206,7 @@ fn shorten_equal(text: &str, context: usize, first: bool, last: bool) -> Cow<'_,
 
 /// What a line of a difference is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// It is on both sides.
     Same,
     /// It goes.
@@ -221,7 +221,7 @@ pub enum Mark {
 const AROUND: usize = 2;
 
 /// Compares two texts line by line; of what is the same, a few lines around what differs are left.
-pub fn line_differences(before: &str, after: &str) -> Vec<(Mark, String)> {
+pub(crate) fn line_differences(before: &str, after: &str) -> Vec<(Mark, String)> {
     let diff = TextDiff::from_lines(before, after);
     let mut lines = Vec::new();
     let (mut old_end, old_all) = (0, diff.old_len());

@@ -8,12 +8,10 @@ use std::process::Command;
 
 use iothub_model::twin::{Desired, ETag, Lookup, Object, Reported, Tags, Twin, TwinId};
 use serde_json::{Value, json};
-use twinctl::check::{Difference, Severity};
-use twinctl::manifest::{Declarations, Layer, Origin, Selection, load_texts};
-use twinctl::plan::{
-    Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
+use twinctl::for_tests::{
+    Cost, Declarations, Difference, Forecast, Layer, Origin, Outlook, Plan, PlanContext, Prediction, ReadBy, Selection,
+    Severity, SharedPath, Spent, Verdict, Writer, html, load_texts, plan,
 };
-use twinctl::render::html;
 
 use crate::support::{Sandbox, not_run, packages_of, scrub};
 

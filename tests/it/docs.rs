@@ -177,7 +177,7 @@ fn the_command_reference_is_what_help_says() {
             help(command, &format!("{name} {sub}"), text);
         }
     }
-    let mut command = twinctl::cli::args::Arguments::command().term_width(100);
+    let mut command = twinctl::for_tests::Arguments::command().term_width(100);
     command.build();
     let mut text = "# The command line\n\nWhat `--help` says, command by command. `twinctl man` prints the same as manual pages.\n".to_owned();
     help(&mut command, "twinctl", &mut text);

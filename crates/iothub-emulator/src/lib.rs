@@ -287,6 +287,8 @@
 //!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
 //!   service's JSON reader).
 
+#![warn(missing_docs)]
+
 mod core;
 // (kept apart: the order is the reading order)
 mod store;

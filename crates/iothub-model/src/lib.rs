@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O, reads a clock or knows of YAML. Modules stand in reading order; one may use those above it and none below.
 
+#![warn(missing_docs)]
+
 pub mod diagnostic;
 pub mod duration;
 pub mod placeholder;

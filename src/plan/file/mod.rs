@@ -33,13 +33,13 @@ use iothub_model::twin::value::canonical;
 use iothub_model::twin::{Object, TwinId};
 
 /// What says that a JSON file is a plan.
-pub const FORMAT: &str = "twinctl-plan";
+pub(crate) const FORMAT: &str = "twinctl-plan";
 /// The version that is written, and the latest that is read.
-pub const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 1;
 
 /// Why a file is not a plan that may be applied.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanFileError {
+pub(crate) enum PlanFileError {
     /// Not JSON at all, or cut short.
     #[error("the plan file is not JSON; was it cut short? plan again, with --out")]
     NotJson(#[source] serde_json::Error),
@@ -94,7 +94,7 @@ impl std::fmt::Display for Of<'_> {
 }
 
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
-pub fn write(plan: &Plan, tool_version: &str) -> String {
+pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {
     let head = serde_json::to_string(&v1::Head::of(plan, tool_version)).expect(WRITTEN);
     let members: Members<'_> = serde_json::from_str(&head).expect(WRITTEN);
     let members = members.values().expect(WRITTEN);
@@ -115,7 +115,7 @@ pub fn write(plan: &Plan, tool_version: &str) -> String {
 }
 
 /// Reads a plan back, and refuses one that was altered, that is of a later version, or that would do what it does not show.
-pub fn read(text: &str) -> Result<Plan, PlanFileError> {
+pub(crate) fn read(text: &str) -> Result<Plan, PlanFileError> {
     check_format(text)?;
     let (head, members, raw_twins, said) = split(text).map_err(PlanFileError::Malformed)?;
     // One twin at a time: only what is shared of it is kept.

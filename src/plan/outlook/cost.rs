@@ -14,7 +14,7 @@ use iothub_model::wire::twins::encode_patch;
 const NEW_TWIN_BYTES: usize = 640;
 
 /// Estimates what planning has cost and what applying will cost.
-pub fn cost(plan: &Plan, read: &Usage, limits: Limits) -> Cost {
+pub(crate) fn cost(plan: &Plan, read: &Usage, limits: Limits) -> Cost {
     let sent: Vec<&TwinPlan> = plan.twins.iter().filter(|twin| twin.is_sent()).collect();
     let notifications = sent.iter().filter(|twin| !twin.patch.desired.is_empty()).count() as u64;
     let apply = (!sent.is_empty()).then(|| spent(&writes(&sent), limits));

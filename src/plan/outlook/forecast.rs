@@ -12,7 +12,7 @@ use iothub_model::twin::TwinId;
 
 /// What must be asked of the hub to know what a check will say: about twins that the pass has not seen.
 #[derive(Clone, Debug)]
-pub struct Question<'d> {
+pub(crate) struct Question<'d> {
     remainder: Remainder<'d>,
     check: usize,
     is_whole: bool,
@@ -20,7 +20,7 @@ pub struct Question<'d> {
 
 impl Question<'_> {
     /// Returns the query.
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.remainder.text()
     }
 }

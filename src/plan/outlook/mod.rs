@@ -4,15 +4,15 @@
 //! matches and never the fleet, and says in the end what else must be asked of the hub. Read [`Outlook`] first. Pure: who
 //! asks is `planning`.
 
-pub mod cost;
+pub(crate) mod cost;
 mod edge;
 mod forecast;
 mod watch;
 mod writers;
 
-pub use forecast::Question;
-pub use watch::{Seen, Watch};
-pub use writers::Subject;
+pub(crate) use forecast::Question;
+pub(crate) use watch::Watch;
+pub(crate) use writers::Subject;
 
 use crate::check::{Difference, Severity};
 use crate::manifest::{FleetName, Origin};

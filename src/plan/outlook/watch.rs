@@ -17,7 +17,7 @@ use iothub_model::wire::twins::encode_twin;
 
 /// Finds out what a plan will lead to while it is made.
 #[derive(Debug)]
-pub struct Watch<'d> {
+pub(crate) struct Watch<'d> {
     declarations: &'d Declarations,
     forecasts: Forecasts<'d>,
     writers: Writers,
@@ -34,7 +34,7 @@ type Diverging = (usize, Option<TwinPath>, Option<Origin>);
 
 /// A twin of the plan, looked at before it was planned for.
 #[derive(Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     id: TwinId,
     /// As a query would see it; nothing for one that the hub lacks, and where nobody needs it.
     document: Option<Value>,
@@ -43,7 +43,7 @@ pub struct Seen {
 impl<'d> Watch<'d> {
     /// Begins before the first twin. `declarations` are those that the plan is made of, and `subjects` the hub's
     /// configurations.
-    pub fn new(declarations: &'d Declarations, subjects: Vec<Subject>) -> Self {
+    pub(crate) fn new(declarations: &'d Declarations, subjects: Vec<Subject>) -> Self {
         let forecasts = Forecasts::new(&declarations.checks);
         let writers = Writers::new(declarations, subjects);
         let needs_documents = !forecasts.is_empty() || writers.needs_documents() || !declarations.selectors.is_empty();
@@ -60,19 +60,19 @@ impl<'d> Watch<'d> {
 
     /// Leaves out declared twins that the plan is not about: they are strangers to it.
     #[must_use]
-    pub fn leaving_out(mut self, ids: BTreeSet<TwinId>) -> Self {
+    pub(crate) fn leaving_out(mut self, ids: BTreeSet<TwinId>) -> Self {
         self.left_out = ids;
         self
     }
 
     /// Says whether a declared twin is a stranger to the plan.
-    pub fn leaves_out(&self, id: &TwinId) -> bool {
+    pub(crate) fn leaves_out(&self, id: &TwinId) -> bool {
         self.left_out.contains(id)
     }
 
     /// Reads of a twin's text all that is looked at of a twin to which nothing happens, by the watch and by selectors. Nothing means
     /// that it is to be read whole.
-    pub fn excerpt(&self, id: &TwinId, twin: &RawTwin<'_>) -> Option<Value> {
+    pub(crate) fn excerpt(&self, id: &TwinId, twin: &RawTwin<'_>) -> Option<Value> {
         if !self.needs_documents {
             return Some(Value::Null);
         }
@@ -92,7 +92,7 @@ impl<'d> Watch<'d> {
 
     /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
     /// [`Watch::planned`] wants to have, if it wants anything.
-    pub fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {
+    pub(crate) fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {
         if let (Lookup::Found(twin), Some(declared)) = (lookup, declared) {
             self.writers.look_at_records(&twin.tags.0, declared);
         }
@@ -106,7 +106,7 @@ impl<'d> Watch<'d> {
     }
 
     /// Takes what came of it; nothing when nothing is to be done about the twin.
-    pub fn planned(&mut self, seen: Seen, plan: Option<&TwinPlan>, declared: Option<&Body>) {
+    pub(crate) fn planned(&mut self, seen: Seen, plan: Option<&TwinPlan>, declared: Option<&Body>) {
         let Seen { id, document: live } = seen;
         if !self.declarations.twins.contains_key(&id) {
             self.left.insert(id.clone());
@@ -132,7 +132,7 @@ impl<'d> Watch<'d> {
 
     /// Takes a declared twin about which nothing is to be done, in place of [`Watch::look`] and [`Watch::planned`], by its
     /// [`Watch::excerpt`].
-    pub fn unchanged(&mut self, id: &TwinId, excerpt: &Value, unchanged: Unchanged<'_>, declared: &Body) {
+    pub(crate) fn unchanged(&mut self, id: &TwinId, excerpt: &Value, unchanged: Unchanged<'_>, declared: &Body) {
         if let Some(records) = unchanged.shared_records {
             self.writers.look_at_shared_records(records);
         }
@@ -143,14 +143,14 @@ impl<'d> Watch<'d> {
     }
 
     /// Takes a twin that the plan is not about, and that was read all the same.
-    pub fn stranger(&mut self, twin: &Twin) {
+    pub(crate) fn stranger(&mut self, twin: &Twin) {
         if !self.forecasts.is_empty() {
             self.forecasts.push_stranger(&twin.id, &encode_twin(twin));
         }
     }
 
     /// The same, by its [`Watch::excerpt`].
-    pub fn stranger_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
+    pub(crate) fn stranger_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
         self.forecasts.push_stranger(id, excerpt);
     }
 
@@ -169,7 +169,7 @@ impl<'d> Watch<'d> {
     }
 
     /// Returns what must be asked of the hub, for those kinds of twins of which not all were seen.
-    pub fn questions(&mut self, unseen: &[Collection]) -> Vec<Question<'d>> {
+    pub(crate) fn questions(&mut self, unseen: &[Collection]) -> Vec<Question<'d>> {
         let declared = self.declarations.twins.keys().filter(|id| !self.left_out.contains(*id));
         let mut ours: Vec<&str> =
             declared.chain(&self.left).filter(|id| id.module.is_none()).map(|id| id.device.as_str()).collect();
@@ -182,19 +182,19 @@ impl<'d> Watch<'d> {
     /// # Errors
     ///
     /// When the row does not say of which twin it is.
-    pub fn answer(&mut self, question: &Question<'_>, row: &Value) -> Result<(), String> {
+    pub(crate) fn answer(&mut self, question: &Question<'_>, row: &Value) -> Result<(), String> {
         let (declared, left, left_out) = (&self.declarations.twins, &self.left, &self.left_out);
         let is_ours = |id: &TwinId| declared.contains_key(id) && !left_out.contains(id) || left.contains(id);
         self.forecasts.answer(question, row, is_ours)
     }
 
     /// Says that there is no whole answer to a question, and why.
-    pub fn give_up(&mut self, question: &Question<'_>, reason: String) {
+    pub(crate) fn give_up(&mut self, question: &Question<'_>, reason: String) {
         self.forecasts.give_up(question, reason);
     }
 
     /// Ends the pass. What it costs is reckoned elsewhere.
-    pub fn finish(self) -> Outlook {
+    pub(crate) fn finish(self) -> Outlook {
         let selectors: &[Selector] = &self.declarations.selectors;
         let diverging = self.diverging.into_iter().map(|((index, path, altered_by), (mut leaving, mut joining))| {
             leaving.sort_unstable();

@@ -18,7 +18,7 @@ use iothub_model::wire::configurations::{
 
 /// A configuration, read.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub(crate) struct Subject {
     id: String,
     priority: i64,
     condition: String,
@@ -43,7 +43,7 @@ impl Subject {
     /// # Errors
     ///
     /// When its content or its target condition cannot be read, so that nobody knows what it writes where.
-    pub fn read(configuration: &Configuration) -> Result<Self, String> {
+    pub(crate) fn read(configuration: &Configuration) -> Result<Self, String> {
         let Configuration { id, priority, target_condition, content, created_time_utc } = configuration;
         let (kind, paths) = decode_content(content).map_err(|error| error.to_string())?;
         let collection = match kind {

@@ -3,7 +3,8 @@
 use super::planning::owning;
 use super::*;
 use crate::digest::DigestPrefix;
-use crate::manifest::{Amount, Group, Limits, Selection};
+use crate::manifest::declaration::Group;
+use crate::manifest::{Amount, Limits, Selection};
 
 /// A fleet of `declared` devices, of which the first `edited` differ, and twins that left.
 fn fleet(declared: usize, edited: usize, left: usize, limits: Limits) -> Plan {

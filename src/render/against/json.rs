@@ -124,7 +124,7 @@ fn path(LeafChange { path, before, after, origin }: &LeafChange) -> Path<'_> {
 }
 
 /// Writes it as JSON, version 1.
-pub fn json(of: &Compared<'_>) -> String {
+pub(crate) fn json(of: &Compared<'_>) -> String {
     let Differences { settings, selectors, clusters, checks, unchanged } = of.differences;
     let twins = |kind| of.differences.twins(kind);
     document(&Document {

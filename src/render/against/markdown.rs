@@ -16,7 +16,7 @@ const COMMENT: usize = 60_000;
 const VALUE: usize = 200;
 
 /// Writes it for a pull request's comment, cut to what one may have, with the counts kept.
-pub fn markdown(of: &Compared<'_>) -> String {
+pub(crate) fn markdown(of: &Compared<'_>) -> String {
     let differences = of.differences;
     let mut out = String::new();
     let (fleet, reference) = (&of.after.fleet, code(of.reference));

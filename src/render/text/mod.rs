@@ -22,7 +22,7 @@ pub(super) fn sign(sign: Sign, palette: Palette) -> Painted<&'static str> {
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// The colours.
     pub palette: Palette,
     /// How many characters a line has.
@@ -42,12 +42,12 @@ impl Options {
 const NAMED: usize = 3;
 
 /// Writes a plan.
-pub fn plan(plan: &Plan, options: Options) -> String {
+pub(crate) fn plan(plan: &Plan, options: Options) -> String {
     view(&PlanView::of(plan), options)
 }
 
 /// Writes the drift in a plan.
-pub fn drift(drift: &Drift, options: Options) -> String {
+pub(crate) fn drift(drift: &Drift, options: Options) -> String {
     view(&PlanView::of_drift(drift), options)
 }
 

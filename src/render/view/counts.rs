@@ -8,7 +8,7 @@ use crate::render::number::{counted, grouped};
 
 /// A plan in numbers, with the words for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// What it comes to: `Plan:` and `11 twins to change, 5 to register; 12 as declared`.
     pub headline: (&'static str, String),
     /// How many twins, by what is to be done.
@@ -24,7 +24,7 @@ pub struct Counts {
 }
 
 /// Says how fresh what is shown is.
-pub fn read_by(read: ReadBy) -> &'static str {
+pub(crate) fn read_by(read: ReadBy) -> &'static str {
     match read {
         ReadBy::Get => "read by GET",
         ReadBy::Query => "read by query, which may lag by minutes",
@@ -63,7 +63,7 @@ impl Counts {
     }
 
     /// `20 paths: 5 new, 15 edit; then 3 checks`; empty without any path.
-    pub fn paths_line(&self) -> String {
+    pub(crate) fn paths_line(&self) -> String {
         if self.paths.is_empty() {
             return String::new();
         }

@@ -146,7 +146,7 @@ fn notes(drift: &Drift) -> Vec<NoteView> {
 
 impl<'p> PlanView<'p> {
     /// Creates the view of a plan's drift.
-    pub fn of_drift(drift: &'p Drift) -> Self {
+    pub(crate) fn of_drift(drift: &'p Drift) -> Self {
         let view = |(&kind, twins): (&DriftKind, &'p Vec<_>)| {
             clusters(twins).into_iter().map(move |cluster| cluster.of_drift(drift, kind))
         };

@@ -12,9 +12,9 @@ mod shown;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
-pub use counts::{Counts, read_by};
-pub use outlook::{CheckView, CostView, Foreseen, SelectionView, SpentView, WriterView};
-pub use shown::{MASK, Shown, named, patch, reported, value};
+pub(crate) use counts::{Counts, read_by};
+pub(crate) use outlook::{CheckView, CostView, Foreseen, SelectionView, WriterView};
+pub(crate) use shown::{MASK, Shown, named, patch, reported, value};
 
 use super::number::counted;
 use super::{escape, value as values};
@@ -28,7 +28,7 @@ use iothub_model::twin::{TwinId, TwinPath};
 const NAMED: usize = 3;
 
 /// A plan, ready to be shown.
-pub struct PlanView<'p> {
+pub(crate) struct PlanView<'p> {
     /// The plan that a review is bound to; `None` for drift.
     plan: Option<&'p Plan>,
     /// What the view is of.
@@ -63,7 +63,7 @@ pub struct PlanView<'p> {
 
 /// What a view is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// A plan.
     Plan,
     /// The drift in a plan.
@@ -72,7 +72,7 @@ pub enum Subject {
 
 impl Subject {
     /// Returns the command that prints it.
-    pub fn command(self) -> &'static str {
+    pub(crate) fn command(self) -> &'static str {
         match self {
             Self::Plan => "twinctl plan",
             Self::Drift => "twinctl drift",
@@ -82,7 +82,7 @@ impl Subject {
 
 /// What happens, as a sign that reads without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sign {
+pub(crate) enum Sign {
     /// It comes to be.
     Add,
     /// It becomes something else.
@@ -99,7 +99,7 @@ pub enum Sign {
 
 impl Sign {
     /// Returns the sign.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Add => "+",
             Self::Change => "~",
@@ -111,7 +111,7 @@ impl Sign {
     }
 
     /// Returns the sign of a change.
-    pub fn of(change: &Change) -> Self {
+    pub(crate) fn of(change: &Change) -> Self {
         match (&change.before, &change.after) {
             _ if !change.verdict.touches_value() => Self::Keep,
             (None, _) => Self::Add,
@@ -123,7 +123,7 @@ impl Sign {
 
 /// Twins for which the same is to be done.
 #[derive(Clone, Debug)]
-pub struct ClusterView {
+pub(crate) struct ClusterView {
     /// What happens to them.
     pub sign: Sign,
     /// A word for what is to be done, beside the verdicts of the paths; `None` where these say it.
@@ -142,7 +142,7 @@ pub struct ClusterView {
 
 /// What a reader needs to know beside the clusters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoteView {
+pub(crate) struct NoteView {
     /// The program's own words.
     pub text: Cow<'static, str>,
     /// The twins that it is about, by name; may be empty.
@@ -151,7 +151,7 @@ pub struct NoteView {
 
 /// One line of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RowView {
+pub(crate) struct RowView {
     /// What happens to the path.
     pub sign: Sign,
     /// Where in the twin.
@@ -166,7 +166,7 @@ pub struct RowView {
 
 /// What is to be said of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum What {
+pub(crate) enum What {
     /// It changes, or is recorded.
     Change {
         /// How it came about.
@@ -182,7 +182,7 @@ pub enum What {
 
 impl RowView {
     /// Returns what the path was and will be on one line, or what is to be said of it.
-    pub fn value(&self) -> String {
+    pub(crate) fn value(&self) -> String {
         match (&self.what, self.sides()) {
             (What::Said(said), _) => said.clone(),
             (What::Change { .. }, Some((before, after))) => format!("{} → {}", before.line(), after.line()),
@@ -193,7 +193,7 @@ impl RowView {
     }
 
     /// Returns the value in so many characters. Where it changes, what differs is among them.
-    pub fn value_within(&self, most: usize) -> String {
+    pub(crate) fn value_within(&self, most: usize) -> String {
         match self.sides() {
             Some((before, after)) => values::both(before.line(), after.line(), most),
             None => values::cut(&self.value(), most).into_owned(),
@@ -201,7 +201,7 @@ impl RowView {
     }
 
     /// Returns both sides, where both are there, differ, and can be looked at.
-    pub fn sides(&self) -> Option<(&Shown, &Shown)> {
+    pub(crate) fn sides(&self) -> Option<(&Shown, &Shown)> {
         match &self.what {
             What::Change { verdict, before: Some(before), after: Some(after) }
                 if verdict.touches_value() && !(before.is_hidden() && after.is_hidden()) =>
@@ -213,7 +213,7 @@ impl RowView {
     }
 
     /// Returns how it came about.
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
         match &self.what {
             What::Change { verdict, .. } => Some(*verdict),
             What::Said(_) => None,
@@ -286,7 +286,7 @@ impl RowView {
 }
 
 /// Says in a line what stands in the way of a twin.
-pub fn conflict_line(conflict: &Conflict) -> String {
+pub(crate) fn conflict_line(conflict: &Conflict) -> String {
     let row = RowView::of_conflict(conflict);
     format!("{}  {}  {}", row.path, row.value(), row.origin).trim_end().to_owned()
 }
@@ -329,12 +329,12 @@ impl ClusterView {
     }
 
     /// Says whether it keeps the plan from being applied.
-    pub fn is_in_the_way(&self) -> bool {
+    pub(crate) fn is_in_the_way(&self) -> bool {
         self.sign == Sign::Stop
     }
 
     /// Returns what happens to a value, each word once: the verdicts' labels, and what else is to be done.
-    pub fn kinds(&self) -> BTreeSet<&'static str> {
+    pub(crate) fn kinds(&self) -> BTreeSet<&'static str> {
         self.rows.iter().filter_map(RowView::verdict).map(Verdict::label).chain(self.kind).collect()
     }
 }
@@ -368,7 +368,7 @@ fn layers(twins: &[TwinPlan], ids: &[&TwinId]) -> BTreeSet<String> {
 
 /// Groups twins, which are sorted by id, into clusters as people tell them apart. Those that differ in nothing but what is kept back
 /// are one already.
-pub fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
+pub(crate) fn clusters(twins: &[TwinPlan]) -> Vec<ClusterView> {
     cluster(twins).iter().map(|cluster| ClusterView::of(twins, cluster)).collect()
 }
 
@@ -388,7 +388,7 @@ fn writers(outlook: &Outlook) -> Vec<WriterView> {
 }
 
 /// Returns the sentence that says that a rollout is ignored, where one is.
-pub fn ignored_rollout(plan: &Plan) -> Option<String> {
+pub(crate) fn ignored_rollout(plan: &Plan) -> Option<String> {
     let asked = plan.not_carried_out();
     (plan.ignores_rollout && !asked.is_empty()).then(|| {
         format!(
@@ -400,7 +400,7 @@ pub fn ignored_rollout(plan: &Plan) -> Option<String> {
 
 impl<'p> PlanView<'p> {
     /// Takes of a plan what may be shown.
-    pub fn of(plan: &'p Plan) -> Self {
+    pub(crate) fn of(plan: &'p Plan) -> Self {
         Self {
             plan: Some(plan),
             subject: Subject::Plan,
@@ -421,18 +421,18 @@ impl<'p> PlanView<'p> {
     }
 
     /// Returns the digest that a review is bound to; `None` for drift, which nobody applies. It reads every patch.
-    pub fn digest(&self) -> Option<String> {
+    pub(crate) fn digest(&self) -> Option<String> {
         self.plan.map(|plan| plan.review_digest().as_str().to_owned())
     }
 
     /// Returns how many checks will say what.
-    pub fn foreseen(&self) -> Vec<(Foreseen, usize)> {
+    pub(crate) fn foreseen(&self) -> Vec<(Foreseen, usize)> {
         let count = |wanted| self.checks.iter().filter(|check| check.foreseen == wanted).count();
         Foreseen::ALL.into_iter().map(|one| (one, count(one))).filter(|&(_, count)| count > 0).collect()
     }
 
     /// Returns that in a line: `1 will fail, 12 will hold`.
-    pub fn foreseen_line(&self) -> String {
+    pub(crate) fn foreseen_line(&self) -> String {
         let parts: Vec<_> = self.foreseen().into_iter().map(|(one, count)| one.counted(count)).collect();
         parts.join(", ")
     }

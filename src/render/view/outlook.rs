@@ -13,7 +13,7 @@ use iothub_model::twin::TwinId;
 
 /// Whether a check will hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Foreseen {
+pub(crate) enum Foreseen {
     /// It will not.
     WillFail,
     /// It reads what the devices or the hub decide.
@@ -26,10 +26,10 @@ pub enum Foreseen {
 
 impl Foreseen {
     /// All of them, those first that somebody should look at.
-    pub const ALL: [Self; 4] = [Self::WillFail, Self::DependsOnDevices, Self::Unknown, Self::WillHold];
+    pub(crate) const ALL: [Self; 4] = [Self::WillFail, Self::DependsOnDevices, Self::Unknown, Self::WillHold];
 
     /// Returns the words for it.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::WillFail => "will fail",
             Self::DependsOnDevices => "depends on devices",
@@ -39,7 +39,7 @@ impl Foreseen {
     }
 
     /// Returns the words for so many of them: `2 depend on devices`.
-    pub fn counted(self, count: usize) -> String {
+    pub(crate) fn counted(self, count: usize) -> String {
         let words = match self {
             Self::DependsOnDevices if count != 1 => "depend on devices",
             _ => self.label(),
@@ -48,7 +48,7 @@ impl Foreseen {
     }
 
     /// Returns the sign for it.
-    pub fn sign(self) -> &'static str {
+    pub(crate) fn sign(self) -> &'static str {
         match self {
             Self::WillFail => "✗",
             Self::DependsOnDevices | Self::Unknown => "?",
@@ -59,7 +59,7 @@ impl Foreseen {
 
 /// One predicted check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckView {
+pub(crate) struct CheckView {
     /// Whether it will hold.
     pub foreseen: Foreseen,
     /// What it means when it does not.
@@ -107,7 +107,7 @@ impl CheckView {
 
 /// Somebody else who writes to these twins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WriterView {
+pub(crate) struct WriterView {
     /// Whether both write other values to the same place.
     pub fights: bool,
     /// `configuration`, `fleet`, or `unread` for what could not be found out.
@@ -176,7 +176,7 @@ fn shared(path: &SharedPath) -> (String, String) {
 
 /// What a selector found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelectionView {
+pub(crate) struct SelectionView {
     /// Its name.
     pub name: String,
     /// Its condition.
@@ -201,7 +201,7 @@ impl SelectionView {
 
 /// What a plan has cost and will cost, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CostView {
+pub(crate) struct CostView {
     /// The throttles that times are reckoned under.
     pub tier: String,
     /// What planning has read.
@@ -214,7 +214,7 @@ pub struct CostView {
 
 /// Requests and what they are billed as, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpentView {
+pub(crate) struct SpentView {
     /// `9,992 requests`
     pub requests: String,
     /// `9,992 messages`
@@ -234,7 +234,7 @@ impl SpentView {
     }
 
     /// Returns it in a line.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let Self { requests, messages, time } = self;
         format!("{requests}, {messages}, {time}")
     }

@@ -10,13 +10,13 @@ use crate::render::{escape, number};
 use iothub_model::twin::{MergePatch, Object, Section, TwinPath};
 
 /// What stands where a value must not.
-pub const MASK: &str = "(sensitive)";
+pub(crate) const MASK: &str = "(sensitive)";
 /// Values longer than this are written over several lines where there is room.
 const LONG: usize = 60;
 
 /// A value as it may be shown: one that is sensitive has left nothing here but the word for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Shown {
+pub(crate) struct Shown {
     line: String,
     pretty: Option<String>,
     hidden: bool,
@@ -24,12 +24,12 @@ pub struct Shown {
 
 impl Shown {
     /// Makes it of a value at a path.
-    pub fn at(path: &TwinPath, value: &Value, sensitive: &Sensitive) -> Self {
+    pub(crate) fn at(path: &TwinPath, value: &Value, sensitive: &Sensitive) -> Self {
         Self::of(value, sensitive.covers(path))
     }
 
     /// Makes it of a value, or of one that is sensitive.
-    pub fn of(value: &Value, sensitive: bool) -> Self {
+    pub(crate) fn of(value: &Value, sensitive: bool) -> Self {
         if sensitive {
             return Self { line: MASK.to_owned(), pretty: None, hidden: true };
         }
@@ -43,7 +43,11 @@ impl Shown {
     }
 
     /// Makes both sides of a change, which do not look alike unless they are the same.
-    pub fn sides(before: Option<&Value>, after: Option<&Value>, sensitive: bool) -> (Option<Self>, Option<Self>) {
+    pub(crate) fn sides(
+        before: Option<&Value>,
+        after: Option<&Value>,
+        sensitive: bool,
+    ) -> (Option<Self>, Option<Self>) {
         let mut before = before.map(|value| Self::of(value, sensitive));
         let mut after = after.map(|value| Self::of(value, sensitive));
         if let (Some(before), Some(after)) = (&mut before, &mut after)
@@ -58,29 +62,29 @@ impl Shown {
     }
 
     /// Returns it on one line, as JSON.
-    pub fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         &self.line
     }
 
     /// Returns it as JSON over several lines, where it is long and has parts.
-    pub fn pretty(&self) -> &str {
+    pub(crate) fn pretty(&self) -> &str {
         self.pretty.as_deref().unwrap_or(&self.line)
     }
 
     /// Says whether the value itself is kept back.
-    pub fn is_hidden(&self) -> bool {
+    pub(crate) fn is_hidden(&self) -> bool {
         self.hidden
     }
 }
 
 /// Returns a value for a document, or the word that stands for one that is sensitive.
-pub fn value<'v>(path: &TwinPath, value: &'v Value, sensitive: &Sensitive) -> Cow<'v, Value> {
+pub(crate) fn value<'v>(path: &TwinPath, value: &'v Value, sensitive: &Sensitive) -> Cow<'v, Value> {
     if sensitive.covers(path) { Cow::Owned(Value::from(MASK)) } else { Cow::Borrowed(value) }
 }
 
 /// Puts the word for what is sensitive in the place of whatever a device reports at a sensitive path. A path of `desired` names the same
 /// keys of `reported`.
-pub fn reported<'o>(object: &'o Object, sensitive: &Sensitive) -> Cow<'o, Object> {
+pub(crate) fn reported<'o>(object: &'o Object, sensitive: &Sensitive) -> Cow<'o, Object> {
     if sensitive.is_empty() {
         return Cow::Borrowed(object);
     }
@@ -100,7 +104,7 @@ fn masked(at: &TwinPath, object: &Object, sensitive: &Sensitive) -> Object {
 }
 
 /// Takes sensitive values out of a patch, and what ownership records say of them beside their paths.
-pub fn patch<'p>(patch: &'p MergePatch, sensitive: impl Fn(&TwinPath) -> bool) -> Cow<'p, MergePatch> {
+pub(crate) fn patch<'p>(patch: &'p MergePatch, sensitive: impl Fn(&TwinPath) -> bool) -> Cow<'p, MergePatch> {
     let mut shown = patch.clone();
     let mut changed = false;
     for (section, object) in [(Section::Tags, &mut shown.tags), (Section::Desired, &mut shown.desired)] {
@@ -139,7 +143,7 @@ fn prune(at: &TwinPath, object: &mut serde_json::Map<String, Value>, sensitive: 
 }
 
 /// The first few of some names, and how many more.
-pub fn named<T: std::fmt::Display>(names: &[T], most: usize) -> String {
+pub(crate) fn named<T: std::fmt::Display>(names: &[T], most: usize) -> String {
     // One more than a few is not worth the words "and 1 more".
     let shown = if names.len() <= most.saturating_add(1) { names.len() } else { most };
     let listed: Vec<_> = names[..shown].iter().map(ToString::to_string).collect();
