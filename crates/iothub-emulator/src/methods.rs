@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::connections::{Link, MethodResult};
-use crate::core::command::{Command, Refusal};
+use crate::core::command::Refusal;
+use crate::core::devices::GetDevice;
+use crate::core::twins::GetTwin;
 use crate::handle::Live;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -99,8 +101,8 @@ pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
 
 /// Looks whether there is whom to call. The methods path tells a module that is missing from a device that is.
 async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
-    live.handle(Command::GetDevice { id: id.device.clone() }).await?;
-    match live.handle(Command::GetTwin { id: id.clone() }).await {
+    live.handle(GetDevice { id: id.device.clone() }).await?;
+    match live.handle(GetTwin { id: id.clone() }).await {
         Err(Refusal { code: ErrorCode::DeviceNotFound, text }) if id.module.is_some() => {
             Err(Refusal::new(ErrorCode::ModuleNotFound, text))
         }

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::core::command::{Command, Reply};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::jobs::JobCommand;
-use crate::core::messages::MessageCommand;
+use crate::core::configurations::{EvaluateConfigurations, Evaluated};
+use crate::core::jobs::{FinishDeviceJob, RunJobs};
+use crate::core::messages::{SweepMessages, Swept};
 use crate::handle::Live;
 
 /// Twins that one step looks at: about a millisecond's work.
@@ -65,11 +64,11 @@ async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
     loop {
         tokio::time::sleep(AFTER_CHANGE.min(every)).await;
         loop {
-            let step = Command::Configuration(ConfigurationCommand::Evaluate { limit: SLICE });
+            let step = EvaluateConfigurations { limit: SLICE };
             match live.handle(step).await {
-                Ok(Reply::Evaluated { done: false }) => tokio::task::yield_now().await,
+                Ok(Evaluated { done: false }) => tokio::task::yield_now().await,
                 // A store that takes no more writes says so to everybody; here it is enough to try again later.
-                Ok(_) | Err(_) => break,
+                Ok(Evaluated { done: true }) | Err(_) => break,
             }
         }
         tokio::select! {
@@ -82,15 +81,15 @@ async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
 async fn run_jobs(live: Arc<Live>) {
     let mut calls = JoinSet::new();
     loop {
-        let wait = match live.handle(Command::Job(JobCommand::Run { limit: SLICE })).await {
-            Ok(Reply::Ran(step)) => {
+        let wait = match live.handle(RunJobs { limit: SLICE }).await {
+            Ok(step) => {
                 for call in step.calls {
                     // A device that takes its time holds no other up.
                     let live = live.clone();
                     calls.spawn(async move {
                         let outcome = job_methods::call(&live, &call).await;
-                        let finish = JobCommand::Finish { device_job: call.device_job, outcome };
-                        let _ = live.handle(Command::Job(finish)).await;
+                        let finish = FinishDeviceJob { device_job: call.device_job, outcome };
+                        let _ = live.handle(finish).await;
                     });
                 }
                 match (step.more, step.waiting) {
@@ -100,7 +99,7 @@ async fn run_jobs(live: Arc<Live>) {
                 }
             }
             // As above.
-            Ok(_) | Err(_) => JOBS_EVERY,
+            Err(_) => JOBS_EVERY,
         };
         if wait.is_zero() {
             tokio::task::yield_now().await;
@@ -116,10 +115,10 @@ async fn run_jobs(live: Arc<Live>) {
 
 async fn sweep_messages(live: Arc<Live>) {
     loop {
-        match live.handle(Command::Message(MessageCommand::Sweep)).await {
-            Ok(Reply::Swept { waiting: false }) => live.messages_changed.notified().await,
+        match live.handle(SweepMessages).await {
+            Ok(Swept { waiting: false }) => live.messages_changed.notified().await,
             // As above.
-            Ok(_) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
+            Ok(Swept { waiting: true }) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
         }
     }
 }

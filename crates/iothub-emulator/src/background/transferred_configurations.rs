@@ -4,9 +4,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::background::blob::{BlobError, BlobReader, BlobWriter};
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::identity::invalid;
+use crate::core::command::{Refusal, invalid};
+use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
 use crate::handle::Live;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
@@ -21,11 +20,7 @@ pub(crate) async fn export(
     live: &Live,
     blob: &mut BlobWriter<'_>,
 ) -> Result<(), crate::background::transfers::TransferError> {
-    let all = match live.handle(Command::Configuration(ConfigurationCommand::List)).await? {
-        Reply::Configurations(all) => all,
-        other => unreachable!("the command answers with configurations, and not {other:?}"),
-    };
-    for configuration in all {
+    for configuration in live.handle(ListConfigurations).await? {
         let configuration = serde_json::from_str(&configuration.to_json()).expect("a configuration is a JSON object");
         blob.line(&encode_line(configuration)).await?;
     }
@@ -63,13 +58,13 @@ async fn put(live: &Live, id: &str, entry: ConfigurationEntry, limit: usize) -> 
         return Err(invalid(text));
     }
     let id = id.to_owned();
-    let current = live.handle(Command::Configuration(ConfigurationCommand::Get { id: id.clone() })).await;
+    let current = live.handle(GetConfiguration { id: id.clone() }).await;
     let if_match = match (current, entry.etag.as_deref()) {
         (Err(refusal), _) if refusal.code == ErrorCode::ConfigurationNotFound => IfMatch::Absent,
         (Err(refusal), _) => return Err(refusal),
         (Ok(_), None | Some("" | "*")) => IfMatch::Any,
         (Ok(_), Some(etag)) => IfMatch::exactly(ETag::new(etag)),
     };
-    let put = ConfigurationCommand::Put { id, body: Box::new(entry.body), if_match, limit };
-    live.handle(Command::Configuration(put)).await.map(|_| ())
+    let put = PutConfiguration { id, body: Box::new(entry.body), if_match, limit };
+    live.handle(put).await.map(|_| ())
 }

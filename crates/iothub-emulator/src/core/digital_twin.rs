@@ -120,7 +120,7 @@ fn component_of(mut properties: OrderedObject) -> OrderedValue {
 
 /// One operation of a JSON Patch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub(crate) struct Change {
     path: Vec<String>,
     /// The value to set; none for one to remove.
     value: Option<OrderedValue>,

@@ -15,9 +15,10 @@ use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
 use crate::core::command::{Refusal, TwinWrite};
-use crate::core::device::{DISCONNECTED, Document, Presence};
+use crate::core::document::Document;
 use crate::core::identity::{Identity, is_count};
-use crate::core::modules::ModuleIdentity;
+use crate::core::module_identity::ModuleIdentity;
+use crate::core::presence::{DISCONNECTED, Presence};
 use crate::core::timestamp::{NEVER, renew, timestamp};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ETag;

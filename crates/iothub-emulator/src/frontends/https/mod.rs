@@ -51,7 +51,7 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::core::command::Refusal;
-use crate::core::device::Document;
+use crate::core::document::Document;
 use crate::core::timestamp::timestamp;
 use crate::faults::Ill;
 use crate::handle::Live;

@@ -38,7 +38,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::access::{Access, Policies};
-use crate::core::command::{Command, Entropy};
+use crate::core::command::Entropy;
+use crate::core::devices::PutDevice;
 use crate::frontends::mqtt::Front;
 use crate::frontends::mqtt::admission::Gate;
 use crate::handle::Live;
@@ -344,7 +345,7 @@ impl Bench {
         } } }))
         .expect("a body");
         let entropy = Entropy([1; 80]);
-        let put = Command::PutDevice { id, body: Box::new(body), if_match: IfMatch::Absent, entropy };
+        let put = PutDevice { id, body: Box::new(body), if_match: IfMatch::Absent, entropy };
         bench.live.handle(put).await.expect("a new device");
         bench
     }
