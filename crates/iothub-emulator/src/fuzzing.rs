@@ -42,7 +42,7 @@ use crate::frontends::amqp as amqp_side;
 use crate::frontends::https::web_socket::Fronts;
 use crate::frontends::https::{Misbehaviour, Service};
 use crate::frontends::mqtt::Front;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::{Committer, Table, encode};
 use crate::transport::stream;
 use iothub_model::twin::DeviceId;
@@ -86,7 +86,7 @@ async fn turns(count: usize) {
 
 /// A hub with both of its sides.
 struct Whole {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     service: Service,
     front: Front,
     amqp: amqp_side::Front,
@@ -103,7 +103,7 @@ impl Whole {
             let seconds = seconds.clone();
             Arc::new(move || START + time::Duration::seconds(seconds.load(Ordering::Relaxed)))
         };
-        let live = Arc::new(Live::new(hub, committer, clock));
+        let live = Arc::new(HubHandle::new(hub, committer, clock));
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = tokio::sync::mpsc::channel(1).0;

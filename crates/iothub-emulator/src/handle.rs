@@ -15,7 +15,7 @@ use crate::store::{Committer, Failure};
 use iothub_model::wire::ErrorCode;
 
 /// A hub with its store.
-pub(crate) struct Live {
+pub(crate) struct HubHandle {
     hub: Mutex<Hub>,
     committer: Committer,
     clock: Clock,
@@ -30,7 +30,7 @@ pub(crate) struct Live {
     links: Links,
 }
 
-impl Live {
+impl HubHandle {
     pub(crate) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
         Self {
             hub: Mutex::new(hub),
@@ -68,7 +68,7 @@ impl Live {
     }
 
     /// Does what is asked, and lets `then` see the outcome before anything else happens to the hub: what `then` puts
-    /// into outboxes is in the order in which things happened. Nobody may see of it before [`Live::durable`] says so.
+    /// into outboxes is in the order in which things happened. Nobody may see of it before [`HubHandle::durable`] says so.
     pub(crate) fn begin<A: Ask>(
         &self,
         ask: A,
@@ -110,7 +110,7 @@ fn stopped(failure: &Failure) -> Refusal {
     )
 }
 
-/// Returns fresh random bytes for a command.
+/// Returns fresh random bytes for a request.
 pub(crate) fn entropy() -> Result<Entropy, Refusal> {
     let mut bytes = [0; 80];
     getrandom::fill(&mut bytes)

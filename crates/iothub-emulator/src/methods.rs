@@ -12,7 +12,7 @@ use crate::connections::{Link, MethodResult};
 use crate::core::command::Refusal;
 use crate::core::devices::GetDevice;
 use crate::core::twins::GetTwin;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::methods::MethodBody;
@@ -77,7 +77,7 @@ impl MethodCall {
 ///
 /// `DeviceNotFound` or `ModuleNotFound`; `DeviceNotOnline` when the device is not there, or has no ear for methods; `GatewayTimeout` when it gives
 /// no answer, whether or not it did anything.
-pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
+pub(crate) async fn invoke(live: &HubHandle, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
     registered(live, id).await?;
     let MethodCall { name, payload, connect, respond } = call;
     let begun = Instant::now();
@@ -100,7 +100,7 @@ pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
 }
 
 /// Looks whether there is whom to call. The methods path tells a module that is missing from a device that is.
-async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
+async fn registered(live: &HubHandle, id: &TwinId) -> Result<(), Refusal> {
     live.handle(GetDevice { id: id.device.clone() }).await?;
     match live.handle(GetTwin { id: id.clone() }).await {
         Err(Refusal { code: ErrorCode::DeviceNotFound, text }) if id.module.is_some() => {
@@ -111,7 +111,7 @@ async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
 }
 
 /// Waits until a client is connected and subscribed to methods.
-async fn within_reach(live: &Live, id: &TwinId) -> Arc<Link> {
+async fn within_reach(live: &HubHandle, id: &TwinId) -> Arc<Link> {
     let mut arrivals = live.links().arrivals();
     loop {
         arrivals.mark_unchanged();

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::core::configurations::{EvaluateConfigurations, Evaluated};
 use crate::core::jobs::{FinishDeviceJob, RunJobs};
 use crate::core::messages::{SweepMessages, Swept};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 
 /// Twins that one step looks at: about a millisecond's work.
 const SLICE: usize = 128;
@@ -45,7 +45,7 @@ pub(crate) struct Background {
 
 impl Background {
     /// Starts all tasks, for a hub that may have so many configurations.
-    pub(crate) fn start(live: &Arc<Live>, rhythm: Rhythm, configurations: usize) -> Self {
+    pub(crate) fn start(live: &Arc<HubHandle>, rhythm: Rhythm, configurations: usize) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
@@ -60,7 +60,7 @@ impl Background {
     }
 }
 
-async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
+async fn evaluate_configurations(live: Arc<HubHandle>, every: Duration) {
     loop {
         tokio::time::sleep(AFTER_CHANGE.min(every)).await;
         loop {
@@ -78,7 +78,7 @@ async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
     }
 }
 
-async fn run_jobs(live: Arc<Live>) {
+async fn run_jobs(live: Arc<HubHandle>) {
     let mut calls = JoinSet::new();
     loop {
         let wait = match live.handle(RunJobs { limit: SLICE }).await {
@@ -113,7 +113,7 @@ async fn run_jobs(live: Arc<Live>) {
     }
 }
 
-async fn sweep_messages(live: Arc<Live>) {
+async fn sweep_messages(live: Arc<HubHandle>) {
     loop {
         match live.handle(SweepMessages).await {
             Ok(Swept { waiting: false }) => live.messages_changed.notified().await,

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::background::blob::{BlobError, BlobReader, BlobWriter};
 use crate::core::command::{Refusal, invalid};
 use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
@@ -17,7 +17,7 @@ use iothub_model::wire::configuration_lines::encode_line;
 
 /// Writes a line for each configuration, in order of creation.
 pub(crate) async fn export(
-    live: &Live,
+    live: &HubHandle,
     blob: &mut BlobWriter<'_>,
 ) -> Result<(), crate::background::transfers::TransferError> {
     for configuration in live.handle(ListConfigurations).await? {
@@ -28,7 +28,7 @@ pub(crate) async fn export(
 }
 
 /// Makes and updates configurations, `limit` of them in all, and returns the lines of the log for those that it could not.
-pub(crate) async fn import(live: &Live, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
+pub(crate) async fn import(live: &HubHandle, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
     let mut errors = Vec::new();
     while let Some(line) = lines.line().await? {
         let line = crate::background::transfers::trimmed(&line);
@@ -51,7 +51,7 @@ pub(crate) async fn import(live: &Live, lines: &mut BlobReader, limit: usize) ->
 }
 
 /// Makes a configuration, or updates the one that is there if its etag is the line's (C# SDK, `ConfigurationImportMode`).
-async fn put(live: &Live, id: &str, entry: ConfigurationEntry, limit: usize) -> Result<(), Refusal> {
+async fn put(live: &HubHandle, id: &str, entry: ConfigurationEntry, limit: usize) -> Result<(), Refusal> {
     if let Some(mode) = entry.import_mode.filter(|mode| *mode != ImportMode::CreateOrUpdateIfMatchETag) {
         let text =
             format!("configurations have the importMode createOrUpdateIfMatchETag alone, and not {}", mode.name());

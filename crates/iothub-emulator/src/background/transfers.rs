@@ -1,4 +1,4 @@
-//! Carrying imports and exports out: one at a time, with commands like any client's.
+//! Carrying imports and exports out: one at a time, with requests like any client's.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::core::devices::{CountDevices, ScanDevices};
 use crate::core::modules::FindModules;
 use crate::core::transfers::{AdvanceTransfer, BeginTransfer, EndTransfer};
 use crate::handle;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
@@ -31,7 +31,7 @@ use iothub_model::wire::transfers::TransferType;
 const SLICE: usize = 128;
 
 /// Carries out what is asked for, without end. The hub may have so many configurations.
-pub(crate) async fn run(live: Arc<Live>, configurations: usize) {
+pub(crate) async fn run(live: Arc<HubHandle>, configurations: usize) {
     // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
     let stopped = Some("the hub was stopped while the job was under way".to_owned());
     let _ = live.handle(EndTransfer { failure: stopped }).await;
@@ -60,7 +60,7 @@ pub(crate) enum TransferError {
     Cancelled,
 }
 
-async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
+async fn transfer_one(live: &HubHandle, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
     let blobs = Blobs::new()?;
     match properties.kind {
         TransferType::Import => import(live, &blobs, properties, limit).await,
@@ -69,7 +69,7 @@ async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize
 }
 
 /// Says how far a transfer is, and hears whether it was cancelled.
-async fn advance(live: &Live, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
+async fn advance(live: &HubHandle, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
     let transfer = live.handle(AdvanceTransfer { id: properties.job_id.clone(), progress }).await?;
     match transfer.properties.status {
         TransferStatus::Running => Ok(()),
@@ -78,7 +78,7 @@ async fn advance(live: &Live, properties: &TransferProperties, progress: u64) ->
 }
 
 async fn import(
-    live: &Live,
+    live: &HubHandle,
     blobs: &Blobs,
     properties: &TransferProperties,
     limit: usize,
@@ -158,7 +158,7 @@ fn failed(device: &str, module: Option<&str>, code: ErrorCode, status: &str) -> 
     error
 }
 
-async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+async fn export(live: &HubHandle, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
     let container = properties.output_blob_container_uri.as_deref().unwrap_or_default();
     let name = properties.output_blob();
     let without_keys = properties.exclude_keys_in_export == Some(true);
@@ -188,7 +188,7 @@ async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
     Ok(())
 }
 
-async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
+async fn modules_of(live: &HubHandle, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
     let modules = live.handle(FindModules { devices: vec![device.as_str().to_owned()] }).await?;
     Ok(modules.iter().map(|it| (it.identity.as_str().to_owned(), it.twin.as_str().to_owned())).collect())
 }

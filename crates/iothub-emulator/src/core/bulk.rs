@@ -1,4 +1,4 @@
-//! Many identities and twins in one command (docs: Import and export IoT Hub device identities in bulk).
+//! Many identities and twins in one request (docs: Import and export IoT Hub device identities in bulk).
 //!
 //! Each entry is done or not done by itself, in order, as a request for it alone would have done it. What is
 //! done is on disk in one piece.

@@ -1,4 +1,4 @@
-//! New keys for many devices and modules in one command: what `az iot hub device-identity renew-key` asks for.
+//! New keys for many devices and modules in one request: what `az iot hub device-identity renew-key` asks for.
 
 use std::sync::Arc;
 

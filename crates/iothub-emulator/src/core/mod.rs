@@ -4,36 +4,44 @@
 //! with the time and returns the reply, the records to write and the notices to deliver. The files below are in reading order: what the
 //! hub keeps, the hub with all of it, and what can be asked, a file for each kind of thing.
 
-pub(crate) mod command;
 pub(crate) mod document;
+
+pub(crate) mod command;
 pub(crate) mod timestamp;
 
-pub(crate) mod identity;
 pub(crate) mod presence;
 pub(crate) mod scope;
 pub(crate) mod session;
 
+pub(crate) mod identity;
+
+pub(crate) mod module_identity;
+
+pub(crate) mod twin;
+
 pub(crate) mod device;
 pub(crate) mod digital_twin;
 pub(crate) mod module;
-pub(crate) mod module_identity;
 pub(crate) mod transfer;
-pub(crate) mod twin;
+
+// Each of these has data, which the hub keeps, and requests, which are made of the hub.
+pub(crate) mod configurations;
+pub(crate) mod jobs;
+pub(crate) mod messages;
 
 pub(crate) mod lag;
 pub(crate) mod record;
+
 pub(crate) mod state;
 
 pub(crate) mod ask;
 pub(crate) mod changes;
 
-pub(crate) mod bulk;
-pub(crate) mod configurations;
 pub(crate) mod devices;
-pub(crate) mod jobs;
-pub(crate) mod keys;
-pub(crate) mod messages;
 pub(crate) mod modules;
 pub(crate) mod sessions;
 pub(crate) mod transfers;
 pub(crate) mod twins;
+
+pub(crate) mod bulk;
+pub(crate) mod keys;

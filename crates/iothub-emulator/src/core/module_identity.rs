@@ -59,7 +59,7 @@ impl ModuleIdentity {
     }
 
     /// Makes one of the modules that the hub makes itself: IoT Edge's own, which come with their device, and those that content
-    /// for an edge device names. They have no keys. Their numbers follow from the device's, so that the command needs no more
+    /// for an edge device names. They have no keys. Their numbers follow from the device's, so that the request needs no more
     /// randomness.
     pub(crate) fn system(device: &Identity, module: ModuleId) -> Self {
         let etag = etag_of(counter_of(&device.etag).unwrap_or(0) + 1);

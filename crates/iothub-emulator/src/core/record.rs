@@ -9,7 +9,7 @@ use crate::core::messages::{CloudMessage, Feedback};
 use crate::core::module::Module;
 use crate::core::transfer::Transfer;
 
-/// What one command changed, in the order of its revision. On disk all of it or nothing.
+/// What one request changed, in the order of its revision. On disk all of it or nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
     /// Counts the changes since the hub was started, from 1.

@@ -42,11 +42,11 @@ pub(crate) struct Hub {
     /// How queries see it, when they lag.
     pub(in crate::core) lag: Option<Lag<Device>>,
     pub(in crate::core) module_lag: Option<Lag<Module>>,
-    /// The time of the command under way.
+    /// The time of the request under way.
     pub(in crate::core) now: Option<OffsetDateTime>,
     /// Who is connected, by the connection's number.
     pub(in crate::core) connected: BTreeMap<TwinId, u64>,
-    /// What the command under way has for those who are connected.
+    /// What the request under way has for those who are connected.
     pub(in crate::core) notices: Vec<Notice>,
     /// The desired properties that the write under way sends to one of them.
     pub(in crate::core) sent: Option<Arc<OrderedObject>>,

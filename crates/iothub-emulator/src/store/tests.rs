@@ -16,7 +16,7 @@ use crate::core::devices::{DeleteDevice, PutDevice};
 use crate::core::modules::PutModule;
 use crate::core::twins::{GetTwin, WriteTwin};
 use crate::fuzzing::documents;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::*;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
@@ -111,7 +111,7 @@ async fn a_full_disk_takes_no_more_and_shows_nothing_that_it_lacks() {
     let full = disk.full.clone();
     let (store, hub) = on(folder.path(), &disk);
     let committer = Committer::start(store).expect("a thread");
-    let live = Live::new(hub, committer, Arc::new(|| datetime!(2026-11-24 10:00:00 UTC)));
+    let live = HubHandle::new(hub, committer, Arc::new(|| datetime!(2026-11-24 10:00:00 UTC)));
 
     let patch = |name: &str| patch(name, 1);
     let get = |name: &str| GetTwin { id: id(name).into() };

@@ -23,7 +23,7 @@ use crate::core::twins::GetTwin;
 use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
 use crate::frontends::https::{Misbehaviour, Service};
 use crate::frontends::{amqp, mqtt};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::Committer;
 use crate::tests::{NOW, clock};
 use iothub_model::twin::IfMatch;
@@ -34,7 +34,7 @@ use iothub_model::wire::sas::Key;
 const HOST: &str = "hub.example";
 
 struct Bench {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     service: Service,
     _stop: watch::Sender<bool>,
 }
@@ -55,7 +55,7 @@ fn token(resource: &str, key: &Key, policy: Option<&str>, seconds: i64) -> Strin
 impl Bench {
     async fn new() -> Self {
         let (committer, _) = Committer::without_disk();
-        let live = Arc::new(Live::new(Hub::default(), committer, clock()));
+        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock()));
         let access = Arc::new(Access::new(Policies::of_one_key(&policy_key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;

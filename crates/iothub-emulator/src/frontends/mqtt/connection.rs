@@ -29,7 +29,7 @@ use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BY
 use crate::frontends::mqtt::requests::{Answer, Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
 use crate::frontends::mqtt::{Front, stopped};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -219,7 +219,7 @@ enum End {
 
 /// A client that is let in. Dropped, it is gone, whichever way the connection ended.
 pub(crate) struct Attached {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<HubHandle>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) link: Arc<Link>,
     /// Are its subscriptions kept for when it comes back.

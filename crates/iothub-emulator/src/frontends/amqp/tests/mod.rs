@@ -63,7 +63,7 @@ const TO_DEVICES: &str = "/messages/devicebound";
 
 /// A hub without listeners or disk, with the device `d`, and a clock that tests move.
 struct Bench {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     front: Front,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
@@ -96,7 +96,7 @@ impl Bench {
             let seconds = seconds.clone();
             Arc::new(move || NOW + time::Duration::seconds(seconds.load(Ordering::Relaxed)))
         };
-        let live = Arc::new(Live::new(Hub::default(), committer, clock));
+        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock));
         let id: DeviceId = "d".parse().expect("an id");
         let (body, entropy) = (Box::default(), Entropy([1; 80]));
         live.handle(PutDevice { id, body, if_match: IfMatch::Absent, entropy }).await.expect("a device");
