@@ -12,8 +12,13 @@ pub(crate) trait Ask {
     /// What the hub replies when it does not refuse.
     type Reply;
 
-    /// Returns `true` if it may change something that lasts.
-    fn writes(&self) -> bool;
+    /// `true` if it may change something that lasts.
+    const WRITES: bool;
+
+    /// Returns `true` if it may change something that lasts, as it is asked.
+    fn writes(&self) -> bool {
+        Self::WRITES
+    }
 
     /// Returns what it is about.
     fn subject(&self) -> Subject;

@@ -85,10 +85,7 @@ pub(crate) struct Bulk {
 
 impl Ask for Bulk {
     type Reply = BulkResult;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Many

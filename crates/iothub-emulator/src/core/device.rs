@@ -45,7 +45,7 @@ pub struct Device {
 /// How a device stands on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record<'a> {
+struct DeviceRecord<'a> {
     #[serde(borrow)]
     identity: &'a RawValue,
     #[serde(borrow)]
@@ -124,7 +124,7 @@ impl Device {
 
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(crate) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let record: Record<'_> = serde_json::from_slice(record)?;
+        let record: DeviceRecord<'_> = serde_json::from_slice(record)?;
         let mut identity: Identity = serde_json::from_str(record.identity.get())?;
         let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !identity.is_sound() || !twin.is_sound() {

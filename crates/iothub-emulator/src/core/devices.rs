@@ -27,10 +27,7 @@ pub(crate) struct GetDevice {
 
 impl Ask for GetDevice {
     type Reply = Arc<Device>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone().into())
@@ -60,10 +57,7 @@ pub(crate) struct PutDevice {
 
 impl Ask for PutDevice {
     type Reply = Arc<Device>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone().into())
@@ -107,10 +101,7 @@ pub(crate) struct DeleteDevice {
 
 impl Ask for DeleteDevice {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone().into())
@@ -134,10 +125,7 @@ pub(crate) struct ListDevices {
 
 impl Ask for ListDevices {
     type Reply = Vec<Arc<Device>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many
@@ -167,10 +155,7 @@ pub(crate) struct DeviceCounts {
 
 impl Ask for CountDevices {
     type Reply = DeviceCounts;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many
@@ -192,10 +177,7 @@ pub(crate) struct ScanDevices {
 
 impl Ask for ScanDevices {
     type Reply = Vec<Arc<Device>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many
@@ -219,10 +201,7 @@ pub(crate) struct FindDevices {
 
 impl Ask for FindDevices {
     type Reply = Vec<Arc<Device>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many

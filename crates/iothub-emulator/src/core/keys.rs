@@ -56,10 +56,7 @@ pub(crate) struct RegenerateKeys {
 
 impl Ask for RegenerateKeys {
     type Reply = RegenerateKeysResult;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Many

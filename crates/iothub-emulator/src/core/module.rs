@@ -47,7 +47,7 @@ pub(crate) struct Module {
 /// How a module stands on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record<'a> {
+struct ModuleRecord<'a> {
     #[serde(borrow)]
     identity: &'a RawValue,
     #[serde(borrow)]
@@ -96,7 +96,7 @@ impl Module {
 
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(crate) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let record: Record<'_> = serde_json::from_slice(record)?;
+        let record: ModuleRecord<'_> = serde_json::from_slice(record)?;
         let mut identity: ModuleIdentity = serde_json::from_str(record.identity.get())?;
         let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !counter_of(&identity.etag).is_some_and(is_count) || !twin.is_sound() {

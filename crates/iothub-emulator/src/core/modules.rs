@@ -33,10 +33,7 @@ pub(crate) struct GetModule {
 
 impl Ask for GetModule {
     type Reply = Arc<Module>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         subject_of(&self.device, &self.module)
@@ -61,10 +58,7 @@ pub(crate) struct ListModules {
 
 impl Ask for ListModules {
     type Reply = Vec<Arc<Module>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.device.clone().into())
@@ -97,10 +91,7 @@ pub(crate) struct PutModule {
 
 impl Ask for PutModule {
     type Reply = Arc<Module>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         subject_of(&self.device, &self.module)
@@ -158,10 +149,7 @@ pub(crate) struct DeleteModule {
 
 impl Ask for DeleteModule {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         subject_of(&self.device, &self.module)
@@ -199,10 +187,7 @@ pub(crate) struct ScanModules {
 
 impl Ask for ScanModules {
     type Reply = Vec<Arc<Module>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many
@@ -230,10 +215,7 @@ pub(crate) struct FindModules {
 
 impl Ask for FindModules {
     type Reply = Vec<Arc<Module>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Many

@@ -46,11 +46,8 @@ pub(crate) struct Connect {
 
 impl Ask for Connect {
     type Reply = Session;
-
-    fn writes(&self) -> bool {
-        // Only a connection forgets or announces something by it, and it works on when the disk does not.
-        false
-    }
+    // Only a connection forgets or announces something by it, and it works on when the disk does not.
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -97,10 +94,7 @@ pub(crate) struct Disconnect {
 
 impl Ask for Disconnect {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -129,10 +123,7 @@ pub(crate) struct Touch {
 
 impl Ask for Touch {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -158,10 +149,7 @@ pub(crate) struct KeepSubscriptions {
 
 impl Ask for KeepSubscriptions {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -193,10 +181,7 @@ pub(crate) struct Report {
 
 impl Ask for Report {
     type Reply = u64;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())

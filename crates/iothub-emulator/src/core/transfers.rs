@@ -25,10 +25,7 @@ pub(crate) struct CreateTransfer {
 
 impl Ask for CreateTransfer {
     type Reply = Arc<Transfer>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -63,10 +60,7 @@ pub(crate) struct GetTransfer {
 
 impl Ask for GetTransfer {
     type Reply = Arc<Transfer>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -83,10 +77,7 @@ pub(crate) struct ListTransfers;
 
 impl Ask for ListTransfers {
     type Reply = Vec<Arc<Transfer>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -106,10 +97,7 @@ pub(crate) struct CancelTransfer {
 
 impl Ask for CancelTransfer {
     type Reply = Arc<Transfer>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -133,10 +121,7 @@ pub(crate) struct BeginTransfer;
 
 impl Ask for BeginTransfer {
     type Reply = Option<Arc<Transfer>>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -161,10 +146,7 @@ pub(crate) struct AdvanceTransfer {
 
 impl Ask for AdvanceTransfer {
     type Reply = Arc<Transfer>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Transfers
@@ -190,10 +172,7 @@ pub(crate) struct EndTransfer {
 
 impl Ask for EndTransfer {
     type Reply = Option<Arc<Transfer>>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Transfers

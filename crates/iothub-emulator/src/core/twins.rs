@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::core::ask::{Ask, Subject};
 use crate::core::command::{Refusal, TwinWrite, check_etag};
 use crate::core::device::Device;
-use crate::core::digital_twin::Change;
+use crate::core::digital_twin::DigitalTwinChange;
 use crate::core::document::Document;
 use crate::core::module::{Module, reserved};
 use crate::core::record::Record;
@@ -65,10 +65,7 @@ pub(crate) struct GetTwin {
 
 impl Ask for GetTwin {
     type Reply = TwinReply;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -101,10 +98,7 @@ pub(crate) struct WriteTwin {
 
 impl Ask for WriteTwin {
     type Reply = TwinReply;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())
@@ -136,17 +130,14 @@ pub(crate) struct PatchDigitalTwin {
     /// The device.
     pub(crate) id: DeviceId,
     /// The changes, in order.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<DigitalTwinChange>,
     /// Under which condition.
     pub(crate) if_match: IfMatch,
 }
 
 impl Ask for PatchDigitalTwin {
     type Reply = Arc<Device>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone().into())
@@ -156,7 +147,7 @@ impl Ask for PatchDigitalTwin {
         let Self { id, changes, if_match } = self;
         let twin: OrderedObject =
             serde_json::from_str(hub.device(&id)?.twin.as_str()).expect("a kept document is JSON");
-        let patch = Change::patch(&changes, &twin)?;
+        let patch = DigitalTwinChange::patch(&changes, &twin)?;
         let desired = Some(patch).filter(|patch| !patch.is_empty()).map(SectionBody::Object);
         let body = TwinBody { tags: None, desired };
         hub.write_device_twin(&id, TwinWrite::Merge, body, &if_match, now, records)

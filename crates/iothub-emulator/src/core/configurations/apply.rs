@@ -41,10 +41,7 @@ pub(crate) struct ApplyContent {
 
 impl Ask for ApplyContent {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     /// Shows modules, whichever it finds as they should be.
     fn subject(&self) -> Subject {

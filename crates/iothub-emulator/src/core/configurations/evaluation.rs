@@ -30,7 +30,7 @@ use iothub_model::wire::twins::TwinBody;
 #[derive(Debug)]
 pub(crate) struct Evaluation {
     /// The configurations, the winners first.
-    pub(super) subjects: Vec<Subject>,
+    pub(super) subjects: Vec<Candidate>,
     /// Which twins it is at.
     pub(super) collection: Collection,
     /// The last one seen, by its place in the order of creation.
@@ -39,7 +39,7 @@ pub(crate) struct Evaluation {
 
 /// One configuration, compiled, and what it has come to so far.
 #[derive(Debug)]
-pub(super) struct Subject {
+pub(super) struct Candidate {
     pub(super) configuration: Arc<Configuration>,
     checked: Checked,
     pub(super) metrics: Vec<(String, BoundQuery, u64)>,
@@ -47,7 +47,7 @@ pub(super) struct Subject {
     pub(super) applied: u64,
 }
 
-impl Subject {
+impl Candidate {
     fn of(configuration: Arc<Configuration>) -> Option<Self> {
         let checked = Checked::of(&configuration.content, &configuration.target_condition).ok()?;
         let queries = &configuration.metrics.queries;
@@ -80,8 +80,8 @@ pub(super) struct Wanted {
 
 impl Evaluation {
     pub(super) fn begin(configurations: Vec<Arc<Configuration>>) -> Self {
-        let mut subjects: Vec<Subject> = configurations.into_iter().filter_map(Subject::of).collect();
-        let rank = |subject: &Subject| (subject.configuration.priority, subject.configuration.sequence);
+        let mut subjects: Vec<Candidate> = configurations.into_iter().filter_map(Candidate::of).collect();
+        let rank = |subject: &Candidate| (subject.configuration.priority, subject.configuration.sequence);
         subjects.sort_by_key(|subject| std::cmp::Reverse(rank(subject)));
         Self { subjects, collection: Collection::Devices, after: 0 }
     }

@@ -27,10 +27,7 @@ pub(crate) struct GetConfiguration {
 
 impl Ask for GetConfiguration {
     type Reply = Arc<Configuration>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Configurations
@@ -51,10 +48,7 @@ pub(crate) struct ListConfigurations;
 
 impl Ask for ListConfigurations {
     type Reply = Vec<Arc<Configuration>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Configurations
@@ -80,10 +74,7 @@ pub(crate) struct PutConfiguration {
 
 impl Ask for PutConfiguration {
     type Reply = Arc<Configuration>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Configurations
@@ -126,10 +117,7 @@ pub(crate) struct DeleteConfiguration {
 
 impl Ask for DeleteConfiguration {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Configurations
@@ -159,10 +147,7 @@ pub(crate) struct Evaluated {
 
 impl Ask for EvaluateConfigurations {
     type Reply = Evaluated;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Configurations

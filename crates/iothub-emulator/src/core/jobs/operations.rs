@@ -26,10 +26,7 @@ pub(crate) struct CreateJob {
 
 impl Ask for CreateJob {
     type Reply = Arc<Job>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Jobs
@@ -57,10 +54,7 @@ pub(crate) struct GetJob {
 
 impl Ask for GetJob {
     type Reply = Option<Arc<Job>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Jobs
@@ -77,10 +71,7 @@ pub(crate) struct ListJobs;
 
 impl Ask for ListJobs {
     type Reply = Vec<Arc<Job>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Jobs
@@ -100,10 +91,7 @@ pub(crate) struct CancelJob {
 
 impl Ask for CancelJob {
     type Reply = Arc<Job>;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Jobs
@@ -134,10 +122,7 @@ pub(crate) struct ScanDeviceJobs {
 
 impl Ask for ScanDeviceJobs {
     type Reply = Vec<Arc<DeviceJob>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Jobs

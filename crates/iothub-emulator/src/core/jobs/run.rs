@@ -45,10 +45,7 @@ pub(crate) struct RunJobs {
 
 impl Ask for RunJobs {
     type Reply = JobStep;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Jobs
@@ -70,10 +67,7 @@ pub(crate) struct FinishDeviceJob {
 
 impl Ask for FinishDeviceJob {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Jobs

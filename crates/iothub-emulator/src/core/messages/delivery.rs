@@ -29,11 +29,8 @@ pub(crate) struct ReceiveMessage {
 
 impl Ask for ReceiveMessage {
     type Reply = Option<Arc<CloudMessage>>;
-
-    fn writes(&self) -> bool {
-        // A lock that is over counts as a delivery.
-        true
-    }
+    // A lock that is over counts as a delivery.
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.device.clone().into())
@@ -67,11 +64,8 @@ pub(crate) struct SettleMessage {
 
 impl Ask for SettleMessage {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        // As above.
-        true
-    }
+    // As above.
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.device.clone().into())
@@ -106,10 +100,7 @@ pub(crate) struct TakeTelemetry {
 
 impl Ask for TakeTelemetry {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         Subject::Nothing
@@ -135,6 +126,7 @@ pub(crate) struct TakeMessages {
 
 impl Ask for TakeMessages {
     type Reply = Vec<Arc<CloudMessage>>;
+    const WRITES: bool = true;
 
     fn writes(&self) -> bool {
         self.at_most_once
@@ -175,10 +167,7 @@ pub(crate) struct CompleteMessage {
 
 impl Ask for CompleteMessage {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.id.clone())

@@ -29,10 +29,7 @@ pub(crate) struct SendMessage {
 
 impl Ask for SendMessage {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.to.clone())
@@ -74,10 +71,7 @@ pub(crate) struct PurgeMessages {
 
 impl Ask for PurgeMessages {
     type Reply = usize;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Twin(self.device.clone().into())
@@ -100,10 +94,7 @@ pub(crate) struct TakeFeedback {
 
 impl Ask for TakeFeedback {
     type Reply = Vec<Arc<Feedback>>;
-
-    fn writes(&self) -> bool {
-        false
-    }
+    const WRITES: bool = false;
 
     fn subject(&self) -> Subject {
         // It shows nothing but what it replies with.
@@ -132,10 +123,7 @@ pub(crate) struct SettleFeedback {
 
 impl Ask for SettleFeedback {
     type Reply = ();
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Nothing
@@ -171,10 +159,7 @@ pub(crate) struct Swept {
 
 impl Ask for SweepMessages {
     type Reply = Swept;
-
-    fn writes(&self) -> bool {
-        true
-    }
+    const WRITES: bool = true;
 
     fn subject(&self) -> Subject {
         Subject::Nothing

@@ -12,7 +12,7 @@ use iothub_model::twin::OrderedObject;
 
 use crate::core::command::Refusal;
 use crate::core::devices::GetDevice;
-use crate::core::digital_twin::{Change, view};
+use crate::core::digital_twin::{DigitalTwinChange, view};
 use crate::core::twins::PatchDigitalTwin;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::{Context, json, unserved, with_etag};
@@ -31,7 +31,7 @@ pub(crate) async fn patch(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.device()?, call.if_match());
     let location = call.path().to_owned();
-    let changes = Change::read(read_json(body).await?)?;
+    let changes = DigitalTwinChange::read(read_json(body).await?)?;
     let device = context.live.handle(PatchDigitalTwin { id, changes, if_match }).await?;
     let mut response = with_etag(Response::default(), &device.twin_etag);
     *response.status_mut() = StatusCode::ACCEPTED;
