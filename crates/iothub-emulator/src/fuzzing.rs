@@ -28,17 +28,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 use crate::access::{Access, Policies};
-use crate::core::command::{Change, Command, Entropy, Record, Refusal, Reply, TwinWrite};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::jobs::JobCommand;
-use crate::core::messages::{MessageBody, MessageCommand};
+use crate::core::ask::{Ask, Outcome};
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::configurations::{EvaluateConfigurations, Evaluated};
+use crate::core::devices::PutDevice;
+use crate::core::jobs::{FinishDeviceJob, RunJobs};
+use crate::core::messages::{MessageBody, PurgeMessages, SendMessage, SweepMessages, Swept};
+use crate::core::record::{Change, Record};
 use crate::core::state::Hub;
+use crate::core::twins::WriteTwin;
 use crate::faults::FaultSpec;
 use crate::frontends::amqp as amqp_side;
 use crate::frontends::https::web_socket::Fronts;
 use crate::frontends::https::{Misbehaviour, Service};
 use crate::frontends::mqtt::Front;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::{Committer, Table, encode};
 use crate::transport::stream;
 use iothub_model::twin::DeviceId;
@@ -82,7 +86,7 @@ async fn turns(count: usize) {
 
 /// A hub with both of its sides.
 struct Whole {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     service: Service,
     front: Front,
     amqp: amqp_side::Front,
@@ -99,7 +103,7 @@ impl Whole {
             let seconds = seconds.clone();
             Arc::new(move || START + time::Duration::seconds(seconds.load(Ordering::Relaxed)))
         };
-        let live = Arc::new(Live::new(hub, committer, clock));
+        let live = Arc::new(HubHandle::new(hub, committer, clock));
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = tokio::sync::mpsc::channel(1).0;
@@ -187,12 +191,8 @@ pub fn amqp(input: &[u8]) {
         let others = vec![("iothub-ack".to_owned(), Some("full".to_owned()))];
         let properties = MessageProperties { others, ..MessageProperties::default() };
         let message = Box::new(MessageBody { properties, ..MessageBody::default() });
-        for command in [
-            MessageCommand::Send { to: device.clone().into(), message },
-            MessageCommand::Purge { device: device.clone() },
-        ] {
-            whole.live.handle(Command::Message(command)).await.expect("there is room");
-        }
+        whole.live.handle(SendMessage { to: device.clone().into(), message }).await.expect("there is room");
+        whole.live.handle(PurgeMessages { device: device.clone() }).await.expect("it is there");
         let mut all = if options & 1 == 0 { session() } else { Vec::new() };
         all.extend_from_slice(sent);
         let (client, server) = tokio::io::duplex(1 << 20);
@@ -348,26 +348,20 @@ pub fn store(input: &[u8]) {
         let patch = json!({ "tags": { "a": 1 }, "properties": { "desired": { "a": { "b": null }, "c": 1 } } });
         let body = TwinBody::decode(patch).expect("a body");
         let if_match = IfMatch::Absent;
-        let write = |how| Command::WriteTwin {
-            id: device.id.clone().into(),
-            how,
-            body: body.clone(),
-            if_match: if_match.clone(),
+        let write =
+            |how| WriteTwin { id: device.id.clone().into(), how, body: body.clone(), if_match: if_match.clone() };
+        let put = PutDevice {
+            id: device.id.clone(),
+            body: Box::default(),
+            if_match: IfMatch::Any,
+            entropy: Entropy([7; 80]),
         };
-        let commands = [
-            write(TwinWrite::Merge),
-            write(TwinWrite::Replace),
-            Command::PutDevice {
-                id: device.id.clone(),
-                body: Box::default(),
-                if_match: IfMatch::Any,
-                entropy: Entropy([7; 80]),
-            },
-        ];
-        for command in commands {
-            if let Some(change) = hub.handle(command, now).change {
-                keep(&mut disk, &change.records);
-            }
+        for change in [
+            hub.handle(write(TwinWrite::Merge), now).change,
+            hub.handle(write(TwinWrite::Replace), now).change,
+            hub.handle(put, now).change,
+        ] {
+            keep(&mut disk, change.iter().flat_map(|change| &change.records));
         }
     }
     compare(&hub, &disk);
@@ -375,7 +369,7 @@ pub fn store(input: &[u8]) {
 
 type Disk = BTreeMap<(Table, u64), Vec<u8>>;
 
-fn keep(disk: &mut Disk, records: &[Record]) {
+fn keep<'r>(disk: &mut Disk, records: impl IntoIterator<Item = &'r Record>) {
     for record in records {
         match encode(record) {
             Some(bytes) => disk.insert(Table::of(record), bytes),
@@ -390,40 +384,26 @@ fn restore(disk: &Disk) -> Result<Hub, serde_json::Error> {
     Ok(Hub::restore(records, 0))
 }
 
+/// Lets the hub do a part of its own work.
+fn perform<A: Ask>(hub: &mut Hub, disk: &mut Disk, ask: A, now: OffsetDateTime) -> A::Reply {
+    let Outcome { reply, change, .. } = hub.handle(ask, now);
+    keep(disk, change.iter().flat_map(|change| &change.records));
+    reply.unwrap_or_else(|refusal| panic!("the hub's own work is not refused: {refusal}"))
+}
+
 /// Lets the hub do what it does without being asked, until there is no more to do.
 fn settle(hub: &mut Hub, disk: &mut Disk, now: OffsetDateTime) {
     for step in 0..MANY {
         // Jobs can be planned a week ahead.
         let now = now + time::Duration::hours(8 * i64::try_from(step).expect("a small number"));
-        let mut todo = Vec::new();
-        let mut busy = false;
-        for command in [
-            Command::Configuration(ConfigurationCommand::Evaluate { limit: 8 }),
-            Command::Job(JobCommand::Run { limit: 8 }),
-            Command::Message(MessageCommand::Sweep),
-        ] {
-            let outcome = hub.handle(command, now);
-            if let Some(change) = outcome.change {
-                keep(disk, &change.records);
-            }
-            match outcome.reply.expect("the hub's own work is not refused") {
-                Reply::Evaluated { done } => busy |= !done,
-                // Their time is over before the last step.
-                Reply::Swept { waiting } => busy |= waiting,
-                Reply::Ran(step) => {
-                    busy |= step.more || step.waiting;
-                    todo.extend(step.calls);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        busy |= !todo.is_empty();
-        for call in todo {
+        let Evaluated { done } = perform(hub, disk, EvaluateConfigurations { limit: 8 }, now);
+        let step = perform(hub, disk, RunJobs { limit: 8 }, now);
+        // Their time is over before the last step.
+        let Swept { waiting } = perform(hub, disk, SweepMessages, now);
+        let busy = !done || step.more || step.waiting || waiting || !step.calls.is_empty();
+        for call in step.calls {
             let outcome = Err(Refusal::new(ErrorCode::DeviceNotOnline, "it is not there"));
-            let finish = JobCommand::Finish { device_job: call.device_job, outcome };
-            if let Some(change) = hub.handle(Command::Job(finish), now).change {
-                keep(disk, &change.records);
-            }
+            perform(hub, disk, FinishDeviceJob { device_job: call.device_job, outcome }, now);
         }
         if !busy {
             return;

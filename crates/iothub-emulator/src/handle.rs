@@ -8,13 +8,14 @@ use tokio::sync::Notify;
 
 use crate::Clock;
 use crate::connections::Links;
-use crate::core::command::{Command, Entropy, Outcome, Refusal, Reply};
+use crate::core::ask::{Ask, Outcome};
+use crate::core::command::{Entropy, Refusal};
 use crate::core::state::Hub;
 use crate::store::{Committer, Failure};
 use iothub_model::wire::ErrorCode;
 
 /// A hub with its store.
-pub(crate) struct Live {
+pub(crate) struct HubHandle {
     hub: Mutex<Hub>,
     committer: Committer,
     clock: Clock,
@@ -29,7 +30,7 @@ pub(crate) struct Live {
     links: Links,
 }
 
-impl Live {
+impl HubHandle {
     pub(crate) fn new(hub: Hub, committer: Committer, clock: Clock) -> Self {
         Self {
             hub: Mutex::new(hub),
@@ -59,17 +60,21 @@ impl Live {
         &self.links
     }
 
-    /// Does what a command asks, and answers when what the answer shows is on disk.
-    pub(crate) async fn handle(&self, command: Command) -> Result<Reply, Refusal> {
-        let outcome = self.begin(command, |_| ())?;
+    /// Does what is asked, and replies when what the reply shows is on disk.
+    pub(crate) async fn handle<A: Ask>(&self, ask: A) -> Result<A::Reply, Refusal> {
+        let outcome = self.begin(ask, |_| ())?;
         self.durable(outcome.seen).await?;
         outcome.reply
     }
 
-    /// Does what a command asks, and lets `then` see the outcome before anything else happens to the hub: what `then` puts
-    /// into outboxes is in the order in which things happened. Nobody may see of it before [`Live::durable`] says so.
-    pub(crate) fn begin(&self, command: Command, then: impl FnOnce(&Outcome)) -> Result<Outcome, Refusal> {
-        if command.writes()
+    /// Does what is asked, and lets `then` see the outcome before anything else happens to the hub: what `then` puts
+    /// into outboxes is in the order in which things happened. Nobody may see of it before [`HubHandle::durable`] says so.
+    pub(crate) fn begin<A: Ask>(
+        &self,
+        ask: A,
+        then: impl FnOnce(&Outcome<A::Reply>),
+    ) -> Result<Outcome<A::Reply>, Refusal> {
+        if ask.writes()
             && let Some(failure) = self.committer.failure()
         {
             return Err(stopped(&failure));
@@ -77,7 +82,7 @@ impl Live {
         let now = self.now();
         // A panic inside `handle` comes before anything is changed, so what is behind the lock is whole.
         let mut hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut outcome = hub.handle(command, now);
+        let mut outcome = hub.handle(ask, now);
         if let Some(change) = &outcome.change {
             // Under the lock, so that changes are queued in the order in which they were made; so are notices.
             self.committer.submit(change.clone());
@@ -105,7 +110,7 @@ fn stopped(failure: &Failure) -> Refusal {
     )
 }
 
-/// Returns fresh random bytes for a command.
+/// Returns fresh random bytes for a request.
 pub(crate) fn entropy() -> Result<Entropy, Refusal> {
     let mut bytes = [0; 80];
     getrandom::fill(&mut bytes)

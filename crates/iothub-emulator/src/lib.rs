@@ -2,7 +2,7 @@
 //! without a cloud.
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
-//! strict as the real one. Read `core::state::Hub` first, a pure machine from `core::command::Command`s to answers; then
+//! strict as the real one. Read `core::state::Hub` first, a pure machine from requests (`core::ask::Ask`) to replies; then
 //! [`server::start`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`offline::OfflineHub`] is the same machine
 //! without a listener.
 //!

@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::connections::{Link, MethodResult};
-use crate::core::command::{Command, Refusal};
-use crate::handle::Live;
+use crate::core::command::Refusal;
+use crate::core::devices::GetDevice;
+use crate::core::twins::GetTwin;
+use crate::handle::HubHandle;
 use iothub_model::duration;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -76,7 +78,7 @@ impl MethodCall {
 ///
 /// `DeviceNotFound` or `ModuleNotFound`; `DeviceNotOnline` when the device is not there, or has no ear for methods; `GatewayTimeout` when it gives
 /// no answer, whether or not it did anything.
-pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
+pub(crate) async fn invoke(live: &HubHandle, id: &TwinId, call: MethodCall) -> Result<(i32, Bytes), Refusal> {
     registered(live, id).await?;
     let MethodCall { name, payload, connect, respond } = call;
     let begun = Instant::now();
@@ -99,9 +101,9 @@ pub(crate) async fn invoke(live: &Live, id: &TwinId, call: MethodCall) -> Result
 }
 
 /// Looks whether there is whom to call. The methods path tells a module that is missing from a device that is.
-async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
-    live.handle(Command::GetDevice { id: id.device.clone() }).await?;
-    match live.handle(Command::GetTwin { id: id.clone() }).await {
+async fn registered(live: &HubHandle, id: &TwinId) -> Result<(), Refusal> {
+    live.handle(GetDevice { id: id.device.clone() }).await?;
+    match live.handle(GetTwin { id: id.clone() }).await {
         Err(Refusal { code: ErrorCode::DeviceNotFound, text }) if id.module.is_some() => {
             Err(Refusal::new(ErrorCode::ModuleNotFound, text))
         }
@@ -110,7 +112,7 @@ async fn registered(live: &Live, id: &TwinId) -> Result<(), Refusal> {
 }
 
 /// Waits until a client is connected and subscribed to methods.
-async fn within_reach(live: &Live, id: &TwinId) -> Arc<Link> {
+async fn within_reach(live: &HubHandle, id: &TwinId) -> Arc<Link> {
     let mut arrivals = live.links().arrivals();
     loop {
         arrivals.mark_unchanged();

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::access::Policies;
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::ask::Ask;
+use crate::core::command::Refusal;
 use crate::core::device::Device;
+use crate::core::devices::{GetDevice, PutDevice, ScanDevices};
 use crate::core::state::Hub;
 use crate::store::folder::Folder;
 use crate::store::{Failure, Store};
@@ -45,16 +47,16 @@ impl OfflineHub {
         Ok(Self { hub, store, policies, clock, host_name, failure: None })
     }
 
-    /// Does what a command asks; what it changes is on disk when this returns.
+    /// Does what is asked; what it changes is on disk when this returns.
     ///
     /// # Errors
     ///
     /// What the hub would say no with; `ServiceUnavailable` when the change cannot be written.
-    pub fn handle(&mut self, command: Command) -> Result<Reply, Refusal> {
+    pub(crate) fn handle<A: Ask>(&mut self, ask: A) -> Result<A::Reply, Refusal> {
         if let Some(failure) = &self.failure {
             return Err(unwritten(failure));
         }
-        let outcome = self.hub.handle(command, (self.clock)());
+        let outcome = self.hub.handle(ask, (self.clock)());
         if let Some(change) = outcome.change
             && let Err(failure) = self.store.commit(&[change])
         {
@@ -73,7 +75,7 @@ impl OfflineHub {
     pub fn add_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
         let entropy = handle::entropy()?;
         let body = Box::new(DeviceBody::default());
-        self.handle(Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
+        self.handle(PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
         let no_key = || Refusal::new(ErrorCode::ServerError, format!("the new device {id} has no key"));
         self.connection_string(id)?.ok_or_else(no_key)
     }
@@ -99,10 +101,7 @@ impl OfflineHub {
     ///
     /// None that a hub which opened gives.
     pub fn devices(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
-        match self.handle(Command::ScanDevices { after: 0, limit: usize::MAX })? {
-            Reply::Devices(devices) => Ok(devices),
-            other => unreachable!("the command answers with devices, and not {other:?}"),
-        }
+        self.handle(ScanDevices { after: 0, limit: usize::MAX })
     }
 
     /// Returns a device with its identity and its twin, both as JSON text.
@@ -111,10 +110,7 @@ impl OfflineHub {
     ///
     /// `DeviceNotFound`.
     pub fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
-        match self.handle(Command::GetDevice { id: id.clone() })? {
-            Reply::Device(device) => Ok(device),
-            other => unreachable!("the command answers with a device, and not {other:?}"),
-        }
+        self.handle(GetDevice { id: id.clone() })
     }
 
     /// Returns the twin as `GET /twins/{id}` answers it, in JSON.

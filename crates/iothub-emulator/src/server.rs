@@ -34,7 +34,7 @@ use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
 use crate::frontends::https::{Misbehaviour, Service, web_socket};
 use crate::frontends::mqtt::Gate;
 use crate::frontends::{amqp, mqtt};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
 use crate::request_log::{ConnectionLog, RequestObserver};
 use crate::store::folder::Folder;
@@ -328,7 +328,7 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let observers: Arc<[RequestObserver]> = observers.into();
     let log = ConnectionLog::new(observers.clone());
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
-    let live = Arc::new(Live::new(hub.with_query_lag(query_lag), committer, clock.clone()));
+    let live = Arc::new(HubHandle::new(hub.with_query_lag(query_lag), committer, clock.clone()));
     let (shutdown, stopping) = watch::channel(false);
     let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
     let admission = limits.map(|limits| Arc::new(Admission::new(limits)));

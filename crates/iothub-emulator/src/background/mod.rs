@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::core::command::{Command, Reply};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::jobs::JobCommand;
-use crate::core::messages::MessageCommand;
-use crate::handle::Live;
+use crate::core::configurations::{EvaluateConfigurations, Evaluated};
+use crate::core::jobs::{FinishDeviceJob, RunJobs};
+use crate::core::messages::{SweepMessages, Swept};
+use crate::handle::HubHandle;
 
 /// Twins that one step looks at: about a millisecond's work.
 const SLICE: usize = 128;
@@ -46,7 +45,7 @@ pub(crate) struct Background {
 
 impl Background {
     /// Starts all tasks, for a hub that may have so many configurations.
-    pub(crate) fn start(live: &Arc<Live>, rhythm: Rhythm, configurations: usize) -> Self {
+    pub(crate) fn start(live: &Arc<HubHandle>, rhythm: Rhythm, configurations: usize) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
@@ -61,15 +60,15 @@ impl Background {
     }
 }
 
-async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
+async fn evaluate_configurations(live: Arc<HubHandle>, every: Duration) {
     loop {
         tokio::time::sleep(AFTER_CHANGE.min(every)).await;
         loop {
-            let step = Command::Configuration(ConfigurationCommand::Evaluate { limit: SLICE });
+            let step = EvaluateConfigurations { limit: SLICE };
             match live.handle(step).await {
-                Ok(Reply::Evaluated { done: false }) => tokio::task::yield_now().await,
+                Ok(Evaluated { done: false }) => tokio::task::yield_now().await,
                 // A store that takes no more writes says so to everybody; here it is enough to try again later.
-                Ok(_) | Err(_) => break,
+                Ok(Evaluated { done: true }) | Err(_) => break,
             }
         }
         tokio::select! {
@@ -79,18 +78,18 @@ async fn evaluate_configurations(live: Arc<Live>, every: Duration) {
     }
 }
 
-async fn run_jobs(live: Arc<Live>) {
+async fn run_jobs(live: Arc<HubHandle>) {
     let mut calls = JoinSet::new();
     loop {
-        let wait = match live.handle(Command::Job(JobCommand::Run { limit: SLICE })).await {
-            Ok(Reply::Ran(step)) => {
+        let wait = match live.handle(RunJobs { limit: SLICE }).await {
+            Ok(step) => {
                 for call in step.calls {
                     // A device that takes its time holds no other up.
                     let live = live.clone();
                     calls.spawn(async move {
                         let outcome = job_methods::call(&live, &call).await;
-                        let finish = JobCommand::Finish { device_job: call.device_job, outcome };
-                        let _ = live.handle(Command::Job(finish)).await;
+                        let finish = FinishDeviceJob { device_job: call.device_job, outcome };
+                        let _ = live.handle(finish).await;
                     });
                 }
                 match (step.more, step.waiting) {
@@ -100,7 +99,7 @@ async fn run_jobs(live: Arc<Live>) {
                 }
             }
             // As above.
-            Ok(_) | Err(_) => JOBS_EVERY,
+            Err(_) => JOBS_EVERY,
         };
         if wait.is_zero() {
             tokio::task::yield_now().await;
@@ -114,12 +113,12 @@ async fn run_jobs(live: Arc<Live>) {
     }
 }
 
-async fn sweep_messages(live: Arc<Live>) {
+async fn sweep_messages(live: Arc<HubHandle>) {
     loop {
-        match live.handle(Command::Message(MessageCommand::Sweep)).await {
-            Ok(Reply::Swept { waiting: false }) => live.messages_changed.notified().await,
+        match live.handle(SweepMessages).await {
+            Ok(Swept { waiting: false }) => live.messages_changed.notified().await,
             // As above.
-            Ok(_) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
+            Ok(Swept { waiting: true }) | Err(_) => tokio::time::sleep(MESSAGES_EVERY).await,
         }
     }
 }

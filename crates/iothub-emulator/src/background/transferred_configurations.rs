@@ -4,10 +4,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::background::blob::{BlobError, BlobReader, BlobWriter};
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::identity::invalid;
-use crate::handle::Live;
+use crate::core::command::{Refusal, invalid};
+use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
+use crate::handle::HubHandle;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
@@ -18,14 +17,10 @@ use iothub_model::wire::configuration_lines::encode_line;
 
 /// Writes a line for each configuration, in order of creation.
 pub(crate) async fn export(
-    live: &Live,
+    live: &HubHandle,
     blob: &mut BlobWriter<'_>,
 ) -> Result<(), crate::background::transfers::TransferError> {
-    let all = match live.handle(Command::Configuration(ConfigurationCommand::List)).await? {
-        Reply::Configurations(all) => all,
-        other => unreachable!("the command answers with configurations, and not {other:?}"),
-    };
-    for configuration in all {
+    for configuration in live.handle(ListConfigurations).await? {
         let configuration = serde_json::from_str(&configuration.to_json()).expect("a configuration is a JSON object");
         blob.line(&encode_line(configuration)).await?;
     }
@@ -33,7 +28,7 @@ pub(crate) async fn export(
 }
 
 /// Makes and updates configurations, `limit` of them in all, and returns the lines of the log for those that it could not.
-pub(crate) async fn import(live: &Live, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
+pub(crate) async fn import(live: &HubHandle, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
     let mut errors = Vec::new();
     while let Some(line) = lines.line().await? {
         let line = crate::background::transfers::trimmed(&line);
@@ -56,20 +51,20 @@ pub(crate) async fn import(live: &Live, lines: &mut BlobReader, limit: usize) ->
 }
 
 /// Makes a configuration, or updates the one that is there if its etag is the line's (C# SDK, `ConfigurationImportMode`).
-async fn put(live: &Live, id: &str, entry: ConfigurationEntry, limit: usize) -> Result<(), Refusal> {
+async fn put(live: &HubHandle, id: &str, entry: ConfigurationEntry, limit: usize) -> Result<(), Refusal> {
     if let Some(mode) = entry.import_mode.filter(|mode| *mode != ImportMode::CreateOrUpdateIfMatchETag) {
         let text =
             format!("configurations have the importMode createOrUpdateIfMatchETag alone, and not {}", mode.name());
         return Err(invalid(text));
     }
     let id = id.to_owned();
-    let current = live.handle(Command::Configuration(ConfigurationCommand::Get { id: id.clone() })).await;
+    let current = live.handle(GetConfiguration { id: id.clone() }).await;
     let if_match = match (current, entry.etag.as_deref()) {
         (Err(refusal), _) if refusal.code == ErrorCode::ConfigurationNotFound => IfMatch::Absent,
         (Err(refusal), _) => return Err(refusal),
         (Ok(_), None | Some("" | "*")) => IfMatch::Any,
         (Ok(_), Some(etag)) => IfMatch::exactly(ETag::new(etag)),
     };
-    let put = ConfigurationCommand::Put { id, body: Box::new(entry.body), if_match, limit };
-    live.handle(Command::Configuration(put)).await.map(|_| ())
+    let put = PutConfiguration { id, body: Box::new(entry.body), if_match, limit };
+    live.handle(put).await.map(|_| ())
 }

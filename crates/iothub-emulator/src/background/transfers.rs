@@ -1,4 +1,4 @@
-//! Carrying imports and exports out: one at a time, with commands like any client's.
+//! Carrying imports and exports out: one at a time, with requests like any client's.
 
 use std::sync::Arc;
 
@@ -7,11 +7,13 @@ use serde_json::json;
 
 use crate::background::blob::{BlobError, Blobs};
 use crate::background::transferred_configurations;
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::modules::ModuleCommand;
-use crate::core::transfers::{Transfer, TransferCommand};
+use crate::core::bulk::Bulk;
+use crate::core::command::Refusal;
+use crate::core::devices::{CountDevices, ScanDevices};
+use crate::core::modules::FindModules;
+use crate::core::transfers::{AdvanceTransfer, BeginTransfer, EndTransfer};
 use crate::handle;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
@@ -29,18 +31,18 @@ use iothub_model::wire::transfers::TransferType;
 const SLICE: usize = 128;
 
 /// Carries out what is asked for, without end. The hub may have so many configurations.
-pub(crate) async fn run(live: Arc<Live>, configurations: usize) {
+pub(crate) async fn run(live: Arc<HubHandle>, configurations: usize) {
     // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
     let stopped = Some("the hub was stopped while the job was under way".to_owned());
-    let _ = ask(&live, TransferCommand::End { failure: stopped }).await;
+    let _ = live.handle(EndTransfer { failure: stopped }).await;
     loop {
-        match ask(&live, TransferCommand::Begin).await {
+        match live.handle(BeginTransfer).await {
             Ok(Some(transfer)) => {
                 let failure = transfer_one(&live, &transfer.properties, configurations)
                     .await
                     .err()
                     .map(|error| error.to_string());
-                let _ = ask(&live, TransferCommand::End { failure }).await;
+                let _ = live.handle(EndTransfer { failure }).await;
             }
             Ok(None) | Err(_) => live.transfers_changed.notified().await,
         }
@@ -58,14 +60,7 @@ pub(crate) enum TransferError {
     Cancelled,
 }
 
-async fn ask(live: &Live, command: TransferCommand) -> Result<Option<Arc<Transfer>>, Refusal> {
-    match live.handle(Command::Transfer(command)).await? {
-        Reply::Transfer(transfer) => Ok(transfer),
-        other => unreachable!("these commands answer with a job, and not {other:?}"),
-    }
-}
-
-async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
+async fn transfer_one(live: &HubHandle, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
     let blobs = Blobs::new()?;
     match properties.kind {
         TransferType::Import => import(live, &blobs, properties, limit).await,
@@ -74,16 +69,16 @@ async fn transfer_one(live: &Live, properties: &TransferProperties, limit: usize
 }
 
 /// Says how far a transfer is, and hears whether it was cancelled.
-async fn advance(live: &Live, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
-    let command = TransferCommand::Advance { id: properties.job_id.clone(), progress };
-    match ask(live, command).await? {
-        Some(transfer) if transfer.properties.status == TransferStatus::Running => Ok(()),
+async fn advance(live: &HubHandle, properties: &TransferProperties, progress: u64) -> Result<(), TransferError> {
+    let transfer = live.handle(AdvanceTransfer { id: properties.job_id.clone(), progress }).await?;
+    match transfer.properties.status {
+        TransferStatus::Running => Ok(()),
         _ => Err(TransferError::Cancelled),
     }
 }
 
 async fn import(
-    live: &Live,
+    live: &HubHandle,
     blobs: &Blobs,
     properties: &TransferProperties,
     limit: usize,
@@ -107,9 +102,7 @@ async fn import(
         }
         if !entries.is_empty() {
             advance(live, properties, 0).await?;
-            let Reply::Bulk(result) = live.handle(Command::Bulk { entries }).await? else {
-                unreachable!("the command answers with what became of its entries")
-            };
+            let result = live.handle(Bulk { entries }).await?;
             errors.extend(result.errors.iter().map(|error| {
                 failed(&error.device_id, error.module_id.as_deref(), error.error_code, &error.error_status)
             }));
@@ -165,21 +158,15 @@ fn failed(device: &str, module: Option<&str>, code: ErrorCode, status: &str) -> 
     error
 }
 
-async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
+async fn export(live: &HubHandle, blobs: &Blobs, properties: &TransferProperties) -> Result<(), TransferError> {
     let container = properties.output_blob_container_uri.as_deref().unwrap_or_default();
     let name = properties.output_blob();
     let without_keys = properties.exclude_keys_in_export == Some(true);
-    let total = match live.handle(Command::CountDevices).await? {
-        Reply::Counts { total, .. } => total.max(1),
-        other => unreachable!("the command answers with counts, and not {other:?}"),
-    };
+    let total = live.handle(CountDevices).await?.total.max(1);
     let mut blob = blobs.write(container, name);
     let (mut after, mut done) = (0, 0);
     loop {
-        let slice = match live.handle(Command::ScanDevices { after, limit: SLICE }).await? {
-            Reply::Devices(devices) => devices,
-            other => unreachable!("the command answers with devices, and not {other:?}"),
-        };
+        let slice = live.handle(ScanDevices { after, limit: SLICE }).await?;
         let Some(last) = slice.last() else { break };
         after = last.sequence;
         done += slice.len();
@@ -201,15 +188,9 @@ async fn export(live: &Live, blobs: &Blobs, properties: &TransferProperties) -> 
     Ok(())
 }
 
-async fn modules_of(live: &Live, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
-    let command = ModuleCommand::Find { devices: vec![device.as_str().to_owned()] };
-    match live.handle(Command::Module(command)).await? {
-        Reply::Modules(modules) => {
-            let texts = modules.iter().map(|it| (it.identity.as_str().to_owned(), it.twin.as_str().to_owned()));
-            Ok(texts.collect())
-        }
-        other => unreachable!("the command answers with modules, and not {other:?}"),
-    }
+async fn modules_of(live: &HubHandle, device: &DeviceId) -> Result<Vec<(String, String)>, Refusal> {
+    let modules = live.handle(FindModules { devices: vec![device.as_str().to_owned()] }).await?;
+    Ok(modules.iter().map(|it| (it.identity.as_str().to_owned(), it.twin.as_str().to_owned())).collect())
 }
 
 /// Makes the line of a device or module, with the names that entries of bulk requests have.

@@ -1,16 +1,19 @@
-//! Many identities and twins in one command (docs: Import and export IoT Hub device identities in bulk).
+//! Many identities and twins in one request (docs: Import and export IoT Hub device identities in bulk).
 //!
-//! Each entry is done or not done by itself, in order, by the commands that a request for it alone would have given. What is
+//! Each entry is done or not done by itself, in order, as a request for it alone would have done it. What is
 //! done is on disk in one piece.
 
 use std::collections::HashSet;
 
 use time::OffsetDateTime;
 
-use crate::core::command::{Command, Entropy, Record, Refusal, TwinWrite};
-use crate::core::identity::invalid;
-use crate::core::modules::ModuleCommand;
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Entropy, Refusal, TwinWrite, invalid};
+use crate::core::devices::{DeleteDevice, PutDevice};
+use crate::core::modules::{DeleteModule, PutModule};
+use crate::core::record::Record;
 use crate::core::state::Hub;
+use crate::core::twins::WriteTwin;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::OrderedValue;
@@ -73,18 +76,26 @@ enum Step {
     Twin(IfMatch),
 }
 
-impl Hub {
-    /// Does all entries, and says which were not done.
-    pub(crate) fn bulk(
-        &mut self,
-        entries: Vec<(BulkEntry, Entropy)>,
-        now: OffsetDateTime,
-        records: &mut Vec<Record>,
-    ) -> BulkResult {
+/// Many identities and twins, each by itself. Replies with which were not done.
+#[derive(Clone, Debug)]
+pub(crate) struct Bulk {
+    /// What is to be done, each with what the hub makes keys and numbers of.
+    pub(crate) entries: Vec<(BulkEntry, Entropy)>,
+}
+
+impl Ask for Bulk {
+    type Reply = BulkResult;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Many
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<BulkResult, Refusal> {
         let mut result = BulkResult::default();
-        for (entry, entropy) in entries {
+        for (entry, entropy) in self.entries {
             let (device_id, module_id) = (entry.id.clone(), entry.module_id.clone());
-            match self.bulk_entry(entry, &entropy, now, records) {
+            match hub.bulk_entry(entry, &entropy, now, records) {
                 Ok(None) => {}
                 Ok(Some(without_twin)) => result.warnings.push(BulkWarning {
                     device_id,
@@ -97,9 +108,11 @@ impl Hub {
             }
         }
         result.is_successful = result.errors.is_empty();
-        result
+        Ok(result)
     }
+}
 
+impl Hub {
     /// Does one entry. Says why its twin was left as a new one is, when that was all that was wrong.
     fn bulk_entry(
         &mut self,
@@ -125,25 +138,19 @@ impl Hub {
             match step {
                 Step::Put(if_match) => {
                     let entry = body.take().expect("an entry has one identity to put");
-                    self.perform_bulk(put(&id, entry, if_match, entropy.clone()), now, records)?;
+                    self.put_bulk(&id, entry, if_match, entropy.clone(), now, records)?;
                 }
                 Step::Delete(if_match) => {
-                    let command = match &id.module {
-                        None => Command::DeleteDevice { id: id.device.clone(), if_match },
-                        Some(module) => Command::Module(ModuleCommand::Delete {
-                            device: id.device.clone(),
-                            module: module.clone(),
-                            if_match,
-                        }),
-                    };
-                    self.perform_bulk(command, now, records)?;
+                    let device = id.device.clone();
+                    match id.module.clone() {
+                        None => DeleteDevice { id: device, if_match }.perform(self, now, records)?,
+                        Some(module) => DeleteModule { device, module, if_match }.delete(self, records)?,
+                    }
                 }
                 Step::Twin(if_match) => {
                     let body = twin.take().expect("an entry has one twin to write");
-                    let how = TwinWrite::Merge;
-                    let written =
-                        self.perform_bulk(Command::WriteTwin { id: id.clone(), how, body, if_match }, now, records);
-                    match written {
+                    let write = WriteTwin { id: id.clone(), how: TwinWrite::Merge, body, if_match };
+                    match write.perform(self, now, records) {
                         Err(refusal) if mode_creates(mode) && !exists => return Ok(Some(refusal)),
                         written => written?,
                     };
@@ -170,21 +177,30 @@ impl Hub {
         }
     }
 
-    fn perform_bulk(
+    fn put_bulk(
         &mut self,
-        command: Command,
+        id: &TwinId,
+        entry: BulkEntry,
+        if_match: IfMatch,
+        entropy: Entropy,
         now: OffsetDateTime,
         records: &mut Vec<Record>,
     ) -> Result<(), Refusal> {
-        let (_, record) = match command {
-            // What a disabled device's modules are closed to is a request for them alone.
-            Command::Module(command) => self.decide_module(command)?,
-            command => return self.carry_out(command, now, records).map(|_| ()),
+        let device = id.device.clone();
+        let Some(module) = id.module.clone() else {
+            let body = Box::new(DeviceBody {
+                device_id: None,
+                status: entry.status,
+                status_reason: entry.status_reason,
+                authentication: entry.authentication,
+                capabilities: entry.capabilities,
+                device_scope: entry.device_scope,
+                parent_scopes: entry.parent_scopes,
+            });
+            return PutDevice { id: device, body, if_match, entropy }.perform(self, now, records).map(|_| ());
         };
-        if let Some(record) = record {
-            self.write(record, records);
-        }
-        Ok(())
+        let body = Box::new(ModuleBody { authentication: entry.authentication, ..ModuleBody::default() });
+        PutModule { device, module, body, if_match, entropy }.put(self, records).map(|_| ())
     }
 }
 
@@ -236,27 +252,5 @@ fn matching(
             Err(Refusal::new(ErrorCode::PreconditionFailed, text))
         }
         (None, _) => Ok(IfMatch::Any),
-    }
-}
-
-fn put(id: &TwinId, entry: BulkEntry, if_match: IfMatch, entropy: Entropy) -> Command {
-    match &id.module {
-        None => {
-            let body = Box::new(DeviceBody {
-                device_id: None,
-                status: entry.status,
-                status_reason: entry.status_reason,
-                authentication: entry.authentication,
-                capabilities: entry.capabilities,
-                device_scope: entry.device_scope,
-                parent_scopes: entry.parent_scopes,
-            });
-            Command::PutDevice { id: id.device.clone(), body, if_match, entropy }
-        }
-        Some(module) => {
-            let body = Box::new(ModuleBody { authentication: entry.authentication, ..ModuleBody::default() });
-            let (device, module) = (id.device.clone(), module.clone());
-            Command::Module(ModuleCommand::Put { device, module, body, if_match, entropy })
-        }
     }
 }

@@ -3,13 +3,13 @@
 //! What is kept is what is sent, so a read costs nothing but its bytes, and a hundred thousand twins cost little more than
 //! their text. A write takes a document apart and puts it together again.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::core::document::Document;
 use crate::core::identity::Identity;
+use crate::core::presence::{DISCONNECTED, Presence};
 use crate::core::session::Sessions;
 use crate::core::timestamp::NEVER;
 use crate::core::twin::TwinDocument;
@@ -39,55 +39,13 @@ pub struct Device {
     /// The twin as `GET /twins/{id}` answers it.
     pub twin: Document,
     /// What its clients are subscribed to, also while they are away.
-    pub sessions: Sessions,
-}
-
-/// JSON text that is shared rather than copied. Its `Debug` shows its length: it may hold keys.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Document(Arc<str>);
-
-impl Document {
-    pub(crate) fn of(value: &impl Serialize) -> Self {
-        let text = serde_json::to_string(value).expect("own types with text as keys are always JSON");
-        Self(text.into())
-    }
-
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<[u8]> for Document {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl std::fmt::Debug for Document {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Document({} bytes)", self.0.len())
-    }
-}
-
-/// A device's `connectionState` while it is connected.
-pub(crate) const CONNECTED: &str = "Connected";
-/// And while it is not.
-pub(crate) const DISCONNECTED: &str = "Disconnected";
-
-/// What a connection changes of how a device shows itself.
-#[derive(Debug)]
-pub(crate) struct Presence<'a> {
-    /// The new `connectionState`, and when it changed.
-    pub(crate) state: Option<(&'static str, &'a str)>,
-    /// The new `lastActivityTime`.
-    pub(crate) activity: Option<&'a str>,
+    pub(crate) sessions: Sessions,
 }
 
 /// How a device stands on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record<'a> {
+struct DeviceRecord<'a> {
     #[serde(borrow)]
     identity: &'a RawValue,
     #[serde(borrow)]
@@ -166,7 +124,7 @@ impl Device {
 
     /// Reads it from the disk, and looks that both documents are what this program writes.
     pub(crate) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let record: Record<'_> = serde_json::from_slice(record)?;
+        let record: DeviceRecord<'_> = serde_json::from_slice(record)?;
         let mut identity: Identity = serde_json::from_str(record.identity.get())?;
         let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
         if !identity.is_sound() || !twin.is_sound() {
@@ -187,8 +145,8 @@ impl Device {
             is_edge: identity.capabilities.iot_edge,
             identity_etag: identity.etag.clone(),
             twin_etag: twin.etag.clone(),
-            identity: if is_as_written { Document(record.identity.get().into()) } else { Document::of(&identity) },
-            twin: if is_renewed { Document::of(&twin) } else { Document(record.twin.get().into()) },
+            identity: if is_as_written { Document::from(record.identity.get()) } else { Document::of(&identity) },
+            twin: if is_renewed { Document::of(&twin) } else { Document::from(record.twin.get()) },
             sessions: record.sessions,
         };
         // Whoever was connected when the hub went down is not any more.

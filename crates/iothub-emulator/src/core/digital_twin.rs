@@ -1,7 +1,7 @@
 //! Digital twins: the device twin of an IoT Plug and Play device, seen by components and properties (docs: Understand IoT Plug
 //! and Play digital twins; Manage IoT Plug and Play digital twins).
 //!
-//! Nothing here is stored: `view` makes a digital twin out of a device twin, and `Change::patch` makes a patch of desired
+//! Nothing here is stored: `view` makes a digital twin out of a device twin, and `DigitalTwinChange::patch` makes a patch of desired
 //! properties out of a JSON Patch.
 
 use crate::core::command::Refusal;
@@ -120,13 +120,13 @@ fn component_of(mut properties: OrderedObject) -> OrderedValue {
 
 /// One operation of a JSON Patch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub(crate) struct DigitalTwinChange {
     path: Vec<String>,
     /// The value to set; none for one to remove.
     value: Option<OrderedValue>,
 }
 
-impl Change {
+impl DigitalTwinChange {
     /// Reads a JSON Patch.
     ///
     /// # Errors
@@ -231,7 +231,7 @@ impl Change {
     }
 }
 
-impl Change {
+impl DigitalTwinChange {
     /// Returns what the changes set, each at its place and in their order.
     fn order(changes: &[Self]) -> OrderedObject {
         let mut all = OrderedObject::new();
@@ -438,7 +438,8 @@ mod tests {
             (json!([{"op": "add", "path": "/nothing/x", "value": 1}]), Err(ErrorCode::ArgumentInvalid)),
             (json!([{"op": "add", "path": "/fanSpeed/x", "value": 1}]), Err(ErrorCode::ArgumentInvalid)),
         ] {
-            let found = Change::read(patch.clone().into()).and_then(|changes| Change::patch(&changes, &twin()));
+            let found = DigitalTwinChange::read(patch.clone().into())
+                .and_then(|changes| DigitalTwinChange::patch(&changes, &twin()));
             assert_eq!(
                 found.map(|patch| Value::Object((&patch).into())).map_err(|refusal| refusal.code),
                 expected,
@@ -455,8 +456,9 @@ mod tests {
             else {
                 panic!("an object")
             };
-            let changes = Change::read(json!([{"op": "add", "path": "/c/p", "value": 2}]).into()).expect("a patch");
-            let patch = Change::patch(&changes, &twin).expect("a patch");
+            let changes =
+                DigitalTwinChange::read(json!([{"op": "add", "path": "/c/p", "value": 2}]).into()).expect("a patch");
+            let patch = DigitalTwinChange::patch(&changes, &twin).expect("a patch");
             let value = patch.get("c").and_then(OrderedValue::as_object).expect("a component");
             assert_eq!(value.get("p"), Some(&json!(2).into()), "{desired}");
             assert_eq!(value.get(MARKER), Some(&"c".into()), "{desired}");

@@ -5,13 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::core::command::{Entropy, Refusal};
-use crate::core::device::{CONNECTED, DISCONNECTED, Presence};
+use crate::core::command::{Entropy, Refusal, invalid};
+use crate::core::presence::{CONNECTED, DISCONNECTED, Presence};
 use crate::core::scope::{NamedScopes, Scopes};
 use crate::core::timestamp::{NEVER, renew, timestamp};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ETag;
-use iothub_model::wire::ErrorCode;
 use iothub_model::wire::keys::PolicyKey;
 use iothub_model::wire::registry::AuthenticationBody;
 use iothub_model::wire::registry::AuthenticationType;
@@ -283,10 +282,6 @@ pub(crate) fn authentication(body: Option<AuthenticationBody>, entropy: &Entropy
         AuthenticationType::CertificateAuthority | AuthenticationType::None => {}
     }
     Ok(answer)
-}
-
-pub(crate) fn invalid(text: impl Into<String>) -> Refusal {
-    Refusal::new(ErrorCode::ArgumentInvalid, text)
 }
 
 /// Says whether a number of things that were counted one by one can be so large.

@@ -1,11 +1,14 @@
-//! New keys for many devices and modules in one command: what `az iot hub device-identity renew-key` asks for.
+//! New keys for many devices and modules in one request: what `az iot hub device-identity renew-key` asks for.
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
+use crate::core::ask::{Ask, Subject};
 use crate::core::bulk::check_named_once;
-use crate::core::command::{Command, Entropy, Record, Refusal, Reply};
-use crate::core::identity::invalid;
-use crate::core::modules::Module;
+use crate::core::command::{Entropy, Refusal, invalid};
+use crate::core::module::Module;
+use crate::core::record::Record;
 use crate::core::state::Hub;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ModuleId;
@@ -20,10 +23,10 @@ use iothub_model::wire::keys::RotationError;
 use iothub_model::wire::registry::SymmetricKeys;
 
 /// Reads a request, and takes the randomness for each device from `entropy`.
-pub(crate) fn command(
+pub(crate) fn read(
     body: RegenerateKeysBody,
     mut entropy: impl FnMut() -> Result<Entropy, Refusal>,
-) -> Result<Command, Refusal> {
+) -> Result<RegenerateKeys, Refusal> {
     let which = body.policy_key.as_deref().and_then(PolicyKey::from_name).ok_or_else(|| {
         let names: Vec<_> = PolicyKey::NAMES.iter().map(|(name, _)| *name).collect();
         let text = format!("policyKey must be one of {}", names.join(", "));
@@ -39,24 +42,35 @@ pub(crate) fn command(
     }
     check_named_once(owners.iter().map(|owner| (owner.id.as_str(), owner.module())))?;
     let owners = owners.into_iter().map(|owner| Ok((owner, entropy()?))).collect::<Result<_, Refusal>>()?;
-    Ok(Command::RegenerateKeys { which, owners })
+    Ok(RegenerateKeys { which, owners })
 }
 
-impl Hub {
-    /// Makes the new keys of each device and module by itself, in order.
-    pub(crate) fn regenerate_keys(
-        &mut self,
-        which: PolicyKey,
-        owners: Vec<(KeyOwner, Entropy)>,
-        records: &mut Vec<Record>,
-    ) -> Reply {
+/// New keys for many devices and modules, each by itself, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct RegenerateKeys {
+    /// Which of the two keys.
+    pub(crate) which: PolicyKey,
+    /// The devices and modules, each with what the hub makes keys of.
+    pub(crate) owners: Vec<(KeyOwner, Entropy)>,
+}
+
+impl Ask for RegenerateKeys {
+    type Reply = RegenerateKeysResult;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Many
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { which, owners } = self;
         let mut result = RegenerateKeysResult { policy_key: which, rotated_keys: Vec::new(), errors: Vec::new() };
         for (owner, entropy) in owners {
-            let rotated = self.regenerate(which, &owner.id, owner.module(), &entropy);
+            let rotated = hub.regenerate(which, &owner.id, owner.module(), &entropy);
             let KeyOwner { id, module_id } = owner;
             match rotated {
                 Ok((keys, record)) => {
-                    self.write(record, records);
+                    hub.write(record, records);
                     result.rotated_keys.push(RotatedKeys {
                         id,
                         module_id,
@@ -69,9 +83,11 @@ impl Hub {
                 }
             }
         }
-        Reply::Keys(result)
+        Ok(result)
     }
+}
 
+impl Hub {
     /// Returns a device's or module's keys after the rotation, and the change that makes it so.
     fn regenerate(
         &self,

@@ -1,369 +1,259 @@
-//! Modules: identities below a device's, each with a twin of its own (docs: Understand and use module twins).
-//!
-//! Owns what a module is and where modules are found; [`crate::core::state`] decides when one may be written. A module goes with its
-//! device.
+//! What can be asked about module identities. Module twins are asked for like device twins.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::Serialize;
-use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
-use crate::core::command::{Entropy, Refusal};
-use crate::core::device::{CONNECTED, DISCONNECTED, Document, Presence};
-use crate::core::identity::{
-    Authentication, Identity, authentication, counter_of, etag_of, first_numbers, invalid, is_count,
-};
-use crate::core::timestamp::{NEVER, renew};
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Entropy, Refusal, check_delete, check_etag};
+use crate::core::module::{Module, reserved};
+use crate::core::module_identity::ModuleIdentity;
+use crate::core::record::Record;
+use crate::core::state::Hub;
 use crate::core::twin::TwinDocument;
 use iothub_model::twin::DeviceId;
-use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::ModuleId;
 use iothub_model::twin::TwinId;
-use iothub_model::wire::keys::PolicyKey;
+use iothub_model::twin::limits::MODULES_PER_DEVICE;
+use iothub_model::wire::ErrorCode;
 use iothub_model::wire::modules::ModuleBody;
-use iothub_model::wire::registry::AuthenticationType;
-use iothub_model::wire::registry::SymmetricKeys;
-use iothub_model::wire::registry::Thumbprints;
+use iothub_model::wire::modules::is_system_module;
+use iothub_model::wire::registry::DeviceStatus;
 
-/// One thing asked about module identities. Module twins are asked for like device twins.
+/// An identity as it is, keys and all.
 #[derive(Clone, Debug)]
-pub enum ModuleCommand {
-    /// An identity as it is, keys and all.
-    Get {
-        /// Of which device.
-        device: DeviceId,
-        /// Which.
-        module: ModuleId,
-    },
-    /// All identities of a device, in order of creation.
-    List {
-        /// Of which device.
-        device: DeviceId,
-    },
-    /// Creates an identity with its twin (no condition), or replaces one (with a condition).
-    Put {
-        /// Of which device.
-        device: DeviceId,
-        /// Which.
-        module: ModuleId,
-        /// What to write.
-        body: Box<ModuleBody>,
-        /// Under which condition.
-        if_match: IfMatch,
-        /// What the hub makes keys and numbers of.
-        entropy: Entropy,
-    },
-    /// Removes an identity and its twin.
-    Delete {
-        /// Of which device.
-        device: DeviceId,
-        /// Which.
-        module: ModuleId,
-        /// Under which condition; one must be given.
-        if_match: IfMatch,
-    },
-    /// The next modules in order of creation, whichever their devices: what a query is asked of, a slice at a time.
-    Scan {
-        /// The [`Module::sequence`] of the last one seen; 0 for none.
-        after: u64,
-        /// So many at most.
-        limit: usize,
-    },
-    /// The modules of these devices, in order of creation: for a query that names all the devices it can match.
-    Find {
-        /// Ids of devices, or texts that are none.
-        devices: Vec<String>,
-    },
+pub(crate) struct GetModule {
+    /// Of which device.
+    pub(crate) device: DeviceId,
+    /// Which.
+    pub(crate) module: ModuleId,
 }
 
-impl ModuleCommand {
-    /// Says whether it may change something.
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::Put { .. } | Self::Delete { .. } => true,
-            Self::Get { .. } | Self::List { .. } | Self::Scan { .. } | Self::Find { .. } => false,
-        }
+impl Ask for GetModule {
+    type Reply = Arc<Module>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        subject_of(&self.device, &self.module)
     }
 
-    /// Returns the device that it is about, and the module.
-    pub(crate) fn subject(&self) -> Option<(&DeviceId, Option<&ModuleId>)> {
-        match self {
-            Self::Get { device, module } | Self::Put { device, module, .. } | Self::Delete { device, module, .. } => {
-                Some((device, Some(module)))
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Arc<Module>, Refusal> {
+        hub.check_open_to_modules(&self.device)?;
+        hub.module(&self.device, &self.module).cloned()
+    }
+
+    fn shown(module: &Arc<Module>, _: &Hub) -> Option<u64> {
+        Some(module.revision)
+    }
+}
+
+/// All identities of a device, in order of creation.
+#[derive(Clone, Debug)]
+pub(crate) struct ListModules {
+    /// Of which device.
+    pub(crate) device: DeviceId,
+}
+
+impl Ask for ListModules {
+    type Reply = Vec<Arc<Module>>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.device.clone().into())
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        hub.check_open_to_modules(&self.device)?;
+        Ok(hub.modules.of(&self.device))
+    }
+
+    fn shown(modules: &Self::Reply, hub: &Hub) -> Option<u64> {
+        Some(latest(modules, hub))
+    }
+}
+
+/// Creates an identity with its twin (no condition), or replaces one (with a condition).
+#[derive(Clone, Debug)]
+pub(crate) struct PutModule {
+    /// Of which device.
+    pub(crate) device: DeviceId,
+    /// Which.
+    pub(crate) module: ModuleId,
+    /// What to write.
+    pub(crate) body: Box<ModuleBody>,
+    /// Under which condition.
+    pub(crate) if_match: IfMatch,
+    /// What the hub makes keys and numbers of.
+    pub(crate) entropy: Entropy,
+}
+
+impl Ask for PutModule {
+    type Reply = Arc<Module>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        subject_of(&self.device, &self.module)
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Arc<Module>, Refusal> {
+        hub.check_open_to_modules(&self.device)?;
+        self.put(hub, records)
+    }
+}
+
+impl PutModule {
+    /// Does it whatever the device's status: what a disabled device's modules are closed to is a request for them alone.
+    pub(crate) fn put(self, hub: &mut Hub, records: &mut Vec<Record>) -> Result<Arc<Module>, Refusal> {
+        let Self { device, module, body, if_match, entropy } = self;
+        if is_system_module(&module) {
+            return Err(reserved(&module));
+        }
+        let module = if if_match == IfMatch::Absent {
+            hub.device(&device)?;
+            if hub.modules.get(&device, &module).is_some() {
+                let text = format!("a module with ID '{module}' is already registered on the device '{device}'");
+                return Err(Refusal::new(ErrorCode::ModuleAlreadyExistsOnDevice, text));
             }
-            Self::List { device } => Some((device, None)),
-            Self::Scan { .. } | Self::Find { .. } => None,
-        }
-    }
-}
-
-/// A module's identity and its twin, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
-    /// Its place in the order of creation, among devices and modules together, never given twice.
-    pub sequence: u64,
-    /// The revision of the change that made it so; 0 when it was read from disk.
-    pub revision: u64,
-    /// The device that it is a part of.
-    pub device: DeviceId,
-    /// Its id.
-    pub id: ModuleId,
-    /// The identity's etag.
-    pub identity_etag: ETag,
-    /// The twin's etag.
-    pub twin_etag: ETag,
-    /// The identity as `GET /devices/{id}/modules/{id}` answers it. Holds the module's keys.
-    pub identity: Document,
-    /// The twin as `GET /twins/{id}/modules/{id}` answers it.
-    pub twin: Document,
-}
-
-/// How a module stands on disk.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record<'a> {
-    #[serde(borrow)]
-    identity: &'a RawValue,
-    #[serde(borrow)]
-    twin: &'a RawValue,
-}
-
-impl Module {
-    pub(crate) fn new(sequence: u64, revision: u64, identity: &ModuleIdentity, twin: &TwinDocument) -> Self {
-        Self {
-            sequence,
-            revision,
-            device: identity.device_id.clone(),
-            id: identity.module_id.clone(),
-            identity_etag: identity.etag.clone(),
-            twin_etag: twin.etag.clone(),
-            identity: Document::of(identity),
-            twin: Document::of(twin),
-        }
-    }
-
-    /// Returns the module with another twin; its identity is as it was.
-    pub(crate) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
-        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
-    }
-
-    pub(crate) fn identity(&self) -> ModuleIdentity {
-        serde_json::from_str(self.identity.as_str()).expect("written by Module::new, or checked by Module::from_record")
-    }
-
-    pub(crate) fn twin(&self) -> TwinDocument {
-        serde_json::from_str(self.twin.as_str()).expect("written by Module::new, or checked by Module::from_record")
-    }
-
-    /// Returns the module as it shows itself connected or not. That is no change that a disk need know, so its revision stays.
-    pub(crate) fn with_presence(&self, presence: &Presence<'_>) -> Self {
-        let (mut identity, mut twin) = (self.identity(), self.twin());
-        identity.show(presence);
-        twin.show(presence);
-        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
-    }
-
-    /// Writes it for the disk.
-    pub(crate) fn to_record(&self) -> Vec<u8> {
-        format!("{{\"identity\":{},\"twin\":{}}}", self.identity.as_str(), self.twin.as_str()).into_bytes()
-    }
-
-    /// Reads it from the disk, and looks that both documents are what this program writes.
-    pub(crate) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        let record: Record<'_> = serde_json::from_slice(record)?;
-        let mut identity: ModuleIdentity = serde_json::from_str(record.identity.get())?;
-        let mut twin: TwinDocument = serde_json::from_str(record.twin.get())?;
-        if !counter_of(&identity.etag).is_some_and(is_count) || !twin.is_sound() {
-            return Err(serde::de::Error::custom("an etag, a version or metadata that this program does not write"));
-        }
-        identity.renew();
-        twin.renew();
-        let module = Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) };
-        // Whoever was connected when the hub went down is not any more.
-        let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
-        Ok(if identity.connection_state == CONNECTED { module.with_presence(&away) } else { module })
-    }
-}
-
-/// A module's identity as `GET` answers it. It has no status of its own: its device's counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ModuleIdentity {
-    pub(crate) module_id: ModuleId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) managed_by: Option<String>,
-    pub(crate) device_id: DeviceId,
-    generation_id: String,
-    pub(crate) etag: ETag,
-    connection_state: String,
-    connection_state_updated_time: String,
-    last_activity_time: String,
-    cloud_to_device_message_count: u64,
-    pub(crate) authentication: Authentication,
-}
-
-impl ModuleIdentity {
-    /// Makes a new identity of what a PUT says.
-    pub(crate) fn create(
-        device: DeviceId,
-        module: ModuleId,
-        body: ModuleBody,
-        entropy: &Entropy,
-    ) -> Result<Self, Refusal> {
-        let (generation_id, etag) = first_numbers(entropy);
-        let mut identity = Self {
-            module_id: module,
-            managed_by: None,
-            device_id: device,
-            generation_id,
-            etag,
-            connection_state: DISCONNECTED.to_owned(),
-            connection_state_updated_time: NEVER.to_owned(),
-            last_activity_time: NEVER.to_owned(),
-            cloud_to_device_message_count: 0,
-            authentication: authentication(None, entropy)?,
+            if hub.modules.count(&device) >= MODULES_PER_DEVICE {
+                let text = format!("the device '{device}' has {MODULES_PER_DEVICE} modules, and can have no more");
+                return Err(Refusal::new(ErrorCode::TooManyModulesOnDevice, text));
+            }
+            let identity = ModuleIdentity::create(device, module, *body, &entropy)?;
+            let twin = TwinDocument::fresh_module(&identity);
+            Module::new(hub.last_sequence() + 1, hub.next_revision(), &identity, &twin)
+        } else {
+            let module = hub.module(&device, &module)?;
+            let mut identity = module.identity();
+            check_etag(&if_match, &identity.etag)?;
+            identity.replace(*body, &entropy)?;
+            let mut twin = module.twin();
+            twin.follow_module(&identity);
+            Module::new(module.sequence, hub.next_revision(), &identity, &twin)
         };
-        identity.take(body, entropy)?;
-        Ok(identity)
+        Ok(hub.write_module(module, records))
+    }
+}
+
+/// Removes an identity and its twin.
+#[derive(Clone, Debug)]
+pub(crate) struct DeleteModule {
+    /// Of which device.
+    pub(crate) device: DeviceId,
+    /// Which.
+    pub(crate) module: ModuleId,
+    /// Under which condition; one must be given.
+    pub(crate) if_match: IfMatch,
+}
+
+impl Ask for DeleteModule {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        subject_of(&self.device, &self.module)
     }
 
-    /// Makes one of the modules that the hub makes itself: IoT Edge's own, which come with their device, and those that content
-    /// for an edge device names. They have no keys. Their numbers follow from the device's, so that the command needs no more
-    /// randomness.
-    pub(crate) fn system(device: &Identity, module: ModuleId) -> Self {
-        let etag = etag_of(counter_of(&device.etag).unwrap_or(0) + 1);
-        let authentication = Authentication {
-            symmetric_key: SymmetricKeys::default(),
-            x509_thumbprint: Thumbprints::default(),
-            kind: AuthenticationType::None,
-        };
-        Self {
-            module_id: module,
-            managed_by: Some("iotEdge".to_owned()),
-            device_id: device.device_id.clone(),
-            generation_id: device.generation().to_owned(),
-            etag,
-            connection_state: DISCONNECTED.to_owned(),
-            connection_state_updated_time: NEVER.to_owned(),
-            last_activity_time: NEVER.to_owned(),
-            cloud_to_device_message_count: 0,
-            authentication,
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        hub.check_open_to_modules(&self.device)?;
+        self.delete(hub, records)
+    }
+}
+
+impl DeleteModule {
+    /// Does it whatever the device's status, as [`PutModule::put`].
+    pub(crate) fn delete(self, hub: &mut Hub, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        let Self { device, module, if_match } = self;
+        if is_system_module(&module) {
+            return Err(reserved(&module));
         }
-    }
-
-    /// Brings the times that an earlier version of this program wrote to their present form.
-    fn renew(&mut self) {
-        renew(&mut self.connection_state_updated_time);
-        renew(&mut self.last_activity_time);
-    }
-
-    /// Replaces all that a PUT may write, and moves the etag.
-    pub(crate) fn replace(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {
-        self.take(body, entropy)?;
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
-        Ok(())
-    }
-
-    /// Makes new keys, and moves the etag.
-    ///
-    /// # Errors
-    ///
-    /// When the module has no keys.
-    pub(crate) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
-        self.authentication.regenerate(which, entropy)?;
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
-        Ok(())
-    }
-
-    /// Takes over what a connection changes. The etag stays: clients hold it to write, and a connection writes nothing.
-    fn show(&mut self, presence: &Presence<'_>) {
-        let Presence { state, activity } = presence;
-        if let Some((state, at)) = state {
-            self.connection_state = (*state).to_owned();
-            self.connection_state_updated_time = (*at).to_owned();
-        }
-        if let Some(activity) = activity {
-            self.last_activity_time = (*activity).to_owned();
-        }
-    }
-
-    fn take(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {
-        let ModuleBody { device_id, module_id, managed_by, authentication: proof } = body;
-        for (named, own, what) in
-            [(device_id, self.device_id.as_str(), "device"), (module_id, self.module_id.as_str(), "module")]
-        {
-            if let Some(named) = named.filter(|named| named != own) {
-                let text =
-                    format!("the body names the {what} `{}` and the path the {what} `{own}`", named.escape_debug());
-                return Err(invalid(text));
-            }
-        }
-        self.authentication = authentication(proof, entropy)?;
-        self.managed_by = managed_by;
+        check_delete(&if_match)?;
+        let module = hub.module(&device, &module)?;
+        check_etag(&if_match, &module.identity_etag)?;
+        hub.write(Record::Module(module.sequence, None), records);
         Ok(())
     }
 }
 
-/// All modules, found by place and by device.
-#[derive(Debug, Default)]
-pub(crate) struct Modules {
-    by_sequence: BTreeMap<u64, Arc<Module>>,
-    by_device: HashMap<DeviceId, BTreeMap<ModuleId, u64>>,
+/// The next modules in order of creation, whichever their devices: what a query is asked of, a slice at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct ScanModules {
+    /// The [`Module::sequence`] of the last one seen; 0 for none.
+    pub(crate) after: u64,
+    /// So many at most.
+    pub(crate) limit: usize,
 }
 
-impl Modules {
-    pub(crate) fn get(&self, device: &DeviceId, module: &ModuleId) -> Option<&Arc<Module>> {
-        self.by_sequence.get(self.by_device.get(device)?.get(module)?)
+impl Ask for ScanModules {
+    type Reply = Vec<Arc<Module>>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Many
     }
 
-    pub(crate) fn at(&self, sequence: u64) -> Option<&Arc<Module>> {
-        self.by_sequence.get(&sequence)
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { after, limit } = self;
+        Ok(match &hub.module_lag {
+            Some(lag) => lag.scan(hub.modules.by_sequence(), after).take(limit).cloned().collect(),
+            None => hub.modules.after(after).take(limit).cloned().collect(),
+        })
     }
 
-    /// Returns them by their place in the order of creation.
-    pub(crate) fn by_sequence(&self) -> &BTreeMap<u64, Arc<Module>> {
-        &self.by_sequence
+    fn shown(modules: &Self::Reply, hub: &Hub) -> Option<u64> {
+        Some(latest(modules, hub))
+    }
+}
+
+/// The modules of these devices, in order of creation: for a query that names all the devices it can match.
+#[derive(Clone, Debug)]
+pub(crate) struct FindModules {
+    /// Ids of devices, or texts that are none.
+    pub(crate) devices: Vec<String>,
+}
+
+impl Ask for FindModules {
+    type Reply = Vec<Arc<Module>>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Many
     }
 
-    /// Returns the module of a twin's id; none for a device's.
-    pub(crate) fn twin(&self, id: &TwinId) -> Option<&Arc<Module>> {
-        self.get(&id.device, id.module.as_ref()?)
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let ids: HashSet<DeviceId> = self.devices.iter().filter_map(|id| id.parse().ok()).collect();
+        let mut found: Vec<_> = ids.iter().flat_map(|id| hub.modules.of(id)).collect();
+        if let Some(lag) = &hub.module_lag {
+            found.retain(|module| lag.seen(module.sequence).is_none());
+            found.extend(lag.changed().filter(|module| ids.contains(&module.device)).cloned());
+        }
+        found.sort_unstable_by_key(|module| module.sequence);
+        Ok(found)
     }
 
-    /// Returns a device's modules in order of creation.
-    pub(crate) fn of(&self, device: &DeviceId) -> Vec<Arc<Module>> {
-        let mut sequences: Vec<u64> =
-            self.by_device.get(device).into_iter().flat_map(BTreeMap::values).copied().collect();
-        sequences.sort_unstable();
-        sequences.iter().filter_map(|sequence| self.by_sequence.get(sequence).cloned()).collect()
+    fn shown(modules: &Self::Reply, hub: &Hub) -> Option<u64> {
+        Some(latest(modules, hub))
     }
+}
 
-    pub(crate) fn count(&self, device: &DeviceId) -> usize {
-        self.by_device.get(device).map_or(0, BTreeMap::len)
-    }
+fn subject_of(device: &DeviceId, module: &ModuleId) -> Subject {
+    Subject::Twin(TwinId { device: device.clone(), module: Some(module.clone()) })
+}
 
-    /// Returns the next ones in order of creation.
-    pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = &Arc<Module>> {
-        self.by_sequence.range((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded)).map(|(_, module)| module)
-    }
+/// Returns what a slice of the modules shows: what is there, and by what it lacks what is gone.
+fn latest(modules: &[Arc<Module>], hub: &Hub) -> u64 {
+    modules.iter().map(|module| module.revision).fold(hub.removal, u64::max)
+}
 
-    pub(crate) fn put(&mut self, module: Arc<Module>) {
-        let of = self.by_device.entry(module.device.clone()).or_default();
-        of.insert(module.id.clone(), module.sequence);
-        self.by_sequence.insert(module.sequence, module);
-    }
-
-    pub(crate) fn remove(&mut self, sequence: u64) {
-        let Some(module) = self.by_sequence.remove(&sequence) else { return };
-        if let Some(of) = self.by_device.get_mut(&module.device) {
-            of.remove(&module.id);
-            if of.is_empty() {
-                self.by_device.remove(&module.device);
-            }
+impl Hub {
+    /// The service looks a module's identity up with its device's rights, and so answers with 401 where that one is missing
+    /// or disabled.
+    fn check_open_to_modules(&self, id: &DeviceId) -> Result<(), Refusal> {
+        match self.find(id) {
+            Some(device) if device.status == DeviceStatus::Enabled => Ok(()),
+            Some(_) => Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, format!("the device {id} is disabled"))),
+            None => Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, format!("device {id} not registered"))),
         }
     }
 }

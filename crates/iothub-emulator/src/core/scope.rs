@@ -4,8 +4,7 @@
 //! parent in `deviceScope`, and the hub copies that to `parentScopes`. The rules of updates are those of a record of the service
 //! (Terraform provider), beside the live suites of Microsoft's SDKs.
 
-use crate::core::command::Refusal;
-use crate::core::identity::invalid;
+use crate::core::command::{Refusal, invalid};
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::ErrorCode;
 

@@ -1,4 +1,4 @@
-//! What a device's connection asks of the hub, and what the hub keeps of its clients between connections.
+//! How a client proves who it is, and what the hub keeps of its clients between connections.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -8,118 +8,12 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use iothub_model::twin::ModuleId;
-use iothub_model::twin::OrderedObject;
-use iothub_model::twin::TwinId;
 use iothub_model::wire::sas::Token;
 use iothub_model::wire::topics::Subscription;
 
-/// One thing that a device's connection asks. Connections have numbers that are never given twice, so that what an old
-/// connection says after a new one has taken over means nothing.
-#[derive(Clone, Debug)]
-pub enum SessionCommand {
-    /// Takes the identity's one connection, from another connection if need be.
-    Connect {
-        /// Who.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-        /// How it proves that.
-        proof: Proof,
-        /// Begin anew: forget what is kept, and keep nothing.
-        clean: bool,
-        /// The model that the client announces (IoT Plug and Play), if it does.
-        model: Option<String>,
-    },
-    /// The connection is over.
-    Disconnect {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-    },
-    /// A message went through the connection.
-    Touch {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-    },
-    /// Keeps what the client is subscribed to for when it comes back.
-    KeepSubscriptions {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-        /// All of them.
-        subscriptions: BTreeSet<Subscription>,
-    },
-    /// Takes messages from the cloud that wait. They are the connection's until it completes them, or for a minute.
-    Take {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-        /// Do they count as completed with that.
-        at_most_once: bool,
-    },
-    /// Has a message that it took.
-    Complete {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-        /// Which, by its [`CloudMessage::sequence`](crate::core::messages::CloudMessage::sequence).
-        message: u64,
-    },
-    /// Merges into the reported properties.
-    Report {
-        /// Whose.
-        id: TwinId,
-        /// The connection's number.
-        connection: u64,
-        /// What to merge.
-        patch: OrderedObject,
-        /// For which reported version, when that matters.
-        base: Option<u64>,
-    },
-}
-
-impl SessionCommand {
-    /// Returns who asks, and through which connection.
-    pub fn sender(&self) -> (&TwinId, u64) {
-        match self {
-            Self::Connect { id, connection, .. }
-            | Self::Disconnect { id, connection }
-            | Self::Touch { id, connection }
-            | Self::KeepSubscriptions { id, connection, .. }
-            | Self::Take { id, connection, .. }
-            | Self::Complete { id, connection, .. }
-            | Self::Report { id, connection, .. } => (id, *connection),
-        }
-    }
-
-    /// Returns who announces which model.
-    pub(crate) fn announced(&self) -> Option<(TwinId, String)> {
-        match self {
-            Self::Connect { id, model, .. } => Some((id.clone(), model.clone()?)),
-            _ => None,
-        }
-    }
-
-    /// Says whether it may change something that lasts.
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::KeepSubscriptions { .. } | Self::Report { .. } | Self::Complete { .. } => true,
-            Self::Take { at_most_once, .. } => *at_most_once,
-            // Of these only a connection forgets or announces something, and it works on when the disk does not.
-            Self::Connect { .. } | Self::Disconnect { .. } | Self::Touch { .. } => false,
-        }
-    }
-}
-
 /// How a client proves who it is. What can be checked without the registry (expiry, audience) has been.
 #[derive(Clone)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// A token that a shared access policy with the right signed.
     Policy,
     /// A token that one of the identity's own keys must have signed.
@@ -140,7 +34,7 @@ impl std::fmt::Debug for Proof {
 
 /// A certificate's fingerprints, in upper-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprints {
+pub(crate) struct Fingerprints {
     /// Of 40 digits.
     pub sha1: String,
     /// Of 64 digits.
@@ -149,7 +43,7 @@ pub struct Fingerprints {
 
 impl Fingerprints {
     /// Takes them of a certificate in DER.
-    pub fn of(certificate: &[u8]) -> Self {
+    pub(crate) fn of(certificate: &[u8]) -> Self {
         fn hex(bytes: &[u8]) -> String {
             bytes.iter().map(|byte| format!("{byte:02X}")).collect()
         }
@@ -160,22 +54,22 @@ impl Fingerprints {
     }
 
     /// Says whether a thumbprint is one of them, in either case.
-    pub fn contains(&self, thumbprint: &str) -> bool {
+    pub(crate) fn contains(&self, thumbprint: &str) -> bool {
         thumbprint.eq_ignore_ascii_case(&self.sha1) || thumbprint.eq_ignore_ascii_case(&self.sha256)
     }
 }
 
 /// What a client finds when it connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// What it is subscribed to from before.
-    pub subscriptions: BTreeSet<Subscription>,
+    pub(crate) subscriptions: BTreeSet<Subscription>,
 }
 
 /// What a device's clients, itself and its modules, are subscribed to. Shared rather than copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     device: Arc<BTreeSet<Subscription>>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -184,12 +78,12 @@ pub struct Sessions {
 
 impl Sessions {
     /// Says whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.device.is_empty() && self.modules.is_empty()
     }
 
     /// Returns those of one client.
-    pub fn of(&self, module: Option<&ModuleId>) -> BTreeSet<Subscription> {
+    pub(crate) fn of(&self, module: Option<&ModuleId>) -> BTreeSet<Subscription> {
         match module {
             None => (*self.device).clone(),
             Some(module) => self.modules.get(module.as_str()).cloned().unwrap_or_default(),
@@ -198,7 +92,7 @@ impl Sessions {
 
     /// Returns them with those of one client replaced.
     #[must_use]
-    pub fn with(&self, module: Option<&ModuleId>, subscriptions: BTreeSet<Subscription>) -> Self {
+    pub(crate) fn with(&self, module: Option<&ModuleId>, subscriptions: BTreeSet<Subscription>) -> Self {
         let mut all = self.clone();
         match module {
             None => all.device = Arc::new(subscriptions),

@@ -7,14 +7,18 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::core::command::{Notice, Record, Refusal, Reply};
-use crate::core::device::{CONNECTED, DISCONNECTED, Device, Presence};
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Notice, Refusal};
+use crate::core::device::Device;
 use crate::core::identity::Authentication;
-use crate::core::modules::Module;
-use crate::core::session::{Proof, Session, SessionCommand};
-use crate::core::state::{Decision, Hub};
+use crate::core::module::Module;
+use crate::core::presence::{CONNECTED, DISCONNECTED, Presence};
+use crate::core::record::Record;
+use crate::core::session::{Proof, Session};
+use crate::core::state::Hub;
 use crate::core::timestamp::timestamp;
 use iothub_model::twin::DeviceId;
+use iothub_model::twin::OrderedObject;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::registry::AuthenticationType;
@@ -22,80 +26,187 @@ use iothub_model::wire::registry::DeviceStatus;
 use iothub_model::wire::sas::Key;
 use iothub_model::wire::topics::Subscription;
 
-impl Hub {
-    pub(crate) fn session(&mut self, command: SessionCommand, now: OffsetDateTime) -> Result<Decision, Refusal> {
-        let (id, connection) = command.sender();
-        let (id, connection) = (id.clone(), connection);
-        if !matches!(command, SessionCommand::Connect { .. }) {
-            self.check_connection(&id, connection)?;
-        }
-        match command {
-            SessionCommand::Connect { proof, clean, .. } => {
-                let device = self.device(&id.device)?;
-                let module = id.module.as_ref().map(|_| self.module_twin(&id)).transpose()?;
-                let authentication = match module {
-                    Some(module) => module.identity().authentication,
-                    None => device.identity().authentication,
-                };
-                let kept = device.sessions.of(id.module.as_ref());
-                admit(device.status, authentication, &proof).or_else(|refusal| match &proof {
-                    // A device's key connects its modules as well (live suites of Java's and C's SDKs).
-                    Proof::Key(_) if module.is_some() => {
-                        admit(device.status, device.identity().authentication, &proof).map_err(|_| refusal)
-                    }
-                    _ => Err(refusal),
-                })?;
-                self.connected.insert(id.clone(), connection);
-                self.show(&id, Some(CONNECTED), now);
-                if clean && !kept.is_empty() {
-                    let subscriptions = BTreeSet::new();
-                    let record = self.with_session(&id, subscriptions.clone())?;
-                    return Ok((Reply::Session(Session { subscriptions }), Some(record)));
-                }
-                Ok((Reply::Session(Session { subscriptions: kept }), None))
-            }
-            SessionCommand::Disconnect { .. } => {
-                self.connected.remove(&id);
-                if id.module.is_none() {
-                    self.queues.release(&id.device);
-                }
-                self.show(&id, Some(DISCONNECTED), now);
-                Ok((Reply::Done, None))
-            }
-            SessionCommand::Touch { .. } => {
-                self.show(&id, None, now);
-                Ok((Reply::Done, None))
-            }
-            SessionCommand::KeepSubscriptions { subscriptions, .. } => {
-                if self.device(&id.device)?.sessions.of(id.module.as_ref()) == subscriptions {
-                    return Ok((Reply::Done, None));
-                }
-                Ok((Reply::Done, Some(self.with_session(&id, subscriptions)?)))
-            }
-            SessionCommand::Take { .. } | SessionCommand::Complete { .. } => unreachable!("done elsewhere"),
-            SessionCommand::Report { patch, base, .. } => {
-                let revision = self.next_revision();
-                let (version, record) = match &id.module {
-                    None => {
-                        let device = self.device(&id.device)?;
-                        let mut twin = device.twin();
-                        let version = twin.report(&patch, base, now)?;
-                        let device = Arc::new(device.with_twin(revision, &twin));
-                        (version, Record::Device(device.sequence, Some(device)))
-                    }
-                    Some(_) => {
-                        let module = self.module_twin(&id)?;
-                        let mut twin = module.twin();
-                        let version = twin.report(&patch, base, now)?;
-                        let module = Arc::new(module.with_twin(revision, &twin));
-                        (version, Record::Module(module.sequence, Some(module)))
-                    }
-                };
-                Ok((Reply::Reported(version), Some(record)))
-            }
-        }
+// Connections have numbers that are never given twice, so that what an old connection says after a new one has taken over means
+// nothing.
+
+/// Takes the identity's one connection, from another connection if need be.
+#[derive(Clone, Debug)]
+pub(crate) struct Connect {
+    /// Who.
+    pub(crate) id: TwinId,
+    /// The connection's number.
+    pub(crate) connection: u64,
+    /// How it proves that.
+    pub(crate) proof: Proof,
+    /// Begin anew: forget what is kept, and keep nothing.
+    pub(crate) clean: bool,
+    /// The model that the client announces (IoT Plug and Play), if it does.
+    pub(crate) model: Option<String>,
+}
+
+impl Ask for Connect {
+    type Reply = Session;
+    // Only a connection forgets or announces something by it, and it works on when the disk does not.
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
     }
 
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { id, connection, proof, clean, model } = self;
+        let device = hub.device(&id.device)?;
+        let module = id.module.as_ref().map(|_| hub.module_twin(&id)).transpose()?;
+        let authentication = match module {
+            Some(module) => module.identity().authentication,
+            None => device.identity().authentication,
+        };
+        let mut subscriptions = device.sessions.of(id.module.as_ref());
+        admit(device.status, authentication, &proof).or_else(|refusal| match &proof {
+            // A device's key connects its modules as well (live suites of Java's and C's SDKs).
+            Proof::Key(_) if module.is_some() => {
+                admit(device.status, device.identity().authentication, &proof).map_err(|_| refusal)
+            }
+            _ => Err(refusal),
+        })?;
+        hub.connected.insert(id.clone(), connection);
+        hub.show(&id, Some(CONNECTED), now);
+        if clean && !subscriptions.is_empty() {
+            subscriptions.clear();
+            let record = hub.with_session(&id, BTreeSet::new())?;
+            hub.write(record, records);
+        }
+        if let Some(record) = model.and_then(|model| hub.with_model(&id, &model)) {
+            hub.write(record, records);
+        }
+        Ok(Session { subscriptions })
+    }
+}
+
+/// The connection is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Disconnect {
+    /// Whose.
+    pub(crate) id: TwinId,
+    /// The connection's number.
+    pub(crate) connection: u64,
+}
+
+impl Ask for Disconnect {
+    type Reply = ();
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { id, connection } = self;
+        hub.check_connection(&id, connection)?;
+        hub.connected.remove(&id);
+        if id.module.is_none() {
+            hub.queues.release(&id.device);
+        }
+        hub.show(&id, Some(DISCONNECTED), now);
+        Ok(())
+    }
+}
+
+/// A message went through the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Touch {
+    /// Whose.
+    pub(crate) id: TwinId,
+    /// The connection's number.
+    pub(crate) connection: u64,
+}
+
+impl Ask for Touch {
+    type Reply = ();
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        hub.check_connection(&self.id, self.connection)?;
+        hub.show(&self.id, None, now);
+        Ok(())
+    }
+}
+
+/// Keeps what the client is subscribed to for when it comes back.
+#[derive(Clone, Debug)]
+pub(crate) struct KeepSubscriptions {
+    /// Whose.
+    pub(crate) id: TwinId,
+    /// The connection's number.
+    pub(crate) connection: u64,
+    /// All of them.
+    pub(crate) subscriptions: BTreeSet<Subscription>,
+}
+
+impl Ask for KeepSubscriptions {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { id, connection, subscriptions } = self;
+        hub.check_connection(&id, connection)?;
+        if hub.device(&id.device)?.sessions.of(id.module.as_ref()) != subscriptions {
+            let record = hub.with_session(&id, subscriptions)?;
+            hub.write(record, records);
+        }
+        Ok(())
+    }
+}
+
+/// Merges into the reported properties. Replies with their new version.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    /// Whose.
+    pub(crate) id: TwinId,
+    /// The connection's number.
+    pub(crate) connection: u64,
+    /// What to merge.
+    pub(crate) patch: OrderedObject,
+    /// For which reported version, when that matters.
+    pub(crate) base: Option<u64>,
+}
+
+impl Ask for Report {
+    type Reply = u64;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { id, connection, patch, base } = self;
+        hub.check_connection(&id, connection)?;
+        let revision = hub.next_revision();
+        if id.module.is_some() {
+            let module = hub.module_twin(&id)?;
+            let mut twin = module.twin();
+            let version = twin.report(&patch, base, now)?;
+            hub.write_module(module.with_twin(revision, &twin), records);
+            return Ok(version);
+        }
+        let device = hub.device(&id.device)?;
+        let mut twin = device.twin();
+        let version = twin.report(&patch, base, now)?;
+        hub.write_device(device.with_twin(revision, &twin), records);
+        Ok(version)
+    }
+}
+
+impl Hub {
     /// Returns an identity with the model that it announces; none if it has that model already.
     pub(crate) fn with_model(&self, id: &TwinId, model: &str) -> Option<Record> {
         let revision = self.next_revision();
@@ -275,8 +386,11 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::core::command::{Command, Entropy, Outcome, TwinWrite};
+    use crate::core::ask::Outcome;
+    use crate::core::command::{Entropy, TwinWrite};
+    use crate::core::devices::{DeleteDevice, PutDevice};
     use crate::core::session::Fingerprints;
+    use crate::core::twins::{GetTwin, WriteTwin};
     use iothub_model::twin::IfMatch;
     use iothub_model::twin::OrderedObject;
     use iothub_model::wire::sas::Token;
@@ -292,9 +406,9 @@ mod tests {
         "d".parse().expect("an id")
     }
 
-    fn put(hub: &mut Hub, if_match: IfMatch, body: Value) -> Outcome {
+    fn put(hub: &mut Hub, if_match: IfMatch, body: Value) -> Outcome<Arc<Device>> {
         let body = Box::new(serde_json::from_value(body).expect("a body"));
-        let command = Command::PutDevice { id: id().device, body, if_match, entropy: Entropy([7; 80]) };
+        let command = PutDevice { id: id().device, body, if_match, entropy: Entropy([7; 80]) };
         hub.handle(command, NOW)
     }
 
@@ -313,32 +427,28 @@ mod tests {
         Proof::Key(Token::parse(sign("h/devices/d", &key, 1, None).expose()).expect("a token"))
     }
 
-    fn ask(hub: &mut Hub, command: SessionCommand) -> Outcome {
-        hub.handle(Command::Session(command), NOW)
+    fn ask<A: Ask>(hub: &mut Hub, ask: A) -> Outcome<A::Reply> {
+        hub.handle(ask, NOW)
     }
 
-    fn connect(hub: &mut Hub, connection: u64, clean: bool) -> Outcome {
-        ask(hub, SessionCommand::Connect { id: id(), connection, proof: token(KEY), clean, model: None })
+    fn connect(hub: &mut Hub, connection: u64, clean: bool) -> Outcome<Session> {
+        ask(hub, Connect { id: id(), connection, proof: token(KEY), clean, model: None })
     }
 
-    fn keep(hub: &mut Hub, connection: u64) -> Outcome {
+    fn keep(hub: &mut Hub, connection: u64) -> Outcome<()> {
         let subscriptions = [DesiredPatches, Methods].into();
-        ask(hub, SessionCommand::KeepSubscriptions { id: id(), connection, subscriptions })
+        ask(hub, KeepSubscriptions { id: id(), connection, subscriptions })
     }
 
-    fn report(hub: &mut Hub, connection: u64) -> Outcome {
+    fn report(hub: &mut Hub, connection: u64) -> Outcome<u64> {
         let patch = OrderedObject::from(json!({"r": 1}).as_object().cloned().expect("an object"));
-        ask(hub, SessionCommand::Report { id: id(), connection, patch, base: None })
+        ask(hub, Report { id: id(), connection, patch, base: None })
     }
 
     fn state(hub: &mut Hub) -> String {
-        match hub.handle(Command::GetTwin { id: id() }, NOW).reply.expect("a twin") {
-            Reply::Device(device) => {
-                let twin: Value = serde_json::from_str(device.twin.as_str()).expect("JSON");
-                twin["connectionState"].as_str().expect("a state").to_owned()
-            }
-            other => panic!("{other:?}"),
-        }
+        let twin = hub.handle(GetTwin { id: id() }, NOW).reply.expect("a twin");
+        let twin: Value = serde_json::from_str(twin.document().as_str()).expect("JSON");
+        twin["connectionState"].as_str().expect("a state").to_owned()
     }
 
     #[test]
@@ -366,11 +476,11 @@ mod tests {
         ] {
             let mut hub = Hub::default();
             put(&mut hub, IfMatch::Absent, body).reply.expect("a new device");
-            let command = SessionCommand::Connect { id: id(), connection: 1, proof, clean: false, model: None };
+            let command = Connect { id: id(), connection: 1, proof, clean: false, model: None };
             assert_eq!(ask(&mut hub, command).reply.is_ok(), admitted, "{name}");
             assert_eq!(state(&mut hub) == CONNECTED, admitted, "{name}");
         }
-        let command = SessionCommand::Connect {
+        let command = Connect {
             id: "nobody".parse().expect("an id"),
             connection: 1,
             proof: Proof::Policy,
@@ -385,30 +495,26 @@ mod tests {
         let mut hub = hub();
         connect(&mut hub, 1, false).reply.expect("admitted");
         connect(&mut hub, 2, false).reply.expect("admitted");
-        for outcome in [
-            report(&mut hub, 1),
-            keep(&mut hub, 1),
-            ask(&mut hub, SessionCommand::Touch { id: id(), connection: 1 }),
-            ask(&mut hub, SessionCommand::Disconnect { id: id(), connection: 1 }),
-        ] {
+        fn is_ignored<R: std::fmt::Debug>(outcome: Outcome<R>) {
             assert_eq!(outcome.reply.expect_err("old").code, ErrorCode::DeviceNotOnline);
             assert!(outcome.change.is_none());
         }
+        is_ignored(report(&mut hub, 1));
+        is_ignored(keep(&mut hub, 1));
+        is_ignored(ask(&mut hub, Touch { id: id(), connection: 1 }));
+        is_ignored(ask(&mut hub, Disconnect { id: id(), connection: 1 }));
         assert_eq!(state(&mut hub), CONNECTED);
         report(&mut hub, 2).reply.expect("the new one's");
-        ask(&mut hub, SessionCommand::Disconnect { id: id(), connection: 2 }).reply.expect("the new one's");
+        ask(&mut hub, Disconnect { id: id(), connection: 2 }).reply.expect("the new one's");
         assert_eq!(state(&mut hub), DISCONNECTED);
     }
 
     #[test]
     fn what_lasts_is_a_change_and_what_does_not_is_none() {
         let mut hub = hub();
-        let subscriptions = |outcome: Outcome| match outcome.reply.expect("admitted") {
-            Reply::Session(session) => session.subscriptions,
-            other => panic!("{other:?}"),
-        };
+        let subscriptions = |outcome: Outcome<Session>| outcome.reply.expect("admitted").subscriptions;
         assert!(connect(&mut hub, 1, false).change.is_none());
-        assert!(ask(&mut hub, SessionCommand::Touch { id: id(), connection: 1 }).change.is_none());
+        assert!(ask(&mut hub, Touch { id: id(), connection: 1 }).change.is_none());
         assert!(keep(&mut hub, 1).change.is_some());
         assert!(keep(&mut hub, 1).change.is_none(), "it is kept already");
         let reported = report(&mut hub, 1);
@@ -439,7 +545,7 @@ mod tests {
         let mut hub = hub();
         let write = |hub: &mut Hub| {
             let body = TwinBody::decode(json!({"properties": {"desired": {"a": 1}}})).expect("a body");
-            hub.handle(Command::WriteTwin { id: id(), how: TwinWrite::Merge, body, if_match: IfMatch::Absent }, NOW)
+            hub.handle(WriteTwin { id: id(), how: TwinWrite::Merge, body, if_match: IfMatch::Absent }, NOW)
         };
         assert!(write(&mut hub).notices.is_empty());
         connect(&mut hub, 1, false).reply.expect("admitted");
@@ -448,7 +554,7 @@ mod tests {
         assert!(put(&mut hub, IfMatch::Any, with_keys()).notices.is_empty());
         let disabled = put(&mut hub, IfMatch::Any, json!({"status": "disabled"}));
         assert!(matches!(&*disabled.notices, [Notice::Cut { .. }]));
-        let deleted = hub.handle(Command::DeleteDevice { id: id().device, if_match: IfMatch::Any }, NOW);
+        let deleted = hub.handle(DeleteDevice { id: id().device, if_match: IfMatch::Any }, NOW);
         assert!(matches!(&*deleted.notices, [Notice::Cut { .. }]));
         // Whoever is still to hear of the end of its connection is not the next device of that name.
         put(&mut hub, IfMatch::Absent, with_keys()).reply.expect("a new device");

@@ -1,239 +1,204 @@
-//! Import and export of the registry by blobs: which transfer there can be, and how far it is (docs: Import and export IoT Hub
-//! device identities in bulk).
-//!
-//! Read [`Transfer`] first. `probe` looks whether the containers open; `drive` does the work, with commands like any client's,
-//! and `configurations` the part of it that is about those; `blob` is what they know of storage.
+//! What can be asked about import and export jobs.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::core::command::{Record, Refusal, Reply};
-use crate::core::identity::invalid;
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::Refusal;
+use crate::core::record::Record;
+use crate::core::state::Hub;
 use crate::core::timestamp::timestamp;
+use crate::core::transfer::{Transfer, check};
 use iothub_model::wire::ErrorCode;
-use iothub_model::wire::transfers::StorageAuthentication;
 use iothub_model::wire::transfers::TransferProperties;
 use iothub_model::wire::transfers::TransferStatus;
-use iothub_model::wire::transfers::TransferType;
 
-/// One thing asked about import and export jobs.
+/// Asks for a job.
 #[derive(Clone, Debug)]
-pub enum TransferCommand {
-    /// Asks for one.
-    Create {
-        /// Its id, random.
-        id: String,
-        /// What is asked.
-        properties: Box<TransferProperties>,
-    },
-    /// One as it is.
-    Get {
-        /// Which.
-        id: String,
-    },
-    /// All, in order of creation.
-    List,
-    /// Stops one.
-    Cancel {
-        /// Which.
-        id: String,
-    },
-    /// Begins the one that waits; answers with none when none does.
-    Begin,
-    /// Says how far the one at work is. Nothing changes when it was cancelled.
-    Advance {
-        /// Which.
-        id: String,
-        /// In percent.
-        progress: u64,
-    },
-    /// Ends the one at work, whichever it is.
-    End {
-        /// Why it could not go on, if it could not.
-        failure: Option<String>,
-    },
+pub(crate) struct CreateTransfer {
+    /// Its id, random.
+    pub(crate) id: String,
+    /// What is asked.
+    pub(crate) properties: Box<TransferProperties>,
 }
 
-impl TransferCommand {
-    /// Says whether it may change something.
-    pub fn writes(&self) -> bool {
-        match self {
-            Self::Create { .. } | Self::Cancel { .. } | Self::Begin | Self::Advance { .. } | Self::End { .. } => true,
-            Self::Get { .. } | Self::List => false,
+impl Ask for CreateTransfer {
+    type Reply = Arc<Transfer>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Arc<Transfer>, Refusal> {
+        check(&self.properties)?;
+        if let Some(other) = hub.transfers.all().find(|transfer| !transfer.is_over()) {
+            let text = format!("the job {} is not over, and one runs at a time", other.properties.job_id);
+            return Err(Refusal::new(ErrorCode::JobQuotaExceeded, text));
         }
-    }
-}
-
-/// An import or export job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transfer {
-    /// Its place in the order of creation, among all that the hub keeps.
-    pub sequence: u64,
-    /// The revision of the change that made it so; 0 when it was read from disk.
-    pub revision: u64,
-    /// The job as `GET /jobs/{id}` answers it.
-    pub properties: TransferProperties,
-}
-
-impl Transfer {
-    /// Writes it for the disk.
-    pub(crate) fn to_json(&self) -> String {
-        serde_json::to_string(&self.properties).expect("own types with text as keys are always JSON")
-    }
-
-    /// Writes it for clients, without the containers' URIs: a live hub does not give their signatures back
-    /// (mwalser/terraform-provider-iothub).
-    pub(crate) fn answer(&self) -> String {
-        let mut properties = self.properties.clone();
-        properties.input_blob_container_uri = None;
-        properties.output_blob_container_uri = None;
-        serde_json::to_string(&properties).expect("own types with text as keys are always JSON")
-    }
-
-    /// Reads it from the disk.
-    pub(crate) fn from_record(sequence: u64, record: &[u8]) -> Result<Self, serde_json::Error> {
-        Ok(Self { sequence, revision: 0, properties: serde_json::from_slice(record)? })
-    }
-
-    fn is_over(&self) -> bool {
-        match self.properties.status {
-            TransferStatus::Enqueued | TransferStatus::Running => false,
-            TransferStatus::Completed | TransferStatus::Failed | TransferStatus::Cancelled => true,
-        }
-    }
-}
-
-/// All import and export jobs.
-#[derive(Debug, Default)]
-pub(crate) struct Transfers {
-    by_sequence: BTreeMap<u64, Arc<Transfer>>,
-    /// The latest revision that changed one of them.
-    pub(crate) latest: u64,
-}
-
-impl Transfers {
-    pub(crate) fn put(&mut self, transfer: Arc<Transfer>) {
-        self.latest = self.latest.max(transfer.revision);
-        self.by_sequence.insert(transfer.sequence, transfer);
-    }
-
-    pub(crate) fn remove(&mut self, sequence: u64, revision: u64) {
-        self.latest = self.latest.max(revision);
-        self.by_sequence.remove(&sequence);
-    }
-
-    fn get(&self, id: &str) -> Result<&Arc<Transfer>, Refusal> {
-        let found = self.by_sequence.values().find(|transfer| transfer.properties.job_id == id);
-        let missing = || Refusal::new(ErrorCode::JobNotFound, format!("there is no job `{}`", id.escape_debug()));
-        found.ok_or_else(missing)
-    }
-
-    fn in_status(&self, status: TransferStatus) -> Option<Transfer> {
-        self.by_sequence.values().find(|transfer| transfer.properties.status == status).map(|it| Transfer::clone(it))
-    }
-
-    /// Decides what a command comes to. `sequence` and `revision` are those of what would be new.
-    pub(crate) fn decide(
-        &self,
-        command: TransferCommand,
-        sequence: u64,
-        revision: u64,
-        now: OffsetDateTime,
-    ) -> Result<(Reply, Option<Record>), Refusal> {
-        let now = timestamp(now);
-        let mut changed = match command {
-            TransferCommand::Get { id } => return Ok((Reply::Transfer(Some(self.get(&id)?.clone())), None)),
-            TransferCommand::List => {
-                return Ok((Reply::Transfers(self.by_sequence.values().cloned().collect()), None));
-            }
-            TransferCommand::Create { id, properties } => {
-                check(&properties)?;
-                if let Some(other) = self.by_sequence.values().find(|transfer| !transfer.is_over()) {
-                    let text = format!("the job {} is not over, and one runs at a time", other.properties.job_id);
-                    return Err(Refusal::new(ErrorCode::JobQuotaExceeded, text));
-                }
-                let properties = TransferProperties {
-                    job_id: id,
-                    status: TransferStatus::Enqueued,
-                    progress: 0,
-                    start_time_utc: None,
-                    end_time_utc: None,
-                    failure_reason: None,
-                    ..*properties
-                };
-                Transfer { sequence, revision, properties }
-            }
-            TransferCommand::Cancel { id } => {
-                let mut transfer = Transfer::clone(self.get(&id)?);
-                if transfer.is_over() {
-                    let text = "the job is over, and only one that is not can be cancelled";
-                    return Err(Refusal::new(ErrorCode::OperationNotAllowedInCurrentState, text));
-                }
-                transfer.properties.status = TransferStatus::Cancelled;
-                transfer.properties.end_time_utc = Some(now);
-                transfer
-            }
-            TransferCommand::Begin => {
-                let Some(mut transfer) = self.in_status(TransferStatus::Enqueued) else {
-                    return Ok((Reply::Transfer(None), None));
-                };
-                transfer.properties.status = TransferStatus::Running;
-                transfer.properties.start_time_utc = Some(now);
-                transfer
-            }
-            TransferCommand::Advance { id, progress } => {
-                let mut transfer = Transfer::clone(self.get(&id)?);
-                if transfer.is_over() || transfer.properties.progress == progress {
-                    return Ok((Reply::Transfer(Some(Arc::new(transfer))), None));
-                }
-                transfer.properties.progress = progress;
-                transfer
-            }
-            TransferCommand::End { failure } => {
-                let Some(mut transfer) = self.in_status(TransferStatus::Running) else {
-                    return Ok((Reply::Transfer(None), None));
-                };
-                transfer.properties.end_time_utc = Some(now);
-                match failure {
-                    None => {
-                        transfer.properties.status = TransferStatus::Completed;
-                        transfer.properties.progress = 100;
-                    }
-                    failure => {
-                        transfer.properties.status = TransferStatus::Failed;
-                        transfer.properties.failure_reason = failure;
-                    }
-                }
-                transfer
-            }
+        let properties = TransferProperties {
+            job_id: self.id,
+            status: TransferStatus::Enqueued,
+            progress: 0,
+            start_time_utc: None,
+            end_time_utc: None,
+            failure_reason: None,
+            ..*self.properties
         };
-        changed.revision = revision;
-        let changed = Arc::new(changed);
-        Ok((Reply::Transfer(Some(changed.clone())), Some(Record::Transfer(changed.sequence, Some(changed)))))
+        let transfer = Transfer { sequence: hub.last_sequence() + 1, revision: 0, properties };
+        Ok(hub.write_transfer(transfer, records))
     }
 }
 
-/// Looks at what a transfer needs.
-pub(crate) fn check(properties: &TransferProperties) -> Result<(), Refusal> {
-    if properties.storage_authentication_type == Some(StorageAuthentication::IdentityBased) {
-        return Err(invalid("the embedded hub has no identity of its own; give container URIs with a signature"));
+/// A job as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct GetTransfer {
+    /// Which.
+    pub(crate) id: String,
+}
+
+impl Ask for GetTransfer {
+    type Reply = Arc<Transfer>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
     }
-    let needed: &[(&str, &Option<String>)] = match properties.kind {
-        TransferType::Import => &[
-            ("inputBlobContainerUri", &properties.input_blob_container_uri),
-            ("outputBlobContainerUri", &properties.output_blob_container_uri),
-        ],
-        TransferType::Export => &[("outputBlobContainerUri", &properties.output_blob_container_uri)],
-    };
-    for (name, uri) in needed {
-        let uri = uri.as_deref().unwrap_or_default();
-        if !uri.parse::<http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https"))) {
-            // Not shown: it may hold a signature.
-            let text = format!("{name} is not a container's URI");
-            return Err(Refusal::new(ErrorCode::BlobContainerValidationError, text));
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Arc<Transfer>, Refusal> {
+        hub.transfers.get(&self.id).cloned()
+    }
+}
+
+/// All jobs, in order of creation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListTransfers;
+
+impl Ask for ListTransfers {
+    type Reply = Vec<Arc<Transfer>>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        Ok(hub.transfers.all().cloned().collect())
+    }
+}
+
+/// Stops a job.
+#[derive(Clone, Debug)]
+pub(crate) struct CancelTransfer {
+    /// Which.
+    pub(crate) id: String,
+}
+
+impl Ask for CancelTransfer {
+    type Reply = Arc<Transfer>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Arc<Transfer>, Refusal> {
+        let mut transfer = Transfer::clone(hub.transfers.get(&self.id)?);
+        if transfer.is_over() {
+            let text = "the job is over, and only one that is not can be cancelled";
+            return Err(Refusal::new(ErrorCode::OperationNotAllowedInCurrentState, text));
         }
+        transfer.properties.status = TransferStatus::Cancelled;
+        transfer.properties.end_time_utc = Some(timestamp(now));
+        Ok(hub.write_transfer(transfer, records))
     }
-    Ok(())
+}
+
+/// Begins the job that waits; replies with none when none does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BeginTransfer;
+
+impl Ask for BeginTransfer {
+    type Reply = Option<Arc<Transfer>>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Some(mut transfer) = hub.transfers.in_status(TransferStatus::Enqueued) else { return Ok(None) };
+        transfer.properties.status = TransferStatus::Running;
+        transfer.properties.start_time_utc = Some(timestamp(now));
+        Ok(Some(hub.write_transfer(transfer, records)))
+    }
+}
+
+/// Says how far the job at work is. Nothing changes when it was cancelled.
+#[derive(Clone, Debug)]
+pub(crate) struct AdvanceTransfer {
+    /// Which.
+    pub(crate) id: String,
+    /// In percent.
+    pub(crate) progress: u64,
+}
+
+impl Ask for AdvanceTransfer {
+    type Reply = Arc<Transfer>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Arc<Transfer>, Refusal> {
+        let transfer = hub.transfers.get(&self.id)?;
+        if transfer.is_over() || transfer.properties.progress == self.progress {
+            return Ok(transfer.clone());
+        }
+        let mut transfer = Transfer::clone(transfer);
+        transfer.properties.progress = self.progress;
+        Ok(hub.write_transfer(transfer, records))
+    }
+}
+
+/// Ends the job at work, whichever it is, and replies with it; with none when none is.
+#[derive(Clone, Debug)]
+pub(crate) struct EndTransfer {
+    /// Why it could not go on, if it could not.
+    pub(crate) failure: Option<String>,
+}
+
+impl Ask for EndTransfer {
+    type Reply = Option<Arc<Transfer>>;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Transfers
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Some(mut transfer) = hub.transfers.in_status(TransferStatus::Running) else { return Ok(None) };
+        transfer.properties.end_time_utc = Some(timestamp(now));
+        match self.failure {
+            None => {
+                transfer.properties.status = TransferStatus::Completed;
+                transfer.properties.progress = 100;
+            }
+            failure => {
+                transfer.properties.status = TransferStatus::Failed;
+                transfer.properties.failure_reason = failure;
+            }
+        }
+        Ok(Some(hub.write_transfer(transfer, records)))
+    }
+}
+
+impl Hub {
+    fn write_transfer(&mut self, transfer: Transfer, records: &mut Vec<Record>) -> Arc<Transfer> {
+        let transfer = Arc::new(Transfer { revision: self.next_revision(), ..transfer });
+        self.write(Record::Transfer(transfer.sequence, Some(transfer.clone())), records);
+        transfer
+    }
 }

@@ -1,4 +1,4 @@
-//! The protocols: each turns requests into commands, and replies and notices into its own answers. No frontend uses another.
+//! The protocols: each turns what clients send into requests of the hub, and replies and notices into its own answers. No frontend uses another.
 
 pub(crate) mod amqp;
 pub(crate) mod https;

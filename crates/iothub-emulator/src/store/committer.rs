@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
-use crate::core::command::Change;
+use crate::core::record::Change;
 use crate::store::Store;
 
 /// Changes in one transaction, at most.

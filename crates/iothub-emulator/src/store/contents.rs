@@ -12,7 +12,7 @@ use redb::TableError;
 use redb::WriteTransaction;
 
 use crate::HubStartError;
-use crate::core::command::Record;
+use crate::core::record::Record;
 use crate::store::overlay::Overlay;
 use crate::store::quietly::quietly;
 use crate::store::records::{Table, checksum, seal, unseal};

@@ -43,7 +43,7 @@ use records::seal;
 use records::sealed_checksum;
 
 use crate::HubStartError;
-use crate::core::command::{Change, Record};
+use crate::core::record::{Change, Record};
 use crate::core::state::Hub;
 use crate::store::folder::Folder;
 

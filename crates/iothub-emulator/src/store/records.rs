@@ -6,14 +6,14 @@ use redb::TableDefinition;
 use sha2::Digest;
 use sha2::Sha256;
 
-use crate::core::command::Record;
 use crate::core::configurations::Configuration;
 use crate::core::device::Device;
 use crate::core::identity::is_count;
 use crate::core::jobs::{DeviceJob, Job};
 use crate::core::messages::{CloudMessage, Feedback};
-use crate::core::modules::Module;
-use crate::core::transfers::Transfer;
+use crate::core::module::Module;
+use crate::core::record::Record;
+use crate::core::transfer::Transfer;
 
 /// The bytes of a checksum, which precede those of the record.
 const CHECKSUM_BYTES: usize = size_of::<u64>();

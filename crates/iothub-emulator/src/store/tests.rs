@@ -10,10 +10,13 @@ use redb::backends::InMemoryBackend;
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::core::command::{Command, Entropy, Refusal, TwinWrite};
-use crate::core::modules::ModuleCommand;
+use crate::core::ask::Ask;
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::devices::{DeleteDevice, PutDevice};
+use crate::core::modules::PutModule;
+use crate::core::twins::{GetTwin, WriteTwin};
 use crate::fuzzing::documents;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::*;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
@@ -69,13 +72,13 @@ fn id(id: &str) -> DeviceId {
     id.parse().expect("an id")
 }
 
-fn put(name: &str) -> Command {
+fn put(name: &str) -> PutDevice {
     let (body, if_match) = (Box::default(), IfMatch::Absent);
-    Command::PutDevice { id: id(name), body, if_match, entropy: Entropy([1; 80]) }
+    PutDevice { id: id(name), body, if_match, entropy: Entropy([1; 80]) }
 }
 
-fn patch(name: &str, value: u64) -> Command {
-    Command::WriteTwin {
+fn patch(name: &str, value: u64) -> WriteTwin {
+    WriteTwin {
         id: id(name).into(),
         how: TwinWrite::Merge,
         body: TwinBody::decode(json!({"tags": {"a": value, "text": "x".repeat(100)}})).expect("a body"),
@@ -94,9 +97,9 @@ fn open(path: &Path) -> Result<(Store, Hub), HubStartError> {
 }
 
 /// Has a hub do something, and its store keep it.
-fn act(store: &mut Store, hub: &mut Hub, command: Command) {
-    let outcome = hub.handle(command, NOW);
-    outcome.reply.expect("it is allowed");
+fn act<A: Ask>(store: &mut Store, hub: &mut Hub, ask: A) {
+    let outcome = hub.handle(ask, NOW);
+    assert!(outcome.reply.is_ok(), "it is allowed");
     store.commit(&[outcome.change.expect("it changes something")]).expect("it is kept");
 }
 
@@ -108,15 +111,20 @@ async fn a_full_disk_takes_no_more_and_shows_nothing_that_it_lacks() {
     let full = disk.full.clone();
     let (store, hub) = on(folder.path(), &disk);
     let committer = Committer::start(store).expect("a thread");
-    let live = Live::new(hub, committer, Arc::new(|| datetime!(2026-11-24 10:00:00 UTC)));
+    let live = HubHandle::new(hub, committer, Arc::new(|| datetime!(2026-11-24 10:00:00 UTC)));
 
     let patch = |name: &str| patch(name, 1);
-    let get = |name: &str| Command::GetTwin { id: id(name).into() };
+    let get = |name: &str| GetTwin { id: id(name).into() };
     live.handle(put("a")).await.expect("there is room");
     live.handle(put("b")).await.expect("there is room");
     full.store(true, Ordering::SeqCst);
-    for command in [patch("b"), put("c"), patch("a"), get("b")] {
-        let Refusal { code, text } = live.handle(command).await.expect_err("there is none");
+    for refused in [
+        live.handle(patch("b")).await.map(drop),
+        live.handle(put("c")).await.map(drop),
+        live.handle(patch("a")).await.map(drop),
+        live.handle(get("b")).await.map(drop),
+    ] {
+        let Refusal { code, text } = refused.expect_err("there is none");
         assert_eq!(code, ErrorCode::ServiceUnavailable);
         assert!(text.starts_with("the hub could not write to its data folder and takes no more writes"), "{text}");
     }
@@ -350,11 +358,11 @@ fn damaged_stores() {
         if n % 4 == 0 {
             let (body, if_match) = (Box::default(), IfMatch::Absent);
             let (device, module) = (id(&name), "m".parse().expect("an id"));
-            let put = ModuleCommand::Put { device, module, body, if_match, entropy: Entropy([2; 80]) };
-            act(&mut store, &mut hub, Command::Module(put));
+            let put = PutModule { device, module, body, if_match, entropy: Entropy([2; 80]) };
+            act(&mut store, &mut hub, put);
         }
         if n % 10 == 9 {
-            act(&mut store, &mut hub, Command::DeleteDevice { id: id(&name), if_match: IfMatch::Any });
+            act(&mut store, &mut hub, DeleteDevice { id: id(&name), if_match: IfMatch::Any });
         }
     }
     let expected = documents(&hub);
@@ -385,7 +393,7 @@ fn damaged_stores() {
             Ok((mut store, mut hub)) => {
                 assert_eq!(documents(&hub), expected, "{number}: {what}");
                 act(&mut store, &mut hub, patch("device-0", 99));
-                act(&mut store, &mut hub, Command::DeleteDevice { id: id("device-1"), if_match: IfMatch::Any });
+                act(&mut store, &mut hub, DeleteDevice { id: id("device-1"), if_match: IfMatch::Any });
                 act(&mut store, &mut hub, put("new"));
                 let expected = documents(&hub);
                 drop(store);

@@ -5,8 +5,11 @@ use serde_json::json;
 use time::macros::datetime;
 
 use crate::core::bulk;
-use crate::core::command::{Command, Entropy, Reply};
+use crate::core::bulk::Bulk;
+use crate::core::command::Entropy;
+use crate::core::devices::DeleteDevice;
 use crate::core::state::Hub;
+use crate::core::twins::{GetTwin, TwinReply};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;
@@ -23,10 +26,7 @@ fn entries(body: Value) -> Vec<BulkEntry> {
 /// Does entries, and returns the answer as it is sent.
 fn run(hub: &mut Hub, body: Value) -> Value {
     let entries = (1..).zip(entries(body)).map(|(seed, entry)| (entry, Entropy([seed; 80]))).collect();
-    match hub.handle(Command::Bulk { entries }, NOW).reply.expect("a result") {
-        Reply::Bulk(result) => serde_json::to_value(result).expect("JSON"),
-        other => panic!("{other:?}"),
-    }
+    serde_json::to_value(hub.handle(Bulk { entries }, NOW).reply.expect("a result")).expect("JSON")
 }
 
 /// The names of the numbers that the answer has.
@@ -46,11 +46,10 @@ fn done(hub: &mut Hub, body: Value) {
 fn look(hub: &mut Hub, id: &str) -> Option<(Value, Value)> {
     let id: TwinId = id.parse().expect(id);
     let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
-    match hub.handle(Command::GetTwin { id }, NOW).reply.ok()? {
-        Reply::Device(it) => Some((read(it.identity.as_str()), read(it.twin.as_str()))),
-        Reply::Module(it) => Some((read(it.identity.as_str()), read(it.twin.as_str()))),
-        other => panic!("{other:?}"),
-    }
+    Some(match hub.handle(GetTwin { id }, NOW).reply.ok()? {
+        TwinReply::Device(it) => (read(it.identity.as_str()), read(it.twin.as_str())),
+        TwinReply::Module(it) => (read(it.identity.as_str()), read(it.twin.as_str())),
+    })
 }
 
 /// A hub with the enabled device `d` and its module `d/m`, both twins fresh.
@@ -272,12 +271,12 @@ fn one_change_for_all() {
     let mut hub = Hub::default();
     let body = json!([{"id": "a", "importMode": "create"}, {"id": "b", "importMode": "create"}]);
     let entries = entries(body).into_iter().map(|entry| (entry, Entropy([1; 80]))).collect();
-    let outcome = hub.handle(Command::Bulk { entries }, NOW);
+    let outcome = hub.handle(Bulk { entries }, NOW);
     let change = outcome.change.expect("a change");
     assert_eq!((change.revision, change.records.len(), outcome.seen), (1, 2, 1));
-    let seen = |hub: &mut Hub, id: &str| hub.handle(Command::GetTwin { id: id.parse().expect(id) }, NOW).seen;
+    let seen = |hub: &mut Hub, id: &str| hub.handle(GetTwin { id: id.parse().expect(id) }, NOW).seen;
     assert_eq!((seen(&mut hub, "a"), seen(&mut hub, "b")), (1, 1));
-    let delete = Command::DeleteDevice { id: "a".parse().expect("an id"), if_match: IfMatch::Any };
+    let delete = DeleteDevice { id: "a".parse().expect("an id"), if_match: IfMatch::Any };
     assert_eq!(hub.handle(delete, NOW).seen, 2);
 }
 

@@ -1,5 +1,6 @@
 //! Configurations: who may change what, and what an evaluation does to the twins.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,10 +8,16 @@ use serde_json::json;
 use tempfile::TempDir;
 use time::macros::datetime;
 
-use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
-use crate::core::configurations::ConfigurationCommand;
-use crate::core::modules::ModuleCommand;
+use crate::core::ask::Ask;
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::configurations::{
+    Configuration, DeleteConfiguration, EvaluateConfigurations, Evaluated, GetConfiguration, ListConfigurations,
+    PutConfiguration,
+};
+use crate::core::devices::PutDevice;
+use crate::core::modules::PutModule;
 use crate::core::state::Hub;
+use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;
@@ -19,32 +26,55 @@ use iothub_model::wire::twins::TwinBody;
 
 const NOW: time::OffsetDateTime = datetime!(2026-01-01 00:00:00 UTC);
 
-fn ask(hub: &mut Hub, command: ConfigurationCommand) -> Result<Value, Refusal> {
-    Ok(match hub.handle(Command::Configuration(command), NOW).reply? {
-        Reply::Configuration(it) => serde_json::to_value(&*it).expect("JSON"),
-        Reply::Configurations(all) => all.iter().map(|it| json!(it.id)).collect(),
-        Reply::Evaluated { done } => json!(done),
-        Reply::Deleted => Value::Null,
-        other => panic!("{other:?}"),
-    })
+/// A reply in short.
+trait Short {
+    fn short(&self) -> Value;
+}
+
+impl Short for Arc<Configuration> {
+    fn short(&self) -> Value {
+        serde_json::to_value(&**self).expect("JSON")
+    }
+}
+
+impl Short for Vec<Arc<Configuration>> {
+    fn short(&self) -> Value {
+        self.iter().map(|it| json!(it.id)).collect()
+    }
+}
+
+impl Short for Evaluated {
+    fn short(&self) -> Value {
+        json!(self.done)
+    }
+}
+
+impl Short for () {
+    fn short(&self) -> Value {
+        Value::Null
+    }
+}
+
+fn ask<A: Ask<Reply: Short>>(hub: &mut Hub, ask: A) -> Result<Value, Refusal> {
+    Ok(hub.handle(ask, NOW).reply?.short())
 }
 
 fn put(hub: &mut Hub, id: &str, if_match: Option<&str>, body: Value) -> Result<Value, Refusal> {
     let body = Box::new(serde_json::from_value(body).expect("a body"));
-    ask(hub, ConfigurationCommand::Put { id: id.to_owned(), body, if_match: IfMatch::parse(if_match), limit: 3 })
+    ask(hub, PutConfiguration { id: id.to_owned(), body, if_match: IfMatch::parse(if_match), limit: 3 })
 }
 
 fn get(hub: &mut Hub, id: &str) -> Value {
-    ask(hub, ConfigurationCommand::Get { id: id.to_owned() }).expect("a configuration")
+    ask(hub, GetConfiguration { id: id.to_owned() }).expect("a configuration")
 }
 
 fn delete(hub: &mut Hub, id: &str, if_match: Option<&str>) -> Result<Value, Refusal> {
-    ask(hub, ConfigurationCommand::Delete { id: id.to_owned(), if_match: IfMatch::parse(if_match) })
+    ask(hub, DeleteConfiguration { id: id.to_owned(), if_match: IfMatch::parse(if_match) })
 }
 
 /// A whole evaluation, a few twins at a time.
 fn evaluate(hub: &mut Hub) {
-    while ask(hub, ConfigurationCommand::Evaluate { limit: 2 }).expect("a step") == json!(false) {}
+    while ask(hub, EvaluateConfigurations { limit: 2 }).expect("a step") == json!(false) {}
 }
 
 fn code(result: Result<Value, Refusal>) -> ErrorCode {
@@ -61,7 +91,7 @@ fn sets(path: &str, value: Value, condition: &str, priority: i64) -> Value {
 
 fn device(hub: &mut Hub, id: &str, tags: Value) {
     let (id, body) = (id.parse::<iothub_model::twin::DeviceId>().expect(id), Box::default());
-    let put = Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy: Entropy([1; 80]) };
+    let put = PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy: Entropy([1; 80]) };
     hub.handle(put, NOW).reply.expect("a device");
     if tags != json!({}) {
         write(hub, id.as_str(), json!({ "tags": tags }));
@@ -71,17 +101,14 @@ fn device(hub: &mut Hub, id: &str, tags: Value) {
 fn write(hub: &mut Hub, id: &str, body: Value) {
     let body = TwinBody::decode(body).expect("a body");
     let id = id.parse().expect(id);
-    let write = Command::WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
+    let write = WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
     hub.handle(write, NOW).reply.expect("a write");
 }
 
 fn twin(hub: &mut Hub, id: &str) -> Value {
     let id: TwinId = id.parse().expect(id);
-    match hub.handle(Command::GetTwin { id }, NOW).reply.expect("a twin") {
-        Reply::Device(it) => serde_json::from_str(it.twin.as_str()).expect("JSON"),
-        Reply::Module(it) => serde_json::from_str(it.twin.as_str()).expect("JSON"),
-        other => panic!("{other:?}"),
-    }
+    let twin = hub.handle(GetTwin { id }, NOW).reply.expect("a twin");
+    serde_json::from_str(twin.document().as_str()).expect("JSON")
 }
 
 /// The desired properties without what is the hub's, and the statuses.
@@ -179,7 +206,7 @@ fn what_a_configuration_cannot_be() {
     ] {
         let mut hub = Hub::default();
         assert_eq!(code(put(&mut hub, id, None, body.clone())), expected, "{id} {body}");
-        assert_eq!(ask(&mut hub, ConfigurationCommand::List).expect("a list"), json!([]));
+        assert_eq!(ask(&mut hub, ListConfigurations).expect("a list"), json!([]));
     }
     for condition in [
         "",
@@ -232,7 +259,7 @@ fn updates_are_guarded_and_never_change_the_content() {
     assert_eq!(code(delete(&mut hub, "c", Some("\"Mg==\""))), ErrorCode::PreconditionFailed);
     assert_eq!(code(delete(&mut hub, "c", Some("Mg=="))), ErrorCode::PreconditionFailed);
     delete(&mut hub, "c", None).expect("no condition is needed");
-    assert_eq!(ask(&mut hub, ConfigurationCommand::List).expect("a list"), json!([]));
+    assert_eq!(ask(&mut hub, ListConfigurations).expect("a list"), json!([]));
 }
 
 #[test]
@@ -242,7 +269,7 @@ fn so_many_and_no_more() {
         put(&mut hub, id, None, sets("a", json!(1), "*", 0)).expect("there is room");
     }
     assert_eq!(code(put(&mut hub, "d", None, sets("a", json!(1), "*", 0))), ErrorCode::ConfigurationCountLimitExceeded);
-    assert_eq!(ask(&mut hub, ConfigurationCommand::List).expect("a list"), json!(["c", "a", "b"]));
+    assert_eq!(ask(&mut hub, ListConfigurations).expect("a list"), json!(["c", "a", "b"]));
     put(&mut hub, "a", Some("*"), sets("a", json!(1), "*", 0)).expect("an update is no new one");
 }
 
@@ -278,7 +305,7 @@ fn an_evaluation_writes_what_is_not_there() {
 
     // A fleet at rest changes nothing, and an edit does not last.
     evaluate(&mut hub);
-    let quiet = hub.handle(Command::Configuration(ConfigurationCommand::Evaluate { limit: 99 }), NOW);
+    let quiet = hub.handle(EvaluateConfigurations { limit: 99 }, NOW);
     assert!(quiet.change.is_none());
     evaluate(&mut hub);
     for round in 0..3 {
@@ -362,8 +389,8 @@ fn modules_and_deployments() {
     for module in ["m", "n"] {
         let (device, module) = ("d".parse().expect("an id"), module.parse().expect("an id"));
         let (body, if_match, entropy) = (Box::default(), IfMatch::Absent, Entropy([2; 80]));
-        let put = ModuleCommand::Put { device, module, body, if_match, entropy };
-        hub.handle(Command::Module(put), NOW).reply.expect("a module");
+        let put = PutModule { device, module, body, if_match, entropy };
+        hub.handle(put, NOW).reply.expect("a module");
     }
     let body = json!({
         "content": {"moduleContent": {"properties.desired.a": 1}},
@@ -392,7 +419,7 @@ fn a_configuration_that_goes_meanwhile_writes_no_more() {
         device(&mut hub, &format!("d{n}"), json!({}));
     }
     put(&mut hub, "c", None, sets("a", json!(1), "*", 0)).expect("a configuration");
-    ask(&mut hub, ConfigurationCommand::Evaluate { limit: 2 }).expect("the first two");
+    ask(&mut hub, EvaluateConfigurations { limit: 2 }).expect("the first two");
     delete(&mut hub, "c", None).expect("a configuration");
     evaluate(&mut hub);
     assert_eq!(state(&mut hub, "d1").0, json!({"a": 1}));
@@ -544,7 +571,7 @@ fn a_deployment_has_four_system_metrics() {
         delete(&mut hub, "e", None).expect("gone");
     }
     let body = serde_json::from_value(json!({"capabilities": {"iotEdge": true}})).expect("a body");
-    let put_device = Command::PutDevice {
+    let put_device = PutDevice {
         id: "gw".parse().expect("an id"),
         body: Box::new(body),
         if_match: IfMatch::Absent,

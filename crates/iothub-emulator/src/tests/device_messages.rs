@@ -14,14 +14,16 @@ use tokio::sync::watch;
 
 use crate::FaultSpec;
 use crate::access::{Access, Policies};
-use crate::core::command::{Command, Entropy, Reply};
-use crate::core::messages::{MessageBody, MessageCommand};
+use crate::core::command::Entropy;
+use crate::core::devices::PutDevice;
+use crate::core::messages::{MessageBody, SendMessage};
 use crate::core::session::Fingerprints;
 use crate::core::state::Hub;
+use crate::core::twins::GetTwin;
 use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
 use crate::frontends::https::{Misbehaviour, Service};
 use crate::frontends::{amqp, mqtt};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::Committer;
 use crate::tests::{NOW, clock};
 use iothub_model::twin::IfMatch;
@@ -32,7 +34,7 @@ use iothub_model::wire::sas::Key;
 const HOST: &str = "hub.example";
 
 struct Bench {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     service: Service,
     _stop: watch::Sender<bool>,
 }
@@ -53,7 +55,7 @@ fn token(resource: &str, key: &Key, policy: Option<&str>, seconds: i64) -> Strin
 impl Bench {
     async fn new() -> Self {
         let (committer, _) = Committer::without_disk();
-        let live = Arc::new(Live::new(Hub::default(), committer, clock()));
+        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock()));
         let access = Arc::new(Access::new(Policies::of_one_key(&policy_key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;
@@ -79,7 +81,7 @@ impl Bench {
             let body = serde_json::from_value(json!({ "authentication": authentication, "status": status }));
             let body = Box::new(body.expect("a body"));
             let (id, entropy) = (id.parse().expect(id), Entropy([1; 80]));
-            let put = Command::PutDevice { id, body, if_match: IfMatch::Absent, entropy };
+            let put = PutDevice { id, body, if_match: IfMatch::Absent, entropy };
             bench.live.handle(put).await.expect("a device");
         }
         bench
@@ -115,8 +117,8 @@ impl Bench {
     ) {
         let expires = expires.map(|at| at.unix_timestamp() * 1000);
         let message = Box::new(MessageBody { properties, expires, payload: payload.into() });
-        let send = MessageCommand::Send { to: id.parse().expect(id), message };
-        self.live.handle(Command::Message(send)).await.expect("there is room");
+        let send = SendMessage { to: id.parse().expect(id), message };
+        self.live.handle(send).await.expect("there is room");
     }
 }
 
@@ -228,14 +230,10 @@ async fn messages_of_a_device() {
     assert_eq!(answer.status(), 400);
     assert!(text(answer).await.contains("no fault injection by message properties"));
     // It is an activity, and no connection.
-    match bench.live.handle(Command::GetTwin { id: "a+b".parse().expect("an id") }).await {
-        Ok(Reply::Device(device)) => {
-            let twin: Value = serde_json::from_str(device.twin.as_str()).expect("JSON");
-            assert_eq!(twin["connectionState"], "Disconnected");
-            assert!(twin["lastActivityTime"].as_str().expect("a time").starts_with("2026-11-24T10:00:00"));
-        }
-        other => panic!("{other:?}"),
-    }
+    let twin = bench.live.handle(GetTwin { id: "a+b".parse().expect("an id") }).await.expect("a twin");
+    let twin: Value = serde_json::from_str(twin.document().as_str()).expect("JSON");
+    assert_eq!(twin["connectionState"], "Disconnected");
+    assert!(twin["lastActivityTime"].as_str().expect("a time").starts_with("2026-11-24T10:00:00"));
 }
 
 #[tokio::test]

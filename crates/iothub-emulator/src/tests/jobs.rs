@@ -1,5 +1,6 @@
 //! Scheduled jobs: which there can be, and how they go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,9 +10,15 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use crate::OfflineHub;
-use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
-use crate::core::jobs::{JobCommand, JobStep, MethodCall};
+use crate::core::ask::Ask;
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::devices::{DeleteDevice, PutDevice};
+use crate::core::jobs::{
+    CancelJob, CreateJob, DeviceJob, FinishDeviceJob, GetJob, Job, JobStep, ListJobs, MethodCall, RunJobs,
+    ScanDeviceJobs,
+};
 use crate::core::state::Hub;
+use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
@@ -21,35 +28,54 @@ use iothub_model::wire::twins::TwinBody;
 
 const NOW: OffsetDateTime = datetime!(2026-01-01 00:00:00 UTC);
 
-fn ask_at(hub: &mut Hub, command: JobCommand, now: OffsetDateTime) -> Result<Value, Refusal> {
-    Ok(match hub.handle(Command::Job(command), now).reply? {
-        Reply::Job(job) => job.map_or(Value::Null, |job| serde_json::to_value(&job.response).expect("JSON")),
-        Reply::Jobs(jobs) => jobs.iter().map(|job| json!(job.response.job_id)).collect(),
-        Reply::DeviceJobs(all) => {
-            all.iter().map(|it| serde_json::from_str::<Value>(it.document.as_str()).expect("JSON")).collect()
-        }
-        other => panic!("{other:?}"),
-    })
+/// A reply in short.
+trait Short {
+    fn short(&self) -> Value;
 }
 
-fn ask(hub: &mut Hub, command: JobCommand) -> Result<Value, Refusal> {
-    ask_at(hub, command, NOW)
+impl Short for Arc<Job> {
+    fn short(&self) -> Value {
+        serde_json::to_value(&self.response).expect("JSON")
+    }
+}
+
+impl Short for Option<Arc<Job>> {
+    fn short(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Short::short)
+    }
+}
+
+impl Short for Vec<Arc<Job>> {
+    fn short(&self) -> Value {
+        self.iter().map(|job| json!(job.response.job_id)).collect()
+    }
+}
+
+impl Short for Vec<Arc<DeviceJob>> {
+    fn short(&self) -> Value {
+        self.iter().map(|it| serde_json::from_str::<Value>(it.document.as_str()).expect("JSON")).collect()
+    }
+}
+
+fn ask_at<A: Ask<Reply: Short>>(hub: &mut Hub, ask: A, now: OffsetDateTime) -> Result<Value, Refusal> {
+    Ok(hub.handle(ask, now).reply?.short())
+}
+
+fn ask<A: Ask<Reply: Short>>(hub: &mut Hub, ask: A) -> Result<Value, Refusal> {
+    ask_at(hub, ask, NOW)
 }
 
 fn create(hub: &mut Hub, id: &str, body: Value) -> Result<Value, Refusal> {
     let body = Box::new(serde_json::from_value(body).expect("a body"));
-    ask(hub, JobCommand::Create { id: id.to_owned(), body, active_limit: 2 })
+    ask(hub, CreateJob { id: id.to_owned(), body, active_limit: 2 })
 }
 
 fn get(hub: &mut Hub, id: &str) -> Value {
-    ask(hub, JobCommand::Get { id: id.to_owned() }).expect("an answer")
+    ask(hub, GetJob { id: id.to_owned() }).expect("an answer")
 }
 
 fn step(hub: &mut Hub, limit: usize, now: OffsetDateTime) -> JobStep {
-    match hub.handle(Command::Job(JobCommand::Run { limit }), now).reply.expect("a step") {
-        Reply::Ran(step) => step,
-        other => panic!("{other:?}"),
-    }
+    hub.handle(RunJobs { limit }, now).reply.expect("a step")
 }
 
 /// Goes on, two devices at a time, until there is nothing to do at once. Returns the methods to call.
@@ -65,7 +91,7 @@ fn run(hub: &mut Hub, now: OffsetDateTime) -> Vec<MethodCall> {
 }
 
 fn outcomes(hub: &mut Hub) -> Vec<(String, String)> {
-    let all = ask(hub, JobCommand::Scan { after: 0, limit: 99 }).expect("outcomes");
+    let all = ask(hub, ScanDeviceJobs { after: 0, limit: 99 }).expect("outcomes");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     all.as_array().expect("an array").iter().map(|it| (text(&it["deviceId"]), text(&it["status"]))).collect()
 }
@@ -80,12 +106,8 @@ fn hub() -> Hub {
     let mut hub = Hub::default();
     for n in 0..5 {
         let id: iothub_model::twin::DeviceId = format!("d{n}").parse().expect("an id");
-        let put = Command::PutDevice {
-            id: id.clone(),
-            body: Box::default(),
-            if_match: IfMatch::Absent,
-            entropy: Entropy([1; 80]),
-        };
+        let put =
+            PutDevice { id: id.clone(), body: Box::default(), if_match: IfMatch::Absent, entropy: Entropy([1; 80]) };
         hub.handle(put, NOW).reply.expect("a device");
         write(&mut hub, id.as_str(), json!({"tags": {"even": n % 2 == 0, "old": 1}}));
     }
@@ -94,15 +116,13 @@ fn hub() -> Hub {
 
 fn write(hub: &mut Hub, id: &str, body: Value) {
     let (id, body) = (id.parse().expect(id), TwinBody::decode(body).expect("a body"));
-    let write = Command::WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
+    let write = WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
     hub.handle(write, NOW).reply.expect("a write");
 }
 
 fn twin(hub: &mut Hub, id: &str) -> Value {
-    match hub.handle(Command::GetTwin { id: id.parse().expect(id) }, NOW).reply.expect("a twin") {
-        Reply::Device(it) => serde_json::from_str(it.twin.as_str()).expect("JSON"),
-        other => panic!("{other:?}"),
-    }
+    let twin = hub.handle(GetTwin { id: id.parse().expect(id) }, NOW).reply.expect("a twin");
+    serde_json::from_str(twin.document().as_str()).expect("JSON")
 }
 
 fn update(condition: &str) -> Value {
@@ -156,7 +176,7 @@ fn what_a_job_cannot_be() {
         let mut hub = hub();
         let refusal = create(&mut hub, id, body.clone()).expect_err("a refusal");
         assert_eq!(refusal.code, expected, "{id} {body}");
-        assert_eq!(ask(&mut hub, JobCommand::List).expect("a list"), json!([]));
+        assert_eq!(ask(&mut hub, ListJobs).expect("a list"), json!([]));
     }
     for (id, body) in [
         ("a-1'2", with("startTime", json!("2026-01-08T00:00:00Z"))),
@@ -185,7 +205,7 @@ fn a_job_from_beginning_to_end() {
     step(&mut hub, 2, NOW);
     assert_eq!(get(&mut hub, "j")["status"], "running");
     // Whoever comes now comes too late, and so does whoever matches only now.
-    let put = Command::PutDevice {
+    let put = PutDevice {
         id: "late".parse().expect("an id"),
         body: Box::default(),
         if_match: IfMatch::Absent,
@@ -212,7 +232,7 @@ fn a_job_from_beginning_to_end() {
     );
     assert_eq!(twin(&mut hub, "d1")["tags"]["old"], 1);
     assert!(twin(&mut hub, "late")["tags"].get("new").is_none());
-    let found = ask(&mut hub, JobCommand::Scan { after: 0, limit: 1 }).expect("an outcome");
+    let found = ask(&mut hub, ScanDeviceJobs { after: 0, limit: 1 }).expect("an outcome");
     let now = "2026-01-01T00:00:00.0000000Z";
     let expected = json!([{
         "deviceId": "d0", "jobId": "j", "jobType": "scheduleUpdateTwin", "status": "completed", "startTimeUtc": now,
@@ -228,7 +248,7 @@ fn devices_fail_alone() {
     let mut body = update("*");
     body["updateTwin"]["tags"]["new"] = json!("long enough to be too much");
     create(&mut hub, "j", body).expect("a job");
-    let gone = Command::DeleteDevice { id: "d3".parse().expect("an id"), if_match: IfMatch::Any };
+    let gone = DeleteDevice { id: "d3".parse().expect("an id"), if_match: IfMatch::Any };
     for _ in 0..3 {
         step(&mut hub, 5, NOW);
     }
@@ -236,7 +256,7 @@ fn devices_fail_alone() {
     run(&mut hub, NOW);
     let job = get(&mut hub, "j");
     assert_eq!((&job["status"], statistics(&job)), (&json!("completed"), [5, 3, 2, 0, 0]));
-    let all = ask(&mut hub, JobCommand::Scan { after: 0, limit: 9 }).expect("outcomes");
+    let all = ask(&mut hub, ScanDeviceJobs { after: 0, limit: 9 }).expect("outcomes");
     assert_eq!(
         (&all[1]["status"], &all[1]["error"]["code"]),
         (&json!("failed"), &json!("DeviceModelMaxPropertiesExceeded"))
@@ -275,21 +295,21 @@ fn jobs_wait_for_their_time_and_can_be_taken_back() {
         (&json!("scheduled"), &json!("2026-01-01T00:01:00.0000000Z"))
     );
 
-    let mut cancel = |id: &str| ask(&mut hub, JobCommand::Cancel { id: id.to_owned() });
+    let mut cancel = |id: &str| ask(&mut hub, CancelJob { id: id.to_owned() });
     assert_eq!(cancel("x").expect_err("none").code, ErrorCode::JobNotFound);
     assert_eq!(cancel("b").expect("a job")["status"], "cancelled");
     assert_eq!(cancel("b").expect_err("over").code, ErrorCode::OperationNotAllowedInCurrentState);
     create(&mut hub, "c", update("*")).expect("there is room again");
 
     step(&mut hub, 9, later);
-    let running = ask(&mut hub, JobCommand::Cancel { id: "a".to_owned() }).expect_err("running");
+    let running = ask(&mut hub, CancelJob { id: "a".to_owned() }).expect_err("running");
     assert_eq!(running.code, ErrorCode::OperationNotAllowedInCurrentState);
     run(&mut hub, later);
     assert_eq!(
         (&get(&mut hub, "a")["status"], &get(&mut hub, "b")["status"]),
         (&json!("completed"), &json!("cancelled"))
     );
-    assert_eq!(ask(&mut hub, JobCommand::List).expect("a list"), json!(["a", "b", "c"]));
+    assert_eq!(ask(&mut hub, ListJobs).expect("a list"), json!(["a", "b", "c"]));
 }
 
 #[test]
@@ -302,22 +322,22 @@ fn methods_are_called_and_their_outcomes_kept() {
     assert!(calls[0].method.as_str().contains(r#""methodName":"reboot""#), "{:?}", calls[0].method);
     assert_eq!(statistics(&get(&mut hub, "m")), [3, 0, 0, 2, 1]);
     let mut finish = |call: &MethodCall, outcome| {
-        let command = JobCommand::Finish { device_job: call.device_job, outcome };
-        hub.handle(Command::Job(command), NOW).change.is_some()
+        let command = FinishDeviceJob { device_job: call.device_job, outcome };
+        hub.handle(command, NOW).change.is_some()
     };
     assert!(finish(&calls[0], Ok(RawJson::of(&json!({"status": 200, "payload": {"y": 2}})))));
     assert!(!finish(&calls[0], Ok(RawJson::of(&json!({})))), "once");
     let third = run(&mut hub, NOW);
     assert_eq!(third[0].device.as_str(), "d4");
     let mut finish = |call: &MethodCall, outcome| {
-        hub.handle(Command::Job(JobCommand::Finish { device_job: call.device_job, outcome }), NOW);
+        hub.handle(FinishDeviceJob { device_job: call.device_job, outcome }, NOW);
     };
     finish(&calls[1], Err(Refusal::new(ErrorCode::DeviceNotOnline, "off")));
     finish(&third[0], Ok(RawJson::of(&json!({"status": 501, "payload": null}))));
     run(&mut hub, NOW);
     let job = get(&mut hub, "m");
     assert_eq!((&job["status"], statistics(&job)), (&json!("completed"), [3, 2, 1, 0, 0]));
-    let all = ask(&mut hub, JobCommand::Scan { after: 0, limit: 9 }).expect("outcomes");
+    let all = ask(&mut hub, ScanDeviceJobs { after: 0, limit: 9 }).expect("outcomes");
     assert_eq!(all[0]["outcome"], json!({"deviceMethodResponse": {"status": 200, "payload": {"y": 2}}}));
     assert_eq!(all[1]["error"], json!({"code": "DeviceNotOnline", "description": "off"}));
 }
@@ -337,7 +357,7 @@ fn a_job_that_takes_too_long_fails_with_what_waits() {
     let job = get(&mut hub, "j");
     assert_eq!((&job["status"], statistics(&job)), (&json!("failed"), [5, 2, 3, 0, 0]));
     assert_eq!(job["failureReason"], "the job took longer than 60 s");
-    let all = ask(&mut hub, JobCommand::Scan { after: 0, limit: 9 }).expect("outcomes");
+    let all = ask(&mut hub, ScanDeviceJobs { after: 0, limit: 9 }).expect("outcomes");
     assert_eq!(all[4]["error"]["code"], "GenericTimeout");
 }
 
@@ -364,34 +384,23 @@ fn jobs_go_on_after_a_restart_and_methods_do_not() {
     }
     for (id, body) in [("j", update("*")), ("m", method("deviceId = 'd1' OR deviceId = 'd2'"))] {
         let body = Box::new(serde_json::from_value(body).expect("a body"));
-        hub.handle(Command::Job(JobCommand::Create { id: id.to_owned(), body, active_limit: 9 })).expect("a job");
+        hub.handle(CreateJob { id: id.to_owned(), body, active_limit: 9 }).expect("a job");
     }
     // Opened again after each step, whatever it was at.
     let mut called = 0;
     for _ in 0..20 {
-        match hub.handle(Command::Job(JobCommand::Run { limit: 2 })).expect("a step") {
-            Reply::Ran(step) => called += step.calls.len(),
-            other => panic!("{other:?}"),
-        }
+        called += hub.handle(RunJobs { limit: 2 }).expect("a step").calls.len();
         drop(hub);
         hub = open();
     }
-    let mut job = |id: &str| match hub.handle(Command::Job(JobCommand::Get { id: id.to_owned() })).expect("an answer") {
-        Reply::Job(Some(job)) => serde_json::to_value(&job.response).expect("JSON"),
-        other => panic!("{other:?}"),
-    };
+    let mut job = |id: &str| hub.handle(GetJob { id: id.to_owned() }).expect("an answer").short();
     let (updated, methods) = (job("j"), job("m"));
     assert_eq!((&updated["status"], statistics(&updated)), (&json!("completed"), [5, 5, 0, 0, 0]));
     assert_eq!((&methods["status"], statistics(&methods)), (&json!("completed"), [2, 0, 2, 0, 0]));
     assert_eq!(called, 2, "each once");
-    match hub.handle(Command::Job(JobCommand::Scan { after: 0, limit: 99 })).expect("outcomes") {
-        Reply::DeviceJobs(all) => {
-            let failed = all.iter().filter(|it| it.status == DeviceJobStatus::Failed);
-            for it in failed {
-                assert!(it.document.as_str().contains("does not call it again"), "{}", it.document.as_str());
-            }
-        }
-        other => panic!("{other:?}"),
+    let all = hub.handle(ScanDeviceJobs { after: 0, limit: 99 }).expect("outcomes");
+    for it in all.iter().filter(|it| it.status == DeviceJobStatus::Failed) {
+        assert!(it.document.as_str().contains("does not call it again"), "{}", it.document.as_str());
     }
 }
 

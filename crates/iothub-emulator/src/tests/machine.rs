@@ -1,12 +1,20 @@
 //! The rules of twins and identities, asked of the pure machine.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::core::command::{Command, Entropy, Refusal, Reply, TwinWrite};
+use crate::core::ask::Ask;
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::device::Device;
+use crate::core::devices::{
+    CountDevices, DeleteDevice, DeviceCounts, FindDevices, GetDevice, ListDevices, PutDevice, ScanDevices,
+};
 use crate::core::state::Hub;
+use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::registry::DeviceBody;
@@ -23,33 +31,28 @@ fn entropy(seed: u8) -> Entropy {
 
 fn identity(hub: &mut Hub, id: &str, if_match: Option<&str>, body: Value, seed: u8) -> Result<Value, Refusal> {
     let body = serde_json::from_value::<DeviceBody>(body).expect("a body");
-    let command = Command::PutDevice {
+    let command = PutDevice {
         id: id.parse().expect(id),
         body: Box::new(body),
         if_match: IfMatch::parse(if_match),
         entropy: entropy(seed),
     };
-    match hub.handle(command, LATER).reply? {
-        Reply::Device(device) => Ok(serde_json::from_str(device.identity.as_str()).expect("JSON")),
-        other => panic!("{other:?}"),
-    }
+    let device = hub.handle(command, LATER).reply?;
+    Ok(serde_json::from_str(device.identity.as_str()).expect("JSON"))
 }
 
-fn twin_reply(reply: Result<Reply, Refusal>) -> Result<Value, Refusal> {
-    match reply? {
-        Reply::Device(device) => Ok(serde_json::from_str(device.twin.as_str()).expect("JSON")),
-        other => panic!("{other:?}"),
-    }
+fn twin_reply(reply: Result<TwinReply, Refusal>) -> Result<Value, Refusal> {
+    Ok(serde_json::from_str(reply?.document().as_str()).expect("JSON"))
 }
 
 fn twin(hub: &mut Hub, id: &str) -> Result<Value, Refusal> {
-    twin_reply(hub.handle(Command::GetTwin { id: id.parse().expect(id) }, LATER).reply)
+    twin_reply(hub.handle(GetTwin { id: id.parse().expect(id) }, LATER).reply)
 }
 
 fn write(hub: &mut Hub, how: TwinWrite, if_match: Option<&str>, body: Value) -> Result<Value, Refusal> {
     let body = TwinBody::decode(body).expect("a body");
     let id = "d".parse().expect("an id");
-    twin_reply(hub.handle(Command::WriteTwin { id, how, body, if_match: IfMatch::parse(if_match) }, LATER).reply)
+    twin_reply(hub.handle(WriteTwin { id, how, body, if_match: IfMatch::parse(if_match) }, LATER).reply)
 }
 
 fn patch(hub: &mut Hub, body: Value) -> Result<Value, Refusal> {
@@ -65,11 +68,11 @@ fn hub_with(properties: Value) -> Hub {
     let mut hub = Hub::default();
     let body = Box::new(DeviceBody::default());
     let id = "d".parse::<iothub_model::twin::DeviceId>().expect("an id");
-    let command = Command::PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy: entropy(1) };
+    let command = PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy: entropy(1) };
     hub.handle(command, BIRTH).reply.expect("a new device");
     if properties != json!({}) {
         let body = TwinBody::decode(desired(properties)).expect("a body");
-        let command = Command::WriteTwin { id: id.into(), how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
+        let command = WriteTwin { id: id.into(), how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
         hub.handle(command, BIRTH).reply.expect("a write");
     }
     hub
@@ -480,7 +483,7 @@ fn deletes_are_guarded() {
     let made = identity(&mut hub, "d", None, json!({}), 1).expect("a device");
     let current = format!("\"{}\"", made["etag"].as_str().expect("an etag"));
     let mut delete = |id: &str, if_match: Option<&str>| {
-        let command = Command::DeleteDevice { id: id.parse().expect(id), if_match: IfMatch::parse(if_match) };
+        let command = DeleteDevice { id: id.parse().expect(id), if_match: IfMatch::parse(if_match) };
         hub.handle(command, LATER).reply.map(|_| ()).map_err(|refusal| refusal.code)
     };
     assert_eq!(delete("d", None), Err(ErrorCode::PreconditionFailed));
@@ -500,25 +503,22 @@ fn lists_counts_and_slices() {
         identity(&mut hub, id, None, json!({ "status": status }), seed).expect("a device");
     }
     identity(&mut hub, "c", Some("*"), json!({"status": "disabled"}), 9).expect("a write");
-    let ids = |hub: &mut Hub, command: Command| match hub.handle(command, LATER).reply.expect("a reply") {
-        Reply::Devices(devices) => devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(" "),
-        other => panic!("{other:?}"),
-    };
-    for (command, expected) in [
-        (Command::ListDevices { top: 2 }, "c a"),
-        (Command::ScanDevices { after: 0, limit: 2 }, "c a"),
-        (Command::ScanDevices { after: 2, limit: 2 }, "b"),
-        (Command::ScanDevices { after: 3, limit: 2 }, ""),
-        (Command::FindDevices { ids: ["b", "x", "not an id", "c", "b"].map(str::to_owned).to_vec() }, "c b"),
-    ] {
-        assert_eq!(ids(&mut hub, command.clone()), expected, "{command:?}");
+    fn ids<A: Ask<Reply = Vec<Arc<Device>>>>(hub: &mut Hub, ask: A) -> String {
+        let devices = hub.handle(ask, LATER).reply.expect("devices");
+        devices.iter().map(|device| device.id.as_str()).collect::<Vec<_>>().join(" ")
     }
-    let counts = |hub: &mut Hub| match hub.handle(Command::CountDevices, LATER).reply.expect("a reply") {
-        Reply::Counts { total, enabled } => (total, enabled),
-        other => panic!("{other:?}"),
+    assert_eq!(ids(&mut hub, ListDevices { top: 2 }), "c a");
+    for (after, expected) in [(0, "c a"), (2, "b"), (3, "")] {
+        assert_eq!(ids(&mut hub, ScanDevices { after, limit: 2 }), expected, "{after}");
+    }
+    let named = ["b", "x", "not an id", "c", "b"].map(str::to_owned).to_vec();
+    assert_eq!(ids(&mut hub, FindDevices { ids: named }), "c b");
+    let counts = |hub: &mut Hub| {
+        let DeviceCounts { total, enabled } = hub.handle(CountDevices, LATER).reply.expect("counts");
+        (total, enabled)
     };
     assert_eq!(counts(&mut hub), (3, 1));
-    let command = Command::DeleteDevice { id: "b".parse().expect("an id"), if_match: IfMatch::Any };
+    let command = DeleteDevice { id: "b".parse().expect("an id"), if_match: IfMatch::Any };
     hub.handle(command, LATER).reply.expect("a deletion");
     assert_eq!(counts(&mut hub), (2, 0));
 }
@@ -529,17 +529,19 @@ fn answers_name_the_change_that_they_show() {
     let mut hub = Hub::default();
     identity(&mut hub, "a", None, json!({}), 1).expect("revision 1");
     identity(&mut hub, "b", None, json!({}), 2).expect("revision 2");
-    let seen = |hub: &mut Hub, command: Command| hub.handle(command, LATER).seen;
+    fn seen<A: Ask>(hub: &mut Hub, ask: A) -> u64 {
+        hub.handle(ask, LATER).seen
+    }
     let id = |id: &str| id.parse::<iothub_model::twin::DeviceId>().expect("an id");
-    let all = Command::ScanDevices { after: 0, limit: 9 };
-    assert_eq!(seen(&mut hub, Command::GetDevice { id: id("a") }), 1);
-    assert_eq!(seen(&mut hub, Command::GetTwin { id: id("b").into() }), 2);
-    assert_eq!(seen(&mut hub, Command::GetTwin { id: id("c").into() }), 0, "it never was there");
+    let all = ScanDevices { after: 0, limit: 9 };
+    assert_eq!(seen(&mut hub, GetDevice { id: id("a") }), 1);
+    assert_eq!(seen(&mut hub, GetTwin { id: id("b").into() }), 2);
+    assert_eq!(seen(&mut hub, GetTwin { id: id("c").into() }), 0, "it never was there");
     assert_eq!(seen(&mut hub, all.clone()), 2);
-    assert_eq!(seen(&mut hub, Command::DeleteDevice { id: id("b"), if_match: IfMatch::Any }), 3);
-    assert_eq!(seen(&mut hub, Command::GetTwin { id: id("b").into() }), 3, "its absence is the third change");
+    assert_eq!(seen(&mut hub, DeleteDevice { id: id("b"), if_match: IfMatch::Any }), 3);
+    assert_eq!(seen(&mut hub, GetTwin { id: id("b").into() }), 3, "its absence is the third change");
     assert_eq!(seen(&mut hub, all), 3);
-    let stale = Command::DeleteDevice { id: id("a"), if_match: IfMatch::parse(Some("\"MQ==\"")) };
+    let stale = DeleteDevice { id: id("a"), if_match: IfMatch::parse(Some("\"MQ==\"")) };
     assert_eq!(seen(&mut hub, stale), 1, "a refusal shows the etag that it compared with");
 }
 

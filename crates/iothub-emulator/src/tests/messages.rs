@@ -6,9 +6,16 @@ use time::Duration;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::core::command::{Command, Entropy, Notice, Outcome, Record, Refusal, Reply};
-use crate::core::messages::{Feedback, MessageBody, MessageCommand, Settlement, feedback_body};
-use crate::core::session::{Proof, SessionCommand};
+use crate::core::ask::{Ask, Outcome};
+use crate::core::command::{Entropy, Notice, Refusal};
+use crate::core::devices::{DeleteDevice, GetDevice, PutDevice};
+use crate::core::messages::{
+    CompleteMessage, Feedback, MessageBody, PurgeMessages, ReceiveMessage, SendMessage, SettleFeedback, SettleMessage,
+    Settlement, SweepMessages, Swept, TakeFeedback, TakeMessages, feedback_body,
+};
+use crate::core::record::Record;
+use crate::core::session::Proof;
+use crate::core::sessions::{Connect, Disconnect};
 use crate::core::state::Hub;
 use crate::store::{Table, encode};
 use iothub_model::twin::IfMatch;
@@ -38,11 +45,11 @@ impl Bench {
 
     fn create(&mut self) {
         let (body, entropy) = (Box::default(), Entropy([7; 80]));
-        self.ask(Command::PutDevice { id: id().device, body, if_match: IfMatch::Absent, entropy }).reply.expect("new");
+        self.ask(PutDevice { id: id().device, body, if_match: IfMatch::Absent, entropy }).reply.expect("new");
     }
 
-    fn ask(&mut self, command: Command) -> Outcome {
-        let outcome = self.hub.handle(command, self.now);
+    fn ask<A: Ask>(&mut self, ask: A) -> Outcome<A::Reply> {
+        let outcome = self.hub.handle(ask, self.now);
         for record in outcome.change.iter().flat_map(|change| &change.records) {
             match encode(record) {
                 Some(bytes) => self.disk.insert(Table::of(record), bytes),
@@ -60,22 +67,18 @@ impl Bench {
     }
 
     fn send(&mut self, message: MessageBody) -> Result<(), ErrorCode> {
-        let send = MessageCommand::Send { to: id(), message: Box::new(message) };
-        self.ask(Command::Message(send)).reply.map(|_| ()).map_err(|refusal| refusal.code)
+        let send = SendMessage { to: id(), message: Box::new(message) };
+        self.ask(send).reply.map(|_| ()).map_err(|refusal| refusal.code)
     }
 
     fn connect(&mut self, connection: u64) {
-        let connect = SessionCommand::Connect { id: id(), connection, proof: Proof::Policy, clean: false, model: None };
-        self.ask(Command::Session(connect)).reply.expect("admitted");
+        let connect = Connect { id: id(), connection, proof: Proof::Policy, clean: false, model: None };
+        self.ask(connect).reply.expect("admitted");
     }
 
     fn take(&mut self, connection: u64, at_most_once: bool) -> Vec<(u64, String)> {
-        match self.ask(Command::Session(SessionCommand::Take { id: id(), connection, at_most_once })).reply {
-            Ok(Reply::Messages(messages)) => {
-                messages.iter().map(|it| (it.sequence, String::from_utf8(it.payload.to_vec()).expect("text"))).collect()
-            }
-            other => panic!("{other:?}"),
-        }
+        let messages = self.ask(TakeMessages { id: id(), connection, at_most_once }).reply.expect("messages");
+        messages.iter().map(|it| (it.sequence, String::from_utf8(it.payload.to_vec()).expect("text"))).collect()
     }
 
     fn payloads(&mut self, connection: u64) -> Vec<String> {
@@ -83,26 +86,20 @@ impl Bench {
     }
 
     fn complete(&mut self, connection: u64, message: u64) -> Result<(), Refusal> {
-        let complete = SessionCommand::Complete { id: id(), connection, message };
-        self.ask(Command::Session(complete)).reply.map(|_| ())
+        let complete = CompleteMessage { id: id(), connection, message };
+        self.ask(complete).reply.map(|_| ())
     }
 
     fn purge(&mut self) -> usize {
-        match self.ask(Command::Message(MessageCommand::Purge { device: id().device })).reply {
-            Ok(Reply::Purged(count)) => count,
-            other => panic!("{other:?}"),
-        }
+        self.ask(PurgeMessages { device: id().device }).reply.expect("a count")
     }
 
-    fn sweep(&mut self) -> Outcome {
-        self.ask(Command::Message(MessageCommand::Sweep))
+    fn sweep(&mut self) -> Outcome<Swept> {
+        self.ask(SweepMessages)
     }
 
     fn feedback(&mut self, receiver: u64) -> Vec<std::sync::Arc<Feedback>> {
-        match self.ask(Command::Message(MessageCommand::TakeFeedback { receiver })).reply {
-            Ok(Reply::Feedback(batch)) => batch,
-            other => panic!("{other:?}"),
-        }
+        self.ask(TakeFeedback { receiver }).reply.expect("feedback")
     }
 
     /// What a receiver is told, of each message its id and what became of it. It is due again after that.
@@ -117,23 +114,19 @@ impl Bench {
 
     fn settle(&mut self, receiver: u64, batch: &[std::sync::Arc<Feedback>], how: Settlement) {
         let outcomes = batch.iter().map(|it| it.sequence).collect();
-        let settle = MessageCommand::SettleFeedback { receiver, outcomes, how };
-        self.ask(Command::Message(settle)).reply.expect("taken");
+        let settle = SettleFeedback { receiver, outcomes, how };
+        self.ask(settle).reply.expect("taken");
     }
 
     /// How many messages the device shows, in its identity and in its twin alike.
     fn shown(&mut self) -> u64 {
-        match self.ask(Command::GetDevice { id: id().device }).reply {
-            Ok(Reply::Device(device)) => {
-                let [identity, twin] = [&device.identity, &device.twin].map(|document| {
-                    let document: Value = serde_json::from_str(document.as_str()).expect("JSON");
-                    document["cloudToDeviceMessageCount"].as_u64().expect("a count")
-                });
-                assert_eq!(identity, twin);
-                identity
-            }
-            other => panic!("{other:?}"),
-        }
+        let device = self.ask(GetDevice { id: id().device }).reply.expect("a device");
+        let [identity, twin] = [&device.identity, &device.twin].map(|document| {
+            let document: Value = serde_json::from_str(document.as_str()).expect("JSON");
+            document["cloudToDeviceMessageCount"].as_u64().expect("a count")
+        });
+        assert_eq!(identity, twin);
+        identity
     }
 }
 
@@ -171,7 +164,7 @@ fn from_the_queue_to_the_device() {
     bench.connect(2);
     assert_eq!(bench.complete(1, taken[1].0).expect_err("old").code, ErrorCode::DeviceNotOnline);
     assert_eq!(bench.payloads(2), ["b"]);
-    bench.ask(Command::Session(SessionCommand::Disconnect { id: id(), connection: 2 })).reply.expect("gone");
+    bench.ask(Disconnect { id: id(), connection: 2 }).reply.expect("gone");
     bench.connect(3);
     assert_eq!(bench.payloads(3), ["b"]);
     assert!(bench.told().is_empty(), "nobody asked");
@@ -231,10 +224,10 @@ fn what_may_be_sent() {
     let mut bench = Bench::new();
     for (to, code) in [("x", ErrorCode::DeviceNotFound), ("d/m", ErrorCode::InvalidOperation)] {
         let to = to.parse().expect(to);
-        let send = Command::Message(MessageCommand::Send { to, message: Box::default() });
+        let send = SendMessage { to, message: Box::default() };
         assert_eq!(bench.ask(send).reply.expect_err("refused").code, code);
     }
-    let purge = Command::Message(MessageCommand::Purge { device: "x".parse().expect("an id") });
+    let purge = PurgeMessages { device: "x".parse().expect("an id") };
     assert_eq!(bench.ask(purge).reply.expect_err("refused").code, ErrorCode::DeviceNotFound);
 }
 
@@ -242,18 +235,14 @@ impl Bench {
     /// Takes the next message over HTTPS, and returns its payload and how often it was handed out in vain.
     fn receive(&mut self, lock: &str) -> Option<(String, u32)> {
         let (device, lasts) = (id().device, Duration::MINUTE);
-        let receive = MessageCommand::Receive { device, proof: Proof::Policy, lock: lock.to_owned(), lasts };
-        match self.ask(Command::Message(receive)).reply {
-            Ok(Reply::Messages(messages)) => {
-                messages.first().map(|it| (String::from_utf8(it.payload.to_vec()).expect("text"), it.deliveries()))
-            }
-            other => panic!("{other:?}"),
-        }
+        let receive = ReceiveMessage { device, proof: Proof::Policy, lock: lock.to_owned(), lasts };
+        let message = self.ask(receive).reply.expect("a message or none");
+        message.map(|it| (String::from_utf8(it.payload.to_vec()).expect("text"), it.deliveries()))
     }
 
     fn settle_lock(&mut self, lock: &str, how: Settlement) -> Result<(), ErrorCode> {
-        let settle = MessageCommand::Settle { device: id().device, proof: Proof::Policy, lock: lock.to_owned(), how };
-        self.ask(Command::Message(settle)).reply.map(|_| ()).map_err(|refusal| refusal.code)
+        let settle = SettleMessage { device: id().device, proof: Proof::Policy, lock: lock.to_owned(), how };
+        self.ask(settle).reply.map(|_| ()).map_err(|refusal| refusal.code)
     }
 }
 
@@ -293,7 +282,7 @@ fn messages_under_a_lock() {
     // A device that is gone has no locks.
     bench.send(message("third")).expect("there is room");
     bench.receive("last").expect("a message");
-    bench.ask(Command::DeleteDevice { id: id().device, if_match: IfMatch::Any }).reply.expect("deleted");
+    bench.ask(DeleteDevice { id: id().device, if_match: IfMatch::Any }).reply.expect("deleted");
     assert_eq!(bench.settle_lock("last", Settlement::Complete), Err(ErrorCode::IotHubUnauthorized));
 }
 
@@ -347,7 +336,7 @@ fn times_of_messages() {
         bench.send(message).expect("there is room");
         if !lasts.is_zero() {
             bench.now = NOW + lasts - Duration::milliseconds(1);
-            assert!(matches!(bench.sweep().reply, Ok(Reply::Swept { waiting: true })));
+            assert!(matches!(bench.sweep().reply, Ok(Swept { waiting: true })));
             assert_eq!(bench.shown(), 1, "{given:?}");
         }
         bench.now = NOW + lasts;
@@ -419,14 +408,14 @@ fn feedback_that_nobody_can_use_goes() {
             bench.now += Duration::seconds(15);
         }
         assert!(bench.feedback(1).is_empty(), "{how:?}");
-        assert!(matches!(bench.sweep().reply, Ok(Reply::Swept { waiting: false })));
+        assert!(matches!(bench.sweep().reply, Ok(Swept { waiting: false })));
     }
     let mut bench = Bench::new();
     bench.send(acked("a", "full")).expect("there is room");
     bench.purge();
     bench.now += Duration::HOUR;
     assert!(bench.feedback(1).is_empty());
-    assert!(matches!(bench.sweep().reply, Ok(Reply::Swept { waiting: false })));
+    assert!(matches!(bench.sweep().reply, Ok(Swept { waiting: false })));
 }
 
 #[test]
@@ -435,7 +424,7 @@ fn a_deleted_device_takes_its_messages_along() {
     bench.send(acked("gone", "full")).expect("there is room");
     bench.purge();
     bench.send(acked("waits", "full")).expect("there is room");
-    bench.ask(Command::DeleteDevice { id: id().device, if_match: IfMatch::Any }).reply.expect("gone");
+    bench.ask(DeleteDevice { id: id().device, if_match: IfMatch::Any }).reply.expect("gone");
     assert!(bench.disk.is_empty(), "{:?}", bench.disk.keys());
     bench.create();
     assert_eq!(bench.shown(), 0);
@@ -468,7 +457,7 @@ fn what_a_crash_leaves() {
 #[test]
 fn notices_are_for_those_who_are_connected() {
     let mut bench = Bench::new();
-    let send = || Command::Message(MessageCommand::Send { to: id(), message: Box::new(message("a")) });
+    let send = || SendMessage { to: id(), message: Box::new(message("a")) };
     assert!(bench.ask(send()).notices.is_empty());
     bench.connect(1);
     let outcome = bench.ask(send());

@@ -1,12 +1,19 @@
 //! Modules: the rules asked of the machine, and the paths over HTTPS.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::core::command::{Command, Entropy, Record, Refusal, Reply, TwinWrite};
-use crate::core::modules::ModuleCommand;
+use crate::core::ask::Ask;
+use crate::core::command::{Entropy, Refusal, TwinWrite};
+use crate::core::devices::{DeleteDevice, GetDevice, PutDevice};
+use crate::core::module::Module;
+use crate::core::modules::{DeleteModule, GetModule, ListModules, PutModule, ScanModules};
+use crate::core::record::Record;
 use crate::core::state::Hub;
+use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;
@@ -22,7 +29,7 @@ fn id(text: &str) -> TwinId {
 fn put_device(hub: &mut Hub, name: &str, status: &str, if_match: IfMatch) {
     let body = serde_json::from_value(json!({ "status": status })).expect("a body");
     let id = name.parse().expect(name);
-    hub.handle(Command::PutDevice { id, body: Box::new(body), if_match, entropy: Entropy([1; 80]) }, NOW)
+    hub.handle(PutDevice { id, body: Box::new(body), if_match, entropy: Entropy([1; 80]) }, NOW)
         .reply
         .expect("a device");
 }
@@ -34,14 +41,31 @@ fn hub() -> Hub {
     hub
 }
 
-fn ask(hub: &mut Hub, command: ModuleCommand) -> Result<Value, Refusal> {
-    let read = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
-    Ok(match hub.handle(Command::Module(command), NOW).reply? {
-        Reply::Module(module) => read(module.identity.as_str()),
-        Reply::Modules(modules) => modules.iter().map(|module| read(module.identity.as_str())).collect(),
-        Reply::Deleted => Value::Null,
-        other => panic!("{other:?}"),
-    })
+/// A reply in short.
+trait Short {
+    fn short(&self) -> Value;
+}
+
+impl Short for Arc<Module> {
+    fn short(&self) -> Value {
+        serde_json::from_str(self.identity.as_str()).expect("JSON")
+    }
+}
+
+impl Short for Vec<Arc<Module>> {
+    fn short(&self) -> Value {
+        self.iter().map(Short::short).collect()
+    }
+}
+
+impl Short for () {
+    fn short(&self) -> Value {
+        Value::Null
+    }
+}
+
+fn ask<A: Ask<Reply: Short>>(hub: &mut Hub, ask: A) -> Result<Value, Refusal> {
+    Ok(hub.handle(ask, NOW).reply?.short())
 }
 
 fn put(hub: &mut Hub, name: &str, if_match: Option<&str>, body: Value) -> Result<Value, Refusal> {
@@ -49,25 +73,23 @@ fn put(hub: &mut Hub, name: &str, if_match: Option<&str>, body: Value) -> Result
     let module = module.expect("a module");
     let body = serde_json::from_value(body).expect("a body");
     let if_match = IfMatch::parse(if_match);
-    ask(hub, ModuleCommand::Put { device, module, body: Box::new(body), if_match, entropy: Entropy([7; 80]) })
+    ask(hub, PutModule { device, module, body: Box::new(body), if_match, entropy: Entropy([7; 80]) })
 }
 
 fn get(hub: &mut Hub, name: &str) -> Result<Value, Refusal> {
     let TwinId { device, module } = id(name);
-    ask(hub, ModuleCommand::Get { device, module: module.expect("a module") })
+    ask(hub, GetModule { device, module: module.expect("a module") })
 }
 
 fn delete(hub: &mut Hub, name: &str, if_match: Option<&str>) -> Result<Value, Refusal> {
     let TwinId { device, module } = id(name);
     let module = module.expect("a module");
-    ask(hub, ModuleCommand::Delete { device, module, if_match: IfMatch::parse(if_match) })
+    ask(hub, DeleteModule { device, module, if_match: IfMatch::parse(if_match) })
 }
 
 fn twin(hub: &mut Hub, name: &str) -> Result<Value, Refusal> {
-    match hub.handle(Command::GetTwin { id: id(name) }, NOW).reply? {
-        Reply::Module(module) => Ok(serde_json::from_str(module.twin.as_str()).expect("JSON")),
-        other => panic!("{other:?}"),
-    }
+    let twin = hub.handle(GetTwin { id: id(name) }, NOW).reply?;
+    Ok(serde_json::from_str(twin.document().as_str()).expect("JSON"))
 }
 
 fn code(result: Result<Value, Refusal>) -> ErrorCode {
@@ -159,7 +181,7 @@ fn missing_and_disabled_devices_hide_their_modules_and_not_the_twins() {
         assert_eq!(code(get(&mut hub, name)), ErrorCode::IotHubUnauthorizedAccess, "{name}");
         assert_eq!(code(put(&mut hub, name, None, json!({}))), ErrorCode::IotHubUnauthorizedAccess, "{name}");
         assert_eq!(code(delete(&mut hub, name, Some("*"))), ErrorCode::IotHubUnauthorizedAccess, "{name}");
-        assert_eq!(code(ask(&mut hub, ModuleCommand::List { device })), ErrorCode::IotHubUnauthorizedAccess, "{name}");
+        assert_eq!(code(ask(&mut hub, ListModules { device })), ErrorCode::IotHubUnauthorizedAccess, "{name}");
     }
     assert_eq!(twin(&mut hub, "d/m").expect("a twin")["moduleId"], "m");
     assert_eq!(code(twin(&mut hub, "e/m")), ErrorCode::DeviceNotFound);
@@ -173,16 +195,15 @@ fn an_edge_device_has_modules_that_nobody_writes() {
             serde_json::from_value(json!({ "capabilities": {"iotEdge": true}, "deviceScope": scope })).expect("a body");
         let id = "edge".parse().expect("an id");
         let entropy = Entropy([1; 80]);
-        let command = Command::PutDevice { id, body: Box::new(body), if_match, entropy };
+        let command = PutDevice { id, body: Box::new(body), if_match, entropy };
         hub.handle(command, NOW).change.expect("a change").records.len()
     };
     assert_eq!(edge(&mut hub, IfMatch::Absent, None), 3, "all in one change");
-    let made = hub.handle(Command::GetDevice { id: id("edge").device }, NOW).reply;
-    let Ok(Reply::Device(made)) = made else { panic!("{made:?}") };
+    let made = hub.handle(GetDevice { id: id("edge").device }, NOW).reply.expect("a device");
     let scope = made.identity().device_scope;
     assert_eq!(edge(&mut hub, IfMatch::Any, scope.as_deref()), 1, "they are there already");
     let list = |hub: &mut Hub, device: &str| {
-        let listed = ask(hub, ModuleCommand::List { device: id(device).device }).expect("a list");
+        let listed = ask(hub, ListModules { device: id(device).device }).expect("a list");
         listed.as_array().expect("an array").iter().map(|module| module["moduleId"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(list(&mut hub, "edge"), [json!("$edgeAgent"), json!("$edgeHub")]);
@@ -200,7 +221,7 @@ fn an_edge_device_has_modules_that_nobody_writes() {
         for how in [TwinWrite::Merge, TwinWrite::Replace] {
             for if_match in [IfMatch::Absent, IfMatch::Any, IfMatch::parse(Some("\"stale\""))] {
                 let body = TwinBody::decode(json!({"properties": {"desired": {"a": 1}}})).expect("a body");
-                let reply = hub.handle(Command::WriteTwin { id: id(name), how, body, if_match }, NOW).reply;
+                let reply = hub.handle(WriteTwin { id: id(name), how, body, if_match }, NOW).reply;
                 assert_eq!(reply.expect_err("refused").code, reserved, "{name}");
             }
         }
@@ -209,7 +230,7 @@ fn an_edge_device_has_modules_that_nobody_writes() {
         assert_eq!(code(delete(&mut hub, name, Some("*"))), reserved, "{name}");
     }
     assert_eq!(code(put(&mut hub, "d/$edgeAgent", None, json!({}))), reserved, "nor makes them elsewhere");
-    let command = Command::DeleteDevice { id: id("edge").device, if_match: IfMatch::Any };
+    let command = DeleteDevice { id: id("edge").device, if_match: IfMatch::Any };
     assert_eq!(hub.handle(command, NOW).change.expect("a change").records.len(), 3, "they go with their device");
 }
 
@@ -218,7 +239,7 @@ fn a_device_that_becomes_an_edge_device_gets_its_modules() {
     let mut hub = hub();
     let body = serde_json::from_value(json!({ "capabilities": {"iotEdge": true} })).expect("a body");
     let (id, entropy) = ("d".parse().expect("an id"), Entropy([2; 80]));
-    let command = Command::PutDevice { id, body: Box::new(body), if_match: IfMatch::Any, entropy };
+    let command = PutDevice { id, body: Box::new(body), if_match: IfMatch::Any, entropy };
     hub.handle(command, NOW).reply.expect("a device");
     get(&mut hub, "d/$edgeAgent").expect("a module");
 }
@@ -234,7 +255,7 @@ fn fifty_and_no_more() {
     put(&mut hub, "e/m", None, json!({})).expect("another device's");
     delete(&mut hub, "d/m7", Some("*")).expect("a module");
     put(&mut hub, "d/m50", None, json!({})).expect("there is room again");
-    let listed = ask(&mut hub, ModuleCommand::List { device: id("d").device }).expect("a list");
+    let listed = ask(&mut hub, ListModules { device: id("d").device }).expect("a list");
     let listed: Vec<_> = listed.as_array().expect("an array").iter().map(|module| module["moduleId"].clone()).collect();
     assert_eq!((listed.len(), &listed[0], &listed[49]), (50, &json!("m0"), &json!("m50")), "in order of creation");
 }
@@ -246,7 +267,7 @@ fn a_device_takes_its_modules_along() {
     for name in ["d/m", "e/m", "d/n"] {
         put(&mut hub, name, None, json!({})).expect("a module");
     }
-    let command = Command::DeleteDevice { id: id("d").device, if_match: IfMatch::Any };
+    let command = DeleteDevice { id: id("d").device, if_match: IfMatch::Any };
     let outcome = hub.handle(command, NOW);
     let change = outcome.change.expect("a change");
     assert_eq!(change.records.len(), 3, "all in one change");
@@ -264,10 +285,8 @@ fn module_twins_have_the_rules_of_twins() {
     let mut write = |how, if_match: Option<&str>, body: Value| {
         let body = TwinBody::decode(body).expect("a body");
         let if_match = IfMatch::parse(if_match);
-        match hub.handle(Command::WriteTwin { id: id("d/m"), how, body, if_match }, NOW).reply? {
-            Reply::Module(module) => Ok(serde_json::from_str::<Value>(module.twin.as_str()).expect("JSON")),
-            other => panic!("{other:?}"),
-        }
+        let twin = hub.handle(WriteTwin { id: id("d/m"), how, body, if_match }, NOW).reply?;
+        Ok(serde_json::from_str::<Value>(twin.document().as_str()).expect("JSON"))
     };
     let body = json!({"tags": {"t": 1}, "properties": {"desired": {"a": {"b": 1, "c": 2}}}});
     let written = write(TwinWrite::Merge, None, body).expect("a write");
@@ -291,16 +310,19 @@ fn answers_name_the_change_that_they_show() {
     put(&mut hub, "d/n", None, json!({})).expect("revision 3");
     let device = || id("d").device;
     let module = |name: &str| name.parse::<iothub_model::twin::ModuleId>().expect("an id");
-    let mut seen = |command: ModuleCommand| hub.handle(Command::Module(command), NOW).seen;
-    let all = ModuleCommand::Scan { after: 0, limit: 9 };
-    assert_eq!(seen(ModuleCommand::Get { device: device(), module: module("m") }), 2);
-    assert_eq!(seen(ModuleCommand::List { device: device() }), 3);
-    assert_eq!(seen(all.clone()), 3);
-    let delete = ModuleCommand::Delete { device: device(), module: module("n"), if_match: IfMatch::Any };
-    assert_eq!(seen(delete), 4);
-    assert_eq!(seen(ModuleCommand::Get { device: device(), module: module("n") }), 4, "its absence is a change");
-    assert_eq!(seen(all), 4);
-    assert_eq!(hub.handle(Command::GetTwin { id: id("d/n") }, NOW).seen, 4);
+    fn seen<A: Ask>(hub: &mut Hub, ask: A) -> u64 {
+        hub.handle(ask, NOW).seen
+    }
+    let hub = &mut hub;
+    let all = ScanModules { after: 0, limit: 9 };
+    assert_eq!(seen(hub, GetModule { device: device(), module: module("m") }), 2);
+    assert_eq!(seen(hub, ListModules { device: device() }), 3);
+    assert_eq!(seen(hub, all.clone()), 3);
+    let delete = DeleteModule { device: device(), module: module("n"), if_match: IfMatch::Any };
+    assert_eq!(seen(hub, delete), 4);
+    assert_eq!(seen(hub, GetModule { device: device(), module: module("n") }), 4, "its absence is a change");
+    assert_eq!(seen(hub, all), 4);
+    assert_eq!(hub.handle(GetTwin { id: id("d/n") }, NOW).seen, 4);
 }
 
 #[tokio::test]

@@ -17,24 +17,46 @@ use http::Uri;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::ask::Ask;
+use crate::core::command::Refusal;
 use crate::core::state::Hub;
-use crate::core::transfers::TransferCommand;
+use crate::core::transfer::Transfer;
+use crate::core::transfers::{
+    AdvanceTransfer, BeginTransfer, CancelTransfer, CreateTransfer, EndTransfer, GetTransfer, ListTransfers,
+};
 use crate::tests::{NOW, Sandbox};
 use iothub_model::wire::ErrorCode;
 
-fn ask(hub: &mut Hub, command: TransferCommand) -> Result<Value, Refusal> {
-    Ok(match hub.handle(Command::Transfer(command), NOW).reply? {
-        Reply::Transfer(None) => Value::Null,
-        Reply::Transfer(Some(it)) => serde_json::to_value(&it.properties).expect("JSON"),
-        Reply::Transfers(all) => all.iter().map(|it| json!(it.properties.job_id)).collect(),
-        other => panic!("{other:?}"),
-    })
+/// A reply in short.
+trait Short {
+    fn short(&self) -> Value;
+}
+
+impl Short for Arc<Transfer> {
+    fn short(&self) -> Value {
+        serde_json::to_value(&self.properties).expect("JSON")
+    }
+}
+
+impl Short for Option<Arc<Transfer>> {
+    fn short(&self) -> Value {
+        self.as_ref().map_or(Value::Null, Short::short)
+    }
+}
+
+impl Short for Vec<Arc<Transfer>> {
+    fn short(&self) -> Value {
+        self.iter().map(|it| json!(it.properties.job_id)).collect()
+    }
+}
+
+fn ask<A: Ask<Reply: Short>>(hub: &mut Hub, ask: A) -> Result<Value, Refusal> {
+    Ok(hub.handle(ask, NOW).reply?.short())
 }
 
 fn create(hub: &mut Hub, id: &str, properties: Value) -> Result<Value, Refusal> {
     let properties = Box::new(serde_json::from_value(properties).expect("properties"));
-    ask(hub, TransferCommand::Create { id: id.to_owned(), properties })
+    ask(hub, CreateTransfer { id: id.to_owned(), properties })
 }
 
 fn export() -> Value {
@@ -69,36 +91,33 @@ fn one_at_a_time() {
     create(&mut hub, "a", export()).expect("a job");
     for running in [false, true] {
         if running {
-            assert_eq!(ask(&mut hub, TransferCommand::Begin).expect("a job")["status"], "running");
+            assert_eq!(ask(&mut hub, BeginTransfer).expect("a job")["status"], "running");
         }
         assert_eq!(create(&mut hub, "b", export()).expect_err("a second").code, ErrorCode::JobQuotaExceeded);
     }
-    assert_eq!(ask(&mut hub, TransferCommand::Begin).expect("none waits"), Value::Null);
-    let advance = |progress| TransferCommand::Advance { id: "a".to_owned(), progress };
+    assert_eq!(ask(&mut hub, BeginTransfer).expect("none waits"), Value::Null);
+    let advance = |progress| AdvanceTransfer { id: "a".to_owned(), progress };
     assert_eq!(ask(&mut hub, advance(40)).expect("a job")["progress"], 40);
-    let ended = ask(&mut hub, TransferCommand::End { failure: None }).expect("a job");
+    let ended = ask(&mut hub, EndTransfer { failure: None }).expect("a job");
     assert_eq!((&ended["status"], &ended["progress"]), (&json!("completed"), &json!(100)));
     assert!(ended.get("failureReason").is_none());
 
     create(&mut hub, "b", export()).expect("its place is free");
-    ask(&mut hub, TransferCommand::Begin).expect("a job");
-    let cancel = |id: &str| TransferCommand::Cancel { id: id.to_owned() };
+    ask(&mut hub, BeginTransfer).expect("a job");
+    let cancel = |id: &str| CancelTransfer { id: id.to_owned() };
     assert_eq!(ask(&mut hub, cancel("b")).expect("a job")["status"], "cancelled");
     assert_eq!(ask(&mut hub, cancel("b")).expect_err("over").code, ErrorCode::OperationNotAllowedInCurrentState);
     assert_eq!(ask(&mut hub, cancel("x")).expect_err("none").code, ErrorCode::JobNotFound);
-    assert_eq!(
-        ask(&mut hub, TransferCommand::Get { id: "x".to_owned() }).expect_err("none").code,
-        ErrorCode::JobNotFound
-    );
-    let late = TransferCommand::Advance { id: "b".to_owned(), progress: 50 };
+    assert_eq!(ask(&mut hub, GetTransfer { id: "x".to_owned() }).expect_err("none").code, ErrorCode::JobNotFound);
+    let late = AdvanceTransfer { id: "b".to_owned(), progress: 50 };
     assert_eq!(ask(&mut hub, late).expect("a job")["status"], "cancelled", "what was cancelled stays so");
-    assert_eq!(ask(&mut hub, TransferCommand::End { failure: None }).expect("none"), Value::Null);
+    assert_eq!(ask(&mut hub, EndTransfer { failure: None }).expect("none"), Value::Null);
 
     create(&mut hub, "c", export()).expect("a job");
-    ask(&mut hub, TransferCommand::Begin).expect("a job");
-    let failed = ask(&mut hub, TransferCommand::End { failure: Some("no".to_owned()) }).expect("a job");
+    ask(&mut hub, BeginTransfer).expect("a job");
+    let failed = ask(&mut hub, EndTransfer { failure: Some("no".to_owned()) }).expect("a job");
     assert_eq!((&failed["status"], &failed["failureReason"]), (&json!("failed"), &json!("no")));
-    assert_eq!(ask(&mut hub, TransferCommand::List).expect("a list"), json!(["a", "b", "c"]));
+    assert_eq!(ask(&mut hub, ListTransfers).expect("a list"), json!(["a", "b", "c"]));
 }
 
 /// A storage account that keeps blobs by their paths, and has one signature.

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::core::command::{Record, Refusal, Reply, TwinWrite};
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Refusal, TwinWrite, invalid};
 use crate::core::configurations::check::{WrittenPath, as_written, holds_null};
 use crate::core::configurations::evaluation::{add, change};
-use crate::core::identity::{Identity, invalid};
-use crate::core::modules::{Module, ModuleIdentity};
+use crate::core::identity::Identity;
+use crate::core::module::Module;
+use crate::core::module_identity::ModuleIdentity;
+use crate::core::record::Record;
 use crate::core::state::Hub;
 use crate::core::twin::TwinDocument;
 use iothub_model::twin::DeviceId;
@@ -27,15 +30,38 @@ use iothub_model::wire::configurations::decode_modules;
 use iothub_model::wire::twins::SectionBody;
 use iothub_model::wire::twins::TwinBody;
 
+/// Applies content to one edge device at once.
+#[derive(Clone, Debug)]
+pub(crate) struct ApplyContent {
+    /// The device.
+    pub(crate) device: DeviceId,
+    /// The content, as a configuration has it.
+    pub(crate) content: OrderedObject,
+}
+
+impl Ask for ApplyContent {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    /// Shows modules, whichever it finds as they should be.
+    fn subject(&self) -> Subject {
+        Subject::Many
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        hub.apply_content(&self.device, &self.content, now, records)
+    }
+}
+
 impl Hub {
     /// Applies the content to the device: all of it or nothing.
-    pub(crate) fn apply_content(
+    fn apply_content(
         &mut self,
         device: &DeviceId,
         content: &OrderedObject,
         now: OffsetDateTime,
         records: &mut Vec<Record>,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<(), Refusal> {
         let identity = self.device(device)?.identity();
         if !identity.capabilities.iot_edge {
             return Err(invalid(format!("Not an Azure IoT Edge device: {device}")));
@@ -71,7 +97,7 @@ impl Hub {
             let module = Module { sequence, revision: self.next_revision(), ..module };
             self.write(Record::Module(sequence, Some(Arc::new(module))), records);
         }
-        Ok(Reply::Done)
+        Ok(())
     }
 
     /// Returns a module with its content, in the place 0 if it is new; none if it has the content already.

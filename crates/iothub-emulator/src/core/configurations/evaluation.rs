@@ -10,12 +10,9 @@ use serde_json::Value;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::core::command::{Record, TwinWrite};
-use crate::core::configurations::Configuration;
+use crate::core::command::TwinWrite;
 use crate::core::configurations::check::{Checked, Target, WrittenPath, metric};
-use crate::core::device::Device;
-use crate::core::modules::Module;
-use crate::core::state::Hub;
+use crate::core::configurations::configuration::Configuration;
 use crate::core::twin::TwinDocument;
 use iothub_model::query::BoundQuery;
 use iothub_model::query::Collection;
@@ -33,24 +30,24 @@ use iothub_model::wire::twins::TwinBody;
 #[derive(Debug)]
 pub(crate) struct Evaluation {
     /// The configurations, the winners first.
-    subjects: Vec<Subject>,
+    pub(super) subjects: Vec<Candidate>,
     /// Which twins it is at.
-    collection: Collection,
+    pub(super) collection: Collection,
     /// The last one seen, by its place in the order of creation.
-    after: u64,
+    pub(super) after: u64,
 }
 
 /// One configuration, compiled, and what it has come to so far.
 #[derive(Debug)]
-struct Subject {
-    configuration: Arc<Configuration>,
+pub(super) struct Candidate {
+    pub(super) configuration: Arc<Configuration>,
     checked: Checked,
-    metrics: Vec<(String, BoundQuery, u64)>,
-    targeted: u64,
-    applied: u64,
+    pub(super) metrics: Vec<(String, BoundQuery, u64)>,
+    pub(super) targeted: u64,
+    pub(super) applied: u64,
 }
 
-impl Subject {
+impl Candidate {
     fn of(configuration: Arc<Configuration>) -> Option<Self> {
         let checked = Checked::of(&configuration.content, &configuration.target_condition).ok()?;
         let queries = &configuration.metrics.queries;
@@ -76,21 +73,21 @@ impl Subject {
 
 /// What a twin should have: the statuses of its configurations, and what to change in its desired properties.
 #[derive(Debug, Default, PartialEq)]
-struct Wanted {
+pub(super) struct Wanted {
     statuses: Object,
     patch: OrderedObject,
 }
 
 impl Evaluation {
-    fn begin(configurations: Vec<Arc<Configuration>>) -> Self {
-        let mut subjects: Vec<Subject> = configurations.into_iter().filter_map(Subject::of).collect();
-        let rank = |subject: &Subject| (subject.configuration.priority, subject.configuration.sequence);
+    pub(super) fn begin(configurations: Vec<Arc<Configuration>>) -> Self {
+        let mut subjects: Vec<Candidate> = configurations.into_iter().filter_map(Candidate::of).collect();
+        let rank = |subject: &Candidate| (subject.configuration.priority, subject.configuration.sequence);
         subjects.sort_by_key(|subject| std::cmp::Reverse(rank(subject)));
         Self { subjects, collection: Collection::Devices, after: 0 }
     }
 
     /// Says what one twin should have, and counts it.
-    fn look(&mut self, twin: &Value, is_there: impl Fn(u64) -> bool) -> Wanted {
+    pub(super) fn look(&mut self, twin: &Value, is_there: impl Fn(u64) -> bool) -> Wanted {
         let mut wanted = Wanted::default();
         let mut taken: Vec<&ContentPath> = Vec::new();
         let collection = self.collection;
@@ -162,100 +159,12 @@ fn plain(section: &Object) -> Object {
     section.iter().filter(|(key, _)| !key.starts_with('$')).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-impl Hub {
-    /// Takes the evaluation under way, or a new one, over the next `limit` twins. Says whether it is done.
-    pub(crate) fn evaluate(&mut self, limit: usize, now: OffsetDateTime, records: &mut Vec<Record>) -> bool {
-        let mut evaluation = match self.configurations.evaluation.take() {
-            Some(evaluation) => evaluation,
-            None => {
-                let all = self.configurations.all();
-                if all.is_empty() && !self.configurations.leftovers {
-                    return true;
-                }
-                self.configurations.leftovers = false;
-                Evaluation::begin(all)
-            }
-        };
-        let there: Vec<u64> = self.configurations.all().iter().map(|configuration| configuration.sequence).collect();
-        let is_there = |sequence: u64| there.contains(&sequence);
-        match evaluation.collection {
-            Collection::Devices => {
-                let slice: Vec<Arc<Device>> = self.devices_after(evaluation.after).take(limit).cloned().collect();
-                for device in &slice {
-                    let value = value_of(device.twin.as_str());
-                    let wanted = evaluation.look(&value, is_there);
-                    if let Some(twin) = applied(&value, || device.twin(), wanted, now) {
-                        let device = device.with_twin(self.next_revision(), &twin);
-                        self.write(Record::Device(device.sequence, Some(Arc::new(device))), records);
-                    }
-                }
-                match slice.last() {
-                    Some(last) => evaluation.after = last.sequence,
-                    None => (evaluation.collection, evaluation.after) = (Collection::Modules, 0),
-                }
-            }
-            _ => {
-                let slice: Vec<Arc<Module>> = self.modules.after(evaluation.after).take(limit).cloned().collect();
-                for module in &slice {
-                    let value = value_of(module.twin.as_str());
-                    let wanted = evaluation.look(&value, is_there);
-                    if let Some(twin) = applied(&value, || module.twin(), wanted, now) {
-                        let module = module.with_twin(self.next_revision(), &twin);
-                        self.write(Record::Module(module.sequence, Some(Arc::new(module))), records);
-                    }
-                }
-                match slice.last() {
-                    Some(last) => evaluation.after = last.sequence,
-                    None => {
-                        self.publish(evaluation, records);
-                        return true;
-                    }
-                }
-            }
-        }
-        self.configurations.evaluation = Some(evaluation);
-        false
-    }
-
-    /// Writes what all metrics came to.
-    fn publish(&mut self, evaluation: Evaluation, records: &mut Vec<Record>) {
-        for subject in evaluation.subjects {
-            let Ok(current) = self.configurations.get(&subject.configuration.id) else { continue };
-            if current.sequence != subject.configuration.sequence {
-                continue;
-            }
-            let mut updated = Configuration::clone(current);
-            let count = |name: &String| match name.as_str() {
-                "targetedCount" => subject.targeted,
-                "appliedCount" => subject.applied,
-                // No deployment is carried out, so no agent reports about one.
-                _ => 0,
-            };
-            let names = updated.system_metrics.queries.keys();
-            updated.system_metrics.results = names.map(|name| (name.clone(), count(name))).collect();
-            // A metric that was changed or removed meanwhile waits for the next evaluation.
-            let still =
-                |name: &String| current.metrics.queries.get(name) == subject.configuration.metrics.queries.get(name);
-            updated.metrics.results = subject
-                .metrics
-                .iter()
-                .filter(|(name, ..)| current.metrics.queries.contains_key(name) && still(name))
-                .map(|(name, _, count)| (name.clone(), *count))
-                .collect();
-            if updated != **current {
-                updated.revision = self.next_revision();
-                self.write(Record::Configuration(updated.sequence, Some(Arc::new(updated))), records);
-            }
-        }
-    }
-}
-
-fn value_of(twin: &str) -> Value {
+pub(super) fn value_of(twin: &str) -> Value {
     serde_json::from_str(twin).expect("a kept document is JSON")
 }
 
 /// Returns the twin with what it should have; nothing when it has it already.
-fn applied(
+pub(super) fn applied(
     value: &Value,
     twin: impl FnOnce() -> TwinDocument,
     mut wanted: Wanted,

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use crate::core::command::{Command, Record, Refusal, TwinWrite};
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Refusal, TwinWrite};
 use crate::core::device::Device;
-use crate::core::jobs::{DeviceJob, Job, JobStep, MethodCall, MethodOutcome, Progress};
+use crate::core::jobs::job::{DeviceJob, Job, JobStep, MethodCall, MethodOutcome, Progress};
+use crate::core::record::Record;
 use crate::core::state::Hub;
 use crate::core::timestamp::timestamp;
+use crate::core::twins::WriteTwin;
 use iothub_model::query;
 use iothub_model::query::BoundQuery;
 use iothub_model::query::Collection;
@@ -33,9 +36,52 @@ use iothub_model::wire::twins::TwinBody;
 /// Jobs that ended so many seconds ago are forgotten with their outcomes.
 const HISTORY_SECONDS: i64 = 30 * 24 * 60 * 60;
 
+/// Takes the jobs whose time has come a step on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunJobs {
+    /// So many devices of each at most.
+    pub(crate) limit: usize,
+}
+
+impl Ask for RunJobs {
+    type Reply = JobStep;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Jobs
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<JobStep, Refusal> {
+        Ok(hub.run_jobs(self.limit, now, records))
+    }
+}
+
+/// Says what came of a method.
+#[derive(Clone, Debug)]
+pub(crate) struct FinishDeviceJob {
+    /// The outcome's [`DeviceJob::sequence`].
+    pub(crate) device_job: u64,
+    /// What came of it.
+    pub(crate) outcome: MethodOutcome,
+}
+
+impl Ask for FinishDeviceJob {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Jobs
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<(), Refusal> {
+        hub.finish_method(self.device_job, self.outcome, now, records);
+        Ok(())
+    }
+}
+
 impl Hub {
     /// Takes every job a step on: up to `limit` devices of each.
-    pub(crate) fn run_jobs(&mut self, limit: usize, now: OffsetDateTime, records: &mut Vec<Record>) -> JobStep {
+    fn run_jobs(&mut self, limit: usize, now: OffsetDateTime, records: &mut Vec<Record>) -> JobStep {
         let mut step = JobStep::default();
         let jobs: Vec<Arc<Job>> = self.jobs.by_sequence.values().cloned().collect();
         for job in jobs {
@@ -55,8 +101,7 @@ impl Hub {
                 Progress::Over { .. } => continue,
             }
             if job != *before {
-                job.revision = self.next_revision();
-                self.write(Record::Job(job.sequence, Some(Arc::new(job))), records);
+                self.write_job(job, records);
             }
         }
         step
@@ -197,8 +242,8 @@ impl Hub {
         let body =
             TwinBody::decode(twin).map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, error.to_string()))?;
         let id = TwinId::device(it.device.clone());
-        let command = Command::WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
-        self.carry_out(command, now, records).map(|_| ())
+        let write = WriteTwin { id, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
+        write.perform(self, now, records).map(|_| ())
     }
 
     /// Says that a device's method is being called.
@@ -252,7 +297,7 @@ impl Hub {
     }
 
     /// Takes what came of a method that was called.
-    pub(crate) fn finish_method(
+    fn finish_method(
         &mut self,
         device_job: u64,
         outcome: MethodOutcome,
@@ -268,8 +313,7 @@ impl Hub {
         let mut job = Job::clone(job);
         let outcome = outcome.map(|response| RawJson::of(&HashMap::from([("deviceMethodResponse", response)])));
         self.finish(&mut job, &it, outcome, now, records);
-        job.revision = self.next_revision();
-        self.write(Record::Job(job.sequence, Some(Arc::new(job))), records);
+        self.write_job(job, records);
     }
 
     /// Forgets up to `limit` outcomes of a job, and then the job. Says whether there is more of it.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::core::command::{Notice, Record, Refusal, Reply};
-use crate::core::messages::{
-    CloudMessage, Feedback, FeedbackStatus, MessageBody, MessageCommand, QUEUE_MAX, Settlement, millis,
-};
+use crate::core::ask::{Ask, Subject};
+use crate::core::command::{Notice, Refusal};
+use crate::core::messages::{CloudMessage, Feedback, FeedbackStatus, MessageBody, QUEUE_MAX, Settlement, millis};
+use crate::core::record::Record;
 use crate::core::state::Hub;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::TwinId;
@@ -18,119 +18,178 @@ use iothub_model::wire::ErrorCode;
 /// Messages and outcomes that one sweep looks at.
 const SWEEP: usize = 256;
 
-impl Hub {
-    pub(crate) fn message(
-        &mut self,
-        command: MessageCommand,
-        now: OffsetDateTime,
-        records: &mut Vec<Record>,
-    ) -> Result<Reply, Refusal> {
-        match command {
-            MessageCommand::Send { to, message } => self.send(&to, *message, now, records),
-            MessageCommand::Purge { device } => {
-                self.device(&device)?;
-                let gone: Vec<_> = self.queues.of(&device).cloned().collect();
-                self.end(&gone, FeedbackStatus::Purged, now, records);
-                Ok(Reply::Purged(gone.len()))
-            }
-            MessageCommand::Receive { device, proof, lock, lasts } => {
-                self.prove(&device, &proof)?;
-                self.show(&device.clone().into(), None, now);
-                self.end_locks(now, records);
-                let next = self.queues.lock_next(&device, lock, lasts, millis(now));
-                Ok(Reply::Messages(next.into_iter().collect()))
-            }
-            MessageCommand::Settle { device, proof, lock, how } => {
-                self.prove(&device, &proof)?;
-                self.show(&device.clone().into(), None, now);
-                self.end_locks(now, records);
-                let Some(message) = self.queues.unlock(&device, &lock) else {
-                    let text = "no message of this device has such a lock, or its time is over";
-                    return Err(Refusal::new(ErrorCode::DeviceMessageLockLost, text));
-                };
-                match how {
-                    Settlement::Complete => self.end(&[message], FeedbackStatus::Success, now, records),
-                    Settlement::Reject => self.end(&[message], FeedbackStatus::Rejected, now, records),
-                    Settlement::Abandon | Settlement::Release => self.abandon(&message, now, records),
-                }
-                Ok(Reply::Done)
-            }
-            MessageCommand::Telemetry { device, proof } => {
-                self.prove(&device, &proof)?;
-                self.show(&device.into(), None, now);
-                Ok(Reply::Done)
-            }
-            MessageCommand::TakeFeedback { receiver } => Ok(Reply::Feedback(self.queues.take_feedback(receiver, now))),
-            MessageCommand::SettleFeedback { receiver, outcomes, how } => {
-                for sequence in outcomes {
-                    if !self.queues.return_feedback(receiver, sequence) {
-                        continue;
-                    }
-                    let left = match (how, self.queues.get_feedback(sequence)) {
-                        (Settlement::Release, _) => continue,
-                        (Settlement::Abandon, Some(feedback)) => feedback.abandoned(self.next_revision()),
-                        (Settlement::Abandon, None) | (Settlement::Complete | Settlement::Reject, _) => None,
-                    };
-                    self.write(Record::Feedback(sequence, left.map(Arc::new)), records);
-                }
-                Ok(Reply::Done)
-            }
-            MessageCommand::Sweep => {
-                let time = millis(now);
-                let over = self.queues.over(time, SWEEP);
-                self.end(&over, FeedbackStatus::Expired, now, records);
-                for sequence in self.queues.feedback_over(time, SWEEP) {
-                    self.write(Record::Feedback(sequence, None), records);
-                }
-                self.end_locks(now, records);
-                for device in self.queues.release_overdue(time) {
-                    self.call_for(device);
-                }
-                Ok(Reply::Swept { waiting: !self.queues.is_empty() })
-            }
-        }
+/// Puts a message into a device's queue.
+#[derive(Clone, Debug)]
+pub(crate) struct SendMessage {
+    /// Whose.
+    pub(crate) to: TwinId,
+    /// What.
+    pub(crate) message: Box<MessageBody>,
+}
+
+impl Ask for SendMessage {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.to.clone())
     }
 
-    fn send(
-        &mut self,
-        to: &TwinId,
-        body: MessageBody,
-        now: OffsetDateTime,
-        records: &mut Vec<Record>,
-    ) -> Result<Reply, Refusal> {
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { to, message } = self;
         let id = &to.device;
-        self.device(id)?;
+        hub.device(id)?;
         if to.module.is_some() {
             let text = "the embedded hub takes messages to devices, and none to modules";
             return Err(Refusal::new(ErrorCode::InvalidOperation, text));
         }
         let time = millis(now);
-        let message = CloudMessage::new(self.last_sequence + 1, self.next_revision(), id.clone(), body, now)?;
+        let message = CloudMessage::new(hub.last_sequence + 1, hub.next_revision(), id.clone(), *message, now)?;
         // What is over and not swept yet takes nobody's place.
-        let over: Vec<_> = self.queues.of(id).filter(|message| message.is_over(time)).cloned().collect();
-        if self.queues.count(id) - over.len() >= QUEUE_MAX {
+        let over: Vec<_> = hub.queues.of(id).filter(|message| message.is_over(time)).cloned().collect();
+        if hub.queues.count(id) - over.len() >= QUEUE_MAX {
             let text = format!("{QUEUE_MAX} messages wait for the device '{id}', and no more may");
             return Err(Refusal::new(ErrorCode::DeviceMaximumQueueDepthExceeded, text));
         }
-        self.write(Record::Message(message.sequence, Some(Arc::new(message))), records);
+        hub.write(Record::Message(message.sequence, Some(Arc::new(message))), records);
         if over.is_empty() {
-            self.recount(id, records);
+            hub.recount(id, records);
         } else {
-            self.end(&over, FeedbackStatus::Expired, now, records);
+            hub.end(&over, FeedbackStatus::Expired, now, records);
         }
-        self.call_for(id.clone());
-        Ok(Reply::Done)
+        hub.call_for(id.clone());
+        Ok(())
+    }
+}
+
+/// Empties a device's queue. Replies with how many messages are gone.
+#[derive(Clone, Debug)]
+pub(crate) struct PurgeMessages {
+    /// Whose.
+    pub(crate) device: DeviceId,
+}
+
+impl Ask for PurgeMessages {
+    type Reply = usize;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.device.clone().into())
     }
 
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        hub.device(&self.device)?;
+        let gone: Vec<_> = hub.queues.of(&self.device).cloned().collect();
+        hub.end(&gone, FeedbackStatus::Purged, now, records);
+        Ok(gone.len())
+    }
+}
+
+/// Takes outcomes, if it is time for a feedback message. They are the receiver's until it settles them, or for a minute.
+#[derive(Clone, Debug)]
+pub(crate) struct TakeFeedback {
+    /// The receiver's number, which no other has.
+    pub(crate) receiver: u64,
+}
+
+impl Ask for TakeFeedback {
+    type Reply = Vec<Arc<Feedback>>;
+    const WRITES: bool = false;
+
+    fn subject(&self) -> Subject {
+        // It shows nothing but what it replies with.
+        Subject::Nothing
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, _: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        Ok(hub.queues.take_feedback(self.receiver, now))
+    }
+
+    fn shown(batch: &Self::Reply, _: &Hub) -> Option<u64> {
+        Some(batch.iter().map(|feedback| feedback.revision).max().unwrap_or(0))
+    }
+}
+
+/// Says what becomes of outcomes that were taken.
+#[derive(Clone, Debug)]
+pub(crate) struct SettleFeedback {
+    /// The receiver's number.
+    pub(crate) receiver: u64,
+    /// Which, by their [`Feedback::sequence`].
+    pub(crate) outcomes: Vec<u64>,
+    /// What.
+    pub(crate) how: Settlement,
+}
+
+impl Ask for SettleFeedback {
+    type Reply = ();
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Nothing
+    }
+
+    fn perform(self, hub: &mut Hub, _: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { receiver, outcomes, how } = self;
+        for sequence in outcomes {
+            if !hub.queues.return_feedback(receiver, sequence) {
+                continue;
+            }
+            let left = match (how, hub.queues.get_feedback(sequence)) {
+                (Settlement::Release, _) => continue,
+                (Settlement::Abandon, Some(feedback)) => feedback.abandoned(hub.next_revision()),
+                (Settlement::Abandon, None) | (Settlement::Complete | Settlement::Reject, _) => None,
+            };
+            hub.write(Record::Feedback(sequence, left.map(Arc::new)), records);
+        }
+        Ok(())
+    }
+}
+
+/// Does what time brings about: what is over goes, and what nobody settled waits again.
+#[derive(Clone, Debug)]
+pub(crate) struct SweepMessages;
+
+/// What time brought about is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Is there anything left that time may change.
+    pub(crate) waiting: bool,
+}
+
+impl Ask for SweepMessages {
+    type Reply = Swept;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Nothing
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let time = millis(now);
+        let over = hub.queues.over(time, SWEEP);
+        hub.end(&over, FeedbackStatus::Expired, now, records);
+        for sequence in hub.queues.feedback_over(time, SWEEP) {
+            hub.write(Record::Feedback(sequence, None), records);
+        }
+        hub.end_locks(now, records);
+        for device in hub.queues.release_overdue(time) {
+            hub.call_for(device);
+        }
+        Ok(Swept { waiting: !hub.queues.is_empty() })
+    }
+}
+
+impl Hub {
     /// Lets wait again what devices took over HTTPS and said nothing of in time.
-    fn end_locks(&mut self, now: OffsetDateTime, records: &mut Vec<Record>) {
+    pub(super) fn end_locks(&mut self, now: OffsetDateTime, records: &mut Vec<Record>) {
         for message in self.queues.unlock_overdue(millis(now)) {
             self.abandon(&message, now, records);
         }
     }
 
     /// Lets a message wait again that was handed out in vain, unless that was the last time.
-    fn abandon(&mut self, message: &CloudMessage, now: OffsetDateTime, records: &mut Vec<Record>) {
+    pub(super) fn abandon(&mut self, message: &CloudMessage, now: OffsetDateTime, records: &mut Vec<Record>) {
         match message.abandoned(self.next_revision()) {
             Some(again) => {
                 self.write(Record::Message(message.sequence, Some(Arc::new(again))), records);
@@ -140,48 +199,8 @@ impl Hub {
         }
     }
 
-    /// Hands a connection what waits for its client.
-    pub(crate) fn take_messages(
-        &mut self,
-        id: &TwinId,
-        connection: u64,
-        at_most_once: bool,
-        now: OffsetDateTime,
-        records: &mut Vec<Record>,
-    ) -> Result<Reply, Refusal> {
-        self.check_connection(id, connection)?;
-        let messages = self.queues.take(&id.device, connection, millis(now));
-        if at_most_once {
-            self.end(&messages, FeedbackStatus::Success, now, records);
-            if !messages.is_empty() {
-                self.call_for(id.device.clone());
-            }
-        }
-        Ok(Reply::Messages(messages))
-    }
-
-    /// Does what it means that a client has a message. One that the connection has no longer is passed over.
-    pub(crate) fn complete_message(
-        &mut self,
-        id: &TwinId,
-        connection: u64,
-        message: u64,
-        now: OffsetDateTime,
-        records: &mut Vec<Record>,
-    ) -> Result<Reply, Refusal> {
-        self.check_connection(id, connection)?;
-        if self.queues.has(&id.device, connection, message)
-            && let Some(message) = self.queues.get(message).cloned()
-        {
-            self.end(&[message], FeedbackStatus::Success, now, records);
-            // There may be more than it was given at once.
-            self.call_for(id.device.clone());
-        }
-        Ok(Reply::Done)
-    }
-
     /// Ends messages, and lets those hear of it who asked.
-    fn end(
+    pub(super) fn end(
         &mut self,
         messages: &[Arc<CloudMessage>],
         status: FeedbackStatus,
@@ -208,7 +227,7 @@ impl Hub {
     }
 
     /// Lets a device show how many messages wait for it.
-    fn recount(&mut self, id: &DeviceId, records: &mut Vec<Record>) {
+    pub(super) fn recount(&mut self, id: &DeviceId, records: &mut Vec<Record>) {
         let count = self.queues.count(id);
         if let Some(device) = self.find(id) {
             let device = device.with_messages(self.next_revision(), count);
@@ -227,7 +246,7 @@ impl Hub {
         }
     }
 
-    fn call_for(&mut self, device: DeviceId) {
+    pub(super) fn call_for(&mut self, device: DeviceId) {
         let id = TwinId::from(device);
         if self.queues.count(&id.device) > 0 && self.connected.contains_key(&id) {
             self.notices.push(Notice::MessagesWait { id });

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use crate::core::messages::{BATCH_EVERY, BATCH_MAX, CloudMessage, Feedback, LOCK, millis, millis_in};
+use crate::core::messages::moments::{millis, millis_in};
+use crate::core::messages::{BATCH_EVERY, BATCH_MAX, CloudMessage, Feedback, LOCK};
 use iothub_model::twin::DeviceId;
 
 /// Messages that one connection has in its hands at a time.

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 use tokio::time::MissedTickBehavior;
 use tokio::time::timeout;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::messages::{MessageCommand, Settlement};
+use crate::core::command::Refusal;
+use crate::core::messages::{SettleFeedback, Settlement, TakeFeedback};
 use crate::frontends::amqp::frames::{Frame, NoFrame, Reader, write, write_empty};
 use crate::frontends::amqp::login::{CHANNEL_MAX, IDLE_TIMEOUT, Peer};
 use crate::frontends::amqp::message::Received;
@@ -158,8 +158,8 @@ impl Front {
     fn settle(&self, receiver: u64, outcomes: Vec<u64>, how: Settlement) {
         if !outcomes.is_empty() {
             // When the disk is full it will come again.
-            let settle = MessageCommand::SettleFeedback { receiver, outcomes, how };
-            let _ = self.live.begin(Command::Message(settle), |_| ());
+            let settle = SettleFeedback { receiver, outcomes, how };
+            let _ = self.live.begin(settle, |_| ());
         }
     }
 }
@@ -407,8 +407,8 @@ impl<'a> Connection<'a> {
     fn offer_feedback(&mut self, channel: u16, handle: u32) {
         let live = &self.front.live;
         let Some(receiver) = self.link(channel, handle).map(|link| link.receiver) else { return };
-        let take = Command::Message(MessageCommand::TakeFeedback { receiver });
-        let Ok(Reply::Feedback(batch)) = live.begin(take, |_| ()).map_or_else(Err, |outcome| outcome.reply) else {
+        let take = TakeFeedback { receiver };
+        let Ok(batch) = live.begin(take, |_| ()).map_or_else(Err, |outcome| outcome.reply) else {
             return;
         };
         if batch.is_empty() {

@@ -3,7 +3,7 @@
 //! [`Front::serve`] is a connection from its first byte to its end. What is here is bytes ([`encoding`], [`frames`]), who the
 //! client is ([`login`]), sessions and links ([`connection`], [`session`]), what stands in messages ([`message`]), and the
 //! nodes that links lead to ([`nodes`]); what becomes of a message is the hub's machine's business
-//! (`MessageCommand`).
+//! (`core::messages`).
 //!
 //! The codec of single values is a library's; frames, sessions and links are our own, since a hub must look at every byte of a
 //! stranger before it trusts it with memory, and refuse links in the service's words. Served is what clients of the service
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::frontends::mqtt::Patience;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::request_log::ConnectionLog;
 
 /// The protocol's name in the log.
@@ -36,7 +36,7 @@ const AMQP: &str = "AMQP";
 /// What connections work with.
 #[derive(Clone)]
 pub(crate) struct Front {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     access: Arc<Access>,
     patience: Patience,
     log: ConnectionLog,
@@ -49,7 +49,7 @@ pub(crate) struct Front {
 impl Front {
     /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
     pub(crate) fn new(
-        live: Arc<Live>,
+        live: Arc<HubHandle>,
         access: Arc<Access>,
         stopping: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,

@@ -3,8 +3,8 @@
 use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::definitions::Role;
 
-use crate::core::command::{Command, Refusal};
-use crate::core::messages::MessageCommand;
+use crate::core::command::Refusal;
+use crate::core::messages::SendMessage;
 use crate::frontends::amqp::message::Received;
 use crate::frontends::amqp::refusal::error;
 use crate::frontends::amqp::{Front, refusal};
@@ -151,8 +151,8 @@ impl Front {
             let text = "a message is to /devices/{id}/messages/devicebound, and this one is not";
             return Err(error("com.microsoft:argument-error", text));
         };
-        let send = MessageCommand::Send { to, message: Box::new(message.into_body()) };
-        let sent = self.live.handle(Command::Message(send)).await;
+        let send = SendMessage { to, message: Box::new(message.into_body()) };
+        let sent = self.live.handle(send).await;
         self.live.messages_changed.notify_one();
         sent.map(|_| ()).map_err(|refusal| refusal::of(&refusal))
     }

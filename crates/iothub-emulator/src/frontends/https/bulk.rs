@@ -9,7 +9,8 @@ use http::HeaderValue;
 use http::StatusCode;
 
 use crate::core::bulk;
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::bulk::Bulk;
+use crate::core::command::Refusal;
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::{Context, ERROR_CODE_HEADERS, json};
 use crate::handle;
@@ -24,9 +25,7 @@ pub(crate) async fn post(
     let entries: Vec<BulkEntry> = read_json(body).await?;
     bulk::check(&entries)?;
     let entries = entries.into_iter().map(|entry| Ok((entry, handle::entropy()?))).collect::<Result<_, Refusal>>()?;
-    let Reply::Bulk(result) = context.live.handle(Command::Bulk { entries }).await? else {
-        unreachable!("the command answers with what became of its entries")
-    };
+    let result = context.live.handle(Bulk { entries }).await?;
     let mut response = json(serde_json::to_string(&result).expect("text is JSON"));
     if !result.is_successful {
         // A refusal with a body of its own, which some SDKs know by the one header and some by the other.

@@ -17,10 +17,11 @@ use http_body_util::Limited;
 use serde::de::DeserializeOwned;
 
 use crate::access::Right;
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::command::Refusal;
 use crate::core::device::Device;
+use crate::core::devices::GetDevice;
 use crate::core::session::Proof;
-use crate::core::state::admit as check_proof;
+use crate::core::sessions::admit as check_proof;
 use crate::frontends::https::admission::admit;
 use crate::frontends::https::refusal::bad_json;
 use crate::frontends::https::{Context, text_of};
@@ -164,10 +165,7 @@ fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, Tok
 /// Lets a device through that signed a request with its own key, or refuses it. Modules of a disabled device are closed to
 /// everybody, which is said later.
 async fn check_own_key(context: &Context, device: DeviceId, token: Token, path: &str) -> Result<(), Refusal> {
-    let registered = match context.live.handle(Command::GetDevice { id: device.clone() }).await {
-        Ok(Reply::Device(device)) => Some(device),
-        Ok(_) | Err(_) => None,
-    };
+    let registered = context.live.handle(GetDevice { id: device.clone() }).await.ok();
     let proof = Proof::Key(token.clone());
     let is_signed =
         |device: &Device| check_proof(DeviceStatus::Enabled, device.identity().authentication, &proof).is_ok();

@@ -6,8 +6,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::configurations::{ConfigurationCommand, test_queries};
+use crate::core::command::Refusal;
+use crate::core::configurations::{
+    ApplyContent, Configuration, DeleteConfiguration, GetConfiguration, ListConfigurations, PutConfiguration,
+    test_queries,
+};
 use crate::frontends::https::call::{Call, Configurations, read_json};
 use crate::frontends::https::{Context, array, json, no_content, with_etag};
 use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
@@ -16,7 +19,8 @@ use iothub_model::wire::configurations::TestQueriesBody;
 use iothub_model::wire::members::with_names;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Configurations>) -> Result<Response, Refusal> {
-    ask(&context, ConfigurationCommand::Get { id: call.second_segment()? }).await
+    let configuration = context.live.handle(GetConfiguration { id: call.second_segment()? }).await?;
+    Ok(answer(&configuration))
 }
 
 /// There is no paging, and `top` is passed over.
@@ -24,7 +28,9 @@ pub(crate) async fn list(
     State(context): State<Arc<Context>>,
     _call: Call<Configurations>,
 ) -> Result<Response, Refusal> {
-    ask(&context, ConfigurationCommand::List).await
+    let all = context.live.handle(ListConfigurations).await?;
+    let texts: Vec<String> = all.iter().map(|it| it.to_json()).collect();
+    Ok(json(array(texts.iter().map(String::as_str))))
 }
 
 pub(crate) async fn put(
@@ -35,7 +41,9 @@ pub(crate) async fn put(
     let (id, if_match) = (call.second_segment()?, call.if_match());
     let body = Box::new(read_json(body).await?);
     let limit = context.admission.as_ref().map_or(CONFIGURATIONS_MAX, |admission| admission.configurations());
-    change(&context, ConfigurationCommand::Put { id, body, if_match, limit }).await
+    let configuration = context.live.handle(PutConfiguration { id, body, if_match, limit }).await?;
+    context.live.configurations_changed.notify_one();
+    Ok(answer(&configuration))
 }
 
 pub(crate) async fn delete(
@@ -43,7 +51,9 @@ pub(crate) async fn delete(
     call: Call<Configurations>,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
-    change(&context, ConfigurationCommand::Delete { id, if_match }).await
+    context.live.handle(DeleteConfiguration { id, if_match }).await?;
+    context.live.configurations_changed.notify_one();
+    Ok(no_content())
 }
 
 /// Applies content to one edge device at once.
@@ -54,7 +64,8 @@ pub(crate) async fn apply(
 ) -> Result<Response, Refusal> {
     let device = call.device()?;
     let content = with_names(read_json(body).await?, &CONTENT_NAMES);
-    ask(&context, ConfigurationCommand::Apply { device, content }).await
+    context.live.handle(ApplyContent { device, content }).await?;
+    Ok(no_content())
 }
 
 pub(crate) async fn test(_call: Call<Configurations>, body: Body) -> Result<Response, Refusal> {
@@ -62,20 +73,6 @@ pub(crate) async fn test(_call: Call<Configurations>, body: Body) -> Result<Resp
     Ok(json(serde_json::to_string(&test_queries(&body)).expect("text is JSON")))
 }
 
-async fn change(context: &Context, command: ConfigurationCommand) -> Result<Response, Refusal> {
-    let answer = ask(context, command).await?;
-    context.live.configurations_changed.notify_one();
-    Ok(answer)
-}
-
-async fn ask(context: &Context, command: ConfigurationCommand) -> Result<Response, Refusal> {
-    Ok(match context.live.handle(Command::Configuration(command)).await? {
-        Reply::Configuration(configuration) => with_etag(json(configuration.to_json()), &configuration.etag),
-        Reply::Configurations(configurations) => {
-            let texts: Vec<String> = configurations.iter().map(|it| it.to_json()).collect();
-            json(array(texts.iter().map(String::as_str)))
-        }
-        Reply::Deleted | Reply::Done => no_content(),
-        other => unreachable!("these commands answer with configurations, and not {other:?}"),
-    })
+fn answer(configuration: &Configuration) -> Response {
+    with_etag(json(configuration.to_json()), &configuration.etag)
 }

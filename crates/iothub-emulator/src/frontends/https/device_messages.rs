@@ -17,8 +17,8 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use time::OffsetDateTime;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::messages::{CloudMessage, LOCK, MessageCommand, Settlement};
+use crate::core::command::Refusal;
+use crate::core::messages::{CloudMessage, LOCK, ReceiveMessage, SettleMessage, Settlement, TakeTelemetry};
 use crate::core::session::Proof;
 use crate::frontends::https::admission::admit;
 use crate::frontends::https::call::{api_version, parameter, read};
@@ -118,11 +118,9 @@ pub(crate) async fn receive(State(context): State<Arc<Context>>, call: DeviceCal
     };
     let lock = request_id();
     let DeviceCall { device, proof, .. } = call;
-    let receive = MessageCommand::Receive { device, proof, lock: lock.clone(), lasts };
-    match context.live.handle(Command::Message(receive)).await? {
-        Reply::Messages(messages) => Ok(messages.first().map_or_else(no_content, |message| given(message, &lock))),
-        other => unreachable!("the command answers with messages, and not {other:?}"),
-    }
+    let receive = ReceiveMessage { device, proof, lock: lock.clone(), lasts };
+    let message = context.live.handle(receive).await?;
+    Ok(message.map_or_else(no_content, |message| given(&message, &lock)))
 }
 
 /// Writes a time as the service writes it in these headers.
@@ -187,8 +185,8 @@ async fn settle(context: &Context, call: DeviceCall, how: Settlement) -> Result<
     }
     let lock = call.lock();
     let DeviceCall { device, proof, .. } = call;
-    let settle = MessageCommand::Settle { device, proof, lock, how };
-    context.live.handle(Command::Message(settle)).await?;
+    let settle = SettleMessage { device, proof, lock, how };
+    context.live.handle(settle).await?;
     context.live.messages_changed.notify_one();
     Ok(no_content())
 }
@@ -207,7 +205,7 @@ pub(crate) async fn send(
         return Err(Refusal::new(ErrorCode::InvalidOperation, NO_FAULTS_BY_MESSAGES));
     }
     let DeviceCall { device, proof, .. } = call;
-    context.live.handle(Command::Message(MessageCommand::Telemetry { device, proof })).await?;
+    context.live.handle(TakeTelemetry { device, proof }).await?;
     let bytes = read(body).await?.len();
     if bytes > MESSAGE_MAX_BYTES {
         let text = format!("the message has {bytes} bytes, and {MESSAGE_MAX_BYTES} are allowed");

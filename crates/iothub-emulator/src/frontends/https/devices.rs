@@ -6,7 +6,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::command::Refusal;
+use crate::core::device::Device;
+use crate::core::devices::{DeleteDevice, GetDevice, ListDevices, PutDevice};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
 use crate::frontends::https::{Context, array, document, json, no_content};
 use crate::handle;
@@ -15,8 +17,8 @@ use crate::handle;
 const LIST_MAX: usize = 1000;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {
-    let reply = context.live.handle(Command::GetDevice { id: call.device()? }).await?;
-    Ok(answer(reply))
+    let device = context.live.handle(GetDevice { id: call.device()? }).await?;
+    Ok(answer(&device))
 }
 
 pub(crate) async fn put(
@@ -27,7 +29,8 @@ pub(crate) async fn put(
     let (id, if_match) = (call.device()?, call.if_match());
     let body = Box::new(read_json(body).await?);
     let entropy = handle::entropy()?;
-    Ok(answer(context.live.handle(Command::PutDevice { id, body, if_match, entropy }).await?))
+    let device = context.live.handle(PutDevice { id, body, if_match, entropy }).await?;
+    Ok(answer(&device))
 }
 
 pub(crate) async fn delete(
@@ -35,20 +38,17 @@ pub(crate) async fn delete(
     call: Call<RegistryWrite>,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.device()?, call.if_match());
-    Ok(answer(context.live.handle(Command::DeleteDevice { id, if_match }).await?))
+    context.live.handle(DeleteDevice { id, if_match }).await?;
+    Ok(no_content())
 }
 
 pub(crate) async fn list(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {
     let asked = call.parameter("top").and_then(|top| top.parse().ok());
     let top = asked.filter(|top| (1..=LIST_MAX).contains(top)).unwrap_or(LIST_MAX);
-    Ok(answer(context.live.handle(Command::ListDevices { top }).await?))
+    let devices = context.live.handle(ListDevices { top }).await?;
+    Ok(json(array(devices.iter().map(|device| device.identity.as_str()))))
 }
 
-fn answer(reply: Reply) -> Response {
-    match reply {
-        Reply::Device(device) => document(&device.identity, &device.identity_etag),
-        Reply::Devices(devices) => json(array(devices.iter().map(|device| device.identity.as_str()))),
-        Reply::Deleted => no_content(),
-        other => unreachable!("these commands answer with devices, and not {other:?}"),
-    }
+fn answer(device: &Device) -> Response {
+    document(&device.identity, &device.identity_etag)
 }

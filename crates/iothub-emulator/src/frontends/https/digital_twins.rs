@@ -10,14 +10,15 @@ use http::StatusCode;
 use http::header;
 use iothub_model::twin::OrderedObject;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::device::Device;
-use crate::core::digital_twin::{Change, view};
+use crate::core::command::Refusal;
+use crate::core::devices::GetDevice;
+use crate::core::digital_twin::{DigitalTwinChange, view};
+use crate::core::twins::PatchDigitalTwin;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::{Context, json, unserved, with_etag};
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
-    let device = ask(&context, Command::GetTwin { id: call.device()?.into() }).await?;
+    let device = context.live.handle(GetDevice { id: call.device()? }).await?;
     let twin: OrderedObject = serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON");
     Ok(with_etag(json(view(&twin).to_string()), &device.twin_etag))
 }
@@ -30,8 +31,8 @@ pub(crate) async fn patch(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.device()?, call.if_match());
     let location = call.path().to_owned();
-    let changes = Change::read(read_json(body).await?)?;
-    let device = ask(&context, Command::PatchDigitalTwin { id, changes, if_match }).await?;
+    let changes = DigitalTwinChange::read(read_json(body).await?)?;
+    let device = context.live.handle(PatchDigitalTwin { id, changes, if_match }).await?;
     let mut response = with_etag(Response::default(), &device.twin_etag);
     *response.status_mut() = StatusCode::ACCEPTED;
     if let Ok(location) = HeaderValue::try_from(location) {
@@ -47,11 +48,4 @@ pub(crate) async fn command() -> Response {
         "the embedded hub does not serve commands of digital twins; call the direct method of the same name, \
          `component*command` for a component's, at /twins/{id}/methods",
     )
-}
-
-async fn ask(context: &Context, command: Command) -> Result<Arc<Device>, Refusal> {
-    match context.live.handle(command).await? {
-        Reply::Device(device) => Ok(device),
-        other => unreachable!("these commands answer with a device, and not {other:?}"),
-    }
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::StatusCode;
 
-use crate::core::command::{Refusal, Reply};
+use crate::core::command::Refusal;
 use crate::core::keys;
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::{Context, ERROR_CODE_HEADERS, json};
@@ -21,10 +21,7 @@ pub(crate) async fn regenerate(
     _call: Call<RegistryWrite>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let command = keys::command(read_json(body).await?, handle::entropy)?;
-    let Reply::Keys(result) = context.live.handle(command).await? else {
-        unreachable!("the command answers with keys")
-    };
+    let result = context.live.handle(keys::read(read_json(body).await?, handle::entropy)?).await?;
     let mut response = json(serde_json::to_string(&result).expect("text is JSON"));
     *response.status_mut() = match (result.rotated_keys.is_empty(), result.errors.is_empty()) {
         (_, true) => StatusCode::OK,

@@ -8,8 +8,8 @@ use axum::response::IntoResponse;
 use axum::response::Response;
 use serde_json::json;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::messages::MessageCommand;
+use crate::core::command::Refusal;
+use crate::core::messages::PurgeMessages;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json_with_bytes};
 use crate::frontends::https::{Context, json};
 use crate::methods::{MethodCall, invoke};
@@ -57,11 +57,6 @@ pub(crate) async fn purge(
     call: Call<ServiceConnect>,
 ) -> Result<Response, Refusal> {
     let id = call.device()?;
-    let purge = Command::Message(MessageCommand::Purge { device: id.clone() });
-    match context.live.handle(purge).await? {
-        Reply::Purged(count) => {
-            Ok(json(json!({ "deviceId": id, "moduleId": null, "totalMessagesPurged": count }).to_string()))
-        }
-        other => unreachable!("the command answers with a count, and not {other:?}"),
-    }
+    let count = context.live.handle(PurgeMessages { device: id.clone() }).await?;
+    Ok(json(json!({ "deviceId": id, "moduleId": null, "totalMessagesPurged": count }).to_string()))
 }

@@ -1,4 +1,4 @@
-//! HTTPS in, commands out, and back: one file per resource of the service API.
+//! HTTPS in, requests of the hub out, and back: one file per resource of the service API.
 //!
 //! [`Service::answer`] is the whole of it: what every answer has (request id, error body, log) is done there, what a request
 //! must have (version, right, a turn under the throttles) in [`call`], and the rest by the resources. Misbehaviour that was asked
@@ -51,10 +51,10 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::core::command::Refusal;
-use crate::core::device::Document;
+use crate::core::document::Document;
 use crate::core::timestamp::timestamp;
 use crate::faults::Ill;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::request_log::{RequestObserver, RequestRecord};
 use iothub_model::twin::ETag;
 use iothub_model::wire;
@@ -78,7 +78,7 @@ const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK
 
 /// What the resources work with.
 pub(crate) struct Context {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     access: Arc<Access>,
     fronts: Fronts,
     /// Jobs that may wait or run at once.
@@ -98,7 +98,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(
-        live: Arc<Live>,
+        live: Arc<HubHandle>,
         access: Arc<Access>,
         fronts: Fronts,
         active_jobs: usize,

@@ -6,19 +6,22 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::modules::ModuleCommand;
+use crate::core::command::Refusal;
+use crate::core::module::Module;
+use crate::core::modules::{DeleteModule, GetModule, ListModules, PutModule};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
 use crate::frontends::https::{Context, array, document, json, no_content};
 use crate::handle;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {
     let (device, module) = call.module()?;
-    ask(&context, ModuleCommand::Get { device, module }).await
+    let module = context.live.handle(GetModule { device, module }).await?;
+    Ok(answer(&module))
 }
 
 pub(crate) async fn list(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {
-    ask(&context, ModuleCommand::List { device: call.device()? }).await
+    let modules = context.live.handle(ListModules { device: call.device()? }).await?;
+    Ok(json(array(modules.iter().map(|module| module.identity.as_str()))))
 }
 
 pub(crate) async fn put(
@@ -29,7 +32,8 @@ pub(crate) async fn put(
     let ((device, module), if_match) = (call.module()?, call.if_match());
     let body = Box::new(read_json(body).await?);
     let entropy = handle::entropy()?;
-    ask(&context, ModuleCommand::Put { device, module, body, if_match, entropy }).await
+    let module = context.live.handle(PutModule { device, module, body, if_match, entropy }).await?;
+    Ok(answer(&module))
 }
 
 pub(crate) async fn delete(
@@ -37,14 +41,10 @@ pub(crate) async fn delete(
     call: Call<RegistryWrite>,
 ) -> Result<Response, Refusal> {
     let ((device, module), if_match) = (call.module()?, call.if_match());
-    ask(&context, ModuleCommand::Delete { device, module, if_match }).await
+    context.live.handle(DeleteModule { device, module, if_match }).await?;
+    Ok(no_content())
 }
 
-async fn ask(context: &Context, command: ModuleCommand) -> Result<Response, Refusal> {
-    Ok(match context.live.handle(Command::Module(command)).await? {
-        Reply::Module(module) => document(&module.identity, &module.identity_etag),
-        Reply::Modules(modules) => json(array(modules.iter().map(|module| module.identity.as_str()))),
-        Reply::Deleted => no_content(),
-        other => unreachable!("these commands answer with modules, and not {other:?}"),
-    })
+fn answer(module: &Module) -> Response {
+    document(&module.identity, &module.identity_etag)
 }

@@ -18,10 +18,14 @@ use serde_json::Value;
 use sha2::Digest;
 use sha2::Sha256;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::device::Document;
-use crate::core::jobs::JobCommand;
-use crate::core::modules::ModuleCommand;
+use crate::core::ask::Ask;
+use crate::core::command::Refusal;
+use crate::core::device::Device;
+use crate::core::devices::{FindDevices, ScanDevices};
+use crate::core::document::Document;
+use crate::core::jobs::{DeviceJob, ScanDeviceJobs};
+use crate::core::module::Module;
+use crate::core::modules::{FindModules, ScanModules};
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::{Context, json, text_of};
 use iothub_model::query;
@@ -283,22 +287,20 @@ impl<'a> Fleet<'a> {
         match self {
             Self::All { context, collection, after } => {
                 tokio::task::yield_now().await;
-                let command = match collection {
-                    Collection::Modules => Command::Module(ModuleCommand::Scan { after: *after, limit: SLICE }),
-                    Collection::Jobs => Command::Job(JobCommand::Scan { after: *after, limit: SLICE }),
-                    Collection::Devices => Command::ScanDevices { after: *after, limit: SLICE },
+                let slice = match collection {
+                    Collection::Modules => find(context, ScanModules { after: *after, limit: SLICE }).await?,
+                    Collection::Jobs => find(context, ScanDeviceJobs { after: *after, limit: SLICE }).await?,
+                    Collection::Devices => find(context, ScanDevices { after: *after, limit: SLICE }).await?,
                 };
-                let slice = find(context, command).await?;
                 *after = slice.last().map_or(*after, |found| found.sequence);
                 Ok(slice)
             }
             Self::Named { context, collection, after, ids } => {
                 let ids = std::mem::take(ids);
-                let command = match collection {
-                    Collection::Modules => Command::Module(ModuleCommand::Find { devices: ids }),
-                    _ => Command::FindDevices { ids },
+                let mut found = match collection {
+                    Collection::Modules => find(context, FindModules { devices: ids }).await?,
+                    _ => find(context, FindDevices { ids }).await?,
                 };
-                let mut found = find(context, command).await?;
                 found.retain(|found| found.sequence > *after);
                 *self = Self::Nobody;
                 Ok(found)
@@ -308,19 +310,30 @@ impl<'a> Fleet<'a> {
     }
 }
 
-async fn find(context: &Context, command: Command) -> Result<Vec<Found>, Refusal> {
-    Ok(match context.live.handle(command).await? {
-        Reply::Devices(devices) => {
-            devices.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
-        }
-        Reply::Modules(modules) => {
-            modules.iter().map(|it| Found { sequence: it.sequence, document: it.twin.clone() }).collect()
-        }
-        Reply::DeviceJobs(all) => {
-            all.iter().map(|it| Found { sequence: it.sequence, document: it.document.clone() }).collect()
-        }
-        other => unreachable!("these commands answer with twins, and not {other:?}"),
-    })
+async fn find<A, T>(context: &Context, ask: A) -> Result<Vec<Found>, Refusal>
+where
+    A: Ask<Reply = Vec<Arc<T>>>,
+    Found: for<'t> From<&'t T>,
+{
+    Ok(context.live.handle(ask).await?.iter().map(|found| Found::from(&**found)).collect())
+}
+
+impl From<&Device> for Found {
+    fn from(device: &Device) -> Self {
+        Self { sequence: device.sequence, document: device.twin.clone() }
+    }
+}
+
+impl From<&Module> for Found {
+    fn from(module: &Module) -> Self {
+        Self { sequence: module.sequence, document: module.twin.clone() }
+    }
+}
+
+impl From<&DeviceJob> for Found {
+    fn from(outcome: &DeviceJob) -> Self {
+        Self { sequence: outcome.sequence, document: outcome.document.clone() }
+    }
 }
 
 #[cfg(test)]

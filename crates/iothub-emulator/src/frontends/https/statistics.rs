@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::json;
 
-use crate::core::command::{Command, Refusal, Reply};
+use crate::core::command::Refusal;
+use crate::core::devices::{CountDevices, DeviceCounts};
 use crate::frontends::https::call::{Call, RegistryRead, ServiceConnect};
 use crate::frontends::https::{Context, json};
 
@@ -14,9 +15,7 @@ pub(crate) async fn devices(
     State(context): State<Arc<Context>>,
     _call: Call<RegistryRead>,
 ) -> Result<Response, Refusal> {
-    let Reply::Counts { total, enabled } = context.live.handle(Command::CountDevices).await? else {
-        unreachable!("the command answers with counts")
-    };
+    let DeviceCounts { total, enabled } = context.live.handle(CountDevices).await?;
     let counts = json!({
         "totalDeviceCount": total,
         "enabledDeviceCount": enabled,

@@ -6,9 +6,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::transfers;
-use crate::core::transfers::TransferCommand;
+use crate::core::command::Refusal;
+use crate::core::transfer;
+use crate::core::transfers::{CancelTransfer, CreateTransfer, GetTransfer, ListTransfers};
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::{Context, array, json, no_content, request_id};
 use iothub_model::wire::transfers::TransferProperties;
@@ -20,38 +20,30 @@ pub(crate) async fn create(
 ) -> Result<Response, Refusal> {
     let properties: Box<TransferProperties> = Box::new(read_json(body).await?);
     let id = request_id();
-    transfers::check(&properties)?;
+    transfer::check(&properties)?;
     // The fuzzer sends requests to no storage account.
     if !cfg!(fuzzing) {
         crate::background::probe::containers(&properties, &id).await?;
     }
-    let answer = ask(&context, TransferCommand::Create { id, properties }).await?;
+    let transfer = context.live.handle(CreateTransfer { id, properties }).await?;
     context.live.transfers_changed.notify_one();
-    Ok(answer)
+    Ok(json(transfer.answer()))
 }
 
 pub(crate) async fn list(State(context): State<Arc<Context>>, _call: Call<RegistryWrite>) -> Result<Response, Refusal> {
-    ask(&context, TransferCommand::List).await
+    let transfers = context.live.handle(ListTransfers).await?;
+    let texts: Vec<String> = transfers.iter().map(|transfer| transfer.answer()).collect();
+    Ok(json(array(texts.iter().map(String::as_str))))
 }
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryWrite>) -> Result<Response, Refusal> {
-    ask(&context, TransferCommand::Get { id: call.second_segment()? }).await
+    Ok(json(context.live.handle(GetTransfer { id: call.second_segment()? }).await?.answer()))
 }
 
 pub(crate) async fn cancel(
     State(context): State<Arc<Context>>,
     call: Call<RegistryWrite>,
 ) -> Result<Response, Refusal> {
-    ask(&context, TransferCommand::Cancel { id: call.second_segment()? }).await.map(|_| no_content())
-}
-
-async fn ask(context: &Context, command: TransferCommand) -> Result<Response, Refusal> {
-    Ok(match context.live.handle(Command::Transfer(command)).await? {
-        Reply::Transfer(Some(transfer)) => json(transfer.answer()),
-        Reply::Transfers(transfers) => {
-            let texts: Vec<String> = transfers.iter().map(|transfer| transfer.answer()).collect();
-            json(array(texts.iter().map(String::as_str)))
-        }
-        other => unreachable!("these commands answer with jobs, and not {other:?}"),
-    })
+    context.live.handle(CancelTransfer { id: call.second_segment()? }).await?;
+    Ok(no_content())
 }

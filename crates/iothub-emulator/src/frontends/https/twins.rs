@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::core::command::{Command, Refusal, Reply, TwinWrite};
+use crate::core::command::{Refusal, TwinWrite};
+use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::{Context, document};
 use iothub_model::twin::OrderedValue;
@@ -14,7 +15,7 @@ use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
-    answer(&context, Command::GetTwin { id: call.twin()? }).await
+    Ok(answer(&context.live.handle(GetTwin { id: call.twin()? }).await?))
 }
 
 pub(crate) async fn patch(
@@ -43,13 +44,9 @@ async fn write(
     let body: OrderedValue = read_json(body).await?;
     let invalid = |error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}"));
     let body = TwinBody::decode(body).map_err(invalid)?;
-    answer(context, Command::WriteTwin { id, how, body, if_match }).await
+    Ok(answer(&context.live.handle(WriteTwin { id, how, body, if_match }).await?))
 }
 
-async fn answer(context: &Context, command: Command) -> Result<Response, Refusal> {
-    match context.live.handle(command).await? {
-        Reply::Device(device) => Ok(document(&device.twin, &device.twin_etag)),
-        Reply::Module(module) => Ok(document(&module.twin, &module.twin_etag)),
-        other => unreachable!("these commands answer with a twin, and not {other:?}"),
-    }
+fn answer(twin: &TwinReply) -> Response {
+    document(twin.document(), twin.etag())
 }

@@ -17,8 +17,10 @@ use tokio::time::timeout;
 use tokio::time::timeout_at;
 
 use crate::connections::Link;
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::session::{Fingerprints, SessionCommand};
+use crate::core::command::Refusal;
+use crate::core::session::Fingerprints;
+use crate::core::sessions;
+use crate::core::sessions::{Disconnect, Touch};
 use crate::frontends::mqtt::admission::{Ending, Fate, Gate, Held, Refused};
 use crate::frontends::mqtt::deliveries::deliver;
 use crate::frontends::mqtt::login::{Denied, Login, login};
@@ -27,7 +29,7 @@ use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BY
 use crate::frontends::mqtt::requests::{Answer, Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
 use crate::frontends::mqtt::{Front, stopped};
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -217,7 +219,7 @@ enum End {
 
 /// A client that is let in. Dropped, it is gone, whichever way the connection ended.
 pub(crate) struct Attached {
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<HubHandle>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) link: Arc<Link>,
     /// Are its subscriptions kept for when it comes back.
@@ -232,9 +234,9 @@ impl Attached {
         let Login { id, proof, model, valid_for: _ } = login;
         let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
         let command =
-            SessionCommand::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
-        let begun = live.begin(Command::Session(command), |outcome| {
-            if let Ok(Reply::Session(session)) = &outcome.reply {
+            sessions::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
+        let begun = live.begin(command, |outcome| {
+            if let Ok(session) = &outcome.reply {
                 link.subscriptions().clone_from(&session.subscriptions);
                 // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
                 // says that a session is present to whoever asks for one.
@@ -259,7 +261,7 @@ impl Attached {
             *touched = Instant::now();
             let (id, connection) = (self.link.id().clone(), self.link.connection());
             // A client that is no longer connected is told so by being cut.
-            let _ = self.live.begin(Command::Session(SessionCommand::Touch { id, connection }), |_| ());
+            let _ = self.live.begin(Touch { id, connection }, |_| ());
         }
     }
 }
@@ -270,7 +272,7 @@ impl Drop for Attached {
         self.link.abandon_calls();
         let (id, connection) = (self.link.id().clone(), self.link.connection());
         // Refused when another connection has taken over, which then is what the device shows.
-        let _ = self.live.begin(Command::Session(SessionCommand::Disconnect { id, connection }), |_| ());
+        let _ = self.live.begin(Disconnect { id, connection }, |_| ());
     }
 }
 

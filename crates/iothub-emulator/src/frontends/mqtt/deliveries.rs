@@ -7,8 +7,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
-use crate::core::command::{Command, Reply};
-use crate::core::session::SessionCommand;
+use crate::core::messages::{CompleteMessage, TakeMessages};
 use crate::frontends::mqtt::connection::Attached;
 use crate::frontends::mqtt::outbox::Message;
 use iothub_model::wire::topics::Subscription;
@@ -82,10 +81,10 @@ pub(crate) async fn deliver(attached: &Attached) {
             all if all.iter().any(|(_, other)| link.is_subscribed(*other)) => true,
             _ => continue,
         };
-        let take = SessionCommand::Take { id: link.id().clone(), connection: link.connection(), at_most_once };
+        let take = TakeMessages { id: link.id().clone(), connection: link.connection(), at_most_once };
         // Refused when the connection is no longer the client's, which then is about to end, or when the disk is full.
-        let _ = attached.live.begin(Command::Session(take), |outcome| {
-            let Ok(Reply::Messages(messages)) = &outcome.reply else { return };
+        let _ = attached.live.begin(take, |outcome| {
+            let Ok(messages) = &outcome.reply else { return };
             for message in messages {
                 let (pkid, again) = match at_most_once {
                     true => (None, false),
@@ -108,7 +107,7 @@ impl Attached {
         let (id, connection) = (self.link.id().clone(), self.link.connection());
         // Refused when it is no longer this connection's, which then is about to end, or when the disk is full: then the message
         // will come again.
-        let complete = Command::Session(SessionCommand::Complete { id, connection, message });
+        let complete = CompleteMessage { id, connection, message };
         self.live.begin(complete, |_| ()).ok()?;
         self.live.messages_changed.notify_one();
         Some(())

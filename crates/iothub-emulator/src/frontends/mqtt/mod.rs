@@ -1,7 +1,7 @@
 //! The device side of the hub: MQTT 3.1.1 over TLS and over WebSocket.
 //!
 //! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
-//! the hub's machine (`SessionCommand`); what is here is bytes ([`crate::transport`], [`packets`]), the rules of MQTT for them
+//! the hub's machine (`core::sessions`); what is here is bytes ([`crate::transport`], [`packets`]), the rules of MQTT for them
 //! ([`rules`]), who the client is ([`login`]), what it may say ([`requests`]), what holds that up ([`admission`]) and what waits
 //! for it ([`outbox`]).
 //!
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::request_log::ConnectionLog;
 
 pub(crate) use crate::frontends::mqtt::admission::Gate;
@@ -51,7 +51,7 @@ impl Default for Patience {
 /// What connections work with.
 #[derive(Clone)]
 pub(crate) struct Front {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     access: Arc<Access>,
     gate: Arc<Gate>,
     patience: Patience,
@@ -70,7 +70,7 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 impl Front {
     /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
     pub(crate) fn new(
-        live: Arc<Live>,
+        live: Arc<HubHandle>,
         access: Arc<Access>,
         stopping: watch::Receiver<bool>,
         alive: mpsc::Sender<()>,

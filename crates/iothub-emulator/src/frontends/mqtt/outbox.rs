@@ -12,7 +12,7 @@ use mqttbytes::v4::Publish;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 
-use crate::core::device::Document;
+use crate::core::document::Document;
 use crate::core::messages::CloudMessage;
 use crate::core::twin::TwinDocument;
 use crate::frontends::https::nonsense;

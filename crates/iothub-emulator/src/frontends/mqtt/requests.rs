@@ -15,9 +15,11 @@ use mqttbytes::v4::UnsubAck;
 use mqttbytes::v4::Unsubscribe;
 
 use crate::connections::MethodResult;
-use crate::core::command::{Command, Refusal, Reply};
-use crate::core::session::SessionCommand;
+use crate::core::ask::Ask;
+use crate::core::command::Refusal;
+use crate::core::sessions::{KeepSubscriptions, Report};
 use crate::core::timestamp::timestamp;
+use crate::core::twins::GetTwin;
 use crate::frontends::https::request_id;
 use crate::frontends::mqtt::admission::{Asked, Ending, Fate, Refused, message_bytes};
 use crate::frontends::mqtt::connection::Attached;
@@ -235,13 +237,25 @@ impl Attached {
             // Twin requests are answered whether or not the answers are subscribed to: a client that was told nothing would
             // wait for ever, and some ask before they subscribe.
             FromDevice::TwinGet { rid } => {
-                self.do_and_answer(Command::GetTwin { id: self.link.id().clone() }, &rid, publish, answer)
+                let get = GetTwin { id: self.link.id().clone() };
+                self.do_and_answer(get, &rid, publish, answer, |twin| Message::Twin {
+                    rid: rid.clone(),
+                    twin: twin.document().clone(),
+                })?;
+                Ok(())
             }
             FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
-                    let command = SessionCommand::Report { id, connection, patch, base: version };
-                    self.do_and_answer(Command::Session(command), &rid, publish, answer)
+                    let report = Report { id, connection, patch, base: version };
+                    let reported = self.do_and_answer(report, &rid, publish, answer, |version| {
+                        let response = FromHub::TwinResponse { status: 204, rid: rid.clone(), version: Some(*version) };
+                        Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
+                    })?;
+                    if reported {
+                        self.gate.charge(publish.payload.len(), self.live.now());
+                    }
+                    Ok(())
                 }
                 Err(error) => {
                     let text = format!("the reported properties are not a JSON object: {error}");
@@ -265,20 +279,21 @@ impl Attached {
         }
     }
 
-    fn do_and_answer(&self, command: Command, rid: &str, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
-        let begun = self.live.begin(command, |outcome| {
+    /// Does what a twin request asks and answers it. Returns `true` if it was not refused.
+    fn do_and_answer<A: Ask>(
+        &self,
+        ask: A,
+        rid: &str,
+        publish: &Publish,
+        answer: Answer<'_>,
+        message_of: impl FnOnce(&A::Reply) -> Message,
+    ) -> Result<bool, Closing> {
+        let begun = self.live.begin(ask, |outcome| {
             self.acknowledge(publish, answer.of_packets(), outcome.seen);
-            let message = match &outcome.reply {
-                Ok(Reply::Device(device)) => Message::Twin { rid: rid.to_owned(), twin: device.twin.clone() },
-                Ok(Reply::Module(module)) => Message::Twin { rid: rid.to_owned(), twin: module.twin.clone() },
-                Ok(Reply::Reported(version)) => {
-                    let response = FromHub::TwinResponse { status: 204, rid: rid.to_owned(), version: Some(*version) };
-                    Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
-                }
-                Ok(other) => unreachable!("the two commands of twin requests do not answer with {other:?}"),
-                Err(refusal) => return self.refuse(rid, &Refused::By(refusal.clone()), answer, outcome.seen),
-            };
-            answer.offer(message, outcome.seen);
+            match &outcome.reply {
+                Ok(reply) => answer.offer(message_of(reply), outcome.seen),
+                Err(refusal) => self.refuse(rid, &Refused::By(refusal.clone()), answer, outcome.seen),
+            }
         });
         match begun {
             Ok(outcome) => match outcome.reply {
@@ -286,17 +301,13 @@ impl Attached {
                 Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
                     Err(Closing::Replaced)
                 }
-                Ok(Reply::Reported(_)) => {
-                    self.gate.charge(publish.payload.len(), self.live.now());
-                    Ok(())
-                }
-                Ok(_) | Err(_) => Ok(()),
+                reply => Ok(reply.is_ok()),
             },
             // The hub takes no writes any more.
             Err(refusal) => {
                 self.acknowledge(publish, answer.of_packets(), 0);
                 self.refuse(rid, &Refused::By(refusal), answer, 0);
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -379,8 +390,8 @@ impl Attached {
             return Ok(());
         }
         let (id, connection) = (self.link.id().clone(), self.link.connection());
-        let command = SessionCommand::KeepSubscriptions { id, connection, subscriptions: subscriptions.clone() };
-        let begun = self.live.begin(Command::Session(command), |outcome| {
+        let command = KeepSubscriptions { id, connection, subscriptions: subscriptions.clone() };
+        let begun = self.live.begin(command, |outcome| {
             if outcome.reply.is_ok() {
                 // The acknowledgement goes into the outbox before anything that is due to it.
                 answer.say(&acknowledge, outcome.seen);

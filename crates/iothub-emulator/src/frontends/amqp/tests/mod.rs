@@ -42,8 +42,9 @@ use serde_amqp::primitives::Binary;
 use serde_amqp::primitives::Symbol;
 
 use crate::access::Policies;
-use crate::core::command::{Command, Entropy, Reply};
-use crate::core::messages::MessageCommand;
+use crate::core::command::Entropy;
+use crate::core::devices::PutDevice;
+use crate::core::messages::{PurgeMessages, SendMessage};
 use crate::core::state::Hub;
 use crate::frontends::amqp::frames::{Frame, Layer, NoFrame, Reader, encode, write, write_sasl};
 use crate::frontends::amqp::*;
@@ -62,7 +63,7 @@ const TO_DEVICES: &str = "/messages/devicebound";
 
 /// A hub without listeners or disk, with the device `d`, and a clock that tests move.
 struct Bench {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     front: Front,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
@@ -95,10 +96,10 @@ impl Bench {
             let seconds = seconds.clone();
             Arc::new(move || NOW + time::Duration::seconds(seconds.load(Ordering::Relaxed)))
         };
-        let live = Arc::new(Live::new(Hub::default(), committer, clock));
+        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock));
         let id: DeviceId = "d".parse().expect("an id");
         let (body, entropy) = (Box::default(), Entropy([1; 80]));
-        live.handle(Command::PutDevice { id, body, if_match: IfMatch::Absent, entropy }).await.expect("a device");
+        live.handle(PutDevice { id, body, if_match: IfMatch::Absent, entropy }).await.expect("a device");
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let front = Front::new(live.clone(), access, stopping, mpsc::channel(1).0);
@@ -143,19 +144,16 @@ impl Bench {
             let properties =
                 iothub_model::wire::messages::MessageProperties { message_id, others, ..Default::default() };
             let message = Box::new(crate::core::messages::MessageBody { properties, ..Default::default() });
-            let send = MessageCommand::Send { to: "d".parse().expect("an id"), message };
-            self.live.handle(Command::Message(send)).await.expect("there is room");
+            let send = SendMessage { to: "d".parse().expect("an id"), message };
+            self.live.handle(send).await.expect("there is room");
         }
-        let purge = MessageCommand::Purge { device: "d".parse().expect("an id") };
-        self.live.handle(Command::Message(purge)).await.expect("purged");
+        let purge = PurgeMessages { device: "d".parse().expect("an id") };
+        self.live.handle(purge).await.expect("purged");
     }
 
     async fn waiting(&self) -> usize {
-        let purge = MessageCommand::Purge { device: "d".parse().expect("an id") };
-        match self.live.handle(Command::Message(purge)).await {
-            Ok(Reply::Purged(count)) => count,
-            other => panic!("{other:?}"),
-        }
+        let purge = PurgeMessages { device: "d".parse().expect("an id") };
+        self.live.handle(purge).await.expect("a count")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use rumqttc::mqttbytes::v4::PubAck;
 
-use crate::core::messages::{MessageBody, MessageCommand};
+use crate::core::devices::GetDevice;
+use crate::core::messages::{MessageBody, PurgeMessages, SendMessage};
 use crate::frontends::mqtt::tests::*;
 use iothub_model::wire::messages::MessageProperties;
 
@@ -14,8 +15,8 @@ fn body(text: &str) -> MessageBody {
 
 impl Bench {
     async fn send(&self, text: &str) {
-        let send = MessageCommand::Send { to: "d".parse().expect("an id"), message: Box::new(body(text)) };
-        self.live.handle(Command::Message(send)).await.expect("there is room");
+        let send = SendMessage { to: "d".parse().expect("an id"), message: Box::new(body(text)) };
+        self.live.handle(send).await.expect("there is room");
     }
 
     async fn login(&self, clean: bool) -> Client {
@@ -29,13 +30,9 @@ impl Bench {
 
     /// How many messages the device shows.
     async fn waiting(&self) -> u64 {
-        match self.live.handle(Command::GetDevice { id: "d".parse().expect("an id") }).await {
-            Ok(crate::core::command::Reply::Device(device)) => {
-                let identity: Value = serde_json::from_str(device.identity.as_str()).expect("JSON");
-                identity["cloudToDeviceMessageCount"].as_u64().expect("a count")
-            }
-            other => panic!("{other:?}"),
-        }
+        let device = self.live.handle(GetDevice { id: "d".parse().expect("an id") }).await.expect("a device");
+        let identity: Value = serde_json::from_str(device.identity.as_str()).expect("JSON");
+        identity["cloudToDeviceMessageCount"].as_u64().expect("a count")
     }
 }
 
@@ -205,13 +202,12 @@ async fn properties_reach_the_device() {
         ..MessageProperties::default()
     };
     let message = Box::new(MessageBody { properties: properties.clone(), ..body("{}") });
-    let send = MessageCommand::Send { to: "d".parse().expect("an id"), message };
-    bench.live.handle(Command::Message(send)).await.expect("there is room");
+    let send = SendMessage { to: "d".parse().expect("an id"), message };
+    bench.live.handle(send).await.expect("there is room");
     let Some(Packet::Publish(publish)) = device.next().await else { panic!("a message") };
     assert_eq!(MessageProperties::parse(&publish.topic, &"d".parse().expect("an id")), Some(properties));
     // Purging counts what is under way.
-    let purge = MessageCommand::Purge { device: "d".parse().expect("an id") };
-    let purged = bench.live.handle(Command::Message(purge)).await;
-    assert!(matches!(purged, Ok(crate::core::command::Reply::Purged(1))), "{purged:?}");
+    let purge = PurgeMessages { device: "d".parse().expect("an id") };
+    assert_eq!(bench.live.handle(purge).await, Ok(1));
     device.acknowledge(publish.pkid).await;
 }

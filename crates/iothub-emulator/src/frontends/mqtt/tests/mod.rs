@@ -38,10 +38,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::access::{Access, Policies};
-use crate::core::command::{Command, Entropy};
+use crate::core::command::Entropy;
+use crate::core::devices::PutDevice;
 use crate::frontends::mqtt::Front;
 use crate::frontends::mqtt::admission::Gate;
-use crate::handle::Live;
+use crate::handle::HubHandle;
 use crate::store::folder::Folder;
 use crate::store::{Committer, Store};
 use crate::tests::{NOW, Sandbox, clock, tls_of};
@@ -317,7 +318,7 @@ async fn connection_state(hub: &Sandbox, id: &str) -> String {
 
 /// A hub without listeners, for connections over pipes.
 struct Bench {
-    live: Arc<Live>,
+    live: Arc<HubHandle>,
     front: Front,
     stop: watch::Sender<bool>,
     _folder: TempDir,
@@ -334,7 +335,7 @@ impl Bench {
         let (store, hub) = Store::open(open.clone()).expect("a store");
         let policies = Policies::open(&open).expect("policies");
         let access = Arc::new(Access::new(policies, HOST, &[], 443));
-        let live = Arc::new(Live::new(hub, Committer::start(store).expect("a thread"), clock()));
+        let live = Arc::new(HubHandle::new(hub, Committer::start(store).expect("a thread"), clock()));
         let (stop, stopping) = watch::channel(false);
         let front = Front::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
         let bench = Self { live, front, stop, _folder: folder };
@@ -344,7 +345,7 @@ impl Bench {
         } } }))
         .expect("a body");
         let entropy = Entropy([1; 80]);
-        let put = Command::PutDevice { id, body: Box::new(body), if_match: IfMatch::Absent, entropy };
+        let put = PutDevice { id, body: Box::new(body), if_match: IfMatch::Absent, entropy };
         bench.live.handle(put).await.expect("a new device");
         bench
     }

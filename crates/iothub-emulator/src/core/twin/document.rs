@@ -1,24 +1,20 @@
-//! A twin's document and its one write: what merges, what moves, what is refused.
-
-use std::borrow::Cow;
-use std::fmt;
+//! The document of a twin, and what moves in it.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::Serialize;
-use serde::de::Deserializer;
-use serde::de::IgnoredAny;
-use serde::de::MapAccess;
-use serde::de::Visitor;
-use serde_json::value::RawValue;
-use serde_json::value::to_raw_value;
 
 use crate::core::command::{Refusal, TwinWrite};
-use crate::core::device::{DISCONNECTED, Document, Presence};
+use crate::core::document::Document;
 use crate::core::identity::{Identity, is_count};
-use crate::core::modules::ModuleIdentity;
+use crate::core::module_identity::ModuleIdentity;
+use crate::core::presence::{DISCONNECTED, Presence};
 use crate::core::timestamp::{NEVER, renew, timestamp};
+use crate::core::twin::section::{
+    LAST_UPDATED, LAST_UPDATED_VERSION, SectionText, VERSION, put_system, take_metadata, version_of,
+};
+use crate::core::twin::writing::{Stamp, refuse, written};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ETag;
 use iothub_model::twin::ModuleId;
@@ -27,9 +23,6 @@ use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
 use iothub_model::twin::Section;
 use iothub_model::twin::limits::DESIRED_MAX_BYTES;
-use iothub_model::twin::limits::Rule;
-use iothub_model::twin::limits::Violation;
-use iothub_model::twin::limits::check_size;
 use iothub_model::twin::limits::check_values;
 use iothub_model::twin::limits::section_size;
 use iothub_model::twin::patch;
@@ -43,10 +36,6 @@ use iothub_model::wire::twins::TwinBody;
 
 /// The version of a twin that nobody has written: those of both sections together.
 const FRESH_VERSION: u64 = 2;
-const METADATA: &str = "$metadata";
-const VERSION: &str = "$version";
-const LAST_UPDATED: &str = "$lastUpdated";
-const LAST_UPDATED_VERSION: &str = "$lastUpdatedVersion";
 
 /// A twin as `GET /twins/{id}` and `GET /twins/{id}/modules/{id}` answer it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,113 +78,6 @@ pub(crate) struct TwinDocument {
 struct Properties {
     desired: SectionText,
     reported: SectionText,
-}
-
-/// A section with `$metadata` and `$version` as its last keys: some clients read no further than `$version`.
-///
-/// It is kept as text and is read when it is looked into, so that a write to one section copies the other.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-struct SectionText(Box<RawValue>);
-
-impl SectionText {
-    fn of(section: &OrderedObject) -> Self {
-        Self(to_raw_value(section).expect("an object with text as keys is always JSON"))
-    }
-
-    fn read(&self) -> OrderedObject {
-        serde_json::from_str(self.0.get())
-            .expect("what is kept was written by this program, or checked when it was read")
-    }
-
-    /// Returns `true` if the section is as this program writes it, its order aside.
-    fn is_sound(&self) -> bool {
-        serde_json::from_str::<SectionCheck>(self.0.get()).is_ok_and(|section| is_count(section.version))
-    }
-
-    /// Returns `true` if `$version` is its last key. No key of a user has `$version` in it.
-    fn is_in_order(&self) -> bool {
-        let text = self.0.get().strip_suffix('}').unwrap_or_default();
-        text.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with("\"$version\":")
-    }
-
-    /// Returns the section's text without its metadata.
-    fn for_device(&self) -> String {
-        let shown: Shown = serde_json::from_str(self.0.get()).expect("a section is an object");
-        shown.0
-    }
-}
-
-/// The text of a section as its device sees it.
-struct Shown(String);
-
-impl<'de> Deserialize<'de> for Shown {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self("{".to_owned()))
-    }
-}
-
-impl<'de> Visitor<'de> for Shown {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a section")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
-        let Self(text) = &mut self;
-        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
-            if key == METADATA {
-                members.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(&serde_json::Value::from(&*key).to_string());
-            text.push(':');
-            text.push_str(members.next_value::<&'de RawValue>()?.get());
-        }
-        text.push('}');
-        Ok(self)
-    }
-}
-
-/// A section as far as it is the hub's, for a look at it that builds nothing.
-#[derive(Deserialize)]
-struct SectionCheck {
-    #[serde(rename = "$metadata")]
-    _metadata: NodeCheck,
-    #[serde(rename = "$version")]
-    version: u64,
-}
-
-/// A node of `$metadata` with nothing but nodes below it.
-struct NodeCheck;
-
-impl<'de> Deserialize<'de> for NodeCheck {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self)
-    }
-}
-
-impl<'de> Visitor<'de> for NodeCheck {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a node of $metadata")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        while let Some(key) = members.next_key::<Cow<'de, str>>()? {
-            if key.starts_with('$') {
-                members.next_value::<IgnoredAny>()?;
-            } else {
-                members.next_value::<Self>()?;
-            }
-        }
-        Ok(self)
-    }
 }
 
 impl TwinDocument {
@@ -449,25 +331,6 @@ impl TwinDocument {
     }
 }
 
-fn version_of(section: &OrderedObject) -> u64 {
-    section.get(VERSION).and_then(OrderedValue::as_u64).unwrap_or(0)
-}
-
-fn take_metadata(section: &mut OrderedObject) -> OrderedObject {
-    match section.remove(METADATA) {
-        Some(OrderedValue::Object(metadata)) => metadata,
-        _ => OrderedObject::new(),
-    }
-}
-
-/// Sets a section's system members, which are its last ones.
-fn put_system(section: &mut OrderedObject, metadata: OrderedObject, version: u64) {
-    section.remove(METADATA);
-    section.remove(VERSION);
-    section.insert(METADATA, metadata);
-    section.insert(VERSION, version);
-}
-
 /// Returns the patch that a write sent, as far as it shows: what it stamped, and null for what it removed.
 fn told(before: &OrderedObject, after: OrderedObject, metadata: &OrderedObject, version: u64) -> OrderedObject {
     let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
@@ -489,117 +352,6 @@ fn told(before: &OrderedObject, after: OrderedObject, metadata: &OrderedObject, 
         patch.insert(key, value);
     }
     patch
-}
-
-/// Writes `new` to a section that holds no `$` keys, or refuses it by the limits.
-fn written(section: Section, how: TwinWrite, target: &mut OrderedObject, new: &SectionBody) -> Result<(), Refusal> {
-    let root = match section {
-        Section::Tags => "tags",
-        Section::Desired => "properties.desired",
-    };
-    let SectionBody::Object(new) = new else {
-        target.clear();
-        return Ok(());
-    };
-    if let Some(violation) = check_values(new).first() {
-        return Err(refuse(root, violation));
-    }
-    let before = section_size(target);
-    if how == TwinWrite::Replace {
-        // Null removes, and a replacement has nothing to remove (azure-iot-cli-extension#693).
-        if let Some(keys) = null_in(new) {
-            let text = "null, which a replacement cannot hold: it removes what it leaves out";
-            return Err(Refusal::new(ErrorCode::ArgumentInvalid, format!("{}: {text}", place(root, &keys))));
-        }
-        target.clear();
-    }
-    patch::merge_ordered(target, new);
-    // A section that is too large already may shrink, and may not grow.
-    match check_size(section, target) {
-        Some(violation) if section_size(target) > before => Err(refuse(root, &violation)),
-        _ => Ok(()),
-    }
-}
-
-/// Returns the keys that lead to a null, if there is one. Arrays hold none.
-fn null_in(object: &OrderedObject) -> Option<Vec<String>> {
-    object.iter().find_map(|(key, value)| {
-        let mut keys = match value {
-            OrderedValue::Null => Vec::new(),
-            OrderedValue::Object(inner) => null_in(inner)?,
-            _ => return None,
-        };
-        keys.insert(0, key.to_owned());
-        Some(keys)
-    })
-}
-
-fn refuse(root: &str, violation: &Violation) -> Refusal {
-    let code = match violation.rule {
-        Rule::SectionSize { .. } => ErrorCode::DeviceModelMaxPropertiesExceeded,
-        _ => ErrorCode::ArgumentInvalid,
-    };
-    Refusal::new(code, format!("{}: {}", place(root, &violation.keys), violation.rule))
-}
-
-fn place(root: &str, keys: &[String]) -> String {
-    let path: String = keys.iter().flat_map(|key| [".", key]).collect();
-    format!("{root}{path}").escape_debug().to_string()
-}
-
-/// What a write leaves on every node of `$metadata` that it touches.
-struct Stamp<'a> {
-    now: &'a str,
-    /// None for reported properties, whose metadata has times only.
-    version: Option<u64>,
-}
-
-impl Stamp<'_> {
-    fn put(&self, metadata: &mut OrderedObject) {
-        metadata.insert(LAST_UPDATED, self.now);
-        if let Some(version) = self.version {
-            metadata.insert(LAST_UPDATED_VERSION, version);
-        }
-    }
-
-    /// Stamps an object's node and what the patch names below it. The hub goes by the keys that are sent and not by
-    /// values, so an equal value is stamped as well.
-    fn merge(&self, metadata: &mut OrderedObject, patch: &OrderedObject) {
-        self.put(metadata);
-        let mut removes = false;
-        for (key, value) in patch.iter() {
-            match value {
-                OrderedValue::Null => removes = true,
-                OrderedValue::Object(inner) => {
-                    // Over a scalar this makes an object, whose node had no children to keep.
-                    let child = metadata.get_or_insert_with(key, || OrderedObject::new().into());
-                    self.merge(child.as_object_mut().expect("every node of $metadata is an object"), inner);
-                }
-                leaf => metadata.insert(key, self.node(leaf)),
-            }
-        }
-        if removes {
-            metadata.retain(|key, _| !patch.get(key).is_some_and(OrderedValue::is_null));
-        }
-    }
-
-    /// Returns the node of a value that has none yet. An array is a leaf: it is replaced whole.
-    fn node(&self, value: &OrderedValue) -> OrderedObject {
-        match value {
-            OrderedValue::Object(object) => self.object_node(object),
-            _ => self.object_node(&OrderedObject::new()),
-        }
-    }
-
-    /// Returns the node of an object that has none yet.
-    fn object_node(&self, object: &OrderedObject) -> OrderedObject {
-        let mut metadata = OrderedObject::new();
-        self.put(&mut metadata);
-        for (key, value) in object.iter() {
-            metadata.insert(key, self.node(value));
-        }
-        metadata
-    }
 }
 
 /// Returns a twin's etag: its counter as eight bytes, the highest first, in base64.
