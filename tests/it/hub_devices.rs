@@ -86,7 +86,8 @@ fn tokens_are_made_of_a_folder_s_keys_too() {
         (&["--data", "hub", "--device", "d2"], "reading d2"),
         (&["--hub", "embedded:hub"], "hub token --data hub"),
         (&["--hub", "embedded:hub", "--device", "d1"], "hub token --data hub --device d1"),
-        (&["--expires", "0", "--data", "hub"], "a time of nothing"),
+        (&["--expires", "0", "--data", "hub"], "a duration needs a unit"),
+        (&["--expires", "0s", "--data", "hub"], "the duration must be greater than zero"),
         (&["--policy", "service"], "--data"),
         (&[], "no connection string is given"),
     ] {
@@ -100,8 +101,7 @@ fn tokens_are_made_of_a_folder_s_keys_too() {
 fn long_rules_are_shown_whole() {
     let sandbox = Sandbox::new();
     let hub = sandbox.hub();
-    let rule =
-        format!("GET,PUT,PATCH,DELETE /twins/{}-*/modules/* slow 20ms..2000ms first 1000000", "press".repeat(12));
+    let rule = format!("GET,PUT,PATCH,DELETE /twins/{}-*/modules/* slow 20ms..2s first 1000000", "press".repeat(12));
     sandbox.on(&hub, ["hub", "faults", "set", &rule]).success();
     assert_eq!(
         sandbox.on(&hub, ["hub", "faults", "show"]).success(),
