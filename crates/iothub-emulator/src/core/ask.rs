@@ -67,15 +67,15 @@ impl Subject {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome<R> {
     /// The reply.
     pub(crate) reply: Result<R, Refusal>,
     /// What changed, for the store.
     pub(crate) change: Option<Change>,
-    /// The [`Change::revision`] of the latest change that the reply shows. Until that one is on disk nobody may see the
-    /// reply, or a crash could take back an etag that somebody holds.
+    /// The [`Change::revision`] of the latest change that the reply shows. The reply is sent when that change is on disk:
+    /// otherwise a crash could take back an etag that a client has.
     pub(crate) seen: u64,
     /// What connected devices are to hear of.
     pub(crate) notices: Vec<Notice>,

@@ -238,8 +238,8 @@ fn steps(mode: ImportMode, entry: &BulkEntry, exists: bool) -> Result<Vec<Step>,
     Ok(steps)
 }
 
-/// Returns the condition of a mode that compares an etag: none, if the entry has no etag at all. Whoever sends the other etag alone wants
-/// a guard, and this one is none.
+/// Returns the condition of a mode that compares an etag: none, if the entry has no etag at all. A client that sends
+/// only the other etag expects a guard that this mode does not give, so the entry is refused.
 fn matching(
     (name, etag): (&str, &Option<String>),
     (other, another): (&str, &Option<String>),

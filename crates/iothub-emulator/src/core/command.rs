@@ -28,7 +28,7 @@ impl std::fmt::Debug for Entropy {
     }
 }
 
-/// What the hub says no with.
+/// Why the hub rejects a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {text}")]
 pub struct Refusal {
@@ -39,7 +39,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Says no with a code and a reason.
+    /// Creates a refusal from an error code and a message.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }

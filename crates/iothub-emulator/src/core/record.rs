@@ -35,7 +35,7 @@ pub(crate) enum Record {
     DeviceJob(u64, Option<Arc<DeviceJob>>),
     /// A message from the cloud, by its [`CloudMessage::sequence`].
     Message(u64, Option<Arc<CloudMessage>>),
-    /// What became of one, by its [`Feedback::sequence`].
+    /// Feedback about one, by its [`Feedback::sequence`].
     Feedback(u64, Option<Arc<Feedback>>),
 }
 

@@ -1,4 +1,4 @@
-//! What a job is, what came of it on each device, and where they are found.
+//! Jobs, their outcome on each device, and the collection of both.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ pub(crate) struct MethodCall {
     pub(crate) method: RawJson,
 }
 
-/// What came of a method: the device's `status` and `payload`, or why it was not called.
+/// The outcome of a method: the device's `status` and `payload`, or why it was not called.
 pub(crate) type MethodOutcome = Result<RawJson, Refusal>;
 
 /// What a step of the jobs came to.

@@ -56,12 +56,12 @@ impl Ask for RunJobs {
     }
 }
 
-/// Says what came of a method.
+/// Records the outcome of a method.
 #[derive(Clone, Debug)]
 pub(crate) struct FinishDeviceJob {
     /// The outcome's [`DeviceJob::sequence`].
     pub(crate) device_job: u64,
-    /// What came of it.
+    /// The outcome.
     pub(crate) outcome: MethodOutcome,
 }
 
@@ -261,7 +261,7 @@ impl Hub {
         self.write(Record::DeviceJob(it.sequence, Some(Arc::new(it))), records);
     }
 
-    /// Says what came of a job on a device.
+    /// Records the outcome of a job on a device.
     fn finish(
         &mut self,
         job: &mut Job,
@@ -296,7 +296,7 @@ impl Hub {
         self.write(Record::DeviceJob(it.sequence, Some(Arc::new(it))), records);
     }
 
-    /// Takes what came of a method that was called.
+    /// Records the outcome of a method that was called.
     fn finish_method(
         &mut self,
         device_job: u64,

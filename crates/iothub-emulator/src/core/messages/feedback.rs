@@ -1,4 +1,4 @@
-//! What became of a message, on its way to whoever asked.
+//! Feedback: the outcome of a message, for the service that requested it.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::core::messages::{DELIVERIES_MAX, TIME_TO_LIVE};
 use crate::core::timestamp::timestamp;
 use iothub_model::twin::DeviceId;
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FeedbackStatus {
     /// The device has it.
@@ -52,7 +52,7 @@ pub(crate) struct FeedbackBody {
     pub(super) message_id: Option<String>,
 }
 
-/// What became of one message, on its way to whoever asked.
+/// The outcome of one message, for the service that requested it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feedback {
     /// Its place in the order of creation, among all that the hub keeps.
@@ -75,7 +75,7 @@ struct FeedbackRecord {
     deliveries: u32,
 }
 
-/// How it stands in a feedback message.
+/// The form that it has in a feedback message.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct FeedbackEntry<'a> {
