@@ -2,6 +2,7 @@
 //! devices).
 //!
 //! Read [`Job`] first. `run` is what carries jobs out, a step at a time; `methods` is how a device's method is called.
+mod methods;
 mod run;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,6 @@ use serde::Serialize;
 use time::Duration;
 use time::OffsetDateTime;
 
-pub(crate) use crate::background::job_methods::{MethodCall, MethodOutcome};
 use crate::core::command::{Record, Refusal, Reply};
 use crate::core::device::Document;
 use crate::core::identity::invalid;
@@ -38,6 +38,7 @@ use iothub_model::wire::members::with_names;
 use iothub_model::wire::methods::MethodBody;
 use iothub_model::wire::raw_json::RawJson;
 use iothub_model::wire::twins::TwinBody;
+pub(crate) use methods::{MethodCall, MethodOutcome};
 
 /// A job cannot be planned further ahead.
 const START_MAX: Duration = Duration::hours(168);

@@ -14,7 +14,8 @@ use crate::core::command::{Command, Refusal, Reply};
 use crate::core::device::Device;
 use crate::core::digital_twin::{Change, view};
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
-use crate::frontends::https::{Context, json, unserved, with_etag};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{json, unserved, with_etag};
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
     let device = ask(&context, Command::GetTwin { id: call.device()?.into() }).await?;

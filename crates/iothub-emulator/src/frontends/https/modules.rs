@@ -9,7 +9,8 @@ use axum::response::Response;
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::modules::ModuleCommand;
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
-use crate::frontends::https::{Context, array, document, json, no_content};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{array, document, json, no_content};
 use crate::handle;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::core::command::{Command, Refusal, Reply};
 use crate::frontends::https::call::{Call, RegistryRead, ServiceConnect};
-use crate::frontends::https::{Context, json};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::json;
 
 pub(crate) async fn devices(
     State(context): State<Arc<Context>>,

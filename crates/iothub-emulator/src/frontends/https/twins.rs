@@ -8,7 +8,8 @@ use axum::response::Response;
 
 use crate::core::command::{Command, Refusal, Reply, TwinWrite};
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
-use crate::frontends::https::{Context, document};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::document;
 use iothub_model::twin::OrderedValue;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;

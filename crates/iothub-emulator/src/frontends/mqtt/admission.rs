@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use tokio::time::sleep_until;
 
 use crate::core::command::Refusal;
-use crate::faults::{Ill, MQTT_ROUTES, Mishap};
-use crate::frontends::https::{Misbehaviour, refusal_of};
+use crate::faults::injection::{FaultInjector, refusal_of};
+use crate::faults::{FaultAction, InjectedFault, MQTT_ROUTES};
 use crate::frontends::mqtt::outbox::Spoil;
 use crate::limits::admission::Admission;
 use crate::limits::operation::{Charge, DEVICE_CONNECTION, DEVICE_TWIN_READ, DEVICE_TWIN_UPDATE, Operation, TELEMETRY};
@@ -135,13 +135,13 @@ impl Refused {
 /// The misbehaviour and the limits of a hub, as its devices meet them.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    misbehaviour: Option<Arc<Misbehaviour>>,
+    faults: Option<Arc<FaultInjector>>,
     admission: Option<Arc<Admission>>,
 }
 
 impl Gate {
-    pub(crate) fn new(misbehaviour: Arc<Misbehaviour>, admission: Option<Arc<Admission>>) -> Self {
-        Self { misbehaviour: Some(misbehaviour), admission }
+    pub(crate) fn new(faults: Arc<FaultInjector>, admission: Option<Arc<Admission>>) -> Self {
+        Self { faults: Some(faults), admission }
     }
 
     /// Says what becomes of a CONNECT, and when.
@@ -151,13 +151,13 @@ impl Gate {
 
     /// Says what becomes of something that a client asks for, and when.
     fn pass(&self, id: &TwinId, route: Route, now: OffsetDateTime) -> (Instant, Fate) {
-        let Mishap { delay, ill } =
-            self.misbehaviour.as_ref().map(|misbehaviour| misbehaviour.meet_mqtt(id, route.name())).unwrap_or_default();
+        let InjectedFault { delay, action } =
+            self.faults.as_ref().map(|faults| faults.meet_mqtt(id, route.name())).unwrap_or_default();
         let soonest = Instant::now() + delay;
         let operation = route.operation();
-        let ending = match ill {
-            Some(Ill::ResetBefore) => return (soonest, Fate::Broken(None)),
-            Some(Ill::Status(status)) => {
+        let ending = match action {
+            Some(FaultAction::ResetBefore) => return (soonest, Fate::Broken(None)),
+            Some(FaultAction::Status(status)) => {
                 let refusal = match operation.filter(|_| status == 429) {
                     Some(operation) => Some(throttled(operation)),
                     None => refusal_of(status, route.name()),
@@ -165,10 +165,10 @@ impl Gate {
                 return (soonest, Fate::Refused(refusal.map_or(Refused::Status(status), Refused::By)));
             }
             None => Ending::Answered(None),
-            Some(Ill::Half) => Ending::Answered(Some(Spoil::Half)),
-            Some(Ill::Garbage(draw)) => Ending::Answered(Some(Spoil::Garbage(draw))),
-            Some(Ill::NoAnswer) => Ending::Unanswered,
-            Some(Ill::ResetAfter) => Ending::Broken,
+            Some(FaultAction::Half) => Ending::Answered(Some(Spoil::Half)),
+            Some(FaultAction::Garbage(draw)) => Ending::Answered(Some(Spoil::Garbage(draw))),
+            Some(FaultAction::NoAnswer) => Ending::Unanswered,
+            Some(FaultAction::ResetAfter) => Ending::Broken,
         };
         let (Some(admission), Some(operation)) = (&self.admission, operation) else {
             return (soonest, Fate::Done(ending));

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::core::device::Document;
 use crate::core::messages::CloudMessage;
 use crate::core::twin::TwinDocument;
-use crate::frontends::https::nonsense;
+use crate::faults::injection::malformed_response;
 use iothub_model::twin::OrderedObject;
 use iothub_model::wire::topics::FromHub;
 
@@ -73,7 +73,7 @@ pub(crate) enum Message {
 pub(crate) enum Spoil {
     /// Half of it comes, and the connection ends.
     Half,
-    /// Its payload is nonsense, which one by a number; so is all of it when it has no payload.
+    /// Its payload is malformed, which one by a number; so is all of it when it has no payload.
     Garbage(u64),
 }
 
@@ -129,12 +129,12 @@ impl Message {
                 }
             }
             Self::Spoiled(message, Spoil::Garbage(draw)) => match *message {
-                Self::Publish { topic, payload: _ } => publish(buffer, topic, nonsense(draw)),
-                Self::Twin { rid, twin: _ } => publish(buffer, twin_topic(rid), nonsense(draw)),
+                Self::Publish { topic, payload: _ } => publish(buffer, topic, malformed_response(draw)),
+                Self::Twin { rid, twin: _ } => publish(buffer, twin_topic(rid), malformed_response(draw)),
                 Self::Packet(_) | Self::Desired { .. } | Self::FromCloud { .. } | Self::Spoiled(..) => {
                     // No packet begins so; a client need not wait for the rest of one to know.
                     buffer.extend_from_slice(&[0xf0, 0]);
-                    buffer.extend_from_slice(&nonsense(draw));
+                    buffer.extend_from_slice(&malformed_response(draw));
                 }
             },
             Self::Spoiled(message, Spoil::Half) => {

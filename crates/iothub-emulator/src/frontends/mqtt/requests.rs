@@ -18,12 +18,13 @@ use crate::connections::MethodResult;
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::session::SessionCommand;
 use crate::core::timestamp::timestamp;
-use crate::frontends::https::request_id;
+use crate::faults::by_message::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
 use crate::frontends::mqtt::admission::{Asked, Ending, Fate, Refused, message_bytes};
 use crate::frontends::mqtt::connection::Attached;
 use crate::frontends::mqtt::outbox::{Message, Outbox};
 use crate::frontends::mqtt::packets::MESSAGE_MAX_BYTES;
 use crate::frontends::mqtt::rules::Violation;
+use crate::transport::request_id::request_id;
 use iothub_model::twin::OrderedObject;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::decode_segment;
@@ -62,18 +63,6 @@ impl Closing {
         Self::rule(what, ErrorCode::InvalidOperation, text)
     }
 }
-
-/// Properties by which Microsoft's test suites ask the service to break a connection.
-const FAULT_PROPERTIES: &str = "AzIoTHub_FaultOperation";
-
-/// Returns `true` if a message's property of this name asks the service for a fault.
-pub(crate) fn asks_for_fault(name: &str) -> bool {
-    name.get(..FAULT_PROPERTIES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAULT_PROPERTIES))
-}
-
-/// Why such a message is refused.
-pub(crate) const NO_FAULTS_BY_MESSAGES: &str =
-    "the embedded hub has no fault injection by message properties; `twinctl hub faults set` makes it misbehave";
 
 /// What a packet means.
 #[derive(Debug)]
