@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::core::configurations::{Configuration, ConfigurationCommand};
-use crate::core::device::{Device, Document};
+use crate::core::device::Device;
 use crate::core::digital_twin::Change as DigitalTwinChange;
 use crate::core::jobs::{DeviceJob, Job, JobCommand, JobStep};
 use crate::core::messages::{CloudMessage, Feedback, MessageCommand};
 use crate::core::modules::{Module, ModuleCommand};
+use crate::core::outbox::DesiredPatch;
 use crate::core::session::{Session, SessionCommand};
 use crate::core::transfers::{Transfer, TransferCommand};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
-use iothub_model::twin::OrderedObject;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::BulkEntry;
@@ -258,16 +258,12 @@ pub(crate) struct Outcome {
 /// What a connected client is to hear of, or to feel.
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
-    /// Its twin was written.
-    TwinWritten {
-        /// Whose.
+    /// Its desired properties were written.
+    DesiredPatch {
+        /// The twin that was written.
         id: TwinId,
-        /// The twin as it was.
-        before: Document,
-        /// As it is now.
-        after: Document,
-        /// The desired properties as the write spelt them, if it did.
-        sent: Option<Arc<OrderedObject>>,
+        /// The write, with its version.
+        patch: Arc<DesiredPatch>,
     },
     /// Messages from the cloud wait for it.
     MessagesWait {

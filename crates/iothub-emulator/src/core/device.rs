@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::core::identity::Identity;
+use crate::core::outbox::DesiredPatch;
 use crate::core::session::Sessions;
 use crate::core::timestamp::NEVER;
 use crate::core::twin::TwinDocument;
@@ -40,6 +41,8 @@ pub struct Device {
     pub twin: Document,
     /// What its clients are subscribed to, also while they are away.
     pub sessions: Sessions,
+    /// The write to desired properties that made the twin so, until its connected client is told.
+    pub(crate) desired_patch: Option<Arc<DesiredPatch>>,
 }
 
 /// JSON text that is shared rather than copied. Its `Debug` shows its length: it may hold keys.
@@ -109,12 +112,14 @@ impl Device {
             identity: Document::of(identity),
             twin: Document::of(twin),
             sessions: Sessions::default(),
+            desired_patch: twin.desired_patch.clone(),
         }
     }
 
     /// Returns the device with another twin; its identity is as it was.
     pub(crate) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
-        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
+        let desired_patch = twin.desired_patch.clone();
+        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), desired_patch, ..self.clone() }
     }
 
     /// Returns the device with another identity, and the twin that follows it.
@@ -124,7 +129,7 @@ impl Device {
 
     /// Returns the device with other sessions; nothing that it shows of itself changes.
     pub(crate) fn with_sessions(&self, revision: u64, sessions: Sessions) -> Self {
-        Self { revision, sessions, ..self.clone() }
+        Self { revision, sessions, desired_patch: None, ..self.clone() }
     }
 
     /// Returns the device as one for which so many messages wait.
@@ -141,7 +146,8 @@ impl Device {
         let (mut identity, mut twin) = (self.identity(), self.twin());
         identity.show(presence);
         twin.show(presence);
-        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { identity, twin, desired_patch: None, ..self.clone() }
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -190,6 +196,7 @@ impl Device {
             identity: if is_as_written { Document(record.identity.get().into()) } else { Document::of(&identity) },
             twin: if is_renewed { Document::of(&twin) } else { Document(record.twin.get().into()) },
             sessions: record.sessions,
+            desired_patch: None,
         };
         // Whoever was connected when the hub went down is not any more.
         let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };

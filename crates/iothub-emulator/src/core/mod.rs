@@ -14,6 +14,7 @@ pub(crate) mod keys;
 pub(crate) mod lag;
 pub(crate) mod messages;
 pub(crate) mod modules;
+pub(crate) mod outbox;
 pub(crate) mod scope;
 pub(crate) mod session;
 pub(crate) mod sessions;

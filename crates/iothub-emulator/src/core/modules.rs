@@ -16,6 +16,7 @@ use crate::core::device::{CONNECTED, DISCONNECTED, Document, Presence};
 use crate::core::identity::{
     Authentication, Identity, authentication, counter_of, etag_of, first_numbers, invalid, is_count,
 };
+use crate::core::outbox::DesiredPatch;
 use crate::core::timestamp::{NEVER, renew};
 use crate::core::twin::TwinDocument;
 use iothub_model::twin::DeviceId;
@@ -120,6 +121,8 @@ pub struct Module {
     pub identity: Document,
     /// The twin as `GET /twins/{id}/modules/{id}` answers it.
     pub twin: Document,
+    /// The write to desired properties that made the twin so, until its connected client is told.
+    pub(crate) desired_patch: Option<Arc<DesiredPatch>>,
 }
 
 /// How a module stands on disk.
@@ -143,12 +146,14 @@ impl Module {
             twin_etag: twin.etag.clone(),
             identity: Document::of(identity),
             twin: Document::of(twin),
+            desired_patch: twin.desired_patch.clone(),
         }
     }
 
     /// Returns the module with another twin; its identity is as it was.
     pub(crate) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
-        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
+        let desired_patch = twin.desired_patch.clone();
+        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), desired_patch, ..self.clone() }
     }
 
     pub(crate) fn identity(&self) -> ModuleIdentity {
@@ -164,7 +169,8 @@ impl Module {
         let (mut identity, mut twin) = (self.identity(), self.twin());
         identity.show(presence);
         twin.show(presence);
-        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { identity, twin, desired_patch: None, ..self.clone() }
     }
 
     /// Writes it for the disk.

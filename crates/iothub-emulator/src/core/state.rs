@@ -62,8 +62,6 @@ pub(crate) struct Hub {
     pub(in crate::core) connected: BTreeMap<TwinId, u64>,
     /// What the command under way has for those who are connected.
     pub(in crate::core) notices: Vec<Notice>,
-    /// The desired properties that the write under way sends to one of them.
-    pub(in crate::core) sent: Option<Arc<OrderedObject>>,
 }
 
 /// What a command comes to: the answer, and what is different after it.
@@ -163,20 +161,10 @@ impl Hub {
         now: OffsetDateTime,
         records: &mut Vec<Record>,
     ) -> Result<Reply, Refusal> {
-        let sent = match &command {
-            Command::WriteTwin { id, body: TwinBody { desired: Some(SectionBody::Object(sent)), .. }, .. }
-                if self.connected.contains_key(id) =>
-            {
-                Some(Arc::new(sent.clone()))
-            }
-            _ => None,
-        };
         let (reply, record) = self.decide(command, now)?;
-        self.sent = sent;
         if let Some(record) = record {
             self.write(record, records);
         }
-        self.sent = None;
         Ok(reply)
     }
 

@@ -9,6 +9,8 @@
 //! a client, and SDKs take a SUBACK of failure for success.
 
 pub(crate) mod admission;
+mod answer;
+mod attached;
 pub(crate) mod connection;
 pub(crate) mod deliveries;
 pub(crate) mod login;
@@ -18,6 +20,7 @@ pub(crate) mod requests;
 pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::sync::Arc;
 
