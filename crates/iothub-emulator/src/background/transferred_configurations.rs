@@ -3,7 +3,8 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::background::blob::{BlobError, BlobReader, BlobWriter};
+use crate::background::blob::{BlobError, BlobReader, BlobWriter, trimmed};
+use crate::background::transfer_error::TransferError;
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::configurations::ConfigurationCommand;
 use crate::core::identity::invalid;
@@ -17,10 +18,7 @@ use iothub_model::wire::configuration_lines::decode_line;
 use iothub_model::wire::configuration_lines::encode_line;
 
 /// Writes a line for each configuration, in order of creation.
-pub(crate) async fn export(
-    live: &Live,
-    blob: &mut BlobWriter<'_>,
-) -> Result<(), crate::background::transfers::TransferError> {
+pub(crate) async fn export(live: &Live, blob: &mut BlobWriter<'_>) -> Result<(), TransferError> {
     let all = match live.handle(Command::Configuration(ConfigurationCommand::List)).await? {
         Reply::Configurations(all) => all,
         other => unreachable!("the command answers with configurations, and not {other:?}"),
@@ -36,7 +34,7 @@ pub(crate) async fn export(
 pub(crate) async fn import(live: &Live, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
     let mut errors = Vec::new();
     while let Some(line) = lines.line().await? {
-        let line = crate::background::transfers::trimmed(&line);
+        let line = trimmed(&line);
         if line.is_empty() {
             continue;
         }
