@@ -138,7 +138,8 @@ impl Device {
         let count = u64::try_from(count).expect("a count of things in memory");
         identity.count_messages(count);
         twin.count_messages(count);
-        Self { revision, identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { revision, identity, twin, desired_patch: None, ..self.clone() }
     }
 
     /// Returns the device as it shows itself connected or not. That is no change that a disk need know, so its revision stays.

@@ -34,7 +34,7 @@ impl DesiredPatch {
         self.max_bytes
     }
 
-    /// Returns the patch as JSON.
+    /// Returns the patch as JSON. Only the connection that sends it calls this, once.
     pub(crate) fn to_text(&self) -> String {
         self.members.to_string()
     }
