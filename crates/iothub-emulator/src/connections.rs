@@ -14,15 +14,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::core::command::Notice;
-use crate::frontends::mqtt::deliveries::Deliveries;
-use crate::frontends::mqtt::outbox::{Message, Outbox};
+use crate::core::outbox::Outbox;
 use iothub_model::twin::TwinId;
-use iothub_model::wire::topics::FromHub;
 use iothub_model::wire::topics::Subscription;
 
 /// All links of a hub.
@@ -43,9 +40,7 @@ impl Default for Links {
 pub(crate) struct Link {
     id: TwinId,
     connection: u64,
-    pub(crate) outbox: Outbox,
-    pub(crate) deliveries: Deliveries,
-    cut: Notify,
+    outbox: Arc<dyn Outbox>,
     subscriptions: Mutex<BTreeSet<Subscription>>,
     calls: Mutex<Calls>,
 }
@@ -74,7 +69,7 @@ impl Links {
     pub(crate) fn register(&self, link: &Arc<Link>) {
         // The new one stands before the old one falls, so that its end is not taken for the client's.
         if let Some(old) = self.lock().insert(link.id.clone(), link.clone()) {
-            old.cut();
+            old.outbox.cut();
         }
         self.announce();
     }
@@ -111,21 +106,21 @@ impl Links {
     pub(crate) fn deliver(&self, notices: Vec<Notice>, seen: u64) {
         for notice in notices {
             match notice {
-                Notice::TwinWritten { id, before, after, sent } => {
+                Notice::DesiredPatch { id, patch } => {
                     if let Some(link) = self.find(&id)
                         && link.is_subscribed(Subscription::DesiredPatches)
                     {
-                        link.outbox.offer(Message::Desired { before, after, sent }, seen);
+                        link.outbox.desired_patch(patch, seen);
                     }
                 }
                 Notice::MessagesWait { id } => {
                     if let Some(link) = self.find(&id) {
-                        link.deliveries.look();
+                        link.outbox.messages_wait();
                     }
                 }
                 Notice::Cut { id } => {
                     if let Some(link) = self.find(&id) {
-                        link.cut();
+                        link.outbox.cut();
                     }
                 }
             }
@@ -138,16 +133,8 @@ impl Links {
 }
 
 impl Link {
-    pub(crate) fn new(id: TwinId, connection: u64, outbox: Outbox) -> Self {
-        Self {
-            id,
-            connection,
-            outbox,
-            deliveries: Deliveries::default(),
-            cut: Notify::new(),
-            subscriptions: Mutex::default(),
-            calls: Mutex::default(),
-        }
+    pub(crate) fn new(id: TwinId, connection: u64, outbox: Arc<dyn Outbox>) -> Self {
+        Self { id, connection, outbox, subscriptions: Mutex::default(), calls: Mutex::default() }
     }
 
     pub(crate) fn id(&self) -> &TwinId {
@@ -156,16 +143,6 @@ impl Link {
 
     pub(crate) fn connection(&self) -> u64 {
         self.connection
-    }
-
-    /// Ends the connection, soon.
-    fn cut(&self) {
-        self.cut.notify_one();
-    }
-
-    /// Waits until somebody cuts the connection.
-    pub(crate) async fn is_cut(&self) {
-        self.cut.notified().await;
     }
 
     pub(crate) fn subscriptions(&self) -> MutexGuard<'_, BTreeSet<Subscription>> {
@@ -187,8 +164,7 @@ impl Link {
             calls.waiting.insert(rid.clone(), answer);
             rid
         };
-        let topic = FromHub::MethodCall { name, rid: rid.clone() }.topic();
-        self.outbox.offer(Message::Publish { topic, payload }, 0);
+        self.outbox.method_call(name, rid.clone(), payload);
         Call { link: self, rid, result }
     }
 

@@ -38,13 +38,14 @@ use crate::core::record::{Change, Record};
 use crate::core::state::Hub;
 use crate::core::twins::WriteTwin;
 use crate::faults::FaultSpec;
+use crate::faults::injection::FaultInjector;
 use crate::frontends::amqp as amqp_side;
-use crate::frontends::https::web_socket::Fronts;
-use crate::frontends::https::{Misbehaviour, Service};
+use crate::frontends::https::Service;
 use crate::frontends::mqtt::Front;
 use crate::handle::HubHandle;
 use crate::store::{Committer, Table, encode};
 use crate::transport::stream;
+use crate::transport::web_socket::WebSocketHandlers;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::OrderedObject;
@@ -109,9 +110,9 @@ impl Whole {
         let alive = tokio::sync::mpsc::channel(1).0;
         let front = Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone());
         let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
-        let fronts = Fronts { mqtt: front.clone(), amqp: amqp.clone() };
-        let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Arc::new([]));
+        let web_sockets = WebSocketHandlers { mqtt: front.handler(), amqp: amqp.handler() };
+        let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
+        let service = Service::new(live.clone(), access, web_sockets, 10, None, faults, Arc::new([]));
         Self { live, service, front, amqp, changes, seconds, _stop: stop }
     }
 

@@ -289,12 +289,17 @@
 
 #![warn(missing_docs)]
 
+mod clock;
+// (kept apart: the order is the reading order; a module uses those above it and none below)
 mod core;
-// (kept apart: the order is the reading order)
+
+mod limits;
+
+mod start_error;
+
 mod store;
 
 mod access;
-mod limits;
 
 pub mod faults;
 
@@ -321,179 +326,11 @@ pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-pub use access::tls_files::{TlsFileProblem, TlsFiles};
+pub use access::tls_files::TlsFiles;
+pub use clock::Clock;
 pub use faults::FaultSpec;
 pub use iothub_model::tiers::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
 pub use request_log::{RequestObserver, RequestRecord};
 pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
-
-/// Where the hub has its time from.
-pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
-
-/// Why a hub did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum HubStartError {
-    /// The data folder cannot be made, read or locked.
-    #[error("opening the data folder {}", path.display())]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Another process has the data folder open.
-    #[error(
-        "the data folder {} is in use by {by}; stop that one, or ask it with its connection string",
-        path.display()
-    )]
-    InUse {
-        /// Which folder.
-        path: PathBuf,
-        /// Who, and where it is reached.
-        by: String,
-    },
-    /// A file that cannot be read or written.
-    #[error("opening or writing the file {}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The database does not open.
-    #[error("opening the hub's store {}", path.display())]
-    Store {
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<redb::Error>,
-    },
-    /// The database was written by another version of this program.
-    #[error("the hub's store {} has the format {found}, and this version knows {known}; use the version that wrote it", path.display())]
-    Format {
-        /// Its file.
-        path: PathBuf,
-        /// The format that it has.
-        found: u64,
-        /// The one that is known.
-        known: u64,
-    },
-    /// The database is missing, or is not what this program wrote.
-    #[error("the hub's store {} {problem}", path.display())]
-    Damaged {
-        /// Its file.
-        path: PathBuf,
-        /// What is wrong with it, as in "is empty".
-        problem: String,
-    },
-    /// The database is older than it was.
-    #[error(
-        "the hub's store {} has lost writes: it has {found} commits, and {} counts {counted}",
-        path.display(),
-        mark.display()
-    )]
-    Older {
-        /// Its file.
-        path: PathBuf,
-        /// The file that counts its commits.
-        mark: PathBuf,
-        /// How many it has.
-        found: u64,
-        /// How many it had.
-        counted: u64,
-    },
-    /// The file that counts the database's commits is not what this program wrote.
-    #[error("the number of commits in {} is damaged", path.display())]
-    MarkDamaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file of the policies' keys is not what this program writes.
-    #[error("the shared access policies in {} are damaged", path.display())]
-    Policies {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The key of the certificate authority is missing, or is not one.
-    #[error("the key of the certificate authority in {} {problem}", path.display())]
-    AuthorityKey {
-        /// The file.
-        path: PathBuf,
-        /// The file of the certificate.
-        certificate: PathBuf,
-        /// What is wrong with the key.
-        problem: &'static str,
-    },
-    /// The certificate of the authority does not vouch for the hub.
-    #[error("the certificate of the authority in {} is damaged, or is another key's", path.display())]
-    AuthorityCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file of an Entra issuer is not one.
-    #[error("the Entra issuer in {}: {reason}", path.display())]
-    Issuer {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// No hub of the tier has so many units.
-    #[error("the limits of the hub")]
-    Limits(#[source] LimitsError),
-    /// A certificate cannot be made or read.
-    #[error("{what}")]
-    Certificate {
-        /// What was being done.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: rcgen::Error,
-    },
-    /// The files of a certificate of the user's own are not what they should be.
-    #[error("the TLS file {}: {problem}", path.display())]
-    TlsFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: TlsFileProblem,
-    },
-    /// TLS cannot be set up.
-    #[error("setting up TLS")]
-    Tls(#[source] rustls::Error),
-    /// The host name cannot stand in a connection string.
-    #[error("the host name of the hub")]
-    HostName(#[source] iothub_model::twin::IdError),
-    /// The address cannot be listened on.
-    #[error("listening on {address}{}", if source.kind() == std::io::ErrorKind::AddrInUse { ", which another process has; choose another port, or 0 for a free one" } else { "" })]
-    Listen {
-        /// Which.
-        address: std::net::SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// No thread for the store.
-    #[error("starting the store's thread")]
-    Thread(#[source] std::io::Error),
-    /// No random numbers for keys.
-    #[error("the system gives no random numbers for keys")]
-    Random,
-}
-
-impl HubStartError {
-    fn store(path: &std::path::Path, error: impl Into<redb::Error>) -> Self {
-        Self::Store { path: path.to_owned(), source: Box::new(error.into()) }
-    }
-
-    fn damaged(path: &std::path::Path, problem: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), problem: problem.into() }
-    }
-}
+pub use start_error::{HubStartError, TlsFileProblem};

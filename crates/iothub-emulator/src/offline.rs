@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::access::Policies;
+use crate::clock::Clock;
 use crate::core::ask::Ask;
 use crate::core::command::Refusal;
 use crate::core::device::Device;
 use crate::core::devices::{GetDevice, PutDevice, ScanDevices};
 use crate::core::state::Hub;
+use crate::handle;
+use crate::start_error::HubStartError;
 use crate::store::folder::Folder;
 use crate::store::{Failure, Store};
-use crate::{Clock, HubStartError, handle};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;

@@ -9,8 +9,8 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
-use crate::HubStartError;
 use crate::core::command::Refusal;
+use crate::start_error::HubStartError;
 use iothub_model::wire::redact::Redactor;
 use iothub_model::wire::redact::without_keys;
 

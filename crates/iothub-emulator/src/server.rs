@@ -28,20 +28,24 @@ use crate::access::entra::Entra;
 use crate::access::tls_files::TlsFiles;
 use crate::access::{Access, Policies};
 use crate::background::{Background, Rhythm};
+use crate::clock::Clock;
 use crate::core::session::Fingerprints;
 use crate::faults::FaultSpec;
-use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
-use crate::frontends::https::{Misbehaviour, Service, web_socket};
+use crate::faults::injection::FaultInjector;
+use crate::frontends::https::Service;
 use crate::frontends::mqtt::Gate;
 use crate::frontends::{amqp, mqtt};
 use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
+use crate::request_log;
 use crate::request_log::{ConnectionLog, RequestObserver};
+use crate::start_error::HubStartError;
 use crate::store::folder::Folder;
 use crate::store::{Committer, Store};
 use crate::transport::first_byte_timeout::Prompt;
 use crate::transport::listener;
-use crate::{Clock, HubStartError, request_log};
+use crate::transport::web_socket;
+use crate::transport::web_socket::{ClientCertificate, WebSocketHandlers};
 use iothub_model::tiers::Limits;
 use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
@@ -220,7 +224,7 @@ pub struct RunningHub {
     address: SocketAddr,
     ready: Ready,
     clock: Clock,
-    misbehaviour: Arc<Misbehaviour>,
+    faults: Arc<FaultInjector>,
     admission: Option<Arc<Admission>>,
     shutdown: watch::Sender<bool>,
     accepting: JoinHandle<()>,
@@ -245,7 +249,7 @@ impl RunningHub {
 
     /// Lets it misbehave from now on, in place of what it was told before.
     pub fn set_faults(&self, faults: FaultSpec) {
-        self.misbehaviour.set(faults);
+        self.faults.set(faults);
     }
 
     /// Returns the number of messages that were charged today, in UTC; `None` if the hub was started without a tier.
@@ -330,16 +334,15 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let committer = Committer::start(store).map_err(HubStartError::Thread)?;
     let live = Arc::new(HubHandle::new(hub.with_query_lag(query_lag), committer, clock.clone()));
     let (shutdown, stopping) = watch::channel(false);
-    let misbehaviour = Arc::new(Misbehaviour::new(latency, faults));
+    let faults = Arc::new(FaultInjector::new(latency, faults));
     let admission = limits.map(|limits| Arc::new(Admission::new(limits)));
     let (alive, connections) = mpsc::channel(1);
-    let gate = Gate::new(misbehaviour.clone(), admission.clone());
-    let fronts = Fronts {
-        mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
-            .behind(gate)
-            .observed_by(log.clone()),
-        amqp: amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log.clone()),
-    };
+    let gate = Gate::new(faults.clone(), admission.clone());
+    let mqtt_front = mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
+        .behind(gate)
+        .observed_by(log.clone());
+    let amqp_front = amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log.clone());
+    let web_sockets = WebSocketHandlers { mqtt: mqtt_front.handler(), amqp: amqp_front.handler() };
     let without_alpn = {
         let mut tls = tls.clone();
         // Clients of other protocols than HTTP offer none, or a name of their own.
@@ -347,21 +350,19 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         TlsAcceptor::from(Arc::new(tls))
     };
     if let Some((listener, _)) = mqtt {
-        let front = fronts.mqtt.clone();
-        let serve = move |source, sink, certificate| front.clone().serve(source, sink, certificate);
+        let serve = move |source, sink, certificate| mqtt_front.clone().serve(source, sink, certificate);
         tokio::spawn(listener::accept(listener, without_alpn.clone(), stopping.clone(), ("mqtt", log.clone()), serve));
     }
     if let Some((listener, _)) = amqp {
-        let front = fronts.amqp.clone();
-        let serve = move |source, sink, _| front.clone().serve(source, sink);
+        let serve = move |source, sink, _| amqp_front.clone().serve(source, sink);
         tokio::spawn(listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
     }
     let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
     let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);
-    let service = Service::new(live, access, fronts, active_jobs, admission.clone(), misbehaviour.clone(), observers);
+    let service = Service::new(live, access, web_sockets, active_jobs, admission.clone(), faults.clone(), observers);
     let tls = TlsAcceptor::from(Arc::new(tls));
     let accepting = tokio::spawn(accept(listener, tls, service, log, background, connections, stopping));
-    Ok(RunningHub { address, ready, clock, misbehaviour, admission, shutdown, accepting })
+    Ok(RunningHub { address, ready, clock, faults, admission, shutdown, accepting })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubStartError> {

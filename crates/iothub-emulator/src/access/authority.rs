@@ -29,13 +29,10 @@ use rustls::pki_types::pem::PemObject;
 use sha2::Digest;
 use sha2::Sha256;
 
-use crate::HubStartError;
 use crate::access::client_certificate::AnyCertificate;
 use crate::access::tls_files::TlsFiles;
-use crate::store::folder::Folder;
-
-pub(crate) const CERTIFICATE: &str = "ca.pem";
-pub(crate) const KEY: &str = "ca-key.pem";
+use crate::start_error::HubStartError;
+use crate::store::folder::{CA_CERTIFICATE, CA_KEY, Folder};
 
 /// The authority's certificate file and its key.
 pub(crate) struct Authority {
@@ -46,10 +43,10 @@ pub(crate) struct Authority {
 impl Authority {
     /// Opens the authority of a folder, made when it is missing.
     pub(crate) fn open(folder: &Folder) -> Result<Self, HubStartError> {
-        let file = folder.file(CERTIFICATE);
+        let file = folder.file(CA_CERTIFICATE);
         let bad_key =
-            |problem| HubStartError::AuthorityKey { path: folder.file(KEY), certificate: file.clone(), problem };
-        let key = match (folder.read(KEY)?, folder.read(CERTIFICATE)?) {
+            |problem| HubStartError::AuthorityKey { path: folder.file(CA_KEY), certificate: file.clone(), problem };
+        let key = match (folder.read(CA_KEY)?, folder.read(CA_CERTIFICATE)?) {
             (Some(pem), certificate) => {
                 let key = KeyPair::from_pem(&pem).map_err(|_| bad_key("is damaged"))?;
                 match certificate {
@@ -67,7 +64,7 @@ impl Authority {
             (None, None) => {
                 let key = KeyPair::generate()
                     .map_err(|source| HubStartError::Certificate { what: "making the authority's key", source })?;
-                folder.write(KEY, &key.serialize_pem(), true)?;
+                folder.write(CA_KEY, &key.serialize_pem(), true)?;
                 write_certificate(folder, &key)?;
                 key
             }
@@ -162,7 +159,7 @@ fn write_certificate(folder: &Folder, key: &KeyPair) -> Result<(), HubStartError
     let certificate = authority_params(key)
         .self_signed(key)
         .map_err(|source| HubStartError::Certificate { what: "making the authority's certificate", source })?;
-    folder.write(CERTIFICATE, &certificate.pem(), false)
+    folder.write(CA_CERTIFICATE, &certificate.pem(), false)
 }
 
 /// The authority's certificate, as far as it follows from its key: what it signs names its issuer by this.

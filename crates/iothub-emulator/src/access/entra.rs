@@ -13,8 +13,8 @@ use ring::signature::RsaPublicKeyComponents;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::HubStartError;
 use crate::limits::operation::DataAction;
+use crate::start_error::HubStartError;
 use iothub_model::wire::sas::GRACE_SECONDS;
 
 /// For whom a token must be, unless the file says otherwise.

@@ -11,21 +11,19 @@ use serde::Deserialize;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::HubStartError;
 use crate::access::entra::Entra;
 use crate::core::command::Refusal;
 use crate::core::session::{Fingerprints, Proof};
 use crate::limits::operation;
 use crate::limits::operation::DataAction;
-use crate::store::folder::Folder;
+use crate::start_error::HubStartError;
+use crate::store::folder::{Folder, POLICIES as FILE};
 use iothub_model::tiers::Operation;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::Secret;
 use iothub_model::wire::decode_segment;
 use iothub_model::wire::sas::Key;
 use iothub_model::wire::sas::Token;
-
-pub(crate) const FILE: &str = "policies.json";
 
 /// What an operation needs (docs: Control access to IoT Hub by using shared access signatures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

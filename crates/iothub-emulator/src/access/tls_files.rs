@@ -25,8 +25,8 @@ use x509_parser::prelude::GeneralName;
 use x509_parser::prelude::X509Certificate;
 use x509_parser::prelude::X509Version;
 
-use crate::HubStartError;
 use crate::core::timestamp::timestamp;
+use crate::start_error::{HubStartError, TlsFileProblem};
 
 /// A certificate of the user's own, in place of the one that the hub makes: of RSA keys, for clients that take no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,113 +37,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// The certificate of the authority that clients trust, in PEM; none for the hub's own.
     pub authority: Option<PathBuf>,
-}
-
-/// What is wrong with a file of a certificate or a key.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsFileProblem {
-    /// The file cannot be read.
-    #[error("it cannot be read: {0}")]
-    Unreadable(std::io::Error),
-    /// The PEM text is damaged.
-    #[error("its PEM is damaged: {0}")]
-    Damaged(String),
-    /// The key needs a passphrase.
-    #[error("the private key in it is encrypted, and the hub asks for no passphrase")]
-    Encrypted,
-    /// The certificate is in DER.
-    #[error("it is a certificate in DER, and the hub reads PEM")]
-    DerCertificate,
-    /// The key is in DER.
-    #[error("it is a private key in DER, and the hub reads PEM")]
-    DerKey,
-    /// The file is a PKCS #12 archive.
-    #[error("it is a PKCS #12 archive, and the hub reads PEM")]
-    Pkcs12,
-    /// There is no certificate.
-    #[error("there is no certificate in PEM in it{}", holds(.0))]
-    NoCertificate(Vec<String>),
-    /// There is no key.
-    #[error("there is no private key in PEM in it{}", holds(.0))]
-    NoKey(Vec<String>),
-    /// There is more than one key.
-    #[error("there are {0} private keys in it, and the hub takes one")]
-    ManyKeys(usize),
-    /// The certificate is not one.
-    #[error("a certificate in it is damaged")]
-    DamagedCertificate,
-    /// The key is of a kind that TLS here has not.
-    #[error(
-        "the hub cannot use a private key of this kind; it takes RSA from 2048 bits on, ECDSA on P-256 or P-384, and Ed25519"
-    )]
-    KeyKind,
-    /// The key is another certificate's.
-    #[error("it is not the private key of the certificate in {}", .0.display())]
-    KeyOfAnother(PathBuf),
-    /// The certificate has no extensions, and so no names.
-    #[error("the certificate is of X.509 version 1, which many clients reject")]
-    Version,
-    /// The certificate is an authority's.
-    #[error("the certificate is an authority's (CA:TRUE), which many clients reject as a server's")]
-    OfAuthority,
-    /// The certificate is not for servers.
-    #[error("the certificate is not for servers: its extendedKeyUsage has no serverAuth")]
-    Purpose,
-    /// The certificate has no names.
-    #[error(
-        "the certificate has no host name and no address in a subjectAltName, and clients look for `{0}` there alone, not in the subject"
-    )]
-    NoNames(String),
-    /// The certificate has other names.
-    #[error("clients do not take it for `{name}`: the certificate is for {}", .names.join(", "))]
-    Name {
-        /// The name that clients are told.
-        name: String,
-        /// The certificate's.
-        names: Vec<String>,
-    },
-    /// The certificate, or one between it and the authority, is over.
-    #[error("the certificate of `{subject}` expired at {until}")]
-    Expired {
-        /// Whose it is.
-        subject: String,
-        /// Its end.
-        until: String,
-    },
-    /// The certificate, or one between it and the authority, is not valid yet.
-    #[error("the certificate of `{subject}` is not valid before {from}, and the hub's clock shows {now}")]
-    NotYet {
-        /// Whose it is.
-        subject: String,
-        /// Its beginning.
-        from: String,
-        /// The time of the hub.
-        now: String,
-    },
-    /// The certificate does not lead to the authority.
-    #[error("clients that trust {} do not take it for `{name}`: another authority issued it, or a certificate between the two is missing",
-        .authority.display())]
-    Issuer {
-        /// The file of the authority.
-        authority: PathBuf,
-        /// The name that clients are told.
-        name: String,
-    },
-    /// Clients would reject it for another reason.
-    #[error("clients that trust {} do not take it for `{name}`: {reason}", .authority.display())]
-    Rejected {
-        /// The file of the authority.
-        authority: PathBuf,
-        /// The name that clients are told.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Returns what a file holds in place of what was looked for.
-fn holds(labels: &[String]) -> String {
-    if labels.is_empty() { String::new() } else { format!("; it holds {}", labels.join(", ")) }
 }
 
 type Found<T> = Result<T, TlsFileProblem>;

@@ -200,3 +200,9 @@ impl BlobWriter<'_> {
         format!("{uri}{separator}{parameters}")
     }
 }
+
+/// Returns a line without blanks, and without the mark with which some editors begin a file.
+pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
+    let text = line.trim_ascii();
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}

@@ -6,6 +6,7 @@
 pub(crate) mod blob;
 pub(crate) mod job_methods;
 pub(crate) mod probe;
+pub(crate) mod transfer_error;
 pub(crate) mod transferred_configurations;
 pub(crate) mod transfers;
 

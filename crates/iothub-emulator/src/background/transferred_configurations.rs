@@ -3,7 +3,8 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::background::blob::{BlobError, BlobReader, BlobWriter};
+use crate::background::blob::{BlobError, BlobReader, BlobWriter, trimmed};
+use crate::background::transfer_error::TransferError;
 use crate::core::command::{Refusal, invalid};
 use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
 use crate::handle::HubHandle;
@@ -16,10 +17,7 @@ use iothub_model::wire::configuration_lines::decode_line;
 use iothub_model::wire::configuration_lines::encode_line;
 
 /// Writes a line for each configuration, in order of creation.
-pub(crate) async fn export(
-    live: &HubHandle,
-    blob: &mut BlobWriter<'_>,
-) -> Result<(), crate::background::transfers::TransferError> {
+pub(crate) async fn export(live: &HubHandle, blob: &mut BlobWriter<'_>) -> Result<(), TransferError> {
     for configuration in live.handle(ListConfigurations).await? {
         let configuration = serde_json::from_str(&configuration.to_json()).expect("a configuration is a JSON object");
         blob.line(&encode_line(configuration)).await?;
@@ -31,7 +29,7 @@ pub(crate) async fn export(
 pub(crate) async fn import(live: &HubHandle, lines: &mut BlobReader, limit: usize) -> Result<Vec<Value>, BlobError> {
     let mut errors = Vec::new();
     while let Some(line) = lines.line().await? {
-        let line = crate::background::transfers::trimmed(&line);
+        let line = trimmed(&line);
         if line.is_empty() {
             continue;
         }

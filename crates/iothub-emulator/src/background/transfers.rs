@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::background::blob::{BlobError, Blobs};
+use crate::background::blob::{Blobs, trimmed};
+use crate::background::transfer_error::TransferError;
 use crate::background::transferred_configurations;
 use crate::core::bulk::Bulk;
 use crate::core::command::Refusal;
@@ -47,17 +48,6 @@ pub(crate) async fn run(live: Arc<HubHandle>, configurations: usize) {
             Ok(None) | Err(_) => live.transfers_changed.notified().await,
         }
     }
-}
-
-/// Why an import or export did not go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TransferError {
-    #[error(transparent)]
-    Blob(#[from] BlobError),
-    #[error(transparent)]
-    Hub(#[from] Refusal),
-    #[error("it was cancelled")]
-    Cancelled,
 }
 
 async fn transfer_one(live: &HubHandle, properties: &TransferProperties, limit: usize) -> Result<(), TransferError> {
@@ -125,12 +115,6 @@ async fn import(
         log.finish().await?;
     }
     Ok(())
-}
-
-/// Returns a line without blanks, and without the mark with which some editors begin a file.
-pub(crate) fn trimmed(line: &[u8]) -> &[u8] {
-    let text = line.trim_ascii();
-    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::core::document::Document;
+use crate::core::outbox::DesiredPatch;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
-use iothub_model::twin::OrderedObject;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 
@@ -48,16 +47,12 @@ impl Refusal {
 /// What a connected client is to hear of, or to feel.
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
-    /// Its twin was written.
-    TwinWritten {
-        /// Whose.
+    /// Its desired properties were written.
+    DesiredPatch {
+        /// The twin that was written.
         id: TwinId,
-        /// The twin as it was.
-        before: Document,
-        /// As it is now.
-        after: Document,
-        /// The desired properties as the write spelt them, if it did.
-        sent: Option<Arc<OrderedObject>>,
+        /// The write, with its version.
+        patch: Arc<DesiredPatch>,
     },
     /// Messages from the cloud wait for it.
     MessagesWait {

@@ -3,12 +3,15 @@
 //! What is kept is what is sent, so a read costs nothing but its bytes, and a hundred thousand twins cost little more than
 //! their text. A write takes a document apart and puts it together again.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::core::document::Document;
 use crate::core::identity::Identity;
+use crate::core::outbox::DesiredPatch;
 use crate::core::presence::{DISCONNECTED, Presence};
 use crate::core::session::Sessions;
 use crate::core::timestamp::NEVER;
@@ -40,6 +43,8 @@ pub struct Device {
     pub twin: Document,
     /// What its clients are subscribed to, also while they are away.
     pub(crate) sessions: Sessions,
+    /// The write to desired properties that made the twin so, until its connected client is told.
+    pub(crate) desired_patch: Option<Arc<DesiredPatch>>,
 }
 
 /// How a device stands on disk.
@@ -67,12 +72,14 @@ impl Device {
             identity: Document::of(identity),
             twin: Document::of(twin),
             sessions: Sessions::default(),
+            desired_patch: twin.desired_patch.clone(),
         }
     }
 
     /// Returns the device with another twin; its identity is as it was.
     pub(crate) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
-        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
+        let desired_patch = twin.desired_patch.clone();
+        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), desired_patch, ..self.clone() }
     }
 
     /// Returns the device with another identity, and the twin that follows it.
@@ -82,7 +89,7 @@ impl Device {
 
     /// Returns the device with other sessions; nothing that it shows of itself changes.
     pub(crate) fn with_sessions(&self, revision: u64, sessions: Sessions) -> Self {
-        Self { revision, sessions, ..self.clone() }
+        Self { revision, sessions, desired_patch: None, ..self.clone() }
     }
 
     /// Returns the device as one for which so many messages wait.
@@ -91,7 +98,8 @@ impl Device {
         let count = u64::try_from(count).expect("a count of things in memory");
         identity.count_messages(count);
         twin.count_messages(count);
-        Self { revision, identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { revision, identity, twin, desired_patch: None, ..self.clone() }
     }
 
     /// Returns the device as it shows itself connected or not. That is no change that a disk need know, so its revision stays.
@@ -99,7 +107,8 @@ impl Device {
         let (mut identity, mut twin) = (self.identity(), self.twin());
         identity.show(presence);
         twin.show(presence);
-        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { identity, twin, desired_patch: None, ..self.clone() }
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -148,6 +157,7 @@ impl Device {
             identity: if is_as_written { Document::from(record.identity.get()) } else { Document::of(&identity) },
             twin: if is_renewed { Document::of(&twin) } else { Document::from(record.twin.get()) },
             sessions: record.sessions,
+            desired_patch: None,
         };
         // Whoever was connected when the hub went down is not any more.
         let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };

@@ -6,6 +6,8 @@
 
 pub(crate) mod document;
 
+pub(crate) mod outbox;
+
 pub(crate) mod command;
 pub(crate) mod timestamp;
 

@@ -14,6 +14,7 @@ use crate::core::command::Refusal;
 use crate::core::document::Document;
 use crate::core::identity::{counter_of, is_count};
 use crate::core::module_identity::ModuleIdentity;
+use crate::core::outbox::DesiredPatch;
 use crate::core::presence::{DISCONNECTED, Presence};
 use crate::core::timestamp::NEVER;
 use crate::core::twin::TwinDocument;
@@ -42,6 +43,8 @@ pub(crate) struct Module {
     pub(crate) identity: Document,
     /// The twin as `GET /twins/{id}/modules/{id}` answers it.
     pub(crate) twin: Document,
+    /// The write to desired properties that made the twin so, until its connected client is told.
+    pub(crate) desired_patch: Option<Arc<DesiredPatch>>,
 }
 
 /// How a module stands on disk.
@@ -65,12 +68,14 @@ impl Module {
             twin_etag: twin.etag.clone(),
             identity: Document::of(identity),
             twin: Document::of(twin),
+            desired_patch: twin.desired_patch.clone(),
         }
     }
 
     /// Returns the module with another twin; its identity is as it was.
     pub(crate) fn with_twin(&self, revision: u64, twin: &TwinDocument) -> Self {
-        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), ..self.clone() }
+        let desired_patch = twin.desired_patch.clone();
+        Self { revision, twin_etag: twin.etag.clone(), twin: Document::of(twin), desired_patch, ..self.clone() }
     }
 
     pub(crate) fn identity(&self) -> ModuleIdentity {
@@ -86,7 +91,8 @@ impl Module {
         let (mut identity, mut twin) = (self.identity(), self.twin());
         identity.show(presence);
         twin.show(presence);
-        Self { identity: Document::of(&identity), twin: Document::of(&twin), ..self.clone() }
+        let (identity, twin) = (Document::of(&identity), Document::of(&twin));
+        Self { identity, twin, desired_patch: None, ..self.clone() }
     }
 
     /// Writes it for the disk.

@@ -305,9 +305,11 @@ impl Hub {
         match after {
             Some(after) if after.status == DeviceStatus::Enabled => {
                 let id = TwinId::from(before.id.clone());
-                if before.twin_etag != after.twin_etag && self.connected.contains_key(&id) {
-                    let (before, after, sent) = (before.twin.clone(), after.twin.clone(), self.sent.take());
-                    self.notices.push(Notice::TwinWritten { id, before, after, sent });
+                if let Some(patch) = &after.desired_patch
+                    && before.twin_etag != after.twin_etag
+                    && self.connected.contains_key(&id)
+                {
+                    self.notices.push(Notice::DesiredPatch { id, patch: patch.clone() });
                 }
             }
             Some(_) => {
@@ -329,11 +331,13 @@ impl Hub {
             return;
         }
         match after {
-            Some(after) if before.twin_etag != after.twin_etag => {
-                let (before, after, sent) = (before.twin.clone(), after.twin.clone(), self.sent.take());
-                self.notices.push(Notice::TwinWritten { id, before, after, sent });
+            Some(after) => {
+                if let Some(patch) = &after.desired_patch
+                    && before.twin_etag != after.twin_etag
+                {
+                    self.notices.push(Notice::DesiredPatch { id, patch: patch.clone() });
+                }
             }
-            Some(_) => {}
             None => self.disown(id),
         }
     }
@@ -549,7 +553,7 @@ mod tests {
         };
         assert!(write(&mut hub).notices.is_empty());
         connect(&mut hub, 1, false).reply.expect("admitted");
-        assert!(matches!(&*write(&mut hub).notices, [Notice::TwinWritten { .. }]));
+        assert!(matches!(&*write(&mut hub).notices, [Notice::DesiredPatch { .. }]));
         assert!(report(&mut hub, 1).notices.is_empty(), "its own reports are no news");
         assert!(put(&mut hub, IfMatch::Any, with_keys()).notices.is_empty());
         let disabled = put(&mut hub, IfMatch::Any, json!({"status": "disabled"}));

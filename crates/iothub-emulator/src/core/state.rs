@@ -19,7 +19,6 @@ use crate::core::scope::device_of;
 use crate::core::transfer::Transfers;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ModuleId;
-use iothub_model::twin::OrderedObject;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::registry::DeviceStatus;
@@ -48,8 +47,6 @@ pub(crate) struct Hub {
     pub(in crate::core) connected: BTreeMap<TwinId, u64>,
     /// What the request under way has for those who are connected.
     pub(in crate::core) notices: Vec<Notice>,
-    /// The desired properties that the write under way sends to one of them.
-    pub(in crate::core) sent: Option<Arc<OrderedObject>>,
 }
 
 impl Hub {

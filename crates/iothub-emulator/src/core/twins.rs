@@ -105,18 +105,11 @@ impl Ask for WriteTwin {
     }
 
     fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<TwinReply, Refusal> {
-        let sent = match &self.body.desired {
-            Some(SectionBody::Object(sent)) if hub.connected.contains_key(&self.id) => Some(Arc::new(sent.clone())),
-            _ => None,
-        };
         let Self { id, how, body, if_match } = self;
-        hub.sent = sent;
-        let reply = match id.module {
+        match id.module {
             None => hub.write_device_twin(&id.device, how, body, &if_match, now, records).map(TwinReply::Device),
             Some(_) => hub.write_module_twin(&id, how, body, &if_match, now, records).map(TwinReply::Module),
-        };
-        hub.sent = None;
-        reply
+        }
     }
 
     fn shown(reply: &TwinReply, _: &Hub) -> Option<u64> {

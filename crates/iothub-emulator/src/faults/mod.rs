@@ -25,12 +25,14 @@
 //! - *what*: a status from 400 to 599 in place of doing what was asked; `reset-before` and `reset-after`, the connection breaks
 //!   (HTTP/2: the stream) before or after it is done; `slow TIME` or `slow TIME..TIME`; `half`, it is done and half of the
 //!   answer comes; `garbage`, it is done and the answer's body is nonsense; `no-answer`, it is done and nothing comes. What
-//!   these are over MQTT is said in `mqtt::gate`.
+//!   these are over MQTT is described in `frontends::mqtt::admission`.
 //! - *how often*: `P%` by chance, `first N`, `every Nth`, or always when nothing is said.
 //!
 //! Rules end with their line or with a `;` after them, and a word that begins with `#` begins a comment. The last `seed N`
 //! counts; without one it is 0.
 
+pub(crate) mod by_message;
+pub(crate) mod injection;
 mod syntax;
 
 use std::fmt;
@@ -211,28 +213,28 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// What happens to a request.
+/// What the rules do to one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mishap {
+pub(crate) struct InjectedFault {
     /// How much later it is done.
     pub(crate) delay: Duration,
-    pub(crate) ill: Option<Ill>,
+    pub(crate) action: Option<FaultAction>,
 }
 
-/// What else happens to it.
+/// What a rule does to a request or its response, apart from a delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ill {
+pub(crate) enum FaultAction {
     /// Not done; this is the answer's status.
     Status(u16),
     ResetBefore,
     ResetAfter,
     Half,
-    /// Which nonsense, by a number.
+    /// The number of the malformed response.
     Garbage(u64),
     NoAnswer,
 }
 
-impl Ill {
+impl FaultAction {
     /// Returns what a log says.
     pub(crate) fn name(self) -> String {
         match self {
@@ -266,13 +268,13 @@ impl Faults {
     }
 
     /// Says what happens to the next request over HTTP; `path` is as it came.
-    pub(crate) fn meet(&mut self, method: &Method, path: &str) -> Mishap {
+    pub(crate) fn meet(&mut self, method: &Method, path: &str) -> InjectedFault {
         let path = iothub_model::wire::decode_segment(path).unwrap_or_else(|| path.to_owned());
         self.meet_decoded(method.as_str(), if path.len() > 1 { path.trim_end_matches('/') } else { &path })
     }
 
     /// Says what happens to the next thing that a device asks for.
-    pub(crate) fn meet_mqtt(&mut self, id: &TwinId, route: &str) -> Mishap {
+    pub(crate) fn meet_mqtt(&mut self, id: &TwinId, route: &str) -> InjectedFault {
         let path = match &id.module {
             None => format!("/devices/{}/{route}", id.device),
             Some(module) => format!("/devices/{}/modules/{module}/{route}", id.device),
@@ -280,8 +282,8 @@ impl Faults {
         self.meet_decoded(MQTT, &path)
     }
 
-    fn meet_decoded(&mut self, method: &str, path: &str) -> Mishap {
-        let mut mishap = Mishap::default();
+    fn meet_decoded(&mut self, method: &str, path: &str) -> InjectedFault {
+        let mut injected = InjectedFault::default();
         for (at, (rule, count)) in self.spec.rules.iter().zip(&mut self.counts).enumerate() {
             if !(rule.methods.is_empty() || rule.methods.contains(&method)) || !rule.path.matches(path) {
                 continue;
@@ -298,21 +300,21 @@ impl Faults {
                 continue;
             }
             count.fired += 1;
-            mishap.ill = Some(match rule.fault {
+            injected.action = Some(match rule.fault {
                 Fault::Slow(least, most) => {
-                    mishap.delay += between(least, most, draw(1));
+                    injected.delay += between(least, most, draw(1));
                     continue;
                 }
-                Fault::Status(status) => Ill::Status(status),
-                Fault::ResetBefore => Ill::ResetBefore,
-                Fault::ResetAfter => Ill::ResetAfter,
-                Fault::Half => Ill::Half,
-                Fault::Garbage => Ill::Garbage(draw(1)),
-                Fault::NoAnswer => Ill::NoAnswer,
+                Fault::Status(status) => FaultAction::Status(status),
+                Fault::ResetBefore => FaultAction::ResetBefore,
+                Fault::ResetAfter => FaultAction::ResetAfter,
+                Fault::Half => FaultAction::Half,
+                Fault::Garbage => FaultAction::Garbage(draw(1)),
+                Fault::NoAnswer => FaultAction::NoAnswer,
             });
             break;
         }
-        mishap
+        injected
     }
 
     /// Says which rules there are and what they came to.
@@ -403,7 +405,7 @@ mod tests {
         ] {
             let mut faults = Faults::new(spec(rules));
             let met: String =
-                (0..10).map(|_| if faults.meet(&get, "/twins/a%23b/").ill.is_some() { 'x' } else { '.' }).collect();
+                (0..10).map(|_| if faults.meet(&get, "/twins/a%23b/").action.is_some() { 'x' } else { '.' }).collect();
             assert_eq!(met, expected, "{rules}");
         }
     }
@@ -424,16 +426,16 @@ mod tests {
             ("MQTT /devices/a%23b/connect 503", "a%23b", "connect", true),
         ] {
             let met = Faults::new(spec(rule)).meet_mqtt(&id.parse().expect(id), route);
-            assert_eq!(met.ill.is_some(), expected, "{rule} {id} {route}");
+            assert_eq!(met.action.is_some(), expected, "{rule} {id} {route}");
         }
-        assert_eq!(Faults::new(spec("MQTT * 503")).meet(&Method::GET, "/devices/d"), Mishap::default());
+        assert_eq!(Faults::new(spec("MQTT * 503")).meet(&Method::GET, "/devices/d"), InjectedFault::default());
     }
 
     #[test]
     fn chance_follows_the_seed() {
         let run = |text: &str| {
             let mut faults = Faults::new(spec(text));
-            (0..2000).map(|_| faults.meet(&Method::GET, "/").ill.is_some()).collect::<Vec<_>>()
+            (0..2000).map(|_| faults.meet(&Method::GET, "/").action.is_some()).collect::<Vec<_>>()
         };
         let (one, again, other) = (run("* * 429 20%"), run("* * 429 20%"), run("* * 429 20%; seed 1"));
         assert_eq!(one, again);
@@ -444,8 +446,8 @@ mod tests {
         }
         // Two rules draw apart: a fifth of the rest, too.
         let mut faults = Faults::new(spec("* * 429 20%; * * 500 20%"));
-        let ills: Vec<_> = (0..2000).filter_map(|_| faults.meet(&Method::GET, "/").ill).collect();
-        let second = ills.iter().filter(|ill| **ill == Ill::Status(500)).count();
+        let actions: Vec<_> = (0..2000).filter_map(|_| faults.meet(&Method::GET, "/").action).collect();
+        let second = actions.iter().filter(|action| **action == FaultAction::Status(500)).count();
         assert!((240..400).contains(&second), "{second} of some 1600");
     }
 
@@ -453,9 +455,9 @@ mod tests {
     fn slow_lets_others_go_on() {
         let mut faults = Faults::new(spec("* * slow 20ms; * * slow 5ms..10ms; * * garbage every 2nd; * * slow 1h"));
         let first = faults.meet(&Method::GET, "/");
-        assert_eq!(first.ill, None);
+        assert_eq!(first.action, None);
         let second = faults.meet(&Method::GET, "/");
-        assert!(matches!(second.ill, Some(Ill::Garbage(_))));
+        assert!(matches!(second.action, Some(FaultAction::Garbage(_))));
         let range = Duration::from_millis(25)..=Duration::from_millis(30);
         assert!(range.contains(&second.delay), "{second:?}");
         let report = faults.report();

@@ -11,8 +11,8 @@ use redb::TableDefinition;
 use redb::TableError;
 use redb::WriteTransaction;
 
-use crate::HubStartError;
 use crate::core::record::Record;
+use crate::start_error::HubStartError;
 use crate::store::overlay::Overlay;
 use crate::store::quietly::quietly;
 use crate::store::records::{Table, checksum, seal, unseal};

@@ -11,11 +11,16 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::access::authority;
-use crate::{HubStartError, access};
+use crate::start_error::HubStartError;
 
 const LOCK: &str = "lock";
 const HOLDER: &str = "server.json";
+/// The file of the shared access policies' keys.
+pub(crate) const POLICIES: &str = "policies.json";
+/// The file of the local certificate authority's certificate.
+pub(crate) const CA_CERTIFICATE: &str = "ca.pem";
+/// The file of the local certificate authority's key.
+pub(crate) const CA_KEY: &str = "ca-key.pem";
 
 /// A data folder that this process holds. Dropping it lets go.
 #[derive(Debug)]
@@ -63,7 +68,7 @@ impl Folder {
 
     /// Returns `true` if it has a file that is only made once there is a store: `mark`, which the store writes, or a key.
     pub(crate) fn had_store(&self, mark: &str) -> bool {
-        let made_later = [mark, access::FILE, authority::KEY, authority::CERTIFICATE];
+        let made_later = [mark, POLICIES, CA_KEY, CA_CERTIFICATE];
         made_later.iter().any(|name| fs::symlink_metadata(self.file(name)).is_ok())
     }
 

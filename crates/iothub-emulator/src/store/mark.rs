@@ -11,7 +11,7 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
 
-use crate::HubStartError;
+use crate::start_error::HubStartError;
 use crate::store::folder::Folder;
 use crate::store::records::checksum;
 

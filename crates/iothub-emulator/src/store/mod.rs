@@ -42,9 +42,9 @@ pub(crate) use records::encode;
 use records::seal;
 use records::sealed_checksum;
 
-use crate::HubStartError;
 use crate::core::record::{Change, Record};
 use crate::core::state::Hub;
+use crate::start_error::HubStartError;
 use crate::store::folder::Folder;
 
 const FILE: &str = "hub.redb";

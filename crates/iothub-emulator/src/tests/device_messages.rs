@@ -20,12 +20,13 @@ use crate::core::messages::{MessageBody, SendMessage};
 use crate::core::session::Fingerprints;
 use crate::core::state::Hub;
 use crate::core::twins::GetTwin;
-use crate::frontends::https::web_socket::{ClientCertificate, Fronts};
-use crate::frontends::https::{Misbehaviour, Service};
+use crate::faults::injection::FaultInjector;
+use crate::frontends::https::Service;
 use crate::frontends::{amqp, mqtt};
 use crate::handle::HubHandle;
 use crate::store::Committer;
 use crate::tests::{NOW, clock};
+use crate::transport::web_socket::{ClientCertificate, WebSocketHandlers};
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::messages::MessageProperties;
 use iothub_model::wire::sas;
@@ -59,12 +60,12 @@ impl Bench {
         let access = Arc::new(Access::new(Policies::of_one_key(&policy_key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;
-        let fronts = Fronts {
-            mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone()),
-            amqp: amqp::Front::new(live.clone(), access.clone(), stopping, alive),
+        let web_sockets = WebSocketHandlers {
+            mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone()).handler(),
+            amqp: amqp::Front::new(live.clone(), access.clone(), stopping, alive).handler(),
         };
-        let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, fronts, 1, None, misbehaviour, Arc::new([]));
+        let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
+        let service = Service::new(live.clone(), access, web_sockets, 1, None, faults, Arc::new([]));
         let bench = Self { live, service, _stop: stop };
         let keys = json!({ "symmetricKey": {
             "primaryKey": device_key().to_base64().expose(), "secondaryKey": Key::from_bytes([2; 32]).to_base64().expose()

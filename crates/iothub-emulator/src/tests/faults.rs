@@ -1,4 +1,4 @@
-//! Misbehaviour, as a raw client sees it.
+//! Injected faults, as a raw client sees it.
 
 use std::time::Duration;
 use std::time::Instant;

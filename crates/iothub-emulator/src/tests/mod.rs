@@ -5,6 +5,7 @@ mod bulk;
 mod conditions;
 mod configurations;
 mod contract;
+mod desired_patches;
 mod device_messages;
 mod digital_twins;
 mod durability;

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::core::session::Fingerprints;
-use crate::frontends::mqtt::stopped;
 use crate::request_log::ConnectionLog;
+use crate::transport::connection::stopped;
 use crate::transport::stream;
 use crate::transport::stream::{Sink, Source};
 

@@ -10,29 +10,14 @@ use serde::Deserialize;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use crate::core::command::Refusal;
 use crate::core::document::Document;
+use crate::core::jobs::methods::MethodCall;
 use crate::core::timestamp::timestamp;
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::jobs::DeviceJobDocument;
 use iothub_model::wire::jobs::DeviceJobStatus;
 use iothub_model::wire::jobs::JobResponse;
 use iothub_model::wire::jobs::JobStatus;
-use iothub_model::wire::raw_json::RawJson;
-
-/// A method that a job is to call now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MethodCall {
-    /// The outcome's place, by which it is told.
-    pub(crate) device_job: u64,
-    /// On which device.
-    pub(crate) device: DeviceId,
-    /// The method's name, payload and timeouts, as the job's maker gave them.
-    pub(crate) method: RawJson,
-}
-
-/// The outcome of a method: the device's `status` and `payload`, or why it was not called.
-pub(crate) type MethodOutcome = Result<RawJson, Refusal>;
 
 /// What a step of the jobs came to.
 #[derive(Clone, Debug, Default, PartialEq)]

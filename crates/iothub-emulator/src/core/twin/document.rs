@@ -1,5 +1,7 @@
 //! The document of a twin, and what moves in it.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -9,18 +11,16 @@ use crate::core::command::{Refusal, TwinWrite};
 use crate::core::document::Document;
 use crate::core::identity::{Identity, is_count};
 use crate::core::module_identity::ModuleIdentity;
-use crate::core::presence::{DISCONNECTED, Presence};
+use crate::core::outbox::DesiredPatch;
+use crate::core::presence::{CONNECTED, DISCONNECTED, Presence};
 use crate::core::timestamp::{NEVER, renew, timestamp};
-use crate::core::twin::section::{
-    LAST_UPDATED, LAST_UPDATED_VERSION, SectionText, VERSION, put_system, take_metadata, version_of,
-};
-use crate::core::twin::writing::{Stamp, refuse, written};
+use crate::core::twin::section::{LAST_UPDATED, SectionText, VERSION, put_system, take_metadata, version_of};
+use crate::core::twin::writing::{Stamp, patch_of_merge, patch_of_replacement, refuse, written};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ETag;
 use iothub_model::twin::ModuleId;
 use iothub_model::twin::Object;
 use iothub_model::twin::OrderedObject;
-use iothub_model::twin::OrderedValue;
 use iothub_model::twin::Section;
 use iothub_model::twin::limits::DESIRED_MAX_BYTES;
 use iothub_model::twin::limits::check_values;
@@ -71,6 +71,9 @@ pub(crate) struct TwinDocument {
     device_scope: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_scopes: Option<Vec<String>>,
+    /// The write to desired properties that made the twin so, for the connected client. It is no part of the document.
+    #[serde(skip)]
+    pub(crate) desired_patch: Option<Arc<DesiredPatch>>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,6 +125,7 @@ impl TwinDocument {
             configurations: OrderedObject::new(),
             device_scope: None,
             parent_scopes: None,
+            desired_patch: None,
         }
     }
 
@@ -284,74 +288,39 @@ impl TwinDocument {
         format!(r#"{{"desired":{},"reported":{}}}"#, desired.for_device(), reported.for_device())
     }
 
-    /// Returns what its device is told when its desired properties change from `before` to these, and their version; `None` if they were not
-    /// written, or only keys were removed that were not there.
-    ///
-    /// The hub goes by the keys that were sent: a key that was sent with an equal value is told, and one that is gone is null
-    /// (docs: Understand and use device twins). Which keys those are stands in the metadata. Their order is that of `sent`, if it is known.
-    pub(crate) fn desired_patch_since(
-        &self,
-        before: &Self,
-        sent: Option<&OrderedObject>,
-    ) -> Option<(u64, OrderedObject)> {
-        let (mut desired, mut before) = (self.properties.desired.read(), before.properties.desired.read());
-        let version = version_of(&desired);
-        if version == version_of(&before) {
-            return None;
-        }
-        let metadata = take_metadata(&mut desired);
-        for section in [&mut desired, &mut before] {
-            section.retain(|key, _| !key.starts_with('$'));
-        }
-        let mut patch = told(&before, desired, &metadata, version);
-        if patch.is_empty() {
-            return None;
-        }
-        if let Some(sent) = sent {
-            patch = patch.in_order_of(sent);
-        }
-        patch.insert(VERSION, version);
-        Some((version, patch))
-    }
-
     fn write_desired(&mut self, how: TwinWrite, new: &SectionBody, now: &str) -> Result<(), Refusal> {
         let mut section = self.properties.desired.read();
         let mut metadata = take_metadata(&mut section);
         let version = version_of(&section) + 1;
         section.remove(VERSION);
+        // Only the client of a twin that shows itself connected can be subscribed. The others cost nothing here.
+        let is_connected = self.connection_state == CONNECTED;
+        let mut patch = None;
+        let before = match (how, new) {
+            (TwinWrite::Merge, SectionBody::Object(new)) => {
+                patch = is_connected.then(|| patch_of_merge(&section, new));
+                None
+            }
+            (TwinWrite::Replace, _) | (_, SectionBody::Null) => is_connected.then(|| section.clone()),
+        };
         written(Section::Desired, how, &mut section, new)?;
+        let patch = patch.or_else(|| before.map(|before| patch_of_replacement(&before, &section)));
         let stamp = Stamp { now, version: Some(version) };
         match (how, new) {
             (TwinWrite::Merge, SectionBody::Object(new)) => stamp.merge(&mut metadata, new),
             (TwinWrite::Replace, _) | (_, SectionBody::Null) => metadata = stamp.object_node(&section),
         }
         put_system(&mut section, metadata, version);
-        self.properties.desired = SectionText::of(&section);
+        let text = SectionText::of(&section);
+        let max_bytes = self.properties.desired.len() + text.len();
+        self.properties.desired = text;
+        // A write that removes only what is not there is no news.
+        self.desired_patch = patch.filter(|patch| !patch.is_empty()).map(|mut members| {
+            members.insert(VERSION, version);
+            Arc::new(DesiredPatch::new(version, members, max_bytes))
+        });
         Ok(())
     }
-}
-
-/// Returns the patch that a write sent, as far as it shows: what it stamped, and null for what it removed.
-fn told(before: &OrderedObject, after: OrderedObject, metadata: &OrderedObject, version: u64) -> OrderedObject {
-    let gone = before.iter().filter(|(key, _)| !after.contains_key(key));
-    let mut patch: OrderedObject = gone.map(|(key, _)| (key.to_owned(), OrderedValue::Null)).collect();
-    for (key, value) in after {
-        let Some(OrderedValue::Object(metadata)) = metadata.get(&key) else { continue };
-        if metadata.get(LAST_UPDATED_VERSION).and_then(OrderedValue::as_u64) != Some(version) {
-            continue;
-        }
-        let value = match (value, before.get(&key)) {
-            (OrderedValue::Object(after), Some(OrderedValue::Object(before))) => {
-                match told(before, after, metadata, version) {
-                    nothing if nothing.is_empty() => continue,
-                    inner => inner.into(),
-                }
-            }
-            (value, _) => value,
-        };
-        patch.insert(key, value);
-    }
-    patch
 }
 
 /// Returns a twin's etag: its counter as eight bytes, the highest first, in base64.

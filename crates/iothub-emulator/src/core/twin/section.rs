@@ -33,6 +33,11 @@ impl SectionText {
         Self(to_raw_value(section).expect("an object with text as keys is always JSON"))
     }
 
+    /// Returns the number of bytes of its text.
+    pub(super) fn len(&self) -> usize {
+        self.0.get().len()
+    }
+
     pub(super) fn read(&self) -> OrderedObject {
         serde_json::from_str(self.0.get())
             .expect("what is kept was written by this program, or checked when it was read")

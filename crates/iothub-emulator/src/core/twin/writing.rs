@@ -75,6 +75,53 @@ fn place(root: &str, keys: &[String]) -> String {
     format!("{root}{path}").escape_debug().to_string()
 }
 
+/// Returns what a client is told of a merge: the keys of the patch in its order, equal values included (docs: Understand and use
+/// device twins). A null for a key that is not there is no news.
+pub(super) fn patch_of_merge(before: &OrderedObject, patch: &OrderedObject) -> OrderedObject {
+    let mut told = OrderedObject::new();
+    for (key, value) in patch.iter() {
+        match (value, before.get(key)) {
+            (OrderedValue::Null, None) => {}
+            (OrderedValue::Object(patch), Some(OrderedValue::Object(before))) => {
+                let inner = patch_of_merge(before, patch);
+                if !inner.is_empty() {
+                    told.insert(key, inner);
+                }
+            }
+            (OrderedValue::Object(patch), _) => told.insert(key, without_nulls(patch)),
+            (leaf, _) => told.insert(key, leaf.clone()),
+        }
+    }
+    told
+}
+
+/// Returns what a client is told of a replacement: the new document in its order, and then null for each key that is gone.
+pub(super) fn patch_of_replacement(before: &OrderedObject, after: &OrderedObject) -> OrderedObject {
+    let mut told = OrderedObject::new();
+    for (key, value) in after.iter() {
+        match (value, before.get(key)) {
+            (OrderedValue::Object(after), Some(OrderedValue::Object(before))) => {
+                let inner = patch_of_replacement(before, after);
+                if !inner.is_empty() {
+                    told.insert(key, inner);
+                }
+            }
+            (value, _) => told.insert(key, value.clone()),
+        }
+    }
+    for (key, _) in before.iter().filter(|(key, _)| !after.contains_key(key)) {
+        told.insert(key, OrderedValue::Null);
+    }
+    told
+}
+
+/// Returns an object as a merge puts it where no object was: its nulls remove nothing.
+fn without_nulls(object: &OrderedObject) -> OrderedObject {
+    let mut target = OrderedObject::new();
+    patch::merge_ordered(&mut target, object);
+    target
+}
+
 /// What a write leaves on every node of `$metadata` that it touches.
 pub(super) struct Stamp<'a> {
     pub(super) now: &'a str,

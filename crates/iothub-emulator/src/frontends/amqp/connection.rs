@@ -36,7 +36,7 @@ use crate::frontends::amqp::nodes::{Node, shown};
 use crate::frontends::amqp::refusal::error;
 use crate::frontends::amqp::session::{DELIVERY_MAX_BYTES, Delivery, Link, Session, Wrong};
 use crate::frontends::amqp::{AMQP, Front, message, refusal};
-use crate::frontends::mqtt::stopped;
+use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source};
 
 /// Sessions of a connection, at most, whatever the channels that there are.

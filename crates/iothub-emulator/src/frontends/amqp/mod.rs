@@ -26,9 +26,10 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 
 use crate::access::Access;
-use crate::frontends::mqtt::Patience;
 use crate::handle::HubHandle;
 use crate::request_log::ConnectionLog;
+use crate::transport::connection::Patience;
+use crate::transport::web_socket::ConnectionHandler;
 
 /// The protocol's name in the log.
 const AMQP: &str = "AMQP";
@@ -56,6 +57,12 @@ impl Front {
     ) -> Self {
         let (patience, log) = (Patience::default(), ConnectionLog::default());
         Self { live, access, patience, log, stopping, _alive: alive }
+    }
+
+    /// Returns what serves the connections of this front end.
+    pub(crate) fn handler(&self) -> ConnectionHandler {
+        let front = self.clone();
+        Arc::new(move |source, sink, _certificate| Box::pin(front.clone().serve(source, sink)))
     }
 
     /// Notes in a log whom it refuses and cuts.

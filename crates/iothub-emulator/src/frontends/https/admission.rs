@@ -15,9 +15,8 @@ use http_body_util::BodyExt;
 use time::OffsetDateTime;
 
 use crate::core::command::Refusal;
-use crate::frontends::https::text_of;
-use crate::frontends::https::unread::SharedBody;
-pub(crate) use crate::limits::admission::Admission;
+use crate::frontends::https::response::text_of;
+use crate::limits::admission::Admission;
 use iothub_model::tiers::Operation;
 use iothub_model::wire::query::ITEM_TYPE_HEADER;
 
@@ -38,7 +37,7 @@ pub(crate) async fn admit(admission: &Admission, parts: &Parts, now: OffsetDateT
 
 impl Meter {
     /// Counts the bytes of a request's body as they come.
-    pub(crate) fn of(request: Request<SharedBody>) -> (Request<Body>, Self) {
+    pub(crate) fn of(request: Request<Body>) -> (Request<Body>, Self) {
         let operation = Operation::of(request.method().as_str(), request.uri().path());
         let bytes = Arc::new(AtomicU64::new(0));
         let counted = bytes.clone();

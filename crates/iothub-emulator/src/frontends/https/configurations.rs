@@ -12,7 +12,8 @@ use crate::core::configurations::{
     test_queries,
 };
 use crate::frontends::https::call::{Call, Configurations, read_json};
-use crate::frontends::https::{Context, array, json, no_content, with_etag};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{array, json, no_content, with_etag};
 use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
 use iothub_model::wire::configurations::CONTENT_NAMES;
 use iothub_model::wire::configurations::TestQueriesBody;

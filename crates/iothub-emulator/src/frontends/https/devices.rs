@@ -10,7 +10,8 @@ use crate::core::command::Refusal;
 use crate::core::device::Device;
 use crate::core::devices::{DeleteDevice, GetDevice, ListDevices, PutDevice};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
-use crate::frontends::https::{Context, array, document, json, no_content};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{array, document, json, no_content};
 use crate::handle;
 
 /// Identities in one list, at most, and when nobody says how many.

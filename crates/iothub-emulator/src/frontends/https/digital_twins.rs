@@ -15,7 +15,8 @@ use crate::core::devices::GetDevice;
 use crate::core::digital_twin::{DigitalTwinChange, view};
 use crate::core::twins::PatchDigitalTwin;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
-use crate::frontends::https::{Context, json, unserved, with_etag};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{json, unserved, with_etag};
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
     let device = context.live.handle(GetDevice { id: call.device()? }).await?;

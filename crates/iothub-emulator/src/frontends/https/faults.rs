@@ -9,7 +9,8 @@ use axum::response::Response;
 use crate::core::command::Refusal;
 use crate::faults::FaultSpec;
 use crate::frontends::https::call::{Administer, Call, read_json};
-use crate::frontends::https::{Context, json};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::json;
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::diagnostic::Source;
 use iothub_model::wire::ErrorCode;
@@ -29,15 +30,15 @@ pub(crate) async fn put(
         let errors: Vec<_> = errors.iter().map(Diagnostic::to_string).collect();
         Refusal::new(ErrorCode::ArgumentInvalid, errors.join("; "))
     })?;
-    context.misbehaviour.set(spec);
+    context.faults.set(spec);
     Ok(report(&context))
 }
 
 pub(crate) async fn delete(State(context): State<Arc<Context>>, _call: Call<Administer>) -> Response {
-    context.misbehaviour.set(FaultSpec::default());
+    context.faults.set(FaultSpec::default());
     report(&context)
 }
 
 fn report(context: &Context) -> Response {
-    json(serde_json::to_string(&context.misbehaviour.report()).expect("text and numbers are JSON"))
+    json(serde_json::to_string(&context.faults.report()).expect("text and numbers are JSON"))
 }

@@ -10,7 +10,9 @@ use serde_json::json;
 use crate::core::command::Refusal;
 use crate::core::jobs::{CancelJob, CreateJob, GetJob, Job, ListJobs};
 use crate::frontends::https::call::{Call, Jobs, read_json_with_bytes};
-use crate::frontends::https::{Context, json, query};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::query;
+use crate::frontends::https::response::json;
 use iothub_model::wire::query::ItemType;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Jobs>) -> Result<Response, Refusal> {

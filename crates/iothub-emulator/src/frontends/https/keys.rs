@@ -11,7 +11,8 @@ use http::StatusCode;
 use crate::core::command::Refusal;
 use crate::core::keys;
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
-use crate::frontends::https::{Context, ERROR_CODE_HEADERS, json};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{ERROR_CODE_HEADERS, json};
 use crate::handle;
 use iothub_model::wire::ErrorCode;
 

@@ -8,29 +8,30 @@ mod admission;
 mod bulk;
 mod call;
 mod configurations;
+mod context;
 mod device_messages;
 mod devices;
 mod digital_twins;
 mod faults;
+mod faulty_response;
 mod jobs;
 mod keys;
 mod methods;
-mod misbehaviour;
 mod modules;
 mod query;
 mod refusal;
+mod response;
 mod statistics;
 mod transfers;
 mod twins;
 mod unread;
-pub(crate) mod web_socket;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::body::Bytes;
+use axum::body::HttpBody;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::any;
@@ -38,7 +39,6 @@ use axum::routing::delete;
 use axum::routing::get;
 use axum::routing::post;
 use futures_util::FutureExt;
-use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -51,42 +51,25 @@ use tower::ServiceExt;
 
 use crate::access::Access;
 use crate::core::command::Refusal;
-use crate::core::document::Document;
 use crate::core::timestamp::timestamp;
-use crate::faults::Ill;
+use crate::faults::injection::{BrokenOff, FaultInjector};
+use crate::faults::{FaultAction, InjectedFault};
 use crate::handle::HubHandle;
+use crate::limits::admission::Admission;
 use crate::request_log::{RequestObserver, RequestRecord};
-use iothub_model::twin::ETag;
+use crate::transport::request_id::request_id;
+use crate::transport::web_socket;
+use crate::transport::web_socket::WebSocketHandlers;
 use iothub_model::wire;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::error::ERROR_CODE_HEADER;
-use iothub_model::wire::error::ERROR_CODE_HEADER_BULK;
 use iothub_model::wire::error::REQUEST_ID_HEADER;
 use iothub_model::wire::faults::FAULTS_PATH;
 use unread::SharedBody;
 
-use admission::Admission;
 use admission::Meter;
-pub(crate) use misbehaviour::BrokenOff;
-pub(crate) use misbehaviour::Misbehaviour;
-pub(crate) use misbehaviour::nonsense;
-pub(crate) use misbehaviour::refusal_of;
-use web_socket::Fronts;
-
-/// Both names under which a refusal's code is sent.
-const ERROR_CODE_HEADERS: [&str; 2] = [ERROR_CODE_HEADER, ERROR_CODE_HEADER_BULK];
-
-/// What the resources work with.
-pub(crate) struct Context {
-    live: Arc<HubHandle>,
-    access: Arc<Access>,
-    fronts: Fronts,
-    /// Jobs that may wait or run at once.
-    active_jobs: usize,
-    /// The limits, when there are any.
-    admission: Option<Arc<Admission>>,
-    misbehaviour: Arc<Misbehaviour>,
-}
+use context::Context;
+use response::{ERROR_CODE_HEADERS, list_of, text_of, unserved};
 
 /// The service API of one hub.
 #[derive(Clone)]
@@ -100,14 +83,14 @@ impl Service {
     pub(crate) fn new(
         live: Arc<HubHandle>,
         access: Arc<Access>,
-        fronts: Fronts,
+        web_sockets: WebSocketHandlers,
         active_jobs: usize,
         admission: Option<Arc<Admission>>,
-        misbehaviour: Arc<Misbehaviour>,
+        faults: Arc<FaultInjector>,
         observers: Arc<[RequestObserver]>,
     ) -> Self {
-        let context = Arc::new(Context { live, access, fronts, active_jobs, admission, misbehaviour });
-        let router = router().with_state(context.clone());
+        let context = Arc::new(Context { live, access, active_jobs, admission, faults });
+        let router = router(&web_sockets).with_state(context.clone());
         Self { context, observers, router }
     }
 
@@ -124,25 +107,31 @@ impl Service {
             fault: None,
             reason: None,
         };
-        let ill = self.context.misbehaviour.meet(&request).await;
-        record.fault = ill.map(Ill::name);
-        let response = match ill {
-            Some(Ill::ResetBefore) => Err(BrokenOff),
-            Some(Ill::Status(status)) => Ok(misbehaviour::refusal(status, &request)),
-            Some(Ill::ResetAfter | Ill::Half | Ill::Garbage(_) | Ill::NoAnswer) | None => Ok(self.route(request).await),
+        let InjectedFault { delay, action } = self.context.faults.meet(request.method(), request.uri().path());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        record.fault = action.map(FaultAction::name);
+        let response = match action {
+            Some(FaultAction::ResetBefore) => Err(BrokenOff),
+            Some(FaultAction::Status(status)) => {
+                Ok(faulty_response::refusal(status, request.method(), request.uri().path()))
+            }
+            Some(FaultAction::ResetAfter | FaultAction::Half | FaultAction::Garbage(_) | FaultAction::NoAnswer)
+            | None => Ok(self.route(request).await),
         };
         let response = response.map(|response| self.finish(response, &mut record));
         if !self.observers.is_empty() {
             let record = record.without_secrets();
             self.observers.iter().for_each(|observer| observer(&record));
         }
-        match ill {
-            Some(Ill::ResetAfter) => Err(BrokenOff),
-            Some(Ill::Half) => misbehaviour::halve(response?).await,
-            Some(Ill::Garbage(draw)) => Ok(misbehaviour::garble(response?, draw)),
+        match action {
+            Some(FaultAction::ResetAfter) => Err(BrokenOff),
+            Some(FaultAction::Half) => faulty_response::halve(response?).await,
+            Some(FaultAction::Garbage(draw)) => Ok(faulty_response::garble(response?, draw)),
             // Until the client has had enough of it, or the hub stops.
-            Some(Ill::NoAnswer) => std::future::pending().await,
-            Some(Ill::ResetBefore | Ill::Status(_)) | None => response,
+            Some(FaultAction::NoAnswer) => std::future::pending().await,
+            Some(FaultAction::ResetBefore | FaultAction::Status(_)) | None => response,
         }
     }
 
@@ -169,10 +158,18 @@ impl Service {
     async fn route(&self, request: Request<Incoming>) -> Response {
         // A client that waits for the word to go on sends nothing before it.
         let waits = request.headers().contains_key(header::EXPECT);
-        let request = request.map(SharedBody::new);
-        let rest = request.body().clone();
+        let (head, body) = request.into_parts();
+        // Most requests have no body, and need no second handle of it.
+        let (body, rest) = match body.is_end_stream() {
+            true => (Body::empty(), None),
+            false => {
+                let body = SharedBody::new(body);
+                (Body::new(body.clone()), Some(body))
+            }
+        };
+        let request = Request::from_parts(head, body);
         let (request, meter) = match &self.context.admission {
-            None => (request.map(Body::new), None),
+            None => (request, None),
             Some(admission) => {
                 let (request, meter) = Meter::of(request);
                 (request, Some((admission, meter)))
@@ -187,7 +184,10 @@ impl Service {
         if let Some((admission, meter)) = meter {
             meter.charge(admission, &response, self.context.live.now());
         }
-        if response.status().is_client_error() && !waits {
+        if let Some(rest) = rest
+            && response.status().is_client_error()
+            && !waits
+        {
             rest.drop_rest(&mut response).await;
         }
         response
@@ -245,7 +245,7 @@ fn override_method<B>(request: &mut Request<B>) {
     }
 }
 
-fn router() -> Router<Arc<Context>> {
+fn router(web_sockets: &WebSocketHandlers) -> Router<Arc<Context>> {
     let mut router = Router::new();
     // Some SDKs put a slash before the question mark.
     for slash in ["", "/"] {
@@ -297,9 +297,9 @@ fn router() -> Router<Arc<Context>> {
             .route(&path(FAULTS_PATH), get(faults::get).put(faults::put).delete(faults::delete));
     }
     router
-        .route(web_socket::PATH, any(web_socket::upgrade))
-        .route(web_socket::SERVICE_BUS_PATH, any(web_socket::upgrade))
-        .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), any(web_socket::upgrade))
+        .route(web_socket::PATH, web_sockets.route())
+        .route(web_socket::SERVICE_BUS_PATH, web_sockets.route())
+        .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), web_sockets.route())
         .fallback(|uri: Uri| async move { unserved(StatusCode::NOT_FOUND, missing(uri.path())) })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")
@@ -326,71 +326,4 @@ fn missing(path: &str) -> &'static str {
         }
         _ => "there is no such resource on the embedded hub",
     }
-}
-
-/// No code of the service's says that a path means nothing; above all it must not look like a device that is not there.
-fn unserved(status: StatusCode, text: &str) -> Response {
-    let mut response = Refusal::new(ErrorCode::InvalidOperation, text).into_response();
-    *response.status_mut() = status;
-    response
-}
-
-/// Returns the values of all headers of a name, which are one list.
-fn list_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    (!values.is_empty()).then(|| values.join(", "))
-}
-
-fn text_of<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Answers with a document and its etag, between quotes as the header wants it.
-fn document(document: &Document, etag: &ETag) -> Response {
-    with_etag(json(Bytes::from_owner(document.clone())), etag)
-}
-
-fn with_etag(mut response: Response, etag: &ETag) -> Response {
-    if let Ok(etag) = HeaderValue::try_from(etag.quoted()) {
-        response.headers_mut().insert(header::ETAG, etag);
-    }
-    response
-}
-
-/// Answers with JSON text.
-fn json(text: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Body::from(text.into()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::JSON));
-    response
-}
-
-/// Answers with nothing but that it is done.
-fn no_content() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
-/// Makes an array of texts that are JSON.
-fn array<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
-    let mut text = String::from("[");
-    for item in items {
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(item);
-    }
-    text.push(']');
-    text
-}
-
-/// Returns a random id in the form of a UUID.
-pub(crate) fn request_id() -> String {
-    let mut bytes = [0; 16];
-    // Without randomness the id is all zeros, which is a poor name and no reason to fail.
-    let _ = getrandom::fill(&mut bytes);
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }

@@ -10,7 +10,8 @@ use crate::core::command::Refusal;
 use crate::core::module::Module;
 use crate::core::modules::{DeleteModule, GetModule, ListModules, PutModule};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
-use crate::frontends::https::{Context, array, document, json, no_content};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{array, document, json, no_content};
 use crate::handle;
 
 pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<RegistryRead>) -> Result<Response, Refusal> {

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::core::command::Refusal;
 use crate::core::devices::{CountDevices, DeviceCounts};
 use crate::frontends::https::call::{Call, RegistryRead, ServiceConnect};
-use crate::frontends::https::{Context, json};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::json;
 
 pub(crate) async fn devices(
     State(context): State<Arc<Context>>,

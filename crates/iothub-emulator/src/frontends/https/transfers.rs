@@ -10,7 +10,9 @@ use crate::core::command::Refusal;
 use crate::core::transfer;
 use crate::core::transfers::{CancelTransfer, CreateTransfer, GetTransfer, ListTransfers};
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
-use crate::frontends::https::{Context, array, json, no_content, request_id};
+use crate::frontends::https::context::Context;
+use crate::frontends::https::response::{array, json, no_content};
+use crate::transport::request_id::request_id;
 use iothub_model::wire::transfers::TransferProperties;
 
 pub(crate) async fn create(

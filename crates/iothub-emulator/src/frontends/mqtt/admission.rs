@@ -17,9 +17,9 @@ use tokio::time::Instant;
 use tokio::time::sleep_until;
 
 use crate::core::command::Refusal;
-use crate::faults::{Ill, MQTT_ROUTES, Mishap};
-use crate::frontends::https::{Misbehaviour, refusal_of};
-use crate::frontends::mqtt::outbox::Spoil;
+use crate::faults::injection::{FaultInjector, refusal_of};
+use crate::faults::{FaultAction, InjectedFault, MQTT_ROUTES};
+use crate::frontends::mqtt::outbox::AnswerFault;
 use crate::limits::admission::Admission;
 use iothub_model::tiers::Charge;
 use iothub_model::tiers::Operation;
@@ -95,7 +95,7 @@ impl Asked {
 
 /// What becomes of something that is asked for, when its time has come.
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum Verdict {
     /// It is done.
     Done(Ending),
     /// It is not done, and the client is told so where it can be.
@@ -108,7 +108,7 @@ pub(crate) enum Fate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// Well, or with an answer that is damaged.
-    Answered(Option<Spoil>),
+    Answered(Option<AnswerFault>),
     /// Not at all.
     Unanswered,
     /// Not at all, and the connection ends.
@@ -136,54 +136,54 @@ impl Refused {
 /// The misbehaviour and the limits of a hub, as its devices meet them.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    misbehaviour: Option<Arc<Misbehaviour>>,
+    faults: Option<Arc<FaultInjector>>,
     admission: Option<Arc<Admission>>,
 }
 
 impl Gate {
-    pub(crate) fn new(misbehaviour: Arc<Misbehaviour>, admission: Option<Arc<Admission>>) -> Self {
-        Self { misbehaviour: Some(misbehaviour), admission }
+    pub(crate) fn new(faults: Arc<FaultInjector>, admission: Option<Arc<Admission>>) -> Self {
+        Self { faults: Some(faults), admission }
     }
 
     /// Says what becomes of a CONNECT, and when.
-    pub(crate) fn connect(&self, id: &TwinId, now: OffsetDateTime) -> (Instant, Fate) {
+    pub(crate) fn connect(&self, id: &TwinId, now: OffsetDateTime) -> (Instant, Verdict) {
         self.pass(id, Route::Connect, now)
     }
 
     /// Says what becomes of something that a client asks for, and when.
-    fn pass(&self, id: &TwinId, route: Route, now: OffsetDateTime) -> (Instant, Fate) {
-        let Mishap { delay, ill } =
-            self.misbehaviour.as_ref().map(|misbehaviour| misbehaviour.meet_mqtt(id, route.name())).unwrap_or_default();
+    fn pass(&self, id: &TwinId, route: Route, now: OffsetDateTime) -> (Instant, Verdict) {
+        let InjectedFault { delay, action } =
+            self.faults.as_ref().map(|faults| faults.meet_mqtt(id, route.name())).unwrap_or_default();
         let soonest = Instant::now() + delay;
         let operation = route.operation();
-        let ending = match ill {
-            Some(Ill::ResetBefore) => return (soonest, Fate::Broken(None)),
-            Some(Ill::Status(status)) => {
+        let ending = match action {
+            Some(FaultAction::ResetBefore) => return (soonest, Verdict::Broken(None)),
+            Some(FaultAction::Status(status)) => {
                 let refusal = match operation.filter(|_| status == 429) {
                     Some(operation) => Some(throttled(operation)),
                     None => refusal_of(status, route.name()),
                 };
-                return (soonest, Fate::Refused(refusal.map_or(Refused::Status(status), Refused::By)));
+                return (soonest, Verdict::Refused(refusal.map_or(Refused::Status(status), Refused::By)));
             }
             None => Ending::Answered(None),
-            Some(Ill::Half) => Ending::Answered(Some(Spoil::Half)),
-            Some(Ill::Garbage(draw)) => Ending::Answered(Some(Spoil::Garbage(draw))),
-            Some(Ill::NoAnswer) => Ending::Unanswered,
-            Some(Ill::ResetAfter) => Ending::Broken,
+            Some(FaultAction::Half) => Ending::Answered(Some(AnswerFault::Half)),
+            Some(FaultAction::Garbage(draw)) => Ending::Answered(Some(AnswerFault::Garbage(draw))),
+            Some(FaultAction::NoAnswer) => Ending::Unanswered,
+            Some(FaultAction::ResetAfter) => Ending::Broken,
         };
         let (Some(admission), Some(operation)) = (&self.admission, operation) else {
-            return (soonest, Fate::Done(ending));
+            return (soonest, Verdict::Done(ending));
         };
         match admission.turn(operation, 0, now) {
-            Ok(turn) => (soonest.max(turn), Fate::Done(ending)),
+            Ok(turn) => (soonest.max(turn), Verdict::Done(ending)),
             // A device is not told that there is no quota left: it is let in, and let go when it asks for what is charged.
             Err(refusal @ Refusal { code: ErrorCode::IotHubQuotaExceeded, .. }) => {
-                (soonest, Fate::Broken(Some(refusal)))
+                (soonest, Verdict::Broken(Some(refusal)))
             }
             Err(Refusal { code: ErrorCode::ThrottlingBacklogTimeout, .. }) => {
-                (soonest, Fate::Refused(Refused::By(throttled(operation))))
+                (soonest, Verdict::Refused(Refused::By(throttled(operation))))
             }
-            Err(refusal) => (soonest, Fate::Refused(Refused::By(refusal))),
+            Err(refusal) => (soonest, Verdict::Refused(Refused::By(refusal))),
         }
     }
 
@@ -222,7 +222,7 @@ pub(crate) fn message_bytes(properties: &str, payload: &[u8]) -> usize {
 /// What one client asked for and has to wait, in the order in which it asked: what is late holds up what comes after it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    queue: VecDeque<(Instant, Asked, Fate)>,
+    queue: VecDeque<(Instant, Asked, Verdict)>,
     bytes: usize,
     /// When the last one's time comes.
     last: Option<Instant>,
@@ -236,27 +236,27 @@ impl Held {
         id: &TwinId,
         asked: Asked,
         now: OffsetDateTime,
-    ) -> Option<(Asked, Fate)> {
-        let (soonest, fate) = gate.pass(id, asked.route(), now);
+    ) -> Option<(Asked, Verdict)> {
+        let (soonest, verdict) = gate.pass(id, asked.route(), now);
         let due = self.last.map_or(soonest, |last| soonest.max(last));
         if self.queue.is_empty() && due <= Instant::now() {
-            return Some((asked, fate));
+            return Some((asked, verdict));
         }
         self.last = Some(due);
         self.bytes += asked.cost();
-        self.queue.push_back((due, asked, fate));
+        self.queue.push_back((due, asked, verdict));
         None
     }
 
     /// Returns the next one when its time has come; never when there is none.
-    pub(crate) async fn next(&mut self) -> (Asked, Fate) {
+    pub(crate) async fn next(&mut self) -> (Asked, Verdict) {
         match self.queue.front() {
             Some((due, ..)) => sleep_until(*due).await,
             None => std::future::pending().await,
         }
-        let (_, asked, fate) = self.queue.pop_front().expect("it was waited for");
+        let (_, asked, verdict) = self.queue.pop_front().expect("it was waited for");
         self.bytes -= asked.cost();
-        (asked, fate)
+        (asked, verdict)
     }
 
     /// Says whether the client may ask for more.

@@ -1,14 +1,8 @@
 //! One connection, from its first packet to its end.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytes::BytesMut;
-use mqttbytes::v4::ConnAck;
-use mqttbytes::v4::Connect;
 use mqttbytes::v4::ConnectReturnCode;
 use mqttbytes::v4::Packet;
 use tokio::time::Instant;
@@ -16,20 +10,18 @@ use tokio::time::sleep_until;
 use tokio::time::timeout;
 use tokio::time::timeout_at;
 
-use crate::connections::Link;
 use crate::core::command::Refusal;
 use crate::core::session::Fingerprints;
-use crate::core::sessions;
-use crate::core::sessions::{Disconnect, Touch};
-use crate::frontends::mqtt::admission::{Ending, Fate, Gate, Held, Refused};
+use crate::frontends::mqtt::Front;
+use crate::frontends::mqtt::admission::{Ending, Held, Refused, Verdict};
+use crate::frontends::mqtt::attached::{Attached, connack};
 use crate::frontends::mqtt::deliveries::deliver;
-use crate::frontends::mqtt::login::{Denied, Login, login};
-use crate::frontends::mqtt::outbox::{Message, Pending, Written, outbox};
+use crate::frontends::mqtt::login::{Denied, login};
+use crate::frontends::mqtt::outbox::{Message, Pending, Written};
 use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
-use crate::frontends::mqtt::requests::{Answer, Closing, SECOND_CONNECT, Said, hear};
+use crate::frontends::mqtt::requests::{Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
-use crate::frontends::mqtt::{Front, stopped};
-use crate::handle::HubHandle;
+use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -37,8 +29,6 @@ use iothub_model::wire::ErrorCode;
 /// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
 /// using the MQTT protocol).
 const SILENCE_MAX: Duration = Duration::from_secs(1767);
-/// `lastActivityTime` moves no more often than this.
-const TOUCH_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that are written at once when there are so many.
 const WRITE_TOGETHER: usize = 64 * 1024;
 /// A client that does not hear of the end by then is let go unheard.
@@ -96,11 +86,11 @@ impl Front {
         let path = format!("{}/connect", log_path(&login.id));
         // None where the proof has no end.
         let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
-        let (turn, fate) = self.gate.connect(&login.id, self.live.now());
+        let (turn, verdict) = self.gate.connect(&login.id, self.live.now());
         sleep_until(turn).await;
-        let ending = match fate {
-            Fate::Done(ending) => ending,
-            Fate::Refused(refused) => {
+        let ending = match verdict {
+            Verdict::Done(ending) => ending,
+            Verdict::Refused(refused) => {
                 let code = match refused.status() {
                     401 | 403 | 404 => ConnectReturnCode::NotAuthorized,
                     _ => ConnectReturnCode::ServiceUnavailable,
@@ -111,11 +101,11 @@ impl Front {
                 };
                 return self.refuse(sink, code, &path, &refusal).await;
             }
-            Fate::Broken(None) => {
+            Verdict::Broken(None) => {
                 self.log.cut(MQTT, &path, BY_FAULT);
                 return Farewell::Policy;
             }
-            Fate::Broken(Some(refusal)) => {
+            Verdict::Broken(Some(refusal)) => {
                 self.log.refused(MQTT, &path, &refusal);
                 return Farewell::Policy;
             }
@@ -136,8 +126,8 @@ impl Front {
                     end = read(&attached, reader, silence) => end,
                     () = deliver(&attached) => End::Left,
                     end = write(&attached, pending, sink, self.patience.write) => end,
-                    () = attached.link.is_cut() => End::Closed(Closing::Replaced),
-                    () = attached.link.outbox.overflows() => End::Unread,
+                    () = attached.outbox.is_cut() => End::Closed(Closing::Replaced),
+                    () = attached.outbox.overflows() => End::Unread,
                     () = async { sleep_until(valid_until.expect("it is looked at before")).await }, if valid_until.is_some() => {
                         End::Expired
                     }
@@ -217,65 +207,6 @@ enum End {
     Closed(Closing),
 }
 
-/// A client that is let in. Dropped, it is gone, whichever way the connection ended.
-pub(crate) struct Attached {
-    pub(crate) live: Arc<HubHandle>,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) link: Arc<Link>,
-    /// Are its subscriptions kept for when it comes back.
-    pub(crate) keeps_session: bool,
-    touched: Mutex<Instant>,
-}
-
-impl Attached {
-    fn new(front: &Front, login: Login, connect: &Connect, ending: Ending) -> Result<(Self, Pending), Refusal> {
-        let (live, gate) = (front.live.clone(), front.gate.clone());
-        let (outbox, pending) = outbox();
-        let Login { id, proof, model, valid_for: _ } = login;
-        let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox));
-        let command =
-            sessions::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
-        let begun = live.begin(command, |outcome| {
-            if let Ok(session) = &outcome.reply {
-                link.subscriptions().clone_from(&session.subscriptions);
-                // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
-                // says that a session is present to whoever asks for one.
-                let accepted = connack(ConnectReturnCode::Success, !connect.clean_session);
-                Answer::new(&link.outbox, ending).offer(Message::Packet(accepted), outcome.seen);
-                live.links().register(&link);
-            }
-        });
-        match begun.and_then(|outcome| outcome.reply) {
-            Ok(_) => {
-                let touched = Mutex::new(Instant::now());
-                Ok((Self { live, gate, link, keeps_session: !connect.clean_session, touched }, pending))
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// Notes that a message went through.
-    pub(crate) fn touch(&self) {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        if touched.elapsed() >= TOUCH_EVERY {
-            *touched = Instant::now();
-            let (id, connection) = (self.link.id().clone(), self.link.connection());
-            // A client that is no longer connected is told so by being cut.
-            let _ = self.live.begin(Touch { id, connection }, |_| ());
-        }
-    }
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.live.links().remove(&self.link);
-        self.link.abandon_calls();
-        let (id, connection) = (self.link.id().clone(), self.link.connection());
-        // Refused when another connection has taken over, which then is what the device shows.
-        let _ = self.live.begin(Disconnect { id, connection }, |_| ());
-    }
-}
-
 /// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
 async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End {
     let mut held = Held::default();
@@ -283,12 +214,12 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End
     let mut is_leaving = false;
     loop {
         let listens = !is_leaving && held.has_room();
-        let (asked, fate) = tokio::select! {
+        let (asked, verdict) = tokio::select! {
             due = held.next() => due,
             packet = async {
                 // Whoever does not read what it asked for may not ask for more, and is not silent meanwhile.
                 let full_since = Instant::now();
-                attached.link.outbox.has_room().await;
+                attached.outbox.has_room().await;
                 heard += full_since.elapsed();
                 timeout_at(heard + silence, reader.next(PACKET_MAX_BYTES)).await
             }, if listens => {
@@ -320,7 +251,7 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End
                 }
             }
         };
-        if let Err(closing) = attached.take(asked, fate) {
+        if let Err(closing) = attached.take(asked, verdict) {
             return End::Closed(closing);
         }
         if is_leaving && held.is_empty() {
@@ -359,10 +290,4 @@ async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patie
         }
     }
     End::Left
-}
-
-fn connack(code: ConnectReturnCode, session_present: bool) -> Bytes {
-    let mut buffer = BytesMut::new();
-    ConnAck::new(code, session_present).write(&mut buffer).expect("four bytes are within MQTT's limit");
-    buffer.freeze()
 }

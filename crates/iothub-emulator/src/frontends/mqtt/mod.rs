@@ -9,6 +9,8 @@
 //! a client, and SDKs take a SUBACK of failure for success.
 
 pub(crate) mod admission;
+mod answer;
+mod attached;
 pub(crate) mod connection;
 pub(crate) mod deliveries;
 pub(crate) mod login;
@@ -18,9 +20,9 @@ pub(crate) mod requests;
 pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::watch;
@@ -28,25 +30,10 @@ use tokio::sync::watch;
 use crate::access::Access;
 use crate::handle::HubHandle;
 use crate::request_log::ConnectionLog;
+use crate::transport::connection::Patience;
+use crate::transport::web_socket::ConnectionHandler;
 
 pub(crate) use crate::frontends::mqtt::admission::Gate;
-pub(crate) use requests::NO_FAULTS_BY_MESSAGES;
-pub(crate) use requests::asks_for_fault;
-
-/// How long a client may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// To send its CONNECT once TLS stands, every byte of it.
-    pub(crate) connect: Duration,
-    /// To take what is written to it.
-    pub(crate) write: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(20), write: Duration::from_secs(30) }
-    }
-}
 
 /// What connections work with.
 #[derive(Clone)]
@@ -60,11 +47,6 @@ pub(crate) struct Front {
     stopping: watch::Receiver<bool>,
     /// Held by each connection: when the last one is dropped, all have ended.
     _alive: mpsc::Sender<()>,
-}
-
-/// Waits until the hub stops, or is dropped.
-pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 impl Front {
@@ -82,6 +64,12 @@ impl Front {
     /// Puts limits and misbehaviour before it.
     pub(crate) fn behind(self, gate: Gate) -> Self {
         Self { gate: Arc::new(gate), ..self }
+    }
+
+    /// Returns what serves the connections of this front end.
+    pub(crate) fn handler(&self) -> ConnectionHandler {
+        let front = self.clone();
+        Arc::new(move |source, sink, certificate| Box::pin(front.clone().serve(source, sink, certificate)))
     }
 
     /// Notes in a log whom it refuses and cuts.

@@ -14,9 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::core::document::Document;
 use crate::core::messages::CloudMessage;
+use crate::core::outbox::{DesiredPatch, Outbox};
 use crate::core::twin::TwinDocument;
-use crate::frontends::https::nonsense;
-use iothub_model::twin::OrderedObject;
+use crate::faults::injection::malformed_response;
 use iothub_model::wire::topics::FromHub;
 
 /// Bytes that may wait for a client before nothing more is read from it.
@@ -55,25 +55,18 @@ pub(crate) enum Message {
         /// The twin as it was when it was asked for.
         twin: Document,
     },
-    /// What changed in the desired properties, if anything did, found out when it is written.
-    Desired {
-        /// The twin as it was.
-        before: Document,
-        /// As it is.
-        after: Document,
-        /// The desired properties as the write spelt them, if it did.
-        sent: Option<Arc<OrderedObject>>,
-    },
+    /// A change of the desired properties. It becomes text when it is written.
+    Desired(Arc<DesiredPatch>),
     /// An answer that comes to harm on its way.
-    Spoiled(Box<Message>, Spoil),
+    Faulty(Box<Message>, AnswerFault),
 }
 
 /// What happens to an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spoil {
+pub(crate) enum AnswerFault {
     /// Half of it comes, and the connection ends.
     Half,
-    /// Its payload is nonsense, which one by a number; so is all of it when it has no payload.
+    /// Its payload is malformed, which one by a number; so is all of it when it has no payload.
     Garbage(u64),
 }
 
@@ -96,8 +89,8 @@ impl Message {
                 Self::Publish { topic, payload } => topic.len() + payload.len(),
                 Self::FromCloud { message, .. } => message.topic.len() + message.payload.len(),
                 Self::Twin { twin, .. } => twin.as_str().len(),
-                Self::Desired { before, after, sent: _ } => before.as_str().len() + after.as_str().len(),
-                Self::Spoiled(message, _) => message.cost(),
+                Self::Desired(patch) => patch.max_bytes(),
+                Self::Faulty(message, _) => message.cost(),
             }
     }
 
@@ -119,25 +112,22 @@ impl Message {
                 publish(buffer, twin_topic(rid), payload.into());
                 return Written::Charged(bytes);
             }
-            Self::Desired { before, after, sent } => {
-                let (before, after) = (TwinDocument::read(&before), TwinDocument::read(&after));
-                if let Some((version, patch)) = after.desired_patch_since(&before, sent.as_deref()) {
-                    let payload = patch.to_string();
-                    let bytes = payload.len();
-                    publish(buffer, FromHub::DesiredPatch { version }.topic(), payload.into());
-                    return Written::Charged(bytes);
-                }
+            Self::Desired(patch) => {
+                let payload = patch.to_text();
+                let bytes = payload.len();
+                publish(buffer, FromHub::DesiredPatch { version: patch.version() }.topic(), payload.into());
+                return Written::Charged(bytes);
             }
-            Self::Spoiled(message, Spoil::Garbage(draw)) => match *message {
-                Self::Publish { topic, payload: _ } => publish(buffer, topic, nonsense(draw)),
-                Self::Twin { rid, twin: _ } => publish(buffer, twin_topic(rid), nonsense(draw)),
-                Self::Packet(_) | Self::Desired { .. } | Self::FromCloud { .. } | Self::Spoiled(..) => {
+            Self::Faulty(message, AnswerFault::Garbage(draw)) => match *message {
+                Self::Publish { topic, payload: _ } => publish(buffer, topic, malformed_response(draw)),
+                Self::Twin { rid, twin: _ } => publish(buffer, twin_topic(rid), malformed_response(draw)),
+                Self::Packet(_) | Self::Desired(_) | Self::FromCloud { .. } | Self::Faulty(..) => {
                     // No packet begins so; a client need not wait for the rest of one to know.
                     buffer.extend_from_slice(&[0xf0, 0]);
-                    buffer.extend_from_slice(&nonsense(draw));
+                    buffer.extend_from_slice(&malformed_response(draw));
                 }
             },
-            Self::Spoiled(message, Spoil::Half) => {
+            Self::Faulty(message, AnswerFault::Half) => {
                 let begun = buffer.len();
                 message.encode(buffer);
                 buffer.truncate(begun + (buffer.len() - begun) / 2);
@@ -157,11 +147,13 @@ fn publish(buffer: &mut BytesMut, topic: String, payload: Bytes) {
     written.expect(WITHIN_LIMITS);
 }
 
-/// The way to a client.
-#[derive(Clone, Debug)]
-pub(crate) struct Outbox {
+/// The way to a client over MQTT.
+#[derive(Debug)]
+pub(crate) struct ClientOutbox {
     queue: mpsc::UnboundedSender<(Message, u64)>,
     fill: Arc<Fill>,
+    messages: Notify,
+    cut: Notify,
 }
 
 /// The connection's end of an outbox.
@@ -179,13 +171,42 @@ struct Fill {
 }
 
 /// Makes an outbox and the end from which it is emptied.
-pub(crate) fn outbox() -> (Outbox, Pending) {
+pub(crate) fn outbox() -> (ClientOutbox, Pending) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let fill = Arc::new(Fill::default());
-    (Outbox { queue: sender, fill: fill.clone() }, Pending { queue: receiver, fill })
+    let outbox = ClientOutbox { queue: sender, fill: fill.clone(), messages: Notify::new(), cut: Notify::new() };
+    (outbox, Pending { queue: receiver, fill })
 }
 
-impl Outbox {
+impl Outbox for ClientOutbox {
+    fn desired_patch(&self, patch: Arc<DesiredPatch>, seen: u64) {
+        self.offer(Message::Desired(patch), seen);
+    }
+
+    fn method_call(&self, name: String, rid: String, payload: Bytes) {
+        self.offer(Message::Publish { topic: FromHub::MethodCall { name, rid }.topic(), payload }, 0);
+    }
+
+    fn messages_wait(&self) {
+        self.messages.notify_one();
+    }
+
+    fn cut(&self) {
+        self.cut.notify_one();
+    }
+}
+
+impl ClientOutbox {
+    /// Waits until messages from the cloud may wait for the client.
+    pub(crate) async fn has_messages(&self) {
+        self.messages.notified().await;
+    }
+
+    /// Waits until the connection is cut.
+    pub(crate) async fn is_cut(&self) {
+        self.cut.notified().await;
+    }
+
     /// Puts something in that nobody may see before the revision `seen` is on disk. When too much waits already, the client
     /// is given up instead.
     pub(crate) fn offer(&self, message: Message, seen: u64) {

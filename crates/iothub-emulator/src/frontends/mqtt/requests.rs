@@ -17,15 +17,18 @@ use mqttbytes::v4::Unsubscribe;
 use crate::connections::MethodResult;
 use crate::core::ask::Ask;
 use crate::core::command::Refusal;
+use crate::core::outbox::Outbox;
 use crate::core::sessions::{KeepSubscriptions, Report};
 use crate::core::timestamp::timestamp;
 use crate::core::twins::GetTwin;
-use crate::frontends::https::request_id;
-use crate::frontends::mqtt::admission::{Asked, Ending, Fate, Refused, message_bytes};
-use crate::frontends::mqtt::connection::Attached;
-use crate::frontends::mqtt::outbox::{Message, Outbox};
+use crate::faults::by_message::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
+use crate::frontends::mqtt::admission::{Asked, Ending, Refused, Verdict, message_bytes};
+use crate::frontends::mqtt::answer::Answer;
+use crate::frontends::mqtt::attached::Attached;
+use crate::frontends::mqtt::outbox::Message;
 use crate::frontends::mqtt::packets::MESSAGE_MAX_BYTES;
 use crate::frontends::mqtt::rules::Violation;
+use crate::transport::request_id::request_id;
 use iothub_model::twin::OrderedObject;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::decode_segment;
@@ -64,18 +67,6 @@ impl Closing {
         Self::rule(what, ErrorCode::InvalidOperation, text)
     }
 }
-
-/// Properties by which Microsoft's test suites ask the service to break a connection.
-const FAULT_PROPERTIES: &str = "AzIoTHub_FaultOperation";
-
-/// Returns `true` if a message's property of this name asks the service for a fault.
-pub(crate) fn asks_for_fault(name: &str) -> bool {
-    name.get(..FAULT_PROPERTIES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAULT_PROPERTIES))
-}
-
-/// Why such a message is refused.
-pub(crate) const NO_FAULTS_BY_MESSAGES: &str =
-    "the embedded hub has no fault injection by message properties; `twinctl hub faults set` makes it misbehave";
 
 /// What a packet means.
 #[derive(Debug)]
@@ -152,52 +143,17 @@ fn has_fault(properties: &str) -> bool {
     names.filter_map(decode_segment).any(|name| asks_for_fault(&name))
 }
 
-/// The way of an answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Answer<'a> {
-    outbox: &'a Outbox,
-    ending: Ending,
-}
-
-impl<'a> Answer<'a> {
-    pub(crate) fn new(outbox: &'a Outbox, ending: Ending) -> Self {
-        Self { outbox, ending }
-    }
-
-    /// Puts the answer into the outbox, unless it is not to come.
-    pub(crate) fn offer(self, message: Message, seen: u64) {
-        match self.ending {
-            Ending::Answered(None) => self.outbox.offer(message, seen),
-            Ending::Answered(Some(spoil)) => self.outbox.offer(Message::Spoiled(Box::new(message), spoil), seen),
-            Ending::Unanswered | Ending::Broken => {}
-        }
-    }
-
-    /// The way of what only says that a request has come: it comes to no harm, unless nothing comes at all.
-    fn of_packets(self) -> Self {
-        let ending = if self.ending == Ending::Broken { Ending::Broken } else { Ending::Answered(None) };
-        Self { ending, ..self }
-    }
-
-    fn say(self, write: impl Fn(&mut BytesMut) -> Result<usize, mqttbytes::Error>, seen: u64) {
-        let mut buffer = BytesMut::new();
-        if write(&mut buffer).is_ok() {
-            self.offer(Message::Packet(buffer.freeze()), seen);
-        }
-    }
-}
-
 /// Those that fail want the connection closed.
 impl Attached {
-    /// Does what is asked, or not, as it is fated, and puts the answers into the outbox.
-    pub(crate) fn take(&self, asked: Asked, fate: Fate) -> Result<(), Closing> {
+    /// Does what is asked, or not, as the verdict is, and puts the answers into the outbox.
+    pub(crate) fn take(&self, asked: Asked, verdict: Verdict) -> Result<(), Closing> {
         let what = asked.route().name();
-        match (asked, fate) {
-            (_, Fate::Broken(None)) => Err(Closing::Fault),
-            (_, Fate::Broken(Some(refusal))) => Err(Closing::Rule { what, refusal }),
+        match (asked, verdict) {
+            (_, Verdict::Broken(None)) => Err(Closing::Fault),
+            (_, Verdict::Broken(Some(refusal))) => Err(Closing::Rule { what, refusal }),
             (
                 Asked::Publish(FromDevice::TwinGet { rid } | FromDevice::TwinPatch { rid, .. }, publish),
-                Fate::Refused(why),
+                Verdict::Refused(why),
             ) => {
                 self.touch();
                 self.acknowledge(&publish, self.well(), 0);
@@ -205,10 +161,10 @@ impl Attached {
                 Ok(())
             }
             // There is no other way to tell it.
-            (_, Fate::Refused(Refused::By(refusal))) => Err(Closing::Rule { what, refusal }),
-            (_, Fate::Refused(Refused::Status(_))) => Err(Closing::Fault),
-            (asked, Fate::Done(ending)) => {
-                let answer = Answer::new(&self.link.outbox, ending);
+            (_, Verdict::Refused(Refused::By(refusal))) => Err(Closing::Rule { what, refusal }),
+            (_, Verdict::Refused(Refused::Status(_))) => Err(Closing::Fault),
+            (asked, Verdict::Done(ending)) => {
+                let answer = Answer::new(&self.outbox, ending);
                 match asked {
                     Asked::Publish(said, publish) => self.publish(said, &publish, answer)?,
                     Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer)?,
@@ -221,7 +177,7 @@ impl Attached {
 
     /// The way of an answer to which nothing happens.
     fn well(&self) -> Answer<'_> {
-        Answer::new(&self.link.outbox, Ending::Answered(None))
+        Answer::new(&self.outbox, Ending::Answered(None))
     }
 
     fn acknowledge(&self, publish: &Publish, answer: Answer<'_>, seen: u64) {
@@ -360,7 +316,7 @@ impl Attached {
             return Err(Closing::invalid("subscribe", text));
         }
         self.keep(add, |buffer| acknowledgement.write(buffer), answer)?;
-        self.link.deliveries.look();
+        self.outbox.messages_wait();
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Misbehaviour, as a device meets it.
+//! Injected faults, as a device meets it.
 
 use crate::FaultSpec;
 use iothub_model::diagnostic::Source;

@@ -1,6 +1,6 @@
 //! The limits of a tier, as devices meet them.
 
-use crate::frontends::https::Misbehaviour;
+use crate::faults::injection::FaultInjector;
 use crate::limits::admission::Admission;
 use crate::{FaultSpec, Limits, Tier};
 use iothub_model::diagnostic::Source;
@@ -16,7 +16,7 @@ const QUEUE: usize = 3000;
 fn gate(tier: Tier) -> Gate {
     let limits = Limits::new(tier, 1).expect("one unit");
     let none = FaultSpec::parse(&Source::new("<faults>", "")).expect("no rules");
-    Gate::new(Arc::new(Misbehaviour::new(Duration::ZERO, none)), Some(Arc::new(Admission::new(limits))))
+    Gate::new(Arc::new(FaultInjector::new(Duration::ZERO, none)), Some(Arc::new(Admission::new(limits))))
 }
 
 async fn hub_of(tier: Tier) -> Sandbox {

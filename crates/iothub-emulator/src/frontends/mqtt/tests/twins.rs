@@ -200,3 +200,20 @@ async fn members_come_as_they_were_written_and_the_version_last() {
     device.publish("$iothub/twin/GET/?$rid=twin", "").await;
     assert_eq!(device.publication_text().await.1, expected);
 }
+
+#[tokio::test]
+async fn members_of_bulk_requests_come_as_they_were_written() {
+    let (hub, mut device) = connected("d").await;
+    device.subscribe(&[DESIRED]).await;
+    let token = hub.token("iothubowner");
+    for (desired, told) in [
+        (r#"{"z":1,"m":{"y":1,"b":2},"a":3}"#, r#"{"z":1,"m":{"y":1,"b":2},"a":3,"$version":2}"#),
+        (r#"{"a":4,"m":{"b":null,"y":5},"z":null}"#, r#"{"a":4,"m":{"b":null,"y":5},"z":null,"$version":3}"#),
+    ] {
+        let body = format!(r#"[{{"id":"d","importMode":"updateTwin","properties":{{"desired":{desired}}}}}]"#);
+        let path = "/devices?api-version=2021-04-12";
+        let answer = hub.send("POST", path, &[("Authorization", &token)], Some(body)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(device.publication_text().await.1, told);
+    }
+}

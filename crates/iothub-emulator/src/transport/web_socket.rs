@@ -6,11 +6,13 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
+use axum::routing::MethodRouter;
+use axum::routing::any;
+use futures_util::future::BoxFuture;
 
 use crate::core::session::Fingerprints;
-use crate::frontends::https::Context;
-use crate::frontends::{amqp, mqtt};
 use crate::transport::stream;
+use crate::transport::stream::{Sink, Source};
 
 /// The path, the same for all SDKs.
 pub(crate) const PATH: &str = "/$iothub/websocket";
@@ -23,26 +25,36 @@ const FRAME_MAX_BYTES: usize = 512 * 1024;
 /// Bytes of a connection's buffers, each.
 const BUFFER_BYTES: usize = 4 << 10;
 
-/// What WebSockets lead to.
+/// Serves one connection from its first byte to its end, for a client that showed this certificate, if any.
+pub(crate) type ConnectionHandler =
+    Arc<dyn Fn(Source, Sink, Option<Fingerprints>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The front ends that serve WebSockets. The server sets them, so that no front end names another.
 #[derive(Clone)]
-pub(crate) struct Fronts {
-    /// Devices.
-    pub(crate) mqtt: mqtt::Front,
-    /// Services.
-    pub(crate) amqp: amqp::Front,
+pub(crate) struct WebSocketHandlers {
+    /// Serves devices and modules.
+    pub(crate) mqtt: ConnectionHandler,
+    /// Serves services.
+    pub(crate) amqp: ConnectionHandler,
+}
+
+impl WebSocketHandlers {
+    /// Returns the route that takes a connection over, for any state of a router.
+    pub(crate) fn route<S>(&self) -> MethodRouter<S> {
+        any(upgrade).with_state(self.clone())
+    }
 }
 
 /// The certificate of the client at the other end of a request's connection, where it showed one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientCertificate(pub(crate) Option<Fingerprints>);
 
-/// Takes the connection over. No token is asked for here, and no version: the protocols have their own ways to prove a client.
-pub(crate) async fn upgrade(
-    State(context): State<Arc<Context>>,
+/// Takes the connection over. This route needs no token and no version: each protocol authenticates its clients itself.
+async fn upgrade(
+    State(handlers): State<WebSocketHandlers>,
     Extension(ClientCertificate(certificate)): Extension<ClientCertificate>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Fronts { mqtt, amqp } = context.fronts.clone();
     upgrade
         // The subprotocol is answered as it was asked for.
         .protocols(["mqtt", "MQTT", AMQP])
@@ -54,9 +66,7 @@ pub(crate) async fn upgrade(
         .on_upgrade(async move |socket| {
             let is_amqp = socket.protocol().is_some_and(|protocol| protocol == AMQP);
             let (source, sink) = stream::web_socket(socket);
-            match is_amqp {
-                true => amqp.serve(source, sink).await,
-                false => mqtt.serve(source, sink, certificate).await,
-            }
+            let handler = if is_amqp { &handlers.amqp } else { &handlers.mqtt };
+            handler(source, sink, certificate).await;
         })
 }
