@@ -11,7 +11,7 @@ use super::context::{Context, Output};
 use super::outcome::CliResult;
 use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
 use crate::render::{escape, number};
-use iothub_emulator::{HubOptions, RunningHub};
+use iothub_emulator::{Emulator, Policy};
 use iothub_model::wire::Secret;
 use iothub_model::wire::connection_string::ConnectionString;
 
@@ -22,7 +22,7 @@ pub(super) const CONNECTION_STRING: &str = "IOTHUB_CONNECTION_STRING";
 pub struct Connection {
     /// The client.
     pub client: HubClient,
-    hub: Option<RunningHub>,
+    hub: Option<Emulator>,
     /// Removed with all that is in it when it goes out of scope.
     _folder: Option<tempfile::TempDir>,
 }
@@ -110,16 +110,15 @@ async fn embedded(context: &Context, args: &HubArgs, folder: Option<&Path>) -> C
     std::fs::create_dir_all(&data)
         .map_err(|error| CliError::doing(format!("making the data folder {}", data.display()), error))?;
     let name = folder.map_or_else(|| "embedded".to_owned(), |_| host_name(&data));
-    let hub = HubOptions { host_name: Some(name.clone()), ..HubOptions::loopback(data) };
+    // Nobody but this process asks it.
+    let hub = Emulator::builder().data_dir(data).host_name(name.as_str()).mqtt(None).amqp(None);
     let hub = super::start_hub(context, hub).await?;
-    let ready = hub.ready();
-    let mut connection = ConnectionString::parse(ready.connection_strings.iothubowner.expose())?;
+    let mut connection = ConnectionString::parse(&hub.connection_string(Policy::IotHubOwner))?;
     // Its port is another each time; a plan made yesterday is to find the same hub today.
     connection.host = name.parse().map_err(CliError::from_error)?;
     let mut options = options(context, args, connection);
     options.address = Some(hub.https_addr());
-    let ca = std::fs::read(&ready.ca_file);
-    options.ca_pem = Some(ca.map_err(|error| CliError::doing("reading the embedded hub's certificate", error))?);
+    options.ca_pem = Some(hub.ca_pem().as_bytes().to_vec());
     Ok(Connection { client: HubClient::new(options)?, hub: Some(hub), _folder: temporary })
 }
 

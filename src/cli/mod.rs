@@ -26,6 +26,7 @@ mod narrow;
 pub mod outcome;
 mod plan;
 mod query;
+mod ready;
 mod refusals;
 mod render;
 #[cfg(test)]
@@ -38,7 +39,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::sync::Arc;
+use std::path::Path;
 
 use clap::Parser;
 
@@ -49,6 +50,7 @@ use interrupt::Interrupts;
 use outcome::CliResult;
 pub use outcome::{CliError, Outcome};
 
+use iothub_emulator::{Emulator, EmulatorBuilder, EmulatorClock, HubStartError, OfflineHub};
 use iothub_model::wire::connection_string::is_meant_as_one;
 
 /// Runs a command line, and returns its exit code.
@@ -190,19 +192,22 @@ async fn dispatch(context: &mut Context, command: &Command) -> CliResult {
 }
 
 /// Returns the clock as the embedded hub reads it.
-fn hub_clock(context: &Context) -> iothub_emulator::Clock {
+fn hub_clock(context: &Context) -> EmulatorClock {
     let clock = context.clock.clone();
-    Arc::new(move || time::OffsetDateTime::from(clock()))
+    EmulatorClock::from_fn(move || clock())
+}
+
+/// Opens the hub of a folder that nobody serves.
+fn open_hub(context: &Context, data: &Path) -> Result<OfflineHub, HubStartError> {
+    Emulator::builder().data_dir(context.resolve(data)).clock(hub_clock(context)).open()
 }
 
 /// Starts an embedded hub in this process.
-async fn start_hub(
-    context: &Context,
-    options: iothub_emulator::HubOptions,
-) -> Result<iothub_emulator::RunningHub, iothub_emulator::HubStartError> {
+async fn start_hub(context: &Context, options: EmulatorBuilder) -> Result<Emulator, HubStartError> {
     // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    iothub_emulator::start(options, hub_clock(context)).await
+    // The requests of a long run would pile up, and nobody asks for them.
+    options.clock(hub_clock(context)).request_history(0).start().await
 }
 
 #[cfg(test)]

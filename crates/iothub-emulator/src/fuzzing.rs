@@ -107,7 +107,8 @@ impl Whole {
         let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
         let fronts = Fronts { mqtt: front.clone(), amqp: amqp.clone() };
         let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, fronts, 10, None, misbehaviour, Arc::new([]));
+        let unlimited = Arc::new(crate::limits::admission::Admission::new(None));
+        let service = Service::new(live.clone(), access, fronts, Some(10), unlimited, misbehaviour, Arc::new([]));
         Self { live, service, front, amqp, changes, seconds, _stop: stop }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
 //! strict as the real one. Read `core::state::Hub` first, a pure machine from `core::command::Command`s to answers; then
-//! [`server::start`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`offline::OfflineHub`] is the same machine
+//! [`Emulator`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`OfflineHub`] is the same machine
 //! without a listener.
 //!
 //! A write is answered when it is on disk, and a read when what it shows is: a crash takes back nothing that anybody has seen.
@@ -287,6 +287,7 @@
 //!   tags, keep theirs. Of several spellings of one name the last one counts (JamesNK/Newtonsoft.Json#1571, the
 //!   service's JSON reader).
 
+#[allow(unreachable_pub, reason = "what other folders may use is `pub` in it")]
 mod core;
 // (kept apart: the order is the reading order)
 mod store;
@@ -294,12 +295,14 @@ mod store;
 mod access;
 mod limits;
 
-pub mod faults;
+mod faults;
 
 mod connections;
 mod request_log;
 
+mod clock;
 mod handle;
+mod policy;
 
 mod methods;
 
@@ -309,9 +312,12 @@ mod transport;
 
 mod frontends;
 
-pub mod server;
+mod server;
 
-pub mod offline;
+mod offline;
+
+mod builder;
+mod emulator;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -323,19 +329,38 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use access::tls_files::{TlsFileProblem, TlsFiles};
+pub use builder::EmulatorBuilder;
+pub use clock::EmulatorClock;
+pub use core::command::Refusal;
+pub use emulator::{Emulator, FaultsError};
 pub use faults::FaultSpec;
 pub use limits::operation::Class;
 pub use limits::throttle::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
-pub use request_log::{RequestObserver, RequestRecord};
-pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
+pub use policy::Policy;
+pub use request_log::RequestRecord;
 
 /// Where the hub has its time from.
-pub type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
 
 /// Why a hub did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HubStartError {
+    /// There is no tokio runtime to run on.
+    #[error("no tokio runtime runs on this thread; start the hub from within one, or use `start_blocking`")]
+    NoRuntime,
+    /// A hub in memory has no folder to open.
+    #[error("a hub in memory cannot be opened; name its data directory")]
+    NoFolder,
+    /// Nobody could trust the certificate.
+    #[error(
+        "the authority of a hub in memory is new each time, and has issued no certificate; name the authority of the TLS files"
+    )]
+    NoAuthority,
+    /// The rules of the faults are wrong.
+    #[error("the faults")]
+    Faults(#[source] FaultsError),
     /// The data folder cannot be made, read or locked.
     #[error("opening the data folder {}", path.display())]
     Folder {
@@ -372,7 +397,7 @@ pub enum HubStartError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: Box<redb::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database was written by another version of this program.
     #[error("the hub's store {} has the format {found}, and this version knows {known}; use the version that wrote it", path.display())]
@@ -454,7 +479,7 @@ pub enum HubStartError {
         what: &'static str,
         /// Why.
         #[source]
-        source: rcgen::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The files of a certificate of the user's own are not what they should be.
     #[error("the TLS file {}: {problem}", path.display())]
@@ -466,7 +491,7 @@ pub enum HubStartError {
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The host name cannot stand in a connection string.
     #[error("the host name of the hub")]
     HostName(#[source] iothub_model::twin::IdError),
@@ -489,7 +514,8 @@ pub enum HubStartError {
 
 impl HubStartError {
     fn store(path: &std::path::Path, error: impl Into<redb::Error>) -> Self {
-        Self::Store { path: path.to_owned(), source: Box::new(error.into()) }
+        let error: redb::Error = error.into();
+        Self::Store { path: path.to_owned(), source: error.into() }
     }
 
     fn damaged(path: &std::path::Path, problem: impl Into<String>) -> Self {

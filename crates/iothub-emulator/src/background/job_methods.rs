@@ -13,7 +13,7 @@ use iothub_model::wire::raw_json::RawJson;
 
 /// A method that a job is to call now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MethodCall {
+pub(crate) struct MethodCall {
     /// The outcome's place, by which it is told.
     pub device_job: u64,
     /// On which device.

@@ -12,6 +12,7 @@ use crate::core::modules::ModuleCommand;
 use crate::core::transfers::{Transfer, TransferCommand};
 use crate::handle;
 use crate::handle::Live;
+use crate::limits::admission::Admission;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
@@ -28,15 +29,15 @@ use iothub_model::wire::transfers::TransferType;
 /// Devices that are exported before others get their turn.
 const SLICE: usize = 128;
 
-/// Carries out what is asked for, without end. The hub may have so many configurations.
-pub(crate) async fn run(live: Arc<Live>, configurations: usize) {
+/// Carries out what is asked for, without end.
+pub(crate) async fn run(live: Arc<Live>, admission: Arc<Admission>) {
     // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
     let stopped = Some("the hub was stopped while the job was under way".to_owned());
     let _ = ask(&live, TransferCommand::End { failure: stopped }).await;
     loop {
         match ask(&live, TransferCommand::Begin).await {
             Ok(Some(transfer)) => {
-                let failure = transfer_one(&live, &transfer.properties, configurations)
+                let failure = transfer_one(&live, &transfer.properties, admission.configurations())
                     .await
                     .err()
                     .map(|error| error.to_string());

@@ -53,7 +53,7 @@ fn token(resource: &str, key: &Key, policy: Option<&str>, seconds: i64) -> Strin
 impl Bench {
     async fn new() -> Self {
         let (committer, _) = Committer::without_disk();
-        let live = Arc::new(Live::new(Hub::default(), committer, clock()));
+        let live = Arc::new(Live::new(Hub::default(), committer, clock().of_machine()));
         let access = Arc::new(Access::new(Policies::of_one_key(&policy_key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;
@@ -62,7 +62,8 @@ impl Bench {
             amqp: amqp::Front::new(live.clone(), access.clone(), stopping, alive),
         };
         let misbehaviour = Arc::new(Misbehaviour::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, fronts, 1, None, misbehaviour, Arc::new([]));
+        let unlimited = Arc::new(crate::limits::admission::Admission::new(None));
+        let service = Service::new(live.clone(), access, fronts, None, unlimited, misbehaviour, Arc::new([]));
         let bench = Self { live, service, _stop: stop };
         let keys = json!({ "symmetricKey": {
             "primaryKey": device_key().to_base64().expose(), "secondaryKey": Key::from_bytes([2; 32]).to_base64().expose()

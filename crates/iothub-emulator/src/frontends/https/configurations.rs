@@ -10,7 +10,6 @@ use crate::core::command::{Command, Refusal, Reply};
 use crate::core::configurations::{ConfigurationCommand, test_queries};
 use crate::frontends::https::call::{Call, Configurations, read_json};
 use crate::frontends::https::{Context, array, json, no_content, with_etag};
-use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
 use iothub_model::wire::configurations::CONTENT_NAMES;
 use iothub_model::wire::configurations::TestQueriesBody;
 use iothub_model::wire::members::with_names;
@@ -34,7 +33,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
     let body = Box::new(read_json(body).await?);
-    let limit = context.admission.as_ref().map_or(CONFIGURATIONS_MAX, |admission| admission.configurations());
+    let limit = context.admission.configurations();
     change(&context, ConfigurationCommand::Put { id, body, if_match, limit }).await
 }
 

@@ -81,10 +81,9 @@ pub(crate) struct Context {
     live: Arc<Live>,
     access: Arc<Access>,
     fronts: Fronts,
-    /// Jobs that may wait or run at once.
-    active_jobs: usize,
-    /// The limits, when there are any.
-    admission: Option<Arc<Admission>>,
+    /// Jobs that may wait or run at once, whatever the tier allows.
+    active_jobs: Option<usize>,
+    admission: Arc<Admission>,
     misbehaviour: Arc<Misbehaviour>,
 }
 
@@ -101,8 +100,8 @@ impl Service {
         live: Arc<Live>,
         access: Arc<Access>,
         fronts: Fronts,
-        active_jobs: usize,
-        admission: Option<Arc<Admission>>,
+        active_jobs: Option<usize>,
+        admission: Arc<Admission>,
         misbehaviour: Arc<Misbehaviour>,
         observers: Arc<[RequestObserver]>,
     ) -> Self {
@@ -172,8 +171,8 @@ impl Service {
         let request = request.map(SharedBody::new);
         let rest = request.body().clone();
         let (request, meter) = match &self.context.admission {
-            None => (request.map(Body::new), None),
-            Some(admission) => {
+            admission if !admission.is_limited() => (request.map(Body::new), None),
+            admission => {
                 let (request, meter) = Meter::of(request);
                 (request, Some((admission, meter)))
             }
