@@ -319,6 +319,11 @@ mod offline;
 mod builder;
 mod emulator;
 
+/// The code of the README, which runs as documentation tests do.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
