@@ -51,8 +51,21 @@ pub struct EmulatorBuilder {
     history: usize,
 }
 
+impl Emulator {
+    /// Returns a builder for a hub in memory on free ports of 127.0.0.1.
+    ///
+    /// ```
+    /// let hub = iothub_emulator::Emulator::builder().start_blocking()?;
+    /// assert!(hub.https_addr().ip().is_loopback());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
+}
+
 impl EmulatorBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             options: HubOptions::loopback(),
             clock: EmulatorClock::system(),
@@ -223,7 +236,7 @@ impl EmulatorBuilder {
     ///
     /// As [`start`](Self::start), but for the missing runtime; and when the thread cannot be started.
     pub fn start_blocking(self) -> Result<Emulator, HubStartError> {
-        OwnRuntime::start(self)
+        OwnRuntime::start(move || self.start())
     }
 
     /// Opens the hub of a data directory without listening: for what is to be done while nobody serves it. Needs no runtime.

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
-use crate::Clock;
+/// Where the machine has its time from.
+pub(crate) type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
 
 /// The clock of an emulator. Its clones show the same time and move together.
 ///

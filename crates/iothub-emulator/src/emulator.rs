@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::HubStartError;
-use crate::builder::EmulatorBuilder;
 use crate::clock::EmulatorClock;
 use crate::core::command::{Command, Refusal, Reply, TwinWrite};
 use crate::core::session::{Proof, SessionCommand};
@@ -82,11 +81,6 @@ pub(crate) fn read_faults(rules: &str) -> Result<FaultSpec, FaultsError> {
 }
 
 impl Emulator {
-    /// Returns a builder for a hub in memory on free ports of 127.0.0.1.
-    pub fn builder() -> EmulatorBuilder {
-        EmulatorBuilder::new()
-    }
-
     pub(crate) fn new(hub: RunningHub, clock: EmulatorClock, history: Option<History>) -> Self {
         Self { hub, clock, history, runtime: None }
     }
@@ -201,7 +195,7 @@ impl Emulator {
     // ---- what clients did, and what they are to meet
 
     /// Returns the requests that the hub has seen, oldest first: those of the service API, and what it refused over MQTT and AMQP. At most
-    /// as many as [`EmulatorBuilder::request_history`] says.
+    /// as many as [`EmulatorBuilder::request_history`](crate::EmulatorBuilder::request_history) says.
     pub fn requests(&self) -> Vec<RequestRecord> {
         self.history().map(|kept| kept.iter().cloned().collect()).unwrap_or_default()
     }
@@ -333,7 +327,7 @@ impl Emulator {
 
     /// Stops it in good order, from a thread without a runtime.
     ///
-    /// A hub that was [started](EmulatorBuilder::start) on a runtime stops on that one: called from its only thread, this would wait for
+    /// A hub that was [started](crate::EmulatorBuilder::start) on a runtime stops on that one: called from its only thread, this would wait for
     /// ever. Use [`stop`](Self::stop) there.
     pub fn stop_blocking(self) {
         wait(self.stop());
@@ -409,19 +403,21 @@ pub(crate) struct OwnRuntime {
 
 impl OwnRuntime {
     /// Starts a hub on one.
-    pub(crate) fn start(builder: EmulatorBuilder) -> Result<Emulator, HubStartError> {
+    pub(crate) fn start<S>(hub: impl FnOnce() -> S + Send + 'static) -> Result<Emulator, HubStartError>
+    where
+        S: Future<Output = Result<Emulator, HubStartError>>,
+    {
         let (end, ended) = oneshot::channel::<()>();
         let (started, start) = mpsc::sync_channel(1);
         let run = move || {
-            let mut builder_of = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder_of.worker_threads(1).thread_name("iothub-emulator").enable_all().build();
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(1).thread_name("iothub-emulator").enable_all().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(started.send(Err(HubStartError::Thread(error)))),
             };
             runtime.block_on(async {
-                let hub = builder.start().await;
-                if started.send(hub).is_ok() {
+                if started.send(hub().await).is_ok() {
                     let _ = ended.await;
                 }
             });

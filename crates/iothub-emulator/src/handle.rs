@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
-use crate::Clock;
+use crate::clock::Clock;
 use crate::connections::Links;
 use crate::core::command::{Command, Entropy, Outcome, Refusal, Reply};
 use crate::core::state::Hub;

@@ -331,7 +331,6 @@ pub mod fuzzing;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 pub use access::tls_files::{TlsFileProblem, TlsFiles};
 pub use builder::EmulatorBuilder;
@@ -344,9 +343,6 @@ pub use limits::throttle::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
 pub use policy::Policy;
 pub use request_log::RequestRecord;
-
-/// Where the hub has its time from.
-pub(crate) type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
 
 /// Why a hub did not start.
 #[derive(Debug, thiserror::Error)]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::access::Policies;
+use crate::clock::Clock;
 use crate::core::command::{Command, Refusal, Reply};
 use crate::core::device::Device;
 use crate::core::state::Hub;
 use crate::store::folder::Folder;
 use crate::store::{Failure, Store};
-use crate::{Clock, HubStartError, handle};
+use crate::{HubStartError, handle};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
