@@ -99,7 +99,7 @@ async fn in_process(context: &Context, args: &HubArgs, folder: Option<&Path>) ->
     let hub = EmbeddedHub::start(context, folder).await?;
     let mut options = options(context, args, hub.connection()?);
     options.address = Some(hub.address());
-    options.ca_pem = Some(hub.ca_pem()?);
+    options.ca_pem = Some(hub.ca_pem().as_bytes().to_vec());
     Ok(Connection { client: HubClient::new(options)?, hub: Some(hub) })
 }
 

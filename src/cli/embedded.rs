@@ -5,9 +5,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use iothub_emulator::{Clock, HubOptions, HubStartError, RunningHub};
+use iothub_emulator::{Emulator, EmulatorBuilder, EmulatorClock, HubStartError, OfflineHub, Policy};
 use iothub_model::wire::connection_string::ConnectionString;
 
 use super::context::Context;
@@ -20,7 +19,7 @@ pub(super) const OFFER: Option<&str> =
 
 /// A hub for one command.
 pub(super) struct EmbeddedHub {
-    hub: RunningHub,
+    hub: Emulator,
     /// By which plans know it.
     name: String,
     /// Removed with all that is in it when it goes out of scope.
@@ -43,14 +42,15 @@ impl EmbeddedHub {
         std::fs::create_dir_all(&data)
             .map_err(|error| CliError::doing(format!("making the data folder {}", data.display()), error))?;
         let name = folder.map_or_else(|| "embedded".to_owned(), |_| host_name(&data));
-        let options = HubOptions { host_name: Some(name.clone()), ..HubOptions::loopback(data) };
+        // Nobody but this process asks it.
+        let options = Emulator::builder().data_dir(data).host_name(name.as_str()).mqtt(None).amqp(None);
         let hub = start(context, options).await?;
         Ok(Self { hub, name, _folder: temporary })
     }
 
     /// Returns its owner's connection string, under the name by which plans know it.
     pub(super) fn connection(&self) -> CliResult<ConnectionString> {
-        let mut connection = ConnectionString::parse(self.hub.ready().connection_strings.iothubowner.expose())?;
+        let mut connection = ConnectionString::parse(&self.hub.connection_string(Policy::IotHubOwner))?;
         // Its port is another each time; a plan made yesterday is to find the same hub today.
         connection.host = self.name.parse().map_err(CliError::from_error)?;
         Ok(connection)
@@ -62,9 +62,8 @@ impl EmbeddedHub {
     }
 
     /// Returns the certificate of its authority.
-    pub(super) fn ca_pem(&self) -> CliResult<Vec<u8>> {
-        std::fs::read(&self.hub.ready().ca_file)
-            .map_err(|error| CliError::doing("reading the embedded hub's certificate", error))
+    pub(super) fn ca_pem(&self) -> &str {
+        self.hub.ca_pem()
     }
 
     /// Finishes what is under way and closes the folder.
@@ -79,16 +78,22 @@ pub(super) fn check_available() -> CliResult<()> {
 }
 
 /// Returns the clock as the embedded hub reads it.
-pub(super) fn clock(context: &Context) -> Clock {
+fn clock(context: &Context) -> EmulatorClock {
     let clock = context.clock.clone();
-    Arc::new(move || time::OffsetDateTime::from(clock()))
+    EmulatorClock::from_fn(move || clock())
+}
+
+/// Opens the hub of a folder that nobody serves.
+pub(super) fn open(context: &Context, data: &Path) -> Result<OfflineHub, HubStartError> {
+    Emulator::builder().data_dir(context.resolve(data)).clock(clock(context)).open()
 }
 
 /// Starts an embedded hub in this process.
-pub(super) async fn start(context: &Context, options: HubOptions) -> Result<RunningHub, HubStartError> {
+pub(super) async fn start(context: &Context, options: EmulatorBuilder) -> Result<Emulator, HubStartError> {
     // A server has more connections than the few files that a shell lets its programs open. One that may not have more works on.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    iothub_emulator::start(options, clock(context)).await
+    // The requests of a long run would pile up, and nobody asks for them.
+    options.clock(clock(context)).request_history(0).start().await
 }
 
 /// Names an embedded hub after its folder, so that plans tell two of them apart.

@@ -15,10 +15,11 @@ use super::embedded;
 use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::ready::Ready;
 use super::{refusals, token};
 use crate::render::style::Palette;
 use crate::render::{number, table};
-use iothub_emulator::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
+use iothub_emulator::{Emulator, FaultSpec, TlsFiles};
 use iothub_model::diagnostic::Source;
 use iothub_model::twin::{DeviceId, HubHost, Lookup, Object, TwinId};
 use iothub_model::wire::connection_string::ConnectionString;
@@ -40,41 +41,53 @@ pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResul
 
 async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     let BehaviourArgs { tier, units, query_lag, latency, faults, entra_issuer } = &args.behaviour;
-    let defaults = HubOptions::loopback(context.resolve(&args.data));
-    let tls = args.tls_cert.as_deref().zip(args.tls_key.as_deref()).map(|(certificate, key)| TlsFiles {
-        certificate: context.resolve(certificate),
-        key: context.resolve(key),
-        authority: args.tls_ca.as_deref().map(|path| context.resolve(path)),
+    let tls = args.tls_cert.as_deref().zip(args.tls_key.as_deref()).map(|(certificate, key)| {
+        let files = TlsFiles::new(context.resolve(certificate), context.resolve(key));
+        match &args.tls_ca {
+            None => files,
+            Some(path) => files.with_authority(context.resolve(path)),
+        }
     });
     let (observer, mut refused) = refusals::listen();
-    let options = HubOptions {
-        tier: *tier,
-        units: *units,
-        query_lag: query_lag.unwrap_or_default(),
-        latency: latency.unwrap_or_default(),
-        faults: faults.as_deref().map(|rules| read_faults(context, rules)).transpose()?.unwrap_or_default(),
-        entra_issuer: entra_issuer.as_deref().map(|path| context.resolve(path)),
-        https: args.https,
-        mqtt: Some(args.mqtt.unwrap_or_else(|| beside(args.https, 8883))),
-        amqp: Some(args.amqp.unwrap_or_else(|| beside(args.https, 5671))),
-        host_name: args.host_name.clone(),
-        request_log: args.request_log.as_deref().map(|path| context.resolve(path)),
-        request_observer: Some(observer),
-        tls,
-        evaluate_configurations: args.evaluate_configurations.unwrap_or(defaults.evaluate_configurations),
-        ..defaults
-    };
+    let faults = faults.as_deref().map(|rules| read_faults(context, rules)).transpose()?.unwrap_or_default();
+    let mut options = Emulator::builder()
+        .data_dir(context.resolve(&args.data))
+        .https(args.https)
+        .mqtt(args.mqtt.unwrap_or_else(|| beside(args.https, 8883)))
+        .amqp(args.amqp.unwrap_or_else(|| beside(args.https, 5671)))
+        .query_lag(query_lag.unwrap_or_default())
+        .latency(latency.unwrap_or_default())
+        .faults(faults.to_string())
+        .on_request(observer);
+    if let Some(tier) = *tier {
+        options = options.tier(tier, *units);
+    }
+    if let Some(path) = entra_issuer {
+        options = options.entra_issuer(context.resolve(path));
+    }
+    if let Some(name) = &args.host_name {
+        options = options.host_name(name.as_str());
+    }
+    if let Some(path) = &args.request_log {
+        options = options.request_log(context.resolve(path));
+    }
+    if let Some(files) = tls {
+        options = options.tls_files(files);
+    }
+    if let Some(every) = args.evaluate_configurations {
+        options = options.evaluate_configurations(every);
+    }
     let running = embedded::start(context, options).await?;
     // Before anybody is told that it listens, so that whoever waits for that can stop it.
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
-    let ready = running.ready();
+    let ready = Ready::of(&running);
     if let Some(path) = &args.ready_file {
-        let text = serde_json::to_string_pretty(ready).expect("a ready file is strings") + "\n";
+        let text = serde_json::to_string_pretty(&ready).expect("a ready file is strings") + "\n";
         // It holds keys: for its owner alone.
         file::write_private(&context.resolve(path), text.as_bytes())
             .map_err(|error| CliError::doing(format!("writing the ready file {}", path.display()), error))?;
     }
-    let text = ready_text(ready, context.out.palette);
+    let text = ready_text(&ready, context.out.palette);
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;
     loop {
@@ -160,13 +173,7 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
     }
     text.push('\n');
     text.push_str(&format!("{}\n", palette.title("Connection strings")));
-    for (policy, string) in [
-        ("iothubowner", &strings.iothubowner),
-        ("service", &strings.service),
-        ("device", &strings.device),
-        ("registryRead", &strings.registry_read),
-        ("registryReadWrite", &strings.registry_read_write),
-    ] {
+    for (policy, string) in strings.by_policy() {
         text.push_str(&format!("  {policy:<17}  {}\n", string.expose()));
     }
     text.push_str(&format!("\n{}  {}\n", palette.title("Certificate authority"), ready.ca_file.display()));
@@ -193,7 +200,7 @@ async fn add(context: &mut Context, names: &[DeviceNames], no_port: bool, target
         return Err(CliError::new(format!("{twice} is named twice, and can be added once")));
     }
     if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
+        let mut hub = embedded::open(context, data)?;
         for id in &ids {
             let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
             writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
@@ -243,9 +250,10 @@ const LISTED: usize = 1000;
 
 async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
     let (rows, cut): (Vec<Value>, bool) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
+        let mut hub = embedded::open(context, data)?;
         let devices = hub.devices().map_err(|refusal| CliError::new(format!("listing devices: {refusal}")))?;
-        (devices.iter().map(|device| row(&device.id, json!(device.status))).collect(), false)
+        let row = |device: &Value| json!({"deviceId": device["deviceId"], "status": device["status"]});
+        (devices.iter().map(row).collect(), false)
     } else {
         let connection = connect(context, &target.hub).await?;
         let devices = connection.client.list_devices(LISTED).await?;
@@ -269,12 +277,10 @@ fn row(id: &DeviceId, status: Value) -> Value {
 
 async fn show(context: &mut Context, id: &DeviceId, no_port: bool, target: &DeviceTarget) -> CliResult {
     let (secret, twin) = if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), embedded::clock(context))?;
+        let mut hub = embedded::open(context, data)?;
         let refused = |refusal| CliError::new(format!("reading {id}: {refusal}"));
         let secret = hub.connection_string(id).map_err(refused)?;
-        let device = hub.device(id).map_err(refused)?;
-        let twin = serde_json::from_str(device.twin.as_str());
-        (secret, twin.map_err(|error| CliError::doing(format!("reading the twin of {id}"), error))?)
+        (secret, hub.twin(id).map_err(refused)?)
     } else {
         let connection = connect(context, &target.hub).await?;
         let unknown = || CliError::new(format!("the hub {} has no device {id}", connection.client.host()));

@@ -33,6 +33,7 @@ mod outcome;
 mod plan;
 mod query;
 #[cfg(feature = "embedded")]
+mod ready;
 mod refusals;
 mod render;
 #[cfg(test)]

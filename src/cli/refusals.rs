@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use crate::render::{escape, number};
-use iothub_emulator::{RequestObserver, RequestRecord};
+use iothub_emulator::RequestRecord;
 
 /// Lines in one stretch of time, at most.
 const LINES_MAX: u64 = 10;
@@ -26,17 +26,17 @@ pub(super) struct Refusals {
 }
 
 /// Returns what tells of refusals, and where they arrive.
-pub(super) fn listen() -> (RequestObserver, Refusals) {
+pub(super) fn listen() -> (impl Fn(&RequestRecord) + Send + Sync + 'static, Refusals) {
     let (sender, lines) = mpsc::channel(64);
     let uncounted = Arc::new(AtomicU64::new(0));
     let overflow = uncounted.clone();
-    let observer: RequestObserver = Arc::new(move |record: &RequestRecord| {
+    let observer = move |record: &RequestRecord| {
         if let Some(line) = line(record)
             && sender.try_send(line).is_err()
         {
             overflow.fetch_add(1, Ordering::Relaxed);
         }
-    });
+    };
     (observer, Refusals { lines, uncounted, stretch: None, hidden: 0 })
 }
 
@@ -85,24 +85,28 @@ mod tests {
     use super::*;
 
     fn record(status: u16, reason: Option<&str>) -> RequestRecord {
-        RequestRecord {
-            method: "MQTT".to_owned(),
-            path: "/devices/d\u{1b}/connect".to_owned(),
-            api_version: None,
-            if_match: None,
-            status,
-            error_code: Some("IotHubUnauthorized".to_owned()),
-            fault: None,
-            reason: reason.map(str::to_owned),
-        }
+        let mut record = RequestRecord::default();
+        record.method = "MQTT".to_owned();
+        record.path = "/devices/d\u{1b}/connect".to_owned();
+        record.status = status;
+        record.error_code = Some("IotHubUnauthorized".to_owned());
+        record.reason = reason.map(str::to_owned);
+        record
+    }
+
+    fn over(method: &str, mut record: RequestRecord) -> RequestRecord {
+        record.method = method.to_owned();
+        record
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_counted() {
         let (observer, mut refusals) = listen();
         // Cuts that broke no rule have no code, and requests over HTTPS tell their clients.
-        observer(&RequestRecord { error_code: None, ..record(0, Some("it was silent")) });
-        observer(&RequestRecord { method: "GET".to_owned(), ..record(401, Some("over HTTPS")) });
+        let mut silent = record(0, Some("it was silent"));
+        silent.error_code = None;
+        observer(&silent);
+        observer(&over("GET", record(401, Some("over HTTPS"))));
         observer(&record(401, None));
         for _ in 0..500 {
             observer(&record(401, Some("no key of its own")));
@@ -114,7 +118,7 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(refusals.next().await, "and 490 more refusals; --request-log FILE keeps them all");
         assert_eq!(begun.elapsed(), STRETCH);
-        observer(&RequestRecord { method: "TLS".to_owned(), ..record(0, Some("again")) });
+        observer(&over("TLS", record(0, Some("again"))));
         assert!(refusals.next().await.ends_with("again"));
     }
 }

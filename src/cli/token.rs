@@ -9,7 +9,6 @@ use super::connect::{CONNECTION_STRING, connect};
 use super::context::Context;
 use super::hub::connection_string;
 use super::outcome::{CliError, CliResult, Outcome};
-use iothub_emulator::OfflineHub;
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::Secret;
 use iothub_model::wire::connection_string::ConnectionString;
@@ -37,7 +36,7 @@ pub(super) async fn token(context: &mut Context, args: &TokenArgs) -> CliResult 
 async fn signer(context: &Context, args: &TokenArgs) -> CliResult<ConnectionString> {
     let TokenArgs { device, policy, target, .. } = args;
     if let Some(data) = &target.data {
-        let mut hub = OfflineHub::open(&context.resolve(data), super::embedded::clock(context))?;
+        let mut hub = super::embedded::open(context, data)?;
         let secret = match device {
             None => {
                 let policy = policy.as_deref().unwrap_or(OWNER);

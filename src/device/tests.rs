@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::client::{ClientOptions, HubClient};
-use iothub_emulator::{HubOptions, RunningHub};
+use iothub_emulator::{Emulator, EmulatorClock, Policy};
 use iothub_model::twin::{Lookup, MergePatch, Object, TwinId};
 use iothub_model::wire::ConnectionString;
 
@@ -21,7 +21,7 @@ fn clock() -> Clock {
 
 /// A hub, and its service API as its owner.
 struct Bench {
-    hub: RunningHub,
+    hub: Emulator,
     folder: TempDir,
     client: HubClient,
     ca: Vec<u8>,
@@ -33,12 +33,12 @@ impl Bench {
     }
 
     async fn on(folder: TempDir, ports: [u16; 2]) -> Self {
-        let [https, mqtt] = ports.map(|port| ([127, 0, 0, 1], port).into());
-        let options = HubOptions { https, mqtt: Some(mqtt), ..HubOptions::loopback(folder.path()) };
+        let [https, mqtt] = ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         let clock = clock();
-        let hub = iothub_emulator::start(options, Arc::new(move || clock().into())).await.expect("a hub");
-        let ca = std::fs::read(&hub.ready().ca_file).expect("the authority");
-        let owner = ConnectionString::parse(hub.ready().connection_strings.iothubowner.expose()).expect("a string");
+        let options = Emulator::builder().data_dir(folder.path()).https(https).mqtt(mqtt);
+        let hub = options.clock(EmulatorClock::from_fn(move || clock())).start().await.expect("a hub");
+        let ca = hub.ca_pem().as_bytes().to_vec();
+        let owner = ConnectionString::parse(&hub.connection_string(Policy::IotHubOwner)).expect("a string");
         let mut options = ClientOptions::new(owner, self::clock());
         options.ca_pem = Some(ca.clone());
         Self { client: HubClient::new(options).expect("a client"), hub, folder, ca }
@@ -46,7 +46,7 @@ impl Bench {
 
     /// Stops it and starts it again at the same addresses.
     async fn restart(self) -> Self {
-        let ports = [self.hub.https_addr().port(), self.hub.ready().mqtt.expect("MQTT").port()];
+        let ports = [self.hub.https_addr().port(), self.hub.mqtt_addr().expect("MQTT").port()];
         let Self { hub, folder, client, .. } = self;
         drop(client);
         hub.stop().await;
@@ -66,7 +66,7 @@ impl Bench {
 
     fn options_over(&self, report: Value, acknowledge: bool, web_socket: bool) -> Options {
         let host = self.client.host().clone();
-        let port = self.hub.ready().mqtt.map(|mqtt| mqtt.port()).filter(|_| !web_socket);
+        let port = self.hub.mqtt_addr().map(|mqtt| mqtt.port()).filter(|_| !web_socket);
         let endpoint = Endpoint::new(&host, port, web_socket, Some(&self.ca)).expect("an endpoint");
         let behaviour = Behaviour { report: object(report), acknowledge };
         Options::new(host, endpoint, behaviour, clock())
@@ -200,7 +200,7 @@ async fn what_was_desired_meanwhile_is_caught_up_with() {
     bench.reports("d", json!({"a": 1, "b": 1})).await;
 
     let Bench { hub, folder, client, .. } = bench;
-    let ports = [hub.https_addr().port(), hub.ready().mqtt.expect("MQTT").port()];
+    let ports = [hub.https_addr().port(), hub.mqtt_addr().expect("MQTT").port()];
     drop(client);
     hub.stop().await;
     events.until(|event| matches!(event, Event::Trying { .. }).then_some(())).await;
@@ -243,7 +243,7 @@ async fn what_is_of_no_use_is_not_tried_again() {
     let bench = Bench::new().await;
     let device = bench.register("d").await;
     let host = bench.client.host().clone();
-    let port = bench.hub.ready().mqtt.map(|mqtt| mqtt.port());
+    let port = bench.hub.mqtt_addr().map(|mqtt| mqtt.port());
     let wrong_key = Device { key: Key::from_bytes([7; 32]), ..device.clone() };
     let unknown = Device { id: "nobody".parse().expect("an id"), ..device.clone() };
     for device in [wrong_key, unknown] {
@@ -294,7 +294,7 @@ async fn methods_are_answered() {
     let stop = options.stop.clone();
     let mut events = Events(start(vec![device], options));
     bench.reports("d", json!({"up": true})).await;
-    let owner = ConnectionString::parse(bench.hub.ready().connection_strings.iothubowner.expose()).expect("a string");
+    let owner = ConnectionString::parse(&bench.hub.connection_string(Policy::IotHubOwner)).expect("a string");
     let expiry = clock()().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs() + 600;
     let token = iothub_model::wire::sas::sign(owner.host.as_str(), &owner.key, expiry, owner.policy.as_deref());
     let http = reqwest::Client::builder()
@@ -372,9 +372,7 @@ async fn whatever_a_hub_does_wrong_is_tried_again() {
         }
     }
     let count = devices.len();
-    let rules =
-        iothub_emulator::FaultSpec::parse(&iothub_model::diagnostic::Source::new("<faults>", rules)).expect("rules");
-    bench.hub.set_faults(rules);
+    bench.hub.set_faults(&rules).expect("rules");
     let second = Duration::from_secs(1);
     let options = Options {
         once: true,

@@ -112,7 +112,8 @@ impl Whole {
         let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
         let web_sockets = WebSocketHandlers { mqtt: front.handler(), amqp: amqp.handler() };
         let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, web_sockets, 10, None, faults, Arc::new([]));
+        let unlimited = Arc::new(crate::limits::admission::Admission::new(None));
+        let service = Service::new(live.clone(), access, web_sockets, Some(10), unlimited, faults, Arc::new([]));
         Self { live, service, front, amqp, changes, seconds, _stop: stop }
     }
 

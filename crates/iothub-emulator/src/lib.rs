@@ -3,7 +3,7 @@
 //!
 //! It never imports the manifest, the plan, the client or apply: it could as well be another program, and is meant to be as
 //! strict as the real one. Read `core::state::Hub` first, a pure machine from requests (`core::ask::Ask`) to replies; then
-//! [`server::start`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`offline::OfflineHub`] is the same machine
+//! [`Emulator`], which puts HTTPS, MQTT and AMQP before it and a disk behind it. [`OfflineHub`] is the same machine
 //! without a listener.
 //!
 //! A write is answered when it is on disk, and a read when what it shows is: a crash takes back nothing that anybody has seen.
@@ -289,19 +289,22 @@
 
 #![warn(missing_docs)]
 
+// In reading order: a module uses those above it, and none below. The empty lines keep rustfmt from sorting them.
+
 mod clock;
-// (kept apart: the order is the reading order; a module uses those above it and none below)
+mod policy;
+
 mod core;
 
 mod limits;
+
+mod faults;
 
 mod start_error;
 
 mod store;
 
 mod access;
-
-pub mod faults;
 
 mod connections;
 mod request_log;
@@ -316,9 +319,17 @@ mod transport;
 
 mod frontends;
 
-pub mod server;
+mod server;
 
-pub mod offline;
+mod offline;
+
+mod builder;
+mod emulator;
+
+/// The code of the README, which runs as documentation tests do.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -327,10 +338,13 @@ pub mod fuzzing;
 mod tests;
 
 pub use access::tls_files::TlsFiles;
-pub use clock::Clock;
-pub use faults::FaultSpec;
+pub use builder::EmulatorBuilder;
+pub use clock::EmulatorClock;
+pub use core::command::Refusal;
+pub use emulator::Emulator;
+pub use faults::{FaultSpec, FaultsError};
 pub use iothub_model::tiers::{Limits, LimitsError, Tier};
 pub use offline::OfflineHub;
-pub use request_log::{RequestObserver, RequestRecord};
-pub use server::{ConnectionStrings, HubOptions, Ready, RunningHub, start};
+pub use policy::Policy;
+pub use request_log::RequestRecord;
 pub use start_error::{HubStartError, TlsFileProblem};

@@ -1,7 +1,10 @@
 //! The hub of a data folder without a listener: for adding and listing devices while no server runs.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::access::Policies;
 use crate::clock::Clock;
@@ -23,7 +26,8 @@ use iothub_model::wire::registry::DeviceBody;
 /// What a host name in a connection string is when the folder was never served.
 const HOST_NAME: &str = "localhost";
 
-/// A hub whose folder this process holds, and which nobody else can ask.
+/// A hub whose data directory this process holds, and which nobody else can ask: for adding and listing devices while no server runs. Opened
+/// by [`EmulatorBuilder::open`](crate::EmulatorBuilder::open).
 pub struct OfflineHub {
     hub: Hub,
     store: Store,
@@ -36,11 +40,7 @@ pub struct OfflineHub {
 
 impl OfflineHub {
     /// Opens the hub of a folder, made when it is missing, with all that a server makes at its first start.
-    ///
-    /// # Errors
-    ///
-    /// [`HubStartError::InUse`] while a server, or anybody else, has it open.
-    pub fn open(data: &Path, clock: Clock) -> Result<Self, HubStartError> {
+    pub(crate) fn open(data: &Path, clock: Clock) -> Result<Self, HubStartError> {
         let folder = Arc::new(Folder::open(data)?);
         folder.announce(None)?;
         let (store, hub) = Store::open(folder.clone())?;
@@ -50,10 +50,6 @@ impl OfflineHub {
     }
 
     /// Does what is asked; what it changes is on disk when this returns.
-    ///
-    /// # Errors
-    ///
-    /// What the hub would say no with; `ServiceUnavailable` when the change cannot be written.
     pub(crate) fn handle<A: Ask>(&mut self, ask: A) -> Result<A::Reply, Refusal> {
         if let Some(failure) = &self.failure {
             return Err(unwritten(failure));
@@ -82,7 +78,7 @@ impl OfflineHub {
         self.connection_string(id)?.ok_or_else(no_key)
     }
 
-    /// Returns a device's connection string; none for one that has no key.
+    /// Returns a device's connection string; `None` for one that has no key.
     ///
     /// # Errors
     ///
@@ -92,41 +88,51 @@ impl OfflineHub {
         Ok(key.map(|key| Secret::new(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host_name))))
     }
 
-    /// Returns the connection string of a shared access policy; none where there is no such policy.
+    /// Returns the connection string of a shared access policy; `None` where there is no such policy.
     pub fn policy_connection_string(&self, policy: &str) -> Option<Secret> {
         self.policies.connection_string(&self.host_name, policy)
     }
 
-    /// Returns all devices, in order of creation.
+    /// Returns the identities of all devices as the service API answers them, in order of creation.
     ///
     /// # Errors
     ///
     /// None that a hub which opened gives.
-    pub fn devices(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
+    pub fn devices(&mut self) -> Result<Vec<Value>, Refusal> {
+        self.scan()?.iter().map(|device| read(device.identity.as_str())).collect()
+    }
+
+    /// Returns all devices with their twins, in order of creation.
+    pub(crate) fn scan(&mut self) -> Result<Vec<Arc<Device>>, Refusal> {
         self.handle(ScanDevices { after: 0, limit: usize::MAX })
     }
 
-    /// Returns a device with its identity and its twin, both as JSON text.
-    ///
-    /// # Errors
-    ///
-    /// `DeviceNotFound`.
-    pub fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
+    fn device(&mut self, id: &DeviceId) -> Result<Arc<Device>, Refusal> {
         self.handle(GetDevice { id: id.clone() })
     }
 
-    /// Returns the twin as `GET /twins/{id}` answers it, in JSON.
+    /// Returns the twin as `GET /twins/{id}` answers it.
     ///
     /// # Errors
     ///
     /// `DeviceNotFound`.
-    pub fn twin(&mut self, id: &DeviceId) -> Result<String, Refusal> {
-        Ok(self.device(id)?.twin.as_str().to_owned())
+    pub fn twin(&mut self, id: &DeviceId) -> Result<Value, Refusal> {
+        read(self.device(id)?.twin.as_str())
     }
 
     /// Returns the host name that connection strings have: where the folder was last served.
     pub fn host_name(&self) -> &str {
         &self.host_name
+    }
+}
+
+fn read(document: &str) -> Result<Value, Refusal> {
+    serde_json::from_str(document).map_err(|error| Refusal::new(ErrorCode::ServerError, format!("reading it: {error}")))
+}
+
+impl fmt::Debug for OfflineHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfflineHub").field("host_name", &self.host_name).finish_non_exhaustive()
     }
 }
 

@@ -11,12 +11,14 @@ use serde::Serialize;
 
 use crate::core::command::Refusal;
 use crate::start_error::HubStartError;
+use iothub_model::wire::decode_segment;
 use iothub_model::wire::redact::Redactor;
 use iothub_model::wire::redact::without_keys;
 
 /// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct RequestRecord {
     /// The method; `MQTT`, `AMQP`, or `TLS` for a handshake that failed.
     pub method: String,
@@ -43,7 +45,7 @@ pub struct RequestRecord {
 const NO_HANDSHAKE: &str = "TlsHandshakeFailed";
 
 /// Who is told of every request, before its answer leaves.
-pub type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+pub(crate) type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 
 /// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
 #[derive(Clone, Default)]
@@ -110,6 +112,27 @@ fn shown(text: &str) -> String {
 }
 
 impl RequestRecord {
+    /// Returns the id of the device that the path names, its escapes read; `None` for a path that names none.
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// let hub = iothub_emulator::Emulator::builder().start_blocking()?;
+    /// // What a client sends is here afterwards, with its answer's status.
+    /// for request in hub.requests() {
+    ///     println!("{} {} {} {:?}", request.method, request.path, request.status, request.device());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn device(&self) -> Option<String> {
+        let mut segments = self.path.trim_matches('/').split('/');
+        let (collection, id) = (segments.next()?, segments.next()?);
+        let is_of_many = self.method == "POST" && collection == "devices" && matches!(id, "query" | "keys");
+        if is_of_many || !matches!(collection, "devices" | "twins" | "digitaltwins") {
+            return None;
+        }
+        decode_segment(id)
+    }
+
     /// Takes out the secrets that a client may have put where they do not belong. Costs more than the request's own record, so that it is
     /// done for those alone who look at records.
     pub(crate) fn without_secrets(self) -> Self {

@@ -14,7 +14,6 @@ use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::server::graceful::Watcher;
-use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -28,8 +27,9 @@ use crate::access::entra::Entra;
 use crate::access::tls_files::TlsFiles;
 use crate::access::{Access, Policies};
 use crate::background::{Background, Rhythm};
-use crate::clock::Clock;
+use crate::clock::EmulatorClock;
 use crate::core::session::Fingerprints;
+use crate::core::state::Hub;
 use crate::faults::FaultSpec;
 use crate::faults::injection::FaultInjector;
 use crate::frontends::https::Service;
@@ -37,6 +37,7 @@ use crate::frontends::mqtt::Gate;
 use crate::frontends::{amqp, mqtt};
 use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
+use crate::policy::Policy;
 use crate::request_log;
 use crate::request_log::{ConnectionLog, RequestObserver};
 use crate::start_error::HubStartError;
@@ -50,7 +51,6 @@ use iothub_model::tiers::Limits;
 use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
-use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
 
 /// A client that has not finished its TLS handshake by then is let go.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,56 +68,41 @@ const EVALUATE_CONFIGURATIONS: Duration = Duration::from_secs(300);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How a hub is to be started.
+/// How a hub is to be started; see [`EmulatorBuilder`](crate::EmulatorBuilder) for what each means.
 #[derive(Clone)]
-pub struct HubOptions {
-    /// The data folder, made when it is missing.
-    pub data: PathBuf,
-    /// Where to listen; port 0 picks a free one.
-    pub https: SocketAddr,
-    /// Where to listen for devices that speak MQTT over TLS; nowhere when there is none. SDKs cannot be told another port than
-    /// 8883, but several hubs can be on several loopback addresses. MQTT over WebSocket is on the port of HTTPS, always.
-    pub mqtt: Option<SocketAddr>,
-    /// Where to listen for services that speak AMQP over TLS; nowhere when there is none. SDKs cannot be told another port than
-    /// 5671. AMQP over WebSocket is on the port of HTTPS, always.
-    pub amqp: Option<SocketAddr>,
-    /// The name by which clients reach it, where the address is not what they use.
-    pub host_name: Option<String>,
+pub(crate) struct HubOptions {
+    /// The data folder; in memory without it.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) https: SocketAddr,
+    pub(crate) mqtt: Option<SocketAddr>,
+    pub(crate) amqp: Option<SocketAddr>,
+    pub(crate) host_name: Option<String>,
     /// Who is told of every request.
-    pub request_observer: Option<RequestObserver>,
-    /// A file that gets a line of JSON for every request.
-    pub request_log: Option<PathBuf>,
-    /// How often configurations are evaluated; the service does so about every five minutes, and shortly after one is made.
-    pub evaluate_configurations: Duration,
-    /// Jobs that may wait or run at once; by the tier where there is none, and 1 without a tier.
-    pub active_jobs: Option<usize>,
-    /// Whose limits are kept; none are without it.
-    pub tier: Option<Tier>,
-    /// How many units of the tier.
-    pub units: u32,
-    /// By how much queries lag behind.
-    pub query_lag: Duration,
-    /// How long a request takes at least: half of this to one and a half of it, by chance.
-    pub latency: Duration,
-    /// The misbehaviour to start with.
-    pub faults: FaultSpec,
-    /// The file of an issuer whose Entra tokens are taken: a JSON Web Key Set with `issuer` (and `audience`, if it is not
-    /// `https://iothubs.azure.net`) beside `keys`.
-    pub entra_issuer: Option<PathBuf>,
-    /// The certificate that it shows, in place of one that it makes.
-    pub tls: Option<TlsFiles>,
+    pub(crate) request_observers: Vec<RequestObserver>,
+    pub(crate) request_log: Option<PathBuf>,
+    pub(crate) evaluate_configurations: Duration,
+    /// By the tier where there is none, and 1 without a tier.
+    pub(crate) active_jobs: Option<usize>,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) units: u32,
+    pub(crate) query_lag: Duration,
+    pub(crate) latency: Duration,
+    pub(crate) faults: FaultSpec,
+    pub(crate) entra_issuer: Option<PathBuf>,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 impl HubOptions {
-    /// Listens on a free port of 127.0.0.1, without limits and well-behaved.
-    pub fn loopback(data: impl Into<PathBuf>) -> Self {
+    /// A hub in memory on free ports of 127.0.0.1, without limits and well-behaved.
+    pub(crate) fn loopback() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self {
-            data: data.into(),
-            https: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            mqtt: None,
-            amqp: None,
+            data: None,
+            https: free,
+            mqtt: Some(free),
+            amqp: Some(free),
             host_name: None,
-            request_observer: None,
+            request_observers: Vec::new(),
             request_log: None,
             evaluate_configurations: EVALUATE_CONFIGURATIONS,
             active_jobs: None,
@@ -140,7 +125,7 @@ impl std::fmt::Debug for HubOptions {
             mqtt,
             amqp,
             host_name,
-            request_observer: _,
+            request_observers: _,
             request_log,
             evaluate_configurations,
             active_jobs,
@@ -172,95 +157,40 @@ impl std::fmt::Debug for HubOptions {
     }
 }
 
-/// What a client needs to know of a running hub; serialized, the content of a ready file.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ready {
-    /// The host name with its port (none for 443), as connection strings and tokens have it.
-    pub host_name: String,
-    /// The address that is listened on.
-    pub https: SocketAddr,
-    /// The address where MQTT over TLS is listened for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mqtt: Option<SocketAddr>,
-    /// The address where AMQP over TLS is listened for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub amqp: Option<SocketAddr>,
-    /// Where MQTT and AMQP over WebSocket are spoken.
-    pub websocket: String,
-    /// The certificate authority to trust, in PEM.
-    pub ca_file: PathBuf,
-    /// One for each shared access policy.
-    pub connection_strings: ConnectionStrings,
-}
-
-/// Connection strings with their keys. Serializing them shows the keys, `Debug` does not.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConnectionStrings {
-    /// All rights.
-    #[serde(serialize_with = "expose")]
-    pub iothubowner: Secret,
-    /// Twins and queries.
-    #[serde(serialize_with = "expose")]
-    pub service: Secret,
-    /// Devices.
-    #[serde(serialize_with = "expose")]
-    pub device: Secret,
-    /// Identities, to read.
-    #[serde(serialize_with = "expose")]
-    pub registry_read: Secret,
-    /// Identities, to read and write.
-    #[serde(serialize_with = "expose")]
-    pub registry_read_write: Secret,
-}
-
-fn expose<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose())
-}
-
 /// A hub that listens. [`RunningHub::stop`] ends it in good order; dropped, it ends without waiting for anybody.
-pub struct RunningHub {
-    address: SocketAddr,
-    ready: Ready,
-    clock: Clock,
-    faults: Arc<FaultInjector>,
-    admission: Option<Arc<Admission>>,
+pub(crate) struct RunningHub {
+    pub(crate) live: Arc<HubHandle>,
+    access: Arc<Access>,
+    pub(crate) faults: Arc<FaultInjector>,
+    pub(crate) admission: Arc<Admission>,
+    /// The host name with its port (none for 443), as connection strings and tokens have it.
+    pub(crate) host_name: String,
+    /// The addresses that are listened on.
+    pub(crate) https: SocketAddr,
+    pub(crate) mqtt: Option<SocketAddr>,
+    pub(crate) amqp: Option<SocketAddr>,
+    /// Where MQTT and AMQP over WebSocket are spoken.
+    pub(crate) websocket: String,
+    /// The certificate of the authority to trust, and its file where there is one.
+    pub(crate) ca_pem: String,
+    pub(crate) ca_file: Option<PathBuf>,
     shutdown: watch::Sender<bool>,
     accepting: JoinHandle<()>,
 }
 
-impl std::fmt::Debug for RunningHub {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunningHub").field("ready", &self.ready).finish_non_exhaustive()
-    }
-}
-
 impl RunningHub {
-    /// Returns the address that it listens on.
-    pub fn https_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Returns what clients need to know.
-    pub fn ready(&self) -> &Ready {
-        &self.ready
-    }
-
-    /// Lets it misbehave from now on, in place of what it was told before.
-    pub fn set_faults(&self, faults: FaultSpec) {
-        self.faults.set(faults);
-    }
-
-    /// Returns the number of messages that were charged today, in UTC; `None` if the hub was started without a tier.
-    pub fn messages_today(&self) -> Option<u64> {
-        self.admission.as_ref().map(|admission| admission.used((self.clock)()))
+    /// Returns the connection string of a policy.
+    pub(crate) fn connection_string(&self, policy: Policy) -> Secret {
+        self.access.connection_string(policy)
     }
 
     /// Stops it: no new request, those under way finish (within ten seconds), the store is closed, the folder is free.
-    pub async fn stop(self) {
-        let _ = self.shutdown.send(true);
-        let _ = self.accepting.await;
+    pub(crate) async fn stop(self) {
+        let Self { live, shutdown, accepting, .. } = self;
+        // The server's tasks are the last to have it.
+        drop(live);
+        let _ = shutdown.send(true);
+        let _ = accepting.await;
     }
 }
 
@@ -269,14 +199,15 @@ impl RunningHub {
 /// # Errors
 ///
 /// When the data folder is not usable or in use, or the address cannot be listened on.
-pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubStartError> {
+pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) -> Result<RunningHub, HubStartError> {
+    let clock = emulator_clock.of_machine();
     let HubOptions {
         data,
         https,
         mqtt,
         amqp,
         host_name,
-        request_observer,
+        request_observers,
         request_log,
         evaluate_configurations,
         active_jobs,
@@ -289,11 +220,12 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         tls: tls_files,
     } = options;
     let limits = tier.map(|tier| Limits::new(tier, units)).transpose().map_err(HubStartError::Limits)?;
-    let active_jobs = active_jobs.unwrap_or_else(|| limits.map_or(1, Limits::active_jobs));
     let entra = entra_issuer.map(|path| Entra::open(&path)).transpose()?;
     let host_name = host_name.map(|name| name.parse::<HubHost>()).transpose().map_err(HubStartError::HostName)?;
-    let folder = Arc::new(Folder::open(&data)?);
-    folder.announce(None)?;
+    let folder = data.map(|data| Folder::open(&data)).transpose()?.map(Arc::new);
+    if let Some(folder) = &folder {
+        folder.announce(None)?;
+    }
     let (listener, address) = listen(https).await?;
     let mqtt = match mqtt {
         None => None,
@@ -306,38 +238,49 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
     let others = [&mqtt, &amqp].map(|listener| listener.as_ref().map(|(_, address)| *address));
 
     // Before all that is made once there is a store. Reading a large fleet takes its time, and others may be using this runtime.
-    let of_store = folder.clone();
-    let (store, hub) = match tokio::task::spawn_blocking(move || Store::open(of_store)).await {
-        Ok(opened) => opened?,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    let (store, hub) = match folder.clone() {
+        None => (None, Hub::default()),
+        Some(folder) => match tokio::task::spawn_blocking(move || Store::open(folder)).await {
+            Ok(opened) => opened.map(|(store, hub)| (Some(store), hub))?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        },
     };
     let names = names(address, others, host_name.as_ref());
-    let authority = Authority::open(&folder)?;
+    let authority = folder.as_deref().map_or_else(Authority::new, Authority::open)?;
     let tls = authority.server_config(&names, tls_files.as_ref(), clock())?;
-    let policies = Policies::open(&folder)?;
-    let mut ready = ready(address, others, host_name.as_ref(), &authority, &policies);
-    if let Some(trusted) = tls_files.and_then(|files| files.authority) {
-        ready.ca_file = trusted;
-    }
-    let access = Access::new(policies, &ready.host_name, &names, address.port()).with_entra(entra);
+    let policies = folder.as_deref().map_or_else(Policies::new, Policies::open)?;
+    let (ca_file, ca_pem) = match tls_files.and_then(|files| files.authority) {
+        None => (authority.file().cloned(), authority.pem().to_owned()),
+        Some(path) => match std::fs::read(&path) {
+            Ok(pem) => (Some(path), String::from_utf8_lossy(&pem).into_owned()),
+            Err(source) => return Err(HubStartError::File { path, source }),
+        },
+    };
+    let host_name = told_name(address, host_name.as_ref());
+    let access = Access::new(policies, &host_name, &names, address.port()).with_entra(entra);
     let access = Arc::new(access);
-    folder.announce(Some(&ready.host_name))?;
+    if let Some(folder) = &folder {
+        folder.announce(Some(&host_name))?;
+    }
     // The store holds it from here on.
     drop(folder);
 
-    let mut observers: Vec<RequestObserver> = request_observer.into_iter().collect();
+    let mut observers = request_observers;
     if let Some(path) = request_log {
         observers.push(request_log::to_file(&path)?);
     }
     let observers: Arc<[RequestObserver]> = observers.into();
     let log = ConnectionLog::new(observers.clone());
-    let committer = Committer::start(store).map_err(HubStartError::Thread)?;
-    let live = Arc::new(HubHandle::new(hub.with_query_lag(query_lag), committer, clock.clone()));
+    let committer = match store {
+        None => Committer::without_disk().0,
+        Some(store) => Committer::start(store).map_err(HubStartError::Thread)?,
+    };
+    let live = Arc::new(HubHandle::new(hub.with_query_lag(query_lag), committer, clock));
     let (shutdown, stopping) = watch::channel(false);
     let faults = Arc::new(FaultInjector::new(latency, faults));
-    let admission = limits.map(|limits| Arc::new(Admission::new(limits)));
+    let admission = Arc::new(Admission::new(limits));
     let (alive, connections) = mpsc::channel(1);
-    let gate = Gate::new(faults.clone(), admission.clone());
+    let gate = Gate::new(faults.clone(), Some(admission.clone()));
     let mqtt_front = mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
         .behind(gate)
         .observed_by(log.clone());
@@ -357,12 +300,35 @@ pub async fn start(options: HubOptions, clock: Clock) -> Result<RunningHub, HubS
         let serve = move |source, sink, _| amqp_front.clone().serve(source, sink);
         tokio::spawn(listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
     }
-    let configurations = limits.map_or(CONFIGURATIONS_MAX, Limits::configurations);
-    let background = Background::start(&live, Rhythm { evaluate_configurations }, configurations);
-    let service = Service::new(live, access, web_sockets, active_jobs, admission.clone(), faults.clone(), observers);
+    let background = Background::start(&live, Rhythm { evaluate_configurations }, admission.clone(), emulator_clock);
+    let service = Service::new(
+        live.clone(),
+        access.clone(),
+        web_sockets,
+        active_jobs,
+        admission.clone(),
+        faults.clone(),
+        observers,
+    );
     let tls = TlsAcceptor::from(Arc::new(tls));
     let accepting = tokio::spawn(accept(listener, tls, service, log, background, connections, stopping));
-    Ok(RunningHub { address, ready, clock, faults, admission, shutdown, accepting })
+    let [mqtt, amqp] = others;
+    let websocket = format!("wss://{host_name}{}", web_socket::PATH);
+    Ok(RunningHub {
+        live,
+        access,
+        faults,
+        admission,
+        host_name,
+        https: address,
+        mqtt,
+        amqp,
+        websocket,
+        ca_pem,
+        ca_file,
+        shutdown,
+        accepting,
+    })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HubStartError> {
@@ -397,15 +363,10 @@ fn reached_at(address: SocketAddr) -> IpAddr {
     }
 }
 
-fn ready(
-    address: SocketAddr,
-    [mqtt, amqp]: [Option<SocketAddr>; 2],
-    host_name: Option<&HubHost>,
-    authority: &Authority,
-    policies: &Policies,
-) -> Ready {
+/// Returns the name by which clients are told to reach the hub.
+fn told_name(address: SocketAddr, host_name: Option<&HubHost>) -> String {
     let port = address.port();
-    let host_name = match host_name {
+    match host_name {
         // A port that was given with the name is that of a forwarder, which clients are to use.
         Some(host) if host.as_str() != host.name() => host.as_str().to_owned(),
         // Some SDKs cannot be told a port, and for this one they need not be.
@@ -415,17 +376,7 @@ fn ready(
             at if port == 443 => at.to_string().trim_end_matches(":443").to_owned(),
             at => at.to_string(),
         },
-    };
-    let of = |policy| policies.connection_string(&host_name, policy).expect("all default policies have keys");
-    let connection_strings = ConnectionStrings {
-        iothubowner: of("iothubowner"),
-        service: of("service"),
-        device: of("device"),
-        registry_read: of("registryRead"),
-        registry_read_write: of("registryReadWrite"),
-    };
-    let websocket = format!("wss://{host_name}{}", web_socket::PATH);
-    Ready { ca_file: authority.file().clone(), https: address, mqtt, amqp, websocket, connection_strings, host_name }
+    }
 }
 
 /// Takes connections until it is told to stop, or until the hub is dropped.

@@ -2,11 +2,27 @@
 
 use std::path::PathBuf;
 
+use crate::faults::FaultsError;
 use iothub_model::tiers::LimitsError;
 
 /// Why a hub did not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum HubStartError {
+    /// There is no tokio runtime to run on.
+    #[error("no tokio runtime runs on this thread; start the hub from within one, or use `start_blocking`")]
+    NoRuntime,
+    /// A hub in memory has no folder to open.
+    #[error("a hub in memory cannot be opened; name its data directory")]
+    NoFolder,
+    /// Nobody could trust the certificate.
+    #[error(
+        "the authority of a hub in memory is new each time, and has issued no certificate; name the authority of the TLS files"
+    )]
+    NoAuthority,
+    /// The rules of the faults are wrong.
+    #[error("the faults")]
+    Faults(#[source] FaultsError),
     /// The data folder cannot be made, read or locked.
     #[error("opening the data folder {}", path.display())]
     Folder {
@@ -43,7 +59,7 @@ pub enum HubStartError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: Box<redb::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database was written by another version of this program.
     #[error("the hub's store {} has the format {found}, and this version knows {known}; use the version that wrote it", path.display())]
@@ -125,7 +141,7 @@ pub enum HubStartError {
         what: &'static str,
         /// Why.
         #[source]
-        source: rcgen::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The files of a certificate of the user's own are not what they should be.
     #[error("the TLS file {}: {problem}", path.display())]
@@ -137,7 +153,7 @@ pub enum HubStartError {
     },
     /// TLS cannot be set up.
     #[error("setting up TLS")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The host name cannot stand in a connection string.
     #[error("the host name of the hub")]
     HostName(#[source] iothub_model::twin::IdError),
@@ -160,7 +176,8 @@ pub enum HubStartError {
 
 impl HubStartError {
     pub(crate) fn store(path: &std::path::Path, error: impl Into<redb::Error>) -> Self {
-        Self::Store { path: path.to_owned(), source: Box::new(error.into()) }
+        let error: redb::Error = error.into();
+        Self::Store { path: path.to_owned(), source: error.into() }
     }
 
     pub(crate) fn damaged(path: &std::path::Path, problem: impl Into<String>) -> Self {

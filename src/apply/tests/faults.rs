@@ -5,8 +5,6 @@ use serde_json::{Value, json};
 use super::real::{Field, assert_guarded, carry_out, declare};
 use crate::manifest::{Declarations, Missing};
 use crate::plan::{Plan, PlanContext, ReadBy, plan};
-use iothub_emulator::FaultSpec;
-use iothub_model::diagnostic::Source;
 use iothub_model::twin::{Lookup, TwinId};
 use iothub_model::wire::faults::FaultsReport;
 
@@ -62,8 +60,7 @@ async fn converges(seed: u64) {
     }
     field.writes();
     let wanted = declarations(&ids);
-    let faults = FaultSpec::parse(&Source::new("<faults>", format!("{FAULTS}\nseed {seed}"))).expect("rules");
-    field.hub.set_faults(faults);
+    field.hub.set_faults(&format!("{FAULTS}\nseed {seed}")).expect("rules");
 
     let mut rounds = 0;
     loop {

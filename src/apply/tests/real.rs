@@ -1,11 +1,10 @@
 //! Plan and apply over HTTPS, against the embedded hub.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use time::macros::datetime;
 
 use super::proxy::{Mishap, Proxy};
@@ -13,19 +12,16 @@ use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, apply};
 use crate::client::{Backoff, ClientOptions, HubClient};
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin};
 use crate::plan::{Consent, Plan, PlanContext, ReadBy, approve, plan};
-use iothub_emulator::RequestRecord;
-use iothub_emulator::server::{HubOptions, RunningHub, start};
+use iothub_emulator::{Emulator, EmulatorClock, Policy};
 use iothub_model::twin::{Lookup, MergePatch, Twin};
-use iothub_model::wire::{ConnectionString, Secret};
+use iothub_model::wire::ConnectionString;
 
 const NOW: time::OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
 
 /// A hub, and its owner as a client.
 pub(super) struct Field {
-    pub(super) hub: RunningHub,
+    pub(super) hub: Emulator,
     pub(super) owner: HubClient,
-    requests: Arc<Mutex<Vec<RequestRecord>>>,
-    _folder: TempDir,
 }
 
 fn backoff() -> Backoff {
@@ -42,26 +38,21 @@ fn client(connection: ConnectionString, authority: Vec<u8>) -> HubClient {
 
 impl Field {
     pub(super) async fn new(devices: &[&str]) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let requests = Arc::<Mutex<Vec<RequestRecord>>>::default();
-        let mut options = HubOptions::loopback(folder.path());
-        let seen = Arc::clone(&requests);
-        options.request_observer =
-            Some(Arc::new(move |record: &RequestRecord| seen.lock().expect("nobody panicked").push(record.clone())));
-        let hub = start(options, Arc::new(|| NOW)).await.expect("a hub");
-        let owner = Self::client_of(&hub, &hub.ready().connection_strings.iothubowner);
+        let options = Emulator::builder().in_memory().clock(EmulatorClock::fixed(NOW.into()));
+        let hub = options.start().await.expect("a hub");
+        let owner = Self::client_of(&hub, Policy::IotHubOwner);
         for id in devices {
             owner.create_device(&id.parse().expect("an id")).await.expect("a device");
         }
-        Self { hub, owner, requests, _folder: folder }
+        Self { hub, owner }
     }
 
-    fn client_of(hub: &RunningHub, connection: &Secret) -> HubClient {
-        client(ConnectionString::parse(connection.expose()).expect("a connection string"), authority(hub))
+    fn client_of(hub: &Emulator, policy: Policy) -> HubClient {
+        client(hub.connection_string(policy).parse_connection(), authority(hub))
     }
 
     async fn proxy(&self) -> (Proxy, HubClient) {
-        let connection = self.hub.ready().connection_strings.iothubowner.expose().parse_connection();
+        let connection = self.hub.connection_string(Policy::IotHubOwner).parse_connection();
         let now = u64::try_from(NOW.unix_timestamp()).expect("after 1970");
         let proxy = Proxy::start(connection, &authority(&self.hub), now).await;
         let (connection, authority) = proxy.connection();
@@ -86,7 +77,7 @@ impl Field {
 
     /// Sends what the client has no call for.
     async fn put(&self, path: &str, body: Value) {
-        let connection = self.hub.ready().connection_strings.iothubowner.expose().parse_connection();
+        let connection = self.hub.connection_string(Policy::IotHubOwner).parse_connection();
         let now = u64::try_from(NOW.unix_timestamp()).expect("after 1970");
         let token =
             iothub_model::wire::sas::sign(connection.host.as_str(), &connection.key, now + 600, Some("iothubowner"));
@@ -113,7 +104,8 @@ impl Field {
 
     /// Returns method, path, `If-Match` and status of the writes since the last call.
     pub(super) fn writes(&self) -> Vec<(String, String, Option<String>, u16)> {
-        let all = std::mem::take(&mut *self.requests.lock().expect("nobody panicked"));
+        let all = self.hub.requests();
+        self.hub.clear_requests();
         let writes = all.into_iter().filter(|record| record.method != "GET");
         writes.map(|record| (record.method, record.path, record.if_match, record.status)).collect()
     }
@@ -129,8 +121,8 @@ impl ParseConnection for str {
     }
 }
 
-fn authority(hub: &RunningHub) -> Vec<u8> {
-    std::fs::read(&hub.ready().ca_file).expect("the authority's certificate")
+fn authority(hub: &Emulator) -> Vec<u8> {
+    hub.ca_pem().as_bytes().to_vec()
 }
 
 /// Declares leaves by device; null is absence.
@@ -344,7 +336,7 @@ async fn a_policy_without_the_right_ends_the_run() {
     let leaf = json!({"desired.power": 2});
     let wanted = declare(Missing::Fail, json!({"a": leaf, "b": leaf, "c": leaf}));
     let first = field.plan(&wanted, &[]).await;
-    let reader = Field::client_of(&field.hub, &field.hub.ready().connection_strings.registry_read);
+    let reader = Field::client_of(&field.hub, Policy::RegistryRead);
     let (report, _) = carry_out(first, &reader, 1).await;
     assert!(report.halted.as_ref().is_some_and(|halt| halt.reason.contains("IotHubUnauthorizedAccess")), "{report:?}");
     assert!(report.has_failures() && !report.interrupted);

@@ -3,11 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use super::shown;
 use crate::client::{ClientOptions, Error, HubClient};
-use iothub_emulator::server::{HubOptions, RunningHub, start};
+use iothub_emulator::{Emulator, EmulatorClock, Policy};
 use iothub_model::tiers::Tier;
 use iothub_model::twin::{ETag, Lookup, MergePatch, TwinId};
 use iothub_model::wire::{ConnectionString, Secret};
@@ -20,8 +19,7 @@ fn now() -> SystemTime {
 
 /// An embedded hub of its own, with its clients; ends when it is dropped.
 pub(crate) struct TestHub {
-    running: RunningHub,
-    _folder: TempDir,
+    running: Emulator,
 }
 
 impl TestHub {
@@ -31,10 +29,11 @@ impl TestHub {
 
     /// Starts a hub with the limits of one unit of a tier.
     pub(crate) async fn start_with_tier(tier: Option<Tier>) -> Self {
-        let folder = TempDir::new().expect("a folder");
-        let options = HubOptions { tier, ..HubOptions::loopback(folder.path()) };
-        let running = start(options, std::sync::Arc::new(|| now().into())).await.expect("a hub");
-        Self { running, _folder: folder }
+        let mut options = Emulator::builder().in_memory().clock(EmulatorClock::from_fn(now));
+        if let Some(tier) = tier {
+            options = options.tier(tier, 1);
+        }
+        Self { running: options.start().await.expect("a hub") }
     }
 
     /// Returns the number of messages that the hub has charged; 0 without a tier.
@@ -43,24 +42,28 @@ impl TestHub {
     }
 
     pub(crate) fn client(&self) -> HubClient {
-        self.client_as(&self.running.ready().connection_strings.iothubowner, Duration::ZERO)
+        self.client_as(&self.connection(Policy::IotHubOwner), Duration::ZERO)
     }
 
     /// A client as the owner whose clock is off.
     pub(crate) fn client_off(&self, late: Duration, early: Duration) -> HubClient {
-        let owner = self.running.ready().connection_strings.iothubowner.expose();
-        let connection = ConnectionString::parse(owner).expect("a connection string");
+        let connection =
+            ConnectionString::parse(self.connection(Policy::IotHubOwner).expose()).expect("a connection string");
         HubClient::new(ClientOptions {
-            ca_pem: Some(std::fs::read(&self.running.ready().ca_file).expect("a file")),
+            ca_pem: Some(self.running.ca_pem().as_bytes().to_vec()),
             ..ClientOptions::new(connection, std::sync::Arc::new(move || now() - late + early))
         })
         .expect("a client")
     }
 
+    fn connection(&self, policy: Policy) -> Secret {
+        Secret::new(self.running.connection_string(policy))
+    }
+
     fn client_as(&self, connection: &Secret, late: Duration) -> HubClient {
         let connection = ConnectionString::parse(connection.expose()).expect("a connection string");
         HubClient::new(ClientOptions {
-            ca_pem: Some(std::fs::read(&self.running.ready().ca_file).expect("a file")),
+            ca_pem: Some(self.running.ca_pem().as_bytes().to_vec()),
             ..ClientOptions::new(connection, std::sync::Arc::new(move || now() - late))
         })
         .expect("a client")
@@ -134,15 +137,15 @@ async fn modules_are_made_with_their_twins() {
 #[tokio::test]
 async fn what_a_user_reads_when_the_credentials_are_wrong() {
     let hub = TestHub::start().await;
-    let strings = &hub.running.ready().connection_strings;
-    let other_key = strings.service.expose().rsplit_once("SharedAccessKey=").expect("a key").0.to_owned();
+    let (service, registry) = (hub.connection(Policy::Service), hub.connection(Policy::RegistryReadWrite));
+    let other_key = service.expose().rsplit_once("SharedAccessKey=").expect("a key").0.to_owned();
     let other_key = Secret::new(format!("{other_key}SharedAccessKey=AAECAwQFBgcICQoLDA0ODw=="));
     let id: TwinId = "a".parse().expect("an id");
     let mut text = String::new();
     for (name, connection, late) in [
         ("a wrong key", &other_key, Duration::ZERO),
-        ("a token that has expired", &strings.service, Duration::from_secs(7230)),
-        ("a policy without the right", &strings.registry_read_write, Duration::ZERO),
+        ("a token that has expired", &service, Duration::from_secs(7230)),
+        ("a policy without the right", &registry, Duration::ZERO),
     ] {
         let error =
             hub.client_as(connection, late).update_twin(&id, &patch(1), &ETag::new("AAE=")).await.expect_err(name);

@@ -34,9 +34,10 @@ use crate::access::tls_files::TlsFiles;
 use crate::start_error::HubStartError;
 use crate::store::folder::{CA_CERTIFICATE, CA_KEY, Folder};
 
-/// The authority's certificate file and its key.
+/// The authority's certificate, with the file that it is in, and its key.
 pub(crate) struct Authority {
-    file: PathBuf,
+    file: Option<PathBuf>,
+    pem: String,
     key: KeyPair,
 }
 
@@ -46,35 +47,45 @@ impl Authority {
         let file = folder.file(CA_CERTIFICATE);
         let bad_key =
             |problem| HubStartError::AuthorityKey { path: folder.file(CA_KEY), certificate: file.clone(), problem };
-        let key = match (folder.read(CA_KEY)?, folder.read(CA_CERTIFICATE)?) {
+        let (key, pem) = match (folder.read(CA_KEY)?, folder.read(CA_CERTIFICATE)?) {
             (Some(pem), certificate) => {
                 let key = KeyPair::from_pem(&pem).map_err(|_| bad_key("is damaged"))?;
-                match certificate {
+                let pem = match certificate {
                     Some(pem) if !vouches(&pem, &key)? => {
                         return Err(HubStartError::AuthorityCertificate { path: file });
                     }
-                    Some(_) => {}
+                    Some(pem) => pem,
                     // Whoever removed it gets another one of the same key and name.
                     None => write_certificate(folder, &key)?,
-                }
-                key
+                };
+                (key, pem)
             }
             // The key is written first.
             (None, Some(_)) => return Err(bad_key("is missing")),
             (None, None) => {
-                let key = KeyPair::generate()
-                    .map_err(|source| HubStartError::Certificate { what: "making the authority's key", source })?;
+                let key = new_key()?;
                 folder.write(CA_KEY, &key.serialize_pem(), true)?;
-                write_certificate(folder, &key)?;
-                key
+                let pem = write_certificate(folder, &key)?;
+                (key, pem)
             }
         };
-        Ok(Self { file, key })
+        Ok(Self { file: Some(file), pem, key })
     }
 
-    /// Returns the path of the certificate, in PEM, that clients are to trust.
-    pub(crate) fn file(&self) -> &PathBuf {
-        &self.file
+    /// Makes an authority that is kept nowhere.
+    pub(crate) fn new() -> Result<Self, HubStartError> {
+        let key = new_key()?;
+        Ok(Self { file: None, pem: certificate(&key)?, key })
+    }
+
+    /// Returns the path of the certificate, in PEM, that clients are to trust; `None` when it is in no file.
+    pub(crate) fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
+    }
+
+    /// Returns that certificate.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
     }
 
     /// Makes a certificate for the names, unless there is one in files, and the TLS configuration that shows it: TLS 1.2 and 1.3,
@@ -94,7 +105,7 @@ impl Authority {
             }
             // The first name is the one that clients are told.
             Some(files) => {
-                let authority = files.authority.as_ref().unwrap_or(&self.file);
+                let authority = files.authority.as_ref().or(self.file.as_ref()).ok_or(HubStartError::NoAuthority)?;
                 let name = names.first().map_or("localhost", String::as_str);
                 files.read(authority, name, now, provider.clone())?
             }
@@ -106,7 +117,7 @@ impl Authority {
                 let config = config.with_client_cert_verifier(clients);
                 config.with_single_cert(chain, key)
             })
-            .map_err(HubStartError::Tls)?;
+            .map_err(|error| HubStartError::Tls(Box::new(error)))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -114,7 +125,10 @@ impl Authority {
 
 /// Makes a key for the server, and its certificate for the names.
 fn server_certificate(authority: &KeyPair, names: &[String]) -> Result<(Certificate, KeyPair), HubStartError> {
-    let failed = |source| HubStartError::Certificate { what: "making the server's certificate", source };
+    let failed = |source: rcgen::Error| HubStartError::Certificate {
+        what: "making the server's certificate",
+        source: source.into(),
+    };
     let mut params = CertificateParams::default();
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
@@ -155,11 +169,22 @@ fn vouches(authority: &str, key: &KeyPair) -> Result<bool, HubStartError> {
     Ok(client.verify_server_cert(server.der(), &[], &name, &[], now).is_ok())
 }
 
-fn write_certificate(folder: &Folder, key: &KeyPair) -> Result<(), HubStartError> {
-    let certificate = authority_params(key)
-        .self_signed(key)
-        .map_err(|source| HubStartError::Certificate { what: "making the authority's certificate", source })?;
-    folder.write(CA_CERTIFICATE, &certificate.pem(), false)
+fn new_key() -> Result<KeyPair, HubStartError> {
+    let what = "making the authority's key";
+    KeyPair::generate().map_err(|source| HubStartError::Certificate { what, source: source.into() })
+}
+
+/// Returns the authority's certificate in PEM.
+fn certificate(key: &KeyPair) -> Result<String, HubStartError> {
+    let what = "making the authority's certificate";
+    let made = authority_params(key).self_signed(key);
+    Ok(made.map_err(|source| HubStartError::Certificate { what, source: source.into() })?.pem())
+}
+
+fn write_certificate(folder: &Folder, key: &KeyPair) -> Result<String, HubStartError> {
+    let pem = certificate(key)?;
+    folder.write(CA_CERTIFICATE, &pem, false)?;
+    Ok(pem)
 }
 
 /// The authority's certificate, as far as it follows from its key: what it signs names its issuer by this.

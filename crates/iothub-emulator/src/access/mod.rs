@@ -16,6 +16,7 @@ use crate::core::command::Refusal;
 use crate::core::session::{Fingerprints, Proof};
 use crate::limits::operation;
 use crate::limits::operation::DataAction;
+use crate::policy::Policy;
 use crate::start_error::HubStartError;
 use crate::store::folder::{Folder, POLICIES as FILE};
 use iothub_model::tiers::Operation;
@@ -95,6 +96,18 @@ impl Policies {
             let stored: Vec<Stored> = serde_json::from_str(&text).unwrap_or_default();
             return Self::load(&stored).ok_or_else(|| HubStartError::Policies { path: folder.file(FILE) });
         }
+        let stored = Self::make()?;
+        let text = serde_json::to_string_pretty(&stored).expect("text is JSON");
+        folder.write(FILE, &text, true)?;
+        Ok(Self::load(&stored).expect("made of all policies just above"))
+    }
+
+    /// Returns policies with new keys, which are kept nowhere.
+    pub(crate) fn new() -> Result<Self, HubStartError> {
+        Ok(Self::load(&Self::make()?).expect("made of all policies just above"))
+    }
+
+    fn make() -> Result<Vec<Stored>, HubStartError> {
         let mut stored = Vec::new();
         for (name, _) in POLICIES {
             let key = || -> Result<String, HubStartError> {
@@ -104,9 +117,7 @@ impl Policies {
             };
             stored.push(Stored { name: name.to_owned(), primary_key: key()?, secondary_key: key()? });
         }
-        let text = serde_json::to_string_pretty(&stored).expect("text is JSON");
-        folder.write(FILE, &text, true)?;
-        Ok(Self::load(&stored).expect("made of all policies just above"))
+        Ok(stored)
     }
 
     /// The policies with one key for all of them.
@@ -164,6 +175,12 @@ impl Access {
     /// Takes the tokens of an Entra issuer, too.
     pub(crate) fn with_entra(self, entra: Option<Entra>) -> Self {
         Self { entra, ..self }
+    }
+
+    /// Returns the connection string of a policy, with its primary key.
+    pub(crate) fn connection_string(&self, policy: Policy) -> Secret {
+        let string = self.policies.connection_string(self.host_name(), policy.name());
+        string.expect("every policy has keys")
     }
 
     /// Lets a request of the service API through, or says why not. A policy must have the right `needed`; the roles of an Entra

@@ -30,6 +30,7 @@ use crate::start_error::{HubStartError, TlsFileProblem};
 
 /// A certificate of the user's own, in place of the one that the hub makes: of RSA keys, for clients that take no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TlsFiles {
     /// The server's certificate in PEM, and after it those between it and the authority.
     pub certificate: PathBuf,
@@ -42,6 +43,19 @@ pub struct TlsFiles {
 type Found<T> = Result<T, TlsFileProblem>;
 
 impl TlsFiles {
+    /// Names the files of a certificate and its key, both in PEM. Clients trust the hub's own authority, which must have issued it, unless
+    /// [another one](Self::with_authority) is named.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self { certificate: certificate.into(), key: key.into(), authority: None }
+    }
+
+    /// Names the file of the authority that clients trust, in PEM.
+    #[must_use]
+    pub fn with_authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.authority = Some(path.into());
+        self
+    }
+
     /// Reads the certificate with those after it, and its key. Clients who trust `authority` take the certificate for `name`.
     pub(crate) fn read(
         &self,

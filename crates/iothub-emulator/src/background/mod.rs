@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::clock::EmulatorClock;
 use crate::core::configurations::{EvaluateConfigurations, Evaluated};
 use crate::core::jobs::{FinishDeviceJob, RunJobs};
 use crate::core::messages::{SweepMessages, Swept};
 use crate::handle::HubHandle;
+use crate::limits::admission::Admission;
 
 /// Twins that one step looks at: about a millisecond's work.
 const SLICE: usize = 128;
@@ -45,19 +47,34 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Starts all tasks, for a hub that may have so many configurations.
-    pub(crate) fn start(live: &Arc<HubHandle>, rhythm: Rhythm, configurations: usize) -> Self {
+    /// Starts all tasks.
+    pub(crate) fn start(
+        live: &Arc<HubHandle>,
+        rhythm: Rhythm,
+        admission: Arc<Admission>,
+        clock: EmulatorClock,
+    ) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(evaluate_configurations(live.clone(), rhythm.evaluate_configurations));
         tasks.spawn(run_jobs(live.clone()));
-        tasks.spawn(transfers::run(live.clone(), configurations));
+        tasks.spawn(transfers::run(live.clone(), admission));
         tasks.spawn(sweep_messages(live.clone()));
+        tasks.spawn(follow(clock, live.clone()));
         Self { tasks }
     }
 
     /// Ends all tasks. What they were at is taken up again at the next start.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Has jobs and messages looked at whenever the clock is moved: they may be due.
+async fn follow(clock: EmulatorClock, live: Arc<HubHandle>) {
+    loop {
+        clock.moved().await;
+        live.jobs_changed.notify_one();
+        live.messages_changed.notify_one();
     }
 }
 

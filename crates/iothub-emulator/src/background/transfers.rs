@@ -15,6 +15,7 @@ use crate::core::modules::FindModules;
 use crate::core::transfers::{AdvanceTransfer, BeginTransfer, EndTransfer};
 use crate::handle;
 use crate::handle::HubHandle;
+use crate::limits::admission::Admission;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
@@ -31,15 +32,15 @@ use iothub_model::wire::transfers::TransferType;
 /// Devices that are exported before others get their turn.
 const SLICE: usize = 128;
 
-/// Carries out what is asked for, without end. The hub may have so many configurations.
-pub(crate) async fn run(live: Arc<HubHandle>, configurations: usize) {
+/// Carries out what is asked for, without end.
+pub(crate) async fn run(live: Arc<HubHandle>, admission: Arc<Admission>) {
     // What was under way when the hub stopped has done a part of its work, which nobody can tell; so it is not taken up again.
     let stopped = Some("the hub was stopped while the job was under way".to_owned());
     let _ = live.handle(EndTransfer { failure: stopped }).await;
     loop {
         match live.handle(BeginTransfer).await {
             Ok(Some(transfer)) => {
-                let failure = transfer_one(&live, &transfer.properties, configurations)
+                let failure = transfer_one(&live, &transfer.properties, admission.configurations())
                     .await
                     .err()
                     .map(|error| error.to_string());

@@ -22,25 +22,25 @@ use iothub_model::wire::registry::DeviceStatus;
 
 /// An identity and its twin, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub(crate) struct Device {
     /// Its place in the order of creation, never given twice.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// The revision of the change that made it so; 0 when it was read from disk.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// Its id.
-    pub id: DeviceId,
+    pub(crate) id: DeviceId,
     /// May it connect.
-    pub status: DeviceStatus,
+    pub(crate) status: DeviceStatus,
     /// Is it an edge device.
-    pub is_edge: bool,
+    pub(crate) is_edge: bool,
     /// The identity's etag.
-    pub identity_etag: ETag,
+    pub(crate) identity_etag: ETag,
     /// The twin's etag.
-    pub twin_etag: ETag,
+    pub(crate) twin_etag: ETag,
     /// The identity as `GET /devices/{id}` answers it. Holds the device's keys.
-    pub identity: Document,
+    pub(crate) identity: Document,
     /// The twin as `GET /twins/{id}` answers it.
-    pub twin: Document,
+    pub(crate) twin: Document,
     /// What its clients are subscribed to, also while they are away.
     pub(crate) sessions: Sessions,
     /// The write to desired properties that made the twin so, until its connected client is told.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// JSON text that is shared rather than copied. Its `Debug` shows its length: it may hold keys.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Document(Arc<str>);
+pub(crate) struct Document(Arc<str>);
 
 impl Document {
     pub(crate) fn of(value: &impl Serialize) -> Self {
@@ -15,7 +15,7 @@ impl Document {
     }
 
     /// Returns the text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -32,6 +32,7 @@
 //! counts; without one it is 0.
 
 pub(crate) mod by_message;
+mod error;
 pub(crate) mod injection;
 mod syntax;
 
@@ -47,6 +48,9 @@ use iothub_model::duration;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::faults::FaultsReport;
 use iothub_model::wire::faults::RuleReport;
+
+pub use error::FaultsError;
+pub(crate) use error::read_faults;
 
 /// The method of rules for what devices do.
 pub(crate) const MQTT: &str = "MQTT";

@@ -45,7 +45,6 @@ impl Committer {
     }
 
     /// Makes one without a disk, for which everything is on disk at once, and the end at which its changes come out.
-    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn without_disk() -> (Self, mpsc::Receiver<Change>) {
         let (queue, changes) = mpsc::channel();
         let (_, durable) = watch::channel(Durable { through: u64::MAX, failure: None });

@@ -71,7 +71,7 @@ async fn lists_and_weak_etags_are_read_alike_everywhere() {
 async fn the_refusal_and_the_log_name_all_etags() {
     let (observer, records) = crate::tests::recorder();
     let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| options.request_observer = Some(observer)).await;
+    let hub = Sandbox::with(folder, |options| options.on_request(observer)).await;
     hub.create("d").await;
     let headers = [("If-Match", "\"a\""), ("If-Match", "\"b\"")];
     let answer = hub.ask("PATCH", "/twins/d", &headers, Some(json!({}))).await;

@@ -432,7 +432,7 @@ fn a_configuration_that_goes_meanwhile_writes_no_more() {
 
 #[tokio::test]
 async fn configurations_over_https() {
-    let quick = |options: &mut crate::HubOptions| options.evaluate_configurations = Duration::from_millis(10);
+    let quick = |options: crate::EmulatorBuilder| options.evaluate_configurations(Duration::from_millis(10));
     let hub = Sandbox::with(TempDir::new().expect("a folder"), quick).await;
     hub.create("d").await;
     let body = sets("a", json!(1), "*", 0);

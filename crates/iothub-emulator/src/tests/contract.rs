@@ -277,11 +277,7 @@ async fn the_log_tells_what_was_sent_and_no_secret() {
     let log = folder.path().join("requests.jsonl");
     let (observer, records) = recorder();
     let path = log.clone();
-    let hub = Sandbox::with(folder, |options| {
-        options.request_observer = Some(observer);
-        options.request_log = Some(path);
-    })
-    .await;
+    let hub = Sandbox::with(folder, |options| options.on_request(observer).request_log(path)).await;
     hub.create("a#1").await;
     hub.ask("PATCH", "/twins/a%231", &[("If-Match", "\"AAAAAAAAAAk=\"")], Some(json!({}))).await;
     hub.send("GET", "/nowhere", &[], None).await;
@@ -314,7 +310,7 @@ async fn the_log_tells_what_was_sent_and_no_secret() {
 async fn the_dialect_of_java() {
     let (observer, requests) = recorder();
     let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| options.request_observer = Some(observer)).await;
+    let hub = Sandbox::with(folder, |options| options.on_request(observer)).await;
     let body = json!({"deviceId": "d", "status": "Enabled", "authentication": {"type": "SAS"}});
     let device = hub.ask("PUT", "/devices/d", &[], Some(body)).await;
     assert_eq!((device.status, &device.body["status"]), (200, &json!("enabled")));

@@ -56,7 +56,7 @@ fn token(resource: &str, key: &Key, policy: Option<&str>, seconds: i64) -> Strin
 impl Bench {
     async fn new() -> Self {
         let (committer, _) = Committer::without_disk();
-        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock()));
+        let live = Arc::new(HubHandle::new(Hub::default(), committer, clock().of_machine()));
         let access = Arc::new(Access::new(Policies::of_one_key(&policy_key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;
@@ -65,7 +65,8 @@ impl Bench {
             amqp: amqp::Front::new(live.clone(), access.clone(), stopping, alive).handler(),
         };
         let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
-        let service = Service::new(live.clone(), access, web_sockets, 1, None, faults, Arc::new([]));
+        let unlimited = Arc::new(crate::limits::admission::Admission::new(None));
+        let service = Service::new(live.clone(), access, web_sockets, None, unlimited, faults, Arc::new([]));
         let bench = Self { live, service, _stop: stop };
         let keys = json!({ "symmetricKey": {
             "primaryKey": device_key().to_base64().expose(), "secondaryKey": Key::from_bytes([2; 32]).to_base64().expose()

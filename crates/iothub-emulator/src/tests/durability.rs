@@ -17,7 +17,7 @@ use crate::core::jobs::{CreateJob, ListJobs, RunJobs, ScanDeviceJobs};
 use crate::core::modules::{DeleteModule, PutModule, ScanModules};
 use crate::core::twins::WriteTwin;
 use crate::tests::{Sandbox, clock};
-use crate::{HubOptions, OfflineHub, start};
+use crate::{Emulator, HubStartError, OfflineHub, Policy};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::ModuleId;
@@ -43,6 +43,14 @@ fn said(error: &dyn std::error::Error, folder: &Path) -> String {
     text.replace(&folder.display().to_string(), "DIR")
 }
 
+fn on(folder: &Path) -> crate::EmulatorBuilder {
+    Emulator::builder().data_dir(folder).clock(clock())
+}
+
+fn open(folder: &Path) -> Result<OfflineHub, HubStartError> {
+    on(folder).open()
+}
+
 #[tokio::test]
 async fn a_restart_keeps_everything() {
     let hub = Sandbox::new().await;
@@ -50,14 +58,16 @@ async fn a_restart_keeps_everything() {
     let twin = hub.ask("PATCH", "/twins/d", &[], Some(json!({"tags": {"a": 1}}))).await.body;
     hub.create("gone").await;
     hub.ask("DELETE", "/devices/gone", &[("If-Match", "*")], None).await;
-    let authority = std::fs::read(&hub.hub.ready().ca_file).expect("a certificate");
-    let owner = hub.hub.ready().connection_strings.iothubowner.clone();
+    let authority = hub.hub.ca_pem().to_owned();
+    let owner = hub.hub.connection_string(Policy::IotHubOwner);
     let port = hub.hub.https_addr().port();
 
     let hub = hub.restart().await;
-    assert_eq!(std::fs::read(&hub.hub.ready().ca_file).expect("a certificate"), authority);
-    let moved = owner.expose().replace(&format!(":{port};"), &format!(":{};", hub.hub.https_addr().port()));
-    assert_eq!(hub.hub.ready().connection_strings.iothubowner.expose(), moved);
+    assert_eq!(hub.hub.ca_pem(), authority);
+    let file = hub.hub.ca_file().expect("a file");
+    assert_eq!(std::fs::read_to_string(file).expect("a certificate"), authority);
+    let moved = owner.replace(&format!(":{port};"), &format!(":{};", hub.hub.https_addr().port()));
+    assert_eq!(hub.hub.connection_string(Policy::IotHubOwner), moved);
     assert_eq!(hub.ask("GET", "/devices/d", &[], None).await.body, device);
     assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.body, twin);
     assert_eq!(hub.ask("GET", "/twins/gone", &[], None).await.status, 404);
@@ -68,27 +78,27 @@ async fn a_restart_keeps_everything() {
 #[tokio::test]
 async fn one_folder_one_hub() {
     let hub = Sandbox::new().await;
-    let address = hub.hub.ready().host_name.clone();
+    let address = hub.hub.host_name().to_owned();
     let expected = format!(
         "the data folder DIR is in use by process {}, which serves it as {address}; stop that one, or ask it with its \
          connection string",
         std::process::id()
     );
-    let second = start(HubOptions::loopback(hub.folder.path()), clock()).await.expect_err("it is taken");
+    let second = on(hub.folder.path()).start().await.expect_err("it is taken");
     assert_eq!(said(&second, hub.folder.path()), expected);
-    let offline = OfflineHub::open(hub.folder.path(), clock()).map(|_| ()).expect_err("it is taken");
+    let offline = open(hub.folder.path()).map(|_| ()).expect_err("it is taken");
     assert_eq!(said(&offline, hub.folder.path()), expected);
 
     let Sandbox { hub, folder, .. } = hub;
     hub.stop().await;
-    let mut offline = OfflineHub::open(folder.path(), clock()).expect("it is free");
+    let mut offline = open(folder.path()).expect("it is free");
     let string = offline.add_device(&id("d")).expect("a device");
     assert!(string.expose().starts_with(&format!("HostName={address};DeviceId=d;SharedAccessKey=")));
     let again = offline.add_device(&id("d")).expect_err("it is there");
     assert_eq!(again.code, ErrorCode::DeviceAlreadyExists);
     drop(offline);
 
-    let hub = Sandbox::with(folder, |_| {}).await;
+    let hub = Sandbox::with(folder, |options| options).await;
     assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.status, 200);
 }
 
@@ -97,8 +107,7 @@ async fn a_port_that_is_taken() {
     let hub = Sandbox::new().await;
     let folder = TempDir::new().expect("a folder");
     let address = hub.hub.https_addr();
-    let options = HubOptions { https: address, ..HubOptions::loopback(folder.path()) };
-    let error = start(options, clock()).await.expect_err("it is taken");
+    let error = on(folder.path()).https(address).start().await.expect_err("it is taken");
     let expected =
         format!("listening on {address}, which another process has; choose another port, or 0 for a free one: ");
     assert!(said(&error, folder.path()).starts_with(&expected), "{}", said(&error, folder.path()));
@@ -109,11 +118,10 @@ async fn folders_that_are_none() {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("file");
     std::fs::write(&file, "").expect("a file");
-    let error = start(HubOptions::loopback(&file), clock()).await.expect_err("a file is no folder");
+    let error = on(&file).start().await.expect_err("a file is no folder");
     assert!(said(&error, folder.path()).starts_with("opening the data folder DIR/file: "), "{error}");
 
-    let options = HubOptions { host_name: Some("a b".to_owned()), ..HubOptions::loopback(folder.path()) };
-    let error = start(options, clock()).await.expect_err("no host name");
+    let error = on(folder.path()).host_name("a b").start().await.expect_err("no host name");
     assert!(
         said(&error, folder.path()).starts_with("the host name of the hub: `a b` is not a hub's host name"),
         "{error}"
@@ -130,9 +138,9 @@ fn damaged_files_are_named() {
         ("hub.commits", "commits 7", "the number of commits in DIR/hub.commits is damaged"),
     ] {
         let folder = TempDir::new().expect("a folder");
-        drop(OfflineHub::open(folder.path(), clock()).expect("a hub"));
+        drop(open(folder.path()).expect("a hub"));
         std::fs::write(folder.path().join(name), content).expect("a file");
-        let error = OfflineHub::open(folder.path(), clock()).map(|_| ()).expect_err(name);
+        let error = open(folder.path()).map(|_| ()).expect_err(name);
         let said = said(&error, folder.path());
         assert!(said.starts_with(expected), "{said}");
         assert_eq!(std::fs::read_to_string(folder.path().join(name)).expect("still there"), content, "untouched");
@@ -349,7 +357,7 @@ mod laws {
     /// All that can be asked of a hub.
     fn everything(hub: &mut OfflineHub) -> Vec<String> {
         let mut all: Vec<String> = hub
-            .devices()
+            .scan()
             .expect("devices")
             .iter()
             .map(|device| format!("{} {} {}", device.sequence, device.identity.as_str(), device.twin.as_str()))
@@ -375,13 +383,13 @@ mod laws {
         #[test]
         fn a_folder_opens_as_it_was_closed(steps in proptest::collection::vec(step(), 1..30)) {
             let (folder, other) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
-            let mut hub = OfflineHub::open(folder.path(), clock()).expect("a hub");
-            let mut unbroken = OfflineHub::open(other.path(), clock()).expect("a hub");
+            let mut hub = open(folder.path()).expect("a hub");
+            let mut unbroken = open(other.path()).expect("a hub");
             for (seed, step) in (0..).zip(&steps) {
                 match step {
                     Step::Reopen => {
                         drop(hub);
-                        hub = OfflineHub::open(folder.path(), clock()).expect("a hub");
+                        hub = open(folder.path()).expect("a hub");
                     }
                     step => {
                         let expected = take(&mut unbroken, step, seed);
@@ -391,7 +399,7 @@ mod laws {
             }
             prop_assert_eq!(everything(&mut hub), everything(&mut unbroken));
             drop(hub);
-            let mut hub = OfflineHub::open(folder.path(), clock()).expect("a hub");
+            let mut hub = open(folder.path()).expect("a hub");
             prop_assert_eq!(everything(&mut hub), everything(&mut unbroken));
         }
     }

@@ -14,8 +14,8 @@ use serde_json::json;
 use sha2::Sha256;
 use tempfile::TempDir;
 
+use crate::Emulator;
 use crate::tests::{NOW, Sandbox};
-use crate::{HubOptions, start};
 
 const ISSUER: &str = "https://sts.windows.net/00000000-0000-0000-0000-000000000000/";
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/entra/issuer.json");
@@ -28,7 +28,7 @@ const REGISTRY: &str = "IoT Hub Registry Contributor";
 const TWINS: &str = "IoT Hub Twin Contributor";
 
 async fn hub() -> Sandbox {
-    Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.entra_issuer = Some(FILE.into())).await
+    Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.entra_issuer(FILE)).await
 }
 
 fn encoded(header: &Value, claims: &Value) -> String {
@@ -251,9 +251,8 @@ async fn files_that_are_no_issuers() {
     ] {
         let path = folder.path().join("issuer.json");
         std::fs::write(&path, file.to_string()).expect("written");
-        let mut options = HubOptions::loopback(folder.path().join("hub"));
-        options.entra_issuer = Some(path.clone());
-        let error = start(options, crate::tests::clock()).await.expect_err(mistake).to_string();
+        let options = Emulator::builder().clock(crate::tests::clock()).entra_issuer(path.clone());
+        let error = options.start().await.expect_err(mistake).to_string();
         let prefix = format!("the Entra issuer in {}: ", path.display());
         assert!(error.strip_prefix(&prefix).is_some_and(|reason| reason.starts_with(mistake)), "{error}");
     }

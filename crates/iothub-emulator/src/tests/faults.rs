@@ -9,13 +9,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
-use crate::FaultSpec;
 use crate::tests::{Sandbox, recorder};
-use iothub_model::diagnostic::Source;
-
-fn spec(text: &str) -> FaultSpec {
-    FaultSpec::parse(&Source::new("<faults>", text)).expect(text)
-}
 
 /// Sends a PATCH over HTTP/1.1 and returns all that came until the connection ended. The end may be abrupt.
 async fn patch(hub: &Sandbox) -> String {
@@ -51,11 +45,9 @@ async fn each_kind() {
     ] {
         let (observer, records) = recorder();
         let folder = TempDir::new().expect("a temporary folder");
-        let hub = Sandbox::with(folder, |options| {
-            options.faults = spec(&format!("PATCH /twins/* {fault}"));
-            options.request_observer = Some(observer);
-        })
-        .await;
+        let hub =
+            Sandbox::with(folder, |options| options.faults(format!("PATCH /twins/* {fault}")).on_request(observer))
+                .await;
         hub.create("d").await;
         let started = Instant::now();
         let answer = patch(&hub).await;
@@ -88,7 +80,7 @@ async fn each_kind() {
             None if body == "whole" => assert_eq!(json.expect("a twin")["tags"], json!({"a": 1})),
             None => assert_eq!(rest, ""),
         }
-        hub.hub.set_faults(FaultSpec::default());
+        hub.hub.set_faults("").expect("no rules");
         let twin = hub.ask("GET", "/twins/d", &[], None).await;
         assert_eq!(twin.body["tags"] == json!({"a": 1}), written, "{fault}: {twin:?}");
 
@@ -105,8 +97,8 @@ async fn each_kind() {
 async fn a_reset_over_http_2_is_one_streams() {
     let hub = Sandbox::new().await;
     hub.create("d").await;
-    hub.hub.set_faults(spec("GET /twins/* reset-after"));
-    let url = format!("https://{}/twins/d?api-version=2021-04-12", hub.hub.ready().host_name);
+    hub.hub.set_faults("GET /twins/* reset-after").expect("a rule");
+    let url = format!("https://{}/twins/d?api-version=2021-04-12", hub.hub.host_name());
     let lost = hub.client.get(url).header("Authorization", hub.token("service")).send().await;
     assert!(lost.is_err(), "{lost:?}");
     assert_eq!(hub.ask("GET", "/devices/d", &[], None).await.status, 200);
@@ -157,7 +149,7 @@ async fn rules_are_changed_while_it_runs() {
 #[tokio::test]
 async fn no_answer() {
     let folder = TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| options.faults = spec("PATCH * no-answer")).await;
+    let hub = Sandbox::with(folder, |options| options.faults("PATCH * no-answer")).await;
     hub.create("d").await;
     let written = async {
         while hub.ask("GET", "/twins/d", &[], None).await.body["tags"]["a"] != 1 {}
@@ -172,7 +164,7 @@ async fn no_answer() {
 #[tokio::test]
 async fn latency() {
     let folder = TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| options.latency = Duration::from_millis(40)).await;
+    let hub = Sandbox::with(folder, |options| options.latency(Duration::from_millis(40))).await;
     let started = Instant::now();
     for _ in 0..5 {
         hub.ask("GET", "/statistics/devices", &[], None).await;

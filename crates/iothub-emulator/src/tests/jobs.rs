@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::OfflineHub;
+use crate::Emulator;
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
 use crate::core::devices::{DeleteDevice, PutDevice};
@@ -377,7 +377,7 @@ fn history_is_forgotten_after_thirty_days() {
 #[test]
 fn jobs_go_on_after_a_restart_and_methods_do_not() {
     let folder = TempDir::new().expect("a folder");
-    let open = || OfflineHub::open(folder.path(), crate::tests::clock()).expect("a hub");
+    let open = || Emulator::builder().data_dir(folder.path()).clock(crate::tests::clock()).open().expect("a hub");
     let mut hub = open();
     for n in 0..5 {
         hub.add_device(&format!("d{n}").parse().expect("an id")).expect("a device");
@@ -406,7 +406,7 @@ fn jobs_go_on_after_a_restart_and_methods_do_not() {
 
 #[tokio::test]
 async fn jobs_over_https() {
-    let hub = Sandbox::with(TempDir::new().expect("a folder"), |options| options.active_jobs = Some(2)).await;
+    let hub = Sandbox::with(TempDir::new().expect("a folder"), |options| options.active_jobs(2)).await;
     for id in ["a", "b"] {
         hub.create(id).await;
     }

@@ -116,7 +116,7 @@ async fn a_device_s_key_opens_its_own_modules_and_nothing_else() {
     let device = made(&hub, "/devices/d%231", json!({})).await;
     let other = made(&hub, "/devices/other", json!({})).await;
     made(&hub, "/devices/other/modules/m", json!({})).await;
-    let host = hub.hub.ready().host_name.clone();
+    let host = hub.hub.host_name().to_owned();
     let later = u64::try_from(NOW.unix_timestamp()).expect("after 1970") + 60;
     let token = |resource: &str, key: &str, expiry: u64| {
         let key = Key::from_base64(key).expect("a key");

@@ -16,7 +16,7 @@ use crate::core::devices::{DeleteDevice, FindDevices, PutDevice, ScanDevices};
 use crate::core::state::Hub;
 use crate::core::twins::WriteTwin;
 use crate::tests::{NOW, Sandbox, client};
-use crate::{HubOptions, start};
+use crate::{Emulator, EmulatorClock};
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::twins::TwinBody;
@@ -26,9 +26,10 @@ async fn lagging() -> (Sandbox, Arc<AtomicI64>) {
     let folder = TempDir::new().expect("a temporary folder");
     let passed = Arc::new(AtomicI64::new(0));
     let clock = passed.clone();
-    let options = HubOptions { query_lag: Duration::from_secs(2), ..HubOptions::loopback(folder.path()) };
-    let clock = Arc::new(move || NOW + time::Duration::milliseconds(clock.load(Ordering::SeqCst)));
-    let hub = start(options, clock).await.expect("a hub");
+    let clock =
+        EmulatorClock::from_fn(move || (NOW + time::Duration::milliseconds(clock.load(Ordering::SeqCst))).into());
+    let options = Emulator::builder().data_dir(folder.path()).query_lag(Duration::from_secs(2)).clock(clock);
+    let hub = options.start().await.expect("a hub");
     let client = client(&hub);
     (Sandbox { hub, folder, client }, passed)
 }

@@ -10,10 +10,10 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
 use crate::Tier;
-use crate::tests::{NOW, Sandbox};
+use crate::tests::Sandbox;
 
 async fn of_tier(tier: Tier) -> Sandbox {
-    Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.tier = Some(tier)).await
+    Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.tier(tier, 1)).await
 }
 
 /// Twenty queries at once, ten that wait for their turn, and then the service's own refusal.
@@ -147,10 +147,7 @@ async fn a_free_hub_has_few_configurations() {
 
 #[tokio::test]
 async fn more_units_than_a_hub_can_have() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let mut options = crate::HubOptions::loopback(folder.path());
-    (options.tier, options.units) = (Some(Tier::F1), 2);
-    let error = crate::start(options, std::sync::Arc::new(|| NOW)).await.expect_err("no hub");
+    let error = crate::Emulator::builder().tier(Tier::F1, 2).start().await.expect_err("no hub");
     let source = std::error::Error::source(&error).expect("a reason").to_string();
     assert_eq!(source, "a hub of the tier F1 has 1 unit, and not 2");
 }

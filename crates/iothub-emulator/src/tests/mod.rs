@@ -39,7 +39,7 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use crate::{Clock, HubOptions, RequestRecord, RunningHub, start};
+use crate::{Emulator, EmulatorBuilder, EmulatorClock, Policy, RequestRecord};
 use iothub_model::wire::API_VERSION;
 use iothub_model::wire::ConnectionString;
 use iothub_model::wire::sas;
@@ -47,13 +47,13 @@ use iothub_model::wire::sas;
 /// What time it is in these tests.
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-24 10:00:00 UTC);
 
-pub(crate) fn clock() -> Clock {
-    Arc::new(|| NOW)
+pub(crate) fn clock() -> EmulatorClock {
+    EmulatorClock::fixed(NOW.into())
 }
 
 /// A hub on a free port, its folder, and a client that trusts it.
 pub(crate) struct Sandbox {
-    pub(crate) hub: RunningHub,
+    pub(crate) hub: Emulator,
     pub(crate) folder: TempDir,
     client: reqwest::Client,
 }
@@ -84,13 +84,12 @@ impl Answer {
 
 impl Sandbox {
     pub(crate) async fn new() -> Self {
-        Self::with(TempDir::new().expect("a temporary folder"), |_| {}).await
+        Self::with(TempDir::new().expect("a temporary folder"), |options| options).await
     }
 
-    pub(crate) async fn with(folder: TempDir, options: impl FnOnce(&mut HubOptions)) -> Self {
-        let mut wanted = HubOptions::loopback(folder.path());
-        options(&mut wanted);
-        let hub = start(wanted, clock()).await.expect("a hub");
+    pub(crate) async fn with(folder: TempDir, options: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let wanted = Emulator::builder().data_dir(folder.path()).clock(clock());
+        let hub = options(wanted).start().await.expect("a hub");
         let client = client(&hub);
         Self { hub, folder, client }
     }
@@ -99,20 +98,12 @@ impl Sandbox {
     pub(crate) async fn restart(self) -> Self {
         let Self { hub, folder, .. } = self;
         hub.stop().await;
-        Self::with(folder, |_| {}).await
+        Self::with(folder, |options| options).await
     }
 
     pub(crate) fn token(&self, policy: &str) -> String {
-        let strings = &self.hub.ready().connection_strings;
-        let string = match policy {
-            "iothubowner" => &strings.iothubowner,
-            "service" => &strings.service,
-            "device" => &strings.device,
-            "registryRead" => &strings.registry_read,
-            "registryReadWrite" => &strings.registry_read_write,
-            other => panic!("no policy {other}"),
-        };
-        let string = ConnectionString::parse(string.expose()).expect("a connection string");
+        let policy = Policy::ALL.into_iter().find(|known| known.name() == policy).expect(policy);
+        let string = ConnectionString::parse(&self.hub.connection_string(policy)).expect("a connection string");
         let expiry = u64::try_from(NOW.unix_timestamp()).expect("after 1970") + 3600;
         sas::sign(string.host.as_str(), &string.key, expiry, string.policy.as_deref()).expose().to_owned()
     }
@@ -135,7 +126,7 @@ impl Sandbox {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
-        let url = format!("https://{}{path}", self.hub.ready().host_name);
+        let url = format!("https://{}{path}", self.hub.host_name());
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, url);
         for (name, value) in headers {
@@ -159,13 +150,13 @@ impl Sandbox {
     }
 }
 
-fn tls(hub: &RunningHub) -> rustls::ClientConfig {
+fn tls(hub: &Emulator) -> rustls::ClientConfig {
     tls_of(hub, rustls::DEFAULT_VERSIONS)
 }
 
-pub(crate) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
+pub(crate) fn tls_of(hub: &Emulator, versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
-    let authority = CertificateDer::from_pem_file(&hub.ready().ca_file).expect("the authority's certificate");
+    let authority = CertificateDer::from_pem_slice(hub.ca_pem().as_bytes()).expect("the authority's certificate");
     roots.add(authority).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ClientConfig::builder_with_provider(provider)
@@ -175,18 +166,18 @@ pub(crate) fn tls_of(hub: &RunningHub, versions: &[&'static rustls::SupportedPro
         .with_no_client_auth()
 }
 
-pub(crate) fn client(hub: &RunningHub) -> reqwest::Client {
+pub(crate) fn client(hub: &Emulator) -> reqwest::Client {
     reqwest::Client::builder().tls_backend_preconfigured(tls(hub)).build().expect("a client")
 }
 
 /// A connection of one's own, for what no client library would send.
-pub(crate) async fn raw_tls(hub: &RunningHub) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+pub(crate) async fn raw_tls(hub: &Emulator) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     raw_tls_speaking(hub, &[]).await
 }
 
 /// The same, with these protocols to choose from.
 pub(crate) async fn raw_tls_speaking(
-    hub: &RunningHub,
+    hub: &Emulator,
     protocols: &[&str],
 ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut config = tls(hub);
@@ -197,8 +188,9 @@ pub(crate) async fn raw_tls_speaking(
 }
 
 /// An observer that keeps what it is told.
-pub(crate) fn recorder() -> (crate::RequestObserver, Arc<std::sync::Mutex<Vec<RequestRecord>>>) {
+pub(crate) fn recorder() -> (impl Fn(&RequestRecord) + Send + Sync + 'static, Arc<std::sync::Mutex<Vec<RequestRecord>>>)
+{
     let records = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = records.clone();
-    (Arc::new(move |record: &RequestRecord| kept.lock().expect("a lock").push(record.clone())), records)
+    (move |record: &RequestRecord| kept.lock().expect("a lock").push(record.clone()), records)
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::tests::{NOW, Sandbox, raw_tls, raw_tls_speaking, tls_of};
-use crate::{HubOptions, start};
+use crate::{Emulator, EmulatorClock};
 
 #[tokio::test]
 async fn broken_clients_harm_nobody() {
@@ -78,7 +78,7 @@ async fn both_versions_of_tls() {
     let hub = Sandbox::new().await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls_of(&hub.hub, &[version])).build();
-        let request = client.expect("a client").get(format!("https://{}/", hub.hub.ready().host_name));
+        let request = client.expect("a client").get(format!("https://{}/", hub.hub.host_name()));
         assert_eq!(request.send().await.expect("an answer").status(), 404, "{version:?}");
     }
 }
@@ -99,11 +99,11 @@ async fn a_fault_in_one_request_is_that_requests_alone() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let broken = Arc::new(AtomicBool::new(false));
     let flag = broken.clone();
-    let clock = Arc::new(move || {
+    let clock = EmulatorClock::from_fn(move || {
         assert!(!flag.swap(false, Ordering::SeqCst), "the clock is broken, as this test wants it");
-        NOW
+        NOW.into()
     });
-    let hub = start(HubOptions::loopback(folder.path()), clock).await.expect("a hub");
+    let hub = Emulator::builder().data_dir(folder.path()).clock(clock).start().await.expect("a hub");
     let client = crate::tests::client(&hub);
     let hub = Sandbox { hub, folder, client };
     hub.create("d").await;
@@ -125,8 +125,8 @@ async fn the_silent_are_let_go() {
         begun.elapsed().as_secs()
     }
     let folder = tempfile::TempDir::new().expect("a folder");
-    let hub = Sandbox::with(folder, |options| options.mqtt = Some(([127, 0, 0, 1], 0).into())).await;
-    for address in [hub.hub.https_addr(), hub.hub.ready().mqtt.expect("MQTT")] {
+    let hub = Sandbox::with(folder, |options| options).await;
+    for address in [hub.hub.https_addr(), hub.hub.mqtt_addr().expect("MQTT")] {
         // Nothing at all, and the beginning of a handshake.
         for said in [&[][..], &[0x16, 3, 1, 2, 0, 1]] {
             let mut stream = TcpStream::connect(address).await.expect("a connection");

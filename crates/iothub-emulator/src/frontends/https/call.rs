@@ -89,8 +89,8 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
             Some((device, token)) => check_own_key(context, device, token, parts.uri.path()).await?,
             None => context.access.check_request(authorization, &parts.method, parts.uri.path(), R::RIGHT, now)?,
         }
-        if let Some(admission) = &context.admission {
-            admit(admission, parts, now).await?;
+        if context.admission.is_limited() {
+            admit(&context.admission, parts, now).await?;
         }
         Ok(Self { uri: parts.uri.clone(), headers: parts.headers.clone(), right: PhantomData })
     }

@@ -14,7 +14,6 @@ use crate::core::configurations::{
 use crate::frontends::https::call::{Call, Configurations, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, json, no_content, with_etag};
-use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
 use iothub_model::wire::configurations::CONTENT_NAMES;
 use iothub_model::wire::configurations::TestQueriesBody;
 use iothub_model::wire::members::with_names;
@@ -41,7 +40,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
     let body = Box::new(read_json(body).await?);
-    let limit = context.admission.as_ref().map_or(CONFIGURATIONS_MAX, |admission| admission.configurations());
+    let limit = context.admission.configurations();
     let configuration = context.live.handle(PutConfiguration { id, body, if_match, limit }).await?;
     context.live.configurations_changed.notify_one();
     Ok(answer(&configuration))

@@ -11,9 +11,8 @@ use crate::limits::admission::Admission;
 pub(crate) struct Context {
     pub(super) live: Arc<HubHandle>,
     pub(super) access: Arc<Access>,
-    /// Jobs that may wait or run at once.
-    pub(super) active_jobs: usize,
-    /// The limits, when there are any.
-    pub(super) admission: Option<Arc<Admission>>,
+    /// The number of jobs that may wait or run at once, whatever the tier allows.
+    pub(super) active_jobs: Option<usize>,
+    pub(super) admission: Arc<Admission>,
     pub(super) faults: Arc<FaultInjector>,
 }

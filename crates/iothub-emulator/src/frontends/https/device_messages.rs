@@ -65,8 +65,8 @@ impl FromRequestParts<Arc<Context>> for DeviceCall {
         let proof = context.access.device_proof(authorization, certificate.as_ref(), path, now)?;
         let id = segment(&parts.uri, 1).unwrap_or_default();
         let device = id.parse().map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}")))?;
-        if let Some(admission) = &context.admission {
-            admit(admission, parts, now).await?;
+        if context.admission.is_limited() {
+            admit(&context.admission, parts, now).await?;
         }
         Ok(Self { device, proof, uri: parts.uri.clone(), headers: parts.headers.clone() })
     }

@@ -30,7 +30,7 @@ pub(crate) async fn put(
 ) -> Result<Response, Refusal> {
     let id = call.third_segment()?;
     let body = Box::new(read_json_with_bytes(body).await?);
-    let active_limit = context.active_jobs;
+    let active_limit = context.active_jobs.unwrap_or_else(|| context.admission.active_jobs());
     let job = context.live.handle(CreateJob { id, body, active_limit }).await?;
     context.live.jobs_changed.notify_one();
     Ok(json(text_of(&job)))

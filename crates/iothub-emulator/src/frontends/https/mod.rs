@@ -84,8 +84,8 @@ impl Service {
         live: Arc<HubHandle>,
         access: Arc<Access>,
         web_sockets: WebSocketHandlers,
-        active_jobs: usize,
-        admission: Option<Arc<Admission>>,
+        active_jobs: Option<usize>,
+        admission: Arc<Admission>,
         faults: Arc<FaultInjector>,
         observers: Arc<[RequestObserver]>,
     ) -> Self {
@@ -168,11 +168,12 @@ impl Service {
             }
         };
         let request = Request::from_parts(head, body);
-        let (request, meter) = match &self.context.admission {
-            None => (request, None),
-            Some(admission) => {
+        let admission = &self.context.admission;
+        let (request, meter) = match admission.is_limited() {
+            false => (request, None),
+            true => {
                 let (request, meter) = Meter::of(request);
-                (request, Some((admission, meter)))
+                (request, Some(meter))
             }
         };
         let routed = self.router.clone().oneshot(request);
@@ -181,7 +182,7 @@ impl Service {
             Ok(Ok(response)) => response,
             Err(_panic) => Refusal::new(ErrorCode::ServerError, "the hub failed on this request").into_response(),
         };
-        if let Some((admission, meter)) = meter {
+        if let Some(meter) = meter {
             meter.charge(admission, &response, self.context.live.now());
         }
         if let Some(rest) = rest

@@ -171,7 +171,7 @@ impl Gate {
             Some(FaultAction::NoAnswer) => Ending::Unanswered,
             Some(FaultAction::ResetAfter) => Ending::Broken,
         };
-        let (Some(admission), Some(operation)) = (&self.admission, operation) else {
+        let (Some(admission), Some(operation)) = (self.limits(), operation) else {
             return (soonest, Verdict::Done(ending));
         };
         match admission.turn(operation, 0, now) {
@@ -189,14 +189,18 @@ impl Gate {
 
     /// Charges what a client did, by the bytes that it sent or that it got.
     pub(crate) fn charge(&self, bytes: usize, now: OffsetDateTime) {
-        if let Some(admission) = &self.admission {
+        if let Some(admission) = self.limits() {
             admission.charge(Charge::Request, bytes as u64, 0, now);
         }
     }
 
     /// Says whether anything is charged.
     pub(crate) fn charges(&self) -> bool {
-        self.admission.is_some()
+        self.limits().is_some()
+    }
+
+    fn limits(&self) -> Option<&Admission> {
+        self.admission.as_deref().filter(|admission| admission.is_limited())
     }
 }
 

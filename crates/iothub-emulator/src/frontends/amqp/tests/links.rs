@@ -50,7 +50,7 @@ async fn links_and_their_rights() {
 async fn devices_are_told_that_they_are_not_there() {
     let records = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = records.clone();
-    let observer: crate::RequestObserver = Arc::new(move |record: &crate::RequestRecord| {
+    let observer: crate::request_log::RequestObserver = Arc::new(move |record: &crate::RequestRecord| {
         kept.lock().expect("a lock").push((
             record.path.clone(),
             record.status,

@@ -107,7 +107,7 @@ impl Bench {
     }
 
     /// Tells somebody of what the log has.
-    fn observed_by(self, observer: crate::RequestObserver) -> Self {
+    fn observed_by(self, observer: crate::request_log::RequestObserver) -> Self {
         let front = self.front.observed_by(ConnectionLog::new(Arc::new([observer])));
         Self { front, ..self }
     }

@@ -1,17 +1,9 @@
 //! Injected faults, as a device meets it.
 
-use crate::FaultSpec;
-use iothub_model::diagnostic::Source;
-
 use crate::frontends::mqtt::tests::*;
 
 async fn hub_with(rules: &str) -> Sandbox {
-    let spec = FaultSpec::parse(&Source::new("<faults>", rules)).expect(rules);
-    let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.faults = spec;
-    })
-    .await;
+    let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.faults(rules)).await;
     register(&hub, "d").await;
     hub
 }
@@ -177,8 +169,7 @@ async fn changed_while_devices_are_connected() {
 #[tokio::test]
 async fn latency() {
     let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.latency = Duration::from_millis(100);
+        options.latency(Duration::from_millis(100))
     })
     .await;
     register(&hub, "d").await;

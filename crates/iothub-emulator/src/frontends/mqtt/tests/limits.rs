@@ -16,15 +16,11 @@ const QUEUE: usize = 3000;
 fn gate(tier: Tier) -> Gate {
     let limits = Limits::new(tier, 1).expect("one unit");
     let none = FaultSpec::parse(&Source::new("<faults>", "")).expect("no rules");
-    Gate::new(Arc::new(FaultInjector::new(Duration::ZERO, none)), Some(Arc::new(Admission::new(limits))))
+    Gate::new(Arc::new(FaultInjector::new(Duration::ZERO, none)), Some(Arc::new(Admission::new(Some(limits)))))
 }
 
 async fn hub_of(tier: Tier) -> Sandbox {
-    let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.tier = Some(tier);
-    })
-    .await;
+    let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.tier(tier, 1)).await;
     register(&hub, "d").await;
     hub
 }

@@ -7,6 +7,7 @@ use rumqttc::mqttbytes::v4::LastWill;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
+use crate::Policy;
 use crate::core::session::Fingerprints;
 use crate::frontends::mqtt::tests::*;
 use iothub_model::wire::ConnectionString;
@@ -21,13 +22,8 @@ const OUT: Option<ConnectReturnCode> = Some(ConnectReturnCode::NotAuthorized);
 const NOBODY: Option<ConnectReturnCode> = Some(ConnectReturnCode::BadClientId);
 
 fn policy_key(hub: &Sandbox, policy: &str) -> Key {
-    let strings = &hub.hub.ready().connection_strings;
-    let string = match policy {
-        "device" => &strings.device,
-        "iothubowner" => &strings.iothubowner,
-        _ => &strings.service,
-    };
-    ConnectionString::parse(string.expose()).expect("a connection string").key
+    let policy = Policy::ALL.into_iter().find(|known| known.name() == policy).expect(policy);
+    ConnectionString::parse(&hub.hub.connection_string(policy)).expect("a connection string").key
 }
 
 #[tokio::test]
@@ -299,7 +295,7 @@ async fn certificates_of_version_1() {
         "type": "selfSigned", "x509Thumbprint": { "primaryThumbprint": Fingerprints::of(&mine).sha1 }
     } });
     assert_eq!(hub.ask("PUT", "/devices/d", &[], Some(body)).await.status, 200);
-    let (host, port) = ("localhost", hub.hub.ready().mqtt.expect("it listens for MQTT"));
+    let (host, port) = ("localhost", hub.hub.mqtt_addr().expect("it listens for MQTT"));
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for (key, expected) in [(&my_key, IN), (&strange_key, None)] {
             let mut config = tls_of(&hub.hub, &[version]);

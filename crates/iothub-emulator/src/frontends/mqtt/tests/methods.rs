@@ -8,7 +8,7 @@ async fn call(hub: &Sandbox, body: Value) -> crate::tests::Answer {
 
 /// Sends a call as it stands, and returns the answer's status and bytes.
 async fn call_raw(hub: &Sandbox, body: &str) -> (u16, Vec<u8>) {
-    let url = format!("https://{}/twins/d/methods?api-version=2021-04-12", hub.hub.ready().host_name);
+    let url = format!("https://{}/twins/d/methods?api-version=2021-04-12", hub.hub.host_name());
     let request = crate::tests::client(&hub.hub).post(url).header("Authorization", hub.token("iothubowner"));
     let answer = request.body(body.to_owned()).send().await.expect("an answer");
     (answer.status().as_u16(), answer.bytes().await.expect("a whole answer").to_vec())

@@ -96,17 +96,14 @@ async fn hub() -> Sandbox {
 }
 
 async fn on(folder: TempDir) -> Sandbox {
-    Sandbox::with(folder, |options| options.mqtt = Some(([127, 0, 0, 1], 0).into())).await
+    Sandbox::with(folder, |options| options).await
 }
 
 /// A hub that listens for MQTT, and what it notes.
 async fn observed() -> (Sandbox, Arc<std::sync::Mutex<Vec<crate::RequestRecord>>>) {
     let (observer, records) = crate::tests::recorder();
     let folder = TempDir::new().expect("a temporary folder");
-    let hub = Sandbox::with(folder, |options| {
-        options.mqtt = Some(([127, 0, 0, 1], 0).into());
-        options.request_observer = Some(observer);
-    });
+    let hub = Sandbox::with(folder, |options| options.on_request(observer));
     (hub.await, records)
 }
 
@@ -156,7 +153,7 @@ impl Client {
     }
 
     async fn dial_with(hub: &Sandbox, config: rustls::ClientConfig) -> Self {
-        let address = hub.hub.ready().mqtt.expect("it listens for MQTT");
+        let address = hub.hub.mqtt_addr().expect("it listens for MQTT");
         let stream = TcpStream::connect(address).await.expect("a connection");
         let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
         let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await;
@@ -335,7 +332,7 @@ impl Bench {
         let (store, hub) = Store::open(open.clone()).expect("a store");
         let policies = Policies::open(&open).expect("policies");
         let access = Arc::new(Access::new(policies, HOST, &[], 443));
-        let live = Arc::new(HubHandle::new(hub, Committer::start(store).expect("a thread"), clock()));
+        let live = Arc::new(HubHandle::new(hub, Committer::start(store).expect("a thread"), clock().of_machine()));
         let (stop, stopping) = watch::channel(false);
         let front = Front::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
         let bench = Self { live, front, stop, _folder: folder };

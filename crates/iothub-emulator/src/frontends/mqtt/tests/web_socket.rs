@@ -11,7 +11,7 @@ use crate::tests::raw_tls;
 type Socket = tokio_tungstenite::WebSocketStream<tokio_rustls::client::TlsStream<TcpStream>>;
 
 async fn open(hub: &Sandbox, query: &str, protocol: &str) -> (Socket, Option<String>) {
-    let url = format!("{}{query}", hub.hub.ready().websocket);
+    let url = format!("{}{query}", hub.hub.websocket_url());
     let mut request = url.into_client_request().expect("a request");
     request.headers_mut().insert("Sec-WebSocket-Protocol", protocol.parse().expect("a value"));
     let (socket, answer) =
@@ -226,7 +226,7 @@ async fn the_hub_stops_with_sockets_open() {
 async fn what_is_no_web_socket_of_ours() {
     let hub = hub().await;
     let answer = crate::tests::client(&hub.hub)
-        .get(hub.hub.ready().websocket.replace("wss", "https"))
+        .get(hub.hub.websocket_url().replace("wss", "https"))
         .send()
         .await
         .expect("an answer");
