@@ -34,6 +34,7 @@ mod plan;
 mod query;
 #[cfg(feature = "embedded")]
 mod ready;
+#[cfg(feature = "embedded")]
 mod refusals;
 mod render;
 #[cfg(test)]
