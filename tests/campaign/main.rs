@@ -170,7 +170,7 @@ impl Round {
         figures.twins += fleet.declared.len();
         self.sandbox.write("first.yaml", &fleet.first);
         self.sandbox.write("fleet.yaml", &fleet.second);
-        let mut hub = Hub::start_at(&self.sandbox, ADDRESS, &[]);
+        let mut hub = Hub::serve_at(&self.sandbox, ADDRESS, &[]);
         self.set_up(&hub, &fleet);
         let set_up = hub.requests().len();
         if self.chance.percent(80) {
@@ -300,7 +300,7 @@ impl Round {
                 hub.kill();
                 std::thread::sleep(Duration::from_millis(self.chance.between(0, 300)));
                 let more = ["--mqtt", "127.0.0.1:0", "--amqp", "127.0.0.1:0", "--faults", rules];
-                hub = Hub::start_at(&self.sandbox, &address, &more);
+                hub = Hub::serve_at(&self.sandbox, &address, &more);
             }
             std::thread::sleep(Duration::from_millis(5));
         }

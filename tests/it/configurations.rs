@@ -36,7 +36,7 @@ fn eventually(hub: &Hub, expected: &Value) {
 #[test]
 fn a_configuration_takes_back_what_apply_wrote_evaluation_after_evaluation() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--evaluate-configurations", "200ms"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.evaluate_configurations(Duration::from_millis(200)));
     hub.create("press-1");
     sandbox.write("fleet.yaml", FLEET);
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();

@@ -30,7 +30,7 @@ fn wait_for(hub: &Hub, text: &str) -> String {
 #[test]
 fn refusals_are_named_and_a_flood_is_counted() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::serve(&sandbox, &[]);
     let host = hub.ready()["hostName"].as_str().expect("a host");
     let key = "bm9ib2R5J3Mga2V5IGlzIHRoaXMgb25lIGhlcmUuLi4=";
     let string = format!("HostName={host};DeviceId=nobody;SharedAccessKey={key}");
@@ -93,7 +93,7 @@ fn clients_that_take_rsa_alone() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 
     let options = ["--tls-cert", "server.pem", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"];
-    let hub = Hub::start(&sandbox, &options);
+    let hub = Hub::serve(&sandbox, &options);
     assert!(hub.ca_file().ends_with("rsa-ca.pem"), "{}", hub.ca_file());
     assert!(hub.data().join("ca.pem").exists(), "its own authority stays");
     hub.create("d");
@@ -170,13 +170,13 @@ fn clients_that_take_rsa_alone() {
         }
         let run = Command::new("sh").args(["-ec", &command]).output().expect("sh");
         assert!(run.status.success(), "{command}: {}", String::from_utf8_lossy(&run.stderr));
-        let hub = Hub::start(&sandbox, &with_key(made));
+        let hub = Hub::serve(&sandbox, &with_key(made));
         drop(hub);
     }
     let der = ["--tls-cert", "server.der", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"];
     let text = refuses(&der, &["a certificate in DER"]);
     assert!(Command::new("sh").args(["-ec", hint_command(&text)]).status().expect("sh").success(), "{text}");
-    drop(Hub::start(
+    drop(Hub::serve(
         &sandbox,
         &["--tls-cert", "server.der.pem", "--tls-key", "server-key.pem", "--tls-ca", "rsa-ca.pem"],
     ));
@@ -184,7 +184,7 @@ fn clients_that_take_rsa_alone() {
     fs::write(folder.join("keys.pem"), keys.concat()).expect("a file");
     let text = refuses(&with_key("keys.pem"), &["there are 2 private keys in it"]);
     assert!(Command::new("sh").args(["-ec", hint_command(&text)]).status().expect("sh").success(), "{text}");
-    drop(Hub::start(&sandbox, &with_key("keys.pem.first")));
+    drop(Hub::serve(&sandbox, &with_key("keys.pem.first")));
 
     // As they are made without the file of extensions.
     let sign = "x509 -req -in server.csr -CA rsa-ca.pem -CAkey rsa-ca-key.pem -CAcreateserial -out other.pem";

@@ -149,7 +149,7 @@ fn what_apply_declares_reaches_a_device_and_comes_back() {
     hub.kill();
     running.wait_for("err", "trying again in");
     let (https, mqtt) = (https.as_str().expect("an address"), mqtt.as_str().expect("an address"));
-    let hub = Hub::start_at(&sandbox, https, &["--mqtt", mqtt, "--amqp", "127.0.0.1:0"]);
+    let hub = Hub::serve_at(&sandbox, https, &["--mqtt", mqtt, "--amqp", "127.0.0.1:0"]);
     hub.patch("d", json!({"properties": {"desired": {"power": 3}}}));
     hub.patch("d", json!({"properties": {"desired": {"telemetry": null}}}));
     eventually("it has caught up", || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 
-use crate::support::Sandbox;
+use crate::support::{Hub, Sandbox};
 
 fn document(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).expect(name)
@@ -141,7 +141,7 @@ fn the_calls_of_the_tables_are_made() {
 #[test]
 fn the_settings_for_trust_are_documented() {
     let sandbox = Sandbox::new();
-    let _hub = sandbox.hub();
+    let _hub = Hub::serve(&sandbox, &[]);
     let log = || sandbox.read("hub-data.log");
     let deadline = Instant::now() + Duration::from_secs(30);
     while !log().contains("Ctrl-C stops it.") {

@@ -1,6 +1,7 @@
 //! `drift`, and a plan that is narrowed to a part of the fleet.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -210,7 +211,7 @@ fn what_a_query_lists_is_read_again_before_it_is_drift() {
     sandbox.on(&hub, ["apply", "bare.yaml", "--yes"]).success();
     hub.kill();
     // Queries know the devices from now on, and nothing of what is applied.
-    let hub = Hub::start(&sandbox, &["--query-lag", "10m"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.query_lag(Duration::from_secs(600)));
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
     let drift = || sandbox.on(&hub, ["drift", "fleet.yaml", "--detailed-exitcode"]);
     let nothing = drift().success();

@@ -16,7 +16,7 @@ fn apply_gets_through() {
     let sandbox = Sandbox::new();
     let rules =
         sandbox.write("faults.txt", "# one in four\nPATCH  /twins/*  502  10%\nPATCH  /twins/*  reset-after  15%\n");
-    let hub = Hub::start(&sandbox, &["--faults", rules.to_str().expect("a path")]);
+    let hub = Hub::serve(&sandbox, &["--faults", rules.to_str().expect("a path")]);
     (1..=20).for_each(|n| hub.create(&format!("d-{n:02}")));
     sandbox.write("fleet.yaml", FLEET);
     sandbox.on(&hub, ["apply", "fleet.yaml", "--yes"]).success();
@@ -79,7 +79,7 @@ fn options_that_are_wrong() {
 #[test]
 fn limits_and_lag_from_the_command_line() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--tier", "b1", "--query-lag", "1h", "--latency", "1ms"]);
+    let hub = Hub::serve(&sandbox, &["--tier", "b1", "--query-lag", "1h", "--latency", "1ms"]);
     hub.create("d1");
     let answer = hub.send("GET", "/twins/d1", None, None);
     assert_eq!(answer.status, 403, "{}", answer.body);
@@ -130,7 +130,7 @@ impl Drop for OtherWriter {
 #[test]
 fn a_hub_that_shed_load_and_another_writer_cost_seconds() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--query-lag", "2s"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.query_lag(Duration::from_secs(2)));
     let ids: Vec<String> = (1..=140).map(|n| format!("d-{n:03}")).collect();
     ids.iter().for_each(|id| hub.create(id));
     sandbox.write("fleet.yaml", &FLEET.replace("{01..20}", "{001..140}"));

@@ -38,7 +38,7 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -Sn 256; exec \"$@\"", "sh", TWINCTL, "hub", "serve", "--https", "127.0.0.1:0"]);
     scrub(&mut shell, &sandbox.path(""));
-    let hub = Hub::start_by(&sandbox, shell, &[]);
+    let hub = Hub::serve_by(&sandbox, shell, &[]);
     let allowed = usize::try_from(rlimit::increase_nofile_limit(u64::MAX).expect("a limit")).unwrap_or(usize::MAX);
     let count = WANTED.min(allowed.saturating_sub(OTHER_FILES));
     if count < WANTED {

@@ -73,7 +73,7 @@ fn a_hub_that_grew_by_hand() {
 #[test]
 fn what_a_query_still_lists_and_the_hub_has_no_more_is_left_out() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--query-lag", "5s"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.query_lag(Duration::from_secs(5)));
     for id in ["press-1", "press-2", "gone-gateway"] {
         hub.create(id);
     }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::python_device::{NO_443, address_for, step};
+use crate::python_device::{NO_443, address_for, at, step};
 use crate::support::{Hub, Sandbox, client_is_absent, client_runs, not_run, scrub};
 
 fn here() -> &'static Path {
@@ -104,8 +104,8 @@ fn steps(program: &str, args: &[&str]) -> Option<Vec<Value>> {
     };
     client_runs("Java", sdks());
     let sandbox = Sandbox::new();
-    let [mqtt, amqp] = [8883, 5671].map(|port| format!("{address}:{port}"));
-    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", &mqtt, "--amqp", &amqp]);
+    let hub =
+        Hub::start_with(&sandbox, |hub| hub.https(at(address, 443)).mqtt(at(address, 8883)).amqp(at(address, 5671)));
     let mut command = Command::new("java");
     command.arg(format!("-Djavax.net.ssl.trustStore={}", trust_store(&sandbox, &hub).display()));
     command.args(["-Djavax.net.ssl.trustStorePassword=changeit", "-cp", class_path, program]);

@@ -31,7 +31,7 @@ fn key() -> Key {
 #[test]
 fn what_was_acknowledged_survives_two_hundred_kills() {
     let sandbox = Sandbox::new();
-    let hub = sandbox.hub();
+    let hub = Hub::serve(&sandbox, &[]);
     let ids: Vec<String> = (0..DEVICES).map(|n| format!("d{n}")).collect();
     for id in &ids {
         let keys = json!({ "primaryKey": key().to_base64().expose(), "secondaryKey": key().to_base64().expose() });
@@ -45,7 +45,7 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
     let acknowledged: Vec<_> = ids.iter().map(|_| Acknowledged::default()).collect();
     let (mut by_service, mut by_devices) = (0, 0);
     for kill in 0..KILLS {
-        let hub = Hub::start(&sandbox, &[]);
+        let hub = Hub::serve(&sandbox, &[]);
         for (id, acknowledged) in ids.iter().zip(&acknowledged) {
             let twin = hub.twin(id);
             let properties = &twin["properties"];

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::device_run::{Running, device, register};
 use crate::node;
-use crate::python_device::{self, KEY, NO_443, address_for, by_key, step};
+use crate::python_device::{self, KEY, NO_443, address_for, at, by_key, step};
 use crate::python_entra::{ISSUER, token};
 use crate::support::{Hub, Sandbox, not_run, scrub};
 
@@ -36,7 +36,8 @@ fn tests(file: &str) -> std::path::PathBuf {
 fn by_python(way: &str) {
     let Some(address) = address_for(&[443, 5671, 8883]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
-    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &[]);
+    let hub =
+        Hub::start_with(&sandbox, |hub| hub.https(at(address, 443)).mqtt(at(address, 8883)).amqp(at(address, 5671)));
     assert_eq!(hub.ready()["amqp"], format!("{address}:5671"));
     let body = json!({ "deviceId": "myDeviceId", "authentication": by_key() });
     assert_eq!(hub.send("PUT", "/devices/myDeviceId", None, Some(body)).status, 200);
@@ -92,7 +93,7 @@ fn by_node(way: &str) {
     let Some(packages) = node::packages() else { return };
     let Some(address) = address_for(&[443, 5671]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
-    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", &format!("{address}:0")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.https(at(address, 443)).mqtt(at(address, 0)).amqp(at(address, 5671)));
     let mut command = Command::new("node");
     command.arg(tests("node/messages.js")).arg(hub.ready()["mqtt"].as_str().expect("an address")).arg(way);
     let packages = packages.to_str().expect("a path in UTF-8");
@@ -145,7 +146,7 @@ fn sender(sandbox: &Sandbox, hub: &Hub, count: usize, properties: &Value) -> Com
 
 /// A hub at an address of its own, on the ports that SDKs look for.
 fn hub_at(sandbox: &Sandbox, address: Ipv4Addr) -> Hub {
-    Hub::start_at(sandbox, &format!("{address}:0"), &["--amqp", &format!("{address}:5671")])
+    Hub::serve_at(sandbox, &format!("{address}:0"), &["--amqp", &format!("{address}:5671")])
 }
 
 #[test]
@@ -169,8 +170,7 @@ fn a_simulated_device_prints_them() {
 fn by_entra_tokens() {
     let address = address_for(&[5671]).expect("5671 is nobody's privilege");
     let sandbox = Sandbox::new();
-    let amqp = format!("{address}:5671");
-    let hub = Hub::start_at(&sandbox, &format!("{address}:0"), &["--amqp", &amqp, "--entra-issuer", ISSUER]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.https(at(address, 0)).amqp(at(address, 5671)).entra_issuer(ISSUER));
     hub.create("d");
     for (role, sends) in [("IoT Hub Data Contributor", true), ("IoT Hub Data Reader", false)] {
         let mut command = sender(&sandbox, &hub, 1, &json!({}));

@@ -98,7 +98,7 @@ fn modules_that_the_hub_lacks() {
     let sandbox = Sandbox::new();
     let mut said = String::new();
     for missing in ["fail", "skip", "register"] {
-        let hub = Hub::start(&sandbox, &[]);
+        let hub = Hub::start(&sandbox);
         if missing == "fail" {
             hub.create("here");
         }

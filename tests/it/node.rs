@@ -7,11 +7,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::azurite::Azurite;
-use crate::python_device::{KEY, NO_443, address_for, by_key, step};
+use crate::python_device::{KEY, NO_443, address_for, at, by_key, step};
 use crate::support::{Hub, Sandbox, client_runs, not_run, packages_of, scrub};
 
 pub(crate) fn here() -> &'static Path {
@@ -102,7 +103,7 @@ fn a_device_over_web_sockets() {
     let Some(packages) = packages() else { return };
     let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
-    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", "127.0.0.1:0"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.https(at(address, 443)));
     assert_eq!(device_steps(&sandbox, &hub, &address.to_string(), "mqtt-ws", packages), the_device());
 }
 
@@ -126,11 +127,10 @@ fn each_call_of_the_service_clients() {
     let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
     let Some(azurite) = Azurite::start(&sandbox) else { return };
-    let hub = Hub::start_at(
-        &sandbox,
-        &format!("{address}:443"),
-        &["--mqtt", &format!("{address}:0"), "--evaluate-configurations", "100ms"],
-    );
+    let hub = Hub::start_with(&sandbox, |hub| {
+        let hub = hub.https(at(address, 443)).mqtt(at(address, 0)).amqp(at(address, 5671));
+        hub.evaluate_configurations(Duration::from_millis(100))
+    });
     let container = azurite.container("registry", &hub.new_client());
     let found = service_steps(&sandbox, &hub, &container, packages);
     assert_eq!(found, the_service());

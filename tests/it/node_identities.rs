@@ -6,7 +6,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::node::{here, packages};
-use crate::python_device::{KEY, NO_443, address_for, by_key, step};
+use crate::python_device::{KEY, NO_443, address_for, at, by_key, step};
 use crate::python_entra::{ISSUER, token};
 use crate::support::{Hub, Sandbox, not_run, scrub};
 
@@ -18,12 +18,9 @@ fn whoever_proves_it_in_another_way() {
     let Some(packages) = packages() else { return };
     let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
-    let mqtt = format!("{address}:0");
-    let hub = Hub::start_at(
-        &sandbox,
-        &format!("{address}:443"),
-        &["--mqtt", &mqtt, "--entra-issuer", ISSUER, "--faults", FAULTS],
-    );
+    let hub = Hub::start_with(&sandbox, |hub| {
+        hub.https(at(address, 443)).mqtt(at(address, 0)).amqp(at(address, 5671)).entra_issuer(ISSUER).faults(FAULTS)
+    });
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
     sandbox.write("device.pem", &certificate.pem());

@@ -1,5 +1,7 @@
 //! What a plan says that it will lead to: checks, others who write, cost; and selectors whose queries are stale.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Hub, Sandbox, snapshot};
@@ -53,7 +55,7 @@ checks:
 
 /// Two presses of the fleet, one that it does not have yet, and two strangers, one of them in the same plant.
 fn hub_of_presses(sandbox: &Sandbox) -> Hub {
-    let hub = Hub::start(sandbox, &["--evaluate-configurations", "1h"]);
+    let hub = Hub::start_with(sandbox, |hub| hub.evaluate_configurations(Duration::from_secs(3600)));
     for id in ["press-1", "press-2", "other-1", "other-2"] {
         hub.create(id);
     }
@@ -105,7 +107,7 @@ fn a_plan_says_what_it_will_lead_to() {
 #[test]
 fn deployments_to_edge_devices_are_among_those_who_write() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--evaluate-configurations", "1h"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.evaluate_configurations(Duration::from_secs(3600)));
     for gateway in ["gw-1", "gw-2", "gw-3"] {
         hub.create(gateway);
         let module = json!({ "deviceId": gateway, "moduleId": "vision" });
@@ -213,7 +215,7 @@ fn a_policy_that_may_not_read_configurations_plans_all_the_same() {
 #[test]
 fn a_large_fleet_is_read_by_query_with_its_strangers() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::start(&sandbox);
     for n in 1..=150 {
         hub.create(&format!("p-{n:03}"));
     }
@@ -253,7 +255,7 @@ fn interval(hub: &Hub, id: &str) -> Value {
 fn a_stale_query_takes_no_device_out_of_a_selection() {
     let sandbox = Sandbox::new();
     sandbox.write("fleet.yaml", SAVER);
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::start(&sandbox);
     for (id, mode) in [("d-1", "slow"), ("d-2", "quick"), ("found", "slow"), ("ghost", "slow"), ("leaving", "slow")] {
         hub.create(id);
         hub.patch(id, json!({ "tags": { "mode": mode } }));
@@ -265,7 +267,7 @@ fn a_stale_query_takes_no_device_out_of_a_selection() {
     hub.kill();
 
     // From here on queries see the fleet as it is now, for ever.
-    let hub = Hub::start(&sandbox, &["--query-lag", "24h"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.query_lag(Duration::from_secs(24 * 3600)));
     for (id, mode) in [("d-1", "quick"), ("d-2", "slow"), ("leaving", "quick")] {
         hub.patch(id, json!({ "tags": { "mode": mode } }));
     }
@@ -306,7 +308,7 @@ fn a_stale_query_takes_no_device_out_of_a_selection() {
 #[test]
 fn selectors_find_devices_of_a_fleet_that_is_read_by_query() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::start(&sandbox);
     for n in 1..=120 {
         hub.create(&format!("d-{n:03}"));
     }
@@ -352,7 +354,7 @@ selectors:
     tags: { checked: true }
 ",
     );
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::start(&sandbox);
     for id in ["d-1", "d-2", "d-3"] {
         hub.create(id);
     }

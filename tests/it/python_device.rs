@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -69,6 +69,11 @@ pub(crate) fn address_for(ports: &[u16]) -> Option<Ipv4Addr> {
             Some(_) => {}
         }
     }
+}
+
+/// A port of such an address.
+pub(crate) fn at(address: Ipv4Addr, port: u16) -> SocketAddr {
+    (address, port).into()
 }
 
 /// What to do about an address that [`address_for`] did not find.
@@ -142,7 +147,7 @@ fn the_device_program() -> Vec<Value> {
 fn the_device_program_of_the_article() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
-    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.mqtt(at(address, 8883)));
     assert_eq!(hub.ready()["mqtt"], format!("{address}:8883"));
     let found = steps(&sandbox, &hub, &by_key(), "device.py", address, "sas");
     assert_eq!(found, the_device_program());
@@ -153,7 +158,7 @@ fn the_device_program_of_the_article() {
 fn the_module_client_as_a_device() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
-    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.mqtt(at(address, 8883)));
     let found = steps(&sandbox, &hub, &by_key(), "device.py", address, "module-client");
     assert_eq!(found, the_device_program());
 }
@@ -163,7 +168,7 @@ fn the_module_client_as_a_device() {
 fn the_device_program_over_web_sockets() {
     let Some(address) = address_for(&[443]) else { return not_run(NO_443) };
     let sandbox = Sandbox::new();
-    let hub = Hub::start_at(&sandbox, &format!("{address}:443"), &["--mqtt", "127.0.0.1:0"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.https(at(address, 443)));
     let found = steps(&sandbox, &hub, &by_key(), "device.py", address, "websocket");
     assert_eq!(found, the_device_program());
 }
@@ -178,7 +183,7 @@ fn the_device_program_with_a_certificate() {
     let thumbprint: String = Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect();
     let authentication = json!({ "type": "selfSigned", "x509Thumbprint": { "primaryThumbprint": thumbprint } });
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
-    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.mqtt(at(address, 8883)));
     let found = steps(&sandbox, &hub, &authentication, "device.py", address, "x509");
     assert_eq!(found, the_device_program());
 }
@@ -187,7 +192,7 @@ fn the_device_program_with_a_certificate() {
 fn a_module_of_a_device() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
-    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.mqtt(at(address, 8883)));
     assert_eq!(
         steps(&sandbox, &hub, &by_key(), "module_device.py", address, "sas"),
         [
@@ -209,7 +214,7 @@ fn a_module_of_a_device() {
 fn short_tokens_are_renewed() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
-    let hub = Hub::start(&sandbox, &["--mqtt", &format!("{address}:8883")]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.mqtt(at(address, 8883)));
     assert_eq!(
         steps(&sandbox, &hub, &by_key(), "device_renewal.py", address, "sas"),
         [
@@ -226,7 +231,7 @@ fn a_device_outlives_its_hub() {
     let sandbox = Sandbox::new();
     let address = address_for(&[8883]).expect("8883 is nobody's privilege");
     let mqtt = format!("{address}:8883");
-    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let hub = Hub::serve(&sandbox, &["--mqtt", &mqtt]);
     let mut command = device(&sandbox, &hub, &by_key(), "device_restart.py", address, "sas");
     // The SDK prints what it thinks of a hub that dies.
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the script starts");
@@ -237,7 +242,7 @@ fn a_device_outlives_its_hub() {
     };
     assert_eq!(next(), step("ready", json!(true)));
     hub.kill();
-    let hub = Hub::start(&sandbox, &["--mqtt", &mqtt]);
+    let hub = Hub::serve(&sandbox, &["--mqtt", &mqtt]);
     let deadline = Instant::now() + Duration::from_secs(60);
     while hub.twin("myDeviceId")["connectionState"] != "Connected" {
         assert!(Instant::now() < deadline, "the device does not come back");

@@ -37,7 +37,7 @@ pub(crate) fn token(role: &str) -> String {
 #[test]
 fn a_token_credential_in_place_of_a_connection_string() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--entra-issuer", ISSUER]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.entra_issuer(ISSUER));
     hub.create("d1");
     let connection = hub.connection_string("iothubowner");
     let host = connection.strip_prefix("HostName=").and_then(|rest| rest.split_once(';')).expect("a host").0;

@@ -1,5 +1,7 @@
 //! Microsoft's service SDK for Python on modules, bulk requests, configurations and jobs.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::python::{step, steps};
@@ -54,7 +56,7 @@ fn modules_and_bulk_requests() {
 #[test]
 fn each_call_of_the_configuration_manager() {
     let sandbox = Sandbox::new();
-    let hub = Hub::start(&sandbox, &["--evaluate-configurations", "20ms"]);
+    let hub = Hub::start_with(&sandbox, |hub| hub.evaluate_configurations(Duration::from_millis(20)));
     assert_eq!(
         steps(&sandbox, &hub, "configurations.py", &[]),
         [

@@ -16,6 +16,7 @@ use crate::clock::EmulatorClock;
 use crate::core::ask::Ask;
 use crate::core::command::{Refusal, TwinWrite};
 use crate::core::devices::{DeleteDevice, GetDevice, PutDevice};
+use crate::core::modules::PutModule;
 use crate::core::session::Proof;
 use crate::core::sessions::{Connect, Disconnect, Report};
 use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
@@ -28,6 +29,7 @@ use crate::start_error::HubStartError;
 use iothub_model::tiers::{Limits, LimitsError, Tier};
 use iothub_model::twin::{DeviceId, IfMatch, OrderedObject, OrderedValue, TwinId};
 use iothub_model::wire::ErrorCode;
+use iothub_model::wire::modules::ModuleBody;
 use iothub_model::wire::registry::DeviceBody;
 use iothub_model::wire::twins::TwinBody;
 
@@ -83,6 +85,26 @@ impl Emulator {
         self.ask(PutDevice { id: device_id(id)?, body, if_match: IfMatch::Absent, entropy }).map(drop)
     }
 
+    /// Registers a module of a device, with keys of the hub's making. Its twin is that of `device/module` in the methods below.
+    ///
+    /// ```
+    /// # use serde_json::json;
+    /// let hub = iothub_emulator::Emulator::builder().start_blocking()?;
+    /// hub.create_device("gateway")?;
+    /// hub.create_module("gateway", "camera")?;
+    /// hub.set_desired("gateway/camera", json!({ "framesPerSecond": 5 }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`; `ModuleAlreadyExistsOnDevice`; `ArgumentInvalid` for a text that is no id.
+    pub fn create_module(&self, device: &str, module: &str) -> Result<(), Refusal> {
+        let (device, module) = (device_id(device)?, module.parse().map_err(invalid)?);
+        let (body, entropy) = (Box::new(ModuleBody::default()), handle::entropy()?);
+        self.ask(PutModule { device, module, body, if_match: IfMatch::Absent, entropy }).map(drop)
+    }
+
     /// Removes a device with its twin and its modules.
     ///
     /// # Errors
@@ -118,7 +140,6 @@ impl Emulator {
     ///
     /// `DeviceNotFound`; `ArgumentInvalid` and others for a patch that breaks a rule of the service.
     pub fn patch_twin(&self, id: &str, patch: Value) -> Result<Value, Refusal> {
-        let invalid = |error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}"));
         let body = TwinBody::decode(OrderedValue::from(patch)).map_err(invalid)?;
         let command = WriteTwin { id: twin_id(id)?, how: TwinWrite::Merge, body, if_match: IfMatch::Absent };
         read_twin(&self.ask(command)?)
@@ -343,12 +364,16 @@ impl fmt::Debug for Emulator {
     }
 }
 
+fn invalid(error: impl fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::ArgumentInvalid, error.to_string())
+}
+
 fn device_id(id: &str) -> Result<DeviceId, Refusal> {
-    id.parse().map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}")))
+    id.parse().map_err(invalid)
 }
 
 fn twin_id(id: &str) -> Result<TwinId, Refusal> {
-    id.parse().map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("{error}")))
+    id.parse().map_err(invalid)
 }
 
 fn read_twin(reply: &TwinReply) -> Result<Value, Refusal> {

@@ -19,7 +19,7 @@ fn a_port_that_is_taken() {
 #[test]
 fn a_folder_in_use_by_another_server() {
     let sandbox = Sandbox::new();
-    let hub = sandbox.hub();
+    let hub = Hub::serve(&sandbox, &[]);
     let data = hub.data().to_str().expect("UTF-8");
     let pid = hub.pid().to_string();
     for (name, args) in [
@@ -63,7 +63,7 @@ fn a_disk_that_is_full() {
     assert_eq!(run.code, 1, "{run}");
     snapshot("hub_disk_full_at_start", run);
     // And nothing is lost by it.
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::serve(&sandbox, &[]);
     assert_eq!(hub.twin("d1")["deviceId"], json!("d1"));
 }
 
@@ -155,7 +155,7 @@ fn a_disk_that_fills_up() {
     command.args(["-c", "ulimit -f 8192; trap '' XFSZ; exec \"$@\"", "sh", crate::support::TWINCTL]);
     command.args(["hub", "serve", "--https", "127.0.0.1:0"]).current_dir(sandbox.path(""));
     scrub(&mut command, &sandbox.path(""));
-    let hub = Hub::start_by(&sandbox, command, &[]);
+    let hub = Hub::serve_by(&sandbox, command, &[]);
     let mut kept = Vec::new();
     let text = "x".repeat(4000);
     let answer = loop {
@@ -177,7 +177,7 @@ fn a_disk_that_fills_up() {
     assert!(answer.body.to_string().contains("takes no more writes until it is started again"), "{}", answer.body);
     drop(hub);
     assert!(!sandbox.read("hub-data.log").contains("panicked"), "{}", sandbox.read("hub-data.log"));
-    let hub = Hub::start(&sandbox, &[]);
+    let hub = Hub::serve(&sandbox, &[]);
     assert!(kept.len() > 10, "{}", kept.len());
     for (id, whole) in kept.iter().filter(|(_, whole)| *whole) {
         assert_eq!(hub.twin(id)["properties"]["desired"]["t6"] == json!(text), *whole, "{id}");

@@ -1,21 +1,30 @@
-//! A hub of the test's own: the binary's `hub serve` on a free port, and a client that has nothing of the program's own one.
+//! A hub of the test's own, in the test's process or as the binary's `hub serve`, and a client that has nothing of the program's own one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use iothub_emulator::{Emulator, EmulatorBuilder, Policy};
 use iothub_model::wire::{ConnectionString, sas};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Sandbox;
 
 pub(crate) struct Hub {
-    child: Child,
+    server: Server,
     data: PathBuf,
     ready: Value,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
+}
+
+/// What the hub runs in.
+enum Server {
+    /// The test's own process.
+    Here(Emulator),
+    /// `hub serve`: for tests of the command, of the process, and of what an end without warning leaves behind.
+    Process(Child),
 }
 
 /// An answer as it came.
@@ -26,17 +35,42 @@ pub(crate) struct Answer {
 }
 
 impl Hub {
-    pub(crate) fn start(sandbox: &Sandbox, more: &[&str]) -> Self {
-        Self::start_at(sandbox, "127.0.0.1:0", more)
+    /// Starts one in this process, on free ports of this machine. Its data lies in the sandbox.
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, |builder| builder)
     }
 
-    /// Starts one on a certain address, for clients that cannot be told a port.
-    pub(crate) fn start_at(sandbox: &Sandbox, https: &str, more: &[&str]) -> Self {
-        Self::start_by(sandbox, sandbox.command(["hub", "serve", "--https", https]), more)
+    /// Starts one in this process as it is set up.
+    pub(crate) fn start_with(sandbox: &Sandbox, set_up: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
+        let data = sandbox.path("hub-data");
+        let emulator = set_up(Emulator::builder().data_dir(&data)).start_blocking().expect("the hub starts");
+        let strings: serde_json::Map<_, _> = Policy::ALL
+            .iter()
+            .map(|policy| (policy.name().to_owned(), emulator.connection_string(*policy).into()))
+            .collect();
+        let ready = json!({
+            "hostName": emulator.host_name(),
+            "https": emulator.https_addr(),
+            "mqtt": emulator.mqtt_addr(),
+            "amqp": emulator.amqp_addr(),
+            "caFile": emulator.ca_file(),
+            "connectionStrings": strings,
+        });
+        Self::new(Server::Here(emulator), data, ready)
     }
 
-    /// Starts one by a command that lacks all but the address.
-    pub(crate) fn start_by(sandbox: &Sandbox, mut command: Command, more: &[&str]) -> Self {
+    /// Starts `hub serve` on a free port.
+    pub(crate) fn serve(sandbox: &Sandbox, more: &[&str]) -> Self {
+        Self::serve_at(sandbox, "127.0.0.1:0", more)
+    }
+
+    /// Starts `hub serve` on a certain address, for clients that cannot be told a port.
+    pub(crate) fn serve_at(sandbox: &Sandbox, https: &str, more: &[&str]) -> Self {
+        Self::serve_by(sandbox, sandbox.command(["hub", "serve", "--https", https]), more)
+    }
+
+    /// Starts `hub serve` by a command that lacks all but the address.
+    pub(crate) fn serve_by(sandbox: &Sandbox, mut command: Command, more: &[&str]) -> Self {
         let data = sandbox.path("hub-data");
         let ready_file = data.with_extension("ready.json");
         let _ = fs::remove_file(&ready_file);
@@ -67,9 +101,13 @@ impl Hub {
             );
             std::thread::sleep(Duration::from_millis(10));
         };
+        Self::new(Server::Process(child), data, ready)
+    }
+
+    fn new(server: Server, data: PathBuf, ready: Value) -> Self {
         let client = trusting_client(ready["caFile"].as_str().expect("caFile"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Self { child, data, ready, client, runtime }
+        Self { server, data, ready, client, runtime }
     }
 
     pub(crate) fn data(&self) -> &Path {
@@ -114,25 +152,47 @@ impl Hub {
         trusting_client(self.ca_file())
     }
 
+    /// Registers a device, or `DEVICE/modules/MODULE`, as paths have it.
     pub(crate) fn create(&self, id: &str) {
-        let answer = self.send("PUT", &format!("/devices/{id}"), None, Some(serde_json::json!({ "deviceId": id })));
-        assert_eq!(answer.status, 200, "{}", answer.body);
+        match &self.server {
+            Server::Here(emulator) => match id.split_once("/modules/") {
+                None => emulator.create_device(id).expect(id),
+                Some((device, module)) => emulator.create_module(device, module).expect(id),
+            },
+            Server::Process(_) => {
+                self.done(&self.send("PUT", &format!("/devices/{id}"), None, Some(json!({ "deviceId": id }))));
+            }
+        }
     }
 
     pub(crate) fn twin(&self, id: &str) -> Value {
-        let answer = self.send("GET", &format!("/twins/{id}"), None, None);
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer.body
+        match &self.server {
+            Server::Here(emulator) => emulator.twin(&id.replace("/modules/", "/")).expect(id),
+            Server::Process(_) => {
+                let answer = self.send("GET", &format!("/twins/{id}"), None, None);
+                self.done(&answer);
+                answer.body
+            }
+        }
     }
 
     /// Writes to a twin as a stranger does: with no regard to its etag.
     pub(crate) fn patch(&self, id: &str, body: Value) {
-        let answer = self.send("PATCH", &format!("/twins/{id}"), None, Some(body));
+        match &self.server {
+            Server::Here(emulator) => drop(emulator.patch_twin(&id.replace("/modules/", "/"), body).expect(id)),
+            Server::Process(_) => self.done(&self.send("PATCH", &format!("/twins/{id}"), None, Some(body))),
+        }
+    }
+
+    fn done(&self, answer: &Answer) {
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
     /// The requests that the hub saw, one JSON object each.
     pub(crate) fn requests(&self) -> Vec<Value> {
+        if let Server::Here(emulator) = &self.server {
+            return emulator.requests().iter().map(|record| serde_json::to_value(record).expect("JSON")).collect();
+        }
         let log = fs::read_to_string(self.data.with_extension("requests")).expect("the request log");
         // The last line may be half written.
         log.rsplit_once('\n')
@@ -142,21 +202,24 @@ impl Hub {
             .collect()
     }
 
+    /// The process of a hub that has one of its own.
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.server {
+            Server::Here(_) => panic!("the hub runs in the process of the test"),
+            Server::Process(child) => child.id(),
+        }
     }
 
-    /// Ends the process as a power cut would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("kill -9");
-        self.child.wait().expect("an ended child");
-    }
+    /// Ends it: its process as a power cut would, and in this process without waiting for anybody.
+    pub(crate) fn kill(self) {}
 }
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Server::Process(child) = &mut self.server {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

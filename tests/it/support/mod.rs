@@ -75,9 +75,9 @@ impl Sandbox {
         command
     }
 
-    /// Starts a hub whose data lies in this folder.
+    /// Starts a hub in this process whose data lies in this folder.
     pub(crate) fn hub(&self) -> Hub {
-        Hub::start(self, &[])
+        Hub::start(self)
     }
 }
 
