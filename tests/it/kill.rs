@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iothub_model::wire::sas::Key;
 use serde_json::json;
@@ -59,8 +59,14 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
             services.push(patch(&runtime, &hub, id, acknowledged.service.clone()));
             devices.push(report(&runtime, &hub, id, acknowledged.device.clone()));
         }
-        // Cut at another point of the writing each time: from before the first commit to amid many.
-        std::thread::sleep(Duration::from_millis(5 + kill * 37 % 120));
+        // Cut at another point of the writing each time: from before the first commit to amid many, however fast the machine is.
+        let before = progress(&acknowledged);
+        let begun = Instant::now();
+        while progress(&acknowledged).iter().zip(before).any(|(now, before)| now - before < kill % 4) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "kill {kill}: nothing is acknowledged");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(kill * 37 % 60));
         hub.kill();
         for writer in services {
             by_service += runtime.block_on(writer).expect("a writer ends");
@@ -71,6 +77,12 @@ fn what_was_acknowledged_survives_two_hundred_kills() {
     }
     let few = by_service.min(by_devices);
     assert!(few > KILLS, "only {by_service} and {by_devices} writes were acknowledged, which proves nothing");
+}
+
+/// Returns the number of writes that were acknowledged so far, to services and to devices.
+fn progress(acknowledged: &[Acknowledged]) -> [u64; 2] {
+    let sum = |of: fn(&Acknowledged) -> &AtomicU64| acknowledged.iter().map(|it| of(it).load(Ordering::SeqCst)).sum();
+    [sum(|it| &it.service), sum(|it| &it.device)]
 }
 
 /// Asserts that a counter stands where it was acknowledged to stand, and takes it up from there.
