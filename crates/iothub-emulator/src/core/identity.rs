@@ -101,7 +101,7 @@ impl Identity {
         if self.status != status {
             self.status_updated_time = timestamp(now);
         }
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        self.etag = next_etag(&self.etag);
         Ok(())
     }
 
@@ -112,20 +112,14 @@ impl Identity {
     /// When the device has no keys.
     pub(crate) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
         self.authentication.regenerate(which, entropy)?;
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        self.etag = next_etag(&self.etag);
         Ok(())
     }
 
     /// Takes over what a connection changes. The etag stays: clients hold it to write, and a connection writes nothing.
     pub(crate) fn show(&mut self, presence: &Presence<'_>) {
-        let Presence { state, activity } = presence;
-        if let Some((state, at)) = state {
-            self.connection_state = (*state).to_owned();
-            self.connection_state_updated_time = (*at).to_owned();
-        }
-        if let Some(activity) = activity {
-            self.last_activity_time = (*activity).to_owned();
-        }
+        let since = &mut self.connection_state_updated_time;
+        presence.show(&mut self.connection_state, Some(since), &mut self.last_activity_time);
     }
 
     /// Takes over how many messages wait for the device. The etag stays.
@@ -292,6 +286,11 @@ pub(crate) fn is_count(number: u64) -> bool {
 /// Returns an identity's etag: its counter's decimal digits, in base64.
 pub(crate) fn etag_of(counter: u64) -> ETag {
     ETag::new(STANDARD.encode(counter.to_string()))
+}
+
+/// Returns the etag that follows one.
+pub(crate) fn next_etag(etag: &ETag) -> ETag {
+    etag_of(counter_of(etag).unwrap_or(0) + 1)
 }
 
 pub(crate) fn counter_of(etag: &ETag) -> Option<u64> {

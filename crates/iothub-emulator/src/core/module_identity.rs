@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::core::command::{Entropy, Refusal, invalid};
-use crate::core::identity::{Authentication, Identity, authentication, counter_of, etag_of, first_numbers};
+use crate::core::identity::{Authentication, Identity, authentication, first_numbers, next_etag};
 use crate::core::presence::{CONNECTED, DISCONNECTED, Presence};
 use crate::core::timestamp::{NEVER, renew};
 use iothub_model::twin::DeviceId;
@@ -62,7 +62,7 @@ impl ModuleIdentity {
     /// for an edge device names. They have no keys. Their numbers follow from the device's, so that the request needs no more
     /// randomness.
     pub(crate) fn system(device: &Identity, module: ModuleId) -> Self {
-        let etag = etag_of(counter_of(&device.etag).unwrap_or(0) + 1);
+        let etag = next_etag(&device.etag);
         let authentication = Authentication {
             symmetric_key: SymmetricKeys::default(),
             x509_thumbprint: Thumbprints::default(),
@@ -95,7 +95,7 @@ impl ModuleIdentity {
     /// Replaces all that a PUT may write, and moves the etag.
     pub(crate) fn replace(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {
         self.take(body, entropy)?;
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        self.etag = next_etag(&self.etag);
         Ok(())
     }
 
@@ -106,20 +106,14 @@ impl ModuleIdentity {
     /// When the module has no keys.
     pub(crate) fn regenerate(&mut self, which: PolicyKey, entropy: &Entropy) -> Result<(), Refusal> {
         self.authentication.regenerate(which, entropy)?;
-        self.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        self.etag = next_etag(&self.etag);
         Ok(())
     }
 
     /// Takes over what a connection changes. The etag stays: clients hold it to write, and a connection writes nothing.
     pub(crate) fn show(&mut self, presence: &Presence<'_>) {
-        let Presence { state, activity } = presence;
-        if let Some((state, at)) = state {
-            self.connection_state = (*state).to_owned();
-            self.connection_state_updated_time = (*at).to_owned();
-        }
-        if let Some(activity) = activity {
-            self.last_activity_time = (*activity).to_owned();
-        }
+        let since = &mut self.connection_state_updated_time;
+        presence.show(&mut self.connection_state, Some(since), &mut self.last_activity_time);
     }
 
     fn take(&mut self, body: ModuleBody, entropy: &Entropy) -> Result<(), Refusal> {

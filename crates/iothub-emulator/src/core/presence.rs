@@ -13,3 +13,18 @@ pub(crate) struct Presence<'a> {
     /// The new `lastActivityTime`.
     pub(crate) activity: Option<&'a str>,
 }
+
+impl Presence<'_> {
+    /// Writes it into the members of a document. A twin has no member for the time of the change.
+    pub(crate) fn show(&self, state: &mut String, since: Option<&mut String>, last_activity: &mut String) {
+        if let Some((new, at)) = self.state {
+            new.clone_into(state);
+            if let Some(since) = since {
+                at.clone_into(since);
+            }
+        }
+        if let Some(at) = self.activity {
+            at.clone_into(last_activity);
+        }
+    }
+}

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::core::command::{Refusal, check_etag};
 use crate::core::configurations::check::{Checked, metric};
-use crate::core::identity::{counter_of, etag_of, is_count};
+use crate::core::identity::{counter_of, etag_of, is_count, next_etag};
 use crate::core::timestamp::timestamp;
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
@@ -107,7 +107,7 @@ impl Configuration {
         let mut configuration = self.clone();
         configuration.take(body)?;
         configuration.last_updated_time_utc = timestamp(now);
-        configuration.etag = etag_of(counter_of(&self.etag).unwrap_or(0) + 1);
+        configuration.etag = next_etag(&self.etag);
         Ok(configuration)
     }
 

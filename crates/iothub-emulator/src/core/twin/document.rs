@@ -234,13 +234,7 @@ impl TwinDocument {
 
     /// Takes over what a connection changes. Neither etag nor version move.
     pub(crate) fn show(&mut self, presence: &Presence<'_>) {
-        let Presence { state, activity } = presence;
-        if let Some((state, _)) = state {
-            self.connection_state = (*state).to_owned();
-        }
-        if let Some(activity) = activity {
-            self.last_activity_time = (*activity).to_owned();
-        }
+        presence.show(&mut self.connection_state, None, &mut self.last_activity_time);
     }
 
     /// Merges what a device reports into its reported properties, for the reported version `base` when it names one. Returns
