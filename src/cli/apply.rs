@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{ApplyArgs, ApplyFormat};
-use super::command_line::{self, CommandLine, Secrets};
+use super::command_line::{self, CommandLine};
 use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
 use super::interrupt::Interrupts;
-use super::outcome::{CliError, CliResult, Outcome, Ways};
+use super::outcome::{CliError, CliResult, Outcome};
+use super::refused_plan::Ways;
 use super::{check, manifest, plan};
 use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
 use crate::check::CheckResult;
@@ -99,7 +100,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
 fn ways(context: &Context, args: &ApplyArgs) -> Ways {
     let is_file = plan_file(context, args).is_ok_and(|file| file.is_some());
     let manifests = if is_file { &args.manifest } else { &args.paths };
-    let secrets = Secrets::load(context, manifests, &args.vars);
+    let secrets = manifest::secrets(context, manifests, &args.vars);
     let again = CommandLine::new("apply").paths(&args.paths);
     let again = args.manifest.iter().fold(again, |line, path| line.path_option("--manifest", path));
     let again = again.vars(&args.vars, &secrets).planning(&args.planning).hub(&args.hub);

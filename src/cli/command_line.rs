@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
 use super::context::Context;
-use super::manifest;
-use crate::manifest::{Declarations, is_stream, load};
+use super::secrets::Secrets;
+use crate::manifest::is_stream;
 use crate::shell::quoted;
 use iothub_model::duration;
 use iothub_model::wire::connection_string::ConnectionString;
@@ -234,63 +234,6 @@ pub(super) fn next(context: &mut Context, command: &CommandLine) {
 fn shell_variable(name: &str) -> String {
     let variable = name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("_{variable}") } else { variable }
-}
-
-/// The sensitive values of a fleet, which no printed command may hold.
-#[derive(Default)]
-pub(super) struct Secrets {
-    /// As texts; `None` where they are not known, so that every value may be one.
-    known: Option<Vec<String>>,
-}
-
-impl Secrets {
-    /// Collects the sensitive values of these declarations, if variables are given at all.
-    pub(super) fn of(declarations: &Declarations, vars: &VarArgs) -> Self {
-        let sensitive = &declarations.policy.sensitive;
-        let mut known = Vec::new();
-        if !sensitive.is_empty() && !vars.vars.is_empty() {
-            let leaves = declarations.twins.values().flat_map(|declaration| declaration.body.leaves().into_owned());
-            let given = declarations.selectors.iter().flat_map(|selector| declarations.given_by(&selector.name));
-            for leaf in leaves.chain(given.cloned()).filter(|leaf| sensitive.covers(&leaf.path)) {
-                known.extend(leaf.value.iter().flat_map(scalars));
-            }
-        }
-        known.sort_unstable();
-        known.dedup();
-        Self { known: Some(known) }
-    }
-
-    /// Loads the manifests for it, if variables are given at all. If they cannot be loaded, every value may be a secret.
-    pub(super) fn load(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> Self {
-        if vars.vars.is_empty() {
-            return Self { known: Some(Vec::new()) };
-        }
-        if paths.iter().chain(&vars.var_files).any(|path| is_stream(path)) {
-            // It has been read.
-            return Self::default();
-        }
-        let loaded = load(&manifest::options(context, paths, vars));
-        loaded.map(|loaded| Self::of(&loaded.declarations, vars)).unwrap_or_default()
-    }
-
-    /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one. Nothing is no secret.
-    fn hold(&self, value: &str) -> bool {
-        let is_near = |secret: &String| value.contains(secret.as_str()) || secret.contains(value);
-        !value.is_empty() && self.known.as_ref().is_none_or(|known| known.iter().any(is_near))
-    }
-}
-
-/// Returns the scalars in a value as texts; those without a character say nothing.
-fn scalars(value: &serde_json::Value) -> Vec<String> {
-    use serde_json::Value;
-    match value {
-        Value::Null => Vec::new(),
-        Value::String(text) if text.is_empty() => Vec::new(),
-        Value::String(text) => vec![text.clone()],
-        Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
-        Value::Array(items) => items.iter().flat_map(scalars).collect(),
-        Value::Object(members) => members.values().flat_map(scalars).collect(),
-    }
 }
 
 #[cfg(test)]

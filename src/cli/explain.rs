@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{ExplainArgs, ExplainFormat};
-use super::command_line::{CommandLine, Secrets};
+use super::command_line::CommandLine;
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::secrets::Secrets;
 use crate::manifest::{Explained, Explanation, Undeclared};
 use crate::render::explanation;
 use crate::render::number::counted;

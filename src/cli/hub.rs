@@ -11,6 +11,7 @@ use super::args::{BehaviourArgs, DeviceCommand, DeviceNames, DeviceTarget, Fault
 use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
+use super::credentials::connection_string;
 use super::embedded;
 use super::file;
 use super::interrupt::Interrupts;
@@ -22,8 +23,6 @@ use iothub_emulator::{FaultSpec, HubOptions, OfflineHub, Ready, TlsFiles};
 use iothub_model::diagnostic::Source;
 use iothub_model::twin::{DeviceId, HubHost, Lookup, Object, TwinId};
 use iothub_model::wire::connection_string::ConnectionString;
-use iothub_model::wire::registry::DeviceIdentity;
-use iothub_model::wire::sas::Key;
 use iothub_model::wire::{Secret, twins};
 
 /// Runs one of the hub's commands.
@@ -221,12 +220,6 @@ fn at_port(string: Secret, no_port: bool) -> CliResult<Secret> {
     let (host, rest) = string.expose().split_once(';').unwrap_or((string.expose(), ""));
     let host = host.strip_prefix("HostName=").unwrap_or(host).parse::<HubHost>().map_err(CliError::from_error)?;
     Ok(Secret::new(format!("HostName={};{rest}", host.name())))
-}
-
-pub(super) fn connection_string(host: &HubHost, identity: &DeviceIdentity) -> Option<Secret> {
-    let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
-    let device = Some(identity.device_id.clone());
-    Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())
 }
 
 /// Warns of an id whose connection string nobody can read, as it has the beginning of another part in it.

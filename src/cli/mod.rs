@@ -11,6 +11,8 @@ mod command_line;
 mod comment;
 mod connect;
 mod context;
+#[cfg(feature = "embedded")]
+mod credentials;
 mod device;
 mod doctor;
 mod drift;
@@ -34,9 +36,11 @@ mod plan;
 mod query;
 #[cfg(feature = "embedded")]
 mod refusals;
+mod refused_plan;
 mod render;
 #[cfg(test)]
 mod secrecy;
+mod secrets;
 mod shell;
 mod show;
 #[cfg(feature = "embedded")]

@@ -4,10 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
-use super::command_line::{self, CommandLine, Secrets};
+use super::command_line::{self, CommandLine};
 use super::connect::{connect, read_concurrency};
 use super::context::Context;
-use super::outcome::{CliError, CliResult, Outcome, Ways};
+use super::outcome::{CliError, CliResult, Outcome};
+use super::refused_plan::Ways;
+use super::secrets::Secrets;
 use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{PlanFormat, ShowArgs, VarArgs};
-use super::command_line::{CommandLine, Secrets};
+use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::secrets::Secrets;
 use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
