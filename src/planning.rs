@@ -135,7 +135,7 @@ pub(crate) async fn make(
     }
     plan.outlook = watch.finish();
     plan.outlook.unread.splice(0..0, unread);
-    plan.outlook.cost = Some(cost(&plan, &client.usage().since(&before), options.limits));
+    plan.outlook.cost = Some(cost(&plan.twins, &client.usage().since(&before), options.limits));
     Ok(plan)
 }
 

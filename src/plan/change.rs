@@ -133,6 +133,15 @@ impl fmt::Debug for Change {
     }
 }
 
+/// An entry of another fleet's record that this fleet takes over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Taken {
+    /// Whose it was.
+    pub fleet: FleetName,
+    /// What that fleet owned: a declared path, or one over or under it.
+    pub path: TwinPath,
+}
+
 /// Why a twin must not be changed as declared. Nothing is sent to such a twin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conflict {

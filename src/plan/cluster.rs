@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::change::{Change, Conflict, Verdict};
-use super::intern::{conflict_key, hash_of};
-use super::twin_plan::{Action, Taken, TwinPlan};
+use super::change::{Change, Conflict, Taken, Verdict};
+use super::intern::hash_of;
+use super::twin_plan::{Action, TwinPlan};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// Twins for which the same is to be done. Where in the manifest it stands may differ from twin to twin.
@@ -66,6 +66,16 @@ fn key<'c>(change: &'c Change) -> ChangeKey<'c> {
     let Change { path, verdict, before, after, moved_from, origin: _, sensitive } = change;
     let shown = |side: &'c Option<Value>| side.as_ref().map(|value| if *sensitive { &Value::Null } else { value });
     (path, *verdict, shown(before), shown(after), moved_from, *sensitive)
+}
+
+/// What makes two conflicts the same to a reader: all but the line of the manifest.
+fn conflict_key(conflict: &Conflict) -> Conflict {
+    let mut key = conflict.clone();
+    match &mut key {
+        Conflict::OwnedByOther { origin, .. } | Conflict::WouldDestroy { origin, .. } => *origin = None,
+        Conflict::Record { problem: _ } | Conflict::Limit { problem: _ } => {}
+    }
+    key
 }
 
 fn changes_key(changes: &[Change]) -> Vec<ChangeKey<'_>> {

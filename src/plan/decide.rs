@@ -1,44 +1,16 @@
 //! What is to be done about one twin, given what is declared, what is live and what the records in it say.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::change::{Change, Conflict};
+use super::change::{Change, Conflict, Taken};
 use super::differences::Differences;
-use super::ownership::{OwnershipRecord, Records, value_hash};
+use super::ownership::{OwnershipRecord, Records};
 use super::records::RecordState;
+use super::rules::{Declared, Rules};
 use super::target::{RecordWrite, Sections, Target};
-use super::twin_plan::Taken;
-use crate::manifest::{FleetName, Leaf, Ownership, Policy};
+use crate::manifest::{FleetName, Ownership};
 use iothub_model::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
 use iothub_model::twin::{MergePatch, Section, TwinPath};
-
-/// In whose name, and by which rules, twins are planned.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) fleet: FleetName,
-    pub(super) ownership: Ownership,
-    pub(super) take_ownership: bool,
-    pub(super) revision: String,
-    pub(super) policy: Policy,
-}
-
-/// The leaves declared for a twin, and what a record of them holds. By default that of a twin that is not declared at all, but
-/// carries a record.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Declared<'d> {
-    pub(super) is_declared: bool,
-    pub(super) leaves: &'d [Leaf],
-    pub(super) owns: BTreeMap<TwinPath, u16>,
-}
-
-impl<'d> Declared<'d> {
-    pub(super) fn new(leaves: &'d [Leaf]) -> Self {
-        let owns = leaves.iter().map(|leaf| (leaf.path.clone(), value_hash(leaf.value.as_ref()))).collect();
-        Self { is_declared: true, leaves, owns }
-    }
-}
 
 /// What is to be done about one twin. Where there are conflicts there is nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::change::{Change, Conflict, Verdict};
-use super::decide::{Declared, Rules};
+use super::change::{Change, Conflict, Taken, Verdict};
 use super::ownership::{OwnershipRecord, Records, Wanted, records_path, verdict};
+use super::rules::{Declared, Rules};
 use super::target::Sections;
-use super::twin_plan::Taken;
 use crate::manifest::{FleetName, Leaf, Origin, Ownership, PolicyPath};
 use iothub_model::twin::TwinPath;
 

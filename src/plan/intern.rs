@@ -5,9 +5,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::change::{Change, Conflict};
+use super::change::{Change, Taken};
 use super::decide::Decision;
-use super::twin_plan::{Taken, TwinPlan};
+use super::twin_plan::TwinPlan;
 use iothub_model::twin::MergePatch;
 
 /// Hands out shared copies.
@@ -65,14 +65,4 @@ pub(super) fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What makes two conflicts the same to a reader: all but the line of the manifest.
-pub(super) fn conflict_key(conflict: &Conflict) -> Conflict {
-    let mut key = conflict.clone();
-    match &mut key {
-        Conflict::OwnedByOther { origin, .. } | Conflict::WouldDestroy { origin, .. } => *origin = None,
-        Conflict::Record { problem: _ } | Conflict::Limit { problem: _ } => {}
-    }
-    key
 }

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::decide::{Decision, Declared, Rules, decide};
+use super::decide::{Decision, decide};
 use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::records::{FleetRecords, RecordState};
+use super::rules::{Declared, Rules};
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};

@@ -10,8 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::decide::{Declared, Rules};
 use super::ownership::{RECORDS_KEY, Records};
+use super::rules::{Declared, Rules};
 use crate::manifest::{Leaf, Ownership, PolicyPath};
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{Section, TwinPath};

@@ -3,7 +3,7 @@
 //! One JSON object, a twin a line, with a format, a version and a digest; its types are frozen in `v1` and apart from those of
 //! the plan. It holds no time, no absolute path and no credential: the same plan gives the same bytes.
 //!
-//! Of a sensitive value it holds the path alone, and nothing that is derived from the value: see [`withhold`](super::withhold).
+//! Of a sensitive value it holds the path alone, and nothing that is derived from the value: see [`redact`](super::redact).
 //!
 //! The digest finds accidents and hand edits. It is no signature: whoever can write the file can write the digest. So what is
 //! read is also held against itself (`validate`): each patch does what the changes beside it say and nothing else, the records
@@ -12,7 +12,9 @@
 //! place for an honest file.
 
 mod checks_v1;
+mod error;
 mod members;
+mod origin_v1;
 mod outlook_v1;
 mod policy_v1;
 mod v1;
@@ -23,6 +25,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+pub(crate) use self::error::{FORMAT, PlanFileError, VERSION};
 use self::members::Members;
 pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
@@ -31,67 +34,6 @@ use super::intern::Interner;
 use crate::digest::{Digest, Hasher};
 use iothub_model::twin::value::canonical;
 use iothub_model::twin::{Object, TwinId};
-
-/// What says that a JSON file is a plan.
-pub(crate) const FORMAT: &str = "twinctl-plan";
-/// The version that is written, and the latest that is read.
-pub(crate) const VERSION: u64 = 1;
-
-/// Why a file is not a plan that may be applied.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanFileError {
-    /// Not JSON at all, or cut short.
-    #[error("the plan file is not JSON; was it cut short? plan again, with --out")]
-    NotJson(#[source] serde_json::Error),
-    /// Some other JSON.
-    #[error(
-        "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"{FORMAT}\""
-    )]
-    NotAPlan,
-    /// Written by a later version.
-    #[error(
-        "the plan file has version {found}, and this twinctl reads version {VERSION}: use the twinctl that wrote it, or plan again"
-    )]
-    Newer {
-        /// The version.
-        found: String,
-    },
-    /// Not as plans are written.
-    #[error("the plan file is not as twinctl writes plans; plan again")]
-    Malformed(#[source] serde_json::Error),
-    /// The digest is of something else.
-    #[error("the plan file was altered after it was written: it says {}, and its content has {}; plan again", said.short(), found.short())]
-    Altered {
-        /// What the file says.
-        said: Digest,
-        /// What its content has.
-        found: Digest,
-    },
-    /// A query of a check does not compile.
-    #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]
-    Query {
-        /// The check's name.
-        check: String,
-        /// What is wrong with the query.
-        problem: String,
-    },
-    /// It says one thing and would do another.
-    #[error("the plan file contradicts itself{}: {problem}; it must not be applied, plan again", Of(twin.as_ref()))]
-    Contradiction {
-        /// At which twin, if at one.
-        twin: Option<TwinId>,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-struct Of<'i>(Option<&'i TwinId>);
-
-impl std::fmt::Display for Of<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.map_or(Ok(()), |id| write!(f, " at the twin of {id}"))
-    }
-}
 
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
 pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {

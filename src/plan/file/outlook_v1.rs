@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::checks_v1::SeverityV1;
-use super::v1::OriginV1;
+use super::origin_v1::OriginV1;
 use crate::check::Difference;
 use crate::manifest::{FleetName, Selection};
 use crate::plan::outlook::cost::to_millis;

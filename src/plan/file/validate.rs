@@ -13,8 +13,9 @@ use crate::manifest::FleetName;
 use crate::plan::intern::Interner;
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, Wanted, read_entry, records_path, value_hash, verdict};
 use crate::plan::rebase::{RecordSides, becomes_object, record_sides};
+use crate::plan::redact::{ChangePhase, redact};
+use crate::plan::restore::fill;
 use crate::plan::target::{RecordWrite, Sections, Target, is_filled_object};
-use crate::plan::withhold::{Side, fill, withhold};
 use crate::plan::{Action, Change, TwinPlan, Verdict};
 use iothub_model::twin::limits::check_values;
 use iothub_model::twin::patch::merge;
@@ -65,7 +66,7 @@ fn check_nothing_sensitive(twin: &TwinPlan) -> Check {
         })?;
     }
     for patch in [&twin.patch, &twin.inverse] {
-        ensure(*withhold(patch, &twin.sensitive) == **patch, || {
+        ensure(*redact(patch, &twin.sensitive) == **patch, || {
             "it holds a sensitive value, or a hash of one".to_owned()
         })?;
     }
@@ -83,14 +84,14 @@ fn made_up(twin: &TwinPlan) -> TwinPlan {
         Verdict::Adopt | Verdict::Released => (in_place(&change.before, &before), in_place(&change.after, &before)),
         _ => (in_place(&change.before, &before), in_place(&change.after, &after)),
     };
-    let hash = |side: Side, fleet: &FleetName, path: &TwinPath| {
+    let hash = |side: ChangePhase, fleet: &FleetName, path: &TwinPath| {
         let at = twin.changes.binary_search_by(|change| change.path.cmp(path)).ok();
         let Some(change) = at.map(|at| &twin.changes[at]).filter(|_| *fleet == twin.fleet) else { return UNCHANGED };
         let (before, after) = sides(change);
         match (side, change.verdict) {
-            (Side::After, _) | (Side::Before, Verdict::Drift) => value_hash(after.as_ref()),
-            (Side::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
-            (Side::Before, _) => OTHERWISE,
+            (ChangePhase::After, _) | (ChangePhase::Before, Verdict::Drift) => value_hash(after.as_ref()),
+            (ChangePhase::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
+            (ChangePhase::Before, _) => OTHERWISE,
         }
     };
     let filled: Result<_, Infallible> =

@@ -5,7 +5,7 @@
 //! operations are not charged).
 
 use super::{Cost, Spent};
-use crate::plan::{Action, Plan, TwinPlan};
+use crate::plan::{Action, TwinPlan};
 use iothub_model::tiers::{Class, Limits, Operation, Usage};
 use iothub_model::wire::twins::encode_patch;
 
@@ -14,8 +14,8 @@ use iothub_model::wire::twins::encode_patch;
 const NEW_TWIN_BYTES: usize = 640;
 
 /// Estimates what planning has cost and what applying will cost.
-pub(crate) fn cost(plan: &Plan, read: &Usage, limits: Limits) -> Cost {
-    let sent: Vec<&TwinPlan> = plan.twins.iter().filter(|twin| twin.is_sent()).collect();
+pub(crate) fn cost(twins: &[TwinPlan], read: &Usage, limits: Limits) -> Cost {
+    let sent: Vec<&TwinPlan> = twins.iter().filter(|twin| twin.is_sent()).collect();
     let notifications = sent.iter().filter(|twin| !twin.patch.desired.is_empty()).count() as u64;
     let apply = (!sent.is_empty()).then(|| spent(&writes(&sent), limits));
     Cost { tier: limits.to_string(), read: spent(read, limits), apply, notifications }
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
     use crate::plan::tests::{body, context, declarations, id, twin};
-    use crate::plan::{Planner, ReadBy};
+    use crate::plan::{Plan, Planner, ReadBy};
     use iothub_model::tiers::Tier;
     use iothub_model::twin::Lookup;
 
@@ -107,7 +107,7 @@ mod tests {
         add(&mut usage, Operation::Query, 2, 150 * 4096);
         add(&mut usage, Operation::ReadTwin, 60, 1500);
         add(&mut usage, Operation::ReadConfigurations, 1, 9999);
-        let cost = cost(&plan(), &usage, limits(Tier::S1));
+        let cost = cost(&plan().twins, &usage, limits(Tier::S1));
         let told: Vec<String> = std::iter::once(("read", cost.read))
             .chain(cost.apply.map(|spent| ("apply", spent)))
             .map(|(name, Spent { requests, messages, seconds })| format!("{name} {requests} {messages} {seconds:.1}"))
@@ -129,7 +129,7 @@ mod tests {
         let plan = Plan { twins: Vec::new(), ..plan() };
         let mut usage = Usage::default();
         add(&mut usage, Operation::ReadTwin, 1, 1500);
-        let cost = cost(&plan, &usage, limits(Tier::F1));
+        let cost = cost(&plan.twins, &usage, limits(Tier::F1));
         assert_eq!((cost.read.messages, cost.apply, cost.notifications), (3, None, 0));
     }
 }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::laws::{after_a_history, config, declared, live_twin};
 use super::*;
-use crate::check::{Bound, Column, Comparison, Expectation, Severity};
+use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
+use crate::manifest::Selection;
 use crate::plan::file::{PlanFileError, read, write};
 
 fn assert_same(a: &Plan, b: &Plan) {

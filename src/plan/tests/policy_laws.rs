@@ -11,7 +11,7 @@ use super::laws::{
 };
 use super::*;
 use crate::plan::file::{read, write};
-use crate::plan::withhold::RestoreError;
+use crate::plan::restore::RestoreError;
 use iothub_model::twin::value::equal;
 
 const PATHS: &[&str] = &[

@@ -4,7 +4,7 @@ use super::planning::owning;
 use super::*;
 use crate::digest::DigestPrefix;
 use crate::plan::file::{read, write};
-use crate::plan::withhold::RestoreError;
+use crate::plan::restore::RestoreError;
 
 /// What stands in every sensitive value, old and new.
 const MARK: &str = "hunter2";

@@ -1,25 +1,18 @@
-//! What of a plan may be shown and written down: all but sensitive values and what is derived from them.
-//!
-//! A value's hash in an ownership record is derived from it: of 16 bits, but enough to tell a guess from another. So a patch that
-//! leaves the process has neither such values nor such hashes; an entry reads `PATH=withheld` in the hash's place. What apply
-//! needs of it comes from the manifest again ([`Plan::restore`]). What was there before comes from nowhere: the inverse does
-//! without it.
+//! The sensitive values that a plan file does not hold, put in again from the manifest that the plan was made from.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::change::{Change, Verdict};
 use super::decide::Decision;
+use super::fleet_plan::Plan;
 use super::intern::Interner;
-use super::ownership::{RECORDS_KEY, records_path, value_hash};
-use super::{Plan, TwinPlan};
-use crate::manifest::{Declarations, FleetName, Sensitive};
+use super::ownership::{RECORDS_KEY, value_hash};
+use super::redact::{ChangePhase, redacted_entry};
+use super::twin_plan::TwinPlan;
+use crate::manifest::{Declarations, FleetName};
 use iothub_model::twin::{MergePatch, TwinId, TwinPath};
-
-/// What stands in the place of a hash.
-const WITHHELD: &str = "withheld";
 
 /// Why a plan's sensitive values cannot be put in from a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,57 +38,6 @@ pub enum RestoreError {
         /// Which path.
         path: TwinPath,
     },
-}
-
-/// Returns a patch without sensitive values and their hashes. That a path goes stays in it.
-pub(super) fn withhold<'p>(patch: &'p MergePatch, sensitive: &Sensitive) -> Cow<'p, MergePatch> {
-    if sensitive.is_empty() {
-        return Cow::Borrowed(patch);
-    }
-    let mut shown = MergePatch::default();
-    patch.paths(|path, value| {
-        if records_path().covers(&path) {
-            let mut value = value.clone();
-            withhold_hashes(&mut value, sensitive);
-            shown.set(&path, value);
-        } else if value.is_null() || !sensitive.covers(&path) {
-            shown.set(&path, value.clone());
-        }
-    });
-    Cow::Owned(shown)
-}
-
-/// Returns the paths, sorted, where [`withhold`] leaves a value out of the patch, or out of its inverse.
-pub(super) fn withheld(changes: &[Change], side: Side) -> impl Iterator<Item = &TwinPath> {
-    let has_value = move |change: &&Change| match side {
-        Side::Before => change.before.is_some(),
-        Side::After => change.after.is_some(),
-    };
-    let writes = |change: &&Change| change.sensitive && change.verdict.touches_value();
-    changes.iter().filter(writes).filter(has_value).map(|change| &change.path)
-}
-
-/// Puts [`WITHHELD`] in the place of the hashes of sensitive values, wherever in a record or what looks like one they stand.
-pub(super) fn withhold_hashes(record: &mut Value, sensitive: &Sensitive) {
-    match record {
-        Value::String(entry) => {
-            if let Some((path, _)) = entry.rsplit_once('=')
-                && let Ok(path) = path.parse::<TwinPath>()
-                && sensitive.covers(&path)
-            {
-                *entry = format!("{path}={WITHHELD}");
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| withhold_hashes(item, sensitive)),
-        Value::Object(members) => members.values_mut().for_each(|value| withhold_hashes(value, sensitive)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Reads an entry whose hash is withheld.
-pub(super) fn withheld_entry(entry: &str) -> Option<TwinPath> {
-    let (path, hash) = entry.rsplit_once('=')?;
-    if hash == WITHHELD { path.parse().ok() } else { None }
 }
 
 impl Plan {
@@ -136,12 +78,14 @@ impl Plan {
                     Ok((before, after))
                 },
                 |side, fleet, path| match (side, declared.get(path)) {
-                    _ if *fleet != twin.fleet && side == Side::After => {
+                    _ if *fleet != twin.fleet && side == ChangePhase::After => {
                         Err(RestoreError::OtherRecord { id: twin.id.clone(), fleet: fleet.clone(), path: path.clone() })
                     }
                     (_, Some(declared)) => Ok(value_hash(*declared)),
-                    (Side::Before, None) => Ok(value_hash(None)),
-                    (Side::After, None) => Err(RestoreError::NotDeclared { id: twin.id.clone(), path: path.clone() }),
+                    (ChangePhase::Before, None) => Ok(value_hash(None)),
+                    (ChangePhase::After, None) => {
+                        Err(RestoreError::NotDeclared { id: twin.id.clone(), path: path.clone() })
+                    }
                 },
             )?;
             twins.push(interner.twin_plan(twin.clone(), decision));
@@ -164,16 +108,7 @@ impl TwinPlan {
 fn first_withheld_entry(patch: &MergePatch) -> Option<TwinPath> {
     let records = patch.tags.get(RECORDS_KEY)?.as_object()?;
     let lists = records.values().filter_map(|record| record.get("owns")?.as_array());
-    lists.flatten().find_map(|entry| withheld_entry(entry.as_str()?))
-}
-
-/// One of a patch's two sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// What was there: the inverse.
-    Before,
-    /// What is to be: the patch.
-    After,
+    lists.flatten().find_map(|entry| redacted_entry(entry.as_str()?))
 }
 
 /// Makes a twin's plan whole: with these values in its changes, before and after, and with these hashes in the place of those
@@ -181,7 +116,7 @@ pub(super) enum Side {
 pub(super) fn fill<E>(
     twin: &TwinPlan,
     mut values: impl FnMut(&Change) -> Result<(Option<Value>, Option<Value>), E>,
-    mut hash: impl FnMut(Side, &FleetName, &TwinPath) -> Result<u16, E>,
+    mut hash: impl FnMut(ChangePhase, &FleetName, &TwinPath) -> Result<u16, E>,
 ) -> Result<Decision, E> {
     let mut decision = Decision {
         changes: twin.changes.to_vec(),
@@ -212,7 +147,7 @@ pub(super) fn fill<E>(
             }
         }
     }
-    for (side, patch) in [(Side::Before, &mut decision.inverse), (Side::After, &mut decision.patch)] {
+    for (side, patch) in [(ChangePhase::Before, &mut decision.inverse), (ChangePhase::After, &mut decision.patch)] {
         if let Some(records) = patch.tags.get_mut(RECORDS_KEY) {
             for_entries(records, |fleet, path| hash(side, fleet, path))?;
         }
@@ -227,7 +162,7 @@ fn for_entries<E>(records: &mut Value, mut hash: impl FnMut(&FleetName, &TwinPat
         let Ok(fleet) = fleet.parse::<FleetName>() else { continue };
         let Some(entries) = record.get_mut("owns").and_then(Value::as_array_mut) else { continue };
         for entry in entries {
-            if let Some(path) = entry.as_str().and_then(withheld_entry) {
+            if let Some(path) = entry.as_str().and_then(redacted_entry) {
                 *entry = json!(format!("{path}={:04x}", hash(&fleet, &path)?));
             }
         }
