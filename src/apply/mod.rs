@@ -9,34 +9,19 @@
 mod course;
 mod drive;
 pub(crate) mod event;
+mod options;
 pub(crate) mod rollout;
 pub(crate) mod stop;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use event::{ApplyEvent, ApplyReport, MovedPath, TwinOutcome};
+pub(crate) use options::ApplyOptions;
 pub(crate) use stop::Stop;
 
-use crate::client::{Backoff, HubClient};
+use crate::client::HubClient;
 use crate::plan::ApprovedPlan;
 use rollout::Rollout;
-
-/// How to go about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ApplyOptions {
-    /// How many requests may be under way at once; at least one.
-    pub concurrency: usize,
-    /// When a write is sent again, for each twin by itself. If the hub takes nothing at all for as long as its budget, the run
-    /// is halted.
-    pub backoff: Backoff,
-}
-
-impl Default for ApplyOptions {
-    /// 16 writes at once, as patient as reads are.
-    fn default() -> Self {
-        Self { concurrency: 16, backoff: Backoff::default() }
-    }
-}
 
 /// Writes what the plan says to the hub that `client` talks to, which must be the plan's.
 ///

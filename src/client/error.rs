@@ -3,10 +3,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::retry::Trouble;
 use iothub_model::tiers::{Class, Operation};
 use iothub_model::twin::HubHost;
 use iothub_model::wire::{ErrorCode, HubError};
+
+/// Trouble that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The hub has too much to do (429, 503).
+    Busy {
+        /// How long it asks to wait, if it says.
+        retry_after: Option<Duration>,
+    },
+    /// The hub failed, or the network did (408, 500, 502, 504, a lost answer, no connection).
+    Passing,
+}
 
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,15 +8,17 @@ use http::HeaderValue;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::HubClient;
 use super::error::{Error, Request};
-use super::raw::PageText;
 use super::send::{Answer, Call};
+use iothub_model::twin::Twin;
 use iothub_model::wire::query::{
     CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody,
 };
+use iothub_model::wire::twins::decode_twin;
 
 /// The largest page, in bytes: a thousand twins of 130 kB each, metadata included.
 const PAGE_CEILING: usize = 128 << 20;
@@ -32,6 +34,40 @@ pub(crate) struct Page {
     pub item_type: Option<String>,
     /// The rows, each of them a JSON object. May be empty without being the last.
     pub rows: Vec<Value>,
+}
+
+/// One page of twins, not taken apart yet.
+pub(crate) struct PageText {
+    pub(super) answer: Answer,
+    pub(super) number: usize,
+}
+
+impl PageText {
+    /// Returns the rows, each the text of a JSON object.
+    pub(crate) fn rows(&self) -> Result<Vec<&str>, Error> {
+        let rows = read_rows::<&RawValue>(&self.answer).map_err(|problem| self.nonsense(problem))?;
+        if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
+            return Err(self.nonsense(format!("row {} is not an object", index + 1)));
+        }
+        Ok(rows.into_iter().map(RawValue::get).collect())
+    }
+
+    /// Reads one of the rows whole.
+    pub(crate) fn twin(&self, row: &str) -> Result<Twin, Error> {
+        let value = serde_json::from_str(row).map_err(|error| self.nonsense(error))?;
+        decode_twin(value).map_err(|error| self.nonsense(error))
+    }
+
+    fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
+        self.answer.nonsense(format!("page {} of the query: {problem}", self.number))
+    }
+}
+
+impl HubClient {
+    /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.
+    pub(crate) fn query(&self, text: &str, page_size: usize) -> Pages {
+        Pages::new(self.clone(), text, page_size)
+    }
 }
 
 /// The pages of one query's answer. Only one page is in memory at a time.
@@ -136,7 +172,7 @@ impl Pages {
 }
 
 /// Reads the rows of a page; an error is what is wrong with it.
-pub(super) fn read_rows<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Vec<T>, String> {
+fn read_rows<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Vec<T>, String> {
     match serde_json::from_slice::<Rows<T>>(answer.body()) {
         Ok(rows) => Ok(rows.0),
         Err(error) if error.to_string().starts_with(TOO_MANY) => Err(format!("it has more than {MAX_PAGE} rows")),

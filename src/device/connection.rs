@@ -8,10 +8,11 @@ use rumqttc::mqttbytes::v4::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::event::Event;
+use super::event::{Event, Watcher};
+use super::options::{Device, Options};
 use super::session::{Session, Step, payload_of};
 use super::transport::{self, Link};
-use super::{Device, Error, Options, Watcher, pause};
+use super::{Error, pause};
 use iothub_model::wire::messages::MessageProperties;
 use iothub_model::wire::sas;
 use iothub_model::wire::topics::{FromHub, Subscription};

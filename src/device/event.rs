@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::Error;
 use iothub_model::twin::Object;
@@ -77,4 +78,17 @@ pub(crate) struct Told {
     pub device: usize,
     /// What happened.
     pub event: Event,
+}
+
+/// Where a device's events go.
+pub(super) struct Watcher {
+    pub(super) device: usize,
+    pub(super) events: mpsc::Sender<Told>,
+}
+
+impl Watcher {
+    pub(super) async fn tell(&self, event: Event) {
+        // When nobody watches any more, the device goes on alone.
+        let _ = self.events.send(Told { device: self.device, event }).await;
+    }
 }

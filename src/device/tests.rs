@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::client::{ClientOptions, HubClient};
+use crate::client::{ClientOptions, Clock, HubClient, tls};
 use iothub_emulator::{HubOptions, RunningHub};
-use iothub_model::twin::{Lookup, MergePatch, Object, TwinId};
+use iothub_model::twin::{HubHost, Lookup, MergePatch, Object, TwinId};
 use iothub_model::wire::ConnectionString;
+use iothub_model::wire::sas::Key;
 
 /// Nothing in these tests takes so long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::collect::{Device, Leaves, Numbers};
+use super::leaves::{Device, Leaves, Numbers};
 use super::{Group, ImportedLeaf};
 use iothub_model::twin::{Section, TwinPath};
 

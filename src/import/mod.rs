@@ -7,6 +7,7 @@
 
 mod collect;
 mod factor;
+mod leaves;
 mod ranges;
 
 pub(crate) use collect::{Importer, Note, Reason, Whose};

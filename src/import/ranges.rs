@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::collect::{Device, Leaves, Numbers};
+use super::leaves::{Device, Leaves, Numbers};
 use super::{Entry, ImportedLeaf};
 use iothub_model::twin::ModuleId;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Options;
+use super::options::Options;
 use crate::plan::Verdict;
 use crate::render::number::grouped;
 use crate::render::style::{Painted, Palette};

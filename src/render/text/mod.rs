@@ -4,6 +4,7 @@
 //! The sign says what happens to a path, the word how it came about; colour only repeats them. Equal plans give equal bytes.
 //! Here is the page as a whole; `cluster` writes the twins and their paths, `outlook` the rest.
 
+mod options;
 mod cluster;
 mod outlook;
 
@@ -14,32 +15,13 @@ use super::view::{ClusterView, NoteView, PlanView, Sign, Subject};
 use crate::drift::Drift;
 use crate::plan::Plan;
 use cluster::Block;
+use options::NAMED;
+pub(crate) use options::Options;
 
 /// Writes a sign in its colour.
 pub(super) fn sign(sign: Sign, palette: Palette) -> Painted<&'static str> {
     cluster::paint(sign, palette)
 }
-
-/// How a plan is shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    /// The colours.
-    pub palette: Palette,
-    /// How many characters a line has.
-    pub width: usize,
-    /// Name every twin and cut no value.
-    pub full: bool,
-}
-
-impl Options {
-    /// How many names of several are shown.
-    fn named(self) -> usize {
-        if self.full { usize::MAX } else { NAMED }
-    }
-}
-
-/// How many twins of a cluster are named.
-const NAMED: usize = 3;
 
 /// Writes a plan.
 pub(crate) fn plan(plan: &Plan, options: Options) -> String {

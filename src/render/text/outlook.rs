@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::Options;
+use super::options::Options;
 use crate::check::Severity;
 use crate::render::number::counted;
 use crate::render::value;

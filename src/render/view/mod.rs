@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 
 pub(crate) use counts::{Counts, read_by};
 pub(crate) use outlook::{CheckView, CostView, Foreseen, SelectionView, WriterView};
+use shown::named_ids;
 pub(crate) use shown::{MASK, Shown, named, patch, reported, value};
 
 use super::number::counted;
@@ -345,10 +346,6 @@ fn who(ids: &[&TwinId]) -> String {
         [one] => escape::id(one),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
-}
-
-fn named_ids(ids: &[&TwinId]) -> Vec<String> {
-    ids.iter().map(|id| escape::id(id)).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.

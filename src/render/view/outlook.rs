@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::shown::and_more;
+use super::shown::{and_more, named_ids};
 use crate::check::Severity;
 use crate::manifest::Selection;
 use crate::plan::{Cost, Forecast, Prediction, SharedPath, Spent, Writer};
@@ -146,7 +146,7 @@ impl WriterView {
                     name: line(id),
                     said: line(&format!("priority {priority}, targets {targets} of this fleet: {condition}")),
                     paths: paths.iter().map(shared).collect(),
-                    twins: super::named_ids(&twins.iter().collect::<Vec<_>>()),
+                    twins: named_ids(&twins.iter().collect::<Vec<_>>()),
                 }
             }
             Writer::Fleet { fleet, revisions, twins, paths } => {
@@ -193,7 +193,7 @@ impl SelectionView {
         Self {
             name: escape::line(name).into_owned(),
             condition: escape::line(condition).into_owned(),
-            ids: super::named_ids(&ids.iter().collect::<Vec<_>>()),
+            ids: named_ids(&ids.iter().collect::<Vec<_>>()),
             origin: escape::line(&origin.to_string()).into_owned(),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::legible;
 use crate::manifest::Sensitive;
 use crate::render::{escape, number};
-use iothub_model::twin::{MergePatch, Object, Section, TwinPath};
+use iothub_model::twin::{MergePatch, Object, Section, TwinId, TwinPath};
 
 /// What stands where a value must not.
 pub(crate) const MASK: &str = "(sensitive)";
@@ -152,6 +152,11 @@ pub(crate) fn named<T: std::fmt::Display>(names: &[T], most: usize) -> String {
 
 pub(super) fn and_more(count: usize) -> String {
     if count == 0 { String::new() } else { format!(" and {} more", number::grouped(count)) }
+}
+
+/// Returns twins' ids as they may be shown.
+pub(super) fn named_ids(ids: &[&TwinId]) -> Vec<String> {
+    ids.iter().map(|id| escape::id(id)).collect()
 }
 
 #[cfg(test)]
