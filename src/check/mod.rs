@@ -4,7 +4,7 @@
 
 pub(crate) mod bound;
 pub(crate) mod evaluate;
-mod secret;
+mod redact;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

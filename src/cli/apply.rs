@@ -12,7 +12,8 @@ use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::refused_plan::Ways;
 use super::{check, manifest, plan};
-use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
+use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, TwinOutcome};
+use crate::cancel::CancelFlag;
 use crate::check::CheckResult;
 use crate::client::{Backoff, HubClient};
 use crate::digest::Digest;
@@ -211,12 +212,12 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         if declarations.digest != plan.manifest {
             return Err(made_otherwise(context, args, path, &plan, &declarations));
         }
-        if plan.first_withheld().is_some() {
+        if plan.first_redacted().is_some() {
             // Selectors are asked when a plan is made, and what they found then is in it.
             let declarations = declarations.select(plan.selections.clone())?;
             plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
         }
-    } else if let Some((id, path)) = plan.first_withheld() {
+    } else if let Some((id, path)) = plan.first_redacted() {
         // Better said before anything is asked than when all the rest is done.
         return Err(Refusal::Withheld { id, path }.into());
     }
@@ -315,8 +316,8 @@ fn ask(context: &mut Context) -> CliResult<Consent> {
 }
 
 /// From here on Ctrl-C is a wish, not an end.
-fn listen() -> CliResult<Stop> {
-    let stop = Stop::new();
+fn listen() -> CliResult<CancelFlag> {
+    let stop = CancelFlag::new();
     let wish = stop.clone();
     let interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     tokio::spawn(interrupts.first_and_second(move || wish.request()));
@@ -328,7 +329,7 @@ async fn send(
     client: &HubClient,
     plan: &ApprovedPlan,
     args: &ApplyArgs,
-    stop: &Stop,
+    stop: &CancelFlag,
 ) -> CliResult<(ApplyReport, Duration)> {
     let options = ApplyOptions {
         concurrency: write_concurrency(&args.hub),
@@ -376,7 +377,7 @@ async fn verify(
     client: &HubClient,
     plan: &Plan,
     format: ApplyFormat,
-    stop: &Stop,
+    stop: &CancelFlag,
     found: &mut Results,
 ) -> CliResult {
     if plan.checks.is_empty() {

@@ -12,7 +12,7 @@ use super::context::Context;
 use super::embedded;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::apply::Stop;
+use crate::cancel::CancelFlag;
 use crate::client::HubClient;
 use crate::device::{self, Behaviour, Device, Endpoint, Event, Options, report};
 use crate::manifest::range::Pattern;
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &mut Context, args: &DeviceRunArgs) -> CliResul
     let Found { host, gateway, devices } = found;
     let ca = args.hub.ca_file.as_deref().map(|path| read_ca(context, path)).transpose()?;
     let endpoint = Endpoint::new(gateway.as_ref().unwrap_or(&host), args.port, args.websocket, ca.as_deref())?;
-    let stop = Stop::new();
+    let stop = CancelFlag::new();
     let options = Options {
         once: args.once,
         at_a_time: args.hub.concurrency.map_or(16, usize::from),
@@ -53,7 +53,7 @@ pub(super) async fn run(context: &mut Context, args: &DeviceRunArgs) -> CliResul
         stop: stop.clone(),
         ..Options::new(host, endpoint, behaviour, context.clock.clone())
     };
-    let is_interrupted = Stop::new();
+    let is_interrupted = CancelFlag::new();
     let (wish, told) = (stop.clone(), is_interrupted.clone());
     let listening = tokio::spawn(interrupts.first_and_second(move || {
         told.request();

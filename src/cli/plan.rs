@@ -15,7 +15,7 @@ use crate::check::Severity;
 use crate::client::HubClient;
 use crate::manifest::{Declarations, LoadOptions, source_digests};
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
-use crate::planning::{self, Options, PlanningError};
+use crate::refresh::{self, RefreshError, RefreshOptions};
 use crate::render::view::PlanView;
 use crate::render::{annotations, html, json, markdown, text};
 use iothub_model::tiers::Limits;
@@ -112,7 +112,7 @@ pub(super) async fn make(
         take_ownership: planning.take_ownership,
     };
     let only = narrow::narrow(context, declarations, &planning.only, files)?;
-    let options = Options {
+    let options = RefreshOptions {
         concurrency: read_concurrency(hub),
         limits: limits(planning)?,
         only,
@@ -121,12 +121,12 @@ pub(super) async fn make(
     let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
     let total = declarations.twins.keys().filter(included).count();
     let mut progress = context.progress("twins read", Some(total));
-    let made = planning::make(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
+    let made = refresh::plan(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
     drop(progress);
     let mut plan = made.map_err(|error| match error {
-        PlanningError::Hub(error) => CliError::from(error),
-        PlanningError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
-        PlanningError::Selection(diagnostics) => diagnostics.into(),
+        RefreshError::Hub(error) => CliError::from(error),
+        RefreshError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
+        RefreshError::Selection(diagnostics) => diagnostics.into(),
     })?;
     plan.ignores_rollout = planning.ignore_rollout;
     Ok(plan)
@@ -143,7 +143,7 @@ pub(super) fn require_checks(plan: &Plan, planning: &PlanningArgs) -> CliResult<
     let fails = |prediction: &&Prediction| {
         prediction.severity == Severity::Error && matches!(prediction.forecast, Forecast::WillFail(_))
     };
-    let failing: Vec<_> = plan.outlook.predictions.iter().filter(fails).map(|it| format!("`{}`", it.name)).collect();
+    let failing: Vec<_> = plan.impact.predictions.iter().filter(fails).map(|it| format!("`{}`", it.name)).collect();
     if !planning.require_checks || failing.is_empty() {
         return Ok(());
     }

@@ -13,8 +13,8 @@ use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
 use crate::plan::{check_hub, guard};
+use crate::refresh::selection;
 use crate::render::{escape, inspection, markdown};
-use crate::selection;
 use iothub_model::diagnostic::nearest_id;
 use iothub_model::twin::{Lookup, TwinId};
 

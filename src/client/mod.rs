@@ -1,7 +1,7 @@
 //! The one HTTP client: the service API of one hub, over HTTPS.
 //!
 //! Owns connections, trust, signatures, what an answer means and when a read is asked again. Does not own what to read
-//! (`survey`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
+//! (`refresh`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
 //! `wire`'s. Read [`HubClient`] first, then [`Error`].
 
 pub(crate) mod auth;

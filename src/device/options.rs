@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::Behaviour;
-use crate::apply::Stop;
+use crate::cancel::CancelFlag;
 use crate::client::{Clock, SetupError, tls};
 use iothub_model::twin::{HubHost, TwinId};
 use iothub_model::wire::sas::Key;
@@ -84,7 +84,7 @@ pub(crate) struct Options {
     /// The time of day.
     pub clock: Clock,
     /// Makes the devices disconnect and end.
-    pub stop: Stop,
+    pub stop: CancelFlag,
 }
 
 impl Options {
@@ -101,7 +101,7 @@ impl Options {
             budget: Duration::from_secs(300),
             token_life: TOKEN_LIFE,
             clock,
-            stop: Stop::new(),
+            stop: CancelFlag::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::change::Verdict;
 use super::cluster::{Cluster, cluster};
-use super::outlook::Outlook;
+use super::impact::Impact;
 use super::population::Population;
 use super::records::FleetRecords;
 use super::twin_plan::{Action, TwinPlan};
@@ -39,7 +39,7 @@ pub struct Plan {
     /// What the manifest's selectors found.
     pub selections: Vec<Selection>,
     /// What it will lead to, beside its changes.
-    pub outlook: Outlook,
+    pub impact: Impact,
     /// Whether all twins may be written at once although the manifest asks for a rollout.
     pub ignores_rollout: bool,
     /// The review digest that was approved when the plan was made. It is good for the plan with this digest alone.

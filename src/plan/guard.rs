@@ -397,8 +397,8 @@ pub(crate) fn refusals(plan: &Plan) -> Vec<Refusal> {
     if !ids.is_empty() {
         found.push(Refusal::Missing { ids });
     }
-    if !plan.outlook.diverging.is_empty() {
-        found.push(Refusal::Diverges { all: plan.outlook.diverging.clone() });
+    if !plan.impact.diverging.is_empty() {
+        found.push(Refusal::Diverges { all: plan.impact.diverging.clone() });
     }
     let conflicting: Vec<_> = plan.twins.iter().filter(|twin| !twin.conflicts.is_empty()).collect();
     if !conflicting.is_empty() {
@@ -560,7 +560,7 @@ pub(crate) struct ApprovedPlan {
 /// Lets a plan pass to which somebody agreed, or says why not. For `approved` see [`check_approved`].
 pub(crate) fn approve(plan: Plan, _: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, Refusal> {
     check_approved(&plan, approved)?;
-    if let Some((id, path)) = plan.first_withheld() {
+    if let Some((id, path)) = plan.first_redacted() {
         return Err(Refusal::Withheld { id, path });
     }
     Ok(ApprovedPlan { plan })

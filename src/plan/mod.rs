@@ -10,8 +10,8 @@
 //! then [`Change`].
 
 pub(crate) mod change;
-pub(crate) mod ownership;
 pub(crate) mod records;
+pub(crate) mod ownership;
 mod redact;
 mod rules;
 mod target;
@@ -23,7 +23,7 @@ pub(crate) mod cluster;
 mod rebase;
 mod unchanged;
 pub(crate) mod population;
-pub(crate) mod outlook;
+pub(crate) mod impact;
 pub(crate) mod fleet_plan;
 mod restore;
 mod planner;
@@ -37,8 +37,8 @@ pub(crate) use cluster::Cluster;
 pub(crate) use fleet_plan::Summary;
 pub use fleet_plan::{Plan, ReadBy};
 pub(crate) use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
-pub use outlook::{Cost, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
-pub(crate) use outlook::{Divergence, Watch};
+pub use impact::{Cost, Forecast, Impact, Prediction, SharedPath, Spent, Writer};
+pub(crate) use impact::{Divergence, ImpactObserver};
 pub use planner::PlanContext;
 pub(crate) use planner::Planner;
 pub(crate) use population::Population;

@@ -12,7 +12,7 @@ use super::rules::{Declared, Rules};
 use super::target::Sections;
 use super::twin_plan::{Action, TwinPlan};
 use super::unchanged::{Template, Unchanged};
-use super::{Outlook, Plan, Population, ReadBy};
+use super::{Impact, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath, SourceDigests};
 use iothub_model::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 use iothub_model::wire::raw_twin::RawTwin;
@@ -189,7 +189,7 @@ impl<'d> Planner<'d> {
             checks: self.declarations.checks.clone(),
             policy: self.declarations.policy.clone(),
             selections: self.declarations.selections.clone(),
-            outlook: Outlook::default(),
+            impact: Impact::default(),
             ignores_rollout: false,
             approval: None,
             sources: SourceDigests::default(),

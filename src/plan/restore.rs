@@ -42,8 +42,8 @@ pub enum RestoreError {
 
 impl Plan {
     /// Returns one of the values or hashes that are to be written and are not known, since the plan comes from a file.
-    pub fn first_withheld(&self) -> Option<(TwinId, TwinPath)> {
-        self.twins.iter().find_map(|twin| Some((twin.id.clone(), twin.first_withheld()?)))
+    pub fn first_redacted(&self) -> Option<(TwinId, TwinPath)> {
+        self.twins.iter().find_map(|twin| Some((twin.id.clone(), twin.first_redacted()?)))
     }
 
     /// Puts in the sensitive values that a plan file does not hold, from the manifest that the plan was made from.
@@ -58,7 +58,7 @@ impl Plan {
         let mut interner = Interner::default();
         let mut twins = Vec::with_capacity(self.twins.len());
         for twin in &self.twins {
-            if twin.first_withheld().is_none() {
+            if twin.first_redacted().is_none() {
                 twins.push(twin.clone());
                 continue;
             }
@@ -96,16 +96,16 @@ impl Plan {
 }
 
 impl TwinPlan {
-    fn first_withheld(&self) -> Option<TwinPath> {
+    fn first_redacted(&self) -> Option<TwinPath> {
         if self.sensitive.is_empty() {
             return None;
         }
         let value = self.changes.iter().find(|change| change.lacks_value()).map(|change| change.path.clone());
-        value.or_else(|| [&self.patch, &self.inverse].into_iter().find_map(|patch| first_withheld_entry(patch)))
+        value.or_else(|| [&self.patch, &self.inverse].into_iter().find_map(|patch| first_redacted_entry(patch)))
     }
 }
 
-fn first_withheld_entry(patch: &MergePatch) -> Option<TwinPath> {
+fn first_redacted_entry(patch: &MergePatch) -> Option<TwinPath> {
     let records = patch.tags.get(RECORDS_KEY)?.as_object()?;
     let lists = records.values().filter_map(|record| record.get("owns")?.as_array());
     lists.flatten().find_map(|entry| redacted_entry(entry.as_str()?))

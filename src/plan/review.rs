@@ -80,8 +80,8 @@ fn sent(plan: &Plan) -> impl Iterator<Item = &TwinPlan> {
 }
 
 fn reviewed_patch(twin: &TwinPlan) -> Value {
-    let mut reviewed = json!({ "id": twin.id, "patch": twin.shown_patch() });
-    let withheld: Vec<_> = twin.withheld().collect();
+    let mut reviewed = json!({ "id": twin.id, "patch": twin.redacted_patch() });
+    let withheld: Vec<_> = twin.redacted_paths().collect();
     if !withheld.is_empty() {
         reviewed["patch"]["withheld"] = json!(withheld);
     }

@@ -83,20 +83,20 @@ impl TwinPlan {
     }
 
     /// Returns the patch as it may be shown and written down: without sensitive values and what is derived from them.
-    pub fn shown_patch(&self) -> Cow<'_, MergePatch> {
+    pub fn redacted_patch(&self) -> Cow<'_, MergePatch> {
         redact(&self.patch, &self.sensitive)
     }
 
-    /// Returns the paths, sorted, whose values the patch sets and [`Self::shown_patch`] leaves out.
-    pub fn withheld(&self) -> impl Iterator<Item = &TwinPath> {
+    /// Returns the paths, sorted, whose values the patch sets and [`Self::redacted_patch`] leaves out.
+    pub fn redacted_paths(&self) -> impl Iterator<Item = &TwinPath> {
         redacted_paths(&self.changes, ChangePhase::After)
     }
 
     /// Takes sensitive values out of a text that came from elsewhere, as from a hub that says of a request what it did not like.
-    pub fn conceal(&self, mut text: String) -> String {
+    pub fn redact_text(&self, mut text: String) -> String {
         let sensitive = self.changes.iter().filter(|change| change.sensitive);
         for value in sensitive.flat_map(|change| [&change.before, &change.after]).flatten() {
-            conceal_value(&mut text, value);
+            redact_value(&mut text, value);
         }
         text
     }
@@ -112,7 +112,7 @@ impl TwinPlan {
 /// Values shorter than this are words like any other: taken out, they would leave no text.
 const TELLING: usize = 4;
 
-fn conceal_value(text: &mut String, value: &Value) {
+fn redact_value(text: &mut String, value: &Value) {
     if value.is_null() || value.is_boolean() {
         return;
     }
@@ -124,8 +124,8 @@ fn conceal_value(text: &mut String, value: &Value) {
         }
     }
     match value {
-        Value::Array(items) => items.iter().for_each(|item| conceal_value(text, item)),
-        Value::Object(members) => members.values().for_each(|member| conceal_value(text, member)),
+        Value::Array(items) => items.iter().for_each(|item| redact_value(text, item)),
+        Value::Object(members) => members.values().for_each(|member| redact_value(text, member)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -10,10 +10,10 @@ use super::samples::{self, change};
 use super::style::Palette;
 use super::text::Options;
 use super::view::PlanView;
-use super::{against, checks, declarations, device, html, inspection, junit, markdown, report, table, text, yaml};
-use crate::against::compare;
+use super::{checks, declarations, device, diff, html, inspection, junit, markdown, report, table, text, yaml};
 use crate::check::{Check, CheckResult, CheckStatus, Expectation, Severity, evaluate};
 use crate::device::Event;
+use crate::diff::compare;
 use crate::drift::Drift;
 use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
@@ -30,7 +30,7 @@ fn edit(before: &Value, after: &Value) -> Plan {
     samples::plan(vec![samples::update("d", vec![drifted])])
 }
 
-fn compared(before: &Value, after: &Value, show: impl Fn(&against::Compared<'_>) -> String) -> String {
+fn compared(before: &Value, after: &Value, show: impl Fn(&diff::Compared<'_>) -> String) -> String {
     let fleet = |value: &Value| {
         let mut twins = Object::new();
         twins.insert("d".to_owned(), json!({ "desired": { "x": value, "always": 1 } }));
@@ -40,7 +40,7 @@ fn compared(before: &Value, after: &Value, show: impl Fn(&against::Compared<'_>)
     let (before, after) = (fleet(before), fleet(after));
     let differences = compare(Some(&before), &after);
     let (reference, commit) = ("main", "abc");
-    show(&against::Compared {
+    show(&diff::Compared {
         after: &after,
         reference,
         commit,
@@ -119,8 +119,8 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
         ("GitHub", annotations::write(&remarks, Host::GitHub, ".")),
         ("Azure", annotations::write(&remarks, Host::Azure, ".")),
         ("GitLab", annotations::write(&remarks, Host::GitLab, ".")),
-        ("against", compared(before, after, |of| against::text(of, false, Palette::PLAIN))),
-        ("against as Markdown", compared(before, after, against::markdown)),
+        ("against", compared(before, after, |of| diff::text(of, false, Palette::PLAIN))),
+        ("against as Markdown", compared(before, after, diff::markdown)),
         ("checks", checks::text(&checked, Palette::PLAIN)),
         ("JUnit", junit::xml(&checked, "f")),
         ("report", applied(before, after)),
@@ -271,7 +271,7 @@ fn a_spelling_is_seen() {
     ] {
         let (before, after) = (json!(before), json!(after));
         assert!(text::plan(&edit(&before, &after), OPTIONS).contains(expected), "{expected}");
-        assert!(compared(&before, &after, |of| against::text(of, false, Palette::PLAIN)).contains(expected));
+        assert!(compared(&before, &after, |of| diff::text(of, false, Palette::PLAIN)).contains(expected));
         let [left, right] = expected.split(" → ").collect::<Vec<_>>()[..] else { panic!("two sides") };
         for (what, text) in outputs(&before, &after).into_iter().filter(|(what, _)| *what != ALONE) {
             let text = text.replace("&quot;", "\"").replace("<del>", "").replace("<ins>", "");

@@ -35,7 +35,7 @@ pub(crate) fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette:
     for leaf in leaves {
         let most = if full { usize::MAX } else { VALUE };
         let line = |candidate: &Candidate| match &candidate.leaf.value {
-            Some(value) => view::Shown::at(&candidate.leaf.path, value, &of.sensitive).line().to_owned(),
+            Some(value) => view::RedactedValue::at(&candidate.leaf.path, value, &of.sensitive).line().to_owned(),
             None => value::inline(None),
         };
         let mut values: Vec<String> = leaf.candidates.iter().map(line).collect();

@@ -9,11 +9,11 @@ use super::samples::{self, change};
 use super::style::Palette;
 use super::text::Options;
 use super::view::PlanView;
-use super::{against, checks, device, drift, html, json as documents, junit, markdown, report, table, text};
-use crate::against::compare;
+use super::{checks, device, diff, drift, html, json as documents, junit, markdown, report, table, text};
 use crate::apply::event::Halt;
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
+use crate::diff::compare;
 use crate::drift::Drift;
 use crate::legible::is_unseen;
 use crate::manifest::{Origin, Selection, load_texts};
@@ -60,8 +60,8 @@ fn plan() -> Plan {
         ids: vec![ID.parse().expect("an id")],
         origin: origin(),
     }];
-    plan.outlook = samples::outlook();
-    for (index, Prediction { name, query, forecast, .. }) in plan.outlook.predictions.iter_mut().enumerate() {
+    plan.impact = samples::impact();
+    for (index, Prediction { name, query, forecast, .. }) in plan.impact.predictions.iter_mut().enumerate() {
         (*name, *query) = (BAD.to_owned(), BAD.to_owned());
         *forecast = match index {
             0 => Forecast::WillFail(difference()),
@@ -69,7 +69,7 @@ fn plan() -> Plan {
             _ => Forecast::Unknown(BAD.to_owned()),
         };
     }
-    for writer in &mut plan.outlook.writers {
+    for writer in &mut plan.impact.writers {
         match writer {
             Writer::Configuration { id, condition, twins, .. } => {
                 (*id, *condition) = (BAD.to_owned(), BAD.to_owned());
@@ -78,7 +78,7 @@ fn plan() -> Plan {
             Writer::Fleet { revisions, .. } => *revisions = vec![BAD.to_owned()],
         }
     }
-    plan.outlook.unread = vec![BAD.to_owned()];
+    plan.impact.unread = vec![BAD.to_owned()];
     plan
 }
 
@@ -143,7 +143,7 @@ fn what_a_pull_request_changes() {
     };
     let (before, after) = (fleet("x"), fleet(BAD));
     let differences = compare(Some(&before), &after);
-    let compared = against::Compared {
+    let compared = diff::Compared {
         after: &after,
         reference: BAD,
         commit: "abc",
@@ -152,9 +152,9 @@ fn what_a_pull_request_changes() {
         notes: &[BAD.to_owned()],
         differences: &differences,
     };
-    check("text", &against::text(&compared, true, Palette::PLAIN));
-    check("Markdown", &against::markdown(&compared));
-    check("JSON", &against::json(&compared));
+    check("text", &diff::text(&compared, true, Palette::PLAIN));
+    check("Markdown", &diff::markdown(&compared));
+    check("JSON", &diff::json(&compared));
 }
 
 #[test]

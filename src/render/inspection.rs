@@ -42,7 +42,7 @@ pub(crate) fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette)
         for (path, value) in &alone {
             let named = path.as_str().replacen("desired", "reported", 1);
             let named = escape::path(&named);
-            let shown = value::cut(view::Shown::at(path, value, &of.sensitive).line(), most).into_owned();
+            let shown = value::cut(view::RedactedValue::at(path, value, &of.sensitive).line(), most).into_owned();
             columns.row([Cell::new(&named, palette.path(&named)), Cell::plain(shown)]);
         }
         _ = writeln!(out, "\n{}", palette.title("Reported, and not desired"));
@@ -157,7 +157,7 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
     let sign = sign.map_or(Cell::plain(""), |sign| Cell::new(sign.text(), text::sign(sign, palette)));
     let path = escape::path(row.path.as_str()).into_owned();
     let side = |value: Option<&Value>| match value {
-        Some(value) => view::Shown::of(value, is_sensitive(row, &of.sensitive)).line().to_owned(),
+        Some(value) => view::RedactedValue::of(value, is_sensitive(row, &of.sensitive)).line().to_owned(),
         None => value::inline(None),
     };
     let mut sides = [row.live.as_ref(), after.flatten(), row.reported.as_ref()].map(side);

@@ -72,7 +72,7 @@ pub(crate) fn plan(plan: &plan::Plan) -> String {
         ignored: if plan.ignores_rollout { plan.not_carried_out() } else { Vec::new() },
         record_lost: plan.records.lost_beside_others().map(ToString::to_string).collect(),
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
-        outlook: OutlookV1::of(&plan.outlook),
+        outlook: OutlookV1::of(&plan.impact),
     })
 }
 

@@ -3,7 +3,7 @@
 //! Everything that a hub or a file said goes through [`escape`] on its way out, in every format. Plans
 //! go through [`view`], which keeps back what is sensitive. Read [`text`] first: a plan as people see it.
 
-pub(crate) mod against;
+pub(crate) mod diff;
 pub(crate) mod annotations;
 pub(crate) mod applied;
 pub(crate) mod checks;

@@ -11,14 +11,14 @@ use crate::manifest::{
     Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
 };
 use crate::plan::{
-    Action, Change, Conflict, FleetRecords, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
+    Action, Change, Conflict, FleetRecords, Forecast, Impact, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
     Verdict,
 };
 use iothub_model::twin::{ETag, MergePatch};
 
-mod outlook;
+mod impact;
 
-pub(crate) use outlook::outlook;
+pub(crate) use impact::impact;
 
 /// Compares with `snapshots/<name>.snap`.
 pub(crate) fn snapshot(name: &str, text: &str) {
@@ -194,7 +194,7 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         checks: Vec::new(),
         policy: Policy::default(),
         selections: Vec::new(),
-        outlook: Outlook::default(),
+        impact: Impact::default(),
         ignores_rollout: false,
         approval: None,
         sources: SourceDigests::default(),
@@ -358,7 +358,7 @@ pub(crate) fn reviewed() -> Plan {
         },
         Selection { name: "nobody".into(), condition: "tags.x = 'y'".to_owned(), ids: Vec::new(), origin: origin(35) },
     ];
-    plan.outlook = outlook();
+    plan.impact = impact();
     plan
 }
 
@@ -372,15 +372,15 @@ pub(crate) fn large() -> Plan {
     let mut twins: Vec<_> = (1..=9987).map(|n| update(&format!("press-{n:05}"), edit(1))).collect();
     twins.extend((9988..=10_000).map(|n| update(&format!("press-{n:05}"), edit(n))));
     let mut plan = plan(twins);
-    plan.outlook = outlook();
-    plan.outlook.unread.clear();
-    for one in &mut plan.outlook.predictions {
+    plan.impact = impact();
+    plan.impact.unread.clear();
+    for one in &mut plan.impact.predictions {
         if let Forecast::DependsOnDevices { as_it_is: Some(difference), .. } = &mut one.forecast {
             difference.details.clear();
         }
     }
-    plan.outlook.diverging.clear();
-    let Outlook { predictions, writers, .. } = &mut plan.outlook;
+    plan.impact.diverging.clear();
+    let Impact { predictions, writers, .. } = &mut plan.impact;
     predictions.retain(|one| matches!(one.name.as_str(), "nobody at full power" | "nobody on cellular"));
     predictions.extend((1..=40).map(|n| Prediction {
         name: format!("plant {n} has its presses"),

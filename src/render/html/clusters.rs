@@ -6,7 +6,7 @@ use super::{NAMED, Page};
 use crate::plan::Verdict;
 use crate::render::number::{counted, grouped};
 use crate::render::value;
-use crate::render::view::{ClusterView, PlanView, RowView, Shown, Sign, What, named};
+use crate::render::view::{ClusterView, PlanView, RedactedValue, RowView, Sign, What, named};
 
 /// Up to how many groups are shown opened.
 const OPENED: usize = 12;
@@ -150,7 +150,7 @@ impl Page {
             (What::Change { before, after, verdict: _ }, None) => {
                 let shown = after.as_ref().or(before.as_ref());
                 let class = match row.sign {
-                    _ if shown.is_some_and(Shown::is_hidden) => "same hidden",
+                    _ if shown.is_some_and(RedactedValue::is_hidden) => "same hidden",
                     Sign::Add => "after",
                     Sign::Remove => "before",
                     Sign::Change | Sign::Keep | Sign::Stop | Sign::Pass => "same",
@@ -158,7 +158,7 @@ impl Page {
                 self.raw("<span class=\"")
                     .raw(class)
                     .raw("\">")
-                    .text(shown.map_or("absent", Shown::pretty))
+                    .text(shown.map_or("absent", RedactedValue::pretty))
                     .raw("</span>");
             }
         }
@@ -171,7 +171,7 @@ impl Page {
 
     /// Writes both sides of a change, with the words marked in which long values differ. A page of nothing but ASCII takes a browser
     /// half the memory.
-    fn sides(&mut self, before: &Shown, after: &Shown) {
+    fn sides(&mut self, before: &RedactedValue, after: &RedactedValue) {
         let (before, after) = value::words(before.pretty(), after.pretty());
         self.raw("<span class=\"before\">").marked(&before, ["<del>", "</del>"]);
         self.raw("</span> <span class=\"becomes\"><span aria-label=\"becomes\">&rarr;</span> <span class=\"after\">");

@@ -5,7 +5,7 @@
 //! in the program's own source, and it escapes.
 
 mod clusters;
-mod outlook;
+mod impact;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -168,7 +168,7 @@ mod tests {
         let mut plan = samples::reviewed();
         plan.twins.push(samples::update("z", vec![bad(Verdict::Edit), bad(Verdict::Adopt)]));
         plan.revision = BAD.to_owned();
-        for one in &mut plan.outlook.predictions {
+        for one in &mut plan.impact.predictions {
             one.name = BAD.to_owned();
             one.query = BAD.to_owned();
         }

@@ -7,7 +7,7 @@ use crate::plan::Verdict;
 use crate::render::number::grouped;
 use crate::render::style::{Painted, Palette};
 use crate::render::value;
-use crate::render::view::{ClusterView, RowView, Shown, Sign, named};
+use crate::render::view::{ClusterView, RedactedValue, RowView, Sign, named};
 
 /// The longest twin's id, path and value that others are aligned to.
 const ALIGNED: [usize; 3] = [32, 44, 40];
@@ -156,7 +156,7 @@ impl Row<'_> {
 }
 
 /// Writes both sides of a change, one under the other, with what differs between them painted.
-fn sides(out: &mut String, before: &Shown, after: &Shown, options: Options) {
+fn sides(out: &mut String, before: &RedactedValue, after: &RedactedValue, options: Options) {
     let palette = options.palette;
     let most = if options.full { usize::MAX } else { options.width.saturating_sub(10).max(LEAST) };
     let (before, after) = value::differences(before.line(), after.line(), most, palette);

@@ -2,11 +2,11 @@
 //! counts at the end.
 //!
 //! The sign says what happens to a path, the word how it came about; colour only repeats them. Equal plans give equal bytes.
-//! Here is the page as a whole; `cluster` writes the twins and their paths, `outlook` the rest.
+//! Here is the page as a whole; `cluster` writes the twins and their paths, `impact` the rest.
 
 mod options;
 mod cluster;
-mod outlook;
+mod impact;
 
 use std::fmt::Write;
 
@@ -49,9 +49,9 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
         write_clusters(&mut out, &view.clusters, options);
         out.push('\n');
     }
-    outlook::selections(&mut out, &view.selections, options);
-    outlook::writers(&mut out, &view.writers, options);
-    outlook::checks(&mut out, view, options);
+    impact::selections(&mut out, &view.selections, options);
+    impact::writers(&mut out, &view.writers, options);
+    impact::checks(&mut out, view, options);
     if let Some(ignored) = &view.ignored {
         _ = writeln!(out, "{} {ignored}\n", palette.warning("warning:"));
     }
@@ -67,7 +67,7 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
     }
     counts(&mut out, view, palette);
     if !view.clusters.is_empty() {
-        outlook::cost(&mut out, view.cost.as_ref(), options);
+        impact::cost(&mut out, view.cost.as_ref(), options);
     }
     if !options.full && view.clusters.iter().any(|cluster| cluster.ids.len() > NAMED + 1) {
         _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));

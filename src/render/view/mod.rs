@@ -1,28 +1,28 @@
 //! What may be shown of a plan: the one step between a plan and text, Markdown and HTML.
 //!
 //! Owns what is said and in which order, and that nothing sensitive and nothing that steers a terminal gets further: values
-//! come out of here as [`Shown`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
+//! come out of here as [`RedactedValue`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
 //! [`PlanView`] and never see the plan. Read [`PlanView`] first.
 
 mod counts;
 mod drift;
-mod outlook;
-mod shown;
+mod impact;
+mod redacted;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 pub(crate) use counts::{Counts, read_by};
-pub(crate) use outlook::{CheckView, CostView, Foreseen, SelectionView, WriterView};
-use shown::named_ids;
-pub(crate) use shown::{MASK, Shown, named, patch, reported, value};
+pub(crate) use impact::{CheckView, CostView, Foreseen, SelectionView, WriterView};
+use redacted::named_ids;
+pub(crate) use redacted::{MASK, RedactedValue, named, patch, reported, value};
 
 use super::number::counted;
 use super::{escape, value as values};
 use crate::legible;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
-use crate::plan::{Action, Change, Cluster, Conflict, Outlook, Plan, Taken, TwinPlan, Verdict, guard};
+use crate::plan::{Action, Change, Cluster, Conflict, Impact, Plan, Taken, TwinPlan, Verdict, guard};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -173,9 +173,9 @@ pub(crate) enum What {
         /// How it came about.
         verdict: Verdict,
         /// What is there.
-        before: Option<Shown>,
+        before: Option<RedactedValue>,
         /// What will be there.
-        after: Option<Shown>,
+        after: Option<RedactedValue>,
     },
     /// A conflict, or what is taken over.
     Said(String),
@@ -188,7 +188,7 @@ impl RowView {
             (What::Said(said), _) => said.clone(),
             (What::Change { .. }, Some((before, after))) => format!("{} → {}", before.line(), after.line()),
             (What::Change { before, after, verdict: _ }, None) => {
-                after.as_ref().or(before.as_ref()).map_or("absent", Shown::line).to_owned()
+                after.as_ref().or(before.as_ref()).map_or("absent", RedactedValue::line).to_owned()
             }
         }
     }
@@ -202,7 +202,7 @@ impl RowView {
     }
 
     /// Returns both sides, where both are there, differ, and can be looked at.
-    pub(crate) fn sides(&self) -> Option<(&Shown, &Shown)> {
+    pub(crate) fn sides(&self) -> Option<(&RedactedValue, &RedactedValue)> {
         match &self.what {
             What::Change { verdict, before: Some(before), after: Some(after) }
                 if verdict.touches_value() && !(before.is_hidden() && after.is_hidden()) =>
@@ -223,7 +223,7 @@ impl RowView {
 
     fn of_change(change: &Change) -> Self {
         let Change { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
-        let (before, after) = Shown::sides(before.as_ref(), after.as_ref(), *sensitive);
+        let (before, after) = RedactedValue::sides(before.as_ref(), after.as_ref(), *sensitive);
         let what = What::Change { verdict: *verdict, before, after };
         Self::new(Sign::of(change), path.as_str(), what, origin.as_ref())
     }
@@ -232,7 +232,7 @@ impl RowView {
     fn of_rename(from: &Change, to: &Change) -> Self {
         let sensitive = from.sensitive || to.sensitive;
         let before = from.before.as_ref().filter(|_| from.before != to.after);
-        let (before, after) = Shown::sides(before, to.after.as_ref(), sensitive);
+        let (before, after) = RedactedValue::sides(before, to.after.as_ref(), sensitive);
         let what = What::Change { verdict: to.verdict, before, after };
         let mut paths = [&from.path, &to.path].map(|path| escape::path(path.as_str()).into_owned());
         legible::tell_apart(&mut paths);
@@ -262,7 +262,7 @@ impl RowView {
             }
             Conflict::WouldDestroy { path, leaves, origin } => {
                 let few: Vec<_> = leaves.iter().take(NAMED).map(ToString::to_string).collect();
-                let more = shown::and_more(leaves.len() - few.len());
+                let more = redacted::and_more(leaves.len() - few.len());
                 let said = format!("would remove {}{more}, not owned by this fleet", few.join(", "));
                 Self::said(Sign::Stop, path.as_str(), said, origin.as_ref())
             }
@@ -379,9 +379,9 @@ fn notes(plan: &Plan) -> Option<NoteView> {
     (!ids.is_empty()).then(|| NoteView { text: text.into(), who: named(&ids, NAMED) })
 }
 
-fn writers(outlook: &Outlook) -> Vec<WriterView> {
-    let unread = outlook.unread.iter().map(|why| WriterView::unread(why));
-    outlook.writers.iter().map(WriterView::of).chain(unread).collect()
+fn writers(impact: &Impact) -> Vec<WriterView> {
+    let unread = impact.unread.iter().map(|why| WriterView::unread(why));
+    impact.writers.iter().map(WriterView::of).chain(unread).collect()
 }
 
 /// Returns the sentence that says that a rollout is ignored, where one is.
@@ -411,9 +411,9 @@ impl<'p> PlanView<'p> {
             hints: counts::hints(plan),
             notes: notes(plan).into_iter().collect(),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
-            writers: writers(&plan.outlook),
-            checks: plan.outlook.predictions.iter().map(CheckView::of).collect(),
-            cost: plan.outlook.cost.as_ref().map(CostView::of),
+            writers: writers(&plan.impact),
+            checks: plan.impact.predictions.iter().map(CheckView::of).collect(),
+            cost: plan.impact.cost.as_ref().map(CostView::of),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::shown::{and_more, named_ids};
+use super::redacted::{and_more, named_ids};
 use crate::check::Severity;
 use crate::manifest::Selection;
 use crate::plan::{Cost, Forecast, Prediction, SharedPath, Spent, Writer};

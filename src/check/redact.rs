@@ -5,7 +5,7 @@ use iothub_model::query::BoundQuery;
 use iothub_model::twin::TwinPath;
 
 /// Leaves no more of what was found than the devices concerned, where the check may tell one of the secrets.
-pub(super) fn keep_back(check: &Check, found: Difference, secrets: &[TwinPath]) -> Difference {
+pub(super) fn redact(check: &Check, found: Difference, secrets: &[TwinPath]) -> Difference {
     if !secrets.iter().any(|secret| check.may_tell(secret)) {
         return found;
     }

@@ -27,7 +27,7 @@ fn which_way_is_cheaper() {
         // A hub that sends small pages.
         (10_000, false, 10_000, 10, ReadBy::Get),
     ] {
-        let cost = Cost { pending: declared, finds_left };
+        let cost = ReadCost { pending: declared, finds_left };
         assert_eq!(cost.by(on_hub, page), expected, "{declared} of {on_hub} by {page}");
     }
 }
@@ -52,19 +52,19 @@ async fn plan(client: &HubClient, declarations: &Declarations) -> Result<(Plan, 
     let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
     let mut planner = Planner::new(declarations, context);
     let mut read = 0;
-    let (mut watch, mut membership) =
-        (Watch::new(declarations, Vec::new()), Membership::new(declarations).expect("no selectors"));
-    let pass = Survey {
+    let (mut observer, mut membership) =
+        (ImpactObserver::new(declarations, Vec::new()), Membership::new(declarations).expect("no selectors"));
+    let pass = FleetReading {
         client,
         planner: &mut planner,
-        watch: &mut watch,
+        observer: &mut observer,
         membership: &mut membership,
         declarations,
         census: Census::default(),
         concurrency: 1,
     };
-    let surveyed = survey(pass, &mut |count| read = count).await?;
-    Ok((planner.finish(surveyed.read), read))
+    let fleet = read_fleet(pass, &mut |count| read = count).await?;
+    Ok((planner.finish(fleet.read), read))
 }
 
 fn of(plan: &Plan, action: Action) -> Vec<String> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::forecast::{Forecasts, Question, collection_of};
 use super::writers::{Subject, Writers};
-use super::{Divergence, Outlook};
+use super::{Divergence, Impact};
 use crate::manifest::{Body, Declarations, Origin, Selector};
 use crate::plan::{Action, Change, TwinPlan, Unchanged};
 use iothub_model::query::{self, Collection};
@@ -17,7 +17,7 @@ use iothub_model::wire::twins::encode_twin;
 
 /// Finds out what a plan will lead to while it is made.
 #[derive(Debug)]
-pub(crate) struct Watch<'d> {
+pub(crate) struct ImpactObserver<'d> {
     declarations: &'d Declarations,
     forecasts: Forecasts<'d>,
     writers: Writers,
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
     document: Option<Value>,
 }
 
-impl<'d> Watch<'d> {
+impl<'d> ImpactObserver<'d> {
     /// Begins before the first twin. `declarations` are those that the plan is made of, and `subjects` the hub's
     /// configurations.
     pub(crate) fn new(declarations: &'d Declarations, subjects: Vec<Subject>) -> Self {
@@ -70,7 +70,7 @@ impl<'d> Watch<'d> {
         self.left_out.contains(id)
     }
 
-    /// Reads of a twin's text all that is looked at of a twin to which nothing happens, by the watch and by selectors. Nothing means
+    /// Reads of a twin's text all that is looked at of a twin to which nothing happens, by the observer and by selectors. Nothing means
     /// that it is to be read whole.
     pub(crate) fn excerpt(&self, id: &TwinId, twin: &RawTwin<'_>) -> Option<Value> {
         if !self.needs_documents {
@@ -91,7 +91,7 @@ impl<'d> Watch<'d> {
     }
 
     /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
-    /// [`Watch::planned`] wants to have, if it wants anything.
+    /// [`ImpactObserver::planned`] wants to have, if it wants anything.
     pub(crate) fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {
         if let (Lookup::Found(twin), Some(declared)) = (lookup, declared) {
             self.writers.look_at_records(&twin.tags.0, declared);
@@ -130,8 +130,8 @@ impl<'d> Watch<'d> {
         self.forecasts.push(&id, &planned);
     }
 
-    /// Takes a declared twin about which nothing is to be done, in place of [`Watch::look`] and [`Watch::planned`], by its
-    /// [`Watch::excerpt`].
+    /// Takes a declared twin about which nothing is to be done, in place of [`ImpactObserver::look`] and [`ImpactObserver::planned`], by its
+    /// [`ImpactObserver::excerpt`].
     pub(crate) fn unchanged(&mut self, id: &TwinId, excerpt: &Value, unchanged: Unchanged<'_>, declared: &Body) {
         if let Some(records) = unchanged.shared_records {
             self.writers.look_at_shared_records(records);
@@ -149,7 +149,7 @@ impl<'d> Watch<'d> {
         }
     }
 
-    /// The same, by its [`Watch::excerpt`].
+    /// The same, by its [`ImpactObserver::excerpt`].
     pub(crate) fn stranger_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
         self.forecasts.push_stranger(id, excerpt);
     }
@@ -194,7 +194,7 @@ impl<'d> Watch<'d> {
     }
 
     /// Ends the pass. What it costs is reckoned elsewhere.
-    pub(crate) fn finish(self) -> Outlook {
+    pub(crate) fn finish(self) -> Impact {
         let selectors: &[Selector] = &self.declarations.selectors;
         let diverging = self.diverging.into_iter().map(|((index, path, altered_by), (mut leaving, mut joining))| {
             leaving.sort_unstable();
@@ -203,12 +203,12 @@ impl<'d> Watch<'d> {
             Divergence { selector: name.to_string(), origin: origin.clone(), altered_by, path, leaving, joining }
         });
         let (writers, unread) = self.writers.finish();
-        Outlook {
+        Impact {
             diverging: diverging.collect(),
             predictions: self.forecasts.finish(&self.declarations.policy.sensitive),
             writers,
             unread,
-            ..Outlook::default()
+            ..Impact::default()
         }
     }
 }

@@ -6,12 +6,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-use super::laws::{config, declared, live_twin};
 use super::ownership::may_have_records;
+use super::property_tests::{config, declared, live_twin};
 use super::unchanged::exactly;
 use super::*;
 use crate::check::{Bound, Check, Column, Comparison, Difference, Expectation, Severity, evaluate};
-use crate::plan::outlook::Subject;
+use crate::plan::impact::Subject;
 use iothub_model::query::{BoundQuery, Collection, compile};
 use iothub_model::wire::configurations::Configuration;
 use iothub_model::wire::raw_twin::RawTwin;
@@ -137,7 +137,7 @@ fn manifest() -> impl Strategy<Value = Declarations> {
 
 /// How the twins of a hub come to be seen.
 #[derive(Clone, Debug, Default)]
-struct Survey {
+struct Refresh {
     /// All twins are listed, and not only the declared ones read.
     lists_all: bool,
     /// Twins are looked at as text where that is enough.
@@ -148,7 +148,7 @@ struct Survey {
     subjects: Vec<Subject>,
 }
 
-impl Survey {
+impl Refresh {
     fn text(&self, twin: &Twin) -> String {
         let mut document = encode_twin(twin);
         if !self.foreign {
@@ -159,41 +159,47 @@ impl Survey {
     }
 
     /// Takes a twin by its text, if that is enough; what is declared for it, if anything is.
-    fn takes(&self, planner: &mut Planner<'_>, watch: &mut Watch<'_>, twin: &Twin, body: Option<&Body>) -> bool {
+    fn takes(
+        &self,
+        planner: &mut Planner<'_>,
+        observer: &mut ImpactObserver<'_>,
+        twin: &Twin,
+        body: Option<&Body>,
+    ) -> bool {
         let text = self.text(twin);
         let Some(raw) = RawTwin::find(&text).filter(|_| self.by_text) else { return false };
-        let excerpt = watch.excerpt(&twin.id, &raw).expect("it has all that a twin has");
+        let excerpt = observer.excerpt(&twin.id, &raw).expect("it has all that a twin has");
         match body {
             Some(body) => {
                 let Some(unchanged) = planner.push_unchanged(&twin.id, &raw) else { return false };
-                watch.unchanged(&twin.id, &excerpt, unchanged, body);
+                observer.unchanged(&twin.id, &excerpt, unchanged, body);
             }
             None if may_have_records(raw.tags.unwrap_or_default()) => return false,
-            None => watch.stranger_excerpt(&twin.id, &excerpt),
+            None => observer.stranger_excerpt(&twin.id, &excerpt),
         }
         true
     }
 }
 
-/// Plans as a survey does, and returns what is predicted.
-fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, survey: &Survey) -> Plan {
+/// Plans as refresh does, and returns what is predicted.
+fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, refresh: &Refresh) -> Plan {
     let mut planner = Planner::new(declarations, context());
-    let mut watch = Watch::new(declarations, survey.subjects.clone());
-    let lists_all = survey.lists_all;
+    let mut observer = ImpactObserver::new(declarations, refresh.subjects.clone());
+    let lists_all = refresh.lists_all;
     let fleet = "redmond";
     let carries = |twin: &Twin| twin.tags.0.get("twinctl").is_some_and(|all| all.get(fleet).is_some());
     let left = hub.values().filter(|twin| !declarations.twins.contains_key(&twin.id));
     let (left, strangers): (Vec<&Twin>, Vec<&Twin>) = left.partition(|twin| carries(twin));
     let ids: BTreeSet<&TwinId> = declarations.twins.keys().chain(left.iter().map(|twin| &twin.id)).collect();
     for stranger in strangers.iter().filter(|_| lists_all) {
-        if !survey.takes(&mut planner, &mut watch, stranger, None) {
-            watch.stranger(stranger);
+        if !refresh.takes(&mut planner, &mut observer, stranger, None) {
+            observer.stranger(stranger);
         }
     }
     for id in ids {
         let body = declarations.twins.get(id).map(|declaration| &*declaration.body);
         if let (Some(twin), Some(body)) = (hub.get(id), body)
-            && survey.takes(&mut planner, &mut watch, twin, Some(body))
+            && refresh.takes(&mut planner, &mut observer, twin, Some(body))
         {
             continue;
         }
@@ -201,19 +207,19 @@ fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, survey: &S
             Some(twin) => Lookup::Found(Box::new(twin.clone())),
             None => Lookup::Absent(id.clone()),
         };
-        let seen = watch.look(&lookup, body).expect("there are checks");
+        let seen = observer.look(&lookup, body).expect("there are checks");
         let plan = planner.push(lookup);
-        watch.planned(seen, plan, body);
+        observer.planned(seen, plan, body);
     }
     let unseen: &[Collection] = if lists_all { &[] } else { &[Collection::Devices] };
     let documents: Vec<Value> = hub.values().map(encode_twin).collect();
-    for question in watch.questions(unseen) {
+    for question in observer.questions(unseen) {
         let query = compile(question.text()).unwrap_or_else(|errors| panic!("{}: {errors:?}", question.text()));
         for row in query.rows(&documents) {
-            watch.answer(&question, &row).expect("a row");
+            observer.answer(&question, &row).expect("a row");
         }
     }
-    Plan { outlook: watch.finish(), ..planner.finish(ReadBy::Get) }
+    Plan { impact: observer.finish(), ..planner.finish(ReadBy::Get) }
 }
 
 /// The hub's twins after the plan has been applied.
@@ -275,10 +281,10 @@ proptest! {
 
     #[test]
     fn predictions_come_true(declarations in manifest(), hub in fleet(), lists_all in any::<bool>()) {
-        let plan = predict(&declarations, &hub, &Survey { lists_all, ..Survey::default() });
+        let plan = predict(&declarations, &hub, &Refresh { lists_all, ..Refresh::default() });
         let after: Vec<Value> = applied(&plan, &hub).values().map(encode_twin).collect();
-        prop_assert_eq!(plan.outlook.predictions.len(), declarations.checks.len());
-        for (check, prediction) in declarations.checks.iter().zip(&plan.outlook.predictions) {
+        prop_assert_eq!(plan.impact.predictions.len(), declarations.checks.len());
+        for (check, prediction) in declarations.checks.iter().zip(&plan.impact.predictions) {
             let found = comparable(check, ask(check, &after));
             let predicted = match prediction.forecast.clone() {
                 Forecast::WillHold => Ok(()),
@@ -303,14 +309,14 @@ proptest! {
         subjects in subjects(), exact in subsequence(vec!["tags.a", "desired.b"], 0..2),
     ) {
         let declarations = Declarations { policy: exactly(&exact), ..declarations };
-        let whole = Survey { lists_all, foreign, subjects, by_text: false };
-        let texts = Survey { by_text: true, ..whole.clone() };
+        let whole = Refresh { lists_all, foreign, subjects, by_text: false };
+        let texts = Refresh { by_text: true, ..whole.clone() };
         // As it is found, and as it is left, when most twins are as declared.
         let after = applied(&predict(&declarations, &hub, &whole), &hub);
         for hub in [hub, after] {
-            let told = |survey: &Survey| {
-                let Plan { twins, unchanged, outlook, .. } = predict(&declarations, &hub, survey);
-                (twins, unchanged, outlook)
+            let told = |refresh: &Refresh| {
+                let Plan { twins, unchanged, impact, .. } = predict(&declarations, &hub, refresh);
+                (twins, unchanged, impact)
             };
             prop_assert_eq!(told(&texts), told(&whole));
         }
@@ -336,9 +342,9 @@ fn what_a_plan_cannot_know() {
     ];
     let declarations = Declarations { checks, ..declarations([(id("d0"), body(json!({"tags": {"a": 1}})))]) };
     let hub = ["d0", "d1"].map(|name| (id(name), twin(name, json!({}))));
-    let plan = predict(&declarations, &hub.into(), &Survey { lists_all: true, ..Survey::default() });
+    let plan = predict(&declarations, &hub.into(), &Refresh { lists_all: true, ..Refresh::default() });
     let told: Vec<String> = plan
-        .outlook
+        .impact
         .predictions
         .iter()
         .map(|prediction| match &prediction.forecast {
@@ -371,11 +377,11 @@ fn sensitive_values_are_in_no_prediction() {
     let declared = json!({"desired": {"wifi": {"psk": "hunter2"}}});
     let mut declarations = Declarations { checks: vec![check], ..declarations([(id("d0"), body(declared))]) };
     let hub = BTreeMap::from([(id("d0"), twin("d0", json!({})))]);
-    let survey = Survey { lists_all: true, ..Survey::default() };
-    assert!(format!("{:?}", predict(&declarations, &hub, &survey).outlook).contains("hunter2"));
+    let refresh = Refresh { lists_all: true, ..Refresh::default() };
+    assert!(format!("{:?}", predict(&declarations, &hub, &refresh).impact).contains("hunter2"));
     declarations.policy.sensitive = crate::manifest::Sensitive::new(vec![path("desired.wifi.psk")]);
-    let outlook = predict(&declarations, &hub, &survey).outlook;
-    assert!(!format!("{outlook:?}").contains("hunter2"));
-    let Forecast::WillFail(difference) = &outlook.predictions[0].forecast else { panic!("{outlook:?}") };
+    let impact = predict(&declarations, &hub, &refresh).impact;
+    assert!(!format!("{impact:?}").contains("hunter2"));
+    let Forecast::WillFail(difference) = &impact.predictions[0].forecast else { panic!("{impact:?}") };
     assert_eq!(difference.devices, ["d0"]);
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Compared;
-use crate::against::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange, SelectorChange};
+use crate::diff::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange, SelectorChange};
 use crate::render::json::{Origin, document};
 
 /// The published shape of `twinctl render --against REF --format json`.

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::laws::{
+use super::property_tests::{
     after_a_history, config, declared, equal_twins, is_record, leaf_map, live_object, live_twin, only, owned,
 };
 use super::*;
@@ -156,7 +156,7 @@ proptest! {
             prop_assert!(take && matches!(error, RestoreError::OtherRecord { .. }), "{}", error);
             return Ok(());
         }
-        prop_assert_eq!(back.first_withheld(), None);
+        prop_assert_eq!(back.first_redacted(), None);
         let (Some(twin), Some(back)) = (only(&plan), only(&back)) else { return Ok(()) };
         prop_assert_eq!(&back.patch, &twin.patch);
         let after = twin.patch.apply(&live);

@@ -1,7 +1,10 @@
 //! A plan from a hub: all that is asked of it, in which order, and what becomes of the answers.
 //!
-//! Owns the order alone. What is read of the fleet is `survey`'s, who is in which selection `selection`'s, and what follows
-//! from all of it `plan`'s. Read [`make`].
+//! [`plan()`] owns the order. `read` reads the fleet, `selection` decides which devices the selectors match, and `crate::plan` makes the
+//! plan.
+
+pub(crate) mod selection;
+pub(crate) mod read;
 
 use std::collections::BTreeSet;
 
@@ -9,15 +12,15 @@ use futures_util::future;
 
 use crate::client::{Error, HubClient};
 use crate::manifest::{Declarations, Selection};
-use crate::plan::outlook::cost::cost;
-use crate::plan::outlook::{Question, Subject};
-use crate::plan::{Plan, PlanContext, Planner, Population, ReadBy, Watch};
-use crate::selection::{self, Membership};
-use crate::survey::{Census, Survey, get_all, survey};
+use crate::plan::impact::cost::cost;
+use crate::plan::impact::{Question, Subject};
+use crate::plan::{ImpactObserver, Plan, PlanContext, Planner, Population, ReadBy};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::tiers::Limits;
 use iothub_model::twin::{Section, TwinId};
 use iothub_model::wire::query::MAX_PAGE;
+use read::{Census, FleetReading, get_all, read_fleet};
+use selection::Membership;
 
 /// How many pages one question may take that a check asks about twins which the plan does not read: half a minute on an S1
 /// hub of one unit, which takes 20 queries a minute.
@@ -25,7 +28,7 @@ const PAGES: usize = 10;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanningError {
+pub(crate) enum RefreshError {
     /// The hub did not answer, or not so that it makes sense.
     #[error(transparent)]
     Hub(#[from] Error),
@@ -39,22 +42,22 @@ pub(crate) enum PlanningError {
 
 /// How a plan is made, beside what it is made of.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct RefreshOptions {
     /// GETs at once. A few questions, a page each, are asked beside them.
     pub concurrency: usize,
     /// What times and messages are reckoned by.
     pub limits: Limits,
     /// The part of the fleet that is planned for, when it is not all of it.
-    pub only: Option<Part>,
+    pub only: Option<FleetPart>,
     /// Read each twin by GET that seems to have drifted, or to have lost its record.
     pub confirm_drift: bool,
 }
 
 /// A part of a fleet: devices with their modules, and modules alone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Part(BTreeSet<TwinId>);
+pub(crate) struct FleetPart(BTreeSet<TwinId>);
 
-impl Part {
+impl FleetPart {
     /// Makes it of twins; a device's brings its modules with it.
     pub(crate) fn new(ids: BTreeSet<TwinId>) -> Self {
         Self(ids)
@@ -74,13 +77,13 @@ impl Part {
 /// Reads the live twins, plans, and finds out what the plan will lead to. Writes nothing to the hub.
 ///
 /// `progress` is told how many twins have been read.
-pub(crate) async fn make(
+pub(crate) async fn plan(
     client: &HubClient,
     declarations: &Declarations,
     context: PlanContext,
-    options: &Options,
+    options: &RefreshOptions,
     progress: &mut (dyn FnMut(usize) + Send),
-) -> Result<Plan, PlanningError> {
+) -> Result<Plan, RefreshError> {
     let before = client.usage();
     let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
     let (selections, (subjects, unread), census) = future::try_join3(
@@ -90,52 +93,52 @@ pub(crate) async fn make(
     )
     .await?;
     let selected = match selections {
-        Some(selections) => Some(declarations.select(selections).map_err(PlanningError::Selection)?),
+        Some(selections) => Some(declarations.select(selections).map_err(RefreshError::Selection)?),
         None => None,
     };
     let current = selected.as_ref().unwrap_or(declarations);
     if let Some(undeclared) = options.only.as_ref().and_then(|part| part.undeclared(current)) {
-        return Err(PlanningError::Undeclared(undeclared.clone()));
+        return Err(RefreshError::Undeclared(undeclared.clone()));
     }
-    let mut membership = Membership::new(current).map_err(PlanningError::Selection)?;
-    let mut watch = Watch::new(current, subjects);
+    let mut membership = Membership::new(current).map_err(RefreshError::Selection)?;
+    let mut observer = ImpactObserver::new(current, subjects);
     let mut planner = Planner::new(current, context.clone()).confirming_drift(options.confirm_drift);
     if let Some(part) = &options.only {
         planner = planner.narrowed_to(|id| part.includes(id));
-        watch = watch.leaving_out(current.twins.keys().filter(|id| !part.includes(id)).cloned().collect());
+        observer = observer.leaving_out(current.twins.keys().filter(|id| !part.includes(id)).cloned().collect());
     }
-    let pass = Survey {
+    let pass = FleetReading {
         client,
         planner: &mut planner,
-        watch: &mut watch,
+        observer: &mut observer,
         membership: &mut membership,
         declarations: current,
         census,
         concurrency: options.concurrency,
     };
-    let surveyed = survey(pass, progress).await?;
-    let mut plan = planner.finish(surveyed.read);
+    let read = read_fleet(pass, progress).await?;
+    let mut plan = planner.finish(read.read);
     let mut misplaced = membership.misplaced();
     if let Some(part) = &options.only {
         misplaced.retain(|id| part.includes(id));
     }
     if !misplaced.is_empty() {
-        let corrected = declarations.select(membership.corrected()).map_err(PlanningError::Selection)?;
-        let rest = replan(client, &corrected, context, &misplaced, &mut watch, options.concurrency).await?;
+        let corrected = declarations.select(membership.corrected()).map_err(RefreshError::Selection)?;
+        let rest = replan(client, &corrected, context, &misplaced, &mut observer, options.concurrency).await?;
         plan.take_over(rest);
         // Of a part it is not known who else carries the record.
         if options.only.is_none() {
             plan.population = Population::of(&corrected, &plan.twins, &plan.records);
         }
     }
-    let mut questions = watch.questions(&surveyed.unseen);
+    let mut questions = observer.questions(&read.unseen);
     questions.sort_by(|a, b| a.text().cmp(b.text()));
     for questions in questions.chunk_by(|a, b| a.text() == b.text()) {
-        answer(client, &mut watch, questions).await?;
+        answer(client, &mut observer, questions).await?;
     }
-    plan.outlook = watch.finish();
-    plan.outlook.unread.splice(0..0, unread);
-    plan.outlook.cost = Some(cost(&plan.twins, &client.usage().since(&before), options.limits));
+    plan.impact = observer.finish();
+    plan.impact.unread.splice(0..0, unread);
+    plan.impact.cost = Some(cost(&plan.twins, &client.usage().since(&before), options.limits));
     Ok(plan)
 }
 
@@ -194,17 +197,17 @@ async fn replan(
     declarations: &Declarations,
     context: PlanContext,
     ids: &BTreeSet<TwinId>,
-    watch: &mut Watch<'_>,
+    observer: &mut ImpactObserver<'_>,
     concurrency: usize,
 ) -> Result<Plan, Error> {
     let mut planner = Planner::new(declarations, context).restricted_to(ids);
     get_all(client, ids.iter().cloned(), concurrency, &mut |lookup| {
         let id = lookup.id();
         let body = declarations.twins.get(id).map(|declaration| declaration.body.clone());
-        let seen = watch.look(&lookup, body.as_deref());
+        let seen = observer.look(&lookup, body.as_deref());
         let plan = planner.push(lookup);
         if let Some(seen) = seen {
-            watch.planned(seen, plan, body.as_deref());
+            observer.planned(seen, plan, body.as_deref());
         }
     })
     .await?;
@@ -212,7 +215,11 @@ async fn replan(
 }
 
 /// Asks what checks have to know of twins that were not read, unless that takes too long. The questions have one text.
-async fn answer(client: &HubClient, watch: &mut Watch<'_>, questions: &[Question<'_>]) -> Result<(), Error> {
+async fn answer(
+    client: &HubClient,
+    observer: &mut ImpactObserver<'_>,
+    questions: &[Question<'_>],
+) -> Result<(), Error> {
     let Some(first) = questions.first() else { return Ok(()) };
     let mut pages = client.query(first.text(), MAX_PAGE);
     let mut count = 0;
@@ -221,11 +228,11 @@ async fn answer(client: &HubClient, watch: &mut Watch<'_>, questions: &[Question
         for question in questions {
             if count > PAGES {
                 let reason = format!("it looks at more twins of the hub than {PAGES} pages of a query list");
-                watch.give_up(question, reason);
+                observer.give_up(question, reason);
                 continue;
             }
             for row in &page.rows {
-                watch.answer(question, row).map_err(|problem| pages.nonsense(problem))?;
+                observer.answer(question, row).map_err(|problem| pages.nonsense(problem))?;
             }
         }
         if count > PAGES {
@@ -261,10 +268,10 @@ checks: [{ name: all, query: SELECT deviceId FROM devices, expect: some }]
         let server = Server::start_by_word(replies).await;
         let client = server.client();
         let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
-        let options = Options { concurrency: 1, limits: Limits::S1, only: None, confirm_drift: false };
-        let plan = make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");
+        let options = RefreshOptions { concurrency: 1, limits: Limits::S1, only: None, confirm_drift: false };
+        let plan = plan(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan");
         let expected = "it looks at more twins of the hub than 10 pages of a query list";
-        assert_eq!(plan.outlook.predictions[0].forecast, Forecast::Unknown(expected.to_owned()));
-        assert_eq!(plan.outlook.cost.expect("reckoned").read.requests, 3 + PAGES as u64 + 1);
+        assert_eq!(plan.impact.predictions[0].forecast, Forecast::Unknown(expected.to_owned()));
+        assert_eq!(plan.impact.cost.expect("reckoned").read.requests, 3 + PAGES as u64 + 1);
     }
 }

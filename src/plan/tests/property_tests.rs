@@ -111,7 +111,7 @@ pub(super) fn owned(twin: &Twin) -> BTreeMap<TwinPath, u16> {
     record.map(|record| ownership::OwnershipRecord::read(record).expect("a record").owns).unwrap_or_default()
 }
 
-/// The same cases each time: a law that fails does so for everybody. `PROPTEST_CASES` asks for more.
+/// The same cases each time: a property that fails does so for everybody. `PROPTEST_CASES` asks for more.
 pub(super) fn config() -> ProptestConfig {
     const UNASKED: u32 = 256;
     let asked = ProptestConfig::default().cases;

@@ -1,4 +1,4 @@
-//! The wish to stop, from whoever has it to whoever is at work.
+//! The wish to cancel, from whoever has it to whoever is at work.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use tokio::sync::watch;
 
 /// A flag that is set once and can be awaited. Clones are the same flag.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop(Arc<watch::Sender<bool>>);
+pub(crate) struct CancelFlag(Arc<watch::Sender<bool>>);
 
-impl Default for Stop {
+impl Default for CancelFlag {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
 }
 
-impl Stop {
+impl CancelFlag {
     /// Returns a flag that is not set.
     pub(crate) fn new() -> Self {
         Self::default()
@@ -44,16 +44,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_clone_wakes_who_waits() {
-        let stop = Stop::new();
+        let cancel = CancelFlag::new();
         let waiting = tokio::spawn({
-            let stop = stop.clone();
-            async move { stop.requested().await }
+            let cancel = cancel.clone();
+            async move { cancel.requested().await }
         });
         tokio::task::yield_now().await;
-        assert!(!stop.is_requested() && !waiting.is_finished());
-        stop.request();
+        assert!(!cancel.is_requested() && !waiting.is_finished());
+        cancel.request();
         waiting.await.expect("it ends");
-        stop.requested().await;
-        assert!(stop.is_requested());
+        cancel.requested().await;
+        assert!(cancel.is_requested());
     }
 }

@@ -11,11 +11,11 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::selection::Membership;
 use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::Declarations;
 use crate::plan::ownership::{RECORDS_KEY, may_have_records};
-use crate::plan::{Planner, ReadBy, Watch};
-use crate::selection::Membership;
+use crate::plan::{ImpactObserver, Planner, ReadBy};
 use iothub_model::query::Collection;
 use iothub_model::tiers::{Class, Limits};
 use iothub_model::twin::{IdError, Lookup, Twin, TwinId};
@@ -28,13 +28,13 @@ const LIMITS: Limits = Limits::S1;
 const FEW: usize = 100;
 
 /// What is read, for whom, and how.
-pub(crate) struct Survey<'a, 'd> {
+pub(crate) struct FleetReading<'a, 'd> {
     /// The hub.
     pub client: &'a HubClient,
     /// Gets every declared twin, and every other twin that carries this fleet's record.
     pub planner: &'a mut Planner<'d>,
     /// Sees what the planner gets and what comes of it, and twins that were read beside.
-    pub watch: &'a mut Watch<'d>,
+    pub observer: &'a mut ImpactObserver<'d>,
     /// Says which twins must not be planned by these declarations, since they belong into other selections.
     pub membership: &'a mut Membership<'d>,
     /// What the planner plans by.
@@ -47,7 +47,7 @@ pub(crate) struct Survey<'a, 'd> {
 
 /// How it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Surveyed {
+pub(crate) struct FleetRead {
     /// By query as soon as one kind of twin was.
     pub read: ReadBy,
     /// The kinds of which not every twin of the hub was seen.
@@ -62,7 +62,7 @@ pub(crate) struct Surveyed {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Census {
     /// Nothing for a kind that was asked for when the answer was no number, as it is only an estimate anyway.
-    counts: Vec<(Kind, Option<usize>)>,
+    counts: Vec<(TwinKind, Option<usize>)>,
 }
 
 impl Census {
@@ -71,17 +71,17 @@ impl Census {
         client: &HubClient,
         declared: impl Iterator<Item = &'i TwinId>,
     ) -> Result<Self, Error> {
-        let (devices, modules): (Vec<_>, Vec<_>) = declared.partition(|id| Kind::Devices.has(id));
-        let ask = async |kind: Kind, declared: usize| match declared > FEW {
+        let (devices, modules): (Vec<_>, Vec<_>) = declared.partition(|id| TwinKind::Devices.has(id));
+        let ask = async |kind: TwinKind, declared: usize| match declared > FEW {
             true => count(client, kind).await.map(|count| Some((kind, count))),
             false => Ok(None),
         };
-        let asked = (ask(Kind::Devices, devices.len()), ask(Kind::Modules, modules.len()));
+        let asked = (ask(TwinKind::Devices, devices.len()), ask(TwinKind::Modules, modules.len()));
         let (devices, modules) = future::try_join(asked.0, asked.1).await?;
         Ok(Self { counts: devices.into_iter().chain(modules).collect() })
     }
 
-    fn of(&self, kind: Kind) -> Option<Option<usize>> {
+    fn of(&self, kind: TwinKind) -> Option<Option<usize>> {
         self.counts.iter().find(|(of, _)| *of == kind).map(|(_, count)| *count)
     }
 }
@@ -91,16 +91,16 @@ impl Census {
 /// No more GETs are under way at once than `concurrency` says; beside them the hub is asked for those that left, one page of devices and one
 /// of modules at a time. `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished,
 /// since what was not read is not known.
-pub(crate) async fn survey(
-    survey: Survey<'_, '_>,
+pub(crate) async fn read_fleet(
+    reading: FleetReading<'_, '_>,
     progress: &mut (dyn FnMut(usize) + Send),
-) -> Result<Surveyed, Error> {
-    let (client, declarations, finds_left) = (survey.client, survey.declarations, survey.planner.finds_left());
+) -> Result<FleetRead, Error> {
+    let (client, declarations, finds_left) = (reading.client, reading.declarations, reading.planner.finds_left());
     // The first answer opens the connection that all share, and a hub that does not answer is found out by what is read first.
     let answered = Notify::new();
-    let mut pass = Pass { survey, read: 0, progress, answered: &answered };
+    let mut pass = Pass { reading, read: 0, progress, answered: &answered };
     let (mut listed, mut named) = (Vec::new(), Vec::new());
-    for kind in Kind::ALL {
+    for kind in TwinKind::ALL {
         match pass.way(kind).await? {
             Some(on_hub) => listed.push((kind, on_hub)),
             None => named.push(kind),
@@ -120,7 +120,7 @@ pub(crate) async fn survey(
                 broken_off.push(kind);
             }
         }
-        let pending: Vec<_> = pass.survey.planner.pending().cloned().collect();
+        let pending: Vec<_> = pass.reading.planner.pending().cloned().collect();
         pass.get_all(pending).await?;
         answered.notify_one();
         Ok(broken_off)
@@ -132,7 +132,7 @@ pub(crate) async fn survey(
     pass.get_all(left.into_iter().flatten()).await?;
     named.extend(broken_off);
     named.sort_unstable();
-    Ok(Surveyed { read, unseen: named.into_iter().map(Kind::collection).collect() })
+    Ok(FleetRead { read, unseen: named.into_iter().map(TwinKind::collection).collect() })
 }
 
 /// Reads twins by GET, so many at a time, and hands each over as it comes.
@@ -152,12 +152,12 @@ pub(crate) async fn get_all(
 
 /// Which twins a query lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum TwinKind {
     Devices,
     Modules,
 }
 
-impl Kind {
+impl TwinKind {
     const ALL: [Self; 2] = [Self::Devices, Self::Modules];
 
     fn has(self, id: &TwinId) -> bool {
@@ -195,7 +195,7 @@ impl Kind {
 }
 
 struct Pass<'p, 'a, 'd> {
-    survey: Survey<'a, 'd>,
+    reading: FleetReading<'a, 'd>,
     /// How many twins are in the plan, those that left among them, which come last.
     read: usize,
     progress: &'p mut (dyn FnMut(usize) + Send),
@@ -205,32 +205,32 @@ struct Pass<'p, 'a, 'd> {
 
 impl Pass<'_, '_, '_> {
     /// Returns how many twins the hub has of a kind if it is to list them, and nothing if each declared one is to be read by GET.
-    async fn way(&self, kind: Kind) -> Result<Option<usize>, Error> {
+    async fn way(&self, kind: TwinKind) -> Result<Option<usize>, Error> {
         let declared = self.pending(kind).count();
         if declared <= FEW {
             return Ok(None);
         }
-        let on_hub = match self.survey.census.of(kind) {
+        let on_hub = match self.reading.census.of(kind) {
             Some(asked) => asked,
             // Selections are declared only when they are known.
-            None => count(self.survey.client, kind).await?,
+            None => count(self.reading.client, kind).await?,
         };
         Ok(on_hub.filter(|on_hub| self.cost(declared).by(*on_hub, MAX_PAGE) == ReadBy::Query))
     }
 
-    fn pending(&self, kind: Kind) -> impl Iterator<Item = &TwinId> {
-        self.survey.planner.pending().filter(move |id| kind.has(id))
+    fn pending(&self, kind: TwinKind) -> impl Iterator<Item = &TwinId> {
+        self.reading.planner.pending().filter(move |id| kind.has(id))
     }
 
-    fn cost(&self, pending: usize) -> Cost {
-        Cost { pending, finds_left: self.survey.planner.finds_left() }
+    fn cost(&self, pending: usize) -> ReadCost {
+        ReadCost { pending, finds_left: self.reading.planner.finds_left() }
     }
 
     /// Reads whole pages of all of the hub's twins, and by GET what only a GET can tell of them. Declared twins that were not listed are
     /// still pending then. Says whether the pages were read to the end.
-    async fn by_query(&mut self, kind: Kind, on_hub: usize) -> Result<bool, Error> {
+    async fn by_query(&mut self, kind: TwinKind, on_hub: usize) -> Result<bool, Error> {
         let query = format!("SELECT * FROM {}", kind.source());
-        let mut pages = PagesAhead::new(self.survey.client.query(&query, MAX_PAGE));
+        let mut pages = PagesAhead::new(self.reading.client.query(&query, MAX_PAGE));
         let (declared, read_before) = (self.pending(kind).count(), self.read);
         let mut left = BTreeSet::new();
         let mut listed = 0;
@@ -267,20 +267,20 @@ impl Pass<'_, '_, '_> {
     /// Takes a pending twin of which its text shows that it is as declared: most are, and of these no tree is built but of what checks,
     /// selectors and target conditions look at.
     fn take_unchanged(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
-        let Survey { planner, watch, membership, declarations, .. } = &mut self.survey;
+        let FleetReading { planner, observer, membership, declarations, .. } = &mut self.reading;
         let Some(declaration) = declarations.twins.get(id).filter(|_| planner.is_pending(id)) else { return false };
         // What is in doubt is found to be so when it is read whole.
-        let Some(excerpt) = watch.excerpt(id, twin).filter(|it| membership.agrees(id, it)) else { return false };
+        let Some(excerpt) = observer.excerpt(id, twin).filter(|it| membership.agrees(id, it)) else { return false };
         let Some(unchanged) = planner.push_unchanged(id, twin) else { return false };
-        watch.unchanged(id, &excerpt, unchanged, &declaration.body);
+        observer.unchanged(id, &excerpt, unchanged, &declaration.body);
         self.read += 1;
         true
     }
 
     /// Takes a twin that a query listed and that the plan is not about, if its text is enough to see that.
     fn take_stranger(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
-        let Survey { planner, watch, membership, declarations, .. } = &mut self.survey;
-        let is_left_out = watch.leaves_out(id);
+        let FleetReading { planner, observer, membership, declarations, .. } = &mut self.reading;
+        let is_left_out = observer.leaves_out(id);
         if planner.is_pending(id) || !is_left_out && twin.tags.is_some_and(may_have_records) {
             return false;
         }
@@ -288,50 +288,50 @@ impl Pass<'_, '_, '_> {
             // It was there before.
             return true;
         }
-        let Some(excerpt) = watch.excerpt(id, twin) else { return false };
+        let Some(excerpt) = observer.excerpt(id, twin) else { return false };
         if !is_left_out && !membership.agrees(id, &excerpt) {
             return false;
         }
-        watch.stranger_excerpt(id, &excerpt);
+        observer.stranger_excerpt(id, &excerpt);
         true
     }
 
     fn take_listed(&mut self, twin: Twin, left: &mut BTreeSet<TwinId>) {
-        let declarations = self.survey.declarations;
-        if self.survey.planner.is_pending(&twin.id) {
+        let declarations = self.reading.declarations;
+        if self.reading.planner.is_pending(&twin.id) {
             // One that is in doubt stays pending, and is read by GET in the end.
-            if !self.survey.membership.is_doubtful(&twin) && !self.survey.planner.is_doubtful(&twin) {
+            if !self.reading.membership.is_doubtful(&twin) && !self.reading.planner.is_doubtful(&twin) {
                 self.read += 1;
                 self.push(Lookup::Found(Box::new(twin)));
             }
-        } else if self.survey.watch.leaves_out(&twin.id) {
-            self.survey.watch.stranger(&twin);
+        } else if self.reading.observer.leaves_out(&twin.id) {
+            self.reading.observer.stranger(&twin);
         } else if declarations.twins.contains_key(&twin.id) {
             // It was there before.
-        } else if self.survey.planner.finds_left()
+        } else if self.reading.planner.finds_left()
             && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(declarations.fleet.as_str())).is_some()
-            || self.survey.membership.is_doubtful(&twin)
+            || self.reading.membership.is_doubtful(&twin)
         {
             left.insert(twin.id);
         } else {
-            self.survey.watch.stranger(&twin);
+            self.reading.observer.stranger(&twin);
         }
     }
 
-    /// Hands a twin to the planner, and what comes of it to the watch.
+    /// Hands a twin to the planner, and what comes of it to the observer.
     fn push(&mut self, lookup: Lookup) {
-        let Survey { planner, watch, declarations, .. } = &mut self.survey;
+        let FleetReading { planner, observer, declarations, .. } = &mut self.reading;
         let body = declarations.twins.get(lookup.id()).map(|declaration| &*declaration.body);
-        let seen = watch.look(&lookup, body);
+        let seen = observer.look(&lookup, body);
         let plan = planner.push(lookup);
         if let Some(seen) = seen {
-            watch.planned(seen, plan, body);
+            observer.planned(seen, plan, body);
         }
     }
 
     /// Reads twins by GET and pushes each as it comes, but those that belong into other selections than they are declared in.
     async fn get_all(&mut self, ids: impl IntoIterator<Item = TwinId>) -> Result<(), Error> {
-        let (client, concurrency) = (self.survey.client, self.survey.concurrency.max(1));
+        let (client, concurrency) = (self.reading.client, self.reading.concurrency.max(1));
         let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(concurrency);
         while let Some(lookup) = lookups.try_next().await? {
             self.answered.notify_one();
@@ -341,7 +341,7 @@ impl Pass<'_, '_, '_> {
                 RawLookup::Absent(id) => Some(Lookup::Absent(id)),
             };
             if let Some(lookup) = whole {
-                if !self.survey.membership.settle(&lookup) {
+                if !self.reading.membership.settle(&lookup) {
                     self.push(lookup);
                 }
                 self.read += 1;
@@ -353,7 +353,7 @@ impl Pass<'_, '_, '_> {
 }
 
 /// Asks how many twins the hub has; nothing when the answer is no number.
-async fn count(client: &HubClient, kind: Kind) -> Result<Option<usize>, Error> {
+async fn count(client: &HubClient, kind: TwinKind) -> Result<Option<usize>, Error> {
     let mut pages = client.query(&format!("SELECT COUNT() AS n FROM {}", kind.source()), 1);
     let mut count = None;
     while let Some(page) = pages.next().await? {
@@ -364,7 +364,7 @@ async fn count(client: &HubClient, kind: Kind) -> Result<Option<usize>, Error> {
 
 /// Returns twins that carry this fleet's record, as far as a query knows, and are not declared: each once, though pages of what changes
 /// meanwhile may list one twice.
-async fn left(client: &HubClient, declarations: &Declarations, kind: Kind) -> Result<BTreeSet<TwinId>, Error> {
+async fn left(client: &HubClient, declarations: &Declarations, kind: TwinKind) -> Result<BTreeSet<TwinId>, Error> {
     let (fleet, names, source) = (&declarations.fleet, kind.names(), kind.source());
     let text = format!("SELECT {names} FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
     let mut pages = client.query(&text, MAX_PAGE);
@@ -389,12 +389,12 @@ fn named<Id: FromStr<Err = IdError>>(row: &Value, column: &str, pages: &Pages) -
 
 /// What it takes to read so many declared twins.
 #[derive(Clone, Copy)]
-struct Cost {
+struct ReadCost {
     pending: usize,
     finds_left: bool,
 }
 
-impl Cost {
+impl ReadCost {
     /// Says which way takes the hub's throttles less time, when a query has `rest` twins to list, `page` at a time.
     fn by(self, rest: usize, page: usize) -> ReadBy {
         let pages = |rows: usize| rows.div_ceil(page).max(1) as f64 / LIMITS.rate(Class::Queries);

@@ -16,13 +16,13 @@ const LONG: usize = 60;
 
 /// A value as it may be shown: one that is sensitive has left nothing here but the word for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Shown {
+pub(crate) struct RedactedValue {
     line: String,
     pretty: Option<String>,
     hidden: bool,
 }
 
-impl Shown {
+impl RedactedValue {
     /// Makes it of a value at a path.
     pub(crate) fn at(path: &TwinPath, value: &Value, sensitive: &Sensitive) -> Self {
         Self::of(value, sensitive.covers(path))

@@ -1,4 +1,4 @@
-//! The course of one twin from its plan to its outcome: told what the hub answered, it says what comes next. Pure.
+//! One twin from its plan to its outcome: takes each response of the hub, and returns what comes next. Pure.
 //!
 //! A patch goes out under the etag that the plan was computed from. When that etag is not the current one any more, or when
 //! it is not known whether a request was done, the twin is read, and what was read is held against what the plan saw: by
@@ -24,7 +24,7 @@ const ABSENT_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request that a twin needs.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Todo {
+pub(super) enum TwinRequest {
     /// Create the identity.
     Register,
     /// Read the twin at once.
@@ -32,23 +32,23 @@ pub(super) enum Todo {
     /// Read the twin when its patch may go, so that the patch follows under an etag that is fresh.
     Refresh,
     /// Write it.
-    Patch(Guarded),
+    Patch(GuardedPatch),
 }
 
 /// A patch with the etag that it may be applied to: there is no patch without one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Guarded {
+pub(super) struct GuardedPatch {
     pub(super) etag: ETag,
     pub(super) patch: Arc<MergePatch>,
 }
 
 /// What comes next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Then {
+pub(super) enum Next {
     /// A request, as soon as may be.
-    Go(Todo),
+    Go(TwinRequest),
     /// A request, not before that time.
-    At(Duration, Todo),
+    At(Duration, TwinRequest),
     /// Nothing: the twin is done with.
     Done(TwinOutcome),
 }
@@ -64,7 +64,7 @@ pub(super) enum Ending {
 
 /// What an error says about what to do, whatever the request was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum ErrorClass {
     /// The etag is not the current one.
     Moved,
     /// The same request may go through later.
@@ -88,7 +88,7 @@ pub(super) enum Sign {
     Refused,
 }
 
-impl Sign {
+impl ErrorClass {
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::PreconditionFailed { .. } => Self::Moved,
@@ -131,7 +131,7 @@ impl Sign {
 }
 
 /// What holds at the moment when an answer came.
-pub(super) struct Moment<'a> {
+pub(super) struct TaskContext<'a> {
     /// Since the start of the run.
     pub(super) now: Duration,
     /// From 0 to below 1.
@@ -143,7 +143,7 @@ pub(super) struct Moment<'a> {
 
 /// One twin under way.
 #[derive(Debug)]
-pub(super) struct Course<'p> {
+pub(super) struct TwinTask<'p> {
     pub(super) plan: &'p TwinPlan,
     /// How often a request was sent again since something last went forward, since when, and why.
     failures: u32,
@@ -167,15 +167,15 @@ pub(super) struct Course<'p> {
     last: Option<String>,
 }
 
-impl<'p> Course<'p> {
+impl<'p> TwinTask<'p> {
     /// Begins with a twin.
-    pub(super) fn begin(plan: &'p TwinPlan) -> (Self, Todo) {
-        let todo = match (plan.action, &plan.etag) {
-            (Action::Register, _) => Todo::Register,
-            (_, Some(etag)) => Todo::Patch(Guarded { etag: etag.clone(), patch: Arc::clone(&plan.patch) }),
-            (_, None) => Todo::Refresh,
+    pub(super) fn begin(plan: &'p TwinPlan) -> (Self, TwinRequest) {
+        let request = match (plan.action, &plan.etag) {
+            (Action::Register, _) => TwinRequest::Register,
+            (_, Some(etag)) => TwinRequest::Patch(GuardedPatch { etag: etag.clone(), patch: Arc::clone(&plan.patch) }),
+            (_, None) => TwinRequest::Refresh,
         };
-        let course = Self {
+        let task = Self {
             plan,
             failures: 0,
             trouble_since: None,
@@ -191,16 +191,18 @@ impl<'p> Course<'p> {
             must_look: false,
             last: None,
         };
-        (course, todo)
+        (task, request)
     }
 
     /// Says what an error tells, of a request of this twin.
-    pub(super) fn sign(&self, todo: &Todo, error: &Error) -> Sign {
+    pub(super) fn classify(&self, request: &TwinRequest, error: &Error) -> ErrorClass {
         match error {
             // The service looks a module's identity up with its device's rights: where that one is missing or disabled, it says
             // 401 of the module, and nothing of other twins is told by that.
-            Error::Unauthorized { .. } if *todo == Todo::Register && self.plan.id.module.is_some() => Sign::Refused,
-            error => Sign::of(error),
+            Error::Unauthorized { .. } if *request == TwinRequest::Register && self.plan.id.module.is_some() => {
+                ErrorClass::Refused
+            }
+            error => ErrorClass::of(error),
         }
     }
 
@@ -210,43 +212,45 @@ impl<'p> Course<'p> {
     }
 
     /// Takes the answer to a creation.
-    pub(super) fn registered(&mut self, answer: Result<(), Error>, at: &mut Moment<'_>) -> Then {
+    pub(super) fn registered(&mut self, answer: Result<(), Error>, at: &mut TaskContext<'_>) -> Next {
         let error = match answer {
             Ok(()) => {
                 self.registered = true;
                 self.went_forward();
-                return self.go(Todo::Refresh, at);
+                return self.go(TwinRequest::Refresh, at);
             }
             Err(error) => error,
         };
-        match self.sign(&Todo::Register, &error) {
-            Sign::Exists => {
+        match self.classify(&TwinRequest::Register, &error) {
+            ErrorClass::Exists => {
                 // When an answer was lost, it was most likely this run that created it.
                 self.registered = self.create_lost;
                 self.existed = !self.create_lost;
                 self.went_forward();
-                self.go(Todo::Refresh, at)
+                self.go(TwinRequest::Refresh, at)
             }
-            Sign::Lost => {
+            ErrorClass::Lost => {
                 self.create_lost = true;
                 self.look(&error, at)
             }
-            Sign::Trouble { maybe_done, .. } => {
+            ErrorClass::Trouble { maybe_done, .. } => {
                 if maybe_done {
                     (self.create_lost, self.must_look) = (true, true);
                 }
-                self.again(Todo::Register, &error, at)
+                self.again(TwinRequest::Register, &error, at)
             }
-            Sign::Refused if matches!(error, Error::Unauthorized { .. }) => self.give_up(format!(
+            ErrorClass::Refused if matches!(error, Error::Unauthorized { .. }) => self.give_up(format!(
                 "{}; of a module it says so too where its device is missing or disabled",
                 explain(&error)
             )),
-            Sign::Moved | Sign::Gone | Sign::Futile | Sign::Denied | Sign::Refused => self.give_up(explain(&error)),
+            ErrorClass::Moved | ErrorClass::Gone | ErrorClass::Futile | ErrorClass::Denied | ErrorClass::Refused => {
+                self.give_up(explain(&error))
+            }
         }
     }
 
     /// Takes the answer to a read. The client has read as often as it may, so that an error is the last word.
-    pub(super) fn read(&mut self, answer: Result<Lookup, Error>, at: &mut Moment<'_>) -> Then {
+    pub(super) fn read(&mut self, answer: Result<Lookup, Error>, at: &mut TaskContext<'_>) -> Next {
         match answer {
             Ok(Lookup::Found(twin)) => {
                 self.must_look = false;
@@ -266,7 +270,7 @@ impl<'p> Course<'p> {
     }
 
     /// Takes note that the run is to end and a read was not waited for.
-    pub(super) fn unread(&mut self) -> Then {
+    pub(super) fn unread(&mut self) -> Next {
         if self.must_look {
             return self.unknown("the run ended before the twin was read");
         }
@@ -274,14 +278,19 @@ impl<'p> Course<'p> {
     }
 
     /// Nothing tells whether a request was done.
-    fn unknown(&mut self, reason: &str) -> Then {
+    fn unknown(&mut self, reason: &str) -> Next {
         self.must_look = false;
         let trouble = self.trouble.take().unwrap_or_default();
         self.failed(format!("it is not known whether the write was done: {trouble}; and then: {reason}"))
     }
 
     /// Takes the answer to a patch.
-    pub(super) fn patched(&mut self, sent: Guarded, answer: Result<Twin, Error>, at: &mut Moment<'_>) -> Then {
+    pub(super) fn patched(
+        &mut self,
+        sent: GuardedPatch,
+        answer: Result<Twin, Error>,
+        at: &mut TaskContext<'_>,
+    ) -> Next {
         self.sent_under = Some(sent.etag.clone());
         let error = match answer {
             Ok(twin) if self.plan.target_reached(&twin) => return self.written(),
@@ -290,8 +299,8 @@ impl<'p> Course<'p> {
             }
             Err(error) => error,
         };
-        match Sign::of(&error) {
-            Sign::Moved => {
+        match ErrorClass::of(&error) {
+            ErrorClass::Moved => {
                 self.moves += 1;
                 self.went_forward();
                 if self.moves > MOST_MOVES {
@@ -300,31 +309,35 @@ impl<'p> Course<'p> {
                         "somebody keeps writing this twin: {times} times it had changed between a read and the write"
                     ));
                 }
-                self.go(Todo::Refresh, at)
+                self.go(TwinRequest::Refresh, at)
             }
-            Sign::Lost => {
+            ErrorClass::Lost => {
                 self.patch_lost = true;
                 self.look(&error, at)
             }
-            Sign::Trouble { maybe_done, .. } => {
+            ErrorClass::Trouble { maybe_done, .. } => {
                 if maybe_done {
                     (self.patch_lost, self.must_look) = (true, true);
                 }
-                self.again(Todo::Patch(sent), &error, at)
+                self.again(TwinRequest::Patch(sent), &error, at)
             }
             // The service says so, and not some gateway that does not know the path.
-            Sign::Gone if self.plan.action == Action::Release && is_no_device(&error) => {
-                Then::Done(TwinOutcome::Converged)
+            ErrorClass::Gone if self.plan.action == Action::Release && is_no_device(&error) => {
+                Next::Done(TwinOutcome::Converged)
             }
-            Sign::Gone => self.failed(format!("the {} is gone from the hub: {}", self.plan.id.kind(), explain(&error))),
-            Sign::Exists | Sign::Futile | Sign::Denied | Sign::Refused => self.give_up(explain(&error)),
+            ErrorClass::Gone => {
+                self.failed(format!("the {} is gone from the hub: {}", self.plan.id.kind(), explain(&error)))
+            }
+            ErrorClass::Exists | ErrorClass::Futile | ErrorClass::Denied | ErrorClass::Refused => {
+                self.give_up(explain(&error))
+            }
         }
     }
 
     /// Says what becomes of the twin when nothing may be written any more and no request of its is under way.
-    pub(super) fn close(&mut self, ending: Ending) -> Then {
+    pub(super) fn close(&mut self, ending: Ending) -> Next {
         if self.must_look {
-            return Then::Go(Todo::Read);
+            return Next::Go(TwinRequest::Read);
         }
         let trouble = self.trouble.take();
         match ending {
@@ -333,30 +346,30 @@ impl<'p> Course<'p> {
                 None => "the run ended before it could be sent again".to_owned(),
             }),
             _ if self.registered => self.failed("the run ended before its twin was written".into()),
-            Ending::Stopped => Then::Done(TwinOutcome::NotAttempted),
+            Ending::Stopped => Next::Done(TwinOutcome::NotAttempted),
             Ending::Halted => match trouble {
                 Some(trouble) => self.failed(trouble),
-                None => Then::Done(TwinOutcome::NotAttempted),
+                None => Next::Done(TwinOutcome::NotAttempted),
             },
         }
     }
 
-    fn found(&mut self, twin: Twin, at: &mut Moment<'_>) -> Then {
+    fn found(&mut self, twin: Twin, at: &mut TaskContext<'_>) -> Next {
         let patch = match self.plan.rebase(&twin) {
-            Rebase::Conflict(moved) => return Then::Done(TwinOutcome::Conflict(moved)),
+            Rebase::Conflict(moved) => return Next::Done(TwinOutcome::Conflict(moved)),
             Rebase::Converged if self.patch_lost || self.registered => return self.written(),
-            Rebase::Converged => return Then::Done(TwinOutcome::Converged),
+            Rebase::Converged => return Next::Done(TwinOutcome::Converged),
             Rebase::Send(patch) => patch,
         };
         if let Some(reason) = self.last.take() {
             return self.failed(reason);
         }
-        self.go(Todo::Patch(Guarded { etag: twin.etag, patch: Arc::new(patch) }), at)
+        self.go(TwinRequest::Patch(GuardedPatch { etag: twin.etag, patch: Arc::new(patch) }), at)
     }
 
-    fn absent(&mut self, at: &mut Moment<'_>) -> Then {
+    fn absent(&mut self, at: &mut TaskContext<'_>) -> Next {
         if self.plan.action == Action::Release {
-            return Then::Done(TwinOutcome::Converged);
+            return Next::Done(TwinOutcome::Converged);
         }
         if self.plan.action != Action::Register {
             return self.failed(format!("the {} is gone from the hub", self.plan.id.kind()));
@@ -371,26 +384,26 @@ impl<'p> Course<'p> {
         if !self.registered {
             // What was there is gone again, or the creation whose answer was lost had not been done.
             self.existed = false;
-            return self.go(Todo::Register, at);
+            return self.go(TwinRequest::Register, at);
         }
         match at.ending {
             Some(ending) => self.close(ending),
             // The service makes the twin with the identity; nothing promises that both show at once.
-            None => Then::At(at.now + ABSENT_PAUSE, Todo::Read),
+            None => Next::At(at.now + ABSENT_PAUSE, TwinRequest::Read),
         }
     }
 
     /// The next request of a twin that is well, if requests may still begin.
-    fn go(&mut self, todo: Todo, at: &Moment<'_>) -> Then {
+    fn go(&mut self, request: TwinRequest, at: &TaskContext<'_>) -> Next {
         match at.ending {
             Some(ending) => self.close(ending),
-            None if todo != Todo::Read && self.not_before > at.now => Then::At(self.not_before, todo),
-            None => Then::Go(todo),
+            None if request != TwinRequest::Read && self.not_before > at.now => Next::At(self.not_before, request),
+            None => Next::Go(request),
         }
     }
 
     /// The same request later, if there is time for it.
-    fn again(&mut self, todo: Todo, error: &Error, at: &mut Moment<'_>) -> Then {
+    fn again(&mut self, request: TwinRequest, error: &Error, at: &mut TaskContext<'_>) -> Next {
         let reason = explain(error);
         self.trouble = Some(reason.clone());
         if let Some(ending) = at.ending {
@@ -398,17 +411,17 @@ impl<'p> Course<'p> {
         }
         match self.delay(error, at) {
             Some(after) => {
-                let reason = self.plan.conceal(in_short(error));
+                let reason = self.plan.redact_text(in_short(error));
                 let retrying = ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after };
                 at.events.push_back(retrying);
-                Then::At(at.now + after, todo)
+                Next::At(at.now + after, request)
             }
             None => self.give_up(format!("{reason}; {}", no_time(error, at))),
         }
     }
 
     /// A request may have been done: look, and send it again only if it was not, later.
-    fn look(&mut self, error: &Error, at: &mut Moment<'_>) -> Then {
+    fn look(&mut self, error: &Error, at: &mut TaskContext<'_>) -> Next {
         let reason = explain(error);
         self.must_look = true;
         match self.delay(error, at) {
@@ -416,13 +429,13 @@ impl<'p> Course<'p> {
             None => self.last = Some(format!("{reason}; {}", no_time(error, at))),
         }
         self.trouble = Some(reason);
-        let reason = self.plan.conceal(format!("{}, so it is read", in_short(error)));
+        let reason = self.plan.redact_text(format!("{}, so it is read", in_short(error)));
         at.events.push_back(ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after: Duration::ZERO });
-        Then::Go(Todo::Read)
+        Next::Go(TwinRequest::Read)
     }
 
     /// How long until the next attempt; nothing when the time for trying again is over.
-    fn delay(&mut self, error: &Error, at: &Moment<'_>) -> Option<Duration> {
+    fn delay(&mut self, error: &Error, at: &TaskContext<'_>) -> Option<Duration> {
         // Nonsense is nothing that a read would be tried again for; whether a write was done is worth another look.
         let trouble = error.trouble().unwrap_or(Trouble::Passing);
         let since = *self.trouble_since.get_or_insert(at.now);
@@ -438,28 +451,28 @@ impl<'p> Course<'p> {
         }
     }
 
-    fn give_up(&mut self, reason: String) -> Then {
+    fn give_up(&mut self, reason: String) -> Next {
         if self.must_look {
             self.last = Some(reason);
-            return Then::Go(Todo::Read);
+            return Next::Go(TwinRequest::Read);
         }
         self.failed(reason)
     }
 
-    fn written(&self) -> Then {
+    fn written(&self) -> Next {
         let moved = self.plan.etag.is_some() && self.sent_under.is_some() && self.sent_under != self.plan.etag;
-        Then::Done(TwinOutcome::Written { rebased: self.existed || moved, registered: self.registered })
+        Next::Done(TwinOutcome::Written { rebased: self.existed || moved, registered: self.registered })
     }
 
-    fn failed(&self, reason: String) -> Then {
+    fn failed(&self, reason: String) -> Next {
         let kind = self.plan.id.kind();
         let reason = if self.registered { format!("the {kind} is registered, but {reason}") } else { reason };
-        Then::Done(TwinOutcome::Failed { reason: self.plan.conceal(reason) })
+        Next::Done(TwinOutcome::Failed { reason: self.plan.redact_text(reason) })
     }
 }
 
 /// Says why a request is not sent again.
-fn no_time(error: &Error, at: &Moment<'_>) -> String {
+fn no_time(error: &Error, at: &TaskContext<'_>) -> String {
     match error.trouble() {
         Some(Trouble::Busy { retry_after: Some(asked) }) if asked > at.backoff.budget => format!(
             "the hub asks to wait {}, longer than the {} of --retry-budget",

@@ -13,7 +13,7 @@ use super::columns::{Cell, Columns};
 use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, value, view};
-use crate::against::{CheckChange, Declared, Differences, Kind, LeafChange, SelectorChange};
+use crate::diff::{CheckChange, Declared, Differences, Kind, LeafChange, SelectorChange};
 use crate::legible;
 use crate::manifest::{Declarations, Ownership};
 use iothub_model::twin::TwinId;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{origin, sensitive};
 use crate::check::{Check, Difference, Expectation, Severity, evaluate};
 use crate::manifest::{Layer, Origin};
-use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
+use crate::plan::{Cost, Divergence, Forecast, Impact, Prediction, SharedPath, Spent, Writer};
 use iothub_model::query::compile;
 
 const FULL_POWER: &str =
@@ -30,7 +30,7 @@ fn failing(query: &str, rows: &[Value]) -> Difference {
 }
 
 /// One of each forecast and writer, and what it costs.
-pub(crate) fn outlook() -> Outlook {
+pub(crate) fn impact() -> Impact {
     let prediction = |name: &str, query: &str, severity, forecast| Prediction {
         name: name.to_owned(),
         query: query.to_owned(),
@@ -40,7 +40,7 @@ pub(crate) fn outlook() -> Outlook {
     let path = |text: &str| text.parse().expect("a path");
     let id = |text: &str| text.parse().expect("an id");
     let failing = |query: &str, rows: Value| failing(query, rows.as_array().expect("rows"));
-    Outlook {
+    Impact {
         predictions: vec![
             prediction(
                 "all there",

@@ -6,7 +6,7 @@ use super::{
     Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign,
     who,
 };
-use crate::against::{Cluster, Kind, LeafChange};
+use crate::diff::{Cluster, Kind, LeafChange};
 use crate::render::escape;
 use crate::render::number::counted;
 
@@ -142,7 +142,7 @@ fn html(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::against::compare;
+    use crate::diff::compare;
     use crate::manifest::load_texts;
     use crate::render::number::grouped;
 

@@ -2,15 +2,15 @@
 //!
 //! A module is registered after its device. It keeps no more than so many requests under way and not many more twins begun, sends no faster than the hub takes, sees
 //! to it that nothing new begins once the run is to end, and ends every twin exactly once. What a single twin needs is its
-//! `Course`'s.
+//! `TwinTask`'s.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ApplyOptions;
-use super::course::{Course, Ending, Guarded, Moment, Sign, Then, Todo, explain};
 use super::event::{ApplyEvent, Halt, TwinOutcome};
+use super::twin_task::{Ending, ErrorClass, GuardedPatch, Next, TaskContext, TwinRequest, TwinTask, explain};
 use crate::client::Error;
 use crate::plan::{Action, TwinPlan};
 use iothub_model::rate::Pace;
@@ -31,7 +31,7 @@ pub(crate) struct Ticket(usize);
 /// What to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step<'p> {
-    /// Send a request, once, and tell the rollout what came of it, under the same ticket.
+    /// Send a request, once, and report its outcome to the scheduler under the same ticket.
     Send(Ticket, Request<'p>),
     /// Tell whoever listens.
     Tell(ApplyEvent),
@@ -99,9 +99,9 @@ impl StepOutcome {
     }
 }
 
-/// The machine. Ask [`Rollout::next`] until it says [`Step::Wait`], and tell it each answer.
+/// The machine. Ask [`Scheduler::next`] until it says [`Step::Wait`], and tell it each answer.
 #[derive(Debug)]
-pub(crate) struct Rollout<'p> {
+pub(crate) struct Scheduler<'p> {
     options: ApplyOptions,
     /// The twins to be written, and how many of them are begun.
     twins: Vec<&'p TwinPlan>,
@@ -111,16 +111,16 @@ pub(crate) struct Rollout<'p> {
     /// Modules whose turn came before their device was there, and that may begin now.
     released: VecDeque<usize>,
     /// Begun and not done.
-    courses: BTreeMap<Ticket, Course<'p>>,
+    tasks: BTreeMap<Ticket, TwinTask<'p>>,
     under_way: BTreeMap<Ticket, UnderWay>,
     /// What waits for its time.
-    waiting: BTreeMap<(Duration, Ticket), Todo>,
+    waiting: BTreeMap<(Duration, Ticket), TwinRequest>,
     /// What could go at once, by kind: each has its own throttle on the hub (docs: IoT Hub quotas and throttling).
     reads: VecDeque<Ticket>,
     /// Patches, and twins that are to be read right before their patch: the patch pace lets one after the other go.
     writes: VecDeque<(Ticket, Write)>,
     /// Patches of twins that were read in their turn: the turn is still theirs.
-    refreshed: VecDeque<(Ticket, Guarded)>,
+    refreshed: VecDeque<(Ticket, GuardedPatch)>,
     registrations: VecDeque<Ticket>,
     patch_pace: Pace,
     registration_pace: Pace,
@@ -149,16 +149,16 @@ enum Registration {
 #[derive(Debug)]
 enum Write {
     Refresh,
-    Patch(Guarded),
+    Patch(GuardedPatch),
 }
 
 #[derive(Debug)]
 struct UnderWay {
     since: Duration,
-    todo: Todo,
+    request: TwinRequest,
 }
 
-impl<'p> Rollout<'p> {
+impl<'p> Scheduler<'p> {
     /// Prepares to write those of the twins that need it.
     pub(crate) fn new(twins: impl IntoIterator<Item = &'p TwinPlan>, options: ApplyOptions) -> Self {
         let twins: Vec<_> = twins.into_iter().filter(|twin| twin.is_sent()).collect();
@@ -174,7 +174,7 @@ impl<'p> Rollout<'p> {
             begun: 0,
             devices,
             released: VecDeque::new(),
-            courses: BTreeMap::new(),
+            tasks: BTreeMap::new(),
             under_way: BTreeMap::new(),
             waiting: BTreeMap::new(),
             reads: VecDeque::new(),
@@ -209,7 +209,7 @@ impl<'p> Rollout<'p> {
         if let Some(event) = self.events.pop_front() {
             return Step::Tell(event);
         }
-        if !self.courses.is_empty() {
+        if !self.tasks.is_empty() {
             return Step::Wait(self.next_time());
         }
         match self.leave() {
@@ -225,43 +225,43 @@ impl<'p> Rollout<'p> {
 
     /// Takes what came of a request. `random` is a number from 0 to 1.
     pub(crate) fn told(&mut self, ticket: Ticket, outcome: StepOutcome, now: Duration, random: f64) {
-        let Some(UnderWay { since, todo }) = self.under_way.remove(&ticket) else { return };
-        let Some(course) = self.courses.get(&ticket) else { return };
-        let plan = course.plan;
-        let sign = outcome.error().map(|error| course.sign(&todo, error));
-        let pace = match &todo {
-            Todo::Patch(_) => Some(&mut self.patch_pace),
-            Todo::Register => Some(&mut self.registration_pace),
-            Todo::Read | Todo::Refresh => None,
+        let Some(UnderWay { since, request }) = self.under_way.remove(&ticket) else { return };
+        let Some(task) = self.tasks.get(&ticket) else { return };
+        let plan = task.plan;
+        let class = outcome.error().map(|error| task.classify(&request, error));
+        let pace = match &request {
+            TwinRequest::Patch(_) => Some(&mut self.patch_pace),
+            TwinRequest::Register => Some(&mut self.registration_pace),
+            TwinRequest::Read | TwinRequest::Refresh => None,
         };
         if let Some(pace) = pace {
-            match sign {
-                Some(Sign::Trouble { busy: true, .. }) => pace.refused(since, now),
+            match class {
+                Some(ErrorClass::Trouble { busy: true, .. }) => pace.refused(since, now),
                 // Whatever else the hub says, it had time to say it.
                 _ if outcome.is_answered() => pace.taken(),
                 _ => {}
             }
         }
-        let is_write = matches!(todo, Todo::Patch(_) | Todo::Register);
-        if let Some(halt) = self.halt(plan, sign, is_write, outcome.error(), now)
+        let is_write = matches!(request, TwinRequest::Patch(_) | TwinRequest::Register);
+        if let Some(halt) = self.halt(plan, class, is_write, outcome.error(), now)
             && self.ending.is_none()
         {
             self.events.push_back(ApplyEvent::Halted(halt));
             self.ending = Some(Ending::Halted);
         }
-        let Some(course) = self.courses.get_mut(&ticket) else { return };
-        let has_turn = matches!(todo, Todo::Refresh);
+        let Some(task) = self.tasks.get_mut(&ticket) else { return };
+        let has_turn = matches!(request, TwinRequest::Refresh);
         let mut at =
-            Moment { now, random, backoff: &self.options.backoff, ending: self.ending, events: &mut self.events };
-        let then = match (todo, outcome) {
-            (Todo::Register, StepOutcome::Registered(answer)) => course.registered(answer, &mut at),
-            (Todo::Read | Todo::Refresh, StepOutcome::Read(answer)) => course.read(answer, &mut at),
-            (Todo::Patch(sent), StepOutcome::Patched(answer)) => course.patched(sent, answer, &mut at),
-            (_, _) => course.unread(),
+            TaskContext { now, random, backoff: &self.options.backoff, ending: self.ending, events: &mut self.events };
+        let next = match (request, outcome) {
+            (TwinRequest::Register, StepOutcome::Registered(answer)) => task.registered(answer, &mut at),
+            (TwinRequest::Read | TwinRequest::Refresh, StepOutcome::Read(answer)) => task.read(answer, &mut at),
+            (TwinRequest::Patch(sent), StepOutcome::Patched(answer)) => task.patched(sent, answer, &mut at),
+            (_, _) => task.unread(),
         };
-        match then {
-            Then::Go(Todo::Patch(guarded)) if has_turn => self.refreshed.push_back((ticket, guarded)),
-            then => self.follow(ticket, then),
+        match next {
+            Next::Go(TwinRequest::Patch(guarded)) if has_turn => self.refreshed.push_back((ticket, guarded)),
+            next => self.follow(ticket, next),
         }
         if self.ending.is_some() {
             self.close();
@@ -272,24 +272,24 @@ impl<'p> Rollout<'p> {
     fn halt(
         &mut self,
         plan: &TwinPlan,
-        sign: Option<Sign>,
+        class: Option<ErrorClass>,
         is_write: bool,
         error: Option<&Error>,
         now: Duration,
     ) -> Option<Halt> {
         let because = |why: &str, error: &Error| Halt {
-            reason: plan.conceal(format!("{why}{}", explain(error))),
+            reason: plan.redact_text(format!("{why}{}", explain(error))),
             advice: error.advice(),
         };
-        match (sign, error) {
-            (Some(Sign::Futile), Some(error)) if !(self.accepted && error.is_unauthorized()) => {
+        match (class, error) {
+            (Some(ErrorClass::Futile), Some(error)) if !(self.accepted && error.is_unauthorized()) => {
                 Some(because("", error))
             }
-            (Some(Sign::Futile | Sign::Denied), Some(error)) => {
+            (Some(ErrorClass::Futile | ErrorClass::Denied), Some(error)) => {
                 self.denied += 1;
                 (self.denied >= MOST_DENIED).then(|| because("", error))
             }
-            (Some(sign), Some(error)) if sign.is_transient() => {
+            (Some(class), Some(error)) if class.is_transient() => {
                 let since = *self.trouble_since.get_or_insert(now);
                 let hopeless = now.saturating_sub(since) >= self.options.backoff.budget;
                 hopeless.then(|| because("the hub takes no requests any more: ", error))
@@ -298,7 +298,7 @@ impl<'p> Rollout<'p> {
                 self.trouble_since = None;
                 if is_write {
                     self.denied = 0;
-                    self.accepted |= sign.is_none();
+                    self.accepted |= class.is_none();
                 }
                 None
             }
@@ -330,33 +330,33 @@ impl<'p> Rollout<'p> {
             .chain(self.registrations.drain(..))
             .collect();
         for ticket in idle {
-            if let Some(course) = self.courses.get_mut(&ticket) {
-                let then = course.close(ending);
-                self.follow(ticket, then);
+            if let Some(task) = self.tasks.get_mut(&ticket) {
+                let next = task.close(ending);
+                self.follow(ticket, next);
             }
         }
     }
 
-    fn follow(&mut self, ticket: Ticket, then: Then) {
-        match then {
-            Then::Go(todo) => self.ready(ticket, todo),
-            Then::At(time, todo) => {
-                self.waiting.insert((time, ticket), todo);
+    fn follow(&mut self, ticket: Ticket, next: Next) {
+        match next {
+            Next::Go(request) => self.ready(ticket, request),
+            Next::At(time, request) => {
+                self.waiting.insert((time, ticket), request);
             }
-            Then::Done(outcome) => {
-                if let Some(course) = self.courses.remove(&ticket) {
-                    self.events.push_back(done(course.plan, outcome));
-                    self.release(&course);
+            Next::Done(outcome) => {
+                if let Some(task) = self.tasks.remove(&ticket) {
+                    self.events.push_back(done(task.plan, outcome));
+                    self.release(&task);
                 }
             }
         }
     }
 
     /// Lets the modules begin that waited for this device, or ends them when it could not be registered.
-    fn release(&mut self, course: &Course<'p>) {
-        let TwinId { device, module: None } = &course.plan.id else { return };
+    fn release(&mut self, task: &TwinTask<'p>) {
+        let TwinId { device, module: None } = &task.plan.id else { return };
         let Some(registration) = self.devices.get_mut(device) else { return };
-        let after = if course.is_there() { Registration::There } else { Registration::Failed };
+        let after = if task.is_there() { Registration::There } else { Registration::Failed };
         let is_there = after == Registration::There;
         let Registration::Awaited(modules) = std::mem::replace(registration, after) else { return };
         for module in modules {
@@ -368,13 +368,13 @@ impl<'p> Rollout<'p> {
         }
     }
 
-    fn ready(&mut self, ticket: Ticket, todo: Todo) {
-        match todo {
-            Todo::Read => self.reads.push_back(ticket),
-            Todo::Register => self.registrations.push_back(ticket),
+    fn ready(&mut self, ticket: Ticket, request: TwinRequest) {
+        match request {
+            TwinRequest::Read => self.reads.push_back(ticket),
+            TwinRequest::Register => self.registrations.push_back(ticket),
             // It had its turn already, and was not to blame that it came to nothing.
-            Todo::Refresh => self.writes.push_front((ticket, Write::Refresh)),
-            Todo::Patch(guarded) => self.writes.push_back((ticket, Write::Patch(guarded))),
+            TwinRequest::Refresh => self.writes.push_front((ticket, Write::Refresh)),
+            TwinRequest::Patch(guarded) => self.writes.push_back((ticket, Write::Patch(guarded))),
         }
     }
 
@@ -384,15 +384,15 @@ impl<'p> Rollout<'p> {
             if first.key().0 > now {
                 return;
             }
-            let ((_, ticket), todo) = first.remove_entry();
-            self.ready(ticket, todo);
+            let ((_, ticket), request) = first.remove_entry();
+            self.ready(ticket, request);
         }
     }
 
     /// Takes the next request that may go now. Reads come first: each is in the way of a twin that is half done.
     fn send(&mut self, now: Duration) -> Option<Step<'p>> {
         if let Some(ticket) = self.reads.pop_front() {
-            let id = &self.depart(ticket, Todo::Read, now)?.id;
+            let id = &self.depart(ticket, TwinRequest::Read, now)?.id;
             return Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }));
         }
         if let Some((ticket, guarded)) = self.refreshed.pop_front() {
@@ -405,7 +405,7 @@ impl<'p> Rollout<'p> {
             return match write {
                 Write::Patch(guarded) => self.send_patch(ticket, guarded, now),
                 Write::Refresh => {
-                    let id = &self.depart(ticket, Todo::Refresh, now)?.id;
+                    let id = &self.depart(ticket, TwinRequest::Refresh, now)?.id;
                     Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }))
                 }
             };
@@ -414,35 +414,35 @@ impl<'p> Rollout<'p> {
             && let Some(ticket) = self.registrations.pop_front()
         {
             self.registration_pace.begin(now);
-            let id = &self.depart(ticket, Todo::Register, now)?.id;
+            let id = &self.depart(ticket, TwinRequest::Register, now)?.id;
             return Some(Step::Send(ticket, Request::Register { id }));
         }
         None
     }
 
-    fn send_patch(&mut self, ticket: Ticket, guarded: Guarded, now: Duration) -> Option<Step<'p>> {
-        let Guarded { etag, patch } = guarded.clone();
-        let id = &self.depart(ticket, Todo::Patch(guarded), now)?.id;
+    fn send_patch(&mut self, ticket: Ticket, guarded: GuardedPatch, now: Duration) -> Option<Step<'p>> {
+        let GuardedPatch { etag, patch } = guarded.clone();
+        let id = &self.depart(ticket, TwinRequest::Patch(guarded), now)?.id;
         Some(Step::Send(ticket, Request::Patch { id, etag, patch }))
     }
 
-    fn depart(&mut self, ticket: Ticket, todo: Todo, now: Duration) -> Option<&'p TwinPlan> {
-        let plan = self.courses.get(&ticket)?.plan;
-        self.under_way.insert(ticket, UnderWay { since: now, todo });
+    fn depart(&mut self, ticket: Ticket, request: TwinRequest, now: Duration) -> Option<&'p TwinPlan> {
+        let plan = self.tasks.get(&ticket)?.plan;
+        self.under_way.insert(ticket, UnderWay { since: now, request });
         Some(plan)
     }
 
     /// Begins with one more twin, if there is one and not too many are begun.
     fn begin(&mut self) -> bool {
         let most = self.options.concurrency.max(1).saturating_mul(BEGUN_PER_REQUEST);
-        if self.ending.is_some() || self.courses.len() >= most {
+        if self.ending.is_some() || self.tasks.len() >= most {
             return false;
         }
         let Some(next) = self.turn() else { return false };
         let ticket = Ticket(next);
-        let (course, todo) = Course::begin(self.twins[next]);
-        self.courses.insert(ticket, course);
-        self.ready(ticket, todo);
+        let (task, request) = TwinTask::begin(self.twins[next]);
+        self.tasks.insert(ticket, task);
+        self.ready(ticket, request);
         true
     }
 

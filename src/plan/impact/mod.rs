@@ -1,17 +1,17 @@
 //! What a plan will lead to, beside its changes: what the checks will say, who else writes there, and what it costs.
 //!
-//! All of it is found out in the plan's own pass: [`Watch`] is shown each live twin with what is planned for it, holds what
-//! matches and never the fleet, and says in the end what else must be asked of the hub. Read [`Outlook`] first. Pure: who
-//! asks is `planning`.
+//! All of it is found out in the plan's own pass: [`ImpactObserver`] is shown each live twin with what is planned for it, holds what
+//! matches and never the fleet, and says in the end what else must be asked of the hub. Read [`Impact`] first. Pure: who
+//! asks is `refresh`.
 
 pub(crate) mod cost;
 mod edge;
 mod forecast;
-mod watch;
+mod observer;
 mod writers;
 
 pub(crate) use forecast::Question;
-pub(crate) use watch::Watch;
+pub(crate) use observer::ImpactObserver;
 pub(crate) use writers::Subject;
 
 use crate::check::{Difference, Severity};
@@ -20,7 +20,7 @@ use iothub_model::twin::{TwinId, TwinPath};
 
 /// What a plan will lead to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outlook {
+pub struct Impact {
     /// What each of the plan's checks will say, in their order. Empty where nothing was predicted.
     pub predictions: Vec<Prediction>,
     /// Who else writes what this plan writes.

@@ -64,7 +64,7 @@ proptest! {
             // Of three twins the first is a device, and the others are modules of it.
             actions.iter().enumerate().map(|(n, &action)| twin_plan(&name_of(n), action)).collect();
         let registered_here = |id: &TwinId| twins.iter().any(|twin| twin.id == *id && twin.action == Action::Register);
-        let mut rollout = Rollout::new(&twins, ApplyOptions { concurrency, backoff: Backoff::default() });
+        let mut scheduler = Scheduler::new(&twins, ApplyOptions { concurrency, backoff: Backoff::default() });
         let mut script = script.iter().cycle().cloned();
         let mut under_way: Vec<(Duration, Ticket, Request<'_>)> = Vec::new();
         let (mut now, mut answered, mut stopped, mut ending) = (Duration::ZERO, 0usize, false, false);
@@ -72,7 +72,7 @@ proptest! {
         loop {
             steps += 1;
             prop_assert!(steps < 100_000, "it does not end");
-            match rollout.next(now) {
+            match scheduler.next(now) {
                 Step::Tell(ApplyEvent::TwinDone { id, .. }) => {
                     prop_assert!(under_way.iter().all(|(_, _, request)| match request {
                         Request::Register { id: busy } | Request::Read { id: busy, .. } | Request::Patch { id: busy, .. } => id != **busy,
@@ -108,13 +108,13 @@ proptest! {
                         } else {
                             fitting(&request, answer)
                         };
-                        rollout.told(ticket, outcome(&request, &answer), now, random);
+                        scheduler.told(ticket, outcome(&request, &answer), now, random);
                     } else {
                         prop_assert!(until == Some(now), "woken early");
                     }
                     if !stopped && stop_after.is_some_and(|after| answered >= after) {
                         (stopped, ending) = (true, true);
-                        rollout.stop();
+                        scheduler.stop();
                     }
                 }
                 Step::End => break,
