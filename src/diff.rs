@@ -14,13 +14,13 @@ use iothub_model::twin::{TwinId, TwinPath};
 
 /// What differs.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Differences {
+pub(crate) struct DeclarationsDiff {
     /// The head of the manifests and what they say about enforcement, as in `limits.max_changed`.
     pub settings: Vec<SettingChange>,
     /// Selectors by name, in the order of the later state; those that went last.
     pub selectors: Vec<SelectorChange>,
     /// Twins with the same difference: changed ones first, then those that came, then those that went; large clusters first.
-    pub clusters: Vec<Cluster>,
+    pub clusters: Vec<DiffCluster>,
     /// Checks by name, in the order of the later state; those that went last.
     pub checks: Vec<CheckChange>,
     /// How many twins are declared as before.
@@ -41,7 +41,7 @@ pub(crate) struct SettingChange {
 /// What happened to a twin's declaration, or to a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum DiffKind {
     /// Declared before and after, otherwise.
     Changed,
     /// Declared only now.
@@ -52,9 +52,9 @@ pub(crate) enum Kind {
 
 /// Twins with the same difference.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Cluster {
+pub(crate) struct DiffCluster {
     /// What happened to them.
-    pub kind: Kind,
+    pub kind: DiffKind,
     /// Their leaves that differ, sorted by path, with the lines of the first twin. Of a twin that went there are none.
     pub leaves: Arc<[LeafChange]>,
     /// Which, sorted; never empty.
@@ -67,16 +67,16 @@ pub(crate) struct LeafChange {
     /// Where in the twin.
     pub path: TwinPath,
     /// What was declared; `None` for nothing.
-    pub before: Option<Declared>,
+    pub before: Option<DiffedValue>,
     /// What is declared; `None` for nothing.
-    pub after: Option<Declared>,
+    pub after: Option<DiffedValue>,
     /// The line of the later state, where it has one.
     pub origin: Option<Origin>,
 }
 
 /// What is declared for a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Declared {
+pub(crate) enum DiffedValue {
     /// It must be absent.
     Absent,
     /// It must be this.
@@ -89,7 +89,7 @@ pub(crate) enum Declared {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SelectorChange {
     /// What happened to it.
-    pub kind: Kind,
+    pub kind: DiffKind,
     /// Its name.
     pub name: Arc<str>,
     /// Its condition before, when it had another.
@@ -105,7 +105,7 @@ pub(crate) struct SelectorChange {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CheckChange {
     /// What happened to it.
-    pub kind: Kind,
+    pub kind: DiffKind,
     /// Its name.
     pub name: String,
     /// Its query before, when it had another.
@@ -116,7 +116,7 @@ pub(crate) struct CheckChange {
     pub gate: Option<bool>,
 }
 
-impl Differences {
+impl DeclarationsDiff {
     /// Says whether nothing differs.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { settings, selectors, clusters, checks, unchanged: _ } = self;
@@ -124,14 +124,14 @@ impl Differences {
     }
 
     /// Counts the twins of one kind.
-    pub(crate) fn twins(&self, kind: Kind) -> usize {
+    pub(crate) fn twins(&self, kind: DiffKind) -> usize {
         self.clusters.iter().filter(|cluster| cluster.kind == kind).map(|cluster| cluster.ids.len()).sum()
     }
 }
 
 /// Says what differs in `after`. Without a `before` everything is new. What is sensitive in one of the two states is so in both, and is compared
 /// but not told.
-pub(crate) fn compare(before: Option<&Declarations>, after: &Declarations) -> Differences {
+pub(crate) fn compare(before: Option<&Declarations>, after: &Declarations) -> DeclarationsDiff {
     let nothing = BTreeMap::new();
     let twins_before = before.map_or(&nothing, |before| &before.twins);
     let sensitive = match before {
@@ -142,19 +142,19 @@ pub(crate) fn compare(before: Option<&Declarations>, after: &Declarations) -> Di
     let mut unchanged = 0;
     for (id, declaration) in &after.twins {
         let (kind, leaves) = match twins_before.get(id) {
-            Some(before) => (Kind::Changed, clusters.difference(Some(&before.body), &declaration.body)),
-            None => (Kind::Added, clusters.difference(None, &declaration.body)),
+            Some(before) => (DiffKind::Changed, clusters.difference(Some(&before.body), &declaration.body)),
+            None => (DiffKind::Added, clusters.difference(None, &declaration.body)),
         };
         match (kind, leaves.is_empty()) {
-            (Kind::Changed, true) => unchanged += 1,
+            (DiffKind::Changed, true) => unchanged += 1,
             _ => clusters.add(kind, leaves, id),
         }
     }
     let gone = |(id, _): &(&TwinId, &Declaration)| !after.twins.contains_key(*id);
     for (id, _) in twins_before.iter().filter(gone) {
-        clusters.add(Kind::Gone, Arc::new([]), id);
+        clusters.add(DiffKind::Gone, Arc::new([]), id);
     }
-    Differences {
+    DeclarationsDiff {
         settings: before.map(|before| settings(before, after)).unwrap_or_default(),
         selectors: selectors(before, after, &sensitive),
         clusters: clusters.sorted(),
@@ -234,15 +234,15 @@ fn selectors(before: Option<&Declarations>, after: &Declarations, sensitive: &Se
         let leaves = leaf_changes(body_before.as_deref(), &body, sensitive);
         let kind = match was {
             Some(_) if other.is_none() && leaves.is_empty() => continue,
-            Some(_) => Kind::Changed,
-            None => Kind::Added,
+            Some(_) => DiffKind::Changed,
+            None => DiffKind::Added,
         };
-        let after = (kind == Kind::Added || other.is_some()).then(|| condition.to_owned());
+        let after = (kind == DiffKind::Added || other.is_some()).then(|| condition.to_owned());
         changes.push(SelectorChange { kind, name: Arc::clone(&selector.name), before: other, after, leaves });
     }
     for selector in old.iter().filter(|selector| known(&after.selectors, &selector.name).is_none()) {
         changes.push(SelectorChange {
-            kind: Kind::Gone,
+            kind: DiffKind::Gone,
             name: Arc::clone(&selector.name),
             before: Some(selector.condition.text().to_owned()),
             after: None,
@@ -259,8 +259,8 @@ fn checks(before: &[Check], after: &[Check]) -> Vec<CheckChange> {
     for check in after {
         let kind = match known(before, &check.name) {
             Some(old) if same(&old, check) => continue,
-            Some(_) => Kind::Changed,
-            None => Kind::Added,
+            Some(_) => DiffKind::Changed,
+            None => DiffKind::Added,
         };
         let old = known(before, &check.name);
         let gate = old.as_ref().is_none_or(|old| old.gate != check.gate).then_some(check.gate);
@@ -270,7 +270,7 @@ fn checks(before: &[Check], after: &[Check]) -> Vec<CheckChange> {
     }
     for check in before.iter().filter(|check| known(after, &check.name).is_none()) {
         let (name, before) = (check.name.clone(), query(check));
-        changes.push(CheckChange { kind: Kind::Gone, name, before, after: None, gate: None });
+        changes.push(CheckChange { kind: DiffKind::Gone, name, before, after: None, gate: None });
     }
     changes
 }
@@ -292,7 +292,7 @@ struct Clusters {
     /// By the two bodies' addresses: twins share bodies, so that most need not be compared again.
     known: std::collections::HashMap<(usize, usize), Arc<[LeafChange]>>,
     /// By what makes two differences the same to a reader: all but the lines.
-    found: BTreeMap<(Kind, Vec<(TwinPath, String)>), Cluster>,
+    found: BTreeMap<(DiffKind, Vec<(TwinPath, String)>), DiffCluster>,
 }
 
 impl Clusters {
@@ -302,20 +302,20 @@ impl Clusters {
         self.known.entry(key).or_insert_with(leaves).clone()
     }
 
-    fn add(&mut self, kind: Kind, leaves: Arc<[LeafChange]>, id: &TwinId) {
-        let side = |side: &Option<Declared>| match side {
+    fn add(&mut self, kind: DiffKind, leaves: Arc<[LeafChange]>, id: &TwinId) {
+        let side = |side: &Option<DiffedValue>| match side {
             None => "-".to_owned(),
-            Some(Declared::Absent) => "absent".to_owned(),
-            Some(Declared::Sensitive) => "sensitive".to_owned(),
-            Some(Declared::Value(value)) => value.to_string(),
+            Some(DiffedValue::Absent) => "absent".to_owned(),
+            Some(DiffedValue::Sensitive) => "sensitive".to_owned(),
+            Some(DiffedValue::Value(value)) => value.to_string(),
         };
         let words = |leaf: &LeafChange| (leaf.path.clone(), format!("{} {}", side(&leaf.before), side(&leaf.after)));
         let key = (kind, leaves.iter().map(words).collect());
-        self.found.entry(key).or_insert_with(|| Cluster { kind, leaves, ids: Vec::new() }).ids.push(id.clone());
+        self.found.entry(key).or_insert_with(|| DiffCluster { kind, leaves, ids: Vec::new() }).ids.push(id.clone());
     }
 
-    fn sorted(self) -> Vec<Cluster> {
-        let mut clusters: Vec<Cluster> = self.found.into_values().collect();
+    fn sorted(self) -> Vec<DiffCluster> {
+        let mut clusters: Vec<DiffCluster> = self.found.into_values().collect();
         clusters.sort_by_key(|cluster| (cluster.kind, std::cmp::Reverse(cluster.ids.len()), cluster.ids[0].clone()));
         clusters
     }
@@ -356,9 +356,9 @@ fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> V
             let declared = |side: Option<Option<&Value>>| {
                 side.map(|value| match value {
                     // That nothing is there is no secret.
-                    None => Declared::Absent,
-                    Some(_) if is_sensitive => Declared::Sensitive,
-                    Some(value) => Declared::Value(value.clone()),
+                    None => DiffedValue::Absent,
+                    Some(_) if is_sensitive => DiffedValue::Sensitive,
+                    Some(value) => DiffedValue::Value(value.clone()),
                 })
             };
             let (before, after) = (declared(before), declared(after));
@@ -376,12 +376,12 @@ mod tests {
         load_texts(&[("f.yaml", &format!("fleet: f\n{text}"))], &|_| None).expect("a good manifest").declarations
     }
 
-    fn lines(of: &Differences) -> Vec<String> {
-        let side = |side: &Option<Declared>| match side {
+    fn lines(of: &DeclarationsDiff) -> Vec<String> {
+        let side = |side: &Option<DiffedValue>| match side {
             None => "-".to_owned(),
-            Some(Declared::Absent) => "absent".to_owned(),
-            Some(Declared::Sensitive) => "(sensitive)".to_owned(),
-            Some(Declared::Value(value)) => value.to_string(),
+            Some(DiffedValue::Absent) => "absent".to_owned(),
+            Some(DiffedValue::Sensitive) => "(sensitive)".to_owned(),
+            Some(DiffedValue::Value(value)) => value.to_string(),
         };
         let changes = |leaves: &[LeafChange]| -> String {
             let leaf = |leaf: &LeafChange| {
@@ -390,7 +390,7 @@ mod tests {
             };
             leaves.iter().map(leaf).collect()
         };
-        let cluster = |cluster: &Cluster| {
+        let cluster = |cluster: &DiffCluster| {
             let ids: Vec<_> = cluster.ids.iter().map(ToString::to_string).collect();
             format!("{:?} {}{}", cluster.kind, ids.join(","), changes(&cluster.leaves))
         };
@@ -434,7 +434,7 @@ mod tests {
         );
         assert!(compare(Some(&after), &after).is_empty());
         assert_eq!(compare(Some(&after), &after).unchanged, 7);
-        assert_eq!(compare(None, &before).twins(Kind::Added), 6);
+        assert_eq!(compare(None, &before).twins(DiffKind::Added), 6);
     }
 
     #[test]

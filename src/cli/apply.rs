@@ -18,7 +18,7 @@ use crate::check::CheckResult;
 use crate::client::{Backoff, HubClient};
 use crate::digest::Digest;
 use crate::manifest::{Declarations, SourceDigests, environment_names, source_digests};
-use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
+use crate::plan::{ApprovedPlan, Consent, Plan, PlanRefusal, approve, guard};
 use crate::render::{applied, escape, report, text, view};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
@@ -141,7 +141,7 @@ fn show(context: &mut Context, plan: &Plan, args: &ApplyArgs) -> CliResult<()> {
         }
         ApplyFormat::Json if args.yes => {}
         ApplyFormat::Json => {
-            let options = text::Options { palette: context.err.palette, width: context.err.width, full: args.full };
+            let options = text::TextOptions { palette: context.err.palette, width: context.err.width, full: args.full };
             context.err.write_all(text::plan(plan, options).as_bytes())?;
         }
     }
@@ -219,7 +219,7 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         }
     } else if let Some((id, path)) = plan.first_redacted() {
         // Better said before anything is asked than when all the rest is done.
-        return Err(Refusal::Withheld { id, path }.into());
+        return Err(PlanRefusal::Withheld { id, path }.into());
     }
     plan.ignores_rollout |= args.planning.ignore_rollout;
     let connection = connect(context, &args.hub).await?;

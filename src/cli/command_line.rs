@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
 use super::context::Context;
-use super::secrets::Secrets;
+use super::secrets::CommandSecrets;
 use crate::manifest::is_stream;
 use crate::shell::quoted;
 use iothub_model::duration;
@@ -121,7 +121,7 @@ impl CommandLine {
 
     /// Adds manifests, and what goes over their variables.
     #[must_use]
-    pub(super) fn manifests(self, args: &ManifestArgs, secrets: &Secrets) -> Self {
+    pub(super) fn manifests(self, args: &ManifestArgs, secrets: &CommandSecrets) -> Self {
         let ManifestArgs { paths, vars } = args;
         self.paths(paths).vars(vars, secrets)
     }
@@ -137,7 +137,7 @@ impl CommandLine {
 
     /// Adds what goes over the manifests' variables.
     #[must_use]
-    pub(super) fn vars(mut self, args: &VarArgs, secrets: &Secrets) -> Self {
+    pub(super) fn vars(mut self, args: &VarArgs, secrets: &CommandSecrets) -> Self {
         let VarArgs { vars, var_files, allow_outside, env_allow } = args;
         self = self.flag_if(*allow_outside, "--allow-outside");
         for name in env_allow {
@@ -179,7 +179,7 @@ impl CommandLine {
             .flag_if(*require_checks, "--require-checks")
             .option_if("--tier", *tier)
             .option_if("--units", *units);
-        only.iter().fold(line, |line, only| line.option("--only", Part(only)))
+        only.iter().fold(line, |line, only| line.option("--only", PrintedOnly(only)))
     }
 
     /// Adds which hub, and how patient. A connection string is left to the environment: `--hub` with its host refuses any other.
@@ -206,9 +206,9 @@ impl CommandLine {
 }
 
 /// A part of a fleet as `--only` has it.
-struct Part<'o>(&'o Only);
+struct PrintedOnly<'o>(&'o Only);
 
-impl fmt::Display for Part<'_> {
+impl fmt::Display for PrintedOnly<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Only::Twins { text, .. } => f.write_str(text),
@@ -249,7 +249,7 @@ mod tests {
     fn plan(args: &[&str]) -> String {
         let Command::Plan(plan) = Arguments::parse_from(args).command else { panic!("not a plan") };
         CommandLine::new("plan")
-            .manifests(&plan.manifest, &Secrets { known: Some(vec!["hunter2".to_owned()]) })
+            .manifests(&plan.manifest, &CommandSecrets { known: Some(vec!["hunter2".to_owned()]) })
             .planning(&plan.planning)
             .hub(&plan.hub)
             .text
@@ -323,7 +323,7 @@ mod tests {
                 allow_outside: false,
                 env_allow: Vec::new(),
             },
-            &Secrets::default(),
+            &CommandSecrets::default(),
         );
         assert_eq!(
             nothing_known.in_hint("--full"),

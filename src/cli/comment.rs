@@ -7,7 +7,7 @@ use super::args::{CommentArgs, HostName};
 use super::connect::proxy;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::comment::{CommentError, Host, Marker, Posted, Target, TargetError, post};
+use crate::comment::{CommentError, CommentTarget, Host, Marker, Posted, TargetError, post};
 
 /// Writes the comment of a pull request, or writes over it.
 pub(super) async fn comment(context: &mut Context, args: &CommentArgs) -> CliResult {
@@ -29,7 +29,7 @@ pub(super) async fn comment(context: &mut Context, args: &CommentArgs) -> CliRes
                 .hint("--host says where the pull request is; its variables and token must be set")
         })?,
     };
-    let target = Target::of(host, args.number, &find).map_err(advised)?;
+    let target = CommentTarget::of(host, args.number, &find).map_err(advised)?;
     let proxy = proxy(context);
     let posted = post(&target, &marker, &body, proxy.as_ref()).await.map_err(|error| {
         let hint = denied(&error, host);

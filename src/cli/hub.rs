@@ -132,7 +132,7 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
         .map(|rule| json!({"rule": rule.rule, "requests": rule.matched, "due": rule.fired}))
         .collect();
     let columns = ["requests", "due", "rule"];
-    let text = table::Table::new(context.out.palette, context.out.width).whole().listing(Some(&columns)).page(&rows);
+    let text = table::RowTable::new(context.out.palette, context.out.width).whole().listing(Some(&columns)).page(&rows);
     context.out.write_all(text.as_bytes())?;
     if let Some(seed) = report.spec.lines().last().filter(|line| line.starts_with("seed ")) {
         writeln!(context.out, "{seed}")?;
@@ -246,7 +246,7 @@ async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
         let cut = devices.len() == LISTED;
         (devices.iter().map(|device| row(&device.device_id, json!(device.status))).collect(), cut)
     };
-    let text = table::Table::new(context.out.palette, context.out.width).whole().page(&rows);
+    let text = table::RowTable::new(context.out.palette, context.out.width).whole().page(&rows);
     context.out.write_all(text.as_bytes())?;
     context.say(number::counted(rows.len(), "device"));
     if cut {

@@ -9,7 +9,7 @@ use super::args::VarArgs;
 use super::command_line::CommandLine;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use super::secrets::Secrets;
+use super::secrets::CommandSecrets;
 use crate::manifest::{Declarations, LoadOptions, is_stream, load as load_files};
 use crate::render::{annotations, diagnostic};
 use iothub_model::diagnostic::Diagnostic;
@@ -82,16 +82,16 @@ pub(super) fn options(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> L
 }
 
 /// Loads the manifests for their sensitive values, if variables are given at all. If they cannot be loaded, every value may be a secret.
-pub(super) fn secrets(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> Secrets {
+pub(super) fn secrets(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> CommandSecrets {
     if vars.vars.is_empty() {
-        return Secrets::none();
+        return CommandSecrets::none();
     }
     if paths.iter().chain(&vars.var_files).any(|path| is_stream(path)) {
         // It has been read.
-        return Secrets::default();
+        return CommandSecrets::default();
     }
     let loaded = load_files(&options(context, paths, vars));
-    loaded.map(|loaded| Secrets::of(&loaded.declarations, vars)).unwrap_or_default()
+    loaded.map(|loaded| CommandSecrets::of(&loaded.declarations, vars)).unwrap_or_default()
 }
 
 /// How many digits of a commit name it.

@@ -62,12 +62,12 @@ pub(super) type CliResult<T = Outcome> = Result<T, CliError>;
 #[derive(Debug)]
 pub struct CliError {
     outcome: Outcome,
-    kind: Kind,
+    kind: CliErrorKind,
     hints: Vec<String>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum CliErrorKind {
     Message(String),
     Error(Box<dyn Error + Send + Sync>),
     Diagnostics(Vec<Diagnostic>),
@@ -76,12 +76,12 @@ enum Kind {
 impl CliError {
     /// Says in its own words what is wrong.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Message(message.into()), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Message(message.into()), hints: Vec::new() }
     }
 
     /// Takes an error, whose causes are shown under it.
     pub fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Error(Box::new(error)), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Error(Box::new(error)), hints: Vec::new() }
     }
 
     /// Says what was being done when `error` came.
@@ -129,13 +129,13 @@ impl CliError {
     /// Returns what is wrong in a line, and what to do about it: for a report in which it is one of several things.
     pub fn in_a_line(&self) -> (String, Option<String>) {
         let mut text = match &self.kind {
-            Kind::Message(message) => message.clone(),
-            Kind::Error(error) => error.to_string(),
-            Kind::Diagnostics(diagnostics) => {
+            CliErrorKind::Message(message) => message.clone(),
+            CliErrorKind::Error(error) => error.to_string(),
+            CliErrorKind::Diagnostics(diagnostics) => {
                 diagnostics.first().map(|first| first.message.clone()).unwrap_or_default()
             }
         };
-        let mut cause = if let Kind::Error(error) = &self.kind { error.source() } else { None };
+        let mut cause = if let CliErrorKind::Error(error) = &self.kind { error.source() } else { None };
         while let Some(error) = cause {
             text = format!("{text}: {error}");
             cause = error.source();
@@ -145,16 +145,18 @@ impl CliError {
 
     /// Tells the user, and returns how the command ends.
     pub fn report(&self, context: &mut Context) -> Outcome {
-        if let Kind::Diagnostics(diagnostics) = &self.kind {
+        if let CliErrorKind::Diagnostics(diagnostics) = &self.kind {
             context.learn_sources(diagnostics);
         }
         let text = self.text(context);
         match &self.kind {
-            Kind::Diagnostics(diagnostics) => context.annotations.extend(annotations::of_diagnostics(diagnostics)),
+            CliErrorKind::Diagnostics(diagnostics) => {
+                context.annotations.extend(annotations::of_diagnostics(diagnostics))
+            }
             // Why a plan is refused stands in the plan.
             _ if self.outcome == Outcome::Refused => {}
-            Kind::Message(message) => context.annotations.push(Annotation::error(message)),
-            Kind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
+            CliErrorKind::Message(message) => context.annotations.push(Annotation::error(message)),
+            CliErrorKind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
         }
         // Where stderr cannot be written there is nobody left to tell.
         _ = context.err.write_all(text.as_bytes());
@@ -166,9 +168,9 @@ impl CliError {
         let mut text = String::new();
         let title = palette.error("error:");
         match &self.kind {
-            Kind::Diagnostics(diagnostics) => text = diagnostic::diagnostics(diagnostics, palette, width),
-            Kind::Message(message) => _ = writeln!(text, "{title} {}", escape::lines(message)),
-            Kind::Error(error) => {
+            CliErrorKind::Diagnostics(diagnostics) => text = diagnostic::diagnostics(diagnostics, palette, width),
+            CliErrorKind::Message(message) => _ = writeln!(text, "{title} {}", escape::lines(message)),
+            CliErrorKind::Error(error) => {
                 _ = writeln!(text, "{title} {}", escape::lines(&error.to_string()));
                 let mut cause = error.source();
                 while let Some(error) = cause {
@@ -194,7 +196,7 @@ struct Doing {
 
 impl From<Vec<Diagnostic>> for CliError {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Diagnostics(diagnostics), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Diagnostics(diagnostics), hints: Vec::new() }
     }
 }
 

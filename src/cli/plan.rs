@@ -9,7 +9,7 @@ use super::connect::{connect, read_concurrency};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::refused_plan::Ways;
-use super::secrets::Secrets;
+use super::secrets::CommandSecrets;
 use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
@@ -39,7 +39,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     save(context, args.pages.markdown.as_deref(), || shown(markdown::plan(&plan, args.pages.max_length)))?;
     save(context, args.pages.html.as_deref(), || shown(html::plan(&plan)))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan), &declarations));
-    let secrets = Secrets::of(&declarations, &args.manifest.vars);
+    let secrets = CommandSecrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
         let again = again(args, &secrets);
         CliError::refused_plan(&refusal, &Ways { plan: Some(again.clone()), again: Some(again) })
@@ -57,7 +57,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
 }
 
 /// Returns this command, without what it approves.
-fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
+fn again(args: &PlanArgs, secrets: &CommandSecrets) -> CommandLine {
     CommandLine::new("plan")
         .manifests(&args.manifest, secrets)
         .path_option_if("--out", args.out.as_ref())
@@ -68,7 +68,7 @@ fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
 }
 
 /// Returns the command that applies the plan: the one in the file, where there is one that can be read again.
-fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &Secrets) -> CommandLine {
+fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &CommandSecrets) -> CommandLine {
     let apply = CommandLine::new("apply");
     match args.out.as_deref().filter(|path| !path.starts_with("/dev")) {
         Some(path) => {
@@ -172,7 +172,7 @@ pub(super) fn present(
 
 /// Writes a plan for people.
 pub(super) fn show(context: &mut Context, plan: &Plan, full: bool) -> CliResult<()> {
-    let options = text::Options { palette: context.out.palette, width: context.out.width, full };
+    let options = text::TextOptions { palette: context.out.palette, width: context.out.width, full };
     context.out.write_all(text::plan(plan, options).as_bytes())?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::command_line::CommandLine;
 use super::outcome::CliError;
 use crate::digest::{Digest, DigestPrefix};
-use crate::plan::{Guard, Refusal};
+use crate::plan::{Guard, PlanRefusal};
 use crate::render::number::counted;
 use iothub_model::twin::TwinId;
 
@@ -16,61 +16,61 @@ pub(super) struct Ways {
     pub(super) plan: Option<CommandLine>,
 }
 
-impl From<Refusal> for CliError {
-    fn from(refusal: Refusal) -> Self {
+impl From<PlanRefusal> for CliError {
+    fn from(refusal: PlanRefusal) -> Self {
         Self::refused_plan(&refusal, &Ways::default())
     }
 }
 
 impl CliError {
     /// Says why a plan is refused, and how to go on. In short: the plan, which says all of it, has just been shown.
-    pub(super) fn refused_plan(refusal: &Refusal, ways: &Ways) -> Self {
+    pub(super) fn refused_plan(refusal: &PlanRefusal, ways: &Ways) -> Self {
         let again = |option: &str| match &ways.again {
             Some(command) => format!(": {}", command.in_hint(option)),
             None => format!(": {option}"),
         };
         let plan = || ways.plan.as_ref().map(|command| format!(": {}", command.in_hint(""))).unwrap_or_default();
         let error = match refusal {
-            Refusal::Conflicts { twins, .. } => {
+            PlanRefusal::Conflicts { twins, .. } => {
                 Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
             }
-            Refusal::Missing { ids } => {
+            PlanRefusal::Missing { ids } => {
                 let declared = format!("declared {}", TwinId::kind_of_all(ids));
                 Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
             }
-            Refusal::Rollout { .. } => Self::new(format!("the plan is refused: {refusal}"))
+            PlanRefusal::Rollout { .. } => Self::new(format!("the plan is refused: {refusal}"))
                 .hint(format!("to write all twins at once{}", again("--ignore-rollout"))),
-            Refusal::Diverges { .. } => Self::new(refusal.to_string())
+            PlanRefusal::Diverges { .. } => Self::new(refusal.to_string())
                 .hint("a selector has to ask for what the manifest does not write: let one of the two places go"),
-            Refusal::Guarded { guards, digest } => {
+            PlanRefusal::Guarded { guards, digest } => {
                 let approve = format!("--approve {}", digest.short());
                 Self::new(format!("the plan is refused:{}", list(guards)))
                     .hint(format!("if this is what is wanted, let just this plan pass{}", again(&approve)))
             }
-            Refusal::OtherApproved { given, digest, guards } if guards.is_empty() => {
+            PlanRefusal::OtherApproved { given, digest, guards } if guards.is_empty() => {
                 Self::other_plan("--approve", "approved", given, digest).hint(review(&plan()))
             }
-            Refusal::OtherApproved { given, digest, guards } => {
+            PlanRefusal::OtherApproved { given, digest, guards } => {
                 let approve = format!("--approve {}", digest.short());
                 Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
                     "--approve {given} is of another plan; once this one has been reviewed{}",
                     again(&approve)
                 ))
             }
-            Refusal::OtherReviewed { given, digest } => {
+            PlanRefusal::OtherReviewed { given, digest } => {
                 Self::other_plan("--expect", "reviewed", given, digest).hint(review(&plan()))
             }
             // As when a saved plan is applied.
-            Refusal::ChangedSince { .. } => {
+            PlanRefusal::ChangedSince { .. } => {
                 return Self::new(format!("conflict: {refusal}; nothing was changed"))
                     .conflicts()
                     .hint(format!("review the plan over what is there now{}", plan()));
             }
-            Refusal::OtherHub { .. } => {
+            PlanRefusal::OtherHub { .. } => {
                 Self::new(refusal.to_string()).hint("the manifest's `hub` guards against the wrong hub: look at both")
             }
             // Not for the plan, but for how it was given.
-            Refusal::Withheld { .. } => {
+            PlanRefusal::Withheld { .. } => {
                 return Self::new(refusal.to_string()).hint(
                     "give the manifests that the plan was made from, and what they take from the environment: --manifest PATH",
                 );

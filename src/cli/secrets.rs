@@ -5,12 +5,12 @@ use crate::manifest::Declarations;
 
 /// The sensitive values of a fleet, which no printed command may hold.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(super) struct CommandSecrets {
     /// As texts; `None` where they are not known, so that every value may be one.
     pub(super) known: Option<Vec<String>>,
 }
 
-impl Secrets {
+impl CommandSecrets {
     /// Collects the sensitive values of these declarations, if variables are given at all.
     pub(super) fn of(declarations: &Declarations, vars: &VarArgs) -> Self {
         let sensitive = &declarations.policy.sensitive;

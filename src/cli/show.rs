@@ -8,7 +8,7 @@ use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::secrets::Secrets;
+use super::secrets::CommandSecrets;
 use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
@@ -80,7 +80,7 @@ fn declarations(
     match crate::manifest::load(&options) {
         Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
-            let validate = CommandLine::new("validate").vars(vars, &Secrets::default());
+            let validate = CommandLine::new("validate").vars(vars, &CommandSecrets::default());
             context.say(format_args!(
                 "there is no manifest here that can be read, so the twin is shown by itself; to see why: {}",
                 validate.in_hint("")

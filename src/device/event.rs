@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Error;
+use super::DeviceError;
 use iothub_model::twin::Object;
 use iothub_model::wire::messages::MessageProperties;
 
@@ -17,7 +17,7 @@ pub(crate) enum Event {
     /// It is not connected, and tries again after this time.
     Trying {
         /// Why.
-        error: Error,
+        error: DeviceError,
         /// When.
         after: Duration,
     },
@@ -68,7 +68,7 @@ pub(crate) enum Event {
     /// It has done all there is to do, or was told to stop.
     Finished,
     /// It is given up.
-    Failed(Error),
+    Failed(DeviceError),
 }
 
 /// An event, and whose.

@@ -24,10 +24,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use connection::{End, converse, establish};
-pub(crate) use error::Error;
+pub(crate) use error::DeviceError;
 use event::Watcher;
 pub(crate) use event::{Event, Told};
-pub(crate) use options::{Device, Endpoint, Options};
+pub(crate) use options::{Device, DeviceOptions, Endpoint};
 pub(crate) use session::Behaviour;
 use session::Session;
 
@@ -37,7 +37,7 @@ const GOOD_AFTER: Duration = Duration::from_secs(10);
 const EVENTS: usize = 1024;
 
 /// Starts the devices, each on a task of its own. What is returned ends when all of them have.
-pub(crate) fn start(devices: Vec<Device>, options: Options) -> mpsc::Receiver<Told> {
+pub(crate) fn start(devices: Vec<Device>, options: DeviceOptions) -> mpsc::Receiver<Told> {
     let (events, told) = mpsc::channel(EVENTS);
     let turns = Arc::new(Semaphore::new(options.at_a_time.max(1)));
     let options = Arc::new(options);
@@ -56,7 +56,12 @@ pub(crate) fn start(devices: Vec<Device>, options: Options) -> mpsc::Receiver<To
 }
 
 /// Runs one device until it is stopped, has done all, or is given up.
-async fn run(device: &Device, options: &Options, turns: &Semaphore, watcher: &Watcher) -> Result<(), Error> {
+async fn run(
+    device: &Device,
+    options: &DeviceOptions,
+    turns: &Semaphore,
+    watcher: &Watcher,
+) -> Result<(), DeviceError> {
     let mut session = Session::new(options.behaviour.clone());
     let (mut met, mut is_renewal) = (false, false);
     let mut failures = 0;

@@ -62,7 +62,7 @@ impl Endpoint {
 
 /// What all devices of a run have in common.
 #[derive(Clone)]
-pub(crate) struct Options {
+pub(crate) struct DeviceOptions {
     /// The hub, as tokens and user names have it.
     pub host: HubHost,
     /// Where it is.
@@ -87,7 +87,7 @@ pub(crate) struct Options {
     pub stop: CancelFlag,
 }
 
-impl Options {
+impl DeviceOptions {
     /// Returns what suits most.
     pub(crate) fn new(host: HubHost, endpoint: Endpoint, behaviour: Behaviour, clock: Clock) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::factor::factor;
-use super::leaves::{Device, Leaves, Numbers};
+use super::leaves::{ImportedDevice, Leaves, Numbers};
 use super::ranges::join;
 use super::{Factored, ImportOptions};
 use crate::manifest::{FleetName, Ownership};
@@ -248,7 +248,7 @@ impl Importer {
             let mut modules = self.modules.remove(&id).unwrap_or_default();
             modules.sort_by(|a, b| a.0.cmp(&b.0));
             module_count += modules.len();
-            devices.push(Device { id, own, groups: Vec::new(), modules });
+            devices.push(ImportedDevice { id, own, groups: Vec::new(), modules });
         }
         // Whoever declares a module declares its device, which is not to be declared here.
         for (device, modules) in std::mem::take(&mut self.modules) {

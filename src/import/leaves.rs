@@ -43,7 +43,7 @@ impl Leaves {
 
 /// A device while it is factored: what is not yet in a shared layer.
 #[derive(Clone, Debug)]
-pub(super) struct Device {
+pub(super) struct ImportedDevice {
     pub(super) id: DeviceId,
     /// Numbers of leaves, sorted.
     pub(super) own: Numbers,

@@ -62,7 +62,7 @@ pub enum ReadBy {
 
 /// A plan in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct PlanSummary {
     /// Twins that something is to be sent to or said about, by what is to be done. Those with conflicts are not among them.
     pub twins: BTreeMap<Action, usize>,
     /// Changes of all these twins, by how they came about.
@@ -85,8 +85,8 @@ impl Plan {
     }
 
     /// Counts what is in it.
-    pub fn summary(&self) -> Summary {
-        let mut summary = Summary { unchanged: self.unchanged, ..Summary::default() };
+    pub fn summary(&self) -> PlanSummary {
+        let mut summary = PlanSummary { unchanged: self.unchanged, ..PlanSummary::default() };
         for twin in &self.twins {
             if !twin.conflicts.is_empty() {
                 summary.conflicting_twins += 1;

@@ -5,7 +5,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::change::{Change, Taken};
+use super::change::{PlannedChange, Taken};
 use super::decide::Decision;
 use super::twin_plan::TwinPlan;
 use iothub_model::twin::MergePatch;
@@ -13,7 +13,7 @@ use iothub_model::twin::MergePatch;
 /// Hands out shared copies.
 #[derive(Default)]
 pub(super) struct Interner {
-    changes: HashMap<u64, Vec<Arc<[Change]>>>,
+    changes: HashMap<u64, Vec<Arc<[PlannedChange]>>>,
     taken: HashMap<u64, Vec<Arc<[Taken]>>>,
     patches: HashMap<u64, Vec<Arc<MergePatch>>>,
 }
@@ -32,7 +32,7 @@ impl Interner {
         }
     }
 
-    fn changes(&mut self, changes: Vec<Change>) -> Arc<[Change]> {
+    fn changes(&mut self, changes: Vec<PlannedChange>) -> Arc<[PlannedChange]> {
         share(&mut self.changes, hash_of(&changes), |shared| **shared == *changes, || changes.as_slice().into())
     }
 

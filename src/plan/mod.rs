@@ -7,7 +7,7 @@
 //!
 //! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with
 //! something in it is only the sum of its leaves, so that a leaf is *absent* where such an object stands. Read [`Plan`] first,
-//! then [`Change`].
+//! then [`PlannedChange`].
 
 pub(crate) mod change;
 pub(crate) mod records;
@@ -32,11 +32,11 @@ pub(crate) mod guard;
 pub(crate) mod file;
 
 pub use change::Verdict;
-pub(crate) use change::{Change, Conflict, Taken};
+pub(crate) use change::{Conflict, PlannedChange, Taken};
 pub(crate) use cluster::Cluster;
-pub(crate) use fleet_plan::Summary;
+pub(crate) use fleet_plan::PlanSummary;
 pub use fleet_plan::{Plan, ReadBy};
-pub(crate) use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
+pub(crate) use guard::{ApprovedPlan, Consent, Guard, PlanRefusal, approve, check_hub};
 pub use impact::{Cost, Forecast, Impact, Prediction, SharedPath, Spent, Writer};
 pub(crate) use impact::{Divergence, ImpactObserver};
 pub use planner::PlanContext;

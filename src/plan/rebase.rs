@@ -8,10 +8,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::change::{Change, Taken, Verdict};
+use super::change::{PlannedChange, Taken, Verdict};
 use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path, value_hash};
 use super::redact::{redact_hashes, redacted_entry};
-use super::target::{RecordWrite, Sections, Target};
+use super::target::{RecordWrite, TwinSections, TwinTarget};
 use super::twin_plan::TwinPlan;
 use crate::manifest::{FleetName, Origin, Sensitive};
 use iothub_model::twin::value::equal;
@@ -102,7 +102,8 @@ impl Assessment {
         let record = fresh.tags.0.get(RECORDS_KEY).and_then(|all| all.get(plan.fleet.as_str()));
         let recorded = record.and_then(|record| OwnershipRecord::read(record).ok()).map(|record| record.owns);
         let recorded = recorded.unwrap_or_default();
-        let mut moved = Moved { plan, fresh, sections: Sections::of(fresh), recorded, found: BTreeMap::new() };
+        let mut moved =
+            RebaseComparison { plan, fresh, sections: TwinSections::of(fresh), recorded, found: BTreeMap::new() };
         let mut pending = false;
         // Whatever becomes of a value that is released is no concern of this plan; its entry in the record is.
         for change in plan.changes.iter().filter(|change| change.verdict != Verdict::Released) {
@@ -134,8 +135,8 @@ impl Assessment {
                 Some(RecordWrite { fleet, after })
             })
             .collect();
-        let live = Sections::of(fresh);
-        Target::reach(live, &plan.changes, &writes).patches(live).0
+        let live = TwinSections::of(fresh);
+        TwinTarget::reach(live, &plan.changes, &writes).patches(live).0
     }
 }
 
@@ -185,18 +186,18 @@ fn blurred(path: TwinPath, hash: u16, sensitive: &Sensitive) -> (TwinPath, Optio
     (path, hash)
 }
 
-struct Moved<'t> {
+struct RebaseComparison<'t> {
     plan: &'t TwinPlan,
     fresh: &'t Twin,
-    sections: Sections<'t>,
+    sections: TwinSections<'t>,
     /// The hashes of what this fleet applied last.
     recorded: BTreeMap<TwinPath, u16>,
     found: BTreeMap<TwinPath, MovedPath>,
 }
 
-impl Moved<'_> {
+impl RebaseComparison<'_> {
     /// Compares one leaf, and says whether it is still to be changed.
-    fn compare(&mut self, change: &Change) -> bool {
+    fn compare(&mut self, change: &PlannedChange) -> bool {
         let found = self.sections.leaf(&change.path);
         if same(found, change.after.as_ref()) {
             return false;
@@ -209,7 +210,7 @@ impl Moved<'_> {
 
     /// Returns `true` if a leaf is as it was when the plan was made. Of a sensitive value that a plan file does not hold, the record
     /// tells what the verdict says, as it does in a review: whether it is the one that was applied last.
-    fn is_as_seen(&self, change: &Change, found: Option<&Value>) -> bool {
+    fn is_as_seen(&self, change: &PlannedChange, found: Option<&Value>) -> bool {
         use Verdict::{Drift, Edit, EditOverDrift, Moved, Overwrite, Removed, RemovedOverDrift, Undeclared};
         let Some(found) = found.filter(|_| change.before == Some(Value::Null)) else {
             return same(found, change.before.as_ref());
@@ -224,7 +225,7 @@ impl Moved<'_> {
     }
 
     /// Finds what somebody put over or under a leaf, where writing the leaf would destroy it.
-    fn look_around(&mut self, change: &Change, changes: &[Change]) {
+    fn look_around(&mut self, change: &PlannedChange, changes: &[PlannedChange]) {
         if change.is_removal() {
             // Only the leaf goes; an object that took its place is somebody else's.
             return;
@@ -307,7 +308,7 @@ impl Moved<'_> {
         }
     }
 
-    fn report(&mut self, change: &Change, found: Option<Value>) {
+    fn report(&mut self, change: &PlannedChange, found: Option<Value>) {
         let moved = self.moved(&change.path, change.before.clone(), found, change.after.clone());
         self.found.insert(change.path.clone(), MovedPath { origin: change.origin.clone(), ..moved });
     }
@@ -346,12 +347,12 @@ fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-fn find<'c>(changes: &'c [Change], path: &TwinPath) -> Option<&'c Change> {
+fn find<'c>(changes: &'c [PlannedChange], path: &TwinPath) -> Option<&'c PlannedChange> {
     changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &changes[at])
 }
 
 /// Says whether a leaf goes because a value is planned under it.
-pub(super) fn becomes_object(changes: &[Change], change: &Change) -> bool {
+pub(super) fn becomes_object(changes: &[PlannedChange], change: &PlannedChange) -> bool {
     let from = changes.partition_point(|other| other.path <= change.path);
     change.after.is_none()
         && changes[from..]

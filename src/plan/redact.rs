@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::change::Change;
+use super::change::PlannedChange;
 use super::ownership::records_path;
 use crate::manifest::Sensitive;
 use iothub_model::twin::{MergePatch, TwinPath};
@@ -36,12 +36,12 @@ pub(super) fn redact<'p>(patch: &'p MergePatch, sensitive: &Sensitive) -> Cow<'p
 }
 
 /// Returns the paths, sorted, where [`redact`] leaves a value out of the patch, or out of its inverse.
-pub(super) fn redacted_paths(changes: &[Change], side: ChangePhase) -> impl Iterator<Item = &TwinPath> {
-    let has_value = move |change: &&Change| match side {
+pub(super) fn redacted_paths(changes: &[PlannedChange], side: ChangePhase) -> impl Iterator<Item = &TwinPath> {
+    let has_value = move |change: &&PlannedChange| match side {
         ChangePhase::Before => change.before.is_some(),
         ChangePhase::After => change.after.is_some(),
     };
-    let writes = |change: &&Change| change.sensitive && change.verdict.touches_value();
+    let writes = |change: &&PlannedChange| change.sensitive && change.verdict.touches_value();
     changes.iter().filter(writes).filter(has_value).map(|change| &change.path)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::change::{Change, Verdict};
+use super::change::{PlannedChange, Verdict};
 use super::decide::Decision;
 use super::fleet_plan::Plan;
 use super::intern::Interner;
@@ -66,7 +66,7 @@ impl Plan {
             let leaves = declaration.map(|declaration| declaration.body.leaves()).unwrap_or_default();
             let declared: BTreeMap<&TwinPath, Option<&Value>> =
                 leaves.iter().map(|leaf| (&leaf.path, leaf.value.as_ref())).collect();
-            let value = |change: &Change| match declared.get(&change.path) {
+            let value = |change: &PlannedChange| match declared.get(&change.path) {
                 Some(Some(value)) => Ok((*value).clone()),
                 _ => Err(RestoreError::NotDeclared { id: twin.id.clone(), path: change.path.clone() }),
             };
@@ -115,7 +115,7 @@ fn first_redacted_entry(patch: &MergePatch) -> Option<TwinPath> {
 /// that are withheld. A value that stays unknown is not put into the patch.
 pub(super) fn fill<E>(
     twin: &TwinPlan,
-    mut values: impl FnMut(&Change) -> Result<(Option<Value>, Option<Value>), E>,
+    mut values: impl FnMut(&PlannedChange) -> Result<(Option<Value>, Option<Value>), E>,
     mut hash: impl FnMut(ChangePhase, &FleetName, &TwinPath) -> Result<u16, E>,
 ) -> Result<Decision, E> {
     let mut decision = Decision {

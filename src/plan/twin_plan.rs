@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::manifest::{FleetName, Sensitive};
-use crate::plan::change::{Change, Conflict, Taken};
+use crate::plan::change::{Conflict, PlannedChange, Taken};
 use crate::plan::redact::{ChangePhase, redact, redacted_paths};
 use iothub_model::twin::{ETag, MergePatch, TwinId, TwinPath};
 
@@ -25,7 +25,7 @@ pub struct TwinPlan {
     /// The etag that the plan was computed from; `None` for a device or module that is yet to be registered.
     pub etag: Option<ETag>,
     /// The paths, sorted. Twins whose changes are the same share them.
-    pub changes: Arc<[Change]>,
+    pub changes: Arc<[PlannedChange]>,
     /// What is taken out of other fleets' records, sorted; empty unless that was asked for.
     pub taken: Arc<[Taken]>,
     /// The one request's body: values and record together. Holds exactly what differs.
@@ -75,7 +75,7 @@ impl TwinPlan {
             && match self.action {
                 // In a plan that was read from a file there may be nothing but what is withheld.
                 Action::Update | Action::Release => {
-                    !self.patch.is_empty() || self.changes.iter().any(Change::lacks_value)
+                    !self.patch.is_empty() || self.changes.iter().any(PlannedChange::lacks_value)
                 }
                 Action::Register => true,
                 Action::Missing | Action::Skip => false,
@@ -104,7 +104,7 @@ impl TwinPlan {
     /// Returns the paths, sorted, that the inverse does not bring back, since what was there is not known: sensitive ones of a
     /// plan that was read from a file.
     pub fn not_restored(&self) -> impl Iterator<Item = &TwinPath> {
-        let unknown = |change: &&Change| change.before == Some(Value::Null) && change.verdict.touches_value();
+        let unknown = |change: &&PlannedChange| change.before == Some(Value::Null) && change.verdict.touches_value();
         self.changes.iter().filter(unknown).map(|change| &change.path)
     }
 }

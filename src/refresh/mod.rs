@@ -13,7 +13,7 @@ use futures_util::future;
 use crate::client::{Error, HubClient};
 use crate::manifest::{Declarations, Selection};
 use crate::plan::impact::cost::cost;
-use crate::plan::impact::{Question, Subject};
+use crate::plan::impact::{Question, ReadConfiguration};
 use crate::plan::{ImpactObserver, Plan, PlanContext, Planner, Population, ReadBy};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::tiers::Limits;
@@ -150,7 +150,10 @@ async fn selections(client: &HubClient, declarations: &Declarations) -> Result<O
 }
 
 /// Reads the hub's configurations, where one could write what is declared; and says what of them cannot be read.
-async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Vec<Subject>, Vec<String>), Error> {
+async fn subjects(
+    client: &HubClient,
+    declarations: &Declarations,
+) -> Result<(Vec<ReadConfiguration>, Vec<String>), Error> {
     let mut unread = Vec::new();
     let mut subjects = Vec::new();
     if !declares_desired(declarations) {
@@ -159,7 +162,7 @@ async fn subjects(client: &HubClient, declarations: &Declarations) -> Result<(Ve
     match client.configurations().await {
         Ok(configurations) => {
             for configuration in configurations {
-                match Subject::read(&configuration) {
+                match ReadConfiguration::read(&configuration) {
                     Ok(subject) => subjects.push(subject),
                     Err(problem) => unread.push(format!("the configuration {}: {problem}", configuration.id)),
                 }

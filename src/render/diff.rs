@@ -9,11 +9,11 @@ use serde_json::Value;
 
 pub(crate) use self::json::json;
 pub(crate) use self::markdown::markdown;
-use super::columns::{Cell, Columns};
+use super::columns::{AlignedCell, Columns};
 use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, value, view};
-use crate::diff::{CheckChange, Declared, Differences, Kind, LeafChange, SelectorChange};
+use crate::diff::{CheckChange, DeclarationsDiff, DiffKind, DiffedValue, LeafChange, SelectorChange};
 use crate::legible;
 use crate::manifest::{Declarations, Ownership};
 use iothub_model::twin::TwinId;
@@ -34,7 +34,7 @@ pub(crate) struct Compared<'c> {
     /// What has no older state or is left out.
     pub notes: &'c [String],
     /// What differs.
-    pub differences: &'c Differences,
+    pub differences: &'c DeclarationsDiff,
 }
 
 /// How many twins of a cluster are named.
@@ -53,11 +53,11 @@ fn commit(of: &Compared<'_>, code: impl Fn(&str) -> String) -> String {
     }
 }
 
-fn side(of: &Declared) -> String {
+fn side(of: &DiffedValue) -> String {
     match of {
-        Declared::Absent => "absent".to_owned(),
-        Declared::Sensitive => view::MASK.to_owned(),
-        Declared::Value(of) => escape::json(of),
+        DiffedValue::Absent => "absent".to_owned(),
+        DiffedValue::Sensitive => view::MASK.to_owned(),
+        DiffedValue::Value(of) => escape::json(of),
     }
 }
 
@@ -92,11 +92,11 @@ fn sign(leaf: &LeafChange) -> char {
     }
 }
 
-fn kind_sign(kind: Kind) -> char {
+fn kind_sign(kind: DiffKind) -> char {
     match kind {
-        Kind::Changed => '~',
-        Kind::Added => '+',
-        Kind::Gone => '-',
+        DiffKind::Changed => '~',
+        DiffKind::Added => '+',
+        DiffKind::Gone => '-',
     }
 }
 
@@ -129,7 +129,7 @@ fn fate(of: &Compared<'_>) -> &'static str {
 fn counts(of: &Compared<'_>) -> String {
     let differences = of.differences;
     let mut parts = Vec::new();
-    for (kind, words) in [(Kind::Changed, "changed"), (Kind::Added, "added"), (Kind::Gone, "gone")] {
+    for (kind, words) in [(DiffKind::Changed, "changed"), (DiffKind::Added, "added"), (DiffKind::Gone, "gone")] {
         match differences.twins(kind) {
             0 => {}
             count if parts.is_empty() => parts.push(format!("{} {words}", counted(count, "twin"))),
@@ -154,15 +154,15 @@ fn counts(of: &Compared<'_>) -> String {
 
 fn check_words(check: &CheckChange) -> &'static str {
     match (check.kind, check.gate, &check.before) {
-        (Kind::Added, Some(true), _) => "new, and a gate",
-        (Kind::Added, ..) => "new",
-        (Kind::Gone, ..) => "gone",
-        (Kind::Changed, Some(true), None) => "a gate now",
-        (Kind::Changed, Some(true), Some(_)) => "a gate now, with another query",
-        (Kind::Changed, Some(false), None) => "no gate any more",
-        (Kind::Changed, Some(false), Some(_)) => "no gate any more, with another query",
-        (Kind::Changed, None, Some(_)) => "another query",
-        (Kind::Changed, None, None) => "another expectation, time or severity",
+        (DiffKind::Added, Some(true), _) => "new, and a gate",
+        (DiffKind::Added, ..) => "new",
+        (DiffKind::Gone, ..) => "gone",
+        (DiffKind::Changed, Some(true), None) => "a gate now",
+        (DiffKind::Changed, Some(true), Some(_)) => "a gate now, with another query",
+        (DiffKind::Changed, Some(false), None) => "no gate any more",
+        (DiffKind::Changed, Some(false), Some(_)) => "no gate any more, with another query",
+        (DiffKind::Changed, None, Some(_)) => "another query",
+        (DiffKind::Changed, None, None) => "another expectation, time or severity",
     }
 }
 
@@ -185,10 +185,10 @@ fn selector_words(selector: &SelectorChange, code: impl Fn(&str) -> String) -> S
     legible::tell_apart(&mut conditions);
     let [before, after] = conditions.map(|text| if text.is_empty() { text } else { code(&text) });
     match (selector.kind, &selector.before) {
-        (Kind::Added, _) => format!("new, where {after}"),
-        (Kind::Gone, _) => "gone: the devices that it alone declared leave the fleet".to_owned(),
-        (Kind::Changed, Some(_)) => format!("where {before} → where {after}"),
-        (Kind::Changed, None) => "gives otherwise".to_owned(),
+        (DiffKind::Added, _) => format!("new, where {after}"),
+        (DiffKind::Gone, _) => "gone: the devices that it alone declared leave the fleet".to_owned(),
+        (DiffKind::Changed, Some(_)) => format!("where {before} → where {after}"),
+        (DiffKind::Changed, None) => "gives otherwise".to_owned(),
     }
 }
 
@@ -221,7 +221,7 @@ pub(crate) fn text(of: &Compared<'_>, full: bool, palette: Palette) -> String {
     let paint = |sign: char| paint(sign, palette);
     let most = if full { usize::MAX } else { VALUE };
     for cluster in &differences.clusters {
-        let remark = if cluster.kind == Kind::Gone { format!("  {}", fate(of)) } else { String::new() };
+        let remark = if cluster.kind == DiffKind::Gone { format!("  {}", fate(of)) } else { String::new() };
         let who = who(&cluster.ids);
         _ = writeln!(out, "{} {}{remark}", paint(kind_sign(cluster.kind)), palette.twin(&who));
         if cluster.ids.len() > 1 {
@@ -265,10 +265,10 @@ fn write_leaves(out: &mut String, leaves: &[LeafChange], most: usize, palette: P
         let origin = leaf.origin.as_ref().map(ToString::to_string).unwrap_or_default();
         let origin = escape::line(&origin).into_owned();
         columns.row([
-            Cell::new(" ", paint(sign(leaf), palette)),
-            Cell::new(&path, palette.path(&path)),
-            Cell::plain(sides(leaf, most)),
-            Cell::new(&origin, palette.origin(&origin)),
+            AlignedCell::new(" ", paint(sign(leaf), palette)),
+            AlignedCell::new(&path, palette.path(&path)),
+            AlignedCell::plain(sides(leaf, most)),
+            AlignedCell::new(&origin, palette.origin(&origin)),
         ]);
     }
     columns.write(out, "    ");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::annotations::{self, Host};
+use super::annotations::{self, AnnotationFormat};
 use super::samples::{self, change};
 use super::style::Palette;
-use super::text::Options;
+use super::text::TextOptions;
 use super::view::PlanView;
 use super::{checks, declarations, device, diff, html, inspection, junit, markdown, report, table, text, yaml};
 use crate::check::{Check, CheckResult, CheckStatus, Expectation, Severity, evaluate};
@@ -23,7 +23,7 @@ use iothub_model::query::compile;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{Desired, ETag, Object, Reported, Tags, Twin};
 
-const OPTIONS: Options = Options { palette: Palette::PLAIN, width: 80, full: false };
+const OPTIONS: TextOptions = TextOptions { palette: Palette::PLAIN, width: 80, full: false };
 
 fn edit(before: &Value, after: &Value) -> Plan {
     let drifted = change("desired.x", Verdict::Drift, Some(before.clone()), Some(after.clone()));
@@ -111,14 +111,14 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
     };
     vec![
         ("text", text::plan(&plan, OPTIONS)),
-        ("whole text", text::plan(&plan, Options { full: true, ..OPTIONS })),
-        ("narrow text", text::plan(&plan, Options { width: 40, ..OPTIONS })),
+        ("whole text", text::plan(&plan, TextOptions { full: true, ..OPTIONS })),
+        ("narrow text", text::plan(&plan, TextOptions { width: 40, ..OPTIONS })),
         ("Markdown", markdown::plan(&plan, markdown::GITHUB_MAX)),
         ("HTML", html::plan(&plan)),
         ("drift", text::drift(&Drift::of(&plan, &samples::declarations(&[])), OPTIONS)),
-        ("GitHub", annotations::write(&remarks, Host::GitHub, ".")),
-        ("Azure", annotations::write(&remarks, Host::Azure, ".")),
-        ("GitLab", annotations::write(&remarks, Host::GitLab, ".")),
+        ("GitHub", annotations::write(&remarks, AnnotationFormat::GitHub, ".")),
+        ("Azure", annotations::write(&remarks, AnnotationFormat::Azure, ".")),
+        ("GitLab", annotations::write(&remarks, AnnotationFormat::GitLab, ".")),
         ("against", compared(before, after, |of| diff::text(of, false, Palette::PLAIN))),
         ("against as Markdown", compared(before, after, diff::markdown)),
         ("checks", checks::text(&checked, Palette::PLAIN)),
@@ -128,7 +128,7 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
         (ALONE, method(before) + &method(after)),
         (
             "table",
-            table::Table::new(Palette::PLAIN, 80)
+            table::RowTable::new(Palette::PLAIN, 80)
                 .page(&[json!({ "a": before, "b": 1 }), json!({ "a": after, "b": 2 })]),
         ),
     ]
@@ -236,7 +236,7 @@ proptest! {
     #[test]
     fn texts_are_told_apart_in_tables_and_csv((a, b) in pairs()) {
         prop_assume!(!equal(&a, &b));
-        let page = |value: &Value| table::Table::new(Palette::PLAIN, 80).page(&[json!({ "a": value, "b": 1 })]);
+        let page = |value: &Value| table::RowTable::new(Palette::PLAIN, 80).page(&[json!({ "a": value, "b": 1 })]);
         prop_assert_ne!(page(&a), page(&b));
         if let (Value::String(a), Value::String(b)) = (&a, &b) {
             let page = |value: &str| table::Csv::default().page(&[json!({ "a": value, "b": 1 })]).expect("a page");

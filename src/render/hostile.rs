@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::annotations::{self, Host};
+use super::annotations::{self, AnnotationFormat};
 use super::samples::{self, change};
 use super::style::Palette;
-use super::text::Options;
+use super::text::TextOptions;
 use super::view::PlanView;
 use super::{checks, device, diff, drift, html, json as documents, junit, markdown, report, table, text};
 use crate::apply::event::Halt;
@@ -95,7 +95,7 @@ fn check(what: &str, text: &str) {
 fn plans() {
     let plan = plan();
     for full in [false, true] {
-        let options = Options { palette: Palette::PLAIN, width: 80, full };
+        let options = TextOptions { palette: Palette::PLAIN, width: 80, full };
         check("text", &text::plan(&plan, options));
         check("drift", &text::drift(&Drift::of(&plan, &samples::declarations(&[])), options));
     }
@@ -107,11 +107,11 @@ fn plans() {
     check("drift as HTML", &html::drift(&Drift::of(&plan, &samples::declarations(&[]))));
     let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     assert!(remarks.len() > 5, "{remarks:?}");
-    for host in [Host::GitHub, Host::Azure, Host::GitLab] {
+    for host in [AnnotationFormat::GitHub, AnnotationFormat::Azure, AnnotationFormat::GitLab] {
         let text = annotations::write(&remarks, host, "fleet.yaml");
         assert!(!text.contains(|c| is_unseen(c) && c != '\n'), "{host:?}: {text}");
         let lines = text.lines().filter(|line| line.starts_with("::") || line.starts_with("##vso["));
-        assert!(host == Host::GitLab || lines.count() == remarks.len(), "a line each: {host:?}: {text}");
+        assert!(host == AnnotationFormat::GitLab || lines.count() == remarks.len(), "a line each: {host:?}: {text}");
     }
 }
 
@@ -173,7 +173,7 @@ fn what_applying_came_to() {
 #[test]
 fn rows_and_messages() {
     let rows = [json!({ "deviceId": ID, BAD: BAD }), json!({ "deviceId": BAD, BAD: [BAD] })];
-    check("table", &table::Table::new(Palette::PLAIN, 80).page(&rows));
+    check("table", &table::RowTable::new(Palette::PLAIN, 80).page(&rows));
     check("JSON", &table::Json::default().page(&rows));
     let event = Event::Method { name: BAD.to_owned(), payload: json!(BAD) };
     let id = ID.parse().expect("an id");

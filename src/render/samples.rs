@@ -11,8 +11,8 @@ use crate::manifest::{
     Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
 };
 use crate::plan::{
-    Action, Change, Conflict, FleetRecords, Forecast, Impact, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
-    Verdict,
+    Action, Conflict, FleetRecords, Forecast, Impact, Plan, PlannedChange, Population, Prediction, ReadBy, Taken,
+    TwinPlan, Verdict,
 };
 use iothub_model::twin::{ETag, MergePatch};
 
@@ -150,13 +150,21 @@ pub(crate) fn origin(line: u32) -> Origin {
     Origin { file: "fleet.yaml".into(), line, layer: Layer::Group("redmond43".into()) }
 }
 
-pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> Change {
+pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> PlannedChange {
     let removed = matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift);
     let origin = (!removed).then(|| origin(14));
-    Change { path: path.parse().expect("a path"), verdict, before, after, moved_from: None, origin, sensitive: false }
+    PlannedChange {
+        path: path.parse().expect("a path"),
+        verdict,
+        before,
+        after,
+        moved_from: None,
+        origin,
+        sensitive: false,
+    }
 }
 
-pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Vec<Conflict>) -> TwinPlan {
+pub(crate) fn twin(id: &str, action: Action, changes: Vec<PlannedChange>, conflicts: Vec<Conflict>) -> TwinPlan {
     let mut patch = MergePatch::default();
     for change in &changes {
         patch.set(&change.path, change.after.clone().unwrap_or(Value::Null));
@@ -175,7 +183,7 @@ pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Ve
     }
 }
 
-pub(crate) fn update(id: &str, changes: Vec<Change>) -> TwinPlan {
+pub(crate) fn update(id: &str, changes: Vec<PlannedChange>) -> TwinPlan {
     twin(id, Action::Update, changes, Vec::new())
 }
 

@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use super::ApplyOptions;
 use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
 use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
-use crate::client::error::{Cause, Obstacle, Request as Sent};
+use crate::client::error::{Cause, Obstacle, RequestLine};
 use crate::client::{Backoff, Error};
 use crate::manifest::Sensitive;
-use crate::plan::{Action, Change, TwinPlan, Verdict};
+use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
 use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
 use iothub_model::wire::HubError;
 
@@ -52,7 +52,7 @@ pub(super) enum Answer {
 }
 
 fn error(answer: &Answer) -> Error {
-    let request = || Sent { method: "PATCH", path: "/…".into(), host: "h".parse().expect("a host") };
+    let request = || RequestLine { method: "PATCH", path: "/…".into(), host: "h".parse().expect("a host") };
     let hub = |status, code: &str| {
         Box::new(HubError { status, code_name: Some(code.to_owned()), message: String::new(), tracking_id: None })
     };
@@ -146,7 +146,7 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
         sensitive: Sensitive::default(),
         action,
         etag: (!registered).then(|| ETag::new("e1")),
-        changes: Arc::new([Change {
+        changes: Arc::new([PlannedChange {
             path: "desired.power".parse().expect("a path"),
             verdict: if registered { Verdict::New } else { Verdict::Edit },
             before: (!registered).then(|| json!(1)),

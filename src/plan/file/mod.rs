@@ -26,7 +26,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub(crate) use self::error::{FORMAT, PlanFileError, VERSION};
-use self::members::Members;
+use self::members::RawMembers;
 pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
 use super::Plan;
@@ -38,7 +38,7 @@ use iothub_model::twin::{Object, TwinId};
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
 pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {
     let head = serde_json::to_string(&v1::Head::of(plan, tool_version)).expect(WRITTEN);
-    let members: Members<'_> = serde_json::from_str(&head).expect(WRITTEN);
+    let members: RawMembers<'_> = serde_json::from_str(&head).expect(WRITTEN);
     let members = members.values().expect(WRITTEN);
     let mut text = String::from("{\n");
     for (name, value) in &members {
@@ -47,7 +47,7 @@ pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {
     let mut hashed = Hashed::start(members.into_iter().collect());
     text.push_str("\"twins\": [");
     for (index, twin) in plan.twins.iter().enumerate() {
-        let twin = to_value(&v1::Twin::of(twin));
+        let twin = to_value(&v1::TwinV1::of(twin));
         hashed.twin(&canonical(&twin));
         text.push_str(if index > 0 { ",\n" } else { "\n" });
         text.push_str(&twin.to_string());
@@ -68,7 +68,7 @@ pub(crate) fn read(text: &str) -> Result<Plan, PlanFileError> {
     for raw in raw_twins {
         let value: Value = serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?;
         hashed.twin(&canonical(&value));
-        let twin = v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?;
+        let twin = v1::TwinV1::deserialize(value).map_err(PlanFileError::Malformed)?;
         let id = twin.id().clone();
         let (bare, decision) = twin
             .into_parts(head.fleet(), &sensitive)
@@ -133,7 +133,7 @@ fn to_value(value: &impl serde::Serialize) -> Value {
 /// Takes a file apart: what is said but for the twins and the digest, as its type and, before that has made one thing of two
 /// spellings, as it is written; the twins; the digest.
 fn split(text: &str) -> serde_json::Result<(v1::Head, Object, Vec<&RawValue>, Digest)> {
-    let mut members: Members<'_> = serde_json::from_str(text)?;
+    let mut members: RawMembers<'_> = serde_json::from_str(text)?;
     let (twins, digest) = (members.take("twins")?, members.take("digest")?);
     Ok((members.read()?, members.values()?.into_iter().collect(), twins, digest))
 }

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::manifest::{FleetName, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
 use crate::plan::redact::{ChangePhase, redact, redacted_paths};
-use crate::plan::{Action, Change, Conflict, FleetRecords, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Conflict, FleetRecords, Plan, PlannedChange, ReadBy, Taken, TwinPlan, Verdict};
 use iothub_model::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
@@ -150,8 +150,9 @@ words!(VerdictV1 for Verdict {
 
 /// One twin.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Twin {
+// Messages of serde name it.
+#[serde(rename = "Twin", deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct TwinV1 {
     id: TwinId,
     action: ActionV1,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +169,7 @@ pub(super) struct Twin {
     conflicts: Vec<ConflictV1>,
 }
 
-impl Twin {
+impl TwinV1 {
     pub(super) fn of(twin: &TwinPlan) -> Self {
         let TwinPlan { id, fleet: _, sensitive, action, etag, changes, taken, patch, inverse, conflicts } = twin;
         Self {
@@ -261,8 +262,8 @@ struct SidesV1 {
 }
 
 impl ChangeV1 {
-    fn of(change: &Change) -> Self {
-        let Change { path, verdict, before, after, moved_from, origin, sensitive } = change;
+    fn of(change: &PlannedChange) -> Self {
+        let PlannedChange { path, verdict, before, after, moved_from, origin, sensitive } = change;
         let sides = SidesV1 { before: before.is_some(), after: after.is_some() };
         Self {
             path: path.clone(),
@@ -276,10 +277,10 @@ impl ChangeV1 {
     }
 
     /// Makes a change whose sensitive values are unknown. A value that stands there none the less stays, to be refused.
-    fn into_change(self) -> Change {
+    fn into_change(self) -> PlannedChange {
         let Self { path, verdict, before, after, sensitive, moved_from, origin } = self;
         let sides = sensitive.unwrap_or(SidesV1 { before: false, after: false });
-        Change {
+        PlannedChange {
             path,
             verdict: verdict.into(),
             before: before.or(sides.before.then_some(Value::Null)),

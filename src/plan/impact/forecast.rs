@@ -28,21 +28,21 @@ impl Question<'_> {
 /// All checks, being answered.
 #[derive(Debug)]
 pub(super) struct Forecasts<'d> {
-    checks: Vec<Asked<'d>>,
+    checks: Vec<PendingForecast<'d>>,
 }
 
 #[derive(Debug)]
-struct Asked<'d> {
+struct PendingForecast<'d> {
     check: &'d Check,
-    rows: Rows<'d>,
+    rows: QueryProgress<'d>,
     /// Of the other query, for a share.
-    whole: Option<Rows<'d>>,
+    whole: Option<QueryProgress<'d>>,
     unknown: Option<String>,
 }
 
 /// One query in progress.
 #[derive(Debug)]
-struct Rows<'d> {
+struct QueryProgress<'d> {
     query: &'d BoundQuery,
     fold: Fold<'d>,
     found: Vec<Value>,
@@ -50,7 +50,7 @@ struct Rows<'d> {
     strangers: HashSet<TwinId>,
 }
 
-impl<'d> Rows<'d> {
+impl<'d> QueryProgress<'d> {
     fn new(query: &'d BoundQuery) -> Self {
         Self { query, fold: query.start_without_top(), found: Vec::new(), strangers: HashSet::new() }
     }
@@ -86,7 +86,7 @@ impl<'d> Rows<'d> {
     }
 }
 
-impl<'d> Asked<'d> {
+impl<'d> PendingForecast<'d> {
     fn new(check: &'d Check) -> Self {
         let whole = check.expect.whole();
         let asks_jobs = |query: &BoundQuery| query.collection() == Collection::Jobs;
@@ -99,10 +99,10 @@ impl<'d> Asked<'d> {
         } else {
             None
         };
-        Self { check, rows: Rows::new(&check.query), whole: whole.map(Rows::new), unknown }
+        Self { check, rows: QueryProgress::new(&check.query), whole: whole.map(QueryProgress::new), unknown }
     }
 
-    fn queries(&mut self) -> impl Iterator<Item = &mut Rows<'d>> {
+    fn queries(&mut self) -> impl Iterator<Item = &mut QueryProgress<'d>> {
         let is_open = self.unknown.is_none();
         std::iter::once(&mut self.rows).chain(&mut self.whole).filter(move |_| is_open)
     }
@@ -144,7 +144,7 @@ impl<'d> Asked<'d> {
 
 impl<'d> Forecasts<'d> {
     pub(super) fn new(checks: &'d [Check]) -> Self {
-        Self { checks: checks.iter().map(Asked::new).collect() }
+        Self { checks: checks.iter().map(PendingForecast::new).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -161,7 +161,9 @@ impl<'d> Forecasts<'d> {
     /// Takes a twin of the plan, as it is to be: as much of it as the queries look at.
     pub(super) fn push(&mut self, id: &TwinId, planned: &Value) {
         let collection = collection_of(id);
-        for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
+        for rows in
+            self.checks.iter_mut().flat_map(PendingForecast::queries).filter(|it| it.query.collection() == collection)
+        {
             rows.push(id, planned);
         }
     }
@@ -169,7 +171,9 @@ impl<'d> Forecasts<'d> {
     /// Takes a twin that the plan is not about, as it is: as much of it as the queries look at.
     pub(super) fn push_stranger(&mut self, id: &TwinId, document: &Value) {
         let collection = collection_of(id);
-        for rows in self.checks.iter_mut().flat_map(Asked::queries).filter(|it| it.query.collection() == collection) {
+        for rows in
+            self.checks.iter_mut().flat_map(PendingForecast::queries).filter(|it| it.query.collection() == collection)
+        {
             rows.push_stranger(id, document);
         }
     }

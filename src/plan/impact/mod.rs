@@ -12,7 +12,7 @@ mod writers;
 
 pub(crate) use forecast::Question;
 pub(crate) use observer::ImpactObserver;
-pub(crate) use writers::Subject;
+pub(crate) use writers::ReadConfiguration;
 
 use crate::check::{Difference, Severity};
 use crate::manifest::{FleetName, Origin};

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::forecast::{Forecasts, Question, collection_of};
-use super::writers::{Subject, Writers};
+use super::writers::{ReadConfiguration, Writers};
 use super::{Divergence, Impact};
 use crate::manifest::{Body, Declarations, Origin, Selector};
-use crate::plan::{Action, Change, TwinPlan, Unchanged};
+use crate::plan::{Action, PlannedChange, TwinPlan, Unchanged};
 use iothub_model::query::{self, Collection};
 use iothub_model::twin::patch::merge;
 use iothub_model::twin::{Lookup, Twin, TwinId, TwinPath};
@@ -21,7 +21,7 @@ pub(crate) struct ImpactObserver<'d> {
     declarations: &'d Declarations,
     forecasts: Forecasts<'d>,
     writers: Writers,
-    diverging: BTreeMap<Diverging, (Vec<TwinId>, Vec<TwinId>)>,
+    diverging: BTreeMap<DivergenceKey, (Vec<TwinId>, Vec<TwinId>)>,
     /// Twins that were looked at and are not declared.
     left: BTreeSet<TwinId>,
     /// Declared twins that the plan is not about.
@@ -30,7 +30,7 @@ pub(crate) struct ImpactObserver<'d> {
 }
 
 /// By the selector's place, what alters it, and where that is declared.
-type Diverging = (usize, Option<TwinPath>, Option<Origin>);
+type DivergenceKey = (usize, Option<TwinPath>, Option<Origin>);
 
 /// A twin of the plan, looked at before it was planned for.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Seen {
 impl<'d> ImpactObserver<'d> {
     /// Begins before the first twin. `declarations` are those that the plan is made of, and `subjects` the hub's
     /// configurations.
-    pub(crate) fn new(declarations: &'d Declarations, subjects: Vec<Subject>) -> Self {
+    pub(crate) fn new(declarations: &'d Declarations, subjects: Vec<ReadConfiguration>) -> Self {
         let forecasts = Forecasts::new(&declarations.checks);
         let writers = Writers::new(declarations, subjects);
         let needs_documents = !forecasts.is_empty() || writers.needs_documents() || !declarations.selectors.is_empty();
@@ -154,7 +154,7 @@ impl<'d> ImpactObserver<'d> {
         self.forecasts.push_stranger(id, excerpt);
     }
 
-    fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[Change]) {
+    fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[PlannedChange]) {
         for (index, selector) in self.declarations.selectors.iter().enumerate() {
             let before = live.is_some_and(|live| selector.condition.matches(live));
             let after = selector.condition.matches(planned);

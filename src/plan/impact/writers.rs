@@ -18,26 +18,26 @@ use iothub_model::wire::configurations::{
 
 /// A configuration, read.
 #[derive(Clone, Debug)]
-pub(crate) struct Subject {
+pub(crate) struct ReadConfiguration {
     id: String,
     priority: i64,
     condition: String,
     created: String,
     collection: Collection,
-    target: Target,
+    target: WriterTarget,
     paths: Vec<ContentPath>,
     /// What it writes into modules of its devices: that of a deployment to edge devices.
     edge: EdgeContent,
 }
 
 #[derive(Clone, Debug)]
-enum Target {
+enum WriterTarget {
     Nobody,
     All,
     Those(Box<BoundQuery>),
 }
 
-impl Subject {
+impl ReadConfiguration {
     /// Reads a configuration.
     ///
     /// # Errors
@@ -53,15 +53,15 @@ impl Subject {
         let edge = decode_edge_content(content).map_err(|error| error.to_string())?;
         let condition = target_condition.trim();
         let target = match condition {
-            "" => Target::Nobody,
-            "*" => Target::All,
+            "" => WriterTarget::Nobody,
+            "*" => WriterTarget::All,
             condition => {
                 let bare = if collection == Collection::Modules { after_prefix(condition) } else { condition };
                 let query = compile_condition(bare, collection).map_err(|errors| {
                     let problems: Vec<_> = errors.iter().map(ToString::to_string).collect();
                     format!("its target condition cannot be read: {}", problems.join("; "))
                 })?;
-                Target::Those(Box::new(query))
+                WriterTarget::Those(Box::new(query))
             }
         };
         Ok(Self {
@@ -85,9 +85,9 @@ impl Subject {
     fn targets(&self, collection: Collection, twin: &Value) -> bool {
         self.collection == collection
             && match &self.target {
-                Target::Nobody => false,
-                Target::All => true,
-                Target::Those(query) => query.matches(twin),
+                WriterTarget::Nobody => false,
+                WriterTarget::All => true,
+                WriterTarget::Those(query) => query.matches(twin),
             }
     }
 }
@@ -109,18 +109,18 @@ fn after_prefix(condition: &str) -> &str {
 pub(super) struct Writers {
     fleet: FleetName,
     /// The winners first. Empty where none writes what is declared.
-    subjects: Vec<Subject>,
+    subjects: Vec<ReadConfiguration>,
     /// By the place among the subjects.
     found: Vec<(BTreeSet<SharedPath>, Vec<TwinId>)>,
     deployments: Deployments,
     fleets: BTreeMap<FleetName, Theirs>,
     /// The records that were seen last of a twin that is as declared.
-    shared: Shared,
+    shared: SharedRecords,
 }
 
 /// Records as text, and whose they are but for this fleet's, each at its revision.
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedRecords {
     text: Box<str>,
     others: Vec<(FleetName, String)>,
 }
@@ -142,7 +142,7 @@ impl Theirs {
 }
 
 impl Writers {
-    pub(super) fn new(declarations: &Declarations, mut subjects: Vec<Subject>) -> Self {
+    pub(super) fn new(declarations: &Declarations, mut subjects: Vec<ReadConfiguration>) -> Self {
         // Of two that write one path the higher priority wins, and of equal ones the younger.
         subjects.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.created.cmp(&a.created)));
         // What selectors declare is in the twins only once these are found.
@@ -155,7 +155,7 @@ impl Writers {
             subjects,
             found,
             fleets: BTreeMap::new(),
-            shared: Shared::default(),
+            shared: SharedRecords::default(),
             deployments: Deployments::default(),
         }
     }
@@ -169,8 +169,8 @@ impl Writers {
     pub(super) fn conditions(&self, collection: Collection) -> impl Iterator<Item = &BoundQuery> {
         let subjects = self.subjects.iter().filter(move |subject| subject.collection == collection);
         subjects.filter_map(|subject| match &subject.target {
-            Target::Those(condition) => Some(&**condition),
-            Target::Nobody | Target::All => None,
+            WriterTarget::Those(condition) => Some(&**condition),
+            WriterTarget::Nobody | WriterTarget::All => None,
         })
     }
 
@@ -198,7 +198,7 @@ impl Writers {
             let tags = [(RECORDS_KEY.to_owned(), all)].into_iter().collect();
             let others = Records::read(&tags, &self.fleet).others.into_iter();
             let others = others.map(|(fleet, record)| (fleet, record.revision)).collect();
-            self.shared = Shared { text: text.into(), others };
+            self.shared = SharedRecords { text: text.into(), others };
         }
         for (fleet, revision) in &self.shared.others {
             match self.fleets.get_mut(fleet) {
@@ -241,7 +241,7 @@ impl Writers {
         let deployments = || self.subjects.iter().enumerate().filter(|(_, subject)| !subject.edge.modules.is_empty());
         let Some(module) = &id.module else {
             if deployments().next().is_some() {
-                let is_target = |subject: &Subject| subject.targets(Collection::Devices, planned);
+                let is_target = |subject: &ReadConfiguration| subject.targets(Collection::Devices, planned);
                 // A base without a word on these modules takes the place of those below it all the same.
                 let all =
                     self.subjects.iter().enumerate().filter(|(_, it)| it.edge.is_base || !it.edge.modules.is_empty());
@@ -289,7 +289,7 @@ impl Writers {
                 continue;
             }
             twins.sort_unstable();
-            let Subject { id, priority, condition, .. } = subject;
+            let ReadConfiguration { id, priority, condition, .. } = subject;
             writers.push(Writer::Configuration { id, priority, condition, paths: paths.into_iter().collect(), twins });
         }
         for (fleet, Theirs { revisions, twins, paths }) in self.fleets {
@@ -301,7 +301,7 @@ impl Writers {
 }
 
 /// Says whether some configuration writes some declared path, whatever it targets.
-fn meet(declarations: &Declarations, subjects: &[Subject]) -> bool {
+fn meet(declarations: &Declarations, subjects: &[ReadConfiguration]) -> bool {
     let theirs: Vec<TwinPath> = subjects.iter().flat_map(|subject| &subject.paths).map(twin_path).collect();
     let overlap = |body: &Body, theirs: &[TwinPath]| {
         body.leaves().iter().any(|leaf| theirs.iter().any(|path| path.overlaps(&leaf.path)))
@@ -391,7 +391,7 @@ mod tests {
         ] {
             let listed = json!({"id": "c", "targetCondition": condition, "content": content, "etag": "x"});
             let configuration: Configuration = serde_json::from_value(listed).expect("a configuration");
-            let problem = Subject::read(&configuration).err().unwrap_or_default();
+            let problem = ReadConfiguration::read(&configuration).err().unwrap_or_default();
             assert!(problem.starts_with(expected) && problem.is_empty() == expected.is_empty(), "{problem}");
         }
     }

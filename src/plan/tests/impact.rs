@@ -11,7 +11,7 @@ use super::property_tests::{config, declared, live_twin};
 use super::unchanged::exactly;
 use super::*;
 use crate::check::{Bound, Check, Column, Comparison, Difference, Expectation, Severity, evaluate};
-use crate::plan::impact::Subject;
+use crate::plan::impact::ReadConfiguration;
 use iothub_model::query::{BoundQuery, Collection, compile};
 use iothub_model::wire::configurations::Configuration;
 use iothub_model::wire::raw_twin::RawTwin;
@@ -145,7 +145,7 @@ struct Refresh {
     /// Texts are not spelt as this program spells them: with escapes, and with tags that are empty.
     foreign: bool,
     /// Who else writes.
-    subjects: Vec<Subject>,
+    subjects: Vec<ReadConfiguration>,
 }
 
 impl Refresh {
@@ -238,7 +238,7 @@ fn applied(plan: &Plan, hub: &BTreeMap<TwinId, Twin>) -> BTreeMap<TwinId, Twin> 
 }
 
 /// Configurations that write what is declared here, to some twins.
-fn subjects() -> impl Strategy<Value = Vec<Subject>> {
+fn subjects() -> impl Strategy<Value = Vec<ReadConfiguration>> {
     let target = prop_oneof![1 => Just("*".to_owned()), 4 => condition()];
     let written = prop_oneof![Just("a"), Just("b"), Just("c.a")];
     vec((target, written, 0i64..3), 0..3).prop_map(|all| {
@@ -246,7 +246,7 @@ fn subjects() -> impl Strategy<Value = Vec<Subject>> {
             let content = json!({ "deviceContent": { format!("properties.desired.{path}"): 1 } });
             let listed = json!({ "id": format!("c{at}"), "targetCondition": condition, "priority": priority, "content": content });
             let configuration: Configuration = serde_json::from_value(listed).expect("a configuration");
-            Subject::read(&configuration).expect("it can be read")
+            ReadConfiguration::read(&configuration).expect("it can be read")
         });
         subjects.collect()
     })

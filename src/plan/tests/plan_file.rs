@@ -95,7 +95,7 @@ fn an_impact_is_read_as_it_was_written_and_is_no_part_of_the_review() {
     assert_eq!(plan.review_digest(), bare.review_digest());
     assert!(matches!(
         guard::check(&Plan { twins: Vec::new(), ignores_rollout: true, ..plan }),
-        Err(Refusal::Diverges { .. })
+        Err(PlanRefusal::Diverges { .. })
     ));
     for (from, to, problem) in [
         (r#""kind":"will-hold""#, r#""kind":"will-hold","more":1"#, "the plan file is not as twinctl writes plans"),
@@ -269,7 +269,7 @@ fn patch_of(plan: &mut Plan, at: usize) -> &mut MergePatch {
     Arc::make_mut(&mut plan.twins[at].patch)
 }
 
-fn changes_of(plan: &mut Plan, at: usize, edit: impl FnOnce(&mut Vec<Change>)) {
+fn changes_of(plan: &mut Plan, at: usize, edit: impl FnOnce(&mut Vec<PlannedChange>)) {
     let mut changes = plan.twins[at].changes.to_vec();
     edit(&mut changes);
     plan.twins[at].changes = changes.into();

@@ -87,7 +87,7 @@ fn the_plan_has_one_of_everything() {
 fn no_output_of_a_plan_has_them() {
     use crate::render::{json, style::Palette, text};
     let plan = planned();
-    let shown = |plan: &Plan, full| text::plan(plan, text::Options { palette: Palette::PLAIN, width: 100, full });
+    let shown = |plan: &Plan, full| text::plan(plan, text::TextOptions { palette: Palette::PLAIN, width: 100, full });
     let file = write(&plan, "0.1.0");
     let back = read(&file).expect("a plan");
     for (what, text) in [

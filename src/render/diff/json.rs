@@ -4,12 +4,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Compared;
-use crate::diff::{CheckChange, Cluster, Declared, Differences, Kind, LeafChange, SelectorChange};
-use crate::render::json::{Origin, document};
+use crate::diff::{CheckChange, DeclarationsDiff, DiffCluster, DiffKind, DiffedValue, LeafChange, SelectorChange};
+use crate::render::json::{OriginJson, document};
 
 /// The published shape of `twinctl render --against REF --format json`.
 #[derive(Serialize)]
-struct Document<'c> {
+struct DiffDocument<'c> {
     version: u32,
     fleet: &'c str,
     /// The ref, as it was given, and the commit that is compared with.
@@ -26,15 +26,15 @@ struct Document<'c> {
     unreadable: bool,
     empty: bool,
     /// How many twins.
-    summary: Summary,
+    summary: DiffSummaryJson,
     clusters: Vec<ClusterDocument<'c>>,
     settings: Vec<Setting<'c>>,
     selectors: Vec<SelectorDocument<'c>>,
-    checks: Vec<Check<'c>>,
+    checks: Vec<CheckDiffJson<'c>>,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct DiffSummaryJson {
     changed: usize,
     added: usize,
     gone: usize,
@@ -44,22 +44,22 @@ struct Summary {
 #[derive(Serialize)]
 struct ClusterDocument<'c> {
     /// `changed`, `added` or `gone`.
-    kind: Kind,
+    kind: DiffKind,
     ids: Vec<String>,
-    paths: Vec<Path<'c>>,
+    paths: Vec<DiffedPathJson<'c>>,
 }
 
 /// A side is left out where the path is not declared; it is `{}` where the path must be absent, and `{ "sensitive": true }` where its value is
 /// not told.
 #[derive(Serialize)]
-struct Path<'c> {
+struct DiffedPathJson<'c> {
     path: &'c str,
     #[serde(skip_serializing_if = "Option::is_none")]
     before: Option<Side<'c>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<Side<'c>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'c>>,
+    origin: Option<OriginJson<'c>>,
 }
 
 #[derive(Serialize)]
@@ -71,11 +71,11 @@ struct Side<'c> {
 }
 
 impl<'c> Side<'c> {
-    fn of(declared: &'c Declared) -> Self {
+    fn of(declared: &'c DiffedValue) -> Self {
         match declared {
-            Declared::Absent => Self { value: None, sensitive: false },
-            Declared::Value(value) => Self { value: Some(value), sensitive: false },
-            Declared::Sensitive => Self { value: None, sensitive: true },
+            DiffedValue::Absent => Self { value: None, sensitive: false },
+            DiffedValue::Value(value) => Self { value: Some(value), sensitive: false },
+            DiffedValue::Sensitive => Self { value: None, sensitive: true },
         }
     }
 }
@@ -89,7 +89,7 @@ struct Setting<'c> {
 
 #[derive(Serialize)]
 struct SelectorDocument<'c> {
-    kind: Kind,
+    kind: DiffKind,
     name: &'c str,
     /// The condition, where it was another.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,12 +97,12 @@ struct SelectorDocument<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<&'c str>,
     /// What differs for a device that it alone finds.
-    paths: Vec<Path<'c>>,
+    paths: Vec<DiffedPathJson<'c>>,
 }
 
 #[derive(Serialize)]
-struct Check<'c> {
-    kind: Kind,
+struct CheckDiffJson<'c> {
+    kind: DiffKind,
     name: &'c str,
     /// The query, where it was another.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,20 +114,20 @@ struct Check<'c> {
     gate: Option<bool>,
 }
 
-fn path(LeafChange { path, before, after, origin }: &LeafChange) -> Path<'_> {
-    Path {
+fn path(LeafChange { path, before, after, origin }: &LeafChange) -> DiffedPathJson<'_> {
+    DiffedPathJson {
         path: path.as_str(),
         before: before.as_ref().map(Side::of),
         after: after.as_ref().map(Side::of),
-        origin: origin.as_ref().map(Origin::of),
+        origin: origin.as_ref().map(OriginJson::of),
     }
 }
 
 /// Writes it as JSON, version 1.
 pub(crate) fn json(of: &Compared<'_>) -> String {
-    let Differences { settings, selectors, clusters, checks, unchanged } = of.differences;
+    let DeclarationsDiff { settings, selectors, clusters, checks, unchanged } = of.differences;
     let twins = |kind| of.differences.twins(kind);
-    document(&Document {
+    document(&DiffDocument {
         version: 1,
         fleet: of.after.fleet.as_str(),
         against: of.reference,
@@ -136,15 +136,15 @@ pub(crate) fn json(of: &Compared<'_>) -> String {
         notes: of.notes,
         unreadable: of.is_unreadable,
         empty: of.differences.is_empty(),
-        summary: Summary {
-            changed: twins(Kind::Changed),
-            added: twins(Kind::Added),
-            gone: twins(Kind::Gone),
+        summary: DiffSummaryJson {
+            changed: twins(DiffKind::Changed),
+            added: twins(DiffKind::Added),
+            gone: twins(DiffKind::Gone),
             unchanged: *unchanged,
         },
         clusters: clusters
             .iter()
-            .map(|Cluster { kind, leaves, ids }| ClusterDocument {
+            .map(|DiffCluster { kind, leaves, ids }| ClusterDocument {
                 kind: *kind,
                 ids: ids.iter().map(ToString::to_string).collect(),
                 paths: leaves.iter().map(path).collect(),
@@ -166,7 +166,7 @@ pub(crate) fn json(of: &Compared<'_>) -> String {
             .collect(),
         checks: checks
             .iter()
-            .map(|CheckChange { kind, name, before, after, gate }| Check {
+            .map(|CheckChange { kind, name, before, after, gate }| CheckDiffJson {
                 kind: *kind,
                 name,
                 before: before.as_deref(),

@@ -6,7 +6,7 @@ use super::{
     Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign,
     who,
 };
-use crate::diff::{Cluster, Kind, LeafChange};
+use crate::diff::{DiffCluster, DiffKind, LeafChange};
 use crate::render::escape;
 use crate::render::number::counted;
 
@@ -69,23 +69,23 @@ pub(crate) fn markdown(of: &Compared<'_>) -> String {
     out
 }
 
-fn folded(of: &Compared<'_>, cluster: &Cluster) -> String {
-    let Cluster { kind, leaves, ids } = cluster;
+fn folded(of: &Compared<'_>, cluster: &DiffCluster) -> String {
+    let DiffCluster { kind, leaves, ids } = cluster;
     let what = match kind {
-        Kind::Changed => "",
-        Kind::Added => " (new)",
-        Kind::Gone => " (gone)",
+        DiffKind::Changed => "",
+        DiffKind::Added => " (new)",
+        DiffKind::Gone => " (gone)",
     };
     let summary = match (kind, &leaves[..]) {
-        (Kind::Changed, [one]) => format!(": {}", html(&escape::path(one.path.as_str()))),
-        (Kind::Changed, many) => format!(": {}", counted(many.len(), "path")),
+        (DiffKind::Changed, [one]) => format!(": {}", html(&escape::path(one.path.as_str()))),
+        (DiffKind::Changed, many) => format!(": {}", counted(many.len(), "path")),
         _ => String::new(),
     };
     let mut out = format!("<details><summary>{} {}{what}{summary}</summary>\n\n", kind_sign(*kind), html(&who(ids)));
     if ids.len() > 1 {
         _ = writeln!(out, "{}\n", code(&names(ids, false)));
     }
-    if *kind == Kind::Gone {
+    if *kind == DiffKind::Gone {
         _ = writeln!(out, "{}\n", fate(of));
     }
     if !leaves.is_empty() {

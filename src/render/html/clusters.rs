@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{NAMED, Page};
+use super::{HtmlPage, NAMED};
 use crate::plan::Verdict;
 use crate::render::number::{counted, grouped};
 use crate::render::value;
-use crate::render::view::{ClusterView, PlanView, RedactedValue, RowView, Sign, What, named};
+use crate::render::view::{ChangeSign, ClusterView, PlanView, RedactedValue, RowView, What, named};
 
 /// Up to how many groups are shown opened.
 const OPENED: usize = 12;
@@ -15,7 +15,7 @@ const AT_ONCE: usize = 100;
 /// The longest value in a summary.
 const SUMMARY: usize = 90;
 
-impl Page {
+impl HtmlPage {
     pub(super) fn clusters(&mut self, view: &PlanView<'_>) {
         if view.clusters.is_empty() {
             let (title, told) = &view.counts.headline;
@@ -151,9 +151,9 @@ impl Page {
                 let shown = after.as_ref().or(before.as_ref());
                 let class = match row.sign {
                     _ if shown.is_some_and(RedactedValue::is_hidden) => "same hidden",
-                    Sign::Add => "after",
-                    Sign::Remove => "before",
-                    Sign::Change | Sign::Keep | Sign::Stop | Sign::Pass => "same",
+                    ChangeSign::Add => "after",
+                    ChangeSign::Remove => "before",
+                    ChangeSign::Change | ChangeSign::Keep | ChangeSign::Stop | ChangeSign::Pass => "same",
                 };
                 self.raw("<span class=\"")
                     .raw(class)
@@ -191,12 +191,12 @@ impl Page {
     }
 }
 
-fn class(sign: Sign) -> &'static str {
+fn class(sign: ChangeSign) -> &'static str {
     match sign {
-        Sign::Add => "add",
-        Sign::Change => "change",
-        Sign::Remove => "remove",
-        Sign::Stop => "stop",
-        Sign::Keep | Sign::Pass => "keep",
+        ChangeSign::Add => "add",
+        ChangeSign::Change => "change",
+        ChangeSign::Remove => "remove",
+        ChangeSign::Stop => "stop",
+        ChangeSign::Keep | ChangeSign::Pass => "keep",
     }
 }

@@ -1,11 +1,11 @@
 //! What a plan will lead to, below its changes.
 
-use super::{NAMED, Page};
+use super::{HtmlPage, NAMED};
 use crate::check::Severity;
 use crate::render::number::counted;
 use crate::render::view::{CheckView, CostView, Foreseen, PlanView, SelectionView, WriterView, named};
 
-impl Page {
+impl HtmlPage {
     pub(super) fn checks(&mut self, view: &PlanView<'_>) {
         if view.checks.is_empty() {
             return;

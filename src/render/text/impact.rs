@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::options::Options;
+use super::options::TextOptions;
 use crate::check::Severity;
 use crate::render::number::counted;
 use crate::render::value;
@@ -17,7 +17,7 @@ const LEAST: usize = 24;
 const DEVICES: usize = 8;
 
 /// Writes what the selectors found.
-pub(super) fn selections(out: &mut String, selections: &[SelectionView], options: Options) {
+pub(super) fn selections(out: &mut String, selections: &[SelectionView], options: TextOptions) {
     let palette = options.palette;
     if selections.is_empty() {
         return;
@@ -38,7 +38,7 @@ pub(super) fn selections(out: &mut String, selections: &[SelectionView], options
 }
 
 /// Cuts a text to what is left of a line.
-fn fit(text: &str, taken: usize, options: Options) -> Cow<'_, str> {
+fn fit(text: &str, taken: usize, options: TextOptions) -> Cow<'_, str> {
     if options.full {
         Cow::Borrowed(text)
     } else {
@@ -47,7 +47,7 @@ fn fit(text: &str, taken: usize, options: Options) -> Cow<'_, str> {
 }
 
 /// Writes who else writes to these twins.
-pub(super) fn writers(out: &mut String, writers: &[WriterView], options: Options) {
+pub(super) fn writers(out: &mut String, writers: &[WriterView], options: TextOptions) {
     let palette = options.palette;
     if writers.is_empty() {
         return;
@@ -69,7 +69,7 @@ pub(super) fn writers(out: &mut String, writers: &[WriterView], options: Options
     out.push('\n');
 }
 
-fn more(out: &mut String, all: usize, shown: usize, noun: &str, options: Options) {
+fn more(out: &mut String, all: usize, shown: usize, noun: &str, options: TextOptions) {
     if !options.full && all > shown {
         let more = counted(all - shown, noun);
         _ = writeln!(out, "    {}", options.palette.aside(format!("… and {more} more")));
@@ -77,7 +77,7 @@ fn more(out: &mut String, all: usize, shown: usize, noun: &str, options: Options
 }
 
 /// Writes what the checks will say. Many that will hold are told in one line.
-pub(super) fn checks(out: &mut String, view: &PlanView<'_>, options: Options) {
+pub(super) fn checks(out: &mut String, view: &PlanView<'_>, options: TextOptions) {
     let palette = options.palette;
     if view.checks.is_empty() {
         return;
@@ -93,7 +93,7 @@ pub(super) fn checks(out: &mut String, view: &PlanView<'_>, options: Options) {
     out.push('\n');
 }
 
-fn check(out: &mut String, check: &CheckView, longest: usize, options: Options) {
+fn check(out: &mut String, check: &CheckView, longest: usize, options: TextOptions) {
     let palette = options.palette;
     let CheckView { foreseen, severity, name, query, said, details, devices } = check;
     let (sign, word) = (foreseen.sign(), foreseen.label());
@@ -120,7 +120,7 @@ fn check(out: &mut String, check: &CheckView, longest: usize, options: Options) 
 }
 
 /// Writes what the plan has cost and will cost.
-pub(super) fn cost(out: &mut String, cost: Option<&CostView>, options: Options) {
+pub(super) fn cost(out: &mut String, cost: Option<&CostView>, options: TextOptions) {
     let palette = options.palette;
     let Some(CostView { tier, read, apply, notifications }) = cost else { return };
     let tier = palette.aside(format!("({tier})"));

@@ -4,7 +4,7 @@ use crate::render::style::Palette;
 
 /// How a plan is shown.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
+pub(crate) struct TextOptions {
     /// The colours.
     pub palette: Palette,
     /// How many characters a line has.
@@ -13,7 +13,7 @@ pub(crate) struct Options {
     pub full: bool,
 }
 
-impl Options {
+impl TextOptions {
     /// How many names of several are shown.
     pub(super) fn named(self) -> usize {
         if self.full { usize::MAX } else { NAMED }
