@@ -6,11 +6,11 @@
 //! the network. Nothing here prints, asks, or decides what a twin should be: that is the plan's. Read [`apply()`] first, then
 //! [`TwinOutcome`].
 
-mod twin_task;
-mod drive;
 pub(crate) mod event;
+mod twin_task;
 mod options;
 pub(crate) mod scheduler;
+mod drive;
 #[cfg(test)]
 mod tests;
 

@@ -1,17 +1,17 @@
 //! The command line. Each command's help is written here.
 
 mod annotations;
-mod check;
 mod comment;
 mod connection;
 mod device;
-mod fleet;
 #[cfg(feature = "embedded")]
 mod hub;
-mod inspect;
 mod manifests;
-mod plan;
+mod check;
 mod planning;
+mod fleet;
+mod inspect;
+mod plan;
 mod render;
 mod shell;
 

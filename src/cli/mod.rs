@@ -3,51 +3,53 @@
 //! Owns the streams, the environment, the clock and the exit code; decides nothing about twins. Read [`run`] first, then
 //! [`context::Context`].
 
-mod annotations;
-mod apply;
-pub(crate) mod args;
-mod check;
-mod command_line;
-mod comment;
-mod connect;
 mod context;
+pub(crate) mod args;
+mod outcome;
+mod interrupt;
+mod file;
+mod git;
+mod annotations;
+mod narrow;
+mod secrets;
+mod command_line;
+mod manifest;
+mod refused_plan;
 #[cfg(feature = "embedded")]
 mod credentials;
-mod device;
-mod doctor;
-mod drift;
+#[cfg(feature = "embedded")]
+mod refusals;
+#[cfg(feature = "embedded")]
+mod tls_files;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(not(feature = "embedded"))]
 #[path = "embedded_absent.rs"]
 mod embedded;
-mod explain;
-mod file;
 mod foreign;
-mod git;
-#[cfg(feature = "embedded")]
-mod hub;
-mod import;
-mod interrupt;
-mod manifest;
-mod narrow;
-mod outcome;
+mod connect;
+
 mod plan;
+mod check;
+mod apply;
+mod drift;
 mod query;
-#[cfg(feature = "embedded")]
-mod refusals;
-mod refused_plan;
+mod validate;
 mod render;
-#[cfg(test)]
-mod secrecy;
-mod secrets;
-mod shell;
+mod explain;
 mod show;
-#[cfg(feature = "embedded")]
-mod tls_files;
+mod import;
+mod comment;
+mod doctor;
+mod device;
 #[cfg(feature = "embedded")]
 mod token;
-mod validate;
+#[cfg(feature = "embedded")]
+mod hub;
+mod shell;
+
+#[cfg(test)]
+mod secrecy;
 
 use std::ffi::OsString;
 use std::io::Write;

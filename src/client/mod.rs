@@ -7,17 +7,17 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod error;
-#[cfg(any(test, feature = "embedded"))]
-mod faults;
+pub(crate) mod retry;
+pub(crate) mod send;
 mod options;
 pub(crate) mod pages;
 pub(crate) mod probe;
 pub(crate) mod raw;
-pub(crate) mod retry;
-pub(crate) mod send;
+pub(crate) mod tls;
+#[cfg(any(test, feature = "embedded"))]
+mod faults;
 #[cfg(test)]
 pub(crate) mod tests;
-pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,17 +5,17 @@
 //! not the embedded hub's, so that the two do not share mistakes. Does not own keys' origin nor words for people. Read
 //! [`start`] first, then [`Event`].
 
-mod connection;
 mod error;
 mod event;
 mod goal;
-mod options;
 mod pause;
 pub(crate) mod report;
 mod session;
+mod options;
+mod transport;
+mod connection;
 #[cfg(test)]
 mod tests;
-mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;

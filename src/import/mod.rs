@@ -5,10 +5,10 @@
 //! layers never contradict each other: a leaf is in a shared layer only if every device of it has just this leaf, so that nothing
 //! is declared that is not live. Writing YAML is `render::manifest`'s. Read [`Factored`] first.
 
-mod collect;
-mod factor;
 mod leaves;
+mod factor;
 mod ranges;
+mod collect;
 
 pub(crate) use collect::{Importer, Note, Reason, Whose};
 

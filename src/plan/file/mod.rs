@@ -11,15 +11,15 @@
 //! changes altogether: that an object which goes as a whole held nothing but the leaves that are listed. The etag holds that in
 //! place for an honest file.
 
-mod checks_v1;
 mod error;
+mod words;
+mod checks_v1;
 mod members;
 mod origin_v1;
 mod outlook_v1;
 mod policy_v1;
 mod v1;
 mod validate;
-mod words;
 
 use serde::Deserialize;
 use serde_json::Value;

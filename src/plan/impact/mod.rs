@@ -7,8 +7,8 @@
 pub(crate) mod cost;
 mod edge;
 mod forecast;
-mod observer;
 mod writers;
+mod observer;
 
 pub(crate) use forecast::Question;
 pub(crate) use observer::ImpactObserver;

@@ -5,9 +5,9 @@
 //! [`PlanView`] and never see the plan. Read [`PlanView`] first.
 
 mod counts;
-mod drift;
-mod impact;
 mod redacted;
+mod impact;
+mod drift;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
