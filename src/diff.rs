@@ -56,14 +56,14 @@ pub(crate) struct DiffCluster {
     /// What happened to them.
     pub kind: DiffKind,
     /// Their leaves that differ, sorted by path, with the lines of the first twin. Of a twin that went there are none.
-    pub leaves: Arc<[LeafChange]>,
+    pub leaves: Arc<[DiffedLeaf]>,
     /// Which, sorted; never empty.
     pub ids: Vec<TwinId>,
 }
 
 /// One leaf that differs.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LeafChange {
+pub(crate) struct DiffedLeaf {
     /// Where in the twin.
     pub path: TwinPath,
     /// What was declared; `None` for nothing.
@@ -98,7 +98,7 @@ pub(crate) struct SelectorChange {
     pub after: Option<String>,
     /// What differs for a device that it alone finds and that is not declared otherwise, defaults included. Of a selector that went there
     /// is nothing.
-    pub leaves: Vec<LeafChange>,
+    pub leaves: Vec<DiffedLeaf>,
 }
 
 /// One check.
@@ -290,26 +290,26 @@ fn same(a: &Check, b: &Check) -> bool {
 struct Clusters {
     sensitive: Sensitive,
     /// By the two bodies' addresses: twins share bodies, so that most need not be compared again.
-    known: std::collections::HashMap<(usize, usize), Arc<[LeafChange]>>,
+    known: std::collections::HashMap<(usize, usize), Arc<[DiffedLeaf]>>,
     /// By what makes two differences the same to a reader: all but the lines.
     found: BTreeMap<(DiffKind, Vec<(TwinPath, String)>), DiffCluster>,
 }
 
 impl Clusters {
-    fn difference(&mut self, before: Option<&Arc<Body>>, after: &Arc<Body>) -> Arc<[LeafChange]> {
+    fn difference(&mut self, before: Option<&Arc<Body>>, after: &Arc<Body>) -> Arc<[DiffedLeaf]> {
         let key = (before.map_or(0, |body| Arc::as_ptr(body).addr()), Arc::as_ptr(after).addr());
         let leaves = || leaf_changes(before.map(|body| &**body), after, &self.sensitive).into();
         self.known.entry(key).or_insert_with(leaves).clone()
     }
 
-    fn add(&mut self, kind: DiffKind, leaves: Arc<[LeafChange]>, id: &TwinId) {
+    fn add(&mut self, kind: DiffKind, leaves: Arc<[DiffedLeaf]>, id: &TwinId) {
         let side = |side: &Option<DiffedValue>| match side {
             None => "-".to_owned(),
             Some(DiffedValue::Absent) => "absent".to_owned(),
             Some(DiffedValue::Sensitive) => "sensitive".to_owned(),
             Some(DiffedValue::Value(value)) => value.to_string(),
         };
-        let words = |leaf: &LeafChange| (leaf.path.clone(), format!("{} {}", side(&leaf.before), side(&leaf.after)));
+        let words = |leaf: &DiffedLeaf| (leaf.path.clone(), format!("{} {}", side(&leaf.before), side(&leaf.after)));
         let key = (kind, leaves.iter().map(words).collect());
         self.found.entry(key).or_insert_with(|| DiffCluster { kind, leaves, ids: Vec::new() }).ids.push(id.clone());
     }
@@ -338,7 +338,7 @@ impl Sides<'_> {
     }
 }
 
-fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> Vec<LeafChange> {
+fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> Vec<DiffedLeaf> {
     let mut all: BTreeMap<&TwinPath, Sides<'_>> = BTreeMap::new();
     let (leaves_before, leaves_after) = (before.map(Body::leaves).unwrap_or_default(), after.leaves());
     for leaf in leaves_before.iter() {
@@ -362,7 +362,7 @@ fn leaf_changes(before: Option<&Body>, after: &Body, sensitive: &Sensitive) -> V
                 })
             };
             let (before, after) = (declared(before), declared(after));
-            LeafChange { path: path.clone(), before, after, origin: origin.cloned() }
+            DiffedLeaf { path: path.clone(), before, after, origin: origin.cloned() }
         })
         .collect()
 }
@@ -383,8 +383,8 @@ mod tests {
             Some(DiffedValue::Sensitive) => "(sensitive)".to_owned(),
             Some(DiffedValue::Value(value)) => value.to_string(),
         };
-        let changes = |leaves: &[LeafChange]| -> String {
-            let leaf = |leaf: &LeafChange| {
+        let changes = |leaves: &[DiffedLeaf]| -> String {
+            let leaf = |leaf: &DiffedLeaf| {
                 let line = leaf.origin.as_ref().map_or(0, |origin| origin.line);
                 format!(" {} {}>{} :{line}", leaf.path, side(&leaf.before), side(&leaf.after))
             };

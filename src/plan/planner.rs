@@ -36,9 +36,9 @@ pub(crate) struct Planner<'d> {
     pending: BTreeSet<&'d TwinId>,
     twins: Vec<TwinPlan>,
     /// Twins that are not declared and carry this fleet's record.
-    left: BTreeSet<TwinId>,
+    orphaned: BTreeSet<TwinId>,
     /// Whether a twin that carries the record and is not declared is taken to have left.
-    finds_left: bool,
+    finds_orphaned: bool,
     /// Whether what another writer seems to have done is only believed of a GET.
     confirms_drift: bool,
     unchanged: usize,
@@ -65,8 +65,8 @@ impl<'d> Planner<'d> {
             rules,
             pending: declarations.twins.keys().collect(),
             twins: Vec::new(),
-            left: BTreeSet::new(),
-            finds_left: declarations.ownership == Ownership::Record,
+            orphaned: BTreeSet::new(),
+            finds_orphaned: declarations.ownership == Ownership::Record,
             confirms_drift: false,
             unchanged: 0,
             records: FleetRecords::default(),
@@ -79,7 +79,7 @@ impl<'d> Planner<'d> {
     #[must_use]
     pub(crate) fn narrowed_to(mut self, includes: impl Fn(&TwinId) -> bool) -> Self {
         self.pending.retain(|id| includes(id));
-        self.finds_left = false;
+        self.finds_orphaned = false;
         self
     }
 
@@ -103,8 +103,8 @@ impl<'d> Planner<'d> {
     }
 
     /// Says whether twins that are not declared and carry this fleet's record are of interest.
-    pub(crate) fn finds_left(&self) -> bool {
-        self.finds_left
+    pub(crate) fn finds_orphaned(&self) -> bool {
+        self.finds_orphaned
     }
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
@@ -129,7 +129,7 @@ impl<'d> Planner<'d> {
                 });
             }
             (None, Lookup::Found(twin)) => {
-                if self.carries_record(&twin) && self.left.insert(twin.id.clone()) {
+                if self.carries_record(&twin) && self.orphaned.insert(twin.id.clone()) {
                     self.update(*twin, Action::Release, &DeclaredTwin::default());
                 }
             }
@@ -232,7 +232,8 @@ impl<'d> Planner<'d> {
     }
 
     fn carries_record(&self, twin: &Twin) -> bool {
-        self.finds_left && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
+        self.finds_orphaned
+            && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
     }
 
     /// Makes of a body what twins are compared with, and keeps it where several twins share the body.

@@ -88,14 +88,15 @@ impl Census {
 
 /// Pushes every declared twin into the planner, and every other twin that carries this fleet's record.
 ///
-/// No more GETs are under way at once than `concurrency` says; beside them the hub is asked for those that left, one page of devices and one
+/// No more GETs are under way at once than `concurrency` says; beside them the hub is asked for orphaned ones, one page of devices and one
 /// of modules at a time. `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished,
 /// since what was not read is not known.
 pub(crate) async fn read_fleet(
     reading: FleetReading<'_, '_>,
     progress: &mut (dyn FnMut(usize) + Send),
 ) -> Result<FleetRead, Error> {
-    let (client, declarations, finds_left) = (reading.client, reading.declarations, reading.planner.finds_left());
+    let (client, declarations, finds_orphaned) =
+        (reading.client, reading.declarations, reading.planner.finds_orphaned());
     // The first answer opens the connection that all share, and a hub that does not answer is found out by what is read first.
     let answered = Notify::new();
     let mut pass = Pass { reading, read: 0, progress, answered: &answered };
@@ -106,11 +107,11 @@ pub(crate) async fn read_fleet(
             None => named.push(kind),
         }
     }
-    // Who left is no question of what is declared.
-    let left = async {
+    // Which twins are orphaned does not depend on what is declared.
+    let orphaned = async {
         answered.notified().await;
-        let kinds = named.iter().filter(|_| finds_left);
-        future::try_join_all(kinds.map(|kind| left(client, declarations, *kind))).await
+        let kinds = named.iter().filter(|_| finds_orphaned);
+        future::try_join_all(kinds.map(|kind| self::orphaned(client, declarations, *kind))).await
     };
     let read = if listed.is_empty() { ReadBy::Get } else { ReadBy::Query };
     let reading = async {
@@ -125,11 +126,11 @@ pub(crate) async fn read_fleet(
         answered.notify_one();
         Ok(broken_off)
     };
-    let (mut left, broken_off) = future::try_join(left, reading).await?;
-    for kind in broken_off.iter().filter(|_| finds_left) {
-        left.push(self::left(client, declarations, *kind).await?);
+    let (mut orphaned, broken_off) = future::try_join(orphaned, reading).await?;
+    for kind in broken_off.iter().filter(|_| finds_orphaned) {
+        orphaned.push(self::orphaned(client, declarations, *kind).await?);
     }
-    pass.get_all(left.into_iter().flatten()).await?;
+    pass.get_all(orphaned.into_iter().flatten()).await?;
     named.extend(broken_off);
     named.sort_unstable();
     Ok(FleetRead { read, unseen: named.into_iter().map(TwinKind::collection).collect() })
@@ -196,7 +197,7 @@ impl TwinKind {
 
 struct Pass<'p, 'a, 'd> {
     reading: FleetReading<'a, 'd>,
-    /// How many twins are in the plan, those that left among them, which come last.
+    /// How many twins are in the plan, orphaned ones among them, which come last.
     read: usize,
     progress: &'p mut (dyn FnMut(usize) + Send),
     /// Is told that the hub answers.
@@ -223,7 +224,7 @@ impl Pass<'_, '_, '_> {
     }
 
     fn cost(&self, pending: usize) -> ReadCost {
-        ReadCost { pending, finds_left: self.reading.planner.finds_left() }
+        ReadCost { pending, finds_orphaned: self.reading.planner.finds_orphaned() }
     }
 
     /// Reads whole pages of all of the hub's twins, and by GET what only a GET can tell of them. Declared twins that were not listed are
@@ -232,7 +233,7 @@ impl Pass<'_, '_, '_> {
         let query = format!("SELECT * FROM {}", kind.source());
         let mut pages = PagesAhead::new(self.reading.client.query(&query, MAX_PAGE));
         let (declared, read_before) = (self.pending(kind).count(), self.read);
-        let mut left = BTreeSet::new();
+        let mut orphaned = BTreeSet::new();
         let mut listed = 0;
         while let Some(page) = pages.next().await? {
             self.answered.notify_one();
@@ -249,18 +250,18 @@ impl Pass<'_, '_, '_> {
             }
             for text in texts {
                 let twin = RawTwin::find(text).and_then(|twin| Some((twin.id()?, twin)));
-                if !twin.is_some_and(|(id, twin)| self.take_unchanged(&id, &twin) || self.take_stranger(&id, &twin)) {
-                    self.take_listed(page.twin(text)?, &mut left);
+                if !twin.is_some_and(|(id, twin)| self.take_unchanged(&id, &twin) || self.take_unmanaged(&id, &twin)) {
+                    self.take_listed(page.twin(text)?, &mut orphaned);
                 }
             }
             (self.progress)(self.read);
             if turns {
-                // Who left is then asked for in a query of its own.
+                // Orphaned twins are then asked for in a query of its own.
                 return Ok(false);
             }
         }
         // Not listed is not absent: the twin may be younger than the query's view of the hub. So what is pending is not over.
-        self.get_all(left).await?;
+        self.get_all(orphaned).await?;
         Ok(true)
     }
 
@@ -278,7 +279,7 @@ impl Pass<'_, '_, '_> {
     }
 
     /// Takes a twin that a query listed and that the plan is not about, if its text is enough to see that.
-    fn take_stranger(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
+    fn take_unmanaged(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
         let FleetReading { planner, observer, membership, declarations, .. } = &mut self.reading;
         let is_left_out = observer.leaves_out(id);
         if planner.is_pending(id) || !is_left_out && twin.tags.is_some_and(may_have_records) {
@@ -292,11 +293,11 @@ impl Pass<'_, '_, '_> {
         if !is_left_out && !membership.agrees(id, &excerpt) {
             return false;
         }
-        observer.stranger_excerpt(id, &excerpt);
+        observer.unmanaged_excerpt(id, &excerpt);
         true
     }
 
-    fn take_listed(&mut self, twin: Twin, left: &mut BTreeSet<TwinId>) {
+    fn take_listed(&mut self, twin: Twin, orphaned: &mut BTreeSet<TwinId>) {
         let declarations = self.reading.declarations;
         if self.reading.planner.is_pending(&twin.id) {
             // One that is in doubt stays pending, and is read by GET in the end.
@@ -305,16 +306,16 @@ impl Pass<'_, '_, '_> {
                 self.push(Lookup::Found(Box::new(twin)));
             }
         } else if self.reading.observer.leaves_out(&twin.id) {
-            self.reading.observer.stranger(&twin);
+            self.reading.observer.unmanaged(&twin);
         } else if declarations.twins.contains_key(&twin.id) {
             // It was there before.
-        } else if self.reading.planner.finds_left()
+        } else if self.reading.planner.finds_orphaned()
             && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(declarations.fleet.as_str())).is_some()
             || self.reading.membership.is_doubtful(&twin)
         {
-            left.insert(twin.id);
+            orphaned.insert(twin.id);
         } else {
-            self.reading.observer.stranger(&twin);
+            self.reading.observer.unmanaged(&twin);
         }
     }
 
@@ -364,20 +365,20 @@ async fn count(client: &HubClient, kind: TwinKind) -> Result<Option<usize>, Erro
 
 /// Returns twins that carry this fleet's record, as far as a query knows, and are not declared: each once, though pages of what changes
 /// meanwhile may list one twice.
-async fn left(client: &HubClient, declarations: &Declarations, kind: TwinKind) -> Result<BTreeSet<TwinId>, Error> {
+async fn orphaned(client: &HubClient, declarations: &Declarations, kind: TwinKind) -> Result<BTreeSet<TwinId>, Error> {
     let (fleet, names, source) = (&declarations.fleet, kind.names(), kind.source());
     let text = format!("SELECT {names} FROM {source} WHERE is_defined(tags.{RECORDS_KEY}.[[{fleet}]])");
     let mut pages = client.query(&text, MAX_PAGE);
-    let mut left = BTreeSet::new();
+    let mut orphaned = BTreeSet::new();
     while let Some(page) = pages.next().await? {
         for row in page.rows {
             let id = kind.id_of(&row, &pages)?;
             if !declarations.twins.contains_key(&id) {
-                left.insert(id);
+                orphaned.insert(id);
             }
         }
     }
-    Ok(left)
+    Ok(orphaned)
 }
 
 fn named<Id: FromStr<Err = IdError>>(row: &Value, column: &str, pages: &Pages) -> Result<Id, Error> {
@@ -391,7 +392,7 @@ fn named<Id: FromStr<Err = IdError>>(row: &Value, column: &str, pages: &Pages) -
 #[derive(Clone, Copy)]
 struct ReadCost {
     pending: usize,
-    finds_left: bool,
+    finds_orphaned: bool,
 }
 
 impl ReadCost {
@@ -399,9 +400,9 @@ impl ReadCost {
     fn by(self, rest: usize, page: usize) -> ReadBy {
         let pages = |rows: usize| rows.div_ceil(page).max(1) as f64 / LIMITS.rate(Class::Queries);
         let gets = |count: usize| count as f64 / LIMITS.rate(Class::TwinReads);
-        // By GET, those that left are asked for in a query of its own, which lists most of what is declared.
-        let left = if self.finds_left { pages(self.pending.min(rest)) } else { 0.0 };
-        let by_get = gets(self.pending) + left;
+        // By GET, orphaned ones are asked for in a query of its own, which lists most of what is declared.
+        let orphaned = if self.finds_orphaned { pages(self.pending.min(rest)) } else { 0.0 };
+        let by_get = gets(self.pending) + orphaned;
         let by_query = pages(rest) + gets(self.pending.saturating_sub(rest));
         if by_query < by_get { ReadBy::Query } else { ReadBy::Get }
     }

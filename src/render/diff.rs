@@ -13,7 +13,7 @@ use super::columns::{AlignedCell, Columns};
 use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, value, view};
-use crate::diff::{CheckChange, DeclarationsDiff, DiffKind, DiffedValue, LeafChange, SelectorChange};
+use crate::diff::{CheckChange, DeclarationsDiff, DiffKind, DiffedLeaf, DiffedValue, SelectorChange};
 use crate::legible;
 use crate::manifest::{Declarations, Ownership};
 use iothub_model::twin::TwinId;
@@ -62,8 +62,8 @@ fn side(of: &DiffedValue) -> String {
 }
 
 /// Returns both sides of a leaf, each in so many characters, in which what differs is seen.
-fn pair(leaf: &LeafChange, most: usize) -> (Option<String>, Option<String>) {
-    let LeafChange { before, after, .. } = leaf;
+fn pair(leaf: &DiffedLeaf, most: usize) -> (Option<String>, Option<String>) {
+    let DiffedLeaf { before, after, .. } = leaf;
     let (mut before, mut after) = (before.as_ref().map(side), after.as_ref().map(side));
     legible::tell_apart(before.iter_mut().chain(&mut after));
     let cut = |text: String| value::cut(&text, most).into_owned();
@@ -77,14 +77,14 @@ fn pair(leaf: &LeafChange, most: usize) -> (Option<String>, Option<String>) {
 }
 
 /// Writes both sides of a leaf: `60 → 30`, or the one that there is.
-fn sides(leaf: &LeafChange, most: usize) -> String {
+fn sides(leaf: &DiffedLeaf, most: usize) -> String {
     match pair(leaf, most) {
         (Some(before), Some(after)) => format!("{before} → {after}"),
         (before, after) => after.or(before).unwrap_or_else(|| "not declared".to_owned()),
     }
 }
 
-fn sign(leaf: &LeafChange) -> char {
+fn sign(leaf: &DiffedLeaf) -> char {
     match (&leaf.before, &leaf.after) {
         (None, _) => '+',
         (Some(_), None) => '-',
@@ -258,7 +258,7 @@ fn paint(sign: char, palette: Palette) -> String {
     }
 }
 
-fn write_leaves(out: &mut String, leaves: &[LeafChange], most: usize, palette: Palette) {
+fn write_leaves(out: &mut String, leaves: &[DiffedLeaf], most: usize, palette: Palette) {
     let mut columns = Columns::default();
     for leaf in leaves {
         let path = escape::path(leaf.path.as_str()).into_owned();

@@ -47,12 +47,12 @@ struct QueryProgress<'d> {
     fold: Fold<'d>,
     found: Vec<Value>,
     /// The twins outside the plan that matched, so that none counts twice.
-    strangers: HashSet<TwinId>,
+    unmanaged: HashSet<TwinId>,
 }
 
 impl<'d> QueryProgress<'d> {
     fn new(query: &'d BoundQuery) -> Self {
-        Self { query, fold: query.start_without_top(), found: Vec::new(), strangers: HashSet::new() }
+        Self { query, fold: query.start_without_top(), found: Vec::new(), unmanaged: HashSet::new() }
     }
 
     /// Takes a twin, as much of it as the query looks at.
@@ -67,8 +67,8 @@ impl<'d> QueryProgress<'d> {
         }
     }
 
-    fn push_stranger(&mut self, id: &TwinId, document: &Value) {
-        if self.query.matches(document) && self.strangers.insert(id.clone()) {
+    fn push_unmanaged(&mut self, id: &TwinId, document: &Value) {
+        if self.query.matches(document) && self.unmanaged.insert(id.clone()) {
             self.push(id, document);
         }
     }
@@ -169,12 +169,12 @@ impl<'d> Forecasts<'d> {
     }
 
     /// Takes a twin that the plan is not about, as it is: as much of it as the queries look at.
-    pub(super) fn push_stranger(&mut self, id: &TwinId, document: &Value) {
+    pub(super) fn push_unmanaged(&mut self, id: &TwinId, document: &Value) {
         let collection = collection_of(id);
         for rows in
             self.checks.iter_mut().flat_map(PendingForecast::queries).filter(|it| it.query.collection() == collection)
         {
-            rows.push_stranger(id, document);
+            rows.push_unmanaged(id, document);
         }
     }
 
@@ -193,8 +193,8 @@ impl<'d> Forecasts<'d> {
                 {
                     continue;
                 }
-                // Totals cannot leave out strangers that were seen already.
-                let totals = if rows.strangers.is_empty() { query.remainder_without(ours) } else { None };
+                // Totals cannot leave out unmanaged twins that were seen already.
+                let totals = if rows.unmanaged.is_empty() { query.remainder_without(ours) } else { None };
                 match totals.or_else(|| query.remainder()) {
                     Some(remainder) => questions.push(Question { remainder, check, is_whole }),
                     None => too_long = true,
@@ -226,7 +226,7 @@ impl<'d> Forecasts<'d> {
                     .transpose()
                     .map_err(|error: iothub_model::twin::IdError| error.to_string())?,
             };
-            if is_ours(&id) || !rows.strangers.insert(id) {
+            if is_ours(&id) || !rows.unmanaged.insert(id) {
                 return Ok(());
             }
         }

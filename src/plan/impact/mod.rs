@@ -1,4 +1,4 @@
-//! What a plan will lead to, beside its changes: what the checks will say, who else writes there, and what it costs.
+//! The effects of a plan in addition to its changes: what the checks will say, who else writes there, and what it costs.
 //!
 //! All of it is found out in the plan's own pass: [`ImpactObserver`] is shown each live twin with what is planned for it, holds what
 //! matches and never the fleet, and says in the end what else must be asked of the hub. Read [`Impact`] first. Pure: who

@@ -1,4 +1,4 @@
-//! The plan's pass, watched: each live twin, and what is planned for it.
+//! Observes the pass in which the plan is made: each live twin, and what is planned for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ pub(crate) struct ImpactObserver<'d> {
     writers: Writers,
     diverging: BTreeMap<DivergenceKey, (Vec<TwinId>, Vec<TwinId>)>,
     /// Twins that were looked at and are not declared.
-    left: BTreeSet<TwinId>,
+    orphaned: BTreeSet<TwinId>,
     /// Declared twins that the plan is not about.
     left_out: BTreeSet<TwinId>,
     needs_documents: bool,
@@ -52,20 +52,20 @@ impl<'d> ImpactObserver<'d> {
             forecasts,
             writers,
             diverging: BTreeMap::new(),
-            left: BTreeSet::new(),
+            orphaned: BTreeSet::new(),
             left_out: BTreeSet::new(),
             needs_documents,
         }
     }
 
-    /// Leaves out declared twins that the plan is not about: they are strangers to it.
+    /// Leaves out declared twins that the plan is not about.
     #[must_use]
     pub(crate) fn leaving_out(mut self, ids: BTreeSet<TwinId>) -> Self {
         self.left_out = ids;
         self
     }
 
-    /// Says whether a declared twin is a stranger to the plan.
+    /// Says whether a declared twin is left out of the plan.
     pub(crate) fn leaves_out(&self, id: &TwinId) -> bool {
         self.left_out.contains(id)
     }
@@ -109,7 +109,7 @@ impl<'d> ImpactObserver<'d> {
     pub(crate) fn planned(&mut self, seen: Seen, plan: Option<&TwinPlan>, declared: Option<&Body>) {
         let Seen { id, document: live } = seen;
         if !self.declarations.twins.contains_key(&id) {
-            self.left.insert(id.clone());
+            self.orphaned.insert(id.clone());
         }
         let plan = plan.filter(|plan| plan.is_sent());
         let mut planned = match (&live, plan) {
@@ -143,15 +143,15 @@ impl<'d> ImpactObserver<'d> {
     }
 
     /// Takes a twin that the plan is not about, and that was read all the same.
-    pub(crate) fn stranger(&mut self, twin: &Twin) {
+    pub(crate) fn unmanaged(&mut self, twin: &Twin) {
         if !self.forecasts.is_empty() {
-            self.forecasts.push_stranger(&twin.id, &encode_twin(twin));
+            self.forecasts.push_unmanaged(&twin.id, &encode_twin(twin));
         }
     }
 
     /// The same, by its [`ImpactObserver::excerpt`].
-    pub(crate) fn stranger_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
-        self.forecasts.push_stranger(id, excerpt);
+    pub(crate) fn unmanaged_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
+        self.forecasts.push_unmanaged(id, excerpt);
     }
 
     fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[PlannedChange]) {
@@ -172,7 +172,7 @@ impl<'d> ImpactObserver<'d> {
     pub(crate) fn questions(&mut self, unseen: &[Collection]) -> Vec<Question<'d>> {
         let declared = self.declarations.twins.keys().filter(|id| !self.left_out.contains(*id));
         let mut ours: Vec<&str> =
-            declared.chain(&self.left).filter(|id| id.module.is_none()).map(|id| id.device.as_str()).collect();
+            declared.chain(&self.orphaned).filter(|id| id.module.is_none()).map(|id| id.device.as_str()).collect();
         ours.sort_unstable();
         self.forecasts.questions(unseen, &ours)
     }
@@ -183,8 +183,8 @@ impl<'d> ImpactObserver<'d> {
     ///
     /// When the row does not say of which twin it is.
     pub(crate) fn answer(&mut self, question: &Question<'_>, row: &Value) -> Result<(), String> {
-        let (declared, left, left_out) = (&self.declarations.twins, &self.left, &self.left_out);
-        let is_ours = |id: &TwinId| declared.contains_key(id) && !left_out.contains(id) || left.contains(id);
+        let (declared, orphaned, left_out) = (&self.declarations.twins, &self.orphaned, &self.left_out);
+        let is_ours = |id: &TwinId| declared.contains_key(id) && !left_out.contains(id) || orphaned.contains(id);
         self.forecasts.answer(question, row, is_ours)
     }
 

@@ -175,7 +175,7 @@ impl Refresh {
                 observer.unchanged(&twin.id, &excerpt, unchanged, body);
             }
             None if may_have_records(raw.tags.unwrap_or_default()) => return false,
-            None => observer.stranger_excerpt(&twin.id, &excerpt),
+            None => observer.unmanaged_excerpt(&twin.id, &excerpt),
         }
         true
     }
@@ -189,11 +189,11 @@ fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, refresh: &
     let fleet = "redmond";
     let carries = |twin: &Twin| twin.tags.0.get("twinctl").is_some_and(|all| all.get(fleet).is_some());
     let left = hub.values().filter(|twin| !declarations.twins.contains_key(&twin.id));
-    let (left, strangers): (Vec<&Twin>, Vec<&Twin>) = left.partition(|twin| carries(twin));
+    let (left, unmanaged): (Vec<&Twin>, Vec<&Twin>) = left.partition(|twin| carries(twin));
     let ids: BTreeSet<&TwinId> = declarations.twins.keys().chain(left.iter().map(|twin| &twin.id)).collect();
-    for stranger in strangers.iter().filter(|_| lists_all) {
-        if !refresh.takes(&mut planner, &mut observer, stranger, None) {
-            observer.stranger(stranger);
+    for unmanaged in unmanaged.iter().filter(|_| lists_all) {
+        if !refresh.takes(&mut planner, &mut observer, unmanaged, None) {
+            observer.unmanaged(unmanaged);
         }
     }
     for id in ids {

@@ -14,7 +14,7 @@ use iothub_model::twin::MergePatch;
 
 #[test]
 fn which_way_is_cheaper() {
-    for (declared, finds_left, on_hub, page, expected) in [
+    for (declared, finds_orphaned, on_hub, page, expected) in [
         (101, true, 101, 1000, ReadBy::Query),
         (101, false, 101, 1000, ReadBy::Get),
         (500, false, 500, 1000, ReadBy::Query),
@@ -27,7 +27,7 @@ fn which_way_is_cheaper() {
         // A hub that sends small pages.
         (10_000, false, 10_000, 10, ReadBy::Get),
     ] {
-        let cost = ReadCost { pending: declared, finds_left };
+        let cost = ReadCost { pending: declared, finds_orphaned };
         assert_eq!(cost.by(on_hub, page), expected, "{declared} of {on_hub} by {page}");
     }
 }

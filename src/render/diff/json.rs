@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Compared;
-use crate::diff::{CheckChange, DeclarationsDiff, DiffCluster, DiffKind, DiffedValue, LeafChange, SelectorChange};
+use crate::diff::{CheckChange, DeclarationsDiff, DiffCluster, DiffKind, DiffedLeaf, DiffedValue, SelectorChange};
 use crate::render::json::{OriginJson, document};
 
 /// The published shape of `twinctl render --against REF --format json`.
@@ -114,7 +114,7 @@ struct CheckDiffJson<'c> {
     gate: Option<bool>,
 }
 
-fn path(LeafChange { path, before, after, origin }: &LeafChange) -> DiffedPathJson<'_> {
+fn path(DiffedLeaf { path, before, after, origin }: &DiffedLeaf) -> DiffedPathJson<'_> {
     DiffedPathJson {
         path: path.as_str(),
         before: before.as_ref().map(Side::of),

@@ -6,7 +6,7 @@ use super::{
     Compared, UNREADABLE, check_words, commit, counts, fate, kind_sign, names, pair, selector_words, settings, sign,
     who,
 };
-use crate::diff::{DiffCluster, DiffKind, LeafChange};
+use crate::diff::{DiffCluster, DiffKind, DiffedLeaf};
 use crate::render::escape;
 use crate::render::number::counted;
 
@@ -95,7 +95,7 @@ fn folded(of: &Compared<'_>, cluster: &DiffCluster) -> String {
     out
 }
 
-fn write_table(out: &mut String, leaves: &[LeafChange]) {
+fn write_table(out: &mut String, leaves: &[DiffedLeaf]) {
     out.push_str("| | path | before | after | line |\n|---|---|---|---|---|\n");
     for leaf in leaves {
         let origin = leaf.origin.as_ref().map(|origin| code(&origin.to_string())).unwrap_or_default();
