@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::manifest::{Declarations, FleetName, Ownership, Selection};
 use crate::plan::population::loses_some;
-use crate::plan::{Action, Change, Plan, ReadBy, RecordLoss, TwinPlan, Verdict};
+use crate::plan::{Action, Plan, PlannedChange, ReadBy, RecordLoss, TwinPlan, Verdict};
 use iothub_model::twin::{HubHost, TwinId};
 
 /// What drifted.
@@ -47,7 +47,7 @@ pub enum DriftKind {
 }
 
 /// Returns `true` if a record does not prove that the manifest alone makes the change.
-fn is_unexplained(change: &Change) -> bool {
+fn is_unexplained(change: &PlannedChange) -> bool {
     !change.verdict.is_explained()
 }
 
@@ -89,11 +89,11 @@ impl Drift {
         for twin in &plan.twins {
             let left = left_selectors(plan, declarations, twin);
             let Some(kind) = DriftKind::of(plan, twin, !left.is_empty()) else { continue };
-            let was_given = |change: &Change| {
+            let was_given = |change: &PlannedChange| {
                 left.iter().flat_map(|name| declarations.given_by(name)).any(|leaf| leaf.path == change.path)
             };
             let is_shown =
-                |change: &&Change| kind != DriftKind::Missing && (is_unexplained(change) || was_given(change));
+                |change: &&PlannedChange| kind != DriftKind::Missing && (is_unexplained(change) || was_given(change));
             let mut drifted = twin.clone();
             drifted.changes = twin.changes.iter().filter(is_shown).cloned().collect();
             drifted.taken = [].into();

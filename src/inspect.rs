@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::manifest::{Declarations, FleetName, Origin, Ownership, Sensitive};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, records_path};
-use crate::plan::{Action, Change, Conflict, PlanContext, ReadBy, RecordLoss, TwinPlan, Verdict, plan};
+use crate::plan::{Action, Conflict, PlanContext, PlannedChange, ReadBy, RecordLoss, TwinPlan, Verdict, plan};
 use iothub_model::twin::path::leaves;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{HubHost, Lookup, Section, Twin, TwinPath};
@@ -22,7 +22,7 @@ pub(crate) struct Inspection {
     /// The fleet that it was held against, if one was.
     pub standing: Option<Standing>,
     /// Its paths, sorted: what is live, what is declared, and what a record owns though it is neither.
-    pub rows: Vec<Row>,
+    pub rows: Vec<InspectedPath>,
     /// What each fleet recorded in it.
     pub records: Vec<Record>,
     /// What of all this is not to be shown.
@@ -48,15 +48,15 @@ pub(crate) struct Standing {
 
 /// One path of the twin.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Row {
+pub(crate) struct InspectedPath {
     /// Where.
     pub path: TwinPath,
     /// What is there; an object only when it is empty, or when it is to be replaced whole.
     pub live: Option<Value>,
     /// What the fleet declares, if it declares the path.
-    pub declared: Option<Declared>,
+    pub declared: Option<InspectedDeclaration>,
     /// What the next apply does about it; nothing when it is as it should be or nobody's concern.
-    pub change: Option<Change>,
+    pub change: Option<PlannedChange>,
     /// Whether the fleet's record owns it, and the next apply takes it out of the record and does nothing else about it.
     pub is_let_go: bool,
     /// The fleets whose records own it, sorted.
@@ -65,7 +65,7 @@ pub(crate) struct Row {
     pub reported: Option<Value>,
 }
 
-impl Row {
+impl InspectedPath {
     /// Returns how the change of the next apply came about.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         self.change.as_ref().map(|change| change.verdict)
@@ -80,7 +80,7 @@ impl Row {
 
 /// What is declared for a path.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Declared {
+pub(crate) struct InspectedDeclaration {
     /// `None` when it must be absent.
     pub value: Option<Value>,
     /// Where.
@@ -104,9 +104,9 @@ pub(crate) fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensit
         None => sensitive.clone(),
     };
     let records = records_of(&twin);
-    let mut rows: BTreeMap<TwinPath, Row> = BTreeMap::new();
-    let mut row = |path: &TwinPath, change: &mut dyn FnMut(&mut Row)| {
-        let row = rows.entry(path.clone()).or_insert_with(|| Row {
+    let mut rows: BTreeMap<TwinPath, InspectedPath> = BTreeMap::new();
+    let mut row = |path: &TwinPath, change: &mut dyn FnMut(&mut InspectedPath)| {
+        let row = rows.entry(path.clone()).or_insert_with(|| InspectedPath {
             path: path.clone(),
             live: None,
             declared: None,
@@ -136,7 +136,7 @@ pub(crate) fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensit
         let planned = plan(&declarations, context, [Lookup::Found(Box::new(twin.clone()))], ReadBy::Get);
         let declaration = declarations.twins.get(&twin.id);
         for leaf in declaration.iter().flat_map(|declaration| declaration.body.leaves().into_owned()) {
-            let declared = Declared { value: leaf.value, origin: leaf.origin };
+            let declared = InspectedDeclaration { value: leaf.value, origin: leaf.origin };
             row(&leaf.path, &mut |row| row.declared = Some(declared.clone()));
         }
         let mine = planned.twins.into_iter().find(|planned| planned.id == twin.id);
@@ -162,7 +162,7 @@ pub(crate) fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensit
             conflicts: mine.map(|mine| mine.conflicts).unwrap_or_default(),
         }
     });
-    let mut rows: Vec<Row> = rows.into_values().collect();
+    let mut rows: Vec<InspectedPath> = rows.into_values().collect();
     for row in rows.iter_mut().filter(|row| row.path.section() == Section::Desired) {
         row.reported = row.path.find(&twin.reported.0).cloned();
     }
@@ -215,7 +215,7 @@ mod tests {
     /// A line for each path: live, declared, what would be done, owners, whether acknowledged.
     fn lines(of: &Inspection) -> Vec<String> {
         let value = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
-        let line = |row: &Row| {
+        let line = |row: &InspectedPath| {
             let declared = row.declared.as_ref().map_or("?".to_owned(), |declared| value(&declared.value));
             let owners: Vec<_> = row.owners.iter().map(FleetName::as_str).collect();
             format!(

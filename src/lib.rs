@@ -15,27 +15,23 @@ mod digest;
 mod legible;
 mod plural;
 mod shell;
+mod cancel;
 
 mod check;
 mod manifest;
 
 mod plan;
-
-mod against;
-mod drift;
-mod import;
 mod inspect;
+mod drift;
+mod diff;
+mod import;
 
 mod client;
 mod comment;
 mod doctor;
-mod planning;
-mod selection;
-mod survey;
+mod refresh;
 mod verify;
-
 mod apply;
-
 mod device;
 
 mod render;
@@ -56,7 +52,7 @@ pub mod for_tests {
     pub use crate::cli::args::Arguments;
     pub use crate::manifest::{Declarations, Layer, Origin, Selection, load_texts};
     pub use crate::plan::{
-        Cost, Forecast, Outlook, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
+        Cost, Forecast, Impact, Plan, PlanContext, Prediction, ReadBy, SharedPath, Spent, Verdict, Writer, plan,
     };
     pub use crate::render::html;
 }

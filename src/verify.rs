@@ -133,7 +133,7 @@ async fn until_they_hold(
         (index, ask(&checks[index]).await)
     };
     let mut under_way: FuturesUnordered<_> = (0..checks.len()).map(|index| ask_after(index, Duration::ZERO)).collect();
-    let mut states: Vec<State> = checks.iter().map(|_| State::default()).collect();
+    let mut states: Vec<CheckProgress> = checks.iter().map(|_| CheckProgress::default()).collect();
     let mut asked = 0;
     let mut stop = pin!(stop);
     loop {
@@ -183,14 +183,14 @@ async fn until_they_hold(
 }
 
 #[derive(Default)]
-struct State {
+struct CheckProgress {
     attempts: u32,
     /// The last answer, and when it came.
     last: Option<(CheckStatus, Duration)>,
     is_done: bool,
 }
 
-impl State {
+impl CheckProgress {
     fn result(&self, check: &Check) -> CheckResult {
         let never = || (CheckStatus::Errored("stopped before there was an answer".to_owned()), Duration::ZERO);
         let (status, waited) = self.last.clone().unwrap_or_else(never);

@@ -1,4 +1,4 @@
-//! The loop: does what the rollout asks for, with so many requests under way, and tells it what came of them.
+//! The loop: does what the scheduler asks for, with so many requests under way, and tells it what came of them.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::event::ApplyEvent;
-use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
-use super::stop::Stop;
+use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
+use crate::cancel::CancelFlag;
 use crate::client::HubClient;
 use crate::client::retry::random_fraction;
 use iothub_model::twin::TwinId;
@@ -16,11 +16,11 @@ use iothub_model::twin::TwinId;
 /// How long a read may still take once the run is to end: it tells what became of a write, so it is worth a moment.
 const READ_GRACE: Duration = Duration::from_secs(10);
 
-/// Drives the rollout to its end.
+/// Drives the scheduler to its end.
 pub(super) async fn drive(
-    mut rollout: Rollout<'_>,
+    mut scheduler: Scheduler<'_>,
     client: &HubClient,
-    stop: &Stop,
+    stop: &CancelFlag,
     events: &mut (dyn FnMut(ApplyEvent) + Send),
 ) {
     let started = Instant::now();
@@ -29,13 +29,13 @@ pub(super) async fn drive(
     loop {
         if !stopping && stop.is_requested() {
             stopping = true;
-            rollout.stop();
+            scheduler.stop();
         }
-        match rollout.next(started.elapsed()) {
+        match scheduler.next(started.elapsed()) {
             Step::Tell(event) => events(event),
             Step::Wait(until) => tokio::select! {
                 Some((ticket, outcome)) = under_way.next() => {
-                    rollout.told(ticket, outcome, started.elapsed(), random_fraction());
+                    scheduler.told(ticket, outcome, started.elapsed(), random_fraction());
                 }
                 () = sleep_until(until.map(|until| started + until)) => {}
                 () = stop.requested(), if !stopping => {}
@@ -53,7 +53,7 @@ async fn sleep_until(time: Option<Instant>) {
     }
 }
 
-async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop: &Stop) -> (Ticket, StepOutcome) {
+async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop: &CancelFlag) -> (Ticket, StepOutcome) {
     let outcome = match request {
         Request::Register { id: TwinId { device, module } } => StepOutcome::Registered(match module {
             None => client.create_device(device).await.map(|_identity| ()),

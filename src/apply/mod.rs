@@ -1,42 +1,26 @@
 //! An approved plan to effects: one guarded patch a twin, until each is written, or it is known why not.
 //!
-//! What is done and in which order is decided in two pure machines: [`rollout`] says who goes when (so many at once, no
-//! faster than the hub takes, nothing new once the run is to end), and `course` what one twin needs next (the plan's patch
+//! What is done and in which order is decided in two pure machines: [`scheduler`] says who goes when (so many at once, no
+//! faster than the hub takes, nothing new once the run is to end), and `twin_task` what one twin needs next (the plan's patch
 //! again on a fresher twin, a look when an answer was lost). `drive` is the loop that does it, the one part that touches
 //! the network. Nothing here prints, asks, or decides what a twin should be: that is the plan's. Read [`apply()`] first, then
 //! [`TwinOutcome`].
 
-mod course;
-mod drive;
 pub(crate) mod event;
-pub(crate) mod rollout;
-pub(crate) mod stop;
+mod twin_task;
+mod options;
+pub(crate) mod scheduler;
+mod drive;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use event::{ApplyEvent, ApplyReport, MovedPath, TwinOutcome};
-pub(crate) use stop::Stop;
+pub(crate) use options::ApplyOptions;
 
-use crate::client::{Backoff, HubClient};
+use crate::cancel::CancelFlag;
+use crate::client::HubClient;
 use crate::plan::ApprovedPlan;
-use rollout::Rollout;
-
-/// How to go about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ApplyOptions {
-    /// How many requests may be under way at once; at least one.
-    pub concurrency: usize,
-    /// When a write is sent again, for each twin by itself. If the hub takes nothing at all for as long as its budget, the run
-    /// is halted.
-    pub backoff: Backoff,
-}
-
-impl Default for ApplyOptions {
-    /// 16 writes at once, as patient as reads are.
-    fn default() -> Self {
-        Self { concurrency: 16, backoff: Backoff::default() }
-    }
-}
+use scheduler::Scheduler;
 
 /// Writes what the plan says to the hub that `client` talks to, which must be the plan's.
 ///
@@ -47,7 +31,7 @@ pub(crate) async fn apply(
     plan: &ApprovedPlan,
     client: &HubClient,
     options: &ApplyOptions,
-    stop: Stop,
+    stop: CancelFlag,
     events: &mut (dyn FnMut(ApplyEvent) + Send),
 ) -> ApplyReport {
     let mut report = ApplyReport::default();
@@ -55,6 +39,6 @@ pub(crate) async fn apply(
         report.record(&event);
         events(event);
     };
-    drive::drive(Rollout::new(&plan.twins, *options), client, &stop, &mut record).await;
+    drive::drive(Scheduler::new(&plan.twins, *options), client, &stop, &mut record).await;
     report
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::secret::keep_back;
+use super::redact::redact;
 use super::{Bound, Check, Column, Comparison, Difference, Expectation};
 use crate::legible;
 use crate::plural::plural;
@@ -28,7 +28,7 @@ pub(crate) fn evaluate(
     whole: Option<&[Value]>,
     secrets: &[TwinPath],
 ) -> Result<(), Difference> {
-    compare(check, rows, whole).map_err(|found| keep_back(check, found, secrets))
+    compare(check, rows, whole).map_err(|found| redact(check, found, secrets))
 }
 
 fn compare(check: &Check, rows: &[Value], whole: Option<&[Value]>) -> Result<(), Difference> {

@@ -3,8 +3,8 @@
 //! Pure: running the query is `verify`'s, reading YAML is `manifest`'s. Read [`Check`] first, then [`Expectation`].
 
 pub(crate) mod bound;
+mod redact;
 pub(crate) mod evaluate;
-mod secret;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use super::args::{AnnotationArgs, AnnotationHost, Command, ManifestArgs};
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
 use super::{file, git};
-use crate::render::annotations::{Annotation, Host, write};
+use crate::render::annotations::{Annotation, AnnotationFormat, write};
 
 /// The file that GitLab's own examples name.
 const GITLAB_FILE: &str = "gl-code-quality-report.json";
@@ -27,14 +27,14 @@ pub(super) fn tell(context: &mut Context, command: &Command) -> CliResult<()> {
     }
     // GitLab shows nothing that has no file.
     let is_placeless = |annotation: &Annotation| annotation.place.is_none();
-    let needs_file = host == Host::GitLab && annotations.iter().any(is_placeless);
+    let needs_file = host == AnnotationFormat::GitLab && annotations.iter().any(is_placeless);
     let first = if needs_file { places.first_file() } else { String::new() };
     let text = write(&annotations, host, &first);
     let text = context.err.redact(&text);
     let path = match (&args.annotations_file, host) {
         (Some(path), _) => path.clone(),
-        (None, Host::GitLab) => GITLAB_FILE.into(),
-        (None, Host::GitHub | Host::Azure) => {
+        (None, AnnotationFormat::GitLab) => GITLAB_FILE.into(),
+        (None, AnnotationFormat::GitHub | AnnotationFormat::Azure) => {
             context.err.write_all(text.as_bytes())?;
             return Ok(());
         }
@@ -57,14 +57,14 @@ fn asked(command: &Command) -> Option<(&AnnotationArgs, &ManifestArgs)> {
 /// Turns the names that messages give to files into paths from the repository's top folder, as the hosts want them.
 struct Places<'c> {
     context: &'c Context,
-    host: Host,
+    host: AnnotationFormat,
     manifest: &'c ManifestArgs,
     /// The top folders of the repositories that folders lie in, as far as Git was asked.
     roots: HashMap<PathBuf, Option<PathBuf>>,
 }
 
 impl<'c> Places<'c> {
-    fn new(context: &'c Context, host: Host, manifest: &'c ManifestArgs) -> Self {
+    fn new(context: &'c Context, host: AnnotationFormat, manifest: &'c ManifestArgs) -> Self {
         Self { context, host, manifest, roots: HashMap::new() }
     }
 
@@ -90,9 +90,9 @@ impl<'c> Places<'c> {
     /// Returns the folder that the host's paths start from: the one that its variable names, or the top folder of the file's repository.
     fn root(&mut self, path: &Path) -> Option<PathBuf> {
         let variable = match self.host {
-            Host::GitHub => "GITHUB_WORKSPACE",
-            Host::Azure => "BUILD_SOURCESDIRECTORY",
-            Host::GitLab => "CI_PROJECT_DIR",
+            AnnotationFormat::GitHub => "GITHUB_WORKSPACE",
+            AnnotationFormat::Azure => "BUILD_SOURCESDIRECTORY",
+            AnnotationFormat::GitLab => "CI_PROJECT_DIR",
         };
         let named = self.context.variable(variable).and_then(|folder| fs::canonicalize(folder).ok());
         if let Some(folder) = named.filter(|folder| path.starts_with(folder)) {
@@ -130,16 +130,16 @@ fn first_file(path: &Path) -> Option<PathBuf> {
     paths.filter(|path| is_manifest(path)).find_map(|path| first_file(&path))
 }
 
-fn host(context: &Context, asked: AnnotationHost) -> Option<Host> {
+fn host(context: &Context, asked: AnnotationHost) -> Option<AnnotationFormat> {
     let says = |name: &str| context.variable(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     match asked {
         AnnotationHost::None => None,
-        AnnotationHost::Github => Some(Host::GitHub),
-        AnnotationHost::Azure => Some(Host::Azure),
-        AnnotationHost::Gitlab => Some(Host::GitLab),
-        AnnotationHost::Auto if says("GITHUB_ACTIONS") => Some(Host::GitHub),
-        AnnotationHost::Auto if says("TF_BUILD") => Some(Host::Azure),
-        AnnotationHost::Auto if says("GITLAB_CI") => Some(Host::GitLab),
+        AnnotationHost::Github => Some(AnnotationFormat::GitHub),
+        AnnotationHost::Azure => Some(AnnotationFormat::Azure),
+        AnnotationHost::Gitlab => Some(AnnotationFormat::GitLab),
+        AnnotationHost::Auto if says("GITHUB_ACTIONS") => Some(AnnotationFormat::GitHub),
+        AnnotationHost::Auto if says("TF_BUILD") => Some(AnnotationFormat::Azure),
+        AnnotationHost::Auto if says("GITLAB_CI") => Some(AnnotationFormat::GitLab),
         AnnotationHost::Auto => None,
     }
 }
@@ -153,12 +153,12 @@ mod tests {
     fn hosts() {
         use AnnotationHost::{Auto, Azure, None as Nobody};
         for (variables, asked, found) in [
-            (&[("GITHUB_ACTIONS", "true")][..], Auto, Some(Host::GitHub)),
-            (&[("TF_BUILD", "True")], Auto, Some(Host::Azure)),
-            (&[("GITLAB_CI", "true")], Auto, Some(Host::GitLab)),
+            (&[("GITHUB_ACTIONS", "true")][..], Auto, Some(AnnotationFormat::GitHub)),
+            (&[("TF_BUILD", "True")], Auto, Some(AnnotationFormat::Azure)),
+            (&[("GITLAB_CI", "true")], Auto, Some(AnnotationFormat::GitLab)),
             (&[("GITLAB_CI", "false")], Auto, None),
             (&[("GITHUB_ACTIONS", "true")], Nobody, None),
-            (&[("GITHUB_ACTIONS", "true")], Azure, Some(Host::Azure)),
+            (&[("GITHUB_ACTIONS", "true")], Azure, Some(AnnotationFormat::Azure)),
         ] {
             let (context, _, _) = context(variables);
             assert_eq!(host(&context, asked), found, "{variables:?} {asked:?}");

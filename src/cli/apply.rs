@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{ApplyArgs, ApplyFormat};
-use super::command_line::{self, CommandLine, Secrets};
+use super::command_line::{self, CommandLine};
 use super::connect::{Connection, connect, write_concurrency};
 use super::context::Context;
 use super::interrupt::Interrupts;
-use super::outcome::{CliError, CliResult, Outcome, Ways};
+use super::outcome::{CliError, CliResult, Outcome};
+use super::refused_plan::Ways;
 use super::{check, manifest, plan};
-use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, TwinOutcome};
+use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, TwinOutcome};
+use crate::cancel::CancelFlag;
 use crate::check::CheckResult;
 use crate::client::{Backoff, HubClient};
 use crate::digest::Digest;
 use crate::manifest::{Declarations, SourceDigests, environment_names, source_digests};
-use crate::plan::{ApprovedPlan, Consent, Plan, Refusal, approve, guard};
+use crate::plan::{ApprovedPlan, Consent, Plan, PlanRefusal, approve, guard};
 use crate::render::{applied, escape, report, text, view};
 
 /// Plans or reads a plan, shows it, asks, applies it, and runs the checks.
@@ -99,7 +101,7 @@ pub(super) async fn apply(context: &mut Context, args: &ApplyArgs) -> CliResult 
 fn ways(context: &Context, args: &ApplyArgs) -> Ways {
     let is_file = plan_file(context, args).is_ok_and(|file| file.is_some());
     let manifests = if is_file { &args.manifest } else { &args.paths };
-    let secrets = Secrets::load(context, manifests, &args.vars);
+    let secrets = manifest::secrets(context, manifests, &args.vars);
     let again = CommandLine::new("apply").paths(&args.paths);
     let again = args.manifest.iter().fold(again, |line, path| line.path_option("--manifest", path));
     let again = again.vars(&args.vars, &secrets).planning(&args.planning).hub(&args.hub);
@@ -139,7 +141,7 @@ fn show(context: &mut Context, plan: &Plan, args: &ApplyArgs) -> CliResult<()> {
         }
         ApplyFormat::Json if args.yes => {}
         ApplyFormat::Json => {
-            let options = text::Options { palette: context.err.palette, width: context.err.width, full: args.full };
+            let options = text::TextOptions { palette: context.err.palette, width: context.err.width, full: args.full };
             context.err.write_all(text::plan(plan, options).as_bytes())?;
         }
     }
@@ -210,14 +212,14 @@ async fn from_file(context: &mut Context, args: &ApplyArgs, path: &Path) -> CliR
         if declarations.digest != plan.manifest {
             return Err(made_otherwise(context, args, path, &plan, &declarations));
         }
-        if plan.first_withheld().is_some() {
+        if plan.first_redacted().is_some() {
             // Selectors are asked when a plan is made, and what they found then is in it.
             let declarations = declarations.select(plan.selections.clone())?;
             plan.restore(&declarations).map_err(|error| CliError::doing(reading(), error))?;
         }
-    } else if let Some((id, path)) = plan.first_withheld() {
+    } else if let Some((id, path)) = plan.first_redacted() {
         // Better said before anything is asked than when all the rest is done.
-        return Err(Refusal::Withheld { id, path }.into());
+        return Err(PlanRefusal::Withheld { id, path }.into());
     }
     plan.ignores_rollout |= args.planning.ignore_rollout;
     let connection = connect(context, &args.hub).await?;
@@ -314,8 +316,8 @@ fn ask(context: &mut Context) -> CliResult<Consent> {
 }
 
 /// From here on Ctrl-C is a wish, not an end.
-fn listen() -> CliResult<Stop> {
-    let stop = Stop::new();
+fn listen() -> CliResult<CancelFlag> {
+    let stop = CancelFlag::new();
     let wish = stop.clone();
     let interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     tokio::spawn(interrupts.first_and_second(move || wish.request()));
@@ -327,7 +329,7 @@ async fn send(
     client: &HubClient,
     plan: &ApprovedPlan,
     args: &ApplyArgs,
-    stop: &Stop,
+    stop: &CancelFlag,
 ) -> CliResult<(ApplyReport, Duration)> {
     let options = ApplyOptions {
         concurrency: write_concurrency(&args.hub),
@@ -375,7 +377,7 @@ async fn verify(
     client: &HubClient,
     plan: &Plan,
     format: ApplyFormat,
-    stop: &Stop,
+    stop: &CancelFlag,
     found: &mut Results,
 ) -> CliResult {
     if plan.checks.is_empty() {

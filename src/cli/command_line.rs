@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::args::{HubArgs, HubName, ManifestArgs, Only, PlanningArgs, VarArgs};
 use super::context::Context;
-use super::manifest;
-use crate::manifest::{Declarations, is_stream, load};
+use super::secrets::CommandSecrets;
+use crate::manifest::is_stream;
 use crate::shell::quoted;
 use iothub_model::duration;
 use iothub_model::wire::connection_string::ConnectionString;
@@ -121,7 +121,7 @@ impl CommandLine {
 
     /// Adds manifests, and what goes over their variables.
     #[must_use]
-    pub(super) fn manifests(self, args: &ManifestArgs, secrets: &Secrets) -> Self {
+    pub(super) fn manifests(self, args: &ManifestArgs, secrets: &CommandSecrets) -> Self {
         let ManifestArgs { paths, vars } = args;
         self.paths(paths).vars(vars, secrets)
     }
@@ -137,7 +137,7 @@ impl CommandLine {
 
     /// Adds what goes over the manifests' variables.
     #[must_use]
-    pub(super) fn vars(mut self, args: &VarArgs, secrets: &Secrets) -> Self {
+    pub(super) fn vars(mut self, args: &VarArgs, secrets: &CommandSecrets) -> Self {
         let VarArgs { vars, var_files, allow_outside, env_allow } = args;
         self = self.flag_if(*allow_outside, "--allow-outside");
         for name in env_allow {
@@ -179,7 +179,7 @@ impl CommandLine {
             .flag_if(*require_checks, "--require-checks")
             .option_if("--tier", *tier)
             .option_if("--units", *units);
-        only.iter().fold(line, |line, only| line.option("--only", Part(only)))
+        only.iter().fold(line, |line, only| line.option("--only", PrintedOnly(only)))
     }
 
     /// Adds which hub, and how patient. A connection string is left to the environment: `--hub` with its host refuses any other.
@@ -206,9 +206,9 @@ impl CommandLine {
 }
 
 /// A part of a fleet as `--only` has it.
-struct Part<'o>(&'o Only);
+struct PrintedOnly<'o>(&'o Only);
 
-impl fmt::Display for Part<'_> {
+impl fmt::Display for PrintedOnly<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Only::Twins { text, .. } => f.write_str(text),
@@ -236,63 +236,6 @@ fn shell_variable(name: &str) -> String {
     if variable.starts_with(|c: char| c.is_ascii_digit()) { format!("_{variable}") } else { variable }
 }
 
-/// The sensitive values of a fleet, which no printed command may hold.
-#[derive(Default)]
-pub(super) struct Secrets {
-    /// As texts; `None` where they are not known, so that every value may be one.
-    known: Option<Vec<String>>,
-}
-
-impl Secrets {
-    /// Collects the sensitive values of these declarations, if variables are given at all.
-    pub(super) fn of(declarations: &Declarations, vars: &VarArgs) -> Self {
-        let sensitive = &declarations.policy.sensitive;
-        let mut known = Vec::new();
-        if !sensitive.is_empty() && !vars.vars.is_empty() {
-            let leaves = declarations.twins.values().flat_map(|declaration| declaration.body.leaves().into_owned());
-            let given = declarations.selectors.iter().flat_map(|selector| declarations.given_by(&selector.name));
-            for leaf in leaves.chain(given.cloned()).filter(|leaf| sensitive.covers(&leaf.path)) {
-                known.extend(leaf.value.iter().flat_map(scalars));
-            }
-        }
-        known.sort_unstable();
-        known.dedup();
-        Self { known: Some(known) }
-    }
-
-    /// Loads the manifests for it, if variables are given at all. If they cannot be loaded, every value may be a secret.
-    pub(super) fn load(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> Self {
-        if vars.vars.is_empty() {
-            return Self { known: Some(Vec::new()) };
-        }
-        if paths.iter().chain(&vars.var_files).any(|path| is_stream(path)) {
-            // It has been read.
-            return Self::default();
-        }
-        let loaded = load(&manifest::options(context, paths, vars));
-        loaded.map(|loaded| Self::of(&loaded.declarations, vars)).unwrap_or_default()
-    }
-
-    /// Returns `true` if a value may be a sensitive one, have one in it, or be part of one. Nothing is no secret.
-    fn hold(&self, value: &str) -> bool {
-        let is_near = |secret: &String| value.contains(secret.as_str()) || secret.contains(value);
-        !value.is_empty() && self.known.as_ref().is_none_or(|known| known.iter().any(is_near))
-    }
-}
-
-/// Returns the scalars in a value as texts; those without a character say nothing.
-fn scalars(value: &serde_json::Value) -> Vec<String> {
-    use serde_json::Value;
-    match value {
-        Value::Null => Vec::new(),
-        Value::String(text) if text.is_empty() => Vec::new(),
-        Value::String(text) => vec![text.clone()],
-        Value::Bool(_) | Value::Number(_) => vec![value.to_string()],
-        Value::Array(items) => items.iter().flat_map(scalars).collect(),
-        Value::Object(members) => members.values().flat_map(scalars).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command as Process;
@@ -306,7 +249,7 @@ mod tests {
     fn plan(args: &[&str]) -> String {
         let Command::Plan(plan) = Arguments::parse_from(args).command else { panic!("not a plan") };
         CommandLine::new("plan")
-            .manifests(&plan.manifest, &Secrets { known: Some(vec!["hunter2".to_owned()]) })
+            .manifests(&plan.manifest, &CommandSecrets { known: Some(vec!["hunter2".to_owned()]) })
             .planning(&plan.planning)
             .hub(&plan.hub)
             .text
@@ -380,7 +323,7 @@ mod tests {
                 allow_outside: false,
                 env_allow: Vec::new(),
             },
-            &Secrets::default(),
+            &CommandSecrets::default(),
         );
         assert_eq!(
             nothing_known.in_hint("--full"),

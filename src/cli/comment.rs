@@ -1,49 +1,13 @@
 //! `twinctl comment`
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, ValueEnum, ValueHint};
-
+use super::args::{CommentArgs, HostName};
 use super::connect::proxy;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::comment::{CommentError, Host, Marker, Posted, Target, TargetError, post};
-
-/// The options of `twinctl comment`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  twinctl plan fleet/ --format markdown > plan.md
-  twinctl comment plan.md                   # in a pull request's pipeline
-  twinctl comment plan.md --host github --number 12
-
-It needs a token: GITHUB_TOKEN, SYSTEM_ACCESSTOKEN or GITLAB_TOKEN; the rest it takes from the
-variables that the pipeline has anyway.")]
-pub struct CommentArgs {
-    /// What `twinctl plan --format markdown` wrote; `-` for stdin
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub file: PathBuf,
-
-    /// Where [default: whose pipeline this is]
-    #[arg(long, value_enum, value_name = "HOST")]
-    pub host: Option<HostName>,
-
-    /// The pull request's number [default: the one that the pipeline runs for]
-    #[arg(long, value_name = "N")]
-    pub number: Option<u64>,
-}
-
-/// A host of code, as a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HostName {
-    /// GitHub
-    Github,
-    /// Azure DevOps
-    Azure,
-    /// GitLab
-    Gitlab,
-}
+use crate::comment::{CommentError, CommentTarget, Host, Marker, Posted, TargetError, post};
 
 /// Writes the comment of a pull request, or writes over it.
 pub(super) async fn comment(context: &mut Context, args: &CommentArgs) -> CliResult {
@@ -65,7 +29,7 @@ pub(super) async fn comment(context: &mut Context, args: &CommentArgs) -> CliRes
                 .hint("--host says where the pull request is; its variables and token must be set")
         })?,
     };
-    let target = Target::of(host, args.number, &find).map_err(advised)?;
+    let target = CommentTarget::of(host, args.number, &find).map_err(advised)?;
     let proxy = proxy(context);
     let posted = post(&target, &marker, &body, proxy.as_ref()).await.map_err(|error| {
         let hint = denied(&error, host);

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use indicatif::ProgressBar;
 
+use crate::client::Clock;
 use crate::render::annotations::Annotation;
 use crate::render::progress::Progress;
 use crate::render::style::Palette;
@@ -18,9 +19,7 @@ use iothub_model::diagnostic::{Diagnostic, Source};
 use iothub_model::wire::redact::Redactor;
 
 /// Looks a variable up.
-pub(super) type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-/// Tells the time of day.
-pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub(super) type EnvironmentLookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// How wide a line may be where nobody says: wide enough for a path, a value and a place, and what CI logs show.
 const WIDTH: usize = 120;
@@ -73,7 +72,7 @@ pub struct Context {
     /// Whether there is a user to ask.
     pub input_is_terminal: bool,
     /// The environment.
-    pub environment: Environment,
+    pub environment: EnvironmentLookup,
     /// The time of day.
     pub clock: Clock,
     /// The working folder.
@@ -189,7 +188,7 @@ impl Write for Output {
 impl Context {
     /// Takes everything from the process.
     pub fn of_process() -> Self {
-        let environment: Environment = Arc::new(variable);
+        let environment: EnvironmentLookup = Arc::new(variable);
         let mut out = Output::new(Box::new(anstream::AutoStream::always(io::stdout())));
         let mut err = Output::new(Box::new(anstream::AutoStream::always(io::stderr())));
         out.is_terminal = io::stdout().is_terminal();

@@ -12,9 +12,9 @@ use super::context::Context;
 use super::embedded;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use crate::apply::Stop;
+use crate::cancel::CancelFlag;
 use crate::client::HubClient;
-use crate::device::{self, Behaviour, Device, Endpoint, Event, Options, report};
+use crate::device::{self, Behaviour, Device, DeviceOptions, Endpoint, Event, report};
 use crate::manifest::range::Pattern;
 use crate::render::device::{Tally, answer, remark};
 use crate::render::number::counted;
@@ -41,19 +41,19 @@ pub(super) async fn run(context: &mut Context, args: &DeviceRunArgs) -> CliResul
         found = devices(context, args, ids) => found?,
         _ = interrupts.next() => return Ok(Outcome::Interrupted),
     };
-    let Found { host, gateway, devices } = found;
+    let DevicesToRun { host, gateway, devices } = found;
     let ca = args.hub.ca_file.as_deref().map(|path| read_ca(context, path)).transpose()?;
     let endpoint = Endpoint::new(gateway.as_ref().unwrap_or(&host), args.port, args.websocket, ca.as_deref())?;
-    let stop = Stop::new();
-    let options = Options {
+    let stop = CancelFlag::new();
+    let options = DeviceOptions {
         once: args.once,
         at_a_time: args.hub.concurrency.map_or(16, usize::from),
         answer_timeout: args.hub.timeout,
         budget: args.hub.retry_budget,
         stop: stop.clone(),
-        ..Options::new(host, endpoint, behaviour, context.clock.clone())
+        ..DeviceOptions::new(host, endpoint, behaviour, context.clock.clone())
     };
-    let is_interrupted = Stop::new();
+    let is_interrupted = CancelFlag::new();
     let (wish, told) = (stop.clone(), is_interrupted.clone());
     let listening = tokio::spawn(interrupts.first_and_second(move || {
         told.request();
@@ -168,14 +168,14 @@ fn ids(args: &DeviceRunArgs) -> CliResult<Vec<DeviceId>> {
 }
 
 /// Who is to be run, and where.
-struct Found {
+struct DevicesToRun {
     host: HubHost,
     gateway: Option<HubHost>,
     devices: Vec<Device>,
 }
 
 /// Finds the hub, and each device with its key.
-async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<Found> {
+async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) -> CliResult<DevicesToRun> {
     if let Some(HubName::Embedded(_)) = args.hub.hub {
         embedded::check_available()?;
         return Err(CliError::new("a hub for one command has nobody else on it to meet the device")
@@ -227,7 +227,7 @@ async fn devices(context: &Context, args: &DeviceRunArgs, ids: Vec<DeviceId>) ->
             fetched?
         }
     };
-    Ok(Found { host, gateway, devices })
+    Ok(DevicesToRun { host, gateway, devices })
 }
 
 /// Fetches the devices' keys.

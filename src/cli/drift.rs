@@ -28,7 +28,7 @@ pub(super) async fn drift(context: &mut Context, args: &DriftArgs) -> CliResult 
     connection.close().await;
     let shown = match args.format {
         PlanFormat::Text => {
-            let options = text::Options { palette: context.out.palette, width: context.out.width, full: args.full };
+            let options = text::TextOptions { palette: context.out.palette, width: context.out.width, full: args.full };
             text::drift(&drift, options)
         }
         PlanFormat::Json => document::json(&drift),

@@ -11,7 +11,7 @@ use iothub_model::wire::connection_string::ConnectionString;
 
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use crate::shell::quoted;
+use crate::shell::shell_word;
 
 /// What is said of it where no hub is named.
 pub(super) const OFFER: Option<&str> =
@@ -153,11 +153,6 @@ impl From<HubStartError> for CliError {
         };
         Self::from_error(error).hint_if(hint)
     }
-}
-
-/// Returns a path as a word of a command line.
-pub(super) fn shell_word(path: &Path) -> String {
-    quoted(&path.display().to_string())
 }
 
 /// Returns a name beside a directory that nothing has yet.

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{ExplainArgs, ExplainFormat};
-use super::command_line::{CommandLine, Secrets};
+use super::command_line::CommandLine;
 use super::context::Context;
 use super::manifest;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::secrets::CommandSecrets;
 use crate::manifest::{Explained, Explanation, Undeclared};
 use crate::render::explanation;
 use crate::render::number::counted;
@@ -38,7 +39,7 @@ fn nobody(args: &ExplainArgs, manifests: &[PathBuf], undeclared: &Undeclared) ->
     let error = match &undeclared.near {
         Some(near) => error.hint(format!("did you mean {near}?")),
         None => {
-            let render = CommandLine::new("render").paths(manifests).vars(&args.vars, &Secrets::default());
+            let render = CommandLine::new("render").paths(manifests).vars(&args.vars, &CommandSecrets::default());
             error.hint(format!("to see what the manifests declare: {}", render.in_hint("")))
         }
     };

@@ -15,28 +15,28 @@ use iothub_model::duration::DurationError;
 const OVERRIDES: [&str; 4] = ["--approve", "--take-ownership", "--allow-outside", "--ignore-rollout"];
 
 /// Words for one thing, and what is said of them.
-struct Entry {
+struct ForeignWords {
     words: &'static [&'static str],
     /// For these commands alone; for all when empty.
     commands: &'static [&'static str],
     hint: &'static str,
 }
 
-const fn all(words: &'static [&'static str], hint: &'static str) -> Entry {
-    Entry { words, commands: &[], hint }
+const fn all(words: &'static [&'static str], hint: &'static str) -> ForeignWords {
+    ForeignWords { words, commands: &[], hint }
 }
 
-const fn on(commands: &'static [&'static str], words: &'static [&'static str], hint: &'static str) -> Entry {
-    Entry { words, commands, hint }
+const fn on(commands: &'static [&'static str], words: &'static [&'static str], hint: &'static str) -> ForeignWords {
+    ForeignWords { words, commands, hint }
 }
 
 /// A command in the place of twinctl's own.
-const fn root(words: &'static [&'static str], hint: &'static str) -> Entry {
-    Entry { words, commands: &[""], hint }
+const fn root(words: &'static [&'static str], hint: &'static str) -> ForeignWords {
+    ForeignWords { words, commands: &[""], hint }
 }
 
 /// Options, without their dashes; the first entry that fits counts.
-const OPTIONS: &[Entry] = &[
+const OPTIONS: &[ForeignWords] = &[
     on(&["show", "explain"], DEVICE, "the device is named without an option, as in `twinctl show press-001`"),
     on(&["query"], &["top", "limit", "max-items"], "all rows are shown"),
     on(
@@ -222,7 +222,7 @@ const WITH_JSON: &[&str] = WITH_FORMAT;
 const WITH_HUB: &[&str] = &["plan", "apply", "check", "query", "show", "drift", "import", "doctor"];
 
 /// Commands.
-const COMMANDS: &[Entry] = &[
+const COMMANDS: &[ForeignWords] = &[
     root(
         &["diff", "preview", "dry-run", "what-if", "whatif", "noop", "changes"],
         "`twinctl plan` shows what would change",
@@ -294,9 +294,9 @@ const COMMANDS: &[Entry] = &[
     ),
 ];
 
-fn find(table: &'static [Entry], word: &str, command: &str) -> Option<&'static str> {
+fn find(table: &'static [ForeignWords], word: &str, command: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
-    let fits = |entry: &&Entry| {
+    let fits = |entry: &&ForeignWords| {
         entry.words.contains(&word.as_str()) && (entry.commands.is_empty() || entry.commands.contains(&command))
     };
     table.iter().find(fits).map(|entry| entry.hint)

@@ -11,6 +11,7 @@ use super::args::{BehaviourArgs, DeviceCommand, DeviceNames, DeviceTarget, Fault
 use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
+use super::credentials::connection_string;
 use super::embedded;
 use super::file;
 use super::interrupt::Interrupts;
@@ -23,8 +24,6 @@ use iothub_emulator::{Emulator, FaultSpec, TlsFiles};
 use iothub_model::diagnostic::Source;
 use iothub_model::twin::{DeviceId, HubHost, Lookup, Object, TwinId};
 use iothub_model::wire::connection_string::ConnectionString;
-use iothub_model::wire::registry::DeviceIdentity;
-use iothub_model::wire::sas::Key;
 use iothub_model::wire::{Secret, twins};
 
 /// Runs one of the hub's commands.
@@ -146,7 +145,7 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
         .map(|rule| json!({"rule": rule.rule, "requests": rule.matched, "due": rule.fired}))
         .collect();
     let columns = ["requests", "due", "rule"];
-    let text = table::Table::new(context.out.palette, context.out.width).whole().listing(Some(&columns)).page(&rows);
+    let text = table::RowTable::new(context.out.palette, context.out.width).whole().listing(Some(&columns)).page(&rows);
     context.out.write_all(text.as_bytes())?;
     if let Some(seed) = report.spec.lines().last().filter(|line| line.starts_with("seed ")) {
         writeln!(context.out, "{seed}")?;
@@ -230,12 +229,6 @@ fn at_port(string: Secret, no_port: bool) -> CliResult<Secret> {
     Ok(Secret::new(format!("HostName={};{rest}", host.name())))
 }
 
-pub(super) fn connection_string(host: &HubHost, identity: &DeviceIdentity) -> Option<Secret> {
-    let key = Key::from_base64(identity.primary_key()?.expose()).ok()?;
-    let device = Some(identity.device_id.clone());
-    Some(ConnectionString { host: host.clone(), gateway: None, policy: None, device, module: None, key }.expose())
-}
-
 /// Warns of an id whose connection string nobody can read, as it has the beginning of another part in it.
 fn warn_of_unreadable(context: &mut Context, id: &DeviceId) {
     if !ConnectionString::can_hold(id.as_str()) {
@@ -261,7 +254,7 @@ async fn list(context: &mut Context, target: &DeviceTarget) -> CliResult {
         let cut = devices.len() == LISTED;
         (devices.iter().map(|device| row(&device.device_id, json!(device.status))).collect(), cut)
     };
-    let text = table::Table::new(context.out.palette, context.out.width).whole().page(&rows);
+    let text = table::RowTable::new(context.out.palette, context.out.width).whole().page(&rows);
     context.out.write_all(text.as_bytes())?;
     context.say(number::counted(rows.len(), "device"));
     if cut {

@@ -9,7 +9,8 @@ use super::args::VarArgs;
 use super::command_line::CommandLine;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
-use crate::manifest::{Declarations, LoadOptions, load as load_files};
+use super::secrets::CommandSecrets;
+use crate::manifest::{Declarations, LoadOptions, is_stream, load as load_files};
 use crate::render::{annotations, diagnostic};
 use iothub_model::diagnostic::Diagnostic;
 
@@ -78,6 +79,19 @@ pub(super) fn options(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> L
     options.allow_outside = vars.allow_outside;
     options.env_allow.clone_from(&vars.env_allow);
     options
+}
+
+/// Loads the manifests for their sensitive values, if variables are given at all. If they cannot be loaded, every value may be a secret.
+pub(super) fn secrets(context: &Context, paths: &[PathBuf], vars: &VarArgs) -> CommandSecrets {
+    if vars.vars.is_empty() {
+        return CommandSecrets::none();
+    }
+    if paths.iter().chain(&vars.var_files).any(|path| is_stream(path)) {
+        // It has been read.
+        return CommandSecrets::default();
+    }
+    let loaded = load_files(&options(context, paths, vars));
+    loaded.map(|loaded| CommandSecrets::of(&loaded.declarations, vars)).unwrap_or_default()
 }
 
 /// How many digits of a commit name it.

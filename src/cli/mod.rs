@@ -3,49 +3,55 @@
 //! Owns the streams, the environment, the clock and the exit code; decides nothing about twins. Read [`run`] first, then
 //! [`context::Context`].
 
-mod annotations;
-mod apply;
-pub(crate) mod args;
-mod check;
-mod command_line;
-mod comment;
-mod connect;
 mod context;
-mod device;
-mod doctor;
-mod drift;
+pub(crate) mod args;
+mod outcome;
+mod interrupt;
+mod file;
+mod git;
+mod annotations;
+mod narrow;
+mod secrets;
+mod command_line;
+mod manifest;
+mod refused_plan;
+#[cfg(feature = "embedded")]
+mod credentials;
+#[cfg(feature = "embedded")]
+mod refusals;
+#[cfg(feature = "embedded")]
+mod tls_files;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(not(feature = "embedded"))]
 #[path = "embedded_absent.rs"]
 mod embedded;
-mod explain;
-mod file;
 mod foreign;
-mod git;
-#[cfg(feature = "embedded")]
-mod hub;
-mod import;
-mod interrupt;
-mod manifest;
-mod narrow;
-mod outcome;
+mod connect;
+
 mod plan;
+mod check;
+mod apply;
+mod drift;
 mod query;
+mod validate;
+mod render;
+mod explain;
+mod show;
+mod import;
+mod comment;
+mod doctor;
+mod device;
+#[cfg(feature = "embedded")]
+mod token;
 #[cfg(feature = "embedded")]
 mod ready;
 #[cfg(feature = "embedded")]
-mod refusals;
-mod render;
+mod hub;
+mod shell;
+
 #[cfg(test)]
 mod secrecy;
-mod shell;
-mod show;
-#[cfg(feature = "embedded")]
-mod tls_files;
-#[cfg(feature = "embedded")]
-mod token;
-mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;

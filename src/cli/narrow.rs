@@ -6,7 +6,7 @@ use super::args::Only;
 use super::context::Context;
 use super::outcome::{CliError, CliResult};
 use crate::manifest::{Declarations, LoadOptions};
-use crate::planning::Part;
+use crate::refresh::FleetPart;
 use crate::render::number::{counted, grouped};
 use iothub_model::diagnostic::{nearest, nearest_id};
 use iothub_model::twin::{DeviceId, TwinId};
@@ -17,7 +17,7 @@ pub(super) fn narrow(
     declarations: &Declarations,
     only: &[Only],
     files: &LoadOptions,
-) -> CliResult<Option<Part>> {
+) -> CliResult<Option<FleetPart>> {
     if only.is_empty() {
         return Ok(None);
     }
@@ -44,7 +44,7 @@ pub(super) fn narrow(
             }
         }
     }
-    let part = Part::new(wanted);
+    let part = FleetPart::new(wanted);
     let some = grouped(declarations.twins.keys().filter(|id| part.includes(id)).count());
     let all = counted(declarations.twins.len(), "twin");
     context.say(format_args!("--only: {some} of {all}; whether others left the manifest is not looked at"));

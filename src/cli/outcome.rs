@@ -4,16 +4,11 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::command_line::CommandLine;
 use super::context::Context;
 use crate::client;
-use crate::digest::{Digest, DigestPrefix};
-use crate::plan::{Guard, Refusal};
 use crate::render::annotations::{self, Annotation};
-use crate::render::number::counted;
 use crate::render::{diagnostic, escape};
 use iothub_model::diagnostic::Diagnostic;
-use iothub_model::twin::TwinId;
 use iothub_model::wire::connection_string::ConnectionStringError;
 
 /// How a command ended. The numbers are fixed for good.
@@ -67,12 +62,12 @@ pub(super) type CliResult<T = Outcome> = Result<T, CliError>;
 #[derive(Debug)]
 pub struct CliError {
     outcome: Outcome,
-    kind: Kind,
+    kind: CliErrorKind,
     hints: Vec<String>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum CliErrorKind {
     Message(String),
     Error(Box<dyn Error + Send + Sync>),
     Diagnostics(Vec<Diagnostic>),
@@ -81,12 +76,12 @@ enum Kind {
 impl CliError {
     /// Says in its own words what is wrong.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Message(message.into()), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Message(message.into()), hints: Vec::new() }
     }
 
     /// Takes an error, whose causes are shown under it.
     pub fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Error(Box::new(error)), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Error(Box::new(error)), hints: Vec::new() }
     }
 
     /// Says what was being done when `error` came.
@@ -134,13 +129,13 @@ impl CliError {
     /// Returns what is wrong in a line, and what to do about it: for a report in which it is one of several things.
     pub fn in_a_line(&self) -> (String, Option<String>) {
         let mut text = match &self.kind {
-            Kind::Message(message) => message.clone(),
-            Kind::Error(error) => error.to_string(),
-            Kind::Diagnostics(diagnostics) => {
+            CliErrorKind::Message(message) => message.clone(),
+            CliErrorKind::Error(error) => error.to_string(),
+            CliErrorKind::Diagnostics(diagnostics) => {
                 diagnostics.first().map(|first| first.message.clone()).unwrap_or_default()
             }
         };
-        let mut cause = if let Kind::Error(error) = &self.kind { error.source() } else { None };
+        let mut cause = if let CliErrorKind::Error(error) = &self.kind { error.source() } else { None };
         while let Some(error) = cause {
             text = format!("{text}: {error}");
             cause = error.source();
@@ -150,16 +145,18 @@ impl CliError {
 
     /// Tells the user, and returns how the command ends.
     pub fn report(&self, context: &mut Context) -> Outcome {
-        if let Kind::Diagnostics(diagnostics) = &self.kind {
+        if let CliErrorKind::Diagnostics(diagnostics) = &self.kind {
             context.learn_sources(diagnostics);
         }
         let text = self.text(context);
         match &self.kind {
-            Kind::Diagnostics(diagnostics) => context.annotations.extend(annotations::of_diagnostics(diagnostics)),
+            CliErrorKind::Diagnostics(diagnostics) => {
+                context.annotations.extend(annotations::of_diagnostics(diagnostics))
+            }
             // Why a plan is refused stands in the plan.
             _ if self.outcome == Outcome::Refused => {}
-            Kind::Message(message) => context.annotations.push(Annotation::error(message)),
-            Kind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
+            CliErrorKind::Message(message) => context.annotations.push(Annotation::error(message)),
+            CliErrorKind::Error(error) => context.annotations.push(Annotation::error(error.to_string())),
         }
         // Where stderr cannot be written there is nobody left to tell.
         _ = context.err.write_all(text.as_bytes());
@@ -171,9 +168,9 @@ impl CliError {
         let mut text = String::new();
         let title = palette.error("error:");
         match &self.kind {
-            Kind::Diagnostics(diagnostics) => text = diagnostic::diagnostics(diagnostics, palette, width),
-            Kind::Message(message) => _ = writeln!(text, "{title} {}", escape::lines(message)),
-            Kind::Error(error) => {
+            CliErrorKind::Diagnostics(diagnostics) => text = diagnostic::diagnostics(diagnostics, palette, width),
+            CliErrorKind::Message(message) => _ = writeln!(text, "{title} {}", escape::lines(message)),
+            CliErrorKind::Error(error) => {
                 _ = writeln!(text, "{title} {}", escape::lines(&error.to_string()));
                 let mut cause = error.source();
                 while let Some(error) = cause {
@@ -199,7 +196,7 @@ struct Doing {
 
 impl From<Vec<Diagnostic>> for CliError {
     fn from(diagnostics: Vec<Diagnostic>) -> Self {
-        Self { outcome: Outcome::Failed, kind: Kind::Diagnostics(diagnostics), hints: Vec::new() }
+        Self { outcome: Outcome::Failed, kind: CliErrorKind::Diagnostics(diagnostics), hints: Vec::new() }
     }
 }
 
@@ -238,100 +235,6 @@ impl From<ConnectionStringError> for CliError {
             return Self::from_error(error).hint(advice);
         }
         Self::from_error(error).hint("it reads HostName=HUB.azure-devices.net;SharedAccessKeyName=POLICY;SharedAccessKey=KEY, in quotes where a shell sees it")
-    }
-}
-
-/// Commands that lead on from a refused plan, where they are known.
-#[derive(Default)]
-pub(super) struct Ways {
-    /// The command that was refused, without what it expects or approves.
-    pub(super) again: Option<CommandLine>,
-    /// The one that plans.
-    pub(super) plan: Option<CommandLine>,
-}
-
-impl From<Refusal> for CliError {
-    fn from(refusal: Refusal) -> Self {
-        Self::refused_plan(&refusal, &Ways::default())
-    }
-}
-
-impl CliError {
-    /// Says why a plan is refused, and how to go on. In short: the plan, which says all of it, has just been shown.
-    pub(super) fn refused_plan(refusal: &Refusal, ways: &Ways) -> Self {
-        let again = |option: &str| match &ways.again {
-            Some(command) => format!(": {}", command.in_hint(option)),
-            None => format!(": {option}"),
-        };
-        let plan = || ways.plan.as_ref().map(|command| format!(": {}", command.in_hint(""))).unwrap_or_default();
-        let error = match refusal {
-            Refusal::Conflicts { twins, .. } => {
-                Self::new(format!("the plan is refused: {} in conflict", counted(*twins, "twin")))
-            }
-            Refusal::Missing { ids } => {
-                let declared = format!("declared {}", TwinId::kind_of_all(ids));
-                Self::new(format!("the plan is refused: the hub lacks {}", counted(ids.len(), &declared)))
-            }
-            Refusal::Rollout { .. } => Self::new(format!("the plan is refused: {refusal}"))
-                .hint(format!("to write all twins at once{}", again("--ignore-rollout"))),
-            Refusal::Diverges { .. } => Self::new(refusal.to_string())
-                .hint("a selector has to ask for what the manifest does not write: let one of the two places go"),
-            Refusal::Guarded { guards, digest } => {
-                let approve = format!("--approve {}", digest.short());
-                Self::new(format!("the plan is refused:{}", list(guards)))
-                    .hint(format!("if this is what is wanted, let just this plan pass{}", again(&approve)))
-            }
-            Refusal::OtherApproved { given, digest, guards } if guards.is_empty() => {
-                Self::other_plan("--approve", "approved", given, digest).hint(review(&plan()))
-            }
-            Refusal::OtherApproved { given, digest, guards } => {
-                let approve = format!("--approve {}", digest.short());
-                Self::new(format!("the plan is refused:{}", list(guards))).hint(format!(
-                    "--approve {given} is of another plan; once this one has been reviewed{}",
-                    again(&approve)
-                ))
-            }
-            Refusal::OtherReviewed { given, digest } => {
-                Self::other_plan("--expect", "reviewed", given, digest).hint(review(&plan()))
-            }
-            // As when a saved plan is applied.
-            Refusal::ChangedSince { .. } => {
-                return Self::new(format!("conflict: {refusal}; nothing was changed"))
-                    .conflicts()
-                    .hint(format!("review the plan over what is there now{}", plan()));
-            }
-            Refusal::OtherHub { .. } => {
-                Self::new(refusal.to_string()).hint("the manifest's `hub` guards against the wrong hub: look at both")
-            }
-            // Not for the plan, but for how it was given.
-            Refusal::Withheld { .. } => {
-                return Self::new(refusal.to_string()).hint(
-                    "give the manifests that the plan was made from, and what they take from the environment: --manifest PATH",
-                );
-            }
-        };
-        error.refused()
-    }
-
-    /// Says that an option names another plan.
-    fn other_plan(option: &str, done: &str, given: &DigestPrefix, digest: &Digest) -> Self {
-        let digest = digest.short();
-        Self::new(format!(
-            "the plan is refused: it is {digest}, and {option} says that {given} was {done}; nothing was changed"
-        ))
-    }
-}
-
-/// Says what to do about a plan that is not the one that was reviewed.
-fn review(plan: &str) -> String {
-    format!("twins or manifests changed since the review; review the plan of now{plan}")
-}
-
-/// Guards on a line each, where there are several.
-fn list(guards: &[Guard]) -> String {
-    match guards {
-        [guard] => format!(" {guard}"),
-        guards => guards.iter().map(|guard| format!("\n  {guard}")).collect(),
     }
 }
 

@@ -4,16 +4,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::args::{HubArgs, PlanArgs, PlanFormat, PlanningArgs};
-use super::command_line::{self, CommandLine, Secrets};
+use super::command_line::{self, CommandLine};
 use super::connect::{connect, read_concurrency};
 use super::context::Context;
-use super::outcome::{CliError, CliResult, Outcome, Ways};
+use super::outcome::{CliError, CliResult, Outcome};
+use super::refused_plan::Ways;
+use super::secrets::CommandSecrets;
 use super::{file, manifest, narrow};
 use crate::check::Severity;
 use crate::client::HubClient;
 use crate::manifest::{Declarations, LoadOptions, source_digests};
 use crate::plan::{Forecast, Plan, PlanContext, Prediction, check_hub, guard};
-use crate::planning::{self, Options, PlanningError};
+use crate::refresh::{self, RefreshError, RefreshOptions};
 use crate::render::view::PlanView;
 use crate::render::{annotations, html, json, markdown, text};
 use iothub_model::tiers::Limits;
@@ -37,7 +39,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
     save(context, args.pages.markdown.as_deref(), || shown(markdown::plan(&plan, args.pages.max_length)))?;
     save(context, args.pages.html.as_deref(), || shown(html::plan(&plan)))?;
     context.annotations.extend(annotations::of_plan(&PlanView::of(&plan), &declarations));
-    let secrets = Secrets::of(&declarations, &args.manifest.vars);
+    let secrets = CommandSecrets::of(&declarations, &args.manifest.vars);
     guard::check_approved(&plan, args.approve.as_ref()).map_err(|refusal| {
         let again = again(args, &secrets);
         CliError::refused_plan(&refusal, &Ways { plan: Some(again.clone()), again: Some(again) })
@@ -55,7 +57,7 @@ pub(super) async fn plan(context: &mut Context, args: &PlanArgs) -> CliResult {
 }
 
 /// Returns this command, without what it approves.
-fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
+fn again(args: &PlanArgs, secrets: &CommandSecrets) -> CommandLine {
     CommandLine::new("plan")
         .manifests(&args.manifest, secrets)
         .path_option_if("--out", args.out.as_ref())
@@ -66,7 +68,7 @@ fn again(args: &PlanArgs, secrets: &Secrets) -> CommandLine {
 }
 
 /// Returns the command that applies the plan: the one in the file, where there is one that can be read again.
-fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &Secrets) -> CommandLine {
+fn next_apply(args: &PlanArgs, plan: &Plan, secrets: &CommandSecrets) -> CommandLine {
     let apply = CommandLine::new("apply");
     match args.out.as_deref().filter(|path| !path.starts_with("/dev")) {
         Some(path) => {
@@ -110,7 +112,7 @@ pub(super) async fn make(
         take_ownership: planning.take_ownership,
     };
     let only = narrow::narrow(context, declarations, &planning.only, files)?;
-    let options = Options {
+    let options = RefreshOptions {
         concurrency: read_concurrency(hub),
         limits: limits(planning)?,
         only,
@@ -119,12 +121,12 @@ pub(super) async fn make(
     let included = |id: &&TwinId| options.only.as_ref().is_none_or(|part| part.includes(id));
     let total = declarations.twins.keys().filter(included).count();
     let mut progress = context.progress("twins read", Some(total));
-    let made = planning::make(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
+    let made = refresh::plan(client, declarations, plan_context, &options, &mut |read| progress.done(read)).await;
     drop(progress);
     let mut plan = made.map_err(|error| match error {
-        PlanningError::Hub(error) => CliError::from(error),
-        PlanningError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
-        PlanningError::Selection(diagnostics) => diagnostics.into(),
+        RefreshError::Hub(error) => CliError::from(error),
+        RefreshError::Undeclared(id) => narrow::undeclared(declarations, &id.to_string(), &id.to_string()),
+        RefreshError::Selection(diagnostics) => diagnostics.into(),
     })?;
     plan.ignores_rollout = planning.ignore_rollout;
     Ok(plan)
@@ -141,7 +143,7 @@ pub(super) fn require_checks(plan: &Plan, planning: &PlanningArgs) -> CliResult<
     let fails = |prediction: &&Prediction| {
         prediction.severity == Severity::Error && matches!(prediction.forecast, Forecast::WillFail(_))
     };
-    let failing: Vec<_> = plan.outlook.predictions.iter().filter(fails).map(|it| format!("`{}`", it.name)).collect();
+    let failing: Vec<_> = plan.impact.predictions.iter().filter(fails).map(|it| format!("`{}`", it.name)).collect();
     if !planning.require_checks || failing.is_empty() {
         return Ok(());
     }
@@ -170,7 +172,7 @@ pub(super) fn present(
 
 /// Writes a plan for people.
 pub(super) fn show(context: &mut Context, plan: &Plan, full: bool) -> CliResult<()> {
-    let options = text::Options { palette: context.out.palette, width: context.out.width, full };
+    let options = text::TextOptions { palette: context.out.palette, width: context.out.width, full };
     context.out.write_all(text::plan(plan, options).as_bytes())?;
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) async fn query(context: &mut Context, args: &QueryArgs) -> CliResult 
     let connection = connect(context, &args.hub).await?;
     let mut pages = connection.client.query(&args.query, MAX_PAGE);
     let columns = bound.columns();
-    let mut table = table::Table::new(context.out.palette, context.out.width).listing(columns.as_deref());
+    let mut table = table::RowTable::new(context.out.palette, context.out.width).listing(columns.as_deref());
     let (mut json, mut csv) =
         (table::Json::default(), table::Csv::default().listing(columns.as_deref()).safe(args.csv_safe));
     let mut rows = 0;

@@ -6,9 +6,9 @@ use super::args::{RenderArgs, RenderFormat};
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
 use super::{git, manifest};
-use crate::against::compare;
+use crate::diff::compare;
 use crate::manifest::{Declarations, LoadOptions};
-use crate::render::{against, declarations, escape};
+use crate::render::{declarations, diff, escape};
 use iothub_model::diagnostic::Diagnostic;
 
 /// Prints what the manifests come to, or what differs from what they were.
@@ -43,7 +43,7 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
     let before = declarations_at(context, &now, &older, reference);
     let notes = older.notes(context)?;
     let differences = compare(before.as_ref().ok().and_then(Option::as_ref), &after);
-    let compared = against::Compared {
+    let compared = diff::Compared {
         after: &after,
         reference,
         commit: &older.base.short,
@@ -60,9 +60,9 @@ fn differences(context: &mut Context, args: &RenderArgs, reference: &str) -> Cli
         ));
     }
     let text = match format {
-        RenderFormat::Json => against::json(&compared),
-        RenderFormat::Markdown => against::markdown(&compared),
-        RenderFormat::Text | RenderFormat::Yaml => against::text(&compared, args.full, context.out.palette),
+        RenderFormat::Json => diff::json(&compared),
+        RenderFormat::Markdown => diff::markdown(&compared),
+        RenderFormat::Text | RenderFormat::Yaml => diff::text(&compared, args.full, context.out.palette),
     };
     context.out.write_all(text.as_bytes())?;
     context.out.flush()?;

@@ -4,16 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::args::{PlanFormat, ShowArgs, VarArgs};
-use super::command_line::{CommandLine, Secrets};
+use super::command_line::CommandLine;
 use super::connect::connect;
 use super::context::Context;
 use super::outcome::{CliError, CliResult, Outcome};
+use super::secrets::CommandSecrets;
 use super::{manifest, plan};
 use crate::inspect::inspect;
 use crate::manifest::{Declarations, Sensitive};
 use crate::plan::{check_hub, guard};
+use crate::refresh::selection;
 use crate::render::{escape, inspection, markdown};
-use crate::selection;
 use iothub_model::diagnostic::nearest_id;
 use iothub_model::twin::{Lookup, TwinId};
 
@@ -79,7 +80,7 @@ fn declarations(
     match crate::manifest::load(&options) {
         Ok(loaded) => Ok((Some(loaded.declarations), Sensitive::default())),
         Err(_) => {
-            let validate = CommandLine::new("validate").vars(vars, &Secrets::default());
+            let validate = CommandLine::new("validate").vars(vars, &CommandSecrets::default());
             context.say(format_args!(
                 "there is no manifest here that can be read, so the twin is shown by itself; to see why: {}",
                 validate.in_hint("")

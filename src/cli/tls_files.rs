@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::embedded::shell_word;
+use crate::shell::shell_word;
 use iothub_emulator::TlsFileProblem;
 
 /// Returns the next step after a problem with a file.

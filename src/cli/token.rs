@@ -7,7 +7,7 @@ use super::args::{HubName, TokenArgs};
 use super::command_line::CommandLine;
 use super::connect::{CONNECTION_STRING, connect};
 use super::context::Context;
-use super::hub::connection_string;
+use super::credentials::connection_string;
 use super::outcome::{CliError, CliResult, Outcome};
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::Secret;

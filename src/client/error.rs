@@ -3,14 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::retry::Trouble;
 use iothub_model::tiers::{Class, Operation};
 use iothub_model::twin::HubHost;
 use iothub_model::wire::{ErrorCode, HubError};
 
+/// Trouble that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The hub has too much to do (429, 503).
+    Busy {
+        /// How long it asks to wait, if it says.
+        retry_after: Option<Duration>,
+    },
+    /// The hub failed, or the network did (408, 500, 502, 504, a lost answer, no connection).
+    Passing,
+}
+
 /// Which request: for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct RequestLine {
     /// `GET`, `PATCH`, …
     pub method: &'static str,
     /// The path, without the query string.
@@ -19,7 +30,7 @@ pub struct Request {
     pub host: HubHost,
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for RequestLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} https://{}{}", self.method, self.host, self.path)
     }
@@ -34,7 +45,7 @@ pub enum Error {
     #[error("{request}: the twin has changed since it was read")]
     PreconditionFailed {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
     },
@@ -42,7 +53,7 @@ pub enum Error {
     #[error("{request}: the hub answers that there are too many requests{}", said(.hub))]
     Throttled {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
         /// How long it asks to wait. The public service is not known to say.
@@ -52,7 +63,7 @@ pub enum Error {
     #[error("{request}: the hub cannot answer now, it says {}{}", .hub.status, said(.hub))]
     Unavailable {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
         /// How long it asks to wait.
@@ -62,7 +73,7 @@ pub enum Error {
     #[error("{request}: there is no such thing on the hub{}", said(.hub))]
     NotFound {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
     },
@@ -70,7 +81,7 @@ pub enum Error {
     #[error("{request}: it is on the hub already{}", said(.hub))]
     AlreadyExists {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
     },
@@ -78,7 +89,7 @@ pub enum Error {
     #[error("{request}: the hub refuses the credentials{}", said(.hub))]
     Unauthorized {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
         /// By how many seconds this machine's clock is ahead of the hub's, as far as the answer tells.
@@ -88,7 +99,7 @@ pub enum Error {
     #[error("{request}: the answer did not come")]
     Lost {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// Why.
         #[source]
         source: Cause,
@@ -97,7 +108,7 @@ pub enum Error {
     #[error("{request}: the hub cannot be reached: {reason}")]
     Unreachable {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What stands in the way.
         reason: Obstacle,
         /// Why, in the words of the layer that failed.
@@ -108,7 +119,7 @@ pub enum Error {
     #[error("{request}: the hub answers {}{}", .hub.status, said(.hub))]
     Refused {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// What the hub said.
         hub: Box<HubError>,
     },
@@ -116,7 +127,7 @@ pub enum Error {
     #[error("{request}: the answer makes no sense: {problem}")]
     Nonsense {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// In what way.
         problem: String,
     },
@@ -124,7 +135,7 @@ pub enum Error {
     #[error("{request}: nothing was sent: {problem}")]
     Unsendable {
         /// Which request.
-        request: Request,
+        request: RequestLine,
         /// Why.
         problem: String,
     },
@@ -241,7 +252,7 @@ fn out_of_quota(host: &HubHost) -> String {
 
 impl Error {
     /// Returns which request it was.
-    pub fn request(&self) -> &Request {
+    pub fn request(&self) -> &RequestLine {
         match self {
             Self::PreconditionFailed { request, .. }
             | Self::Throttled { request, .. }

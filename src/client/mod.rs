@@ -1,24 +1,24 @@
 //! The one HTTP client: the service API of one hub, over HTTPS.
 //!
 //! Owns connections, trust, signatures, what an answer means and when a read is asked again. Does not own what to read
-//! (`survey`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
+//! (`refresh`, `verify`) nor when a write is tried again (`apply`): a write is sent once. Paths, headers and bodies are
 //! `wire`'s. Read [`HubClient`] first, then [`Error`].
 
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod error;
-#[cfg(any(test, feature = "embedded"))]
-mod faults;
+pub(crate) mod retry;
+pub(crate) mod send;
+mod options;
 pub(crate) mod pages;
 pub(crate) mod probe;
 pub(crate) mod raw;
-pub(crate) mod retry;
-pub(crate) mod send;
+pub(crate) mod tls;
+#[cfg(any(test, feature = "embedded"))]
+mod faults;
 #[cfg(test)]
 pub(crate) mod tests;
-pub(crate) mod tls;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,119 +26,28 @@ use http::HeaderValue;
 use http::header::IF_MATCH;
 
 pub(crate) use auth::Clock;
-pub(crate) use error::{Error, Obstacle};
+pub(crate) use error::{Error, Obstacle, Trouble};
+pub(crate) use options::{ClientOptions, ProxySettings, SetupError};
 pub(crate) use pages::Pages;
 pub(crate) use probe::Right;
 pub(crate) use raw::{PagesAhead, RawLookup};
-pub(crate) use retry::{Backoff, Trouble};
+pub(crate) use retry::Backoff;
 pub(crate) use send::OnRetry;
 
 use auth::Authority;
 use iothub_model::tiers::Usage;
 use iothub_model::twin::{DeviceId, ETag, HubHost, Lookup, MergePatch, ModuleId, Twin, TwinId};
+use iothub_model::wire::ErrorCode;
 use iothub_model::wire::configurations::{self, Configuration};
 use iothub_model::wire::modules::{ModuleIdentity, NewModule, module_path};
 use iothub_model::wire::registry::{DeviceIdentity, NewDevice, device_path};
 use iothub_model::wire::twins::{decode_twin, encode_patch, twin_path};
-use iothub_model::wire::{ConnectionString, ErrorCode, Secret};
 use send::{Answer, Call, Transport};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an HTTP/2 connection with requests under way is asked whether it lives, and how long it may take to say so.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-
-/// What a client is made of.
-#[derive(Clone)]
-pub(crate) struct ClientOptions {
-    /// Which hub, and by which policy's key.
-    pub connection: ConnectionString,
-    /// Where the host is, in place of what its name leads to: for a hub in this process, whose port is another each time.
-    pub address: Option<SocketAddr>,
-    /// The only authorities to trust, in PEM; without it, those of the system.
-    pub ca_pem: Option<Vec<u8>>,
-    /// The way out of this network, if there is one. Never used for a hub on this machine.
-    pub proxy: Option<ProxySettings>,
-    /// How many requests will be under way at once: so many connections are kept.
-    pub concurrency: usize,
-    /// How long one attempt may take. The hub queues requests before it refuses them, so be patient.
-    pub request_timeout: Duration,
-    /// How patient reads are.
-    pub backoff: Backoff,
-    /// How twinctl names itself to the hub.
-    pub user_agent: String,
-    /// The time of day.
-    pub clock: Clock,
-    /// Is told of each read that is tried again.
-    pub on_retry: Option<OnRetry>,
-}
-
-/// An HTTP proxy, as `HTTPS_PROXY` and `NO_PROXY` name one. The library reads no environment by itself.
-#[derive(Clone, Debug)]
-pub(crate) struct ProxySettings {
-    /// Its URL, which may hold a password.
-    pub url: Secret,
-    /// Which hosts are reached without it, as in `NO_PROXY`.
-    pub except: Option<String>,
-}
-
-impl ProxySettings {
-    /// Makes what the HTTP client takes.
-    pub(crate) fn for_https(&self) -> Result<reqwest::Proxy, SetupError> {
-        let except = self.except.as_deref().and_then(reqwest::NoProxy::from_string);
-        let proxy = reqwest::Proxy::https(self.url.expose()).map_err(|_| SetupError::Proxy)?;
-        Ok(proxy.no_proxy(except))
-    }
-}
-
-impl ClientOptions {
-    /// Returns what suits most: the system's authorities, no proxy, 32 connections, 100 seconds an attempt.
-    pub(crate) fn new(connection: ConnectionString, clock: Clock) -> Self {
-        Self {
-            connection,
-            address: None,
-            ca_pem: None,
-            proxy: None,
-            concurrency: 32,
-            request_timeout: Duration::from_secs(100),
-            backoff: Backoff::default(),
-            user_agent: concat!("twinctl/", env!("CARGO_PKG_VERSION")).to_owned(),
-            clock,
-            on_retry: None,
-        }
-    }
-}
-
-/// Why no client could be made; nothing was sent.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// A device's connection string.
-    #[error("the connection string is a device's; the service API needs one with a `SharedAccessKeyName`")]
-    NotAService,
-    /// `--ca-file` without a usable certificate.
-    #[error("the CA file: {problem}")]
-    CaFile {
-        /// In what way.
-        problem: String,
-    },
-    /// The system has no authorities to trust.
-    #[error("this system has no certificate authorities to trust: install its `ca-certificates`, or give --ca-file")]
-    NoRoots {
-        /// Why.
-        #[source]
-        source: rustls::Error,
-    },
-    /// The proxy's URL is none.
-    #[error("the proxy's URL cannot be read")]
-    Proxy,
-    /// The user agent is no header, or the HTTP client finds something else amiss.
-    #[error("the HTTP client cannot be made")]
-    Http {
-        /// Why.
-        #[source]
-        source: reqwest::Error,
-    },
-}
 
 /// A hub, as a back end sees it. Clones share their connections.
 #[derive(Clone)]
@@ -278,11 +187,6 @@ impl HubClient {
     /// Returns what has been asked of the hub by this client and its clones.
     pub(crate) fn usage(&self) -> Usage {
         self.transport.usage()
-    }
-
-    /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.
-    pub(crate) fn query(&self, text: &str, page_size: usize) -> Pages {
-        Pages::new(self.clone(), text, page_size)
     }
 }
 

@@ -8,15 +8,17 @@ use http::HeaderValue;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::HubClient;
-use super::error::{Error, Request};
-use super::raw::PageText;
+use super::error::{Error, RequestLine};
 use super::send::{Answer, Call};
+use iothub_model::twin::Twin;
 use iothub_model::wire::query::{
     CONTINUATION_HEADER, ITEM_TYPE_HEADER, MAX_ITEM_COUNT_HEADER, MAX_PAGE, PATH, QueryBody,
 };
+use iothub_model::wire::twins::decode_twin;
 
 /// The largest page, in bytes: a thousand twins of 130 kB each, metadata included.
 const PAGE_CEILING: usize = 128 << 20;
@@ -34,12 +36,46 @@ pub(crate) struct Page {
     pub rows: Vec<Value>,
 }
 
+/// One page of twins, not taken apart yet.
+pub(crate) struct PageText {
+    pub(super) answer: Answer,
+    pub(super) number: usize,
+}
+
+impl PageText {
+    /// Returns the rows, each the text of a JSON object.
+    pub(crate) fn rows(&self) -> Result<Vec<&str>, Error> {
+        let rows = read_rows::<&RawValue>(&self.answer).map_err(|problem| self.nonsense(problem))?;
+        if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
+            return Err(self.nonsense(format!("row {} is not an object", index + 1)));
+        }
+        Ok(rows.into_iter().map(RawValue::get).collect())
+    }
+
+    /// Reads one of the rows whole.
+    pub(crate) fn twin(&self, row: &str) -> Result<Twin, Error> {
+        let value = serde_json::from_str(row).map_err(|error| self.nonsense(error))?;
+        decode_twin(value).map_err(|error| self.nonsense(error))
+    }
+
+    fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
+        self.answer.nonsense(format!("page {} of the query: {problem}", self.number))
+    }
+}
+
+impl HubClient {
+    /// Asks a query, with up to `page_size` rows a page. Nothing is sent until the first page is asked for.
+    pub(crate) fn query(&self, text: &str, page_size: usize) -> Pages {
+        Pages::new(self.clone(), text, page_size)
+    }
+}
+
 /// The pages of one query's answer. Only one page is in memory at a time.
 pub(crate) struct Pages {
     client: HubClient,
     text: String,
     page_size: usize,
-    next: Next,
+    next: NextPage,
     /// Digests of the continuations that were followed, so that a hub that goes round in circles is found out.
     followed: HashSet<[u8; 32]>,
     number: usize,
@@ -47,7 +83,7 @@ pub(crate) struct Pages {
     empty: usize,
 }
 
-enum Next {
+enum NextPage {
     First,
     After(HeaderValue),
     Nothing,
@@ -59,7 +95,7 @@ impl Pages {
             client,
             text: text.to_owned(),
             page_size: page_size.clamp(1, MAX_PAGE),
-            next: Next::First,
+            next: NextPage::First,
             followed: HashSet::new(),
             number: 0,
             empty: 0,
@@ -68,7 +104,7 @@ impl Pages {
 
     /// Says that the page that came last makes no sense, for whoever finds out by reading its rows.
     pub(crate) fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
-        let request = Request { method: "POST", path: PATH.to_owned(), host: self.client.host().clone() };
+        let request = RequestLine { method: "POST", path: PATH.to_owned(), host: self.client.host().clone() };
         Error::Nonsense { request, problem: format!("page {} of the query: {problem}", self.number) }
     }
 
@@ -100,9 +136,9 @@ impl Pages {
             .body(&QueryBody { query: Some(self.text.clone()) })
             .ceiling(PAGE_CEILING);
         match &self.next {
-            Next::First => {}
-            Next::After(continuation) => call = call.header(CONTINUATION_HEADER, continuation.clone()),
-            Next::Nothing => return Ok(None),
+            NextPage::First => {}
+            NextPage::After(continuation) => call = call.header(CONTINUATION_HEADER, continuation.clone()),
+            NextPage::Nothing => return Ok(None),
         }
         self.client.transport().read(&call).await.map(Some)
     }
@@ -112,7 +148,7 @@ impl Pages {
         let number = self.number + 1;
         let nonsense = |problem: String| answer.nonsense(format!("page {number} of the query: {problem}"));
         self.next = match answer.headers.get(CONTINUATION_HEADER) {
-            None => Next::Nothing,
+            None => NextPage::Nothing,
             // Neither an end, which has no such header, nor a page that could be asked for.
             Some(continuation) if continuation.is_empty() => {
                 return Err(nonsense("its continuation is empty, so that the rest is not to be had".to_owned()));
@@ -120,10 +156,10 @@ impl Pages {
             Some(continuation) if !self.followed.insert(Sha256::digest(continuation.as_bytes()).into()) => {
                 return Err(nonsense("its continuation leads back to a page that was there before".to_owned()));
             }
-            Some(continuation) => Next::After(continuation.clone()),
+            Some(continuation) => NextPage::After(continuation.clone()),
         };
         self.empty = if is_empty_list(answer.body()) { self.empty + 1 } else { 0 };
-        let goes_on = !matches!(self.next, Next::Nothing);
+        let goes_on = !matches!(self.next, NextPage::Nothing);
         if goes_on && self.empty >= EMPTY_MAX {
             return Err(nonsense(format!("the last {EMPTY_MAX} pages have no row, and yet another one is to follow")));
         }
@@ -136,8 +172,8 @@ impl Pages {
 }
 
 /// Reads the rows of a page; an error is what is wrong with it.
-pub(super) fn read_rows<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Vec<T>, String> {
-    match serde_json::from_slice::<Rows<T>>(answer.body()) {
+fn read_rows<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<Vec<T>, String> {
+    match serde_json::from_slice::<PageRows<T>>(answer.body()) {
         Ok(rows) => Ok(rows.0),
         Err(error) if error.to_string().starts_with(TOO_MANY) => Err(format!("it has more than {MAX_PAGE} rows")),
         Err(error) if error.is_data() => Err("it is not a list of rows".to_owned()),
@@ -151,21 +187,21 @@ fn is_empty_list(body: &[u8]) -> bool {
 }
 
 /// The rows of a page, of which there are no more than can be asked for: nobody builds millions of empty ones.
-struct Rows<T>(Vec<T>);
+struct PageRows<T>(Vec<T>);
 
 const TOO_MANY: &str = "too many rows";
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PageRows<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-            type Value = Rows<T>;
+            type Value = PageRows<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of rows")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PageRows<T>, A::Error> {
                 let mut rows = Vec::new();
                 while let Some(row) = list.next_element()? {
                     if rows.len() == MAX_PAGE {
@@ -173,7 +209,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
                     }
                     rows.push(row);
                 }
-                Ok(Rows(rows))
+                Ok(PageRows(rows))
             }
         }
         deserializer.deserialize_seq(List(PhantomData))

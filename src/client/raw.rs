@@ -1,15 +1,14 @@
 //! Answers as text, for whoever compares what is in them and reads whole only what differs.
 
-use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 
 use super::error::Error;
-use super::pages::{Pages, read_rows};
+use super::pages::{PageText, Pages};
 use super::send::{Answer, Call};
 use super::{HubClient, says_absent, twin};
-use iothub_model::twin::{Lookup, ModuleId, Twin, TwinId};
+use iothub_model::twin::{Lookup, ModuleId, TwinId};
 use iothub_model::wire::raw_twin::RawTwin;
-use iothub_model::wire::twins::{decode_twin, twin_path};
+use iothub_model::wire::twins::twin_path;
 
 /// What a read of one twin found, not taken apart yet.
 pub(crate) enum RawLookup {
@@ -52,33 +51,6 @@ impl HubClient {
             Err(error) if says_absent(&error) => Ok(RawLookup::Absent(id)),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// One page of twins, not taken apart yet.
-pub(crate) struct PageText {
-    pub(super) answer: Answer,
-    pub(super) number: usize,
-}
-
-impl PageText {
-    /// Returns the rows, each the text of a JSON object.
-    pub(crate) fn rows(&self) -> Result<Vec<&str>, Error> {
-        let rows = read_rows::<&RawValue>(&self.answer).map_err(|problem| self.nonsense(problem))?;
-        if let Some(index) = rows.iter().position(|row| !row.get().starts_with('{')) {
-            return Err(self.nonsense(format!("row {} is not an object", index + 1)));
-        }
-        Ok(rows.into_iter().map(RawValue::get).collect())
-    }
-
-    /// Reads one of the rows whole.
-    pub(crate) fn twin(&self, row: &str) -> Result<Twin, Error> {
-        let value = serde_json::from_str(row).map_err(|error| self.nonsense(error))?;
-        decode_twin(value).map_err(|error| self.nonsense(error))
-    }
-
-    fn nonsense(&self, problem: impl std::fmt::Display) -> Error {
-        self.answer.nonsense(format!("page {} of the query: {problem}", self.number))
     }
 }
 

@@ -2,19 +2,7 @@
 
 use std::time::Duration;
 
-use super::Error;
-
-/// Trouble that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The hub has too much to do (429, 503).
-    Busy {
-        /// How long it asks to wait, if it says.
-        retry_after: Option<Duration>,
-    },
-    /// The hub failed, or the network did (408, 500, 502, 504, a lost answer, no connection).
-    Passing,
-}
+use super::error::{Error, Trouble};
 
 /// How patient to be. Waits are of random length up to a limit that doubles, so that many clients do not come back at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::auth::Authority;
 use super::body::{self, BodyError};
-use super::error::{Cause, Error, Obstacle, Request};
+use super::error::{Cause, Error, Obstacle, RequestLine};
 use super::retry::{Backoff, random_fraction};
 use iothub_model::tiers::{Operation, Usage};
 use iothub_model::twin::HubHost;
@@ -73,7 +73,7 @@ impl Call {
 
 /// What came back: a status of 200 or 201, and a body.
 pub(super) struct Answer {
-    pub(super) request: Request,
+    pub(super) request: RequestLine,
     pub(super) headers: HeaderMap,
     body: Vec<u8>,
 }
@@ -179,8 +179,8 @@ impl Transport {
         usage.bill(operation.class(), charge, request as u64, body.len() as u64);
     }
 
-    pub(super) fn request(&self, call: &Call) -> Request {
-        Request { method: call.method, path: call.path.clone(), host: self.host.clone() }
+    pub(super) fn request(&self, call: &Call) -> RequestLine {
+        RequestLine { method: call.method, path: call.path.clone(), host: self.host.clone() }
     }
 
     /// Sends a request that changes nothing, again and again while its trouble may pass and the budget lasts.
@@ -330,7 +330,7 @@ fn recognise(error: &(dyn StdError + 'static)) -> Option<Obstacle> {
 ///
 /// A 404, 409 or 403 is the hub's own only when it has one of the hub's codes: a proxy's must not be read as an absent twin.
 /// A 401 or 403 that has a code of another kind is about what was asked, and not about who asks.
-fn refusal(request: Request, status: u16, headers: &HeaderMap, body: &[u8], now: u64) -> Error {
+fn refusal(request: RequestLine, status: u16, headers: &HeaderMap, body: &[u8], now: u64) -> Error {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let code = text(http::HeaderName::from_static(ERROR_CODE_HEADER));
     let mut hub = Box::new(HubError::decode(status, code, body));

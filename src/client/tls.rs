@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::SetupError;
+use super::options::SetupError;
 
 /// Makes the TLS side of the client, for HTTP.
 pub(crate) fn config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {

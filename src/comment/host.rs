@@ -70,7 +70,7 @@ impl fmt::Display for Host {
 
 /// The comments of one pull request.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct CommentTarget {
     /// Whose.
     pub host: Host,
     /// The pull request's number.
@@ -123,13 +123,13 @@ pub(crate) enum TargetError {
 
 /// One request to a host.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Call {
+pub(super) struct HostCall {
     pub(super) method: http::Method,
     pub(super) url: Url,
     pub(super) body: Option<Value>,
 }
 
-impl Target {
+impl CommentTarget {
     /// Finds the pull request that a pipeline runs for, in the variables that its host sets. `number` is another one's.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Target {
     }
 
     /// Asks for a page of the comments, from 1; nothing after the last page where a host has only one.
-    pub(super) fn list(&self, page: usize) -> Option<Call> {
+    pub(super) fn list(&self, page: usize) -> Option<HostCall> {
         let mut url = self.comments.clone();
         match self.host {
             Host::GitHub | Host::GitLab => {
@@ -206,7 +206,7 @@ impl Target {
             Host::AzureDevOps if page > 1 => return None,
             Host::AzureDevOps => version(&mut url),
         }
-        Some(Call { method: http::Method::GET, url, body: None })
+        Some(HostCall { method: http::Method::GET, url, body: None })
     }
 
     /// Finds the marked comment on a page: where it is changed. Also says whether more pages may follow. Nothing when the answer is no list of comments.
@@ -260,7 +260,7 @@ impl Target {
     }
 
     /// Makes a comment.
-    pub(super) fn create(&self, body: &str) -> Call {
+    pub(super) fn create(&self, body: &str) -> HostCall {
         let mut url = self.comments.clone();
         let body = match self.host {
             Host::GitHub | Host::GitLab => json!({ "body": body }),
@@ -270,17 +270,17 @@ impl Target {
                 json!({ "comments": [{ "parentCommentId": 0, "content": body, "commentType": "text" }], "status": "closed" })
             }
         };
-        Call { method: http::Method::POST, url, body: Some(body) }
+        HostCall { method: http::Method::POST, url, body: Some(body) }
     }
 
-    /// Writes over a comment that [`Target::find`] found.
-    pub(super) fn update(&self, comment: Url, body: &str) -> Call {
+    /// Writes over a comment that [`CommentTarget::find`] found.
+    pub(super) fn update(&self, comment: Url, body: &str) -> HostCall {
         let (method, member) = match self.host {
             Host::GitHub => (http::Method::PATCH, "body"),
             Host::AzureDevOps => (http::Method::PATCH, "content"),
             Host::GitLab => (http::Method::PUT, "body"),
         };
-        Call { method, url: comment, body: Some(json!({ member: body })) }
+        HostCall { method, url: comment, body: Some(json!({ member: body })) }
     }
 
     /// The headers by which a host knows who asks.
@@ -343,9 +343,9 @@ mod tests {
         ("GITLAB_TOKEN", "hunter2"),
     ];
 
-    fn target(of: &'static [(&'static str, &'static str)]) -> Target {
+    fn target(of: &'static [(&'static str, &'static str)]) -> CommentTarget {
         let environment = environment(of);
-        Target::of(Host::detect(&environment).expect("a host"), None, &environment).expect("a target")
+        CommentTarget::of(Host::detect(&environment).expect("a host"), None, &environment).expect("a target")
     }
 
     #[test]
@@ -399,7 +399,7 @@ mod tests {
         let without = |all: &'static [(&'static str, &'static str)], name: &'static str| {
             let environment = environment(all);
             let host = Host::detect(&environment).expect("a host");
-            let error = Target::of(host, None, &|asked| environment(asked).filter(|_| asked != name));
+            let error = CommentTarget::of(host, None, &|asked| environment(asked).filter(|_| asked != name));
             error.expect_err(name).to_string()
         };
         for (all, name, message) in [
@@ -422,7 +422,7 @@ mod tests {
                 "GITHUB_TOKEN" => Some(token.to_owned()),
                 _ => environment(name),
             };
-            Target::of(Host::GitHub, None, &environment).expect("a target")
+            CommentTarget::of(Host::GitHub, None, &environment).expect("a target")
         };
         let marker = Marker::of("<!-- twinctl:f@h -->").expect("a marker");
         let by = |id: u64, kind: &str| json!({ "id": id, "body": "<!-- twinctl:f@h -->\n", "user": { "type": kind } });
@@ -437,7 +437,7 @@ mod tests {
     fn tokens_may_end_in_a_line_break_and_hold_none() {
         let with = |token: &'static str| {
             let environment = environment(GITHUB);
-            Target::of(Host::GitHub, None, &move |name| {
+            CommentTarget::of(Host::GitHub, None, &move |name| {
                 if name == "GITHUB_TOKEN" { Some(token.to_owned()) } else { environment(name) }
             })
         };

@@ -1,14 +1,14 @@
 //! The comment under a pull request that shows a plan: found again by its first line, and written over in place.
 //!
 //! Owns what the hosts of code call such a comment, where it is and how it is written; [`host`] has that as data. Knows nothing of
-//! plans: any text whose first line is a [`Marker`] can be a comment. Read [`Target`] first.
+//! plans: any text whose first line is a [`Marker`] can be a comment. Read [`CommentTarget`] first.
 
 pub(crate) mod host;
 mod send;
 
 use std::fmt;
 
-pub(crate) use host::{Host, Target, TargetError};
+pub(crate) use host::{CommentTarget, Host, TargetError};
 pub(crate) use send::{CommentError, Posted, post};
 
 /// The first line of a comment, by which it is found again: `<!-- twinctl:FLEET@HUB -->`, which no reader sees.

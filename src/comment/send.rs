@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 
-use super::host::Call;
-use super::{Host, Marker, Target};
+use super::host::HostCall;
+use super::{CommentTarget, Host, Marker};
 use crate::client::body::{self, BodyError};
 use crate::client::send::look_into;
 use crate::client::{Obstacle, ProxySettings, SetupError, tls};
@@ -105,7 +105,7 @@ impl CommentError {
 ///
 /// Nothing was written, unless there was no answer to the writing itself.
 pub(crate) async fn post(
-    target: &Target,
+    target: &CommentTarget,
     marker: &Marker,
     body: &str,
     proxy: Option<&ProxySettings>,
@@ -140,7 +140,7 @@ pub(crate) async fn post(
 
 struct Exchange<'t> {
     client: Client,
-    target: &'t Target,
+    target: &'t CommentTarget,
 }
 
 impl Exchange<'_> {
@@ -157,7 +157,7 @@ impl Exchange<'_> {
         Ok(None)
     }
 
-    async fn patiently(&self, doing: &'static str, call: &Call) -> Result<Value, CommentError> {
+    async fn patiently(&self, doing: &'static str, call: &HostCall) -> Result<Value, CommentError> {
         for attempt in 0..RETRIES {
             match self.once(doing, call).await {
                 Err(CommentError::Unreachable { .. } | CommentError::Refused { status: 429 | 500..=599, .. }) => {
@@ -169,7 +169,7 @@ impl Exchange<'_> {
         self.once(doing, call).await
     }
 
-    async fn once(&self, doing: &'static str, call: &Call) -> Result<Value, CommentError> {
+    async fn once(&self, doing: &'static str, call: &HostCall) -> Result<Value, CommentError> {
         let host = self.target.host;
         let unreachable = |source: reqwest::Error| CommentError::Unreachable {
             doing,

@@ -8,10 +8,11 @@ use rumqttc::mqttbytes::v4::{
 };
 use tokio::time::{Instant, sleep_until};
 
-use super::event::Event;
-use super::session::{Session, Step, payload_of};
+use super::event::{Event, Watcher};
+use super::options::{Device, DeviceOptions};
+use super::session::{Session, SessionStep, payload_of};
 use super::transport::{self, Link};
-use super::{Device, Error, Options, Watcher, pause};
+use super::{DeviceError, pause};
 use iothub_model::wire::messages::MessageProperties;
 use iothub_model::wire::sas;
 use iothub_model::wire::topics::{FromHub, Subscription};
@@ -42,37 +43,37 @@ pub(super) enum End {
 }
 
 /// Connects as the device and is let in.
-pub(super) async fn establish(device: &Device, options: &Options) -> Result<Link, Error> {
+pub(super) async fn establish(device: &Device, options: &DeviceOptions) -> Result<Link, DeviceError> {
     let connecting = async {
         let mut link = transport::dial(&options.endpoint).await?;
         link.write([Packet::Connect(login(device, options))]).await?;
         match link.read().await {
             Ok(Packet::ConnAck(answer)) => admitted(answer.code, device, options).map(|()| link),
-            Ok(_) | Err(Error::Closed) => {
-                Err(Error::Unanswered { host: options.host.name().to_owned(), port: options.endpoint.port })
+            Ok(_) | Err(DeviceError::Closed) => {
+                Err(DeviceError::Unanswered { host: options.host.name().to_owned(), port: options.endpoint.port })
             }
             Err(error) => Err(error),
         }
     };
-    tokio::time::timeout(options.connect_timeout, connecting).await.unwrap_or(Err(Error::Silent))
+    tokio::time::timeout(options.connect_timeout, connecting).await.unwrap_or(Err(DeviceError::Silent))
 }
 
-fn admitted(code: ConnectReturnCode, device: &Device, options: &Options) -> Result<(), Error> {
-    let refused = |reason| Err(Error::Refused { reason });
+fn admitted(code: ConnectReturnCode, device: &Device, options: &DeviceOptions) -> Result<(), DeviceError> {
+    let refused = |reason| Err(DeviceError::Refused { reason });
     match code {
         ConnectReturnCode::Success => Ok(()),
         ConnectReturnCode::RefusedProtocolVersion => refused("it does not speak MQTT 3.1.1"),
         ConnectReturnCode::BadClientId => refused("the client id is not valid"),
-        ConnectReturnCode::ServiceUnavailable => Err(Error::Unavailable),
+        ConnectReturnCode::ServiceUnavailable => Err(DeviceError::Unavailable),
         ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-            Err(Error::NotAuthorized { host: options.host.to_string(), device: device.id.to_string() })
+            Err(DeviceError::NotAuthorized { host: options.host.to_string(), device: device.id.to_string() })
         }
     }
 }
 
 /// Writes the CONNECT as SDKs do: the session lasts, the token is good for some time (docs: Communicate with an IoT hub by
 /// using the MQTT protocol).
-fn login(device: &Device, options: &Options) -> Connect {
+fn login(device: &Device, options: &DeviceOptions) -> Connect {
     let client_id = device.id.to_string();
     let host = options.host.as_str();
     let resource = match &device.id.module {
@@ -98,10 +99,10 @@ pub(super) async fn converse(
     link: &mut Link,
     device: &Device,
     session: &mut Session,
-    options: &Options,
+    options: &DeviceOptions,
     watcher: &Watcher,
     begun: Instant,
-) -> Result<End, Error> {
+) -> Result<End, DeviceError> {
     // Each renews at a time of its own, so that a thousand that began together do not come back together.
     let stale = begun + options.token_life.mul_f64(0.75 + 0.15 * pause::random());
     let mut ping = tokio::time::interval_at(begun + PING_EVERY, PING_EVERY);
@@ -128,7 +129,7 @@ pub(super) async fn converse(
                 match packet? {
                     Packet::SubAck(answer) => {
                         if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
-                            return Err(Error::Refused { reason: "it allows no subscription to the twin" });
+                            return Err(DeviceError::Refused { reason: "it allows no subscription to the twin" });
                         }
                         (is_subscribed, due) = (true, None);
                         session.subscribed()
@@ -152,12 +153,12 @@ pub(super) async fn converse(
             () = sleep_until(stale) => return Ok(End::Stale),
             _ = ping.tick() => {
                 if heard.elapsed() > PING_EVERY * 2 {
-                    return Err(Error::Silent);
+                    return Err(DeviceError::Silent);
                 }
                 link.write([Packet::PingReq]).await?;
                 Vec::new()
             }
-            () = until(due) => return Err(Error::Silent),
+            () = until(due) => return Err(DeviceError::Silent),
             () = until(again) => {
                 again = None;
                 session.again()
@@ -165,7 +166,7 @@ pub(super) async fn converse(
         };
         for step in steps {
             match step {
-                Step::Say { topic, payload } => {
+                SessionStep::Say { topic, payload } => {
                     link.write([Packet::Publish(Publish::from_bytes(
                         topic.topic(&device.id),
                         QoS::AtMostOnce,
@@ -173,8 +174,8 @@ pub(super) async fn converse(
                     ))])
                     .await?;
                 }
-                Step::Tell(event) => watcher.tell(event).await,
-                Step::Later => {
+                SessionStep::Tell(event) => watcher.tell(event).await,
+                SessionStep::Later => {
                     again = Some(Instant::now() + pause::pause(failures, pause::random()));
                     failures += 1;
                 }
@@ -191,16 +192,16 @@ pub(super) async fn converse(
         if options.once && session.is_settled() {
             return match session.refusal() {
                 None => Ok(End::Settled),
-                Some((status, message)) => Err(Error::NotTaken { status, message: message.to_owned() }),
+                Some((status, message)) => Err(DeviceError::NotTaken { status, message: message.to_owned() }),
             };
         }
     }
 }
 
 /// Reads a message from the cloud; nothing when it is none for this device.
-fn message(device: &Device, publish: &Publish) -> Option<Step> {
+fn message(device: &Device, publish: &Publish) -> Option<SessionStep> {
     let properties = MessageProperties::parse(&publish.topic, &device.id.device)?;
-    Some(Step::Tell(Event::Message { properties: Box::new(properties), payload: payload_of(&publish.payload) }))
+    Some(SessionStep::Tell(Event::Message { properties: Box::new(properties), payload: payload_of(&publish.payload) }))
 }
 
 /// Waits until then; for ever when there is no such time.

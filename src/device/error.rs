@@ -6,7 +6,7 @@ use rumqttc::mqttbytes;
 
 /// Why a connection did not come about, or ended. No message holds a key or a token.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub(crate) enum DeviceError {
     /// The host's name leads nowhere.
     #[error("looking up the host {host}")]
     Name {
@@ -125,7 +125,7 @@ pub(crate) enum Error {
     },
 }
 
-impl Error {
+impl DeviceError {
     /// Says whether it is of no use to try again by itself. `met` says whether this device has been connected before: what
     /// is a mistake at first is a network that is down later.
     pub(crate) fn is_final(&self, met: bool) -> bool {

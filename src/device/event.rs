@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::Error;
+use super::DeviceError;
 use iothub_model::twin::Object;
 use iothub_model::wire::messages::MessageProperties;
 
@@ -16,7 +17,7 @@ pub(crate) enum Event {
     /// It is not connected, and tries again after this time.
     Trying {
         /// Why.
-        error: Error,
+        error: DeviceError,
         /// When.
         after: Duration,
     },
@@ -67,7 +68,7 @@ pub(crate) enum Event {
     /// It has done all there is to do, or was told to stop.
     Finished,
     /// It is given up.
-    Failed(Error),
+    Failed(DeviceError),
 }
 
 /// An event, and whose.
@@ -77,4 +78,17 @@ pub(crate) struct Told {
     pub device: usize,
     /// What happened.
     pub event: Event,
+}
+
+/// Where a device's events go.
+pub(super) struct Watcher {
+    pub(super) device: usize,
+    pub(super) events: mpsc::Sender<Told>,
+}
+
+impl Watcher {
+    pub(super) async fn tell(&self, event: Event) {
+        // When nobody watches any more, the device goes on alone.
+        let _ = self.events.send(Told { device: self.device, event }).await;
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Behaviour {
 
 /// What is to be done next.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum SessionStep {
     /// Publish.
     Say { topic: FromDevice, payload: Bytes },
     /// Tell whoever watches.
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Goes on once the hub sends what is subscribed to.
-    pub(super) fn subscribed(&mut self) -> Vec<Step> {
+    pub(super) fn subscribed(&mut self) -> Vec<SessionStep> {
         self.is_open = true;
         self.next().into_iter().collect()
     }
@@ -121,13 +121,13 @@ impl Session {
     }
 
     /// Tries again what was put off.
-    pub(super) fn again(&mut self) -> Vec<Step> {
+    pub(super) fn again(&mut self) -> Vec<SessionStep> {
         self.postponed = false;
         self.next().into_iter().collect()
     }
 
     /// Takes what the hub published.
-    pub(super) fn received(&mut self, topic: FromHub, payload: &[u8]) -> Vec<Step> {
+    pub(super) fn received(&mut self, topic: FromHub, payload: &[u8]) -> Vec<SessionStep> {
         let mut steps = Vec::new();
         match topic {
             FromHub::DesiredPatch { version } => match object(payload) {
@@ -142,8 +142,8 @@ impl Session {
             },
             FromHub::MethodCall { name, rid } => {
                 let topic = FromDevice::MethodResult { status: 200, rid };
-                steps.push(Step::Say { topic, payload: Bytes::copy_from_slice(payload) });
-                steps.push(Step::Tell(Event::Method { name, payload: payload_of(payload) }));
+                steps.push(SessionStep::Say { topic, payload: Bytes::copy_from_slice(payload) });
+                steps.push(SessionStep::Tell(Event::Method { name, payload: payload_of(payload) }));
             }
         }
         steps.extend(self.next());
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// Returns the next request, when none is under way and there is one to make.
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<SessionStep> {
         if !self.is_open || self.waiting.is_some() || self.postponed {
             return None;
         }
@@ -172,7 +172,7 @@ impl Session {
             Ask::Report(_) => FromDevice::TwinPatch { rid: rid.clone(), version: None },
         };
         self.waiting = Some((rid, ask));
-        Some(Step::Say { topic, payload })
+        Some(SessionStep::Say { topic, payload })
     }
 
     /// Returns what is to be reported now.
@@ -192,7 +192,7 @@ impl Session {
         patch
     }
 
-    fn answered(&mut self, ask: Ask, status: u16, version: Option<u64>, payload: &[u8], steps: &mut Vec<Step>) {
+    fn answered(&mut self, ask: Ask, status: u16, version: Option<u64>, payload: &[u8], steps: &mut Vec<SessionStep>) {
         let what = match &ask {
             Ask::Twin => "twin",
             Ask::Report(_) => "reported properties",
@@ -202,7 +202,7 @@ impl Session {
                 merge(&mut self.reported, &patch);
                 self.has_reported = true;
                 self.refused = None;
-                steps.push(Step::Tell(Event::Reported { patch, version }));
+                steps.push(SessionStep::Tell(Event::Reported { patch, version }));
                 return;
             }
             (Ask::Twin, 200) if self.twin(payload, steps).is_some() => return,
@@ -210,14 +210,14 @@ impl Session {
             (Ask::Report(patch), 400..=499) if status != 429 => self.refused = Some((patch, status, words(payload))),
             (Ask::Twin | Ask::Report(_), _) => {
                 self.postponed = true;
-                steps.push(Step::Later);
+                steps.push(SessionStep::Later);
             }
         }
-        steps.push(Step::Tell(Event::Refused { what, status, message: words(payload) }));
+        steps.push(SessionStep::Tell(Event::Refused { what, status, message: words(payload) }));
     }
 
     /// Takes the twin, and the patches that came before it but are newer.
-    fn twin(&mut self, payload: &[u8], steps: &mut Vec<Step>) -> Option<()> {
+    fn twin(&mut self, payload: &[u8], steps: &mut Vec<SessionStep>) -> Option<()> {
         let mut twin = object(payload)?;
         let mut section = |name: &str| match twin.remove(name) {
             Some(Value::Object(section)) => Some(section),
@@ -229,12 +229,12 @@ impl Session {
         reported.retain(|key, _| !key.starts_with('$'));
         self.reported = reported;
         match &self.desired {
-            None => steps.push(Step::Tell(Event::Desired { desired: desired.clone(), version })),
+            None => steps.push(SessionStep::Tell(Event::Desired { desired: desired.clone(), version })),
             Some(known) => {
                 let patch = diff(&known.properties, &desired);
                 if !patch.is_empty() {
                     overlay(&mut self.removed, &removals(&patch));
-                    steps.push(Step::Tell(Event::Patch { patch, version }));
+                    steps.push(SessionStep::Tell(Event::Patch { patch, version }));
                 }
             }
         }
@@ -246,7 +246,7 @@ impl Session {
         Some(())
     }
 
-    fn patch(&mut self, version: u64, mut patch: Object, steps: &mut Vec<Step>) {
+    fn patch(&mut self, version: u64, mut patch: Object, steps: &mut Vec<SessionStep>) {
         let Some(desired) = self.desired.as_mut().filter(|desired| version > desired.version) else {
             // Known already.
             return;
@@ -259,7 +259,7 @@ impl Session {
         desired.version = version;
         merge(&mut desired.properties, &patch);
         overlay(&mut self.removed, &removals(&patch));
-        steps.push(Step::Tell(Event::Patch { patch, version }));
+        steps.push(SessionStep::Tell(Event::Patch { patch, version }));
     }
 }
 
@@ -299,21 +299,23 @@ mod tests {
             Self { session: Session::new(behaviour), said: Vec::new() }
         }
 
-        fn note(&mut self, steps: Vec<Step>) {
+        fn note(&mut self, steps: Vec<SessionStep>) {
             for step in steps {
                 let line = match step {
-                    Step::Say { topic, payload } => {
+                    SessionStep::Say { topic, payload } => {
                         let topic = topic.topic(&"d".parse().expect("an id"));
                         let payload = String::from_utf8(payload.to_vec()).expect("UTF-8");
                         format!("{} {payload}", topic.trim_start_matches("$iothub/"))
                     }
-                    Step::Tell(Event::Desired { desired, version }) => {
+                    SessionStep::Tell(Event::Desired { desired, version }) => {
                         format!("twin {version} {}", Value::Object(desired))
                     }
-                    Step::Tell(Event::Patch { patch, version }) => format!("patch {version} {}", Value::Object(patch)),
-                    Step::Tell(Event::Reported { version, .. }) => format!("reported {version:?}"),
-                    Step::Tell(event) => format!("{event:?}"),
-                    Step::Later => "later".to_owned(),
+                    SessionStep::Tell(Event::Patch { patch, version }) => {
+                        format!("patch {version} {}", Value::Object(patch))
+                    }
+                    SessionStep::Tell(Event::Reported { version, .. }) => format!("reported {version:?}"),
+                    SessionStep::Tell(event) => format!("{event:?}"),
+                    SessionStep::Later => "later".to_owned(),
                 };
                 self.said.push(line);
             }

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::client::{ClientOptions, HubClient};
+use crate::client::{ClientOptions, Clock, HubClient, tls};
 use iothub_emulator::{Emulator, EmulatorClock, Policy};
-use iothub_model::twin::{Lookup, MergePatch, Object, TwinId};
+use iothub_model::twin::{HubHost, Lookup, MergePatch, Object, TwinId};
 use iothub_model::wire::ConnectionString;
+use iothub_model::wire::sas::Key;
 
 /// Nothing in these tests takes so long when all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,16 +61,16 @@ impl Bench {
         Device { id: id.into(), key, policy: None }
     }
 
-    fn options(&self, report: Value, acknowledge: bool) -> Options {
+    fn options(&self, report: Value, acknowledge: bool) -> DeviceOptions {
         self.options_over(report, acknowledge, false)
     }
 
-    fn options_over(&self, report: Value, acknowledge: bool, web_socket: bool) -> Options {
+    fn options_over(&self, report: Value, acknowledge: bool, web_socket: bool) -> DeviceOptions {
         let host = self.client.host().clone();
         let port = self.hub.mqtt_addr().map(|mqtt| mqtt.port()).filter(|_| !web_socket);
         let endpoint = Endpoint::new(&host, port, web_socket, Some(&self.ca)).expect("an endpoint");
         let behaviour = Behaviour { report: object(report), acknowledge };
-        Options::new(host, endpoint, behaviour, clock())
+        DeviceOptions::new(host, endpoint, behaviour, clock())
     }
 
     async fn twin(&self, id: &str) -> iothub_model::twin::Twin {
@@ -133,7 +134,7 @@ impl Events {
         .await
     }
 
-    async fn failure(&mut self) -> Error {
+    async fn failure(&mut self) -> DeviceError {
         self.until(|event| match event {
             Event::Failed(error) => Some(error),
             _ => None,
@@ -159,7 +160,7 @@ async fn it_reports_and_a_back_end_finds_it() {
         let bench = Bench::new().await;
         let device = bench.register("thermostat-001").await;
         let report = json!({"connectivity": "cellular", "network": {"rssi": -71}});
-        let options = Options { once: true, ..bench.options_over(report.clone(), false, web_socket) };
+        let options = DeviceOptions { once: true, ..bench.options_over(report.clone(), false, web_socket) };
         Events(start(vec![device], options)).finished().await;
         bench.reports("thermostat-001", report).await;
         let query = "SELECT deviceId FROM devices WHERE properties.reported.connectivity = 'cellular'";
@@ -221,7 +222,7 @@ async fn what_was_desired_meanwhile_is_caught_up_with() {
 async fn tokens_are_renewed_before_they_end() {
     let bench = Bench::new().await;
     let device = bench.register("d").await;
-    let options = Options { token_life: Duration::from_secs(2), ..bench.options(json!({"a": 1}), true) };
+    let options = DeviceOptions { token_life: Duration::from_secs(2), ..bench.options(json!({"a": 1}), true) };
     let stop = options.stop.clone();
     let mut events = Events(start(vec![device], options));
     // Not merely connected: what is desired before the first reading is part of that.
@@ -248,42 +249,42 @@ async fn what_is_of_no_use_is_not_tried_again() {
     let unknown = Device { id: "nobody".parse().expect("an id"), ..device.clone() };
     for device in [wrong_key, unknown] {
         let error = Events(start(vec![device], bench.options(json!({}), false))).failure().await;
-        assert!(matches!(error, Error::NotAuthorized { .. }), "{error:?}");
+        assert!(matches!(error, DeviceError::NotAuthorized { .. }), "{error:?}");
         assert!(error.advice().is_some_and(|advice| advice.contains("key")));
     }
     // The system's authorities know nothing of this hub's; and where there are none, that is said before.
     let other = Bench::new().await;
     let endpoint = Endpoint::new(&host, port, false, Some(&other.ca)).expect("an endpoint");
-    let options = Options { endpoint, ..bench.options(json!({}), false) };
+    let options = DeviceOptions { endpoint, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::Untrusted { .. }), "{error:?}");
+    assert!(matches!(error, DeviceError::Untrusted { .. }), "{error:?}");
     assert!(error.advice().is_some_and(|advice| advice.contains("--ca-file")));
 
     let nowhere: HubHost = "no-such-host.invalid".parse().expect("a host");
     let endpoint = Endpoint::new(&nowhere, None, false, Some(&bench.ca)).expect("an endpoint");
-    let options = Options { endpoint, ..bench.options(json!({}), false) };
+    let options = DeviceOptions { endpoint, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::Name { .. }), "{error:?}");
+    assert!(matches!(error, DeviceError::Name { .. }), "{error:?}");
 
     // The port of HTTPS, by mistake.
     let endpoint = Endpoint::new(&host, Some(bench.hub.https_addr().port()), false, Some(&bench.ca));
     let budget = Duration::from_millis(300);
-    let options = Options { endpoint: endpoint.expect("an endpoint"), budget, ..bench.options(json!({}), false) };
+    let options = DeviceOptions { endpoint: endpoint.expect("an endpoint"), budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    assert!(matches!(error, DeviceError::Unanswered { .. }), "{error:?}");
     assert!(error.advice().is_some_and(|advice| advice.contains("--port")));
 
     // A port that nobody listens on is tried for as long as the budget has it.
     let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let endpoint = Endpoint::new(&host, Some(port), false, Some(&bench.ca)).expect("an endpoint");
-    let options = Options { endpoint, budget, ..bench.options(json!({}), false) };
+    let options = DeviceOptions { endpoint, budget, ..bench.options(json!({}), false) };
     let error = Events(start(vec![device.clone()], options)).failure().await;
-    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    assert!(matches!(error, DeviceError::Connect { .. }), "{error:?}");
 
     // What the hub does not take.
-    let options = Options { once: true, ..bench.options(json!({"much": "x".repeat(5000)}), false) };
+    let options = DeviceOptions { once: true, ..bench.options(json!({"much": "x".repeat(5000)}), false) };
     let error = Events(start(vec![device], options)).failure().await;
-    assert!(matches!(error, Error::NotTaken { status: 400, .. }), "{error:?}");
+    assert!(matches!(error, DeviceError::NotTaken { status: 400, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -374,7 +375,7 @@ async fn whatever_a_hub_does_wrong_is_tried_again() {
     let count = devices.len();
     bench.hub.set_faults(&rules).expect("rules");
     let second = Duration::from_secs(1);
-    let options = Options {
+    let options = DeviceOptions {
         once: true,
         answer_timeout: second,
         connect_timeout: second * 3,

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::{self, http};
 
-use super::{Endpoint, Error};
+use super::{DeviceError, Endpoint};
 
 /// Where the hub takes WebSockets (docs: Communicate with an IoT hub by using the MQTT protocol).
 const WEB_SOCKET_PATH: &str = "/$iothub/websocket";
@@ -50,16 +50,18 @@ enum Sink {
 }
 
 /// Opens a way to the hub; nothing is said yet.
-pub(super) async fn dial(endpoint: &Endpoint) -> Result<Link, Error> {
+pub(super) async fn dial(endpoint: &Endpoint) -> Result<Link, DeviceError> {
     let (name, port) = (endpoint.name(), endpoint.port);
     let host = || name.to_owned();
-    let addresses: Vec<_> =
-        tokio::net::lookup_host((name, port)).await.map_err(|source| Error::Name { host: host(), source })?.collect();
+    let addresses: Vec<_> = tokio::net::lookup_host((name, port))
+        .await
+        .map_err(|source| DeviceError::Name { host: host(), source })?
+        .collect();
     let stream =
-        TcpStream::connect(&*addresses).await.map_err(|source| Error::Connect { host: host(), port, source })?;
+        TcpStream::connect(&*addresses).await.map_err(|source| DeviceError::Connect { host: host(), port, source })?;
     // Packets are small and wanted at once.
     let _ = stream.set_nodelay(true);
-    let server = ServerName::try_from(host()).map_err(|_| Error::HostName { host: host() })?;
+    let server = ServerName::try_from(host()).map_err(|_| DeviceError::HostName { host: host() })?;
     let tls = tokio_rustls::TlsConnector::from(endpoint.tls.clone());
     let stream = tls.connect(server, stream).await.map_err(|error| no_tls(error, name))?;
     let (source, sink) = if endpoint.web_socket {
@@ -72,24 +74,24 @@ pub(super) async fn dial(endpoint: &Endpoint) -> Result<Link, Error> {
     Ok(Link { host: host(), source, sink, buffer: BytesMut::new() })
 }
 
-fn no_tls(error: io::Error, name: &str) -> Error {
+fn no_tls(error: io::Error, name: &str) -> DeviceError {
     let host = name.to_owned();
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(source @ rustls::Error::InvalidCertificate(reason)) => {
             let source = source.clone();
             match reason {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                    Error::OtherName { host, source }
+                    DeviceError::OtherName { host, source }
                 }
-                _ => Error::Untrusted { host, source },
+                _ => DeviceError::Untrusted { host, source },
             }
         }
-        _ => Error::Handshake { host, source: error },
+        _ => DeviceError::Handshake { host, source: error },
     }
 }
 
-async fn web_socket(stream: Tls, name: &str, port: u16) -> Result<WebSocketStream<Tls>, Error> {
-    let refused = |problem: String| Error::WebSocket { host: name.to_owned(), problem };
+async fn web_socket(stream: Tls, name: &str, port: u16) -> Result<WebSocketStream<Tls>, DeviceError> {
+    let refused = |problem: String| DeviceError::WebSocket { host: name.to_owned(), problem };
     let bracketed = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
     let mut request = format!("wss://{bracketed}:{port}{WEB_SOCKET_PATH}")
         .into_client_request()
@@ -98,36 +100,36 @@ async fn web_socket(stream: Tls, name: &str, port: u16) -> Result<WebSocketStrea
     match tokio_tungstenite::client_async(request, stream).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(answer)) => Err(refused(format!("it answers {}", answer.status()))),
-        Err(tungstenite::Error::Io(source)) => Err(Error::Lost { source }),
+        Err(tungstenite::Error::Io(source)) => Err(DeviceError::Lost { source }),
         Err(error) => Err(refused(error.to_string())),
     }
 }
 
 impl Link {
     /// Returns the next packet. What is lost when this is dropped half-way is nothing.
-    pub(super) async fn read(&mut self) -> Result<Packet, Error> {
+    pub(super) async fn read(&mut self) -> Result<Packet, DeviceError> {
         loop {
             match Packet::read(&mut self.buffer, PACKET_MAX_BYTES) {
                 Ok(packet) => return Ok(packet),
                 Err(mqttbytes::Error::InsufficientBytes(_)) => {}
-                Err(source) => return Err(Error::NotMqtt { host: self.host.clone(), source }),
+                Err(source) => return Err(DeviceError::NotMqtt { host: self.host.clone(), source }),
             }
             if !self.source.read(&mut self.buffer).await? {
-                return Err(Error::Closed);
+                return Err(DeviceError::Closed);
             }
         }
     }
 
     /// Sends packets off.
-    pub(super) async fn write(&mut self, packets: impl IntoIterator<Item = Packet>) -> Result<(), Error> {
+    pub(super) async fn write(&mut self, packets: impl IntoIterator<Item = Packet>) -> Result<(), DeviceError> {
         let mut bytes = BytesMut::new();
         for packet in packets {
             packet
                 .write(&mut bytes, PACKET_MAX_BYTES)
-                .map_err(|source| Error::Lost { source: io::Error::new(io::ErrorKind::InvalidData, source) })?;
+                .map_err(|source| DeviceError::Lost { source: io::Error::new(io::ErrorKind::InvalidData, source) })?;
         }
         let written = tokio::time::timeout(WRITE_TIMEOUT, self.sink.write(bytes.freeze())).await;
-        written.map_err(|_| Error::Silent)?.map_err(|source| Error::Lost { source })
+        written.map_err(|_| DeviceError::Silent)?.map_err(|source| DeviceError::Lost { source })
     }
 
     /// Takes leave, as far as the hub still listens.
@@ -143,8 +145,8 @@ impl Link {
 
 impl Source {
     /// Appends some bytes; says whether there were any before the end.
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<bool, Error> {
-        let lost = |source| Error::Lost { source };
+    async fn read(&mut self, buffer: &mut BytesMut) -> Result<bool, DeviceError> {
+        let lost = |source| DeviceError::Lost { source };
         match self {
             Self::Stream(stream) => {
                 buffer.reserve(1024);

@@ -6,20 +6,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::factor::factor;
+use super::leaves::{ImportedDevice, Leaves, Numbers};
 use super::ranges::join;
-use super::{Factored, ImportOptions, ImportedLeaf};
+use super::{Factored, ImportOptions};
 use crate::manifest::{FleetName, Ownership};
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, fits_a_record, record_path, records_path};
 use iothub_model::twin::limits::{Rule, Violation, check_size, check_values, section_max_bytes, section_size};
 use iothub_model::twin::path::leaves;
-use iothub_model::twin::value::canonical;
 use iothub_model::twin::{DeviceId, ModuleId, Object, Section, Twin, TwinId, TwinPath};
 
 /// Why a module is not declared: whoever declares one declares its device.
 const NO_DEVICE: &str = "its device is not in the manifest";
-
-/// A set of leaves, by their numbers, sorted. Twins that have the same share it.
-pub(super) type Numbers = Arc<[u32]>;
 
 /// As long as revisions are, as a rule.
 const REVISION: &str = "000000000000";
@@ -97,45 +94,6 @@ pub(crate) enum Reason {
     OwnedBy(FleetName),
     /// The hub would not take it from a manifest: in its words.
     Refused(String),
-}
-
-/// Distinct leaves, by number.
-#[derive(Debug, Default)]
-pub(super) struct Leaves {
-    numbers: HashMap<(TwinPath, String), u32>,
-    all: Vec<ImportedLeaf>,
-}
-
-impl Leaves {
-    fn number(&mut self, path: TwinPath, value: &Value) -> u32 {
-        // Numbers are the same by value, and the canonical text has them so.
-        let key = (path.clone(), canonical(value));
-        *self.numbers.entry(key).or_insert_with(|| {
-            self.all.push(Arc::new((path, value.clone())));
-            u32::try_from(self.all.len() - 1).expect("a hub holds fewer leaves than 2^32")
-        })
-    }
-
-    pub(super) fn get(&self, number: u32) -> &ImportedLeaf {
-        &self.all[number as usize]
-    }
-
-    /// Returns leaves by their numbers, sorted by path.
-    pub(super) fn sorted(&self, numbers: &[u32]) -> Vec<ImportedLeaf> {
-        let mut leaves: Vec<_> = numbers.iter().map(|&number| Arc::clone(self.get(number))).collect();
-        leaves.sort_by(|a, b| a.0.cmp(&b.0));
-        leaves
-    }
-}
-
-/// A device while it is factored: what is not yet in a shared layer.
-#[derive(Clone, Debug)]
-pub(super) struct Device {
-    pub(super) id: DeviceId,
-    /// Numbers of leaves, sorted.
-    pub(super) own: Numbers,
-    pub(super) groups: Vec<usize>,
-    pub(super) modules: Vec<(ModuleId, Numbers)>,
 }
 
 impl Importer {
@@ -290,7 +248,7 @@ impl Importer {
             let mut modules = self.modules.remove(&id).unwrap_or_default();
             modules.sort_by(|a, b| a.0.cmp(&b.0));
             module_count += modules.len();
-            devices.push(Device { id, own, groups: Vec::new(), modules });
+            devices.push(ImportedDevice { id, own, groups: Vec::new(), modules });
         }
         // Whoever declares a module declares its device, which is not to be declared here.
         for (device, modules) in std::mem::take(&mut self.modules) {

@@ -5,24 +5,28 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::collect::{Device, Leaves, Numbers};
-use super::{Group, ImportedLeaf};
+use super::leaves::{ImportedDevice, Leaves, Numbers};
+use super::{ImportedGroup, ImportedLeaf};
 use iothub_model::twin::{Section, TwinPath};
 
 /// How many tags make groups when nobody names them.
 const TAGS_MAX: usize = 3;
 
 /// Moves leaves from the devices to the layers that they share. `by` names tags; without any, those that save most lines.
-pub(super) fn factor(leaves: &Leaves, devices: &mut [Device], by: &[TwinPath]) -> (Vec<ImportedLeaf>, Vec<Group>) {
+pub(super) fn factor(
+    leaves: &Leaves,
+    devices: &mut [ImportedDevice],
+    by: &[TwinPath],
+) -> (Vec<ImportedLeaf>, Vec<ImportedGroup>) {
     let mut defaults = Vec::new();
     if devices.len() > 1 {
         let common = common(devices.iter().map(|device| &*device.own));
         take(devices.iter_mut(), &common);
         defaults = leaves.sorted(&common);
     }
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<ImportedGroup> = Vec::new();
     let mut names: BTreeSet<String> = BTreeSet::new();
-    let mut make = |devices: &mut [Device], split: Split| {
+    let mut make = |devices: &mut [ImportedDevice], split: Split| {
         for class in split.classes {
             let name = name(&split.path, &leaves.get(class.value).1, &mut names);
             for &index in &class.members {
@@ -31,7 +35,7 @@ pub(super) fn factor(leaves: &Leaves, devices: &mut [Device], by: &[TwinPath]) -
             let members: BTreeSet<usize> = class.members.into_iter().collect();
             let of_class = devices.iter_mut().enumerate().filter(|(index, _)| members.contains(index));
             take(of_class.map(|(_, device)| device), &class.common);
-            groups.push(Group { name, leaves: leaves.sorted(&class.common) });
+            groups.push(ImportedGroup { name, leaves: leaves.sorted(&class.common) });
         }
     };
     if by.is_empty() {
@@ -70,7 +74,7 @@ fn common<'b>(bodies: impl Iterator<Item = &'b [u32]>) -> Vec<u32> {
 }
 
 /// Takes leaves out of devices' own ones. Devices that shared a body still do.
-fn take<'d>(devices: impl Iterator<Item = &'d mut Device>, taken: &[u32]) {
+fn take<'d>(devices: impl Iterator<Item = &'d mut ImportedDevice>, taken: &[u32]) {
     if taken.is_empty() {
         return;
     }
@@ -119,7 +123,7 @@ impl Split {
 }
 
 /// Returns the tags by whose values devices could be told apart.
-fn candidates(leaves: &Leaves, devices: &[Device]) -> BTreeSet<TwinPath> {
+fn candidates(leaves: &Leaves, devices: &[ImportedDevice]) -> BTreeSet<TwinPath> {
     let mut values: HashMap<&TwinPath, (usize, BTreeSet<u32>)> = HashMap::new();
     for device in devices {
         for &number in device.own.iter() {
@@ -140,7 +144,7 @@ fn is_scalar(value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_))
 }
 
-fn split(leaves: &Leaves, devices: &[Device], path: &TwinPath, least: usize) -> Split {
+fn split(leaves: &Leaves, devices: &[ImportedDevice], path: &TwinPath, least: usize) -> Split {
     let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (index, device) in devices.iter().enumerate() {
         let own = device.own.iter().copied();

@@ -5,9 +5,10 @@
 //! layers never contradict each other: a leaf is in a shared layer only if every device of it has just this leaf, so that nothing
 //! is declared that is not live. Writing YAML is `render::manifest`'s. Read [`Factored`] first.
 
-mod collect;
+mod leaves;
 mod factor;
 mod ranges;
+mod collect;
 
 pub(crate) use collect::{Importer, Note, Reason, Whose};
 
@@ -38,9 +39,9 @@ pub(crate) struct Factored {
     /// What every device has.
     pub defaults: Vec<ImportedLeaf>,
     /// What devices with the same value of a tag have.
-    pub groups: Vec<Group>,
+    pub groups: Vec<ImportedGroup>,
     /// The devices, in order of their ids; ranges where neighbours are alike.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ImportedEntry>,
     /// How many devices that is.
     pub devices: usize,
     /// How many modules.
@@ -49,7 +50,7 @@ pub(crate) struct Factored {
 
 /// A group.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Group {
+pub(crate) struct ImportedGroup {
     /// Its name, made of the tag's value.
     pub name: String,
     /// Sorted by path.
@@ -58,7 +59,7 @@ pub(crate) struct Group {
 
 /// A device, or a range of them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub(crate) struct ImportedEntry {
     /// `thermostat-001`, or `press-{001..120}`.
     pub name: String,
     /// Indices into the groups.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::collect::{Device, Leaves, Numbers};
-use super::{Entry, ImportedLeaf};
+use super::leaves::{ImportedDevice, Leaves, Numbers};
+use super::{ImportedEntry, ImportedLeaf};
 use iothub_model::twin::ModuleId;
 
 /// What makes two entries alike but for their names.
-type Content = (Vec<usize>, Numbers, Vec<(ModuleId, Numbers)>);
+type EntryContent = (Vec<usize>, Numbers, Vec<(ModuleId, Numbers)>);
 
 /// A name around its last number: what stands before it and after it, and how wide it is when zeros pad it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ struct Series {
 }
 
 /// Makes entries of devices, which are sorted by id.
-pub(super) fn join(leaves: &Leaves, devices: Vec<Device>) -> Vec<Entry> {
+pub(super) fn join(leaves: &Leaves, devices: Vec<ImportedDevice>) -> Vec<ImportedEntry> {
     let mut series: BTreeMap<Series, Vec<(u64, usize)>> = BTreeMap::new();
     let mut ends: Vec<Option<(String, usize)>> = Vec::with_capacity(devices.len());
     for (index, device) in devices.iter().enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn join(leaves: &Leaves, devices: Vec<Device>) -> Vec<Entry> {
             series.entry(one).or_default().push((number, index));
         }
     }
-    let content = |index: usize| -> Content {
+    let content = |index: usize| -> EntryContent {
         let device = &devices[index];
         (device.groups.clone(), Arc::clone(&device.own), device.modules.clone())
     };
@@ -52,7 +52,7 @@ pub(super) fn join(leaves: &Leaves, devices: Vec<Device>) -> Vec<Entry> {
         ends[run[0].1] = Some((format!("{before}{{{first:0width$}..{last:0width$}}}{after}"), run[0].1));
     }
     let bodies = |numbers: &[u32]| -> Vec<ImportedLeaf> { leaves.sorted(numbers) };
-    let entry = |(name, index): (String, usize)| Entry {
+    let entry = |(name, index): (String, usize)| ImportedEntry {
         name,
         groups: devices[index].groups.clone(),
         leaves: bodies(&devices[index].own),
@@ -84,9 +84,9 @@ mod tests {
     use super::*;
 
     fn joined(ids: &[(&str, u32)]) -> Vec<String> {
-        let mut devices: Vec<Device> = ids
+        let mut devices: Vec<ImportedDevice> = ids
             .iter()
-            .map(|(id, group)| Device {
+            .map(|(id, group)| ImportedDevice {
                 id: id.parse().expect("an id"),
                 own: Arc::new([]),
                 groups: vec![*group as usize],

@@ -6,7 +6,7 @@ use super::expect;
 use super::odd;
 use super::policy::read::not_carried_out;
 use super::reader::{Field, Reader, Spanned, Table};
-use super::yaml::{Key, Kind, Node, Text, Written};
+use super::yaml::{Key, Kind, Node, Text, TextOrigin};
 use crate::check::{Check, Severity};
 use iothub_model::diagnostic::{self, Diagnostic, Source, Span};
 use iothub_model::query::{self, BoundQuery, QueryError};
@@ -19,7 +19,7 @@ const NAME_MAX_CHARS: usize = 200;
 
 /// A check while it is read. What is there and wrong is `Some(None)`.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct CheckParts {
     name: Option<Option<Spanned<String>>>,
     query: Option<Spanned<Text>>,
     has_query: bool,
@@ -29,7 +29,7 @@ pub(super) struct Parts {
     gate: Option<Option<bool>>,
 }
 
-pub(super) const CHECK: Table<Parts> = Table {
+pub(super) const CHECK: Table<CheckParts> = Table {
     what: "a check",
     fields: &[
         Field { name: "name", read: name },
@@ -73,7 +73,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node) -> (Option<Spanned<Strin
         reader.report(diagnostic);
         return (None, None);
     };
-    let mut parts = Parts::default();
+    let mut parts = CheckParts::default();
     reader.fields(&CHECK, entries, &mut parts);
     let mut lacking = Vec::new();
     if parts.name.is_none() {
@@ -107,7 +107,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: Node) -> (Option<Spanned<Strin
     (name, check)
 }
 
-fn name(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {
+fn name(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {
     parts.name = Some(None);
     let Some(text) = reader.text(&key, node) else { return };
     let value = &text.value.value;
@@ -125,7 +125,7 @@ fn name(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {
     reader.report(diagnostic);
 }
 
-fn query_text(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {
+fn query_text(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {
     parts.has_query = true;
     parts.query = reader.text(&key, node);
 }
@@ -140,7 +140,8 @@ pub(super) fn compile(
 ) -> Option<BoundQuery> {
     // A block of text ends in a line break that is no part of the query.
     text.value.value.truncate(text.value.value.trim_end().len());
-    if let (Some((offset, message)), Written::Verbatim(start)) = (odd::in_query(&text.value.value), text.value.written)
+    if let (Some((offset, message)), TextOrigin::Verbatim(start)) =
+        (odd::in_query(&text.value.value), text.value.written)
     {
         let diagnostic = reader.at(Diagnostic::warning(message), Span::new(start + offset, start + offset), "here");
         reader.report(diagnostic.help("write a plain space: IoT Hub may not take this one for a space"));
@@ -166,8 +167,8 @@ pub(super) fn compile(
 /// Points at a query's mistake: in the file, where the query stands there as it is, and else in a text of its own.
 fn place(reader: &Reader<'_>, owner: &str, field: &str, text: &Spanned<Text>, error: &QueryError) -> Diagnostic {
     match text.value.written {
-        Written::Verbatim(offset) => error.to_diagnostic(reader.source(), offset),
-        Written::Interpolated { secret: true } => {
+        TextOrigin::Verbatim(offset) => error.to_diagnostic(reader.source(), offset),
+        TextOrigin::Interpolated { secret: true } => {
             let character = text.value.value[..error.span.start].chars().count() + 1;
             let severity = error.kind.severity();
             let message = match severity {
@@ -178,13 +179,13 @@ fn place(reader: &Reader<'_>, owner: &str, field: &str, text: &Spanned<Text>, er
                 .at(Diagnostic { severity, ..Diagnostic::error(message) }, text.span, "")
                 .help("it holds a value from the environment, and so is not shown")
         }
-        Written::Folded | Written::Interpolated { secret: false } => {
+        TextOrigin::Folded | TextOrigin::Interpolated { secret: false } => {
             let source = Source::new(format!("<{field} of {owner}>"), text.value.value.as_str());
             reader.at(error.to_diagnostic(&source, 0), text.span, "written here")
         }
     }
 }
 
-fn within(reader: &mut Reader<'_>, parts: &mut Parts, key: Key, node: Node) {
+fn within(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {
     parts.within = Some(reader.duration(&key, node).map(|within| within.value));
 }

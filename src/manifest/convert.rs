@@ -4,7 +4,7 @@
 
 use serde_json::{Number, Value};
 
-use super::yaml::{self, Key, Kind, Node, Text, Written};
+use super::yaml::{self, Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::Span;
 use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
@@ -14,7 +14,7 @@ pub(super) const TYPES: [&str; 4] = ["int", "float", "bool", "json"];
 pub(super) fn convert(kind: Kind, to: &str) -> Result<Kind, String> {
     match (to, kind) {
         ("json", Kind::Text(text)) => {
-            let secret = matches!(text.written, Written::Interpolated { secret: true });
+            let secret = matches!(text.written, TextOrigin::Interpolated { secret: true });
             let value = serde_json::from_str::<Value>(&text.value);
             value.map(|value| from_json(value, secret)).map_err(|error| {
                 format!("is not JSON, at line {} column {} of the value", error.line(), error.column())
@@ -89,7 +89,7 @@ pub(super) fn from_json(value: Value, secret: bool) -> Kind {
         Value::Null => Kind::Null,
         Value::Bool(boolean) => Kind::Bool(boolean),
         Value::Number(number) => Kind::Number(number),
-        Value::String(value) => Kind::Text(Text { value, written: Written::Interpolated { secret } }),
+        Value::String(value) => Kind::Text(Text { value, written: TextOrigin::Interpolated { secret } }),
         Value::Array(items) => Kind::List(items.into_iter().map(node).collect()),
         Value::Object(members) => {
             let entry = |(name, value)| (Key { name, span: Span::default() }, node(value));
@@ -141,7 +141,7 @@ mod tests {
             ("float", "0,5", Err("is not a number")),
             ("float", " ", Err("is empty, not a number")),
         ] {
-            let kind = Kind::Text(Text { value: text.to_owned(), written: Written::Folded });
+            let kind = Kind::Text(Text { value: text.to_owned(), written: TextOrigin::Folded });
             let found = convert(kind, to);
             match (&found, expected) {
                 (Ok(Kind::Bool(boolean)), Ok(expected)) => assert_eq!(boolean.to_string(), expected, "{text:?}:{to}"),

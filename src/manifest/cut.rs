@@ -1,7 +1,7 @@
 //! Reads a manifest in pieces: each entry under `devices` by itself, and the rest without them.
 //!
 //! Whatever goes on from an entry's line in a block mapping is indented deeper, so that a line indented as the entries are starts the next
-//! one. Where that is so for certain, entries that are written alike need no parser ([`Shape`]), and of the others one tree at a time is
+//! one. Where that is so for certain, entries that are written alike need no parser ([`EntryTemplate`]), and of the others one tree at a time is
 //! there. Anything that is odd or wrong, or reaches from one piece into another, leaves the file to [`yaml::parse`], which reads
 //! it whole: messages are its own.
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::early::Early;
 use super::schema::Entry;
-use super::shape::{Shape, end_of_line, indentation, is_blank, trap};
+use super::shape::{EntryTemplate, end_of_line, indentation, is_blank, trap};
 use super::source::File;
 use super::syntax;
 use super::yaml::{self, Key, Kind, Node};
@@ -24,14 +24,14 @@ const LEARNED_MAX: usize = 64;
 
 /// An entry under `devices`.
 #[derive(Clone, Debug)]
-pub(super) enum Part {
+pub(super) enum CutEntry {
     /// It was read.
     Entry(Entry),
     /// It has to wait for what references stand for.
     Tree(Box<(Key, Node)>),
 }
 
-impl Part {
+impl CutEntry {
     fn name(&self) -> &str {
         match self {
             Self::Entry(entry) => entry.name(),
@@ -63,7 +63,7 @@ pub(super) fn parse(file: &File, early: &mut Early<'_>) -> Option<Node> {
     if !matches!(node.kind, Kind::Nothing) || !found.is_empty() {
         return None;
     }
-    let last = parts.last().map_or(first, Part::end);
+    let last = parts.last().map_or(first, CutEntry::end);
     *node = Node { span: Span::new(first, last.max(first)), kind: Kind::Devices(parts) };
     root.span.end = root.span.end.max(last);
     Some(root)
@@ -80,7 +80,7 @@ fn devices(text: &str) -> Option<(usize, usize)> {
 }
 
 struct Pieces {
-    parts: Vec<Part>,
+    parts: Vec<CutEntry>,
     /// The offset of the first one's name.
     first: usize,
     /// The offset of the first line that is no entry's.
@@ -105,7 +105,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
     (at, line) = skip(at, line);
     let indent = indentation(&text[at..]);
     let mut pieces = Pieces { parts: Vec::new(), first: at + indent, end: at };
-    let mut shapes: Vec<Arc<Shape>> = Vec::new();
+    let mut shapes: Vec<Arc<EntryTemplate>> = Vec::new();
     let (mut learned, mut alike) = (0, 0);
     let mut ascends = true;
     while at < text.len() {
@@ -117,7 +117,8 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
         if !text.as_bytes()[at + indent].is_ascii_alphanumeric() && !text[at + indent..].starts_with(['"', '\'']) {
             return None;
         }
-        let known = shapes.iter().enumerate().find_map(|(index, shape)| Some((index, Shape::find(shape, at, line)?)));
+        let known =
+            shapes.iter().enumerate().find_map(|(index, shape)| Some((index, EntryTemplate::find(shape, at, line)?)));
         let known = known.and_then(|(index, found)| {
             // Something may go on below the last line of the shape.
             let (next, next_line) = skip(found.end, line + u32::try_from(found.lines).ok()?);
@@ -128,7 +129,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
             shapes.swap(0, index);
             early.warn(&found.traps, |span| trap(file, span));
             (at, line) = (next, next_line);
-            Part::Entry(Entry::Instance(found.instance))
+            CutEntry::Entry(Entry::Instance(found.instance))
         } else {
             let (end, end_line) = piece(text, at, line, indent);
             let mut problems = Vec::new();
@@ -145,11 +146,11 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
                 return None;
             }
             let mut part = part?;
-            if let Part::Entry(Entry::Read(read)) = &mut part {
+            if let CutEntry::Entry(Entry::Read(read)) = &mut part {
                 read.end = span.end;
                 if learned < alike + LEARNED_MAX {
                     learned += 1;
-                    shapes.splice(0..0, Shape::learn(file, at..end, line, read, &found));
+                    shapes.splice(0..0, EntryTemplate::learn(file, at..end, line, read, &found));
                     shapes.truncate(SHAPES_MAX);
                 }
             }

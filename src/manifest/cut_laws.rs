@@ -301,9 +301,9 @@ fn ways(text: &str) -> Option<String> {
     let Kind::Mapping(entries) = root.kind else { return None };
     let Kind::Devices(parts) = entries.into_iter().find(|(key, _)| key.name == "devices")?.1.kind else { return None };
     let way = |part| match part {
-        cut::Part::Entry(Entry::Read(_)) => 'r',
-        cut::Part::Entry(Entry::Instance(_)) => 'w',
-        cut::Part::Tree(_) => 't',
+        cut::CutEntry::Entry(Entry::Read(_)) => 'r',
+        cut::CutEntry::Entry(Entry::Instance(_)) => 'w',
+        cut::CutEntry::Tree(_) => 't',
     };
     Some(parts.into_iter().map(way).collect())
 }

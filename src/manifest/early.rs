@@ -1,7 +1,7 @@
 //! Entries under `devices` that are read as soon as they are parsed, so that the trees of a hundred thousand are never all there at once.
 
 use super::WARNINGS_MAX;
-use super::cut::Part;
+use super::cut::CutEntry;
 use super::reader::Reader;
 use super::schema::{Entry, device};
 use super::source::File;
@@ -33,15 +33,15 @@ impl<'f> Early<'f> {
     }
 
     /// Reads an entry of a file that is read in pieces; nothing when it is wrong. What was found is the caller's to [`Self::add`].
-    pub(super) fn part(&self, key: Key, node: Node) -> (Option<Part>, Vec<Diagnostic>) {
+    pub(super) fn part(&self, key: Key, node: Node) -> (Option<CutEntry>, Vec<Diagnostic>) {
         let mut found = Vec::new();
         if key.name.contains("${") || node.has_references() {
-            return (Some(Part::Tree(Box::new((key, node)))), found);
+            return (Some(CutEntry::Tree(Box::new((key, node)))), found);
         }
         let read = device(&mut Reader { file: self.file, found: &mut found }, &key, node);
         let part = read.map(|mut read| {
             read.name.value = key.name;
-            Part::Entry(Entry::Read(Box::new(read)))
+            CutEntry::Entry(Entry::Read(Box::new(read)))
         });
         (part, found)
     }

@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 
 use super::convert::{convert, from_json};
-use super::cut::Part;
+use super::cut::CutEntry;
 use super::env_access::EnvAccess;
 use super::odd;
-use super::references::{Namespace, Piece, Place, Reference, pieces, refers_to_row, to_column};
+use super::references::{Namespace, Reference, ReferencePlace, TextPiece, pieces, refers_to_row, to_column};
 use super::source::File;
 use super::table::{Cell, Row};
-use super::yaml::{self, Key, Kind, Node, Text, Written};
+use super::yaml::{self, Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::placeholder::Placeholder;
 
@@ -53,9 +53,9 @@ impl<'a> Interpolation<'a> {
             // A device with references is not read early.
             Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => {}
             Kind::Devices(parts) => {
-                parts.retain(|part| !matches!(part, Part::Tree(entry) if !keep_key(file, &entry.0, found)));
+                parts.retain(|part| !matches!(part, CutEntry::Tree(entry) if !keep_key(file, &entry.0, found)));
                 for part in parts {
-                    if let Part::Tree(entry) = part {
+                    if let CutEntry::Tree(entry) = part {
                         self.resolve(file, &mut entry.1, found);
                     }
                 }
@@ -66,19 +66,19 @@ impl<'a> Interpolation<'a> {
                 entries.iter_mut().for_each(|(_, value)| self.resolve(file, value, found));
             }
             Kind::Text(text) if text.value.contains("${") => {
-                let place = Place { file, span: node.span, text };
+                let place = ReferencePlace { file, span: node.span, text };
                 node.kind = self.text(&place).unwrap_or_else(|diagnostics| {
                     found.extend(diagnostics);
-                    Kind::Text(Text { value: String::new(), written: Written::Interpolated { secret: true } })
+                    Kind::Text(Text { value: String::new(), written: TextOrigin::Interpolated { secret: true } })
                 });
             }
             Kind::Text(_) => {}
         }
     }
 
-    fn text(&mut self, place: &Place<'_>) -> Result<Kind, Vec<Diagnostic>> {
+    fn text(&mut self, place: &ReferencePlace<'_>) -> Result<Kind, Vec<Diagnostic>> {
         let pieces = pieces(place)?;
-        if let [Piece::Reference(reference)] = pieces.as_slice() {
+        if let [TextPiece::Reference(reference)] = pieces.as_slice() {
             let kind = self.value(reference, place).map_err(|diagnostic| vec![*diagnostic])?;
             self.spend(&Node { span: place.span, kind: kind.clone() }, place)
                 .map_err(|diagnostic| vec![*diagnostic])?;
@@ -89,11 +89,11 @@ impl<'a> Interpolation<'a> {
         let mut found = Vec::new();
         for piece in &pieces {
             match piece {
-                Piece::Literal(literal) => value.push_str(literal),
-                Piece::Reference(reference) => match self.value(reference, place) {
+                TextPiece::Literal(literal) => value.push_str(literal),
+                TextPiece::Reference(reference) => match self.value(reference, place) {
                     Err(diagnostic) => found.push(*diagnostic),
                     Ok(Kind::Text(text)) => {
-                        secret |= matches!(text.written, Written::Interpolated { secret: true });
+                        secret |= matches!(text.written, TextOrigin::Interpolated { secret: true });
                         value.push_str(&text.value);
                     }
                     Ok(Kind::Number(number)) => {
@@ -126,14 +126,14 @@ impl<'a> Interpolation<'a> {
         if !found.is_empty() {
             return Err(found);
         }
-        let kind = Kind::Text(Text { value, written: Written::Interpolated { secret } });
+        let kind = Kind::Text(Text { value, written: TextOrigin::Interpolated { secret } });
         let node = Node { span: place.span, kind };
         self.spend(&node, place).map_err(|diagnostic| vec![*diagnostic])?;
         Ok(node.kind)
     }
 
     /// Bounds what references make: a long value may be referred to many times.
-    fn spend(&mut self, node: &Node, place: &Place<'_>) -> Result<(), Box<Diagnostic>> {
+    fn spend(&mut self, node: &Node, place: &ReferencePlace<'_>) -> Result<(), Box<Diagnostic>> {
         match self.budget.checked_sub(node.weight()) {
             Some(left) => {
                 self.budget = left;
@@ -147,7 +147,7 @@ impl<'a> Interpolation<'a> {
         }
     }
 
-    fn value(&self, reference: &Reference, place: &Place<'_>) -> Result<Kind, Box<Diagnostic>> {
+    fn value(&self, reference: &Reference, place: &ReferencePlace<'_>) -> Result<Kind, Box<Diagnostic>> {
         let name = reference.name.as_str();
         let error = |message: String, label: &str| place.error(message, &reference.range, label);
         let (found, missing) = match reference.namespace {
@@ -251,7 +251,7 @@ fn keep_key(file: &File, key: &Key, found: &mut Vec<Diagnostic>) -> bool {
 }
 
 fn text(value: String, secret: bool) -> Kind {
-    Kind::Text(Text { value, written: Written::Interpolated { secret } })
+    Kind::Text(Text { value, written: TextOrigin::Interpolated { secret } })
 }
 
 /// Gives a value the place of the reference that it came by.
@@ -263,7 +263,7 @@ fn at(kind: Kind, span: Span) -> Kind {
             entries.into_iter().map(|(key, value)| (Key { name: key.name, span }, place(value))).collect(),
         ),
         Kind::Text(Text { value, written }) => {
-            let secret = matches!(written, Written::Interpolated { secret: true });
+            let secret = matches!(written, TextOrigin::Interpolated { secret: true });
             text(value, secret)
         }
         scalar => scalar,
@@ -318,10 +318,10 @@ pub(super) fn check_columns(file: &File, node: &Node, head: Option<&Row>, found:
             entries.iter().fold(false, |any, (_, value)| check_columns(file, value, head, found) | any)
         }
         Kind::Text(text) if refers_to_row(&text.value) => {
-            let place = Place { file, span: node.span, text };
+            let place = ReferencePlace { file, span: node.span, text };
             // What is wrong in a reference is told when it is resolved.
             for piece in pieces(&place).unwrap_or_default() {
-                if let (Piece::Reference(reference), Some(head)) = (piece, head)
+                if let (TextPiece::Reference(reference), Some(head)) = (piece, head)
                     && reference.namespace == Namespace::Row
                     && head.cell(&reference.name).is_none()
                 {
@@ -341,9 +341,9 @@ pub(super) fn columns(file: &File, node: &Node) -> Vec<String> {
         Kind::List(items) => items.iter().flat_map(|item| columns(file, item)).collect(),
         Kind::Mapping(entries) => entries.iter().flat_map(|(_, value)| columns(file, value)).collect(),
         Kind::Text(text) if text.value.contains("${") => {
-            let pieces = pieces(&Place { file, span: node.span, text }).unwrap_or_default();
+            let pieces = pieces(&ReferencePlace { file, span: node.span, text }).unwrap_or_default();
             let column = |piece| match piece {
-                Piece::Reference(Reference { namespace: Namespace::Row, name, .. }) => Some(name),
+                TextPiece::Reference(Reference { namespace: Namespace::Row, name, .. }) => Some(name),
                 _ => None,
             };
             pieces.into_iter().filter_map(column).collect()

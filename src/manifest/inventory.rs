@@ -42,13 +42,13 @@ pub(super) struct Template {
 
 /// An entry while it is read.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct InventoryParts {
     from: Option<(Key, Node)>,
     id: Option<Node>,
     parts: Vec<(Key, Node)>,
 }
 
-pub(super) const INVENTORY: Table<Parts> = Table {
+pub(super) const INVENTORY: Table<InventoryParts> = Table {
     what: "an inventory",
     fields: &[
         Field { name: "from", read: |_, parts, key, node| parts.from = Some((key, node)) },
@@ -95,7 +95,7 @@ fn template(reader: &mut Reader<'_>, item: Node, interpolation: &mut Interpolati
         reader.report(diagnostic);
         return None;
     };
-    let mut parts = Parts::default();
+    let mut parts = InventoryParts::default();
     reader.fields(&INVENTORY, entries, &mut parts);
     let lacking = match (&parts.from, &parts.id) {
         (None, None) => Some("`from` and `id`"),
@@ -158,7 +158,7 @@ fn format(reader: &mut Reader<'_>, from: &Spanned<Text>) -> Option<Format> {
 /// What the rows of all tables come to. Rows that say the same share it.
 #[derive(Default)]
 pub(super) struct Inventory {
-    pub(super) rows: Vec<Entry>,
+    pub(super) rows: Vec<InventoryEntry>,
     pub(super) kinds: Vec<RowKind>,
     /// The leaves of rows, each list once.
     pub(super) leaves: Vec<Vec<Leaf>>,
@@ -170,7 +170,7 @@ pub(super) struct Inventory {
 
 /// One row.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct InventoryEntry {
     pub(super) id: DeviceId,
     /// Which template it was made by.
     pub(super) template: usize,
@@ -327,7 +327,7 @@ fn one(
     inventory: &mut Inventory,
     groups: &mut impl FnMut(&[Spanned<Text>], &mut Vec<Diagnostic>) -> Vec<usize>,
     found: &mut Vec<Diagnostic>,
-) -> Option<Entry> {
+) -> Option<InventoryEntry> {
     let mut interpolation = Interpolation::of_row(sources.environment, sources.vars, row);
     let mut id = template.id.clone();
     interpolation.resolve(file, &mut id, found);
@@ -361,7 +361,7 @@ fn one(
         Ok(_) if found.iter().any(Diagnostic::is_error) => None,
         Ok(id) => {
             let kind = inventory.intern(groups, sections.leaves, sections.modules);
-            Some(Entry { id, template: index, line: row.line, kind })
+            Some(InventoryEntry { id, template: index, line: row.line, kind })
         }
         Err(error) => {
             let diagnostic = row.at(Diagnostic::error(error.to_string()), column, "this row");
@@ -406,8 +406,8 @@ fn told_once(
 pub(super) fn show_twice(
     (file, template): (&File, &Template),
     (other, other_template): (&File, &Template),
-    again: &Entry,
-    first: &Entry,
+    again: &InventoryEntry,
+    first: &InventoryEntry,
     sources: &Sources<'_>,
 ) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("the device `{}` is in two rows", again.id));
@@ -416,15 +416,16 @@ pub(super) fn show_twice(
         let mut rows = Rows::start(template.format, table, columns_of(file, template)).ok()?;
         std::iter::from_fn(|| rows.next()).flatten().find(|row| row.line == line)
     };
-    let label = |diagnostic: Diagnostic, (file, template): (&File, &Template), entry: &Entry, label: &str| match read(
-        file, template, entry.line,
-    ) {
-        Some(row) => row.at(diagnostic, only_column(&template.id).as_deref(), label),
-        None => {
-            let label = format!("{label}, in line {} of this table", entry.line);
-            diagnostic.at(&file.source, template.from.span, label)
-        }
-    };
+    let label =
+        |diagnostic: Diagnostic, (file, template): (&File, &Template), entry: &InventoryEntry, label: &str| match read(
+            file, template, entry.line,
+        ) {
+            Some(row) => row.at(diagnostic, only_column(&template.id).as_deref(), label),
+            None => {
+                let label = format!("{label}, in line {} of this table", entry.line);
+                diagnostic.at(&file.source, template.from.span, label)
+            }
+        };
     let diagnostic = label(diagnostic, (file, template), again, "once more");
     let diagnostic = label(diagnostic, (other, other_template), first, "first here");
     diagnostic.at(&file.source, template.from.span, "the table is named here")

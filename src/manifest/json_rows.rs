@@ -252,7 +252,7 @@ type Member = (String, Value, std::ops::Range<usize>);
 
 /// Reads an object's members in order, each with its place.
 fn members(text: &str) -> Result<Vec<Member>, serde_json::Error> {
-    let Members(members) = serde_json::from_str(text)?;
+    let RowMembers(members) = serde_json::from_str(text)?;
     let place = |(name, raw): (String, &RawValue)| {
         // The value is a part of the text.
         let start = (raw.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
@@ -261,9 +261,9 @@ fn members(text: &str) -> Result<Vec<Member>, serde_json::Error> {
     members.into_iter().map(place).collect()
 }
 
-struct Members<'t>(Vec<(String, &'t RawValue)>);
+struct RowMembers<'t>(Vec<(String, &'t RawValue)>);
 
-impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+impl<'de: 't, 't> Deserialize<'de> for RowMembers<'t> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {

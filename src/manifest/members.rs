@@ -13,22 +13,22 @@ use super::policy::settle::LayerView;
 use super::range::IDENTITIES_MAX;
 use super::reader::{Spanned, shown};
 use super::resolve::twice;
-use super::schema::{self, Entry, Selector};
+use super::schema::{self, Entry, SelectorEntry};
 use super::shape::Instance;
 use super::source::File;
-use super::stack::{Bodies, Keep, Layered, Layers, Stack, Written, sizes};
+use super::stack::{Bodies, DevicePlaces, Keep, Layered, Layers, Stack, sizes};
 use super::yaml::Text;
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::twin::{DeviceId, IdError, ModuleId, TwinId};
 
 /// What the files say about devices.
 #[derive(Default)]
-pub(super) struct Parts<'f> {
+pub(super) struct DeviceParts<'f> {
     pub(super) defaults: Vec<Leaf>,
     /// Where they stand.
     pub(super) defaults_at: Option<Origin>,
-    pub(super) groups: Vec<(&'f File, schema::Group)>,
-    pub(super) selectors: Vec<(&'f File, Selector)>,
+    pub(super) groups: Vec<(&'f File, schema::GroupEntry)>,
+    pub(super) selectors: Vec<(&'f File, SelectorEntry)>,
     pub(super) inventory: Vec<(&'f File, Template)>,
     pub(super) devices: Vec<(&'f File, Entry)>,
 }
@@ -56,13 +56,13 @@ impl Members {
 
 /// Names all devices, and lays their layers over each other. `complete` says that every file could be read.
 pub(super) fn resolve(
-    parts: Parts<'_>,
+    parts: DeviceParts<'_>,
     sources: &Sources<'_>,
     keep: Keep<'_>,
     complete: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Members {
-    let Parts { defaults, defaults_at, groups, selectors, inventory: templates, devices } = parts;
+    let DeviceParts { defaults, defaults_at, groups, selectors, inventory: templates, devices } = parts;
     let known = known_groups(&groups, found);
     unique_selectors(&selectors, found);
     let mut used = vec![false; groups.len()];
@@ -155,13 +155,19 @@ pub(super) fn resolve(
         bodies: Bodies::new(&layers),
         keeps_stacks: !layers.selectors.is_empty() || !matches!(keep, Keep::ForSelectors),
         stacks: Vec::new(),
-        rows: Rows { templates: &templates, tables: &tables, rows: &rows, kinds: &kinds, modules: &row_modules },
+        rows: InventoryRows {
+            templates: &templates,
+            tables: &tables,
+            rows: &rows,
+            kinds: &kinds,
+            modules: &row_modules,
+        },
         places: HashMap::new(),
         members: vec![0; layers.groups.len()],
         of: Vec::new(),
         twins: Vec::new(),
         asked: if let Keep::Device(device) = keep { Some(device) } else { None },
-        written: Written::default(),
+        written: DevicePlaces::default(),
     };
     naming.name_all(&entries, sources, found);
     let Naming { stacks, members, of, twins, written, .. } = naming;
@@ -186,7 +192,7 @@ pub(super) fn resolve(
     Members { twins, groups, empty_inventories, layered, modules }
 }
 
-fn known_groups<'p>(groups: &'p [(&File, schema::Group)], found: &mut Vec<Diagnostic>) -> HashMap<&'p str, usize> {
+fn known_groups<'p>(groups: &'p [(&File, schema::GroupEntry)], found: &mut Vec<Diagnostic>) -> HashMap<&'p str, usize> {
     let mut known: HashMap<&str, usize> = HashMap::new();
     for (index, (file, group)) in groups.iter().enumerate() {
         match known.get(group.name.value.as_str()) {
@@ -205,7 +211,7 @@ fn known_groups<'p>(groups: &'p [(&File, schema::Group)], found: &mut Vec<Diagno
     known
 }
 
-fn unique_selectors(selectors: &[(&File, Selector)], found: &mut Vec<Diagnostic>) {
+fn unique_selectors(selectors: &[(&File, SelectorEntry)], found: &mut Vec<Diagnostic>) {
     let mut known: HashMap<&str, (&File, Span)> = HashMap::new();
     for (file, selector) in selectors {
         let name = &selector.name;
@@ -255,7 +261,7 @@ struct Naming<'l> {
     /// Whether `stacks` and `of` are asked for.
     keeps_stacks: bool,
     stacks: Vec<Stack>,
-    rows: Rows<'l>,
+    rows: InventoryRows<'l>,
     /// The place of each stack that several devices may have, and what it comes to.
     places: HashMap<Stack, (usize, Arc<Body>)>,
     /// How many devices each group has.
@@ -265,27 +271,27 @@ struct Naming<'l> {
     twins: Vec<(TwinId, Declaration)>,
     /// The device of which it is kept where it is written.
     asked: Option<&'l DeviceId>,
-    written: Written,
+    written: DevicePlaces,
 }
 
 /// What stands in the tables.
 #[derive(Clone, Copy)]
-struct Rows<'l> {
+struct InventoryRows<'l> {
     templates: &'l [(&'l File, Template)],
     /// Their names.
     tables: &'l [Arc<str>],
-    rows: &'l [inventory::Entry],
+    rows: &'l [inventory::InventoryEntry],
     kinds: &'l [RowKind],
     modules: &'l [Vec<Shared>],
 }
 
-impl Rows<'_> {
-    fn origin(&self, row: &inventory::Entry, layer: Layer) -> Origin {
+impl InventoryRows<'_> {
+    fn origin(&self, row: &inventory::InventoryEntry, layer: Layer) -> Origin {
         Origin { file: Arc::clone(&self.tables[row.template]), line: row.line, layer }
     }
 
     /// Points at where a row's table is named, and says which row it is.
-    fn point(&self, diagnostic: Diagnostic, row: &inventory::Entry, device: &DeviceId) -> Diagnostic {
+    fn point(&self, diagnostic: Diagnostic, row: &inventory::InventoryEntry, device: &DeviceId) -> Diagnostic {
         let (file, template) = &self.templates[row.template];
         let label = format!("{ALL_LAYERS}: `{device}`, line {} of `{}`", row.line, self.tables[row.template]);
         diagnostic.at(&file.source, inventory::place_of(template), label)
@@ -294,7 +300,7 @@ impl Rows<'_> {
 
 /// Where a device is named.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum NamingPlace {
     Entry(usize),
     Row(usize),
 }
@@ -312,17 +318,17 @@ impl Naming<'_> {
             let (mut entry, mut row) = (None, None);
             for (_, place) in same {
                 match (*place, entry, row) {
-                    (Place::Entry(again), Some(first), _) => {
+                    (NamingPlace::Entry(again), Some(first), _) => {
                         clashes.entry((again, first)).or_insert_with(|| (id.clone(), 0)).1 += 1;
                     }
-                    (Place::Entry(index), None, _) => entry = Some(index),
-                    (Place::Row(again), _, Some(first)) => {
+                    (NamingPlace::Entry(index), None, _) => entry = Some(index),
+                    (NamingPlace::Row(again), _, Some(first)) => {
                         twice += 1;
                         if twice <= TWICE_MAX {
                             found.push(self.row_twice(again, first, sources));
                         }
                     }
-                    (Place::Row(index), _, None) => row = Some(index),
+                    (NamingPlace::Row(index), _, None) => row = Some(index),
                 }
             }
             let row = row.map(|row| &self.rows.rows[row]);
@@ -338,7 +344,7 @@ impl Naming<'_> {
 
     fn row_twice(&self, again: usize, first: usize, sources: &Sources<'_>) -> Diagnostic {
         let [again, first] = [again, first].map(|row| &self.rows.rows[row]);
-        let template = |row: &inventory::Entry| {
+        let template = |row: &inventory::InventoryEntry| {
             let (file, template) = &self.rows.templates[row.template];
             (*file, template)
         };
@@ -350,7 +356,7 @@ impl Naming<'_> {
         &mut self,
         device: &DeviceId,
         entry: Option<&Named<'_>>,
-        row: Option<&inventory::Entry>,
+        row: Option<&inventory::InventoryEntry>,
         found: &mut Vec<Diagnostic>,
     ) {
         let rows = self.rows;
@@ -410,7 +416,7 @@ impl Naming<'_> {
                 .map(|(module, row)| (module.id.clone(), rows.origin(row, Layer::Module), Arc::clone(&module.body)));
             let modules_of_entry =
                 of_entry.iter().map(|module| (module.id.clone(), module.origin.clone(), Arc::clone(&module.body)));
-            self.written = Written {
+            self.written = DevicePlaces {
                 entry: entry.map(|entry| (entry.name().to_owned(), entry.origin())),
                 row: row.map(|row| rows.origin(row, Layer::Inventory)),
                 modules: modules_of_row.chain(modules_of_entry).collect(),
@@ -423,7 +429,7 @@ impl Naming<'_> {
     }
 
     /// Writes out the names of all entries and rows; nothing when they are too many.
-    fn ids(&self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, Place)>> {
+    fn ids(&self, entries: &[Named<'_>], found: &mut Vec<Diagnostic>) -> Option<Vec<(DeviceId, NamingPlace)>> {
         let mut total: u64 = 0;
         let all = entries.iter().map(Named::count).fold(self.rows.rows.len() as u64, u64::saturating_add);
         let mut ids = Vec::with_capacity(all.min(IDENTITIES_MAX) as usize);
@@ -439,7 +445,7 @@ impl Naming<'_> {
             }
             entry.each_name(|name| match name.parse().and_then(DeviceId::addressable) {
                 Ok(id) => {
-                    ids.push((id, Place::Entry(index)));
+                    ids.push((id, NamingPlace::Entry(index)));
                     ControlFlow::Continue(())
                 }
                 Err(error) => {
@@ -457,7 +463,7 @@ impl Naming<'_> {
                 found.push(too_many(file, inventory::place_of(template)));
                 return None;
             }
-            ids.push((row.id.clone(), Place::Row(index)));
+            ids.push((row.id.clone(), NamingPlace::Row(index)));
         }
         Some(ids)
     }

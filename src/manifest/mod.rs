@@ -268,7 +268,7 @@ pub(crate) fn sensitive(options: &LoadOptions) -> Sensitive {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
-    let Parts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
+    let FileParts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
     let paths = manifests.into_iter().flat_map(|(_, manifest)| manifest.policy.sensitive);
     Sensitive::new(paths.map(|path| path.value).collect())
 }
@@ -332,7 +332,7 @@ fn resolve_keeping(
     outside: &Outside<'_>,
     mut found: Vec<Diagnostic>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
-    let Parts { manifests, vars, complete, more_warnings } = read_parts(files, outside, &mut found);
+    let FileParts { manifests, vars, complete, more_warnings } = read_parts(files, outside, &mut found);
     let sources = Sources { environment: outside.environment, vars: &vars, tables: outside.tables };
     let declarations = resolve::resolve(manifests, &sources, keep, complete, &mut found);
     sort(files, &mut found);
@@ -352,7 +352,7 @@ fn resolve_keeping(
 }
 
 /// What the files say, each by itself.
-struct Parts<'f> {
+struct FileParts<'f> {
     manifests: Vec<(&'f File, schema::Manifest)>,
     vars: BTreeMap<String, yaml::Node>,
     /// Whether all of them could be read.
@@ -362,7 +362,7 @@ struct Parts<'f> {
 }
 
 /// Reads what each file says by itself.
-fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diagnostic>) -> Parts<'f> {
+fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diagnostic>) -> FileParts<'f> {
     let &Outside { tables: _, environment, var_files, vars, ignore_unknown_vars, in_pieces } = outside;
     // What could not be read at all is missing from the fleet.
     let mut complete = found.is_empty();
@@ -416,7 +416,7 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
         }
         manifests.push((file, manifest));
     }
-    Parts { manifests, vars, complete, more_warnings }
+    FileParts { manifests, vars, complete, more_warnings }
 }
 
 /// An empty file is a mistake where it was named, and only odd where a folder has it.

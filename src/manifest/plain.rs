@@ -5,7 +5,7 @@
 use serde_json::{Number, Value};
 
 use super::traps;
-use super::yaml::{self, Kind, Text, Written};
+use super::yaml::{self, Kind, Text, TextOrigin};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN, STRING_MAX_BYTES};
 
@@ -90,7 +90,7 @@ pub(super) fn trap(scalar: &Scalar<'_>, written: &str) -> Option<Diagnostic> {
         Scalar::Null => Kind::Null,
         Scalar::Bool(boolean) => Kind::Bool(*boolean),
         Scalar::Number(number) => Kind::Number(number.clone()),
-        Scalar::Text(text) => Kind::Text(Text { value: (*text).to_owned(), written: Written::Verbatim(0) }),
+        Scalar::Text(text) => Kind::Text(Text { value: (*text).to_owned(), written: TextOrigin::Verbatim(0) }),
     };
     let (message, help) = traps::trap(&kind, written)?;
     Some(Diagnostic::warning(message).help(help))

@@ -10,12 +10,12 @@ pub(super) const IDENTITIES_MAX: u64 = 1_000_000;
 /// A name that stands for one device or for many. Several ranges in it multiply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    parts: Vec<Part>,
+    parts: Vec<PatternPart>,
     count: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     Literal(String),
     /// Both included, padded with zeros to so many digits.
     Numbers {
@@ -49,7 +49,7 @@ impl Pattern {
                 return Err(RangeError { at: open..name.len(), message, help: example() });
             };
             if open > position {
-                parts.push(Part::Literal(name[position..open].to_owned()));
+                parts.push(PatternPart::Literal(name[position..open].to_owned()));
             }
             let (part, many) = numbers(&name[open + 1..close]).map_err(|(message, help)| RangeError {
                 at: open..close + 1,
@@ -61,7 +61,7 @@ impl Pattern {
             position = close + 1;
         }
         if position < name.len() || parts.is_empty() {
-            parts.push(Part::Literal(name[position..].to_owned()));
+            parts.push(PatternPart::Literal(name[position..].to_owned()));
         }
         if count > IDENTITIES_MAX {
             let message = format!("more than the {IDENTITIES_MAX} devices that a hub holds");
@@ -83,7 +83,7 @@ impl Pattern {
 
     /// Says whether it has a range in it.
     pub(crate) fn is_range(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Numbers { .. }))
+        self.parts.iter().any(|part| matches!(part, PatternPart::Numbers { .. }))
     }
 
     /// Returns the name of each device, in order.
@@ -98,8 +98,8 @@ impl Pattern {
         let mut name = String::with_capacity(ID_MAX_CHARS.min(32));
         for part in &self.parts {
             match part {
-                Part::Literal(literal) => name.push_str(literal),
-                Part::Numbers { first, last, width } => {
+                PatternPart::Literal(literal) => name.push_str(literal),
+                PatternPart::Numbers { first, last, width } => {
                     let many = last - first + 1;
                     weight /= many;
                     let number = first + index / weight % many;
@@ -111,7 +111,7 @@ impl Pattern {
     }
 }
 
-fn numbers(range: &str) -> Result<(Part, u64), (String, String)> {
+fn numbers(range: &str) -> Result<(PatternPart, u64), (String, String)> {
     let error = |message: &str, help: String| Err((message.to_owned(), help));
     let Some((first, last)) = range.split_once("..") else {
         return error("braces that hold no range", "a range is written `{001..120}`".to_owned());
@@ -135,7 +135,7 @@ fn numbers(range: &str) -> Result<(Part, u64), (String, String)> {
             format!("write `{{{first}..{last}}}`, or leave the zeros out"),
         );
     }
-    Ok((Part::Numbers { first: start, last: end, width }, end - start + 1))
+    Ok((PatternPart::Numbers { first: start, last: end, width }, end - start + 1))
 }
 
 #[cfg(test)]

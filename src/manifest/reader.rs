@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::odd;
 use super::source::File;
-use super::yaml::{Key, Kind, Node, Text, Written};
+use super::yaml::{Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Source, Span, nearest};
 use iothub_model::duration;
 
@@ -242,7 +242,7 @@ impl Reader<'_> {
 
 /// Says whether something from the environment is in a text.
 pub(super) fn is_secret(text: &Text) -> bool {
-    text.written == Written::Interpolated { secret: true }
+    text.written == TextOrigin::Interpolated { secret: true }
 }
 
 /// A text for a message: short, without control characters, and not told at all when it may be secret.

@@ -7,17 +7,17 @@ use std::ops::Range;
 
 use super::convert::TYPES;
 use super::source::File;
-use super::yaml::{Text, Written};
+use super::yaml::{Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 
 /// A text with references in it, and where it stands.
-pub(super) struct Place<'a> {
+pub(super) struct ReferencePlace<'a> {
     pub(super) file: &'a File,
     pub(super) span: Span,
     pub(super) text: &'a Text,
 }
 
-impl Place<'_> {
+impl ReferencePlace<'_> {
     pub(super) fn error(&self, message: impl Into<String>, range: &Range<usize>, label: &str) -> Diagnostic {
         self.point(Diagnostic::error(message), range, label)
     }
@@ -25,15 +25,15 @@ impl Place<'_> {
     /// Points at a range of the text's bytes, as far as the file has them one to one.
     pub(super) fn point(&self, diagnostic: Diagnostic, range: &Range<usize>, label: &str) -> Diagnostic {
         let span = match self.text.written {
-            Written::Verbatim(offset) => Span::new(offset + range.start, offset + range.end),
-            Written::Folded | Written::Interpolated { .. } => self.span,
+            TextOrigin::Verbatim(offset) => Span::new(offset + range.start, offset + range.end),
+            TextOrigin::Folded | TextOrigin::Interpolated { .. } => self.span,
         };
         diagnostic.at(&self.file.source, span, label)
     }
 }
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece {
+pub(super) enum TextPiece {
     Literal(String),
     Reference(Reference),
 }
@@ -78,10 +78,10 @@ pub(super) fn refers_to_row(text: &str) -> bool {
 /// Returns the one reference that a text is, without a place for what may be wrong with it.
 pub(super) fn only_reference(text: &str) -> Option<Reference> {
     let file = File::new("", "");
-    let text = Text { value: text.to_owned(), written: Written::Folded };
-    let place = Place { file: &file, span: Span::default(), text: &text };
+    let text = Text { value: text.to_owned(), written: TextOrigin::Folded };
+    let place = ReferencePlace { file: &file, span: Span::default(), text: &text };
     match pieces(&place).ok()?.pop() {
-        Some(Piece::Reference(reference)) if reference.range == (0..text.value.len()) => Some(reference),
+        Some(TextPiece::Reference(reference)) if reference.range == (0..text.value.len()) => Some(reference),
         _ => None,
     }
 }
@@ -99,7 +99,7 @@ pub(super) fn to_column(name: &str, more: &str) -> String {
 }
 
 /// Takes a text apart; neighbouring literals are one piece.
-pub(super) fn pieces(place: &Place<'_>) -> Result<Vec<Piece>, Vec<Diagnostic>> {
+pub(super) fn pieces(place: &ReferencePlace<'_>) -> Result<Vec<TextPiece>, Vec<Diagnostic>> {
     let whole = place.text.value.as_str();
     let (mut pieces, mut found) = (Vec::new(), Vec::new());
     let mut literal = String::new();
@@ -124,17 +124,17 @@ pub(super) fn pieces(place: &Place<'_>) -> Result<Vec<Piece>, Vec<Diagnostic>> {
             return Err(found);
         };
         if !literal.is_empty() {
-            pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+            pieces.push(TextPiece::Literal(std::mem::take(&mut literal)));
         }
         match reference(place, dollar..end + 1, &whole[dollar + 2..end]) {
-            Ok(reference) => pieces.push(Piece::Reference(reference)),
+            Ok(reference) => pieces.push(TextPiece::Reference(reference)),
             Err(diagnostic) => found.push(*diagnostic),
         }
         position = end + 1;
     }
     literal.push_str(&whole[position..]);
     if !literal.is_empty() || pieces.is_empty() {
-        pieces.push(Piece::Literal(literal));
+        pieces.push(TextPiece::Literal(literal));
     }
     if found.is_empty() { Ok(pieces) } else { Err(found) }
 }
@@ -195,7 +195,7 @@ fn with_default(inner: &str) -> (&str, Option<String>) {
     }
 }
 
-fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Reference, Box<Diagnostic>> {
+fn reference(place: &ReferencePlace<'_>, range: Range<usize>, inner: &str) -> Result<Reference, Box<Diagnostic>> {
     let error = |message: String| place.error(message, &range, "");
     let bracketed = bracketed(inner);
     let (start, more) = inner.split_at(bracketed.as_ref().map_or(0, |name| name.end));
@@ -247,7 +247,7 @@ fn reference(place: &Place<'_>, range: Range<usize>, inner: &str) -> Result<Refe
 }
 
 /// Looks at the name and the type of a reference.
-fn check(place: &Place<'_>, reference: Reference) -> Result<Reference, Box<Diagnostic>> {
+fn check(place: &ReferencePlace<'_>, reference: Reference) -> Result<Reference, Box<Diagnostic>> {
     let error = |message: String| place.error(message, &reference.range, "");
     let name = reference.name.as_str();
     // Columns are named by whoever made the table.

@@ -29,8 +29,8 @@ pub(super) fn resolve(
     let first = files.first().map(|(file, _)| *file);
     let names_fleet = files.iter().any(|(_, manifest)| manifest.names_fleet);
     let all_files = files.iter().map(|(file, _)| *file).collect();
-    let mut parts = Parts::default();
-    let mut devices_of = members::Parts::default();
+    let mut parts = FleetParts::default();
+    let mut devices_of = members::DeviceParts::default();
     let mut defaults_at: Option<(Spanned<()>, &File)> = None;
     let mut checks = Vec::new();
     let mut policies = Vec::new();
@@ -109,7 +109,7 @@ pub(super) fn resolve(
 
 /// What the files say together.
 #[derive(Default)]
-struct Parts<'f> {
+struct FleetParts<'f> {
     fleet: Option<(Spanned<super::FleetName>, &'f File)>,
     hub: Option<(Spanned<Option<iothub_model::twin::HubHost>>, &'f File)>,
     missing: Option<(Spanned<super::Missing>, &'f File)>,
@@ -164,7 +164,7 @@ fn unique_checks(names: Vec<(&File, Spanned<String>)>, found: &mut Vec<Diagnosti
     }
 }
 
-impl Parts<'_> {
+impl FleetParts<'_> {
     fn declarations(
         self,
         checks: Vec<Check>,

@@ -4,7 +4,7 @@
 //! (names declared twice, unknown groups, sizes) is left to `resolve`.
 
 use super::checks;
-use super::cut::Part;
+use super::cut::CutEntry;
 use super::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
 use super::inventory::Template;
 use super::policy::read;
@@ -32,11 +32,11 @@ pub(super) struct Manifest {
     pub(super) missing: Option<Spanned<Missing>>,
     pub(super) ownership: Option<Spanned<Ownership>>,
     pub(super) defaults: Option<Spanned<Vec<Leaf>>>,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<GroupEntry>,
     pub(super) devices: Vec<Entry>,
     pub(super) inventory: Vec<Template>,
-    pub(super) selectors: Vec<Selector>,
-    pub(super) policy: read::Written,
+    pub(super) selectors: Vec<SelectorEntry>,
+    pub(super) policy: read::WrittenPolicy,
     pub(super) checks: Vec<Spanned<Check>>,
     /// Names of checks that are wrong in themselves, so that a second one of the name is still found.
     pub(super) names: Vec<Spanned<String>>,
@@ -44,14 +44,14 @@ pub(super) struct Manifest {
 
 /// A group.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct GroupEntry {
     pub(super) name: Spanned<String>,
     pub(super) leaves: Vec<Leaf>,
 }
 
 /// An entry under `selectors`.
 #[derive(Debug)]
-pub(super) struct Selector {
+pub(super) struct SelectorEntry {
     pub(super) name: Spanned<String>,
     /// `None` when it is wrong.
     pub(super) condition: Option<BoundQuery>,
@@ -343,7 +343,7 @@ fn groups(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node
             reader.report(diagnostic);
         }
         let leaves = sections(reader, &GROUP, Layer::Group(key.name.as_str().into()), &key, node).leaves;
-        manifest.groups.push(Group { name: Spanned { value: key.name, span: key.span }, leaves });
+        manifest.groups.push(GroupEntry { name: Spanned { value: key.name, span: key.span }, leaves });
     }
 }
 
@@ -363,17 +363,17 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
         Kind::Devices(parts) => parts,
         _ => {
             let entries = reader.mapping(&key, node).unwrap_or_default();
-            entries.into_iter().map(|entry| Part::Tree(Box::new(entry))).collect()
+            entries.into_iter().map(|entry| CutEntry::Tree(Box::new(entry))).collect()
         }
     };
     manifest.devices.reserve_exact(parts.len());
     for part in parts {
         let (key, node) = match part {
-            Part::Entry(entry) => {
+            CutEntry::Entry(entry) => {
                 manifest.devices.push(entry);
                 continue;
             }
-            Part::Tree(entry) => *entry,
+            CutEntry::Tree(entry) => *entry,
         };
         let read = match node.kind {
             Kind::Device(read) => read,
@@ -554,7 +554,7 @@ fn selectors(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: N
             checks::compile(reader, &owner, "condition", text, |text| compile_condition(text, Collection::Devices))
         });
         if let Some(name) = name {
-            manifest.selectors.push(Selector { name, condition, leaves });
+            manifest.selectors.push(SelectorEntry { name, condition, leaves });
         }
     }
 }

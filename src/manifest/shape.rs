@@ -1,7 +1,7 @@
 //! Entries of devices that are written alike: the same lines but for the device's name and the values.
 //!
 //! Whatever writes out a hundred thousand devices writes the same lines for each. The first such entry is read by the parser and by all
-//! that looks at a manifest; what it turns out to be becomes a [`Shape`]. The structure of a block mapping lies in its lines' indentation
+//! that looks at a manifest; what it turns out to be becomes a [`EntryTemplate`]. The structure of a block mapping lies in its lines' indentation
 //! and keys, so that an entry which has the same lines, with other scalars that stand on one line each, is the same with other values:
 //! no parser need look at it. Of such an entry ([`Instance`]) nothing is held but where it stands. Its values are in the file's text, which
 //! is shorter than anything that could be made of it, and are read there whenever somebody looks.
@@ -22,7 +22,7 @@ use iothub_model::twin::{Section, TwinPath};
 use serde_json::Value;
 
 /// How entries that are written alike are written.
-pub(super) struct Shape {
+pub(super) struct EntryTemplate {
     source: Arc<Source>,
     /// The file's name.
     file: Arc<str>,
@@ -35,7 +35,7 @@ pub(super) struct Shape {
     lines: Box<[Line]>,
     /// The leaves, sorted by path.
     slots: Box<[Slot]>,
-    groups: Box<[Group]>,
+    groups: Box<[ListedGroup]>,
 }
 
 /// A line, without what ends it.
@@ -65,7 +65,7 @@ enum Content {
 
 /// A group that is listed.
 #[derive(Debug)]
-struct Group {
+struct ListedGroup {
     text: Text,
     /// Counted from the device's name.
     line: usize,
@@ -77,7 +77,7 @@ struct Group {
 /// An entry of a shape, where it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
-    shape: Arc<Shape>,
+    shape: Arc<EntryTemplate>,
     /// The offset of the line of the device's name.
     start: u32,
     /// That line, from 1.
@@ -85,7 +85,7 @@ pub(super) struct Instance {
 }
 
 /// An entry that was found to be of a shape.
-pub(super) struct Found {
+pub(super) struct ShapedEntry {
     pub(super) instance: Instance,
     /// The offset of the line after its last.
     pub(super) end: usize,
@@ -96,13 +96,13 @@ pub(super) struct Found {
 }
 
 /// Without the file's text.
-impl fmt::Debug for Shape {
+impl fmt::Debug for EntryTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shape").field("file", &self.file).field("slots", &self.slots).finish_non_exhaustive()
     }
 }
 
-impl Shape {
+impl EntryTemplate {
     /// Learns from an entry that was read: `at` are its lines, the first of which is the `line`th of the file, and `found` is what was said
     /// about it. Returns nothing when there is more to it than lines and values.
     pub(super) fn learn(
@@ -164,7 +164,7 @@ impl Shape {
             let before = if line == 0 { end_of_name } else { 0 };
             let column = (group.span.start - starts[line]).checked_sub(before)?;
             let bytes = group.span.end - group.span.start;
-            Some(Group { text: group.value.clone(), line, column, bytes })
+            Some(ListedGroup { text: group.value.clone(), line, column, bytes })
         });
         let shape = Arc::new(Self {
             source: Arc::clone(&file.source),
@@ -191,7 +191,7 @@ impl Shape {
     }
 
     /// Finds an entry of this shape at the offset of a line.
-    pub(super) fn find(this: &Arc<Self>, start: usize, line: u32) -> Option<Found> {
+    pub(super) fn find(this: &Arc<Self>, start: usize, line: u32) -> Option<ShapedEntry> {
         let text = this.source.text();
         let head = text[start..].get(this.indent..)?;
         let (name, quote) = name_at(head)?;
@@ -220,7 +220,7 @@ impl Shape {
             }
         }
         let instance = Instance { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
-        Some(Found { instance, end: at, lines: 1 + this.lines.len(), traps })
+        Some(ShapedEntry { instance, end: at, lines: 1 + this.lines.len(), traps })
     }
 }
 
@@ -247,7 +247,8 @@ impl Instance {
 
     /// Returns the offset at which its last line ends.
     pub(super) fn end(&self) -> usize {
-        let found = Shape::find(&self.shape, self.start as usize, self.line).expect("it was found to be of the shape");
+        let found =
+            EntryTemplate::find(&self.shape, self.start as usize, self.line).expect("it was found to be of the shape");
         self.start as usize + self.shape.source.text()[self.start as usize..found.end].trim_end().len()
     }
 
@@ -271,7 +272,7 @@ impl Instance {
         for _ in 0..self.shape.lines.len() {
             starts.push(end_of_line(text, starts[starts.len() - 1]));
         }
-        let place = |group: &Group| {
+        let place = |group: &ListedGroup| {
             let before = if group.line == 0 { self.name().span.end } else { starts[group.line] };
             let start = before + group.column;
             Spanned { value: group.text.clone(), span: Span::new(start, start + group.bytes) }

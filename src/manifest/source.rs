@@ -36,12 +36,12 @@ pub(super) struct File {
     /// Messages may show lines of it: no link led to it.
     is_quotable: bool,
     /// Where it is on disk, if it is there.
-    place: Option<Place>,
+    place: Option<DiskPlace>,
 }
 
 /// The place of a file on disk.
 #[derive(Debug)]
-struct Place {
+struct DiskPlace {
     directory: PathBuf,
     boundary: Arc<Boundary>,
 }
@@ -498,7 +498,7 @@ fn file(
     match decode(name, bytes) {
         Ok(text) => {
             let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-            let place = Some(Place { directory, boundary: Arc::clone(boundary) });
+            let place = Some(DiskPlace { directory, boundary: Arc::clone(boundary) });
             Some(File { is_quotable: !is_linked, place, ..File::new(name, text) })
         }
         Err(mut diagnostic) => {

@@ -44,7 +44,7 @@ pub(super) enum Keep<'k> {
 
 /// Where a device is written.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct DevicePlaces {
     /// Its entry under `devices`, as it stands there: a name or a range.
     pub(super) entry: Option<(String, Origin)>,
     /// Its row in a table.
@@ -62,7 +62,7 @@ pub(crate) struct Layered {
     /// Where each group stands.
     pub(super) groups: Vec<Origin>,
     /// Where the device is written that somebody asked for.
-    pub(super) written: Written,
+    pub(super) written: DevicePlaces,
     pub(super) stacks: Vec<Stack>,
     /// Which stack each declared device has.
     pub(super) of: BTreeMap<DeviceId, usize>,

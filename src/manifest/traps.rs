@@ -3,7 +3,7 @@
 //! Only what is written without quotes is looked at: quotes say that a text is meant.
 
 use super::source::File;
-use super::yaml::{Kind, Node, Text, Written};
+use super::yaml::{Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::placeholder::Placeholder;
 
@@ -56,7 +56,7 @@ pub(super) fn trap(kind: &Kind, written: &str) -> Option<(String, String)> {
             Some((format!("`{written}` is {what}, {number}"), format!("write {number}, or {}", text())))
         }
         // What is quoted differs from its value by its quotes.
-        Kind::Text(Text { value, written: Written::Verbatim(_) }) if value == written => {
+        Kind::Text(Text { value, written: TextOrigin::Verbatim(_) }) if value == written => {
             let elsewhere = |what: &str| {
                 let message = format!("`{written}` is a text here, and {what} for some other readers of YAML");
                 Some((message, format!("quote it, so that it is a text for all: {quoted}")))

@@ -124,7 +124,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-struct Found {
+struct ViolationPlace {
     key: Span,
     value: Span,
     /// The value came by a reference, perhaps from the environment.
@@ -132,7 +132,7 @@ struct Found {
 }
 
 /// Walks down to the place of a violation.
-fn find(file: &File, root: &Node, keys: &[String]) -> Found {
+fn find(file: &File, root: &Node, keys: &[String]) -> ViolationPlace {
     let (mut node, mut key) = (root, root.span);
     for name in keys {
         let next = match &node.kind {
@@ -149,5 +149,5 @@ fn find(file: &File, root: &Node, keys: &[String]) -> Found {
     }
     let value = if node.span.start == node.span.end { key } else { node.span };
     let secret = file.slice(node.span).contains("${");
-    Found { key, value, secret }
+    ViolationPlace { key, value, secret }
 }

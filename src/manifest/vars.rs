@@ -8,7 +8,7 @@ use super::reader::{Reader, Spanned};
 use super::references::{is_variable_name, only_reference};
 use super::source::File;
 use super::traps;
-use super::yaml::{self, Key, Kind, Node, Text, Written};
+use super::yaml::{self, Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::placeholder::Placeholder;
 
@@ -269,7 +269,7 @@ fn single(name: &str, is: Type, value: &str) -> Result<Kind, Box<Diagnostic>> {
 }
 
 fn secret(value: &str) -> Text {
-    Text { value: value.to_owned(), written: Written::Interpolated { secret: true } }
+    Text { value: value.to_owned(), written: TextOrigin::Interpolated { secret: true } }
 }
 
 /// Gives a value the place of the declared one. What came from outside is shown nowhere.

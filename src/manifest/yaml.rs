@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 use serde_json::Number;
 
-use super::cut::Part;
+use super::cut::CutEntry;
 use super::odd;
 use super::schema::Read;
 use super::source::File;
@@ -49,26 +49,26 @@ pub(super) enum Kind {
     Text(Text),
     List(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
-    /// An entry under `devices` that was read as soon as it was parsed: see [`Early`]. Nothing when it was wrong.
+    /// An entry under `devices` that was read as soon as it was parsed: see [`EntryHook`]. Nothing when it was wrong.
     Device(Option<Box<Read>>),
     /// All entries under `devices`, of a file that was read in pieces.
-    Devices(Vec<Part>),
+    Devices(Vec<CutEntry>),
 }
 
 /// Is shown each entry under `devices` once it is parsed, and may put a [`Kind::Device`] in its place: of a hundred thousand devices that
 /// are written out, the trees are never all there at once.
-pub(super) type Early<'e> = dyn FnMut(&Key, Node) -> Node + 'e;
+pub(super) type EntryHook<'e> = dyn FnMut(&Key, Node) -> Node + 'e;
 
 /// A text, and how its characters relate to the file's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) value: String,
-    pub(super) written: Written,
+    pub(super) written: TextOrigin,
 }
 
 /// How a text came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum TextOrigin {
     /// It stands in the file as it is, from this byte on.
     Verbatim(usize),
     /// It has escapes or runs over several lines.
@@ -130,7 +130,7 @@ pub(super) fn text_weight(text: &str) -> usize {
 }
 
 /// Reads a file's one document; nothing when the file is empty, or has a syntax error.
-pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
+pub(super) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut EntryHook<'_>) -> Option<Node> {
     if let Some(diagnostic) = syntax::unprintable(file) {
         found.push(diagnostic);
         return None;
@@ -155,7 +155,13 @@ pub(super) fn parse_piece(file: &File, text: &str, piece: Piece, found: &mut Vec
     build(file, text, piece, found, &mut |_, node| node)
 }
 
-fn build(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>, early: &mut Early<'_>) -> Option<Node> {
+fn build(
+    file: &File,
+    text: &str,
+    piece: Piece,
+    found: &mut Vec<Diagnostic>,
+    early: &mut EntryHook<'_>,
+) -> Option<Node> {
     let whole = Whole::of(text);
     let text = &*whole.text;
     let offsets = Offsets::of(text, piece);
@@ -266,7 +272,7 @@ struct Building<'a> {
     is_part: bool,
     depth: usize,
     found: &'a mut Vec<Diagnostic>,
-    early: &'a mut Early<'a>,
+    early: &'a mut EntryHook<'a>,
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
     /// What aliases may still add; counted when the first one is met.
@@ -363,9 +369,9 @@ impl Building<'_> {
             let quoted = Span::new(span.start + 1, span.end.saturating_sub(1).max(span.start + 1));
             let written = match style {
                 ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted if self.file.slice(quoted) == value => {
-                    Written::Verbatim(quoted.start)
+                    TextOrigin::Verbatim(quoted.start)
                 }
-                _ => Written::Folded,
+                _ => TextOrigin::Folded,
             };
             // The parser ends a block with a line break even where the file ends without one.
             let text = self.file.source.text();
@@ -382,7 +388,7 @@ impl Building<'_> {
         let kind = match resolve(value) {
             Ok(Kind::Text(Text { value, .. })) => {
                 let written =
-                    if self.file.slice(span) == value { Written::Verbatim(span.start) } else { Written::Folded };
+                    if self.file.slice(span) == value { TextOrigin::Verbatim(span.start) } else { TextOrigin::Folded };
                 Kind::Text(Text { value, written })
             }
             Ok(kind) => kind,
@@ -511,7 +517,7 @@ impl Building<'_> {
         }
         let is_plain = style == ScalarStyle::Plain;
         let is_key = matches!(self.stack.last(), Some(Open { items: Items::Mapping { key: Pending::None, .. }, .. }));
-        if let Kind::Text(Text { value, written: Written::Verbatim(_) }) = &node.kind {
+        if let Kind::Text(Text { value, written: TextOrigin::Verbatim(_) }) = &node.kind {
             let pasted = match is_key {
                 true => odd::in_key(self.file, node.span, value),
                 false => odd::in_value(self.file, node.span, value, is_plain),
@@ -580,7 +586,7 @@ pub(super) enum Unfit {
 
 /// Says what a plain scalar is: what serde_yaml makes of it. The text of a text is to be placed by the caller.
 pub(super) fn resolve(plain: &str) -> Result<Kind, Unfit> {
-    let text = || Kind::Text(Text { value: plain.to_owned(), written: Written::Folded });
+    let text = || Kind::Text(Text { value: plain.to_owned(), written: TextOrigin::Folded });
     match plain {
         "" => return Ok(Kind::Nothing),
         "null" | "Null" | "NULL" | "~" => return Ok(Kind::Null),

@@ -83,7 +83,7 @@ impl fmt::Display for Verdict {
 ///
 /// A plan that was read from a file has no sensitive values: `Value::Null`, which no leaf is, stands for one that is not known.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Change {
+pub struct PlannedChange {
     /// Where.
     pub path: TwinPath,
     /// How it came about.
@@ -100,7 +100,7 @@ pub struct Change {
     pub sensitive: bool,
 }
 
-impl Change {
+impl PlannedChange {
     /// Says whether a leaf goes for no other reason than that it is not declared. Whatever took its place meanwhile stays.
     pub fn is_removal(&self) -> bool {
         use Verdict::{Moved, Removed, RemovedOverDrift, Undeclared};
@@ -119,10 +119,10 @@ impl Change {
 }
 
 /// Without sensitive values.
-impl fmt::Debug for Change {
+impl fmt::Debug for PlannedChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, verdict, before, after, moved_from, origin, sensitive } = self;
-        let mut shown = f.debug_struct("Change");
+        let mut shown = f.debug_struct("PlannedChange");
         shown.field("path", path).field("verdict", verdict);
         if *sensitive {
             shown.field("sensitive", &(before.is_some(), after.is_some()));
@@ -131,6 +131,15 @@ impl fmt::Debug for Change {
         }
         shown.field("moved_from", moved_from).field("origin", origin).finish()
     }
+}
+
+/// An entry of another fleet's record that this fleet takes over.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Taken {
+    /// Whose it was.
+    pub fleet: FleetName,
+    /// What that fleet owned: a declared path, or one over or under it.
+    pub path: TwinPath,
 }
 
 /// Why a twin must not be changed as declared. Nothing is sent to such a twin.

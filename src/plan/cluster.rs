@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::change::{Change, Conflict, Verdict};
-use super::intern::{conflict_key, hash_of};
-use super::twin_plan::{Action, Taken, TwinPlan};
+use super::change::{Conflict, PlannedChange, Taken, Verdict};
+use super::intern::hash_of;
+use super::twin_plan::{Action, TwinPlan};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// Twins for which the same is to be done. Where in the manifest it stands may differ from twin to twin.
@@ -16,7 +16,7 @@ pub struct Cluster<'p> {
     /// What kind of thing is to be done.
     pub action: Action,
     /// The paths, sorted, with the first twin's lines of the manifest.
-    pub changes: &'p [Change],
+    pub changes: &'p [PlannedChange],
     /// What is taken out of other fleets' records.
     pub taken: &'p [Taken],
     /// What stands in the way.
@@ -31,7 +31,7 @@ pub(crate) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
     let mut clusters: Vec<Cluster<'_>> = Vec::new();
     let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
     // Twins share their changes in memory, so most need not be hashed again.
-    let mut by_address: HashMap<*const Change, u64> = HashMap::new();
+    let mut by_address: HashMap<*const PlannedChange, u64> = HashMap::new();
     for twin in twins {
         let changes_hash =
             *by_address.entry(twin.changes.as_ptr()).or_insert_with(|| hash_of(&changes_key(&twin.changes)));
@@ -62,13 +62,23 @@ pub(crate) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
 /// What a reader tells changes apart by: not the line of the manifest, and not values that are never shown.
 type ChangeKey<'c> = (&'c TwinPath, Verdict, Option<&'c Value>, Option<&'c Value>, &'c Option<TwinPath>, bool);
 
-fn key<'c>(change: &'c Change) -> ChangeKey<'c> {
-    let Change { path, verdict, before, after, moved_from, origin: _, sensitive } = change;
+fn key<'c>(change: &'c PlannedChange) -> ChangeKey<'c> {
+    let PlannedChange { path, verdict, before, after, moved_from, origin: _, sensitive } = change;
     let shown = |side: &'c Option<Value>| side.as_ref().map(|value| if *sensitive { &Value::Null } else { value });
     (path, *verdict, shown(before), shown(after), moved_from, *sensitive)
 }
 
-fn changes_key(changes: &[Change]) -> Vec<ChangeKey<'_>> {
+/// What makes two conflicts the same to a reader: all but the line of the manifest.
+fn conflict_key(conflict: &Conflict) -> Conflict {
+    let mut key = conflict.clone();
+    match &mut key {
+        Conflict::OwnedByOther { origin, .. } | Conflict::WouldDestroy { origin, .. } => *origin = None,
+        Conflict::Record { problem: _ } | Conflict::Limit { problem: _ } => {}
+    }
+    key
+}
+
+fn changes_key(changes: &[PlannedChange]) -> Vec<ChangeKey<'_>> {
     changes.iter().map(key).collect()
 }
 

@@ -1,49 +1,21 @@
 //! What is to be done about one twin, given what is declared, what is live and what the records in it say.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::change::{Change, Conflict};
-use super::differences::Differences;
-use super::ownership::{OwnershipRecord, Records, value_hash};
+use super::change::{Conflict, PlannedChange, Taken};
+use super::differences::TwinDifferences;
+use super::ownership::{OwnershipRecord, Records};
 use super::records::RecordState;
-use super::target::{RecordWrite, Sections, Target};
-use super::twin_plan::Taken;
-use crate::manifest::{FleetName, Leaf, Ownership, Policy};
+use super::rules::{DeclaredTwin, PlanRules};
+use super::target::{RecordWrite, TwinSections, TwinTarget};
+use crate::manifest::{FleetName, Ownership};
 use iothub_model::twin::limits::{Rule, check_size, check_values, section_max_bytes, section_size};
 use iothub_model::twin::{MergePatch, Section, TwinPath};
-
-/// In whose name, and by which rules, twins are planned.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) fleet: FleetName,
-    pub(super) ownership: Ownership,
-    pub(super) take_ownership: bool,
-    pub(super) revision: String,
-    pub(super) policy: Policy,
-}
-
-/// The leaves declared for a twin, and what a record of them holds. By default that of a twin that is not declared at all, but
-/// carries a record.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Declared<'d> {
-    pub(super) is_declared: bool,
-    pub(super) leaves: &'d [Leaf],
-    pub(super) owns: BTreeMap<TwinPath, u16>,
-}
-
-impl<'d> Declared<'d> {
-    pub(super) fn new(leaves: &'d [Leaf]) -> Self {
-        let owns = leaves.iter().map(|leaf| (leaf.path.clone(), value_hash(leaf.value.as_ref()))).collect();
-        Self { is_declared: true, leaves, owns }
-    }
-}
 
 /// What is to be done about one twin. Where there are conflicts there is nothing else.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Decision {
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<PlannedChange>,
     pub(super) taken: Vec<Taken>,
     pub(super) patch: MergePatch,
     pub(super) inverse: MergePatch,
@@ -59,7 +31,7 @@ impl Decision {
     }
 
     /// Returns `true` if the record does not prove that all differences come from the manifest.
-    pub(super) fn is_unexplained(&self, declared: &Declared<'_>) -> bool {
+    pub(super) fn is_unexplained(&self, declared: &DeclaredTwin<'_>) -> bool {
         let lacks_record = match self.record {
             RecordState::Absent => !declared.owns.is_empty(),
             RecordState::Empty => true,
@@ -74,7 +46,7 @@ impl Decision {
 /// Under [`Ownership::None`] this fleet's own record is neither read nor written: one that is left from before stays as it is.
 /// Other fleets' records are looked at in any case, for they say what others will write again; nor are they written: what is
 /// taken over then stays in them.
-pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
+pub(super) fn decide(rules: &PlanRules, declared: &DeclaredTwin<'_>, live: TwinSections<'_>) -> Decision {
     let records = Records::read(live.tags, &rules.fleet);
     let record = match rules.ownership {
         Ownership::Record => records.state(live.tags, &rules.fleet),
@@ -83,7 +55,7 @@ pub(super) fn decide(rules: &Rules, declared: &Declared<'_>, live: Sections<'_>)
     Decision { record, ..decide_by(&records, rules, declared, live) }
 }
 
-fn decide_by(records: &Records, rules: &Rules, declared: &Declared<'_>, live: Sections<'_>) -> Decision {
+fn decide_by(records: &Records, rules: &PlanRules, declared: &DeclaredTwin<'_>, live: TwinSections<'_>) -> Decision {
     let mut conflicts: Vec<Conflict> = records.problems.values().map(|problem| record_conflict(problem)).collect();
     let own = match rules.ownership {
         Ownership::Record => {
@@ -96,7 +68,7 @@ fn decide_by(records: &Records, rules: &Rules, declared: &Declared<'_>, live: Se
         return Decision { conflicts, ..Decision::default() };
     }
 
-    let Differences { changes, taken, conflicts } = Differences::find(rules, declared, records, own, live);
+    let TwinDifferences { changes, taken, conflicts } = TwinDifferences::find(rules, declared, records, own, live);
     if !conflicts.is_empty() {
         return Decision { conflicts, ..Decision::default() };
     }
@@ -104,7 +76,7 @@ fn decide_by(records: &Records, rules: &Rules, declared: &Declared<'_>, live: Se
     if changes.is_empty() && writes.is_empty() {
         return Decision::default();
     }
-    let target = Target::reach(live, &changes, &writes);
+    let target = TwinTarget::reach(live, &changes, &writes);
     let (patch, inverse) = target.patches(live);
     let conflicts = outgrown(rules, live, &target, &patch);
     if !conflicts.is_empty() {
@@ -120,13 +92,13 @@ fn record_conflict(problem: &str) -> Conflict {
 /// Returns the records that are to be written: this fleet's, and those that something is taken out of. The revision is written
 /// when something else changes, never alone.
 fn record_writes(
-    rules: &Rules,
-    declared: &Declared<'_>,
+    rules: &PlanRules,
+    declared: &DeclaredTwin<'_>,
     records: &Records,
     own: Option<&OwnershipRecord>,
-    changes: &[Change],
+    changes: &[PlannedChange],
     taken: &[Taken],
-    live: Sections<'_>,
+    live: TwinSections<'_>,
 ) -> Vec<RecordWrite> {
     if rules.ownership == Ownership::None {
         return Vec::new();
@@ -150,7 +122,7 @@ fn record_writes(
     writes
 }
 
-fn keep_entries(record: &mut Value, live: Sections<'_>, fleet: &FleetName) {
+fn keep_entries(record: &mut Value, live: TwinSections<'_>, fleet: &FleetName) {
     if let Some(entries) = live.find(&super::ownership::record_path(fleet).child("owns")) {
         record["owns"] = entries.clone();
     }
@@ -173,7 +145,7 @@ fn taken_writes(taken: &[Taken], records: &Records) -> Vec<RecordWrite> {
 
 /// Finds what the hub would refuse of the twin as it is to be. A section that is too large already may stay so as long as it
 /// does not grow (docs: Understand and use device twins, "Device twin size").
-fn outgrown(rules: &Rules, live: Sections<'_>, target: &Target, patch: &MergePatch) -> Vec<Conflict> {
+fn outgrown(rules: &PlanRules, live: TwinSections<'_>, target: &TwinTarget, patch: &MergePatch) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     for section in Section::ALL {
         let after = target.sections().section(section);

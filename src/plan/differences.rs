@@ -4,34 +4,33 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::change::{Change, Conflict, Verdict};
-use super::decide::{Declared, Rules};
+use super::change::{Conflict, PlannedChange, Taken, Verdict};
 use super::ownership::{OwnershipRecord, Records, Wanted, records_path, verdict};
-use super::target::Sections;
-use super::twin_plan::Taken;
+use super::rules::{DeclaredTwin, PlanRules};
+use super::target::TwinSections;
 use crate::manifest::{FleetName, Leaf, Origin, Ownership, PolicyPath};
 use iothub_model::twin::TwinPath;
 
 /// What is different between what a twin should be and what it is.
 #[derive(Debug)]
-pub(super) struct Differences {
+pub(super) struct TwinDifferences {
     /// Sorted by path.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<PlannedChange>,
     /// Sorted.
     pub(super) taken: Vec<Taken>,
     /// Where there are any, the rest is of no use.
     pub(super) conflicts: Vec<Conflict>,
 }
 
-impl Differences {
+impl TwinDifferences {
     pub(super) fn find(
-        rules: &Rules,
-        declared: &Declared<'_>,
+        rules: &PlanRules,
+        declared: &DeclaredTwin<'_>,
         records: &Records,
         own: Option<&OwnershipRecord>,
-        live: Sections<'_>,
+        live: TwinSections<'_>,
     ) -> Self {
-        let mut finding = Finding {
+        let mut finding = DifferenceFinder {
             rules,
             declared,
             records,
@@ -55,24 +54,24 @@ impl Differences {
         if finding.conflicts.is_empty() {
             finding.owned();
         }
-        let Finding { found, taken, conflicts, .. } = finding;
+        let DifferenceFinder { found, taken, conflicts, .. } = finding;
         Self { changes: found.into_values().collect(), taken, conflicts }
     }
 }
 
 /// Differences in the making.
-struct Finding<'t> {
-    rules: &'t Rules,
-    declared: &'t Declared<'t>,
+struct DifferenceFinder<'t> {
+    rules: &'t PlanRules,
+    declared: &'t DeclaredTwin<'t>,
     records: &'t Records,
     own: Option<&'t OwnershipRecord>,
-    live: Sections<'t>,
-    found: BTreeMap<TwinPath, Change>,
+    live: TwinSections<'t>,
+    found: BTreeMap<TwinPath, PlannedChange>,
     taken: Vec<Taken>,
     conflicts: Vec<Conflict>,
 }
 
-impl Finding<'_> {
+impl DifferenceFinder<'_> {
     fn applied(&self, path: &TwinPath) -> Option<u16> {
         self.own.and_then(|record| record.owns.get(path)).copied()
     }
@@ -114,7 +113,7 @@ impl Finding<'_> {
         after: Option<&Value>,
         origin: Option<&Origin>,
     ) {
-        let change = Change {
+        let change = PlannedChange {
             path: path.clone(),
             verdict,
             before: before.cloned(),

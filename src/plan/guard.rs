@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::change::Change;
+use super::change::PlannedChange;
 use super::population::{EmptiedKind, Population};
 use super::rebase::becomes_object;
 use super::review::Reviewed;
@@ -26,10 +26,10 @@ pub(crate) enum Consent {
 
 /// Why a plan may not be applied, or not even be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum PlanRefusal {
     /// Some twins have conflicts.
     #[error("{twins} {} {conflicts} {}, and nothing is sent while there is any: {}",
-        plural(*twins, "twin has"), plural(*conflicts, "conflict"), Named { ids: first, all: *twins })]
+        plural(*twins, "twin has"), plural(*conflicts, "conflict"), NamedTwins { ids: first, all: *twins })]
     Conflicts {
         /// How many twins.
         twins: usize,
@@ -40,7 +40,7 @@ pub enum Refusal {
     },
     /// The hub lacks devices or modules that must be there.
     #[error("the hub has no {} {}; `missing: register` in the manifest creates what is missing, `missing: skip` leaves it out",
-        kind(ids), Named { ids, all: ids.len() })]
+        kind(ids), NamedTwins { ids, all: ids.len() })]
     Missing {
         /// All of them, sorted.
         ids: Vec<TwinId>,
@@ -53,7 +53,7 @@ pub enum Refusal {
         asked: Vec<&'static str>,
     },
     /// The plan would alter what the manifest's own selectors find.
-    #[error("the plan is refused: {}", Diverging(all))]
+    #[error("the plan is refused: {}", DivergenceList(all))]
     Diverges {
         /// All such cases.
         all: Vec<Divergence>,
@@ -95,7 +95,7 @@ pub enum Refusal {
     },
     /// The plan that was reviewed or approved sends the same, and what is there has changed since.
     #[error("values changed since the review: the digest {given} is of the same patches over other values, and this plan has {}{}",
-        digest.short(), Written { paths: written, all: *all })]
+        digest.short(), OverwrittenPaths { paths: written, all: *all })]
     ChangedSince {
         /// What was reviewed.
         given: DigestPrefix,
@@ -286,7 +286,7 @@ fn percent(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
-impl Refusal {
+impl PlanRefusal {
     /// Returns the word that names it in machine formats; of guards, each has its own.
     pub fn name(&self) -> &'static str {
         match self {
@@ -304,16 +304,16 @@ impl Refusal {
     }
 }
 
-struct Diverging<'d>(&'d [Divergence]);
+struct DivergenceList<'d>(&'d [Divergence]);
 
-impl fmt::Display for Diverging<'_> {
+impl fmt::Display for DivergenceList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Divergence { selector, origin, altered_by, path, leaving, joining }) in self.0.iter().enumerate() {
             write!(f, "{}the selector {selector} ({origin})", if index > 0 { "; " } else { "" })?;
             let mut some = false;
             for (verb, ids) in [("would lose", leaving), ("would gain", joining)] {
                 if !ids.is_empty() {
-                    write!(f, "{} {verb} {}", if some { " and" } else { "" }, Named { ids, all: ids.len() })?;
+                    write!(f, "{} {verb} {}", if some { " and" } else { "" }, NamedTwins { ids, all: ids.len() })?;
                     some = true;
                 }
             }
@@ -330,12 +330,12 @@ impl fmt::Display for Diverging<'_> {
 /// How many twins a refusal names.
 const NAMED: usize = 5;
 
-struct Named<'i> {
+struct NamedTwins<'i> {
     ids: &'i [TwinId],
     all: usize,
 }
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for NamedTwins<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, id) in self.ids.iter().take(NAMED).enumerate() {
             write!(f, "{}{id}", if index > 0 { ", " } else { "" })?;
@@ -348,12 +348,12 @@ impl fmt::Display for Named<'_> {
 }
 
 /// Paths whose value is not the one that this fleet applied last.
-struct Written<'p> {
+struct OverwrittenPaths<'p> {
     paths: &'p [(TwinId, TwinPath)],
     all: usize,
 }
 
-impl fmt::Display for Written<'_> {
+impl fmt::Display for OverwrittenPaths<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.paths.is_empty() {
             return Ok(());
@@ -378,31 +378,33 @@ fn kind(ids: &[TwinId]) -> String {
 }
 
 /// Refuses a hub that is not the one that the manifest names. To be asked before anything is read from it.
-pub(crate) fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), Refusal> {
+pub(crate) fn check_hub(declarations: &Declarations, hub: &HubHost) -> Result<(), PlanRefusal> {
     match &declarations.hub {
-        Some(declared) if declared != hub => Err(Refusal::OtherHub { declared: declared.clone(), given: hub.clone() }),
+        Some(declared) if declared != hub => {
+            Err(PlanRefusal::OtherHub { declared: declared.clone(), given: hub.clone() })
+        }
         _ => Ok(()),
     }
 }
 
 /// Returns all that stands in a plan's way: missing devices, conflicts, and what may be approved.
-pub(crate) fn refusals(plan: &Plan) -> Vec<Refusal> {
+pub(crate) fn refusals(plan: &Plan) -> Vec<PlanRefusal> {
     let missing = plan.twins.iter().filter(|twin| twin.action == Action::Missing);
     let ids: Vec<TwinId> = missing.map(|twin| twin.id.clone()).collect();
     let mut found = Vec::new();
     let asked = plan.not_carried_out();
     if !asked.is_empty() && !plan.ignores_rollout {
-        found.push(Refusal::Rollout { asked });
+        found.push(PlanRefusal::Rollout { asked });
     }
     if !ids.is_empty() {
-        found.push(Refusal::Missing { ids });
+        found.push(PlanRefusal::Missing { ids });
     }
-    if !plan.outlook.diverging.is_empty() {
-        found.push(Refusal::Diverges { all: plan.outlook.diverging.clone() });
+    if !plan.impact.diverging.is_empty() {
+        found.push(PlanRefusal::Diverges { all: plan.impact.diverging.clone() });
     }
     let conflicting: Vec<_> = plan.twins.iter().filter(|twin| !twin.conflicts.is_empty()).collect();
     if !conflicting.is_empty() {
-        found.push(Refusal::Conflicts {
+        found.push(PlanRefusal::Conflicts {
             twins: conflicting.len(),
             conflicts: conflicting.iter().map(|twin| twin.conflicts.len()).sum(),
             first: conflicting.iter().take(NAMED).map(|twin| twin.id.clone()).collect(),
@@ -410,7 +412,7 @@ pub(crate) fn refusals(plan: &Plan) -> Vec<Refusal> {
     }
     let guards = guards(plan);
     if !guards.is_empty() {
-        found.push(Refusal::Guarded { guards, digest: plan.review_digest() });
+        found.push(PlanRefusal::Guarded { guards, digest: plan.review_digest() });
     }
     found
 }
@@ -472,7 +474,7 @@ fn is_changed(twin: &TwinPlan) -> bool {
 
 /// Counts the keys that go from a twin. A rename takes none away, nor does a scalar that gives way to an object of its name.
 fn removed_keys(twin: &TwinPlan) -> usize {
-    let goes = |change: &&Change| {
+    let goes = |change: &&PlannedChange| {
         change.before.is_some()
             && change.after.is_none()
             && change.verdict != Verdict::Moved
@@ -482,23 +484,23 @@ fn removed_keys(twin: &TwinPlan) -> usize {
 }
 
 /// Says why a plan may not be applied as it is: what comes first of [`refusals`].
-pub(crate) fn check(plan: &Plan) -> Result<(), Refusal> {
+pub(crate) fn check(plan: &Plan) -> Result<(), PlanRefusal> {
     refusals(plan).into_iter().next().map_or(Ok(()), Err)
 }
 
 /// Says why a plan may not be applied, before anybody is asked for consent. What guards refuse may have been approved, by the
 /// first digits of this one plan's review digest; what is missing or in conflict cannot be. An approval is of one plan, so any other
 /// plan is refused, whether it needs approval or not; one with nothing to do is let pass, as by [`check_reviewed`].
-pub(crate) fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), Refusal> {
+pub(crate) fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Result<(), PlanRefusal> {
     let guards = match check(plan) {
         Ok(()) => Vec::new(),
-        Err(Refusal::Guarded { guards, .. }) => guards,
+        Err(PlanRefusal::Guarded { guards, .. }) => guards,
         Err(refusal) => return Err(refusal),
     };
     let Some(given) = approved else {
         let digest = (!guards.is_empty()).then(|| plan.review_digest());
         return match digest {
-            Some(digest) if plan.approval.as_ref() != Some(&digest) => Err(Refusal::Guarded { guards, digest }),
+            Some(digest) if plan.approval.as_ref() != Some(&digest) => Err(PlanRefusal::Guarded { guards, digest }),
             _ => Ok(()),
         };
     };
@@ -508,14 +510,16 @@ pub(crate) fn check_approved(plan: &Plan, approved: Option<&DigestPrefix>) -> Re
     match plan.compared_with(given) {
         Reviewed::Same => Ok(()),
         Reviewed::Moved => Err(changed_since(plan, given, plan.review_digest())),
-        Reviewed::Other => Err(Refusal::OtherApproved { given: given.clone(), digest: plan.review_digest(), guards }),
+        Reviewed::Other => {
+            Err(PlanRefusal::OtherApproved { given: given.clone(), digest: plan.review_digest(), guards })
+        }
     }
 }
 
 /// Keeps in the plan that it was approved, if `approved` is of this plan and guards stand in its way: whoever applies it from a file
 /// need not approve it again.
 pub(crate) fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
-    let is_guarded = matches!(check(plan), Err(Refusal::Guarded { .. }));
+    let is_guarded = matches!(check(plan), Err(PlanRefusal::Guarded { .. }));
     plan.approval = match approved {
         Some(approved) if is_guarded && plan.compared_with(approved) == Reviewed::Same => Some(plan.review_digest()),
         _ => None,
@@ -523,27 +527,28 @@ pub(crate) fn keep_approval(plan: &mut Plan, approved: Option<&DigestPrefix>) {
 }
 
 /// Refuses a plan that is not the one that was reviewed. One with nothing to do is let pass: somebody has applied it.
-pub(crate) fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), Refusal> {
+pub(crate) fn check_reviewed(plan: &Plan, reviewed: &DigestPrefix) -> Result<(), PlanRefusal> {
     if plan.is_empty() {
         return Ok(());
     }
     match plan.compared_with(reviewed) {
         Reviewed::Same => Ok(()),
         Reviewed::Moved => Err(changed_since(plan, reviewed, plan.review_digest())),
-        Reviewed::Other => Err(Refusal::OtherReviewed { given: reviewed.clone(), digest: plan.review_digest() }),
+        Reviewed::Other => Err(PlanRefusal::OtherReviewed { given: reviewed.clone(), digest: plan.review_digest() }),
     }
 }
 
 /// Names the paths whose value is not the one that this fleet applied last. Whether these changed since the review, or others did, is
 /// not known: a digest does not tell.
-fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> Refusal {
+fn changed_since(plan: &Plan, given: &DigestPrefix, digest: Digest) -> PlanRefusal {
     use Verdict::{Drift, EditOverDrift, Overwrite, RemovedOverDrift, Undeclared};
-    let is_written =
-        |change: &&Change| matches!(change.verdict, Drift | EditOverDrift | RemovedOverDrift | Overwrite | Undeclared);
+    let is_written = |change: &&PlannedChange| {
+        matches!(change.verdict, Drift | EditOverDrift | RemovedOverDrift | Overwrite | Undeclared)
+    };
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
     let written =
         || sent().flat_map(|twin| twin.changes.iter().filter(is_written).map(|change| (&twin.id, &change.path)));
-    Refusal::ChangedSince {
+    PlanRefusal::ChangedSince {
         given: given.clone(),
         digest,
         written: written().take(NAMED).map(|(id, path)| (id.clone(), path.clone())).collect(),
@@ -558,10 +563,10 @@ pub(crate) struct ApprovedPlan {
 }
 
 /// Lets a plan pass to which somebody agreed, or says why not. For `approved` see [`check_approved`].
-pub(crate) fn approve(plan: Plan, _: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, Refusal> {
+pub(crate) fn approve(plan: Plan, _: Consent, approved: Option<&DigestPrefix>) -> Result<ApprovedPlan, PlanRefusal> {
     check_approved(&plan, approved)?;
-    if let Some((id, path)) = plan.first_withheld() {
-        return Err(Refusal::Withheld { id, path });
+    if let Some((id, path)) = plan.first_redacted() {
+        return Err(PlanRefusal::Withheld { id, path });
     }
     Ok(ApprovedPlan { plan })
 }

@@ -5,15 +5,15 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::change::{Change, Conflict};
+use super::change::{PlannedChange, Taken};
 use super::decide::Decision;
-use super::twin_plan::{Taken, TwinPlan};
+use super::twin_plan::TwinPlan;
 use iothub_model::twin::MergePatch;
 
 /// Hands out shared copies.
 #[derive(Default)]
 pub(super) struct Interner {
-    changes: HashMap<u64, Vec<Arc<[Change]>>>,
+    changes: HashMap<u64, Vec<Arc<[PlannedChange]>>>,
     taken: HashMap<u64, Vec<Arc<[Taken]>>>,
     patches: HashMap<u64, Vec<Arc<MergePatch>>>,
 }
@@ -32,7 +32,7 @@ impl Interner {
         }
     }
 
-    fn changes(&mut self, changes: Vec<Change>) -> Arc<[Change]> {
+    fn changes(&mut self, changes: Vec<PlannedChange>) -> Arc<[PlannedChange]> {
         share(&mut self.changes, hash_of(&changes), |shared| **shared == *changes, || changes.as_slice().into())
     }
 
@@ -65,14 +65,4 @@ pub(super) fn hash_of(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What makes two conflicts the same to a reader: all but the line of the manifest.
-pub(super) fn conflict_key(conflict: &Conflict) -> Conflict {
-    let mut key = conflict.clone();
-    match &mut key {
-        Conflict::OwnedByOther { origin, .. } | Conflict::WouldDestroy { origin, .. } => *origin = None,
-        Conflict::Record { problem: _ } | Conflict::Limit { problem: _ } => {}
-    }
-    key
 }

@@ -7,46 +7,48 @@
 //!
 //! The unit of everything here is the leaf: a scalar, an array, an empty object, or a declared absence. An object with
 //! something in it is only the sum of its leaves, so that a leaf is *absent* where such an object stands. Read [`Plan`] first,
-//! then [`Change`].
+//! then [`PlannedChange`].
 
 pub(crate) mod change;
-pub(crate) mod cluster;
-mod decide;
-mod differences;
-pub(crate) mod file;
-pub(crate) mod guard;
-mod intern;
-pub(crate) mod outlook;
-pub(crate) mod ownership;
-mod planner;
-pub(crate) mod population;
-mod rebase;
 pub(crate) mod records;
-mod review;
+pub(crate) mod ownership;
+mod redact;
+mod rules;
 mod target;
+mod differences;
+mod decide;
 pub(crate) mod twin_plan;
+mod intern;
+pub(crate) mod cluster;
+mod rebase;
 mod unchanged;
-pub(crate) mod withhold;
+pub(crate) mod population;
+pub(crate) mod impact;
+pub(crate) mod fleet_plan;
+mod restore;
+mod planner;
+mod review;
+pub(crate) mod guard;
+pub(crate) mod file;
 
 pub use change::Verdict;
-pub(crate) use change::{Change, Conflict};
+pub(crate) use change::{Conflict, PlannedChange, Taken};
 pub(crate) use cluster::Cluster;
-pub(crate) use guard::{ApprovedPlan, Consent, Guard, Refusal, approve, check_hub};
-pub use outlook::{Cost, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
-pub(crate) use outlook::{Divergence, Watch};
+pub(crate) use fleet_plan::PlanSummary;
+pub use fleet_plan::{Plan, ReadBy};
+pub(crate) use guard::{ApprovedPlan, Consent, Guard, PlanRefusal, approve, check_hub};
+pub use impact::{Cost, Forecast, Impact, Prediction, SharedPath, Spent, Writer};
+pub(crate) use impact::{Divergence, ImpactObserver};
 pub use planner::PlanContext;
 pub(crate) use planner::Planner;
 pub(crate) use population::Population;
+pub(crate) use rebase::{MovedPath, Rebase};
 pub(crate) use records::{FleetRecords, RecordLoss};
-pub(crate) use twin_plan::{Action, MovedPath, Rebase, Taken, TwinPlan};
+pub(crate) use twin_plan::{Action, TwinPlan};
 pub(crate) use unchanged::Unchanged;
 
-use std::collections::BTreeMap;
-
-use crate::check::Check;
-use crate::digest::Digest;
-use crate::manifest::{Declarations, FleetName, Policy, Selection, SourceDigests};
-use iothub_model::twin::{HubHost, Lookup};
+use crate::manifest::Declarations;
+use iothub_model::twin::Lookup;
 
 /// Plans what makes these twins as declared. For twins that arrive in a stream see [`Planner`].
 pub fn plan(
@@ -60,119 +62,6 @@ pub fn plan(
         planner.push(lookup);
     }
     planner.finish(read)
-}
-
-/// What would be done to a hub, decided whole: apply has nothing left to choose.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Which hub it was made for.
-    pub hub: HubHost,
-    /// Whose it is.
-    pub fleet: FleetName,
-    /// The declarations that it was made from.
-    pub manifest: Digest,
-    /// The Git revision that goes into the records; may be empty.
-    pub revision: String,
-    /// How the live twins were read.
-    pub read: ReadBy,
-    /// The twins that something is to be done or said about, sorted by id.
-    pub twins: Vec<TwinPlan>,
-    /// How many more were looked at and are as declared.
-    pub unchanged: usize,
-    /// How many devices are declared, and which groups and selectors have none any more.
-    pub population: Population,
-    /// What must hold afterwards.
-    pub checks: Vec<Check>,
-    /// How it may be enforced.
-    pub policy: Policy,
-    /// What the manifest's selectors found.
-    pub selections: Vec<Selection>,
-    /// What it will lead to, beside its changes.
-    pub outlook: Outlook,
-    /// Whether all twins may be written at once although the manifest asks for a rollout.
-    pub ignores_rollout: bool,
-    /// The review digest that was approved when the plan was made. It is good for the plan with this digest alone.
-    pub approval: Option<Digest>,
-    /// What the manifest's digest comes from, as far as it is known.
-    pub sources: SourceDigests,
-    /// Which twins carry this fleet's record. A plan that was read from a file knows the lost ones alone, where others carry it.
-    pub records: FleetRecords,
-}
-
-/// How live twins were read, which says how fresh they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReadBy {
-    /// One GET a twin: current.
-    Get,
-    /// Pages of queries: may lag by seconds, at worst by many minutes.
-    Query,
-}
-
-/// A plan in numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Twins that something is to be sent to or said about, by what is to be done. Those with conflicts are not among them.
-    pub twins: BTreeMap<Action, usize>,
-    /// Changes of all these twins, by how they came about.
-    pub changes: BTreeMap<Verdict, usize>,
-    /// Of these twins, those that get a new record and nothing else: no path of theirs is changed or adopted, but this fleet
-    /// owned one that is gone already.
-    pub record_only: usize,
-    /// Twins with conflicts, which are left alone.
-    pub conflicting_twins: usize,
-    /// All conflicts.
-    pub conflicts: usize,
-    /// Twins that are as declared.
-    pub unchanged: usize,
-}
-
-impl Plan {
-    /// Says whether there is nothing to do and nothing in the way. Devices that are left out ([`Action::Skip`]) do not count.
-    pub fn is_empty(&self) -> bool {
-        self.twins.iter().all(|twin| twin.action == Action::Skip)
-    }
-
-    /// Counts what is in it.
-    pub fn summary(&self) -> Summary {
-        let mut summary = Summary { unchanged: self.unchanged, ..Summary::default() };
-        for twin in &self.twins {
-            if !twin.conflicts.is_empty() {
-                summary.conflicting_twins += 1;
-                summary.conflicts += twin.conflicts.len();
-                continue;
-            }
-            *summary.twins.entry(twin.action).or_default() += 1;
-            // A rename is one change to a reader.
-            for change in twin.changes.iter().filter(|change| !change.is_moved_away()) {
-                *summary.changes.entry(change.verdict).or_default() += 1;
-            }
-            if twin.is_sent() && twin.changes.is_empty() && !twin.patch.is_empty() {
-                summary.record_only += 1;
-            }
-        }
-        summary
-    }
-
-    /// Returns what the manifest asks for and this version of twinctl does not carry out.
-    pub fn not_carried_out(&self) -> Vec<&'static str> {
-        let gates = self.checks.iter().any(|check| check.gate).then_some("checks.gate");
-        self.policy.not_carried_out().into_iter().chain(gates).collect()
-    }
-
-    /// Takes over a plan for other twins, made of the same manifest with other selections. The population stays as it was.
-    pub(crate) fn take_over(&mut self, rest: Plan) {
-        self.twins.extend(rest.twins);
-        self.twins.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        self.unchanged += rest.unchanged;
-        self.selections = rest.selections;
-        self.records.take_over(rest.records);
-    }
-
-    /// Groups the twins whose changes are the same. See [`cluster`].
-    pub fn clusters(&self) -> Vec<Cluster<'_>> {
-        cluster::cluster(&self.twins)
-    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::decide::{Decision, Declared, Rules, decide};
+use super::decide::{Decision, decide};
 use super::intern::Interner;
 use super::ownership::RECORDS_KEY;
 use super::records::{FleetRecords, RecordState};
-use super::target::Sections;
+use super::rules::{DeclaredTwin, PlanRules};
+use super::target::TwinSections;
 use super::twin_plan::{Action, TwinPlan};
-use super::unchanged::{Template, Unchanged};
-use super::{Outlook, Plan, Population, ReadBy};
+use super::unchanged::{TwinTemplate, Unchanged};
+use super::{Impact, Plan, Population, ReadBy};
 use crate::manifest::{Body, Declarations, Leaf, Missing, Ownership, PolicyPath, SourceDigests};
 use iothub_model::twin::{ETag, HubHost, Lookup, Object, Twin, TwinId};
 use iothub_model::wire::raw_twin::RawTwin;
@@ -31,27 +32,27 @@ pub struct PlanContext {
 pub(crate) struct Planner<'d> {
     declarations: &'d Declarations,
     hub: HubHost,
-    rules: Rules,
+    rules: PlanRules,
     pending: BTreeSet<&'d TwinId>,
     twins: Vec<TwinPlan>,
     /// Twins that are not declared and carry this fleet's record.
-    left: BTreeSet<TwinId>,
+    orphaned: BTreeSet<TwinId>,
     /// Whether a twin that carries the record and is not declared is taken to have left.
-    finds_left: bool,
+    finds_orphaned: bool,
     /// Whether what another writer seems to have done is only believed of a GET.
     confirms_drift: bool,
     unchanged: usize,
     records: FleetRecords,
     interner: Interner,
     /// Bodies that several twins share, by address; the declarations outlive the planner.
-    shared: HashMap<usize, Arc<Shared<'d>>>,
+    shared: HashMap<usize, Arc<SharedBody<'d>>>,
 }
 
 impl<'d> Planner<'d> {
     /// Starts a plan in which every declared twin is yet to come.
     pub(crate) fn new(declarations: &'d Declarations, context: PlanContext) -> Self {
         let PlanContext { hub, revision, take_ownership } = context;
-        let rules = Rules {
+        let rules = PlanRules {
             fleet: declarations.fleet.clone(),
             ownership: declarations.ownership,
             take_ownership,
@@ -64,8 +65,8 @@ impl<'d> Planner<'d> {
             rules,
             pending: declarations.twins.keys().collect(),
             twins: Vec::new(),
-            left: BTreeSet::new(),
-            finds_left: declarations.ownership == Ownership::Record,
+            orphaned: BTreeSet::new(),
+            finds_orphaned: declarations.ownership == Ownership::Record,
             confirms_drift: false,
             unchanged: 0,
             records: FleetRecords::default(),
@@ -78,7 +79,7 @@ impl<'d> Planner<'d> {
     #[must_use]
     pub(crate) fn narrowed_to(mut self, includes: impl Fn(&TwinId) -> bool) -> Self {
         self.pending.retain(|id| includes(id));
-        self.finds_left = false;
+        self.finds_orphaned = false;
         self
     }
 
@@ -95,15 +96,15 @@ impl<'d> Planner<'d> {
         let declarations = self.declarations;
         match declarations.twins.get(&twin.id) {
             Some(declaration) if self.confirms_drift => self.with_shared(&declaration.body, |planner, shared| {
-                decide(&planner.rules, &shared.declared, Sections::of(twin)).is_unexplained(&shared.declared)
+                decide(&planner.rules, &shared.declared, TwinSections::of(twin)).is_unexplained(&shared.declared)
             }),
             _ => false,
         }
     }
 
     /// Says whether twins that are not declared and carry this fleet's record are of interest.
-    pub(crate) fn finds_left(&self) -> bool {
-        self.finds_left
+    pub(crate) fn finds_orphaned(&self) -> bool {
+        self.finds_orphaned
     }
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
@@ -128,8 +129,8 @@ impl<'d> Planner<'d> {
                 });
             }
             (None, Lookup::Found(twin)) => {
-                if self.carries_record(&twin) && self.left.insert(twin.id.clone()) {
-                    self.update(*twin, Action::Release, &Declared::default());
+                if self.carries_record(&twin) && self.orphaned.insert(twin.id.clone()) {
+                    self.update(*twin, Action::Release, &DeclaredTwin::default());
                 }
             }
             (None, Lookup::Absent(_)) => {}
@@ -148,7 +149,7 @@ impl<'d> Planner<'d> {
     pub(crate) fn push_unchanged<'b>(&mut self, id: &TwinId, twin: &RawTwin<'b>) -> Option<Unchanged<'b>> {
         let declarations = self.declarations;
         let declaration = declarations.twins.get(id).filter(|_| self.pending.contains(id))?;
-        let unchanged = self.with_shared(&declaration.body, |planner, Shared { declared, template }| {
+        let unchanged = self.with_shared(&declaration.body, |planner, SharedBody { declared, template }| {
             let unchanged = template.matches(&planner.rules, declared, twin)?;
             // As declared with leaves means with the record of them, and without leaves means without a record.
             let state = if declared.owns.is_empty() { RecordState::Absent } else { RecordState::Kept };
@@ -188,7 +189,7 @@ impl<'d> Planner<'d> {
             checks: self.declarations.checks.clone(),
             policy: self.declarations.policy.clone(),
             selections: self.declarations.selections.clone(),
-            outlook: Outlook::default(),
+            impact: Impact::default(),
             ignores_rollout: false,
             approval: None,
             sources: SourceDigests::default(),
@@ -196,14 +197,14 @@ impl<'d> Planner<'d> {
         }
     }
 
-    fn take_record(&mut self, id: &TwinId, state: RecordState, declared: &Declared<'_>) {
+    fn take_record(&mut self, id: &TwinId, state: RecordState, declared: &DeclaredTwin<'_>) {
         if self.rules.ownership == Ownership::Record {
             self.records.take(id, state, !declared.owns.is_empty());
         }
     }
 
-    fn update(&mut self, twin: Twin, action: Action, declared: &Declared<'_>) {
-        let decision = decide(&self.rules, declared, Sections::of(&twin));
+    fn update(&mut self, twin: Twin, action: Action, declared: &DeclaredTwin<'_>) {
+        let decision = decide(&self.rules, declared, TwinSections::of(&twin));
         self.take_record(&twin.id, decision.record, declared);
         if decision.is_nothing() {
             self.unchanged += 1;
@@ -212,11 +213,11 @@ impl<'d> Planner<'d> {
         }
     }
 
-    fn absent(&mut self, id: TwinId, declared: &Declared<'_>) {
+    fn absent(&mut self, id: TwinId, declared: &DeclaredTwin<'_>) {
         match self.declarations.missing {
             Missing::Register => {
                 let nothing = Object::new();
-                let decision = decide(&self.rules, declared, Sections { tags: &nothing, desired: &nothing });
+                let decision = decide(&self.rules, declared, TwinSections { tags: &nothing, desired: &nothing });
                 self.keep(id, Action::Register, None, decision);
             }
             Missing::Fail => self.keep(id, Action::Missing, None, Decision::default()),
@@ -231,31 +232,32 @@ impl<'d> Planner<'d> {
     }
 
     fn carries_record(&self, twin: &Twin) -> bool {
-        self.finds_left && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
+        self.finds_orphaned
+            && twin.tags.0.get(RECORDS_KEY).is_some_and(|all| all.get(self.rules.fleet.as_str()).is_some())
     }
 
     /// Makes of a body what twins are compared with, and keeps it where several twins share the body.
-    fn with_shared<T>(&mut self, body: &'d Arc<Body>, look: impl FnOnce(&mut Self, &Shared<'_>) -> T) -> T {
+    fn with_shared<T>(&mut self, body: &'d Arc<Body>, look: impl FnOnce(&mut Self, &SharedBody<'_>) -> T) -> T {
         let exact = &self.declarations.policy.exact;
         match body.leaves() {
             Cow::Borrowed(leaves) if Arc::strong_count(body) > 1 => {
                 let known = self.shared.entry(Arc::as_ptr(body).addr());
-                let shared = Arc::clone(known.or_insert_with(|| Arc::new(Shared::new(leaves, exact))));
+                let shared = Arc::clone(known.or_insert_with(|| Arc::new(SharedBody::new(leaves, exact))));
                 look(self, &shared)
             }
-            leaves => look(self, &Shared::new(&leaves, exact)),
+            leaves => look(self, &SharedBody::new(&leaves, exact)),
         }
     }
 }
 
 /// What is made of a body once for all twins that share it.
-struct Shared<'d> {
-    declared: Declared<'d>,
-    template: Template<'d>,
+struct SharedBody<'d> {
+    declared: DeclaredTwin<'d>,
+    template: TwinTemplate<'d>,
 }
 
-impl<'d> Shared<'d> {
+impl<'d> SharedBody<'d> {
     fn new(leaves: &'d [Leaf], exact: &'d [PolicyPath]) -> Self {
-        Self { declared: Declared::new(leaves), template: Template::new(leaves, exact) }
+        Self { declared: DeclaredTwin::new(leaves), template: TwinTemplate::new(leaves, exact) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::change::{Change, Verdict};
+use super::change::{PlannedChange, Verdict};
 use super::ownership::value_hash;
 use super::records::FleetRecords;
 use super::twin_plan::{Action, TwinPlan};
@@ -115,7 +115,7 @@ fn was_in(twin: &TwinPlan, inventory: &EmptyInventory) -> bool {
     })
 }
 
-fn find<'t>(twin: &'t TwinPlan, path: &TwinPath) -> Option<&'t Change> {
+fn find<'t>(twin: &'t TwinPlan, path: &TwinPath) -> Option<&'t PlannedChange> {
     twin.changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &twin.changes[at])
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn loses_some(twin: &TwinPlan, given: &[Leaf]) -> bool {
 /// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
 /// at least one is removed.
 fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {
-    let was = |change: &Change, hash: u16| value_hash(change.before.as_ref()) == hash;
+    let was = |change: &PlannedChange, hash: u16| value_hash(change.before.as_ref()) == hash;
     let mut removed = 0;
     // Of an absence that is no longer declared nothing is left to see.
     let all = given.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {

@@ -4,32 +4,106 @@
 //! patch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
-use super::change::{Change, Verdict};
+use super::change::{PlannedChange, Taken, Verdict};
 use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path, value_hash};
-use super::target::{RecordWrite, Sections, Target};
-use super::twin_plan::{MovedPath, Taken, TwinPlan};
-use super::withhold::{withheld_entry, withhold_hashes};
-use crate::manifest::{FleetName, Sensitive};
+use super::redact::{redact_hashes, redacted_entry};
+use super::target::{RecordWrite, TwinSections, TwinTarget};
+use super::twin_plan::TwinPlan;
+use crate::manifest::{FleetName, Origin, Sensitive};
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
+/// A path that is neither as the plan saw it nor as it should be.
+#[derive(Clone, PartialEq)]
+pub struct MovedPath {
+    /// Where. `tags.twinctl.<fleet>` when it is a record that moved.
+    pub path: TwinPath,
+    /// What the plan saw; `Value::Null` when it is not known, since plan files hold no sensitive values.
+    pub seen: Option<Value>,
+    /// What is there now.
+    pub found: Option<Value>,
+    /// What was planned.
+    pub planned: Option<Value>,
+    /// When it was written, as the hub says (ISO 8601), for desired properties.
+    pub written_at: Option<String>,
+    /// The manifest's line.
+    pub origin: Option<Origin>,
+    /// Whether the values are never shown.
+    pub sensitive: bool,
+}
+
+/// Without sensitive values.
+impl fmt::Debug for MovedPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, seen, found, planned, written_at, origin, sensitive } = self;
+        let mut shown = f.debug_struct("MovedPath");
+        shown.field("path", path);
+        if *sensitive {
+            shown.field("sensitive", sensitive);
+        } else {
+            shown.field("seen", seen).field("found", found).field("planned", planned);
+        }
+        shown.field("written_at", written_at).field("origin", origin).finish()
+    }
+}
+
+/// What a plan comes to on a fresher twin.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rebase {
+    /// The planned paths are as the plan saw them, or as planned: this is what is left to send, under the fresh etag.
+    Send(MergePatch),
+    /// All is as planned already; there is nothing to send.
+    Converged,
+    /// These paths moved to something else. Nothing may be sent.
+    Conflict(Vec<MovedPath>),
+}
+
+impl TwinPlan {
+    /// Carries the plan over to a fresher state of the twin, comparing nothing but the paths of its changes, adopted ones
+    /// included, and the records that it writes.
+    ///
+    /// Whatever else changed meanwhile stays: where the plan removed a whole object and somebody has put something into it, the
+    /// planned leaves alone are removed. A record is compared by what it owns; its revision does not matter. What another fleet
+    /// came to own meanwhile is a conflict, and so is a value of which it is not known whether it moved. For a device that came to exist before it could be registered, the twin that is
+    /// there is the fresher one.
+    pub fn rebase(&self, fresh: &Twin) -> Rebase {
+        let assessment = Assessment::of(self, fresh);
+        if !assessment.moved.is_empty() {
+            return Rebase::Conflict(assessment.moved);
+        }
+        if !assessment.pending {
+            return Rebase::Converged;
+        }
+        let patch = assessment.rest(self, fresh);
+        if patch.is_empty() { Rebase::Converged } else { Rebase::Send(patch) }
+    }
+
+    /// Says whether a twin, as a PATCH answered it, is what was planned.
+    pub fn target_reached(&self, answer: &Twin) -> bool {
+        let assessment = Assessment::of(self, answer);
+        assessment.moved.is_empty() && !assessment.pending
+    }
+}
+
 /// How a twin stands to what was planned for it.
-pub(super) struct Assessment {
+struct Assessment {
     /// What is neither as seen nor as planned, sorted by path.
-    pub(super) moved: Vec<MovedPath>,
+    moved: Vec<MovedPath>,
     /// Something is still as seen and not as planned.
-    pub(super) pending: bool,
+    pending: bool,
 }
 
 impl Assessment {
-    pub(super) fn of(plan: &TwinPlan, fresh: &Twin) -> Self {
+    fn of(plan: &TwinPlan, fresh: &Twin) -> Self {
         let record = fresh.tags.0.get(RECORDS_KEY).and_then(|all| all.get(plan.fleet.as_str()));
         let recorded = record.and_then(|record| OwnershipRecord::read(record).ok()).map(|record| record.owns);
         let recorded = recorded.unwrap_or_default();
-        let mut moved = Moved { plan, fresh, sections: Sections::of(fresh), recorded, found: BTreeMap::new() };
+        let mut moved =
+            RebaseComparison { plan, fresh, sections: TwinSections::of(fresh), recorded, found: BTreeMap::new() };
         let mut pending = false;
         // Whatever becomes of a value that is released is no concern of this plan; its entry in the record is.
         for change in plan.changes.iter().filter(|change| change.verdict != Verdict::Released) {
@@ -44,7 +118,7 @@ impl Assessment {
     }
 
     /// Returns what is left to send to a twin on which nothing moved.
-    pub(super) fn rest(&self, plan: &TwinPlan, fresh: &Twin) -> MergePatch {
+    fn rest(&self, plan: &TwinPlan, fresh: &Twin) -> MergePatch {
         let writes: Vec<RecordWrite> = record_sides(plan)
             .into_iter()
             .filter_map(|(fleet, sides)| {
@@ -61,8 +135,8 @@ impl Assessment {
                 Some(RecordWrite { fleet, after })
             })
             .collect();
-        let live = Sections::of(fresh);
-        Target::reach(live, &plan.changes, &writes).patches(live).0
+        let live = TwinSections::of(fresh);
+        TwinTarget::reach(live, &plan.changes, &writes).patches(live).0
     }
 }
 
@@ -97,7 +171,7 @@ fn entries(record: &Object, sensitive: &Sensitive) -> Option<Owned> {
         .iter()
         .map(|entry| {
             let entry = entry.as_str()?;
-            match withheld_entry(entry) {
+            match redacted_entry(entry) {
                 Some(path) => Some((path, None)),
                 None => read_entry(entry).map(|(path, hash)| blurred(path, hash, sensitive)),
             }
@@ -112,18 +186,18 @@ fn blurred(path: TwinPath, hash: u16, sensitive: &Sensitive) -> (TwinPath, Optio
     (path, hash)
 }
 
-struct Moved<'t> {
+struct RebaseComparison<'t> {
     plan: &'t TwinPlan,
     fresh: &'t Twin,
-    sections: Sections<'t>,
+    sections: TwinSections<'t>,
     /// The hashes of what this fleet applied last.
     recorded: BTreeMap<TwinPath, u16>,
     found: BTreeMap<TwinPath, MovedPath>,
 }
 
-impl Moved<'_> {
+impl RebaseComparison<'_> {
     /// Compares one leaf, and says whether it is still to be changed.
-    fn compare(&mut self, change: &Change) -> bool {
+    fn compare(&mut self, change: &PlannedChange) -> bool {
         let found = self.sections.leaf(&change.path);
         if same(found, change.after.as_ref()) {
             return false;
@@ -136,7 +210,7 @@ impl Moved<'_> {
 
     /// Returns `true` if a leaf is as it was when the plan was made. Of a sensitive value that a plan file does not hold, the record
     /// tells what the verdict says, as it does in a review: whether it is the one that was applied last.
-    fn is_as_seen(&self, change: &Change, found: Option<&Value>) -> bool {
+    fn is_as_seen(&self, change: &PlannedChange, found: Option<&Value>) -> bool {
         use Verdict::{Drift, Edit, EditOverDrift, Moved, Overwrite, Removed, RemovedOverDrift, Undeclared};
         let Some(found) = found.filter(|_| change.before == Some(Value::Null)) else {
             return same(found, change.before.as_ref());
@@ -151,7 +225,7 @@ impl Moved<'_> {
     }
 
     /// Finds what somebody put over or under a leaf, where writing the leaf would destroy it.
-    fn look_around(&mut self, change: &Change, changes: &[Change]) {
+    fn look_around(&mut self, change: &PlannedChange, changes: &[PlannedChange]) {
         if change.is_removal() {
             // Only the leaf goes; an object that took its place is somebody else's.
             return;
@@ -234,7 +308,7 @@ impl Moved<'_> {
         }
     }
 
-    fn report(&mut self, change: &Change, found: Option<Value>) {
+    fn report(&mut self, change: &PlannedChange, found: Option<Value>) {
         let moved = self.moved(&change.path, change.before.clone(), found, change.after.clone());
         self.found.insert(change.path.clone(), MovedPath { origin: change.origin.clone(), ..moved });
     }
@@ -249,7 +323,7 @@ impl Moved<'_> {
         let sensitive = &self.plan.sensitive;
         let shown = |mut side: Option<Value>| {
             if let Some(side) = side.as_mut().filter(|_| records_path().covers(path)) {
-                withhold_hashes(side, sensitive);
+                redact_hashes(side, sensitive);
             }
             side
         };
@@ -273,12 +347,12 @@ fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     }
 }
 
-fn find<'c>(changes: &'c [Change], path: &TwinPath) -> Option<&'c Change> {
+fn find<'c>(changes: &'c [PlannedChange], path: &TwinPath) -> Option<&'c PlannedChange> {
     changes.binary_search_by(|change| change.path.cmp(path)).ok().map(|at| &changes[at])
 }
 
 /// Says whether a leaf goes because a value is planned under it.
-pub(super) fn becomes_object(changes: &[Change], change: &Change) -> bool {
+pub(super) fn becomes_object(changes: &[PlannedChange], change: &PlannedChange) -> bool {
     let from = changes.partition_point(|other| other.path <= change.path);
     change.after.is_none()
         && changes[from..]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{Change, Plan, TwinPlan, Verdict};
+use super::{Plan, PlannedChange, TwinPlan, Verdict};
 use crate::digest::{Digest, DigestPrefix, Hasher};
 use iothub_model::twin::value::canonical;
 
@@ -67,7 +67,7 @@ fn digests(plan: &Plan) -> (Digest, Digest) {
     both("]}");
     let [patches, mut whole] = hashers;
     // Many twins share their changes; the address tells which, and does not go into the digest.
-    let mut known: HashMap<*const Change, Digest> = HashMap::new();
+    let mut known: HashMap<*const PlannedChange, Digest> = HashMap::new();
     for twin in sent(plan) {
         let digest = known.entry(twin.changes.as_ptr()).or_insert_with(|| changes(&twin.changes));
         whole.piece(digest.as_str());
@@ -80,15 +80,15 @@ fn sent(plan: &Plan) -> impl Iterator<Item = &TwinPlan> {
 }
 
 fn reviewed_patch(twin: &TwinPlan) -> Value {
-    let mut reviewed = json!({ "id": twin.id, "patch": twin.shown_patch() });
-    let withheld: Vec<_> = twin.withheld().collect();
+    let mut reviewed = json!({ "id": twin.id, "patch": twin.redacted_patch() });
+    let withheld: Vec<_> = twin.redacted_paths().collect();
     if !withheld.is_empty() {
         reviewed["patch"]["withheld"] = json!(withheld);
     }
     reviewed
 }
 
-fn changes(changes: &[Change]) -> Digest {
+fn changes(changes: &[PlannedChange]) -> Digest {
     let mut hasher = Hasher::new();
     for change in changes {
         hasher.piece(change.path.as_str());

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::change::Change;
+use super::change::PlannedChange;
 use super::ownership::{RECORDS_KEY, record_path};
 use crate::manifest::FleetName;
 use iothub_model::twin::patch::diff;
@@ -13,12 +13,12 @@ use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
 /// The two sections that are planned for, borrowed from a twin.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sections<'t> {
+pub(super) struct TwinSections<'t> {
     pub(super) tags: &'t Object,
     pub(super) desired: &'t Object,
 }
 
-impl<'t> Sections<'t> {
+impl<'t> TwinSections<'t> {
     pub(super) fn of(twin: &'t Twin) -> Self {
         Self { tags: &twin.tags.0, desired: &twin.desired.0 }
     }
@@ -105,17 +105,17 @@ pub(super) struct RecordWrite {
 
 /// The two sections as they are to be.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Target {
+pub(super) struct TwinTarget {
     pub(super) tags: Object,
     pub(super) desired: Object,
 }
 
-impl Target {
+impl TwinTarget {
     /// Makes the changes to what is live. `changes` are sorted by path.
     ///
     /// An object out of which the last leaf was removed goes too, and so on upwards; one that was empty before stays, for it is
     /// somebody's.
-    pub(super) fn reach(live: Sections<'_>, changes: &[Change], records: &[RecordWrite]) -> Self {
+    pub(super) fn reach(live: TwinSections<'_>, changes: &[PlannedChange], records: &[RecordWrite]) -> Self {
         let mut target = Self { tags: live.tags.clone(), desired: live.desired.clone() };
         let mut removed = Vec::new();
         for change in changes.iter().filter(|change| change.after.is_none()) {
@@ -145,14 +145,14 @@ impl Target {
     }
 
     /// Returns the patch from `live` to here, and the one back.
-    pub(super) fn patches(&self, live: Sections<'_>) -> (MergePatch, MergePatch) {
+    pub(super) fn patches(&self, live: TwinSections<'_>) -> (MergePatch, MergePatch) {
         let patch = MergePatch { tags: diff(live.tags, &self.tags), desired: diff(live.desired, &self.desired) };
         let inverse = MergePatch { tags: diff(&self.tags, live.tags), desired: diff(&self.desired, live.desired) };
         (patch, inverse)
     }
 
-    pub(super) fn sections(&self) -> Sections<'_> {
-        Sections { tags: &self.tags, desired: &self.desired }
+    pub(super) fn sections(&self) -> TwinSections<'_> {
+        TwinSections { tags: &self.tags, desired: &self.desired }
     }
 
     fn section_mut(&mut self, section: Section) -> &mut Object {

@@ -1,12 +1,12 @@
 //! What twins, declarations and plans look like in the tests of this folder, and the tests of the folder as a whole.
 
 mod guards;
-mod laws;
-mod outlook;
+mod property_tests;
+mod impact;
 mod plan_file;
 mod planning;
 mod policies;
-mod policy_laws;
+mod policy_property_tests;
 mod rebasing;
 mod reviewing;
 mod secrets;

@@ -1,4 +1,4 @@
-//! The plan for one twin, and how it is carried over to a fresher state of that twin.
+//! The plan for one twin.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::manifest::{FleetName, Origin, Sensitive};
-use crate::plan::change::{Change, Conflict};
-use crate::plan::rebase::Assessment;
-use crate::plan::withhold::{Side, withheld, withhold};
-use iothub_model::twin::{ETag, MergePatch, Twin, TwinId, TwinPath};
+use crate::manifest::{FleetName, Sensitive};
+use crate::plan::change::{Conflict, PlannedChange, Taken};
+use crate::plan::redact::{ChangePhase, redact, redacted_paths};
+use iothub_model::twin::{ETag, MergePatch, TwinId, TwinPath};
 
 /// What is to be done about one twin.
 #[derive(Clone, PartialEq)]
@@ -26,7 +25,7 @@ pub struct TwinPlan {
     /// The etag that the plan was computed from; `None` for a device or module that is yet to be registered.
     pub etag: Option<ETag>,
     /// The paths, sorted. Twins whose changes are the same share them.
-    pub changes: Arc<[Change]>,
+    pub changes: Arc<[PlannedChange]>,
     /// What is taken out of other fleets' records, sorted; empty unless that was asked for.
     pub taken: Arc<[Taken]>,
     /// The one request's body: values and record together. Holds exactly what differs.
@@ -35,15 +34,6 @@ pub struct TwinPlan {
     pub inverse: Arc<MergePatch>,
     /// What stands in the way; nothing is sent while there is any, and patch and changes are empty.
     pub conflicts: Vec<Conflict>,
-}
-
-/// An entry of another fleet's record that this fleet takes over.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Taken {
-    /// Whose it was.
-    pub fleet: FleetName,
-    /// What that fleet owned: a declared path, or one over or under it.
-    pub path: TwinPath,
 }
 
 /// What kind of thing is to be done about a twin.
@@ -60,51 +50,6 @@ pub enum Action {
     Missing,
     /// The hub lacks the device or module, and the manifest says to leave it out.
     Skip,
-}
-
-/// A path that is neither as the plan saw it nor as it should be.
-#[derive(Clone, PartialEq)]
-pub struct MovedPath {
-    /// Where. `tags.twinctl.<fleet>` when it is a record that moved.
-    pub path: TwinPath,
-    /// What the plan saw; `Value::Null` when it is not known, since plan files hold no sensitive values.
-    pub seen: Option<Value>,
-    /// What is there now.
-    pub found: Option<Value>,
-    /// What was planned.
-    pub planned: Option<Value>,
-    /// When it was written, as the hub says (ISO 8601), for desired properties.
-    pub written_at: Option<String>,
-    /// The manifest's line.
-    pub origin: Option<Origin>,
-    /// Whether the values are never shown.
-    pub sensitive: bool,
-}
-
-/// Without sensitive values.
-impl fmt::Debug for MovedPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, seen, found, planned, written_at, origin, sensitive } = self;
-        let mut shown = f.debug_struct("MovedPath");
-        shown.field("path", path);
-        if *sensitive {
-            shown.field("sensitive", sensitive);
-        } else {
-            shown.field("seen", seen).field("found", found).field("planned", planned);
-        }
-        shown.field("written_at", written_at).field("origin", origin).finish()
-    }
-}
-
-/// What a plan comes to on a fresher twin.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Rebase {
-    /// The planned paths are as the plan saw them, or as planned: this is what is left to send, under the fresh etag.
-    Send(MergePatch),
-    /// All is as planned already; there is nothing to send.
-    Converged,
-    /// These paths moved to something else. Nothing may be sent.
-    Conflict(Vec<MovedPath>),
 }
 
 impl TwinPlan {
@@ -130,7 +75,7 @@ impl TwinPlan {
             && match self.action {
                 // In a plan that was read from a file there may be nothing but what is withheld.
                 Action::Update | Action::Release => {
-                    !self.patch.is_empty() || self.changes.iter().any(Change::lacks_value)
+                    !self.patch.is_empty() || self.changes.iter().any(PlannedChange::lacks_value)
                 }
                 Action::Register => true,
                 Action::Missing | Action::Skip => false,
@@ -138,20 +83,20 @@ impl TwinPlan {
     }
 
     /// Returns the patch as it may be shown and written down: without sensitive values and what is derived from them.
-    pub fn shown_patch(&self) -> Cow<'_, MergePatch> {
-        withhold(&self.patch, &self.sensitive)
+    pub fn redacted_patch(&self) -> Cow<'_, MergePatch> {
+        redact(&self.patch, &self.sensitive)
     }
 
-    /// Returns the paths, sorted, whose values the patch sets and [`Self::shown_patch`] leaves out.
-    pub fn withheld(&self) -> impl Iterator<Item = &TwinPath> {
-        withheld(&self.changes, Side::After)
+    /// Returns the paths, sorted, whose values the patch sets and [`Self::redacted_patch`] leaves out.
+    pub fn redacted_paths(&self) -> impl Iterator<Item = &TwinPath> {
+        redacted_paths(&self.changes, ChangePhase::After)
     }
 
     /// Takes sensitive values out of a text that came from elsewhere, as from a hub that says of a request what it did not like.
-    pub fn conceal(&self, mut text: String) -> String {
+    pub fn redact_text(&self, mut text: String) -> String {
         let sensitive = self.changes.iter().filter(|change| change.sensitive);
         for value in sensitive.flat_map(|change| [&change.before, &change.after]).flatten() {
-            conceal_value(&mut text, value);
+            redact_value(&mut text, value);
         }
         text
     }
@@ -159,40 +104,15 @@ impl TwinPlan {
     /// Returns the paths, sorted, that the inverse does not bring back, since what was there is not known: sensitive ones of a
     /// plan that was read from a file.
     pub fn not_restored(&self) -> impl Iterator<Item = &TwinPath> {
-        let unknown = |change: &&Change| change.before == Some(Value::Null) && change.verdict.touches_value();
+        let unknown = |change: &&PlannedChange| change.before == Some(Value::Null) && change.verdict.touches_value();
         self.changes.iter().filter(unknown).map(|change| &change.path)
-    }
-
-    /// Carries the plan over to a fresher state of the twin, comparing nothing but the paths of its changes, adopted ones
-    /// included, and the records that it writes.
-    ///
-    /// Whatever else changed meanwhile stays: where the plan removed a whole object and somebody has put something into it, the
-    /// planned leaves alone are removed. A record is compared by what it owns; its revision does not matter. What another fleet
-    /// came to own meanwhile is a conflict, and so is a value of which it is not known whether it moved. For a device that came to exist before it could be registered, the twin that is
-    /// there is the fresher one.
-    pub fn rebase(&self, fresh: &Twin) -> Rebase {
-        let assessment = Assessment::of(self, fresh);
-        if !assessment.moved.is_empty() {
-            return Rebase::Conflict(assessment.moved);
-        }
-        if !assessment.pending {
-            return Rebase::Converged;
-        }
-        let patch = assessment.rest(self, fresh);
-        if patch.is_empty() { Rebase::Converged } else { Rebase::Send(patch) }
-    }
-
-    /// Says whether a twin, as a PATCH answered it, is what was planned.
-    pub fn target_reached(&self, answer: &Twin) -> bool {
-        let assessment = Assessment::of(self, answer);
-        assessment.moved.is_empty() && !assessment.pending
     }
 }
 
 /// Values shorter than this are words like any other: taken out, they would leave no text.
 const TELLING: usize = 4;
 
-fn conceal_value(text: &mut String, value: &Value) {
+fn redact_value(text: &mut String, value: &Value) {
     if value.is_null() || value.is_boolean() {
         return;
     }
@@ -204,8 +124,8 @@ fn conceal_value(text: &mut String, value: &Value) {
         }
     }
     match value {
-        Value::Array(items) => items.iter().for_each(|item| conceal_value(text, item)),
-        Value::Object(members) => members.values().for_each(|member| conceal_value(text, member)),
+        Value::Array(items) => items.iter().for_each(|item| redact_value(text, item)),
+        Value::Object(members) => members.values().for_each(|member| redact_value(text, member)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -221,8 +141,8 @@ impl fmt::Debug for TwinPlan {
             .field("etag", etag)
             .field("changes", changes)
             .field("taken", taken)
-            .field("patch", &withhold(patch, sensitive))
-            .field("inverse", &withhold(inverse, sensitive))
+            .field("patch", &redact(patch, sensitive))
+            .field("inverse", &redact(inverse, sensitive))
             .field("conflicts", conflicts)
             .finish()
     }

@@ -10,8 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::decide::{Declared, Rules};
 use super::ownership::{RECORDS_KEY, Records};
+use super::rules::{DeclaredTwin, PlanRules};
 use crate::manifest::{Leaf, Ownership, PolicyPath};
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{Section, TwinPath};
@@ -19,7 +19,7 @@ use iothub_model::wire::raw_twin::RawTwin;
 
 /// A declaration, ready to be compared with texts.
 #[derive(Debug)]
-pub(super) struct Template<'d> {
+pub(super) struct TwinTemplate<'d> {
     tags: Object<'d>,
     desired: Object<'d>,
     /// The records, as text, that were found last to leave nothing to do, and whether other fleets' are among them.
@@ -34,13 +34,13 @@ pub(crate) struct Unchanged<'b> {
 }
 
 #[derive(Debug)]
-struct Member<'d> {
+struct TemplateMember<'d> {
     key: &'d str,
-    wanted: Wanted<'d>,
+    wanted: WantedMember<'d>,
 }
 
 #[derive(Debug)]
-enum Wanted<'d> {
+enum WantedMember<'d> {
     Value(&'d Value),
     Absent,
     Object(Object<'d>),
@@ -48,7 +48,7 @@ enum Wanted<'d> {
 
 #[derive(Debug, Default)]
 struct Object<'d> {
-    members: Vec<Member<'d>>,
+    members: Vec<TemplateMember<'d>>,
     /// Whether what is not among the members is to go.
     is_exact: bool,
 }
@@ -56,14 +56,14 @@ struct Object<'d> {
 /// An object of more members than this is left to the whole comparison.
 const MEMBERS_MAX: usize = u64::BITS as usize;
 
-impl<'d> Template<'d> {
+impl<'d> TwinTemplate<'d> {
     /// Makes the tree of leaves of which none is under another, and of the paths under which nothing else may be.
     pub(super) fn new(leaves: &'d [Leaf], exact: &'d [PolicyPath]) -> Self {
         let mut template = Self { tags: Object::default(), desired: Object::default(), records: Mutex::default() };
         for leaf in leaves {
-            let wanted = leaf.value.as_ref().map_or(Wanted::Absent, Wanted::Value);
+            let wanted = leaf.value.as_ref().map_or(WantedMember::Absent, WantedMember::Value);
             if let Some((key, object)) = template.object_over(&leaf.path) {
-                object.members.push(Member { key, wanted });
+                object.members.push(TemplateMember { key, wanted });
             }
         }
         for PolicyPath { path, .. } in exact {
@@ -75,9 +75,9 @@ impl<'d> Template<'d> {
             // Where a value is declared over it, that value is all that there may be.
             let Some((_, over)) = template.object_over(path) else { continue };
             match over.members.iter_mut().find(|member| member.key == last) {
-                Some(Member { wanted: Wanted::Object(object), .. }) => object.make_exact(),
+                Some(TemplateMember { wanted: WantedMember::Object(object), .. }) => object.make_exact(),
                 Some(_) => {}
-                None => over.members.push(Member { key: last, wanted: Wanted::Absent }),
+                None => over.members.push(TemplateMember { key: last, wanted: WantedMember::Absent }),
             }
         }
         template
@@ -106,13 +106,13 @@ impl<'d> Template<'d> {
     /// Finds out whether nothing is to be done about this twin, for certain.
     pub(super) fn matches<'b>(
         &self,
-        rules: &Rules,
-        declared: &Declared<'_>,
+        rules: &PlanRules,
+        declared: &DeclaredTwin<'_>,
         twin: &RawTwin<'b>,
     ) -> Option<Unchanged<'b>> {
         let mut records = None;
-        let tags = Members { object: &self.tags, place: Place::Tags(&mut records) };
-        let desired = Members { object: &self.desired, place: Place::Desired };
+        let tags = MembersVisitor { object: &self.tags, place: ObjectPlace::Tags(&mut records) };
+        let desired = MembersVisitor { object: &self.desired, place: ObjectPlace::Desired };
         let is_as_declared = read(tags, twin.tags) && read(desired, twin.desired);
         let is_shared = self.are_shared(rules, declared, records).filter(|_| is_as_declared)?;
         Some(Unchanged { shared_records: records.filter(|_| is_shared) })
@@ -120,9 +120,9 @@ impl<'d> Template<'d> {
 
     /// Says whether other fleets have records among these; nothing unless the records are such that none is to be written, and nobody
     /// else owns what is declared.
-    fn are_shared(&self, rules: &Rules, declared: &Declared<'_>, text: Option<&str>) -> Option<bool> {
+    fn are_shared(&self, rules: &PlanRules, declared: &DeclaredTwin<'_>, text: Option<&str>) -> Option<bool> {
         // A new rule is thought about here too.
-        let Rules { fleet, ownership, take_ownership: _, revision: _, policy: _ } = rules;
+        let PlanRules { fleet, ownership, take_ownership: _, revision: _, policy: _ } = rules;
         let Some(text) = text else {
             return (*ownership == Ownership::None || declared.owns.is_empty()).then_some(false);
         };
@@ -161,20 +161,20 @@ impl<'d> Object<'d> {
             Some(at) => at,
             None => {
                 let inner = Object { members: Vec::new(), is_exact: self.is_exact };
-                self.members.push(Member { key, wanted: Wanted::Object(inner) });
+                self.members.push(TemplateMember { key, wanted: WantedMember::Object(inner) });
                 self.members.len() - 1
             }
         };
         match &mut self.members[at].wanted {
-            Wanted::Object(object) => Some(object),
-            Wanted::Value(_) | Wanted::Absent => None,
+            WantedMember::Object(object) => Some(object),
+            WantedMember::Value(_) | WantedMember::Absent => None,
         }
     }
 
     fn make_exact(&mut self) {
         self.is_exact = true;
         for member in &mut self.members {
-            if let Wanted::Object(object) = &mut member.wanted {
+            if let WantedMember::Object(object) = &mut member.wanted {
                 object.make_exact();
             }
         }
@@ -182,19 +182,19 @@ impl<'d> Object<'d> {
 }
 
 /// Reads a section; one that is absent is empty.
-fn read<'b>(members: Members<'_, '_, 'b>, text: Option<&'b str>) -> bool {
+fn read<'b>(members: MembersVisitor<'_, '_, 'b>, text: Option<&'b str>) -> bool {
     let mut text = serde_json::Deserializer::from_str(text.unwrap_or("{}"));
     text.deserialize_map(members).is_ok()
 }
 
 /// Reads an object's members; fails where it is not as wanted, or may not be.
-struct Members<'m, 'd, 'b> {
+struct MembersVisitor<'m, 'd, 'b> {
     object: &'m Object<'d>,
-    place: Place<'m, 'b>,
+    place: ObjectPlace<'m, 'b>,
 }
 
 /// Where an object stands, by which some keys are nobody's.
-enum Place<'m, 'b> {
+enum ObjectPlace<'m, 'b> {
     /// All tags, and where the records among them are put.
     Tags(&'m mut Option<&'b str>),
     /// All desired properties, with what the hub says about them.
@@ -202,7 +202,7 @@ enum Place<'m, 'b> {
     Inside,
 }
 
-impl Place<'_, '_> {
+impl ObjectPlace<'_, '_> {
     fn reserves(&self, key: &str) -> bool {
         match self {
             Self::Tags(_) => key == RECORDS_KEY,
@@ -212,7 +212,7 @@ impl Place<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
+impl<'de> Visitor<'de> for MembersVisitor<'_, '_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,9 +225,9 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
             return Err(A::Error::custom("too many members"));
         }
         let mut seen = 0_u64;
-        while let Some(key) = map.next_key_seed(Key { members, place: &place })? {
+        while let Some(key) = map.next_key_seed(MemberKey { members, place: &place })? {
             match (key, &mut place) {
-                (Found::Member(at), _) => {
+                (FoundMember::Member(at), _) => {
                     // Of a member that is there twice the last one counts, which this one may not be.
                     if seen & (1 << at) != 0 {
                         return Err(A::Error::custom("twice"));
@@ -235,20 +235,20 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
                     seen |= 1 << at;
                     map.next_value_seed(&members[at].wanted)?;
                 }
-                (Found::Reserved, Place::Tags(records)) => {
+                (FoundMember::Reserved, ObjectPlace::Tags(records)) => {
                     let text = map.next_value::<&RawValue>()?.get();
                     if records.replace(text).is_some() {
                         return Err(A::Error::custom("twice"));
                     }
                 }
-                (Found::Stranger, _) if *is_exact => return Err(A::Error::custom("nobody's")),
-                (Found::Reserved | Found::Stranger, _) => {
+                (FoundMember::Stranger, _) if *is_exact => return Err(A::Error::custom("nobody's")),
+                (FoundMember::Reserved | FoundMember::Stranger, _) => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
         // An empty object that nobody declares is one too many.
-        if *is_exact && seen == 0 && matches!(place, Place::Inside) {
+        if *is_exact && seen == 0 && matches!(place, ObjectPlace::Inside) {
             return Err(A::Error::custom("empty"));
         }
         let mut unseen = members.iter().enumerate().filter(|(at, _)| seen & (1 << at) == 0);
@@ -260,42 +260,42 @@ impl<'de> Visitor<'de> for Members<'_, '_, 'de> {
     }
 }
 
-enum Found {
+enum FoundMember {
     Member(usize),
     Reserved,
     Stranger,
 }
 
-struct Key<'m, 'd, 'b> {
-    members: &'m [Member<'d>],
-    place: &'m Place<'m, 'b>,
+struct MemberKey<'m, 'd, 'b> {
+    members: &'m [TemplateMember<'d>],
+    place: &'m ObjectPlace<'m, 'b>,
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_, '_, '_> {
-    type Value = Found;
+impl<'de> DeserializeSeed<'de> for MemberKey<'_, '_, '_> {
+    type Value = FoundMember;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FoundMember, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key<'_, '_, '_> {
-    type Value = Found;
+impl Visitor<'_> for MemberKey<'_, '_, '_> {
+    type Value = FoundMember;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<Found, E> {
+    fn visit_str<E>(self, key: &str) -> Result<FoundMember, E> {
         if self.place.reserves(key) {
-            return Ok(Found::Reserved);
+            return Ok(FoundMember::Reserved);
         }
         let at = self.members.iter().position(|member| member.key == key);
-        Ok(at.map_or(Found::Stranger, Found::Member))
+        Ok(at.map_or(FoundMember::Stranger, FoundMember::Member))
     }
 }
 
-impl Wanted<'_> {
+impl WantedMember<'_> {
     /// Says whether it is as wanted where there is nothing.
     fn holds_of_nothing(&self) -> bool {
         match self {
@@ -306,15 +306,17 @@ impl Wanted<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &Wanted<'_> {
+impl<'de> DeserializeSeed<'de> for &WantedMember<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self {
-            Wanted::Absent => Err(D::Error::custom("there")),
-            Wanted::Object(object) => deserializer.deserialize_map(Members { object, place: Place::Inside }),
-            Wanted::Value(Value::String(text)) => deserializer.deserialize_str(Text(text)),
-            Wanted::Value(wanted) => match equal(wanted, &serde::Deserialize::deserialize(deserializer)?) {
+            WantedMember::Absent => Err(D::Error::custom("there")),
+            WantedMember::Object(object) => {
+                deserializer.deserialize_map(MembersVisitor { object, place: ObjectPlace::Inside })
+            }
+            WantedMember::Value(Value::String(text)) => deserializer.deserialize_str(TextVisitor(text)),
+            WantedMember::Value(wanted) => match equal(wanted, &serde::Deserialize::deserialize(deserializer)?) {
                 true => Ok(()),
                 false => Err(D::Error::custom("another value")),
             },
@@ -322,9 +324,9 @@ impl<'de> DeserializeSeed<'de> for &Wanted<'_> {
     }
 }
 
-struct Text<'t>(&'t str);
+struct TextVisitor<'t>(&'t str);
 
-impl Visitor<'_> for Text<'_> {
+impl Visitor<'_> for TextVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

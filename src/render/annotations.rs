@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::number::counted;
-use super::view::{Foreseen, PlanView, RowView, Sign, Subject};
+use super::view::{ChangeSign, Foreseen, PlanView, RowView, Subject};
 use super::{escape, value};
 use crate::check::{CheckResult, CheckStatus, Severity};
 use crate::digest::Hasher;
@@ -19,7 +19,7 @@ use iothub_model::twin::TwinId;
 
 /// Whose annotations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Host {
+pub(crate) enum AnnotationFormat {
     /// Workflow commands of GitHub Actions (docs: Workflow commands for GitHub Actions).
     GitHub,
     /// Logging commands of Azure Pipelines (docs: Logging commands).
@@ -30,7 +30,7 @@ pub(crate) enum Host {
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum AnnotationLevel {
     /// The pipeline should be red.
     Error,
     /// Somebody should look.
@@ -41,9 +41,9 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotation {
     /// How bad it is.
-    pub level: Level,
+    pub level: AnnotationLevel,
     /// A file, with a line and, where it is known, a column.
-    pub place: Option<Place>,
+    pub place: Option<AnnotationPlace>,
     /// What it is about, in a word or two.
     pub title: &'static str,
     /// What to say; several lines are fine.
@@ -51,7 +51,7 @@ pub struct Annotation {
 }
 
 /// A file as messages name it, a line from 1, and a column from 1.
-pub(crate) type Place = (String, usize, Option<usize>);
+pub(crate) type AnnotationPlace = (String, usize, Option<usize>);
 
 /// How many are written of a run: hosts show ten or fifty, and logs are read by people, too.
 const MOST: usize = 50;
@@ -59,19 +59,19 @@ const MOST: usize = 50;
 const LONGEST: usize = 1000;
 
 impl Annotation {
-    fn new(level: Level, title: &'static str, message: impl AsRef<str>) -> Self {
+    fn new(level: AnnotationLevel, title: &'static str, message: impl AsRef<str>) -> Self {
         let message = value::cut(&escape::lines(message.as_ref()), LONGEST).into_owned();
         Self { level, place: None, title, message }
     }
 
-    fn at(mut self, place: Option<Place>) -> Self {
+    fn at(mut self, place: Option<AnnotationPlace>) -> Self {
         self.place = place;
         self
     }
 
     /// Makes one of what went wrong as a whole.
     pub fn error(message: impl AsRef<str>) -> Self {
-        Self::new(Level::Error, "twinctl", message)
+        Self::new(AnnotationLevel::Error, "twinctl", message)
     }
 }
 
@@ -79,8 +79,8 @@ impl Annotation {
 pub(crate) fn of_diagnostics(diagnostics: &[Diagnostic]) -> Vec<Annotation> {
     let one = |diagnostic: &Diagnostic| {
         let level = match diagnostic.severity {
-            diagnostic::Severity::Error => Level::Error,
-            diagnostic::Severity::Warning => Level::Warning,
+            diagnostic::Severity::Error => AnnotationLevel::Error,
+            diagnostic::Severity::Warning => AnnotationLevel::Warning,
         };
         let mut message = diagnostic.message.clone();
         for help in &diagnostic.help {
@@ -97,23 +97,23 @@ pub(crate) fn of_diagnostics(diagnostics: &[Diagnostic]) -> Vec<Annotation> {
     diagnostics.iter().map(one).collect()
 }
 
-fn place((file, line): &(impl AsRef<str>, u32)) -> Place {
+fn place((file, line): &(impl AsRef<str>, u32)) -> AnnotationPlace {
     (file.as_ref().to_owned(), (*line).max(1) as usize, None)
 }
 
 /// Returns the line of a path, or, if no line of the manifests declares it any more, the line of the twin.
-fn place_of_row(row: &RowView, ids: &[String], declarations: &Declarations) -> Option<Place> {
+fn place_of_row(row: &RowView, ids: &[String], declarations: &Declarations) -> Option<AnnotationPlace> {
     row.place.as_ref().map(place).or_else(|| place_of_twin(ids, declarations))
 }
 
 /// Returns the line of the first of these twins that the manifests declare.
-fn place_of_twin(ids: &[String], declarations: &Declarations) -> Option<Place> {
+fn place_of_twin(ids: &[String], declarations: &Declarations) -> Option<AnnotationPlace> {
     let twin = |id: &String| declarations.twins.get(&id.parse::<TwinId>().ok()?);
     let origin = &ids.iter().find_map(twin)?.origin;
     Some(place(&(&origin.file, origin.line)))
 }
 
-fn place_of_check(name: &str, declarations: &Declarations) -> Option<Place> {
+fn place_of_check(name: &str, declarations: &Declarations) -> Option<AnnotationPlace> {
     let is_named = |(known, _): &(&String, _)| **known == *name || escape::line(known) == name;
     declarations.check_places.iter().find(is_named).map(|(_, at)| place(at))
 }
@@ -128,29 +128,31 @@ pub(crate) fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<A
             let message = format!("{who} {}: {}", cluster.remark, super::view::named(&cluster.ids, 10));
             let placed = cluster.rows.iter().find_map(|row| row.place.as_ref().map(place));
             let place = placed.or_else(|| place_of_twin(&cluster.ids, declarations));
-            all.push(Annotation::new(Level::Error, kind, message).at(place));
+            all.push(Annotation::new(AnnotationLevel::Error, kind, message).at(place));
         }
         for row in &cluster.rows {
             let (path, value) = (&row.path, row.value());
             let place = place_of_row(row, &cluster.ids, declarations);
             match row.verdict() {
-                None if row.sign == Sign::Stop => {
-                    all.push(Annotation::new(Level::Error, "conflict", format!("{who}: {path} {value}")).at(place));
+                None if row.sign == ChangeSign::Stop => {
+                    all.push(
+                        Annotation::new(AnnotationLevel::Error, "conflict", format!("{who}: {path} {value}")).at(place),
+                    );
                 }
                 Some(verdict @ (Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift)) => {
                     let message = format!("{who}: {path} was changed on the hub ({verdict}): {value}");
-                    all.push(Annotation::new(Level::Warning, "drift", message).at(place));
+                    all.push(Annotation::new(AnnotationLevel::Warning, "drift", message).at(place));
                 }
                 Some(verdict) if view.subject == Subject::Drift => {
                     let message = format!("{who}: {path} is not as declared ({verdict}): {value}");
-                    all.push(Annotation::new(Level::Warning, "drift", message).at(place));
+                    all.push(Annotation::new(AnnotationLevel::Warning, "drift", message).at(place));
                 }
                 _ => {}
             }
         }
     }
-    all.extend(view.refusals.iter().map(|refusal| Annotation::new(Level::Error, "refused", refusal)));
-    all.extend(view.ignored.iter().map(|ignored| Annotation::new(Level::Warning, "rollout", ignored)));
+    all.extend(view.refusals.iter().map(|refusal| Annotation::new(AnnotationLevel::Error, "refused", refusal)));
+    all.extend(view.ignored.iter().map(|ignored| Annotation::new(AnnotationLevel::Warning, "rollout", ignored)));
     for check in view.checks.iter().filter(|check| check.foreseen == Foreseen::WillFail) {
         let message = failed(&format!("{} will fail: {}", check.name, check.said), &check.devices, &check.query);
         let place = place_of_check(&check.name, declarations);
@@ -164,7 +166,7 @@ pub(crate) fn of_plan(view: &PlanView<'_>, declarations: &Declarations) -> Vec<A
         let mut of_paths = rows.filter(|row| writer.paths.iter().any(|(path, _)| *path == row.path));
         let place = of_paths.find_map(|row| row.place.as_ref().map(place));
         let place = place.or_else(|| place_of_twin(&writer.twins, declarations));
-        all.push(Annotation::new(Level::Warning, "who else writes here", message).at(place));
+        all.push(Annotation::new(AnnotationLevel::Warning, "who else writes here", message).at(place));
     }
     all
 }
@@ -180,7 +182,7 @@ pub(crate) fn of_checks(results: &[CheckResult], declarations: &Declarations) ->
                 Annotation::new(level(result.severity), "check", message)
             }
             CheckStatus::Errored(why) => {
-                Annotation::new(Level::Error, "check", format!("{} could not be asked: {why}", result.name))
+                Annotation::new(AnnotationLevel::Error, "check", format!("{} could not be asked: {why}", result.name))
             }
         };
         Some(annotation.at(place_of_check(&result.name, declarations)))
@@ -193,15 +195,15 @@ fn failed(message: &str, devices: &[String], query: &str) -> String {
     format!("{message}{devices}\n{query}")
 }
 
-fn level(severity: Severity) -> Level {
+fn level(severity: Severity) -> AnnotationLevel {
     match severity {
-        Severity::Error => Level::Error,
-        Severity::Warn => Level::Warning,
+        Severity::Error => AnnotationLevel::Error,
+        Severity::Warn => AnnotationLevel::Warning,
     }
 }
 
 /// Writes annotations for a host, errors first. `default_file` is for GitLab, which shows nothing that has no file.
-pub(crate) fn write(annotations: &[Annotation], host: Host, default_file: &str) -> String {
+pub(crate) fn write(annotations: &[Annotation], host: AnnotationFormat, default_file: &str) -> String {
     let escaped = |annotation: &Annotation| {
         let place = annotation.place.as_ref();
         let place = place.map(|(file, line, column)| (escape::line(file).into_owned(), *line, *column));
@@ -209,14 +211,14 @@ pub(crate) fn write(annotations: &[Annotation], host: Host, default_file: &str) 
     };
     let mut sorted: Vec<Annotation> = annotations.iter().map(escaped).collect();
     sorted.sort_by_key(|annotation| annotation.level);
-    if host == Host::GitLab {
+    if host == AnnotationFormat::GitLab {
         return gitlab(&sorted, default_file);
     }
-    let line = if host == Host::GitHub { github } else { azure };
+    let line = if host == AnnotationFormat::GitHub { github } else { azure };
     let mut out: String = sorted.iter().take(MOST).map(line).collect();
     if sorted.len() > MOST {
         let more = counted(sorted.len() - MOST, "remark");
-        out += &line(&Annotation::new(Level::Warning, "twinctl", format!("{more} more are in the log")));
+        out += &line(&Annotation::new(AnnotationLevel::Warning, "twinctl", format!("{more} more are in the log")));
     }
     out
 }
@@ -238,8 +240,8 @@ fn github(annotation: &Annotation) -> String {
     const PROPERTY: &[(char, &str)] = &[('%', "%25"), ('\r', "%0D"), ('\n', "%0A"), (':', "%3A"), (',', "%2C")];
     let Annotation { level, place, title, message } = annotation;
     let command = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
+        AnnotationLevel::Error => "error",
+        AnnotationLevel::Warning => "warning",
     };
     let mut properties = vec![format!("title={}", replaced(title, PROPERTY))];
     if let Some((file, line, column)) = place {
@@ -254,8 +256,8 @@ fn azure(annotation: &Annotation) -> String {
     const PROPERTY: &[(char, &str)] = &[('%', "%AZP25"), ('\r', "%0D"), ('\n', "%0A"), (';', "%3B"), (']', "%5D")];
     let Annotation { level, place, title, message } = annotation;
     let kind = match level {
-        Level::Error => "error",
-        Level::Warning => "warning",
+        AnnotationLevel::Error => "error",
+        AnnotationLevel::Warning => "warning",
     };
     let mut properties = format!("type={kind}");
     if let Some((file, line, column)) = place {
@@ -303,8 +305,8 @@ fn gitlab(annotations: &[Annotation], default_file: &str) -> String {
             check_name: format!("twinctl {title}"),
             fingerprint: hasher.finish().as_str().trim_start_matches("sha256:").to_owned(),
             severity: match level {
-                Level::Error => "major",
-                Level::Warning => "minor",
+                AnnotationLevel::Error => "major",
+                AnnotationLevel::Warning => "minor",
             },
             location: Location { path, lines: Lines { begin } },
         });
@@ -341,8 +343,12 @@ mod tests {
     #[test]
     fn hosts_get_what_they_read() {
         let text = |host| write(&all(), host, "fleet");
-        let written =
-            format!("{}--- azure\n{}--- gitlab\n{}", text(Host::GitHub), text(Host::Azure), text(Host::GitLab));
+        let written = format!(
+            "{}--- azure\n{}--- gitlab\n{}",
+            text(AnnotationFormat::GitHub),
+            text(AnnotationFormat::Azure),
+            text(AnnotationFormat::GitLab)
+        );
         assert!(!written.contains(samples::SECRET));
         snapshot("annotations", &written);
     }
@@ -350,11 +356,11 @@ mod tests {
     #[test]
     fn a_flood_is_counted() {
         let many: Vec<_> = (0..120).map(|n| Annotation::error(format!("wrong {n}"))).collect();
-        assert_eq!(write(&many, Host::GitHub, ".").lines().count(), MOST + 1);
-        let report: Vec<Value> = serde_json::from_str(&write(&many, Host::GitLab, ".")).expect("JSON");
+        assert_eq!(write(&many, AnnotationFormat::GitHub, ".").lines().count(), MOST + 1);
+        let report: Vec<Value> = serde_json::from_str(&write(&many, AnnotationFormat::GitLab, ".")).expect("JSON");
         assert_eq!(report.len(), 120);
         let twice = [Annotation::error("same"), Annotation::error("same")];
-        let report: Vec<Value> = serde_json::from_str(&write(&twice, Host::GitLab, ".")).expect("JSON");
+        let report: Vec<Value> = serde_json::from_str(&write(&twice, AnnotationFormat::GitLab, ".")).expect("JSON");
         assert_ne!(report[0]["fingerprint"], report[1]["fingerprint"]);
         assert_eq!(report[0]["location"], json!({ "path": ".", "lines": { "begin": 1 } }));
     }
@@ -363,7 +369,8 @@ mod tests {
     fn the_same_remark_on_two_lines_has_two_fingerprints() {
         let remark = |line| Annotation { place: Some(("a.yaml".to_owned(), line, None)), ..Annotation::error("same") };
         let report: Vec<Value> =
-            serde_json::from_str(&write(&[remark(3), remark(9), remark(9)], Host::GitLab, ".")).expect("JSON");
+            serde_json::from_str(&write(&[remark(3), remark(9), remark(9)], AnnotationFormat::GitLab, "."))
+                .expect("JSON");
         let unique: std::collections::HashSet<_> =
             report.iter().map(|issue| issue["fingerprint"].to_string()).collect();
         assert_eq!(unique.len(), 3, "{report:?}");
@@ -384,13 +391,13 @@ mod tests {
             "]", ";", "%", "%0A", ",", ":", " ", "a", "#", "\u{2028}",
         ]), 0..10)) {
             let bad = pieces.concat();
-            let mut annotation = Annotation::new(Level::Error, "check", &bad);
+            let mut annotation = Annotation::new(AnnotationLevel::Error, "check", &bad);
             annotation.place = Some((escape::line(&bad).into_owned(), 3, None));
-            let text = write(&[annotation.clone()], Host::GitHub, ".");
+            let text = write(&[annotation.clone()], AnnotationFormat::GitHub, ".");
             prop_assert_eq!(text.lines().count(), 1);
             let (properties, _) = text.strip_prefix("::error ").expect("the command").split_once("::").expect("its end");
             prop_assert_eq!(properties.split(',').count(), 3, "{}", text);
-            let text = write(&[annotation], Host::Azure, ".");
+            let text = write(&[annotation], AnnotationFormat::Azure, ".");
             prop_assert_eq!(text.lines().count(), 1);
             prop_assert_eq!(text.matches("##vso[").count(), 1, "{}", text);
             prop_assert!(!text[2..].contains("##["), "{}", text);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::checks::Check;
-use super::json::{Origin, document};
+use super::checks::CheckResultJson;
+use super::json::{OriginJson, document};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::check::CheckResult;
 
@@ -45,7 +45,7 @@ pub(crate) fn json(run: Run<'_>, report: Option<(&ApplyReport, Duration)>, check
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         interrupted: report.interrupted,
         halted: report.halted.as_ref().map(|halt| Halted { reason: &halt.reason, advice: halt.advice.as_deref() }),
-        summary: Summary {
+        summary: AppliedSummaryJson {
             written: report.written,
             registered: report.registered,
             rebased: report.rebased,
@@ -58,11 +58,14 @@ pub(crate) fn json(run: Run<'_>, report: Option<(&ApplyReport, Duration)>, check
         conflicts: report
             .conflicts
             .iter()
-            .map(|(id, paths)| Conflict { id: id.to_string(), paths: paths.iter().map(Moved::of).collect() })
+            .map(|(id, paths)| ConflictedTwinJson {
+                id: id.to_string(),
+                paths: paths.iter().map(MovedPathJson::of).collect(),
+            })
             .collect(),
         failed: report.failed.iter().map(|(id, reason)| Failed { id: id.to_string(), reason }).collect(),
         not_attempted: report.not_attempted.iter().map(ToString::to_string).collect(),
-        checks: checks.map(|results| results.iter().map(Check::of).collect()),
+        checks: checks.map(|results| results.iter().map(CheckResultJson::of).collect()),
     })
 }
 
@@ -83,13 +86,13 @@ struct Applied<'a> {
     /// Why the run ended before all twins were tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     halted: Option<Halted<'a>>,
-    summary: Summary,
-    conflicts: Vec<Conflict<'a>>,
+    summary: AppliedSummaryJson,
+    conflicts: Vec<ConflictedTwinJson<'a>>,
     failed: Vec<Failed<'a>>,
     not_attempted: Vec<String>,
     /// As in `twinctl check --format json`; left out when they were not run.
     #[serde(skip_serializing_if = "Option::is_none")]
-    checks: Option<Vec<Check<'a>>>,
+    checks: Option<Vec<CheckResultJson<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -102,7 +105,7 @@ struct Halted<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+struct AppliedSummaryJson {
     written: usize,
     registered: usize,
     rebased: usize,
@@ -115,14 +118,14 @@ struct Summary {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Conflict<'a> {
+struct ConflictedTwinJson<'a> {
     id: String,
-    paths: Vec<Moved<'a>>,
+    paths: Vec<MovedPathJson<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Moved<'a> {
+struct MovedPathJson<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     planned: Option<&'a Value>,
@@ -133,12 +136,12 @@ struct Moved<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     written_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'a>>,
+    origin: Option<OriginJson<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     sensitive: bool,
 }
 
-impl<'a> Moved<'a> {
+impl<'a> MovedPathJson<'a> {
     fn of(moved: &'a MovedPath) -> Self {
         let shown = |value: &'a Option<Value>| value.as_ref().filter(|_| !moved.sensitive);
         Self {
@@ -147,7 +150,7 @@ impl<'a> Moved<'a> {
             seen: shown(&moved.seen),
             found: shown(&moved.found),
             written_at: moved.written_at.as_deref(),
-            origin: moved.origin.as_ref().map(Origin::of),
+            origin: moved.origin.as_ref().map(OriginJson::of),
             sensitive: moved.sensitive,
         }
     }

@@ -100,18 +100,18 @@ fn summary(results: &[CheckResult], palette: Palette) -> String {
 /// The published shape of `twinctl check --format json`. Its fields only ever grow.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct ChecksDocument<'a> {
     version: u32,
     fleet: &'a str,
     hub: &'a str,
     /// Whether every check of severity `error` holds.
     ok: bool,
-    checks: Vec<Check<'a>>,
+    checks: Vec<CheckResultJson<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Check<'a> {
+pub(super) struct CheckResultJson<'a> {
     name: &'a str,
     query: &'a str,
     severity: Severity,
@@ -128,7 +128,7 @@ pub(super) struct Check<'a> {
     waited_ms: u64,
 }
 
-impl<'a> Check<'a> {
+impl<'a> CheckResultJson<'a> {
     pub(super) fn of(result: &'a CheckResult) -> Self {
         let (status, summary, details, devices): (_, _, &[String], &[String]) = match &result.status {
             CheckStatus::Held => ("held", None, &[], &[]),
@@ -153,8 +153,8 @@ impl<'a> Check<'a> {
 
 /// Writes the results as JSON, version 1.
 pub(crate) fn json(results: &[CheckResult], fleet: &str, hub: &str, ok: bool) -> String {
-    let checks = results.iter().map(Check::of).collect();
-    super::json::document(&Document { version: 1, fleet, hub, ok, checks })
+    let checks = results.iter().map(CheckResultJson::of).collect();
+    super::json::document(&ChecksDocument { version: 1, fleet, hub, ok, checks })
 }
 
 #[cfg(test)]

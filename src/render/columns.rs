@@ -7,16 +7,16 @@ use super::value;
 /// Rows that are aligned when they are written.
 #[derive(Default)]
 pub(super) struct Columns {
-    rows: Vec<Vec<Cell>>,
+    rows: Vec<Vec<AlignedCell>>,
 }
 
 /// A text and how wide it is without its paint.
-pub(super) struct Cell {
+pub(super) struct AlignedCell {
     shown: String,
     width: usize,
 }
 
-impl Cell {
+impl AlignedCell {
     /// A text as it is; `painted` is the same with its colours.
     pub(super) fn new(plain: &str, painted: impl Display) -> Self {
         Self { shown: painted.to_string(), width: value::width(plain) }
@@ -34,7 +34,7 @@ const ALIGNED: usize = 48;
 
 impl Columns {
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = AlignedCell>) {
         self.rows.push(cells.into_iter().collect());
     }
 
@@ -69,9 +69,9 @@ mod tests {
     fn cells_stand_under_each_other_whatever_their_paint() {
         let mut columns = Columns::default();
         let paint = Palette::new(true);
-        columns.row([Cell::plain("a"), Cell::plain(""), Cell::plain("x")]);
-        columns.row([Cell::new("bcd", paint.path("bcd")), Cell::plain(""), Cell::plain("y")]);
-        columns.row([Cell::plain("e".repeat(60)), Cell::plain(""), Cell::plain("")]);
+        columns.row([AlignedCell::plain("a"), AlignedCell::plain(""), AlignedCell::plain("x")]);
+        columns.row([AlignedCell::new("bcd", paint.path("bcd")), AlignedCell::plain(""), AlignedCell::plain("y")]);
+        columns.row([AlignedCell::plain("e".repeat(60)), AlignedCell::plain(""), AlignedCell::plain("")]);
         let mut out = String::new();
         columns.write(&mut out, "> ");
         assert_eq!(out, format!("> a    x\n> \u{1b}[1mbcd\u{1b}[0m  y\n> {}\n", "e".repeat(60)));

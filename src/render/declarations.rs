@@ -12,7 +12,7 @@ use iothub_model::twin::{MergePatch, Object};
 /// The published shape of `twinctl render`. Nulls are declared absences.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'d> {
+struct DeclarationsDocument<'d> {
     version: u32,
     fleet: &'d str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,16 +25,16 @@ struct Document<'d> {
     #[serde(skip_serializing_if = "Object::is_empty")]
     policy: Object,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    groups: BTreeMap<&'d str, Group>,
+    groups: BTreeMap<&'d str, GroupJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    selectors: Vec<Selector<'d>>,
-    twins: BTreeMap<String, Sections>,
+    selectors: Vec<SelectorJson<'d>>,
+    twins: BTreeMap<String, SectionsJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    checks: Vec<Check<'d>>,
+    checks: Vec<CheckJson<'d>>,
 }
 
 #[derive(Serialize)]
-struct Sections {
+struct SectionsJson {
     #[serde(skip_serializing_if = "Object::is_empty")]
     tags: Object,
     #[serde(skip_serializing_if = "Object::is_empty")]
@@ -42,21 +42,21 @@ struct Sections {
 }
 
 #[derive(Serialize)]
-struct Group {
+struct GroupJson {
     members: usize,
     #[serde(flatten)]
-    sections: Sections,
+    sections: SectionsJson,
 }
 
 #[derive(Serialize)]
-struct Selector<'d> {
+struct SelectorJson<'d> {
     name: &'d str,
     #[serde(rename = "where")]
     condition: &'d str,
 }
 
 #[derive(Serialize)]
-struct Check<'d> {
+struct CheckJson<'d> {
     name: &'d str,
     query: &'d str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -78,7 +78,7 @@ fn policy(policy: &manifest::Policy) -> Object {
     shown
 }
 
-impl Sections {
+impl SectionsJson {
     fn of(body: &Body, sensitive: &Sensitive) -> Self {
         let mut all = MergePatch::default();
         for leaf in body.leaves().iter() {
@@ -93,11 +93,11 @@ impl Sections {
     }
 }
 
-fn document(declarations: &Declarations) -> Document<'_> {
+fn document(declarations: &Declarations) -> DeclarationsDocument<'_> {
     let Declarations { fleet, hub, ownership, missing, checks, policy, groups, selectors, twins, digest, .. } =
         declarations;
-    let sections = |body: &Body| Sections::of(body, &policy.sensitive);
-    Document {
+    let sections = |body: &Body| SectionsJson::of(body, &policy.sensitive);
+    DeclarationsDocument {
         version: 1,
         fleet: fleet.as_str(),
         hub: hub.as_ref().map(|hub| hub.as_str()),
@@ -108,15 +108,15 @@ fn document(declarations: &Declarations) -> Document<'_> {
         policy: self::policy(policy),
         groups: groups
             .iter()
-            .map(|(name, group)| (&**name, Group { members: group.members, sections: sections(&group.body) }))
+            .map(|(name, group)| (&**name, GroupJson { members: group.members, sections: sections(&group.body) }))
             .collect(),
         selectors: selectors
             .iter()
-            .map(|selector| Selector { name: &selector.name, condition: selector.condition.text() })
+            .map(|selector| SelectorJson { name: &selector.name, condition: selector.condition.text() })
             .collect(),
         checks: checks
             .iter()
-            .map(|check| Check { name: &check.name, query: check.query.text(), gate: check.gate })
+            .map(|check| CheckJson { name: &check.name, query: check.query.text(), gate: check.gate })
             .collect(),
     }
 }

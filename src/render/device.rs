@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::escape;
 use super::number::{counted, grouped};
 use super::style::Palette;
-use crate::device::{Error, Event};
+use crate::device::{DeviceError, Event};
 use iothub_model::duration;
 use iothub_model::twin::{Object, TwinId};
 use iothub_model::wire::messages::MessageProperties;
@@ -62,7 +62,7 @@ pub(crate) fn remark(id: &TwinId, event: &Event) -> Option<String> {
 }
 
 /// Writes an error and its causes on one line.
-pub(crate) fn reason(error: &Error) -> String {
+pub(crate) fn reason(error: &DeviceError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -86,7 +86,7 @@ fn json(object: &Object) -> String {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum DeviceState {
     Connecting,
     Connected,
     Finished,
@@ -96,7 +96,7 @@ enum State {
 /// How many devices fare how: a fold of their events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
-    states: Vec<State>,
+    states: Vec<DeviceState>,
     patches: usize,
     reported: usize,
     refused: usize,
@@ -110,7 +110,7 @@ impl Tally {
     /// Counts so many devices, none of them connected.
     pub(crate) fn new(devices: usize) -> Self {
         Self {
-            states: vec![State::Connecting; devices],
+            states: vec![DeviceState::Connecting; devices],
             patches: 0,
             reported: 0,
             refused: 0,
@@ -123,16 +123,16 @@ impl Tally {
     pub(crate) fn count(&mut self, device: usize, event: &Event) {
         let state = &mut self.states[device];
         match event {
-            Event::Connected => *state = State::Connected,
+            Event::Connected => *state = DeviceState::Connected,
             Event::Trying { error, .. } => {
-                *state = State::Connecting;
+                *state = DeviceState::Connecting;
                 *self.troubles.entry(error.reason()).or_default() += 1;
             }
             Event::Failed(error) => {
-                *state = State::Failed;
+                *state = DeviceState::Failed;
                 *self.failures.entry(error.reason()).or_default() += 1;
             }
-            Event::Finished => *state = State::Finished,
+            Event::Finished => *state = DeviceState::Finished,
             Event::Patch { .. } => self.patches += 1,
             Event::Reported { .. } => self.reported += 1,
             Event::Refused { .. } => self.refused += 1,
@@ -140,13 +140,13 @@ impl Tally {
         }
     }
 
-    fn in_state(&self, wanted: State) -> usize {
+    fn in_state(&self, wanted: DeviceState) -> usize {
         self.states.iter().filter(|&&state| state == wanted).count()
     }
 
     /// Returns how many are given up.
     pub(crate) fn failed(&self) -> usize {
-        self.in_state(State::Failed)
+        self.in_state(DeviceState::Failed)
     }
 }
 
@@ -154,8 +154,10 @@ impl Tally {
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let total = self.states.len();
-        write!(f, "{} of {} connected", grouped(self.in_state(State::Connected)), counted(total, "device"))?;
-        for (state, word) in [(State::Connecting, "connecting"), (State::Finished, "done"), (State::Failed, "failed")] {
+        write!(f, "{} of {} connected", grouped(self.in_state(DeviceState::Connected)), counted(total, "device"))?;
+        for (state, word) in
+            [(DeviceState::Connecting, "connecting"), (DeviceState::Finished, "done"), (DeviceState::Failed, "failed")]
+        {
             match self.in_state(state) {
                 0 => {}
                 some => write!(f, ", {} {word}", grouped(some))?,
@@ -218,7 +220,7 @@ mod tests {
         ] {
             assert_eq!(answer(&id, event, many, Palette::PLAIN).as_deref(), expected);
         }
-        let lost = Error::Lost { source: std::io::Error::other("reset\u{7}") };
+        let lost = DeviceError::Lost { source: std::io::Error::other("reset\u{7}") };
         for (event, expected) in [
             (Event::Connected, "press-001 is connected"),
             (
@@ -248,8 +250,8 @@ mod tests {
         for device in 0..1199 {
             tally.count(device, &Event::Connected);
         }
-        tally.count(1199, &Event::Failed(Error::NotAuthorized { host: "h".to_owned(), device: "d".to_owned() }));
-        tally.count(0, &Event::Trying { error: Error::Closed, after: Duration::ZERO });
+        tally.count(1199, &Event::Failed(DeviceError::NotAuthorized { host: "h".to_owned(), device: "d".to_owned() }));
+        tally.count(0, &Event::Trying { error: DeviceError::Closed, after: Duration::ZERO });
         tally.count(1, &Event::Patch { patch: Object::new(), version: 2 });
         tally.count(1, &Event::Reported { patch: Object::new(), version: None });
         tally.count(1, &Event::Finished);

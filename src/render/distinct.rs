@@ -5,15 +5,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::annotations::{self, Host};
+use super::annotations::{self, AnnotationFormat};
 use super::samples::{self, change};
 use super::style::Palette;
-use super::text::Options;
+use super::text::TextOptions;
 use super::view::PlanView;
-use super::{against, checks, declarations, device, html, inspection, junit, markdown, report, table, text, yaml};
-use crate::against::compare;
+use super::{checks, declarations, device, diff, html, inspection, junit, markdown, report, table, text, yaml};
 use crate::check::{Check, CheckResult, CheckStatus, Expectation, Severity, evaluate};
 use crate::device::Event;
+use crate::diff::compare;
 use crate::drift::Drift;
 use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
@@ -23,14 +23,14 @@ use iothub_model::query::compile;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{Desired, ETag, Object, Reported, Tags, Twin};
 
-const OPTIONS: Options = Options { palette: Palette::PLAIN, width: 80, full: false };
+const OPTIONS: TextOptions = TextOptions { palette: Palette::PLAIN, width: 80, full: false };
 
 fn edit(before: &Value, after: &Value) -> Plan {
     let drifted = change("desired.x", Verdict::Drift, Some(before.clone()), Some(after.clone()));
     samples::plan(vec![samples::update("d", vec![drifted])])
 }
 
-fn compared(before: &Value, after: &Value, show: impl Fn(&against::Compared<'_>) -> String) -> String {
+fn compared(before: &Value, after: &Value, show: impl Fn(&diff::Compared<'_>) -> String) -> String {
     let fleet = |value: &Value| {
         let mut twins = Object::new();
         twins.insert("d".to_owned(), json!({ "desired": { "x": value, "always": 1 } }));
@@ -40,7 +40,7 @@ fn compared(before: &Value, after: &Value, show: impl Fn(&against::Compared<'_>)
     let (before, after) = (fleet(before), fleet(after));
     let differences = compare(Some(&before), &after);
     let (reference, commit) = ("main", "abc");
-    show(&against::Compared {
+    show(&diff::Compared {
         after: &after,
         reference,
         commit,
@@ -111,16 +111,16 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
     };
     vec![
         ("text", text::plan(&plan, OPTIONS)),
-        ("whole text", text::plan(&plan, Options { full: true, ..OPTIONS })),
-        ("narrow text", text::plan(&plan, Options { width: 40, ..OPTIONS })),
+        ("whole text", text::plan(&plan, TextOptions { full: true, ..OPTIONS })),
+        ("narrow text", text::plan(&plan, TextOptions { width: 40, ..OPTIONS })),
         ("Markdown", markdown::plan(&plan, markdown::GITHUB_MAX)),
         ("HTML", html::plan(&plan)),
         ("drift", text::drift(&Drift::of(&plan, &samples::declarations(&[])), OPTIONS)),
-        ("GitHub", annotations::write(&remarks, Host::GitHub, ".")),
-        ("Azure", annotations::write(&remarks, Host::Azure, ".")),
-        ("GitLab", annotations::write(&remarks, Host::GitLab, ".")),
-        ("against", compared(before, after, |of| against::text(of, false, Palette::PLAIN))),
-        ("against as Markdown", compared(before, after, against::markdown)),
+        ("GitHub", annotations::write(&remarks, AnnotationFormat::GitHub, ".")),
+        ("Azure", annotations::write(&remarks, AnnotationFormat::Azure, ".")),
+        ("GitLab", annotations::write(&remarks, AnnotationFormat::GitLab, ".")),
+        ("against", compared(before, after, |of| diff::text(of, false, Palette::PLAIN))),
+        ("against as Markdown", compared(before, after, diff::markdown)),
         ("checks", checks::text(&checked, Palette::PLAIN)),
         ("JUnit", junit::xml(&checked, "f")),
         ("report", applied(before, after)),
@@ -128,7 +128,7 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
         (ALONE, method(before) + &method(after)),
         (
             "table",
-            table::Table::new(Palette::PLAIN, 80)
+            table::RowTable::new(Palette::PLAIN, 80)
                 .page(&[json!({ "a": before, "b": 1 }), json!({ "a": after, "b": 2 })]),
         ),
     ]
@@ -236,7 +236,7 @@ proptest! {
     #[test]
     fn texts_are_told_apart_in_tables_and_csv((a, b) in pairs()) {
         prop_assume!(!equal(&a, &b));
-        let page = |value: &Value| table::Table::new(Palette::PLAIN, 80).page(&[json!({ "a": value, "b": 1 })]);
+        let page = |value: &Value| table::RowTable::new(Palette::PLAIN, 80).page(&[json!({ "a": value, "b": 1 })]);
         prop_assert_ne!(page(&a), page(&b));
         if let (Value::String(a), Value::String(b)) = (&a, &b) {
             let page = |value: &str| table::Csv::default().page(&[json!({ "a": value, "b": 1 })]).expect("a page");
@@ -271,7 +271,7 @@ fn a_spelling_is_seen() {
     ] {
         let (before, after) = (json!(before), json!(after));
         assert!(text::plan(&edit(&before, &after), OPTIONS).contains(expected), "{expected}");
-        assert!(compared(&before, &after, |of| against::text(of, false, Palette::PLAIN)).contains(expected));
+        assert!(compared(&before, &after, |of| diff::text(of, false, Palette::PLAIN)).contains(expected));
         let [left, right] = expected.split(" → ").collect::<Vec<_>>()[..] else { panic!("two sides") };
         for (what, text) in outputs(&before, &after).into_iter().filter(|(what, _)| *what != ALONE) {
             let text = text.replace("&quot;", "\"").replace("<del>", "").replace("<ins>", "");

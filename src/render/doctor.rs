@@ -42,7 +42,7 @@ pub(crate) fn summary(findings: &[Finding], palette: Palette) -> String {
 
 /// The published shape of `twinctl doctor --format json`.
 #[derive(Serialize)]
-struct Document<'f> {
+struct DoctorDocument<'f> {
     version: u32,
     /// Whether nothing fails.
     well: bool,
@@ -53,5 +53,5 @@ struct Document<'f> {
 /// Writes all findings as JSON, version 1.
 pub(crate) fn json(findings: &[Finding]) -> String {
     let well = findings.iter().all(|finding| finding.health != Health::Fail);
-    document(&Document { version: 1, well, findings })
+    document(&DoctorDocument { version: 1, well, findings })
 }

@@ -13,7 +13,7 @@ use crate::plan::{ReadBy, Verdict};
 /// The published shape of `twinctl drift --format json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'d> {
+struct DriftDocument<'d> {
     version: u32,
     hub: &'d str,
     fleet: &'d str,
@@ -32,7 +32,7 @@ struct Document<'d> {
     /// The number of paths by verdict.
     paths: BTreeMap<Verdict, usize>,
     /// Twins with the same drift.
-    clusters: Vec<Cluster<'d>>,
+    clusters: Vec<DriftClusterJson<'d>>,
     /// Twins without a record of this fleet, or with an emptied one.
     record_lost: Vec<String>,
     /// Twins with conflicts, which cannot be compared.
@@ -44,13 +44,13 @@ struct Document<'d> {
 }
 
 #[derive(Serialize)]
-struct Cluster<'d> {
+struct DriftClusterJson<'d> {
     ids: Vec<String>,
     /// `lost` or `emptied`; left out if the twins have their record.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<&'static str>,
     /// As in a plan.
-    changes: Vec<json::Change<'d>>,
+    changes: Vec<json::ChangeJson<'d>>,
 }
 
 /// Writes it as JSON, version 1.
@@ -64,15 +64,15 @@ pub(crate) fn json(drift: &Drift) -> String {
     ];
     let mut clusters = Vec::new();
     for (kind, record) in kinds {
-        clusters.extend(cluster(drift.of_kind(kind)).iter().map(|cluster| Cluster {
+        clusters.extend(cluster(drift.of_kind(kind)).iter().map(|cluster| DriftClusterJson {
             ids: cluster.ids.iter().map(ToString::to_string).collect(),
             record,
-            changes: cluster.changes.iter().map(json::Change::of).collect(),
+            changes: cluster.changes.iter().map(json::ChangeJson::of).collect(),
         }));
     }
     let mut record_lost: Vec<String> = ids(&[DriftKind::RecordLost, DriftKind::RecordEmptied]);
     record_lost.sort_unstable();
-    document(&Document {
+    document(&DriftDocument {
         version: 1,
         hub: drift.hub.as_str(),
         fleet: drift.fleet.as_str(),

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::columns::{Cell, Columns};
-use super::json::{Origin, document};
+use super::columns::{AlignedCell, Columns};
+use super::json::{OriginJson, document};
 use super::style::Palette;
 use super::{escape, value, view};
 use crate::legible;
@@ -35,7 +35,7 @@ pub(crate) fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette:
     for leaf in leaves {
         let most = if full { usize::MAX } else { VALUE };
         let line = |candidate: &Candidate| match &candidate.leaf.value {
-            Some(value) => view::Shown::at(&candidate.leaf.path, value, &of.sensitive).line().to_owned(),
+            Some(value) => view::RedactedValue::at(&candidate.leaf.path, value, &of.sensitive).line().to_owned(),
             None => value::inline(None),
         };
         let mut values: Vec<String> = leaf.candidates.iter().map(line).collect();
@@ -60,18 +60,18 @@ pub(crate) fn text(of: &Explanation, leaves: &[&Explained], full: bool, palette:
             }
             columns.row([
                 match (candidate.wins, &candidate.condition) {
-                    (true, None) => Cell::new(">", palette.good(">")),
-                    (true, Some(_)) => Cell::new("?", palette.changed("?")),
-                    (false, _) => Cell::plain(" "),
+                    (true, None) => AlignedCell::new(">", palette.good(">")),
+                    (true, Some(_)) => AlignedCell::new("?", palette.changed("?")),
+                    (false, _) => AlignedCell::plain(" "),
                 },
-                Cell::plain(escape::line(&origin.layer.to_string()).into_owned()),
-                Cell::new(&place, palette.origin(&place)),
-                Cell::plain(said),
+                AlignedCell::plain(escape::line(&origin.layer.to_string()).into_owned()),
+                AlignedCell::new(&place, palette.origin(&place)),
+                AlignedCell::plain(said),
                 match (candidate.wins, &candidate.condition) {
-                    (true, None) => Cell::new("wins", palette.good("wins")),
-                    (true, Some(condition)) => Cell::plain(format!("wins {}", if_it_matches(condition))),
-                    (false, Some(condition)) => Cell::plain(if_it_matches(condition)),
-                    (false, None) => Cell::plain(""),
+                    (true, None) => AlignedCell::new("wins", palette.good("wins")),
+                    (true, Some(condition)) => AlignedCell::plain(format!("wins {}", if_it_matches(condition))),
+                    (false, Some(condition)) => AlignedCell::plain(if_it_matches(condition)),
+                    (false, None) => AlignedCell::plain(""),
                 },
             ]);
         }
@@ -97,7 +97,7 @@ fn if_it_matches(condition: &str) -> String {
 
 /// The published shape of `twinctl explain --format json`.
 #[derive(Serialize)]
-struct Document<'e> {
+struct ExplanationDocument<'e> {
     version: u32,
     /// `DEVICE`, or `DEVICE/MODULE`.
     id: String,
@@ -106,23 +106,23 @@ struct Document<'e> {
     entry: Option<&'e str>,
     /// Left out when the device is declared only if a selector finds it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'e>>,
+    origin: Option<OriginJson<'e>>,
     /// Weakest first.
     layers: Vec<LayerDocument<'e>>,
-    paths: Vec<Path<'e>>,
+    paths: Vec<ExplainedPathJson<'e>>,
 }
 
 #[derive(Serialize)]
 struct LayerDocument<'e> {
     #[serde(flatten)]
-    origin: Origin<'e>,
+    origin: OriginJson<'e>,
     /// The condition of a selector: without a hub it is not known whether it holds.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
     condition: Option<&'e str>,
 }
 
 #[derive(Serialize)]
-struct Path<'e> {
+struct ExplainedPathJson<'e> {
     path: &'e str,
     /// Weakest first.
     candidates: Vec<CandidateDocument<'e>>,
@@ -138,7 +138,7 @@ struct CandidateDocument<'e> {
     /// Whether the value is not shown; left out when it is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     sensitive: bool,
-    origin: Origin<'e>,
+    origin: OriginJson<'e>,
     /// Whether it counts; with `where`, if that holds.
     wins: bool,
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
@@ -147,22 +147,22 @@ struct CandidateDocument<'e> {
 
 /// Writes it as JSON, version 1.
 pub(crate) fn json(of: &Explanation, leaves: &[&Explained]) -> String {
-    document(&Document {
+    document(&ExplanationDocument {
         version: 1,
         id: of.id.to_string(),
         entry: of.entry.as_deref(),
-        origin: of.origin.as_ref().map(Origin::of),
+        origin: of.origin.as_ref().map(OriginJson::of),
         layers: of
             .layers
             .iter()
             .map(|ExplainedLayer { origin, condition }| LayerDocument {
-                origin: Origin::of(origin),
+                origin: OriginJson::of(origin),
                 condition: condition.as_deref(),
             })
             .collect(),
         paths: leaves
             .iter()
-            .map(|leaf| Path {
+            .map(|leaf| ExplainedPathJson {
                 path: leaf.path.as_str(),
                 candidates: leaf
                     .candidates
@@ -171,7 +171,7 @@ pub(crate) fn json(of: &Explanation, leaves: &[&Explained]) -> String {
                         path: leaf.path.as_str(),
                         value: leaf.value.as_ref().map(|value| view::value(&leaf.path, value, &of.sensitive)),
                         sensitive: of.sensitive.covers(&leaf.path),
-                        origin: Origin::of(&leaf.origin),
+                        origin: OriginJson::of(&leaf.origin),
                         wins: *wins,
                         condition: condition.as_deref(),
                     })

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::annotations::{self, Host};
+use super::annotations::{self, AnnotationFormat};
 use super::samples::{self, change};
 use super::style::Palette;
-use super::text::Options;
+use super::text::TextOptions;
 use super::view::PlanView;
-use super::{against, checks, device, drift, html, json as documents, junit, markdown, report, table, text};
-use crate::against::compare;
+use super::{checks, device, diff, drift, html, json as documents, junit, markdown, report, table, text};
 use crate::apply::event::Halt;
 use crate::check::{CheckResult, CheckStatus, Difference, Severity};
 use crate::device::Event;
+use crate::diff::compare;
 use crate::drift::Drift;
 use crate::legible::is_unseen;
 use crate::manifest::{Origin, Selection, load_texts};
@@ -60,8 +60,8 @@ fn plan() -> Plan {
         ids: vec![ID.parse().expect("an id")],
         origin: origin(),
     }];
-    plan.outlook = samples::outlook();
-    for (index, Prediction { name, query, forecast, .. }) in plan.outlook.predictions.iter_mut().enumerate() {
+    plan.impact = samples::impact();
+    for (index, Prediction { name, query, forecast, .. }) in plan.impact.predictions.iter_mut().enumerate() {
         (*name, *query) = (BAD.to_owned(), BAD.to_owned());
         *forecast = match index {
             0 => Forecast::WillFail(difference()),
@@ -69,7 +69,7 @@ fn plan() -> Plan {
             _ => Forecast::Unknown(BAD.to_owned()),
         };
     }
-    for writer in &mut plan.outlook.writers {
+    for writer in &mut plan.impact.writers {
         match writer {
             Writer::Configuration { id, condition, twins, .. } => {
                 (*id, *condition) = (BAD.to_owned(), BAD.to_owned());
@@ -78,7 +78,7 @@ fn plan() -> Plan {
             Writer::Fleet { revisions, .. } => *revisions = vec![BAD.to_owned()],
         }
     }
-    plan.outlook.unread = vec![BAD.to_owned()];
+    plan.impact.unread = vec![BAD.to_owned()];
     plan
 }
 
@@ -95,7 +95,7 @@ fn check(what: &str, text: &str) {
 fn plans() {
     let plan = plan();
     for full in [false, true] {
-        let options = Options { palette: Palette::PLAIN, width: 80, full };
+        let options = TextOptions { palette: Palette::PLAIN, width: 80, full };
         check("text", &text::plan(&plan, options));
         check("drift", &text::drift(&Drift::of(&plan, &samples::declarations(&[])), options));
     }
@@ -107,11 +107,11 @@ fn plans() {
     check("drift as HTML", &html::drift(&Drift::of(&plan, &samples::declarations(&[]))));
     let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     assert!(remarks.len() > 5, "{remarks:?}");
-    for host in [Host::GitHub, Host::Azure, Host::GitLab] {
+    for host in [AnnotationFormat::GitHub, AnnotationFormat::Azure, AnnotationFormat::GitLab] {
         let text = annotations::write(&remarks, host, "fleet.yaml");
         assert!(!text.contains(|c| is_unseen(c) && c != '\n'), "{host:?}: {text}");
         let lines = text.lines().filter(|line| line.starts_with("::") || line.starts_with("##vso["));
-        assert!(host == Host::GitLab || lines.count() == remarks.len(), "a line each: {host:?}: {text}");
+        assert!(host == AnnotationFormat::GitLab || lines.count() == remarks.len(), "a line each: {host:?}: {text}");
     }
 }
 
@@ -143,7 +143,7 @@ fn what_a_pull_request_changes() {
     };
     let (before, after) = (fleet("x"), fleet(BAD));
     let differences = compare(Some(&before), &after);
-    let compared = against::Compared {
+    let compared = diff::Compared {
         after: &after,
         reference: BAD,
         commit: "abc",
@@ -152,9 +152,9 @@ fn what_a_pull_request_changes() {
         notes: &[BAD.to_owned()],
         differences: &differences,
     };
-    check("text", &against::text(&compared, true, Palette::PLAIN));
-    check("Markdown", &against::markdown(&compared));
-    check("JSON", &against::json(&compared));
+    check("text", &diff::text(&compared, true, Palette::PLAIN));
+    check("Markdown", &diff::markdown(&compared));
+    check("JSON", &diff::json(&compared));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_applying_came_to() {
 #[test]
 fn rows_and_messages() {
     let rows = [json!({ "deviceId": ID, BAD: BAD }), json!({ "deviceId": BAD, BAD: [BAD] })];
-    check("table", &table::Table::new(Palette::PLAIN, 80).page(&rows));
+    check("table", &table::RowTable::new(Palette::PLAIN, 80).page(&rows));
     check("JSON", &table::Json::default().page(&rows));
     let event = Event::Method { name: BAD.to_owned(), payload: json!(BAD) };
     let id = ID.parse().expect("an id");

@@ -6,16 +6,16 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::columns::{Cell, Columns};
-use super::json::{Conflict, Origin, document};
+use super::columns::{AlignedCell, Columns};
+use super::json::{ConflictJson, OriginJson, document};
 use super::number::counted;
 use super::style::Palette;
-use super::view::Sign;
+use super::view::ChangeSign;
 use super::{escape, text, value, view};
-use crate::inspect::{Inspection, Record, Row};
+use crate::inspect::{InspectedPath, Inspection, Record};
 use crate::legible;
 use crate::manifest::Sensitive;
-use crate::plan::{Change, RecordLoss, Verdict};
+use crate::plan::{PlannedChange, RecordLoss, Verdict};
 use iothub_model::twin::path::leaves;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{HubHost, Object, Section, TwinPath};
@@ -42,8 +42,8 @@ pub(crate) fn text(of: &Inspection, hub: &HubHost, full: bool, palette: Palette)
         for (path, value) in &alone {
             let named = path.as_str().replacen("desired", "reported", 1);
             let named = escape::path(&named);
-            let shown = value::cut(view::Shown::at(path, value, &of.sensitive).line(), most).into_owned();
-            columns.row([Cell::new(&named, palette.path(&named)), Cell::plain(shown)]);
+            let shown = value::cut(view::RedactedValue::at(path, value, &of.sensitive).line(), most).into_owned();
+            columns.row([AlignedCell::new(&named, palette.path(&named)), AlignedCell::plain(shown)]);
         }
         _ = writeln!(out, "\n{}", palette.title("Reported, and not desired"));
         columns.write(&mut out, "  ");
@@ -72,7 +72,7 @@ fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
                 writeln!(out, "  fleet {fleet} declares it no more, and cannot release it: see the conflicts below")
             }
             None if standing.left => {
-                let removes = of.rows.iter().any(|row| row.change.as_ref().is_some_and(Change::is_removal));
+                let removes = of.rows.iter().any(|row| row.change.as_ref().is_some_and(PlannedChange::is_removal));
                 let paths = if removes { ", and the paths that are marked -" } else { "" };
                 writeln!(out, "  fleet {fleet} declares it no more: the next apply removes its record{paths}")
             }
@@ -99,7 +99,7 @@ fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
 }
 
 /// What a row says comes to be, where that is known and differs from what is.
-fn after(row: &Row) -> Option<Option<&Value>> {
+fn after(row: &InspectedPath) -> Option<Option<&Value>> {
     match (&row.declared, &row.change) {
         (_, Some(change)) => change.verdict.touches_value().then_some(change.after.as_ref()),
         (Some(declared), None) => {
@@ -115,13 +115,13 @@ fn after(row: &Row) -> Option<Option<&Value>> {
 }
 
 /// Returns `true` if the values of a row are not shown: what is renamed keeps the secret that it was.
-fn is_sensitive(row: &Row, sensitive: &Sensitive) -> bool {
+fn is_sensitive(row: &InspectedPath, sensitive: &Sensitive) -> bool {
     let moved_from = row.change.as_ref().and_then(|change| change.moved_from.as_ref());
     sensitive.covers(&row.path) || moved_from.is_some_and(|from| sensitive.covers(from))
 }
 
 /// What the next apply does about a row, in a word or a few.
-fn how(row: &Row, of: &Inspection) -> String {
+fn how(row: &InspectedPath, of: &Inspection) -> String {
     let Some(change) = &row.change else {
         return match (&row.declared, &of.standing) {
             (Some(_), _) if after(row).is_some() => "not to be changed",
@@ -132,7 +132,7 @@ fn how(row: &Row, of: &Inspection) -> String {
         }
         .to_owned();
     };
-    let moved_from = |row: &Row| row.change.as_ref().and_then(|change| change.moved_from.clone());
+    let moved_from = |row: &InspectedPath| row.change.as_ref().and_then(|change| change.moved_from.clone());
     match change.verdict {
         Verdict::Released => "released: stays, no longer owned".to_owned(),
         Verdict::Moved => match moved_from(row) {
@@ -146,18 +146,18 @@ fn how(row: &Row, of: &Inspection) -> String {
     }
 }
 
-fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7] {
+fn cells(row: &InspectedPath, of: &Inspection, most: usize, palette: Palette) -> [AlignedCell; 7] {
     let blocked = of.standing.as_ref().is_some_and(|standing| !standing.conflicts.is_empty());
     let after = after(row);
     let sign = match (&row.change, after) {
-        (Some(change), _) => Some(Sign::of(change)),
-        (None, Some(_)) if blocked => Some(Sign::Stop),
+        (Some(change), _) => Some(ChangeSign::of(change)),
+        (None, Some(_)) if blocked => Some(ChangeSign::Stop),
         (None, _) => None,
     };
-    let sign = sign.map_or(Cell::plain(""), |sign| Cell::new(sign.text(), text::sign(sign, palette)));
+    let sign = sign.map_or(AlignedCell::plain(""), |sign| AlignedCell::new(sign.text(), text::sign(sign, palette)));
     let path = escape::path(row.path.as_str()).into_owned();
     let side = |value: Option<&Value>| match value {
-        Some(value) => view::Shown::of(value, is_sensitive(row, &of.sensitive)).line().to_owned(),
+        Some(value) => view::RedactedValue::of(value, is_sensitive(row, &of.sensitive)).line().to_owned(),
         None => value::inline(None),
     };
     let mut sides = [row.live.as_ref(), after.flatten(), row.reported.as_ref()].map(side);
@@ -173,9 +173,9 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
     let how = escape::line(&how(row, of)).into_owned();
     let how = match row.verdict() {
         Some(Verdict::Drift | Verdict::EditOverDrift | Verdict::RemovedOverDrift | Verdict::Overwrite) => {
-            Cell::new(&how, palette.drift(&how))
+            AlignedCell::new(&how, palette.drift(&how))
         }
-        _ => Cell::plain(how),
+        _ => AlignedCell::plain(how),
     };
     let owners: Vec<_> = row.owners.iter().map(|fleet| fleet.as_str()).collect();
     let owners = if owners.is_empty() { String::new() } else { format!("owned by {}", owners.join(", ")) };
@@ -189,12 +189,12 @@ fn cells(row: &Row, of: &Inspection, most: usize, palette: Palette) -> [Cell; 7]
     let origin = escape::line(&origin).into_owned();
     [
         sign,
-        Cell::new(&path, palette.path(&path)),
-        Cell::plain(shown),
+        AlignedCell::new(&path, palette.path(&path)),
+        AlignedCell::plain(shown),
         how,
-        Cell::plain(owners),
-        Cell::plain(reported),
-        Cell::new(&origin, palette.origin(&origin)),
+        AlignedCell::plain(owners),
+        AlignedCell::plain(reported),
+        AlignedCell::new(&origin, palette.origin(&origin)),
     ]
 }
 
@@ -231,7 +231,7 @@ fn foot(out: &mut String, of: &Inspection, palette: Palette) {
 /// The published shape of `twinctl show DEVICE --format json`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'i> {
+struct InspectionDocument<'i> {
     version: u32,
     hub: &'i str,
     /// `DEVICE`, or `DEVICE/MODULE`.
@@ -241,7 +241,7 @@ struct Document<'i> {
     /// What fleet it was held against; left out when there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Fleet<'i>>,
-    paths: Vec<Path<'i>>,
+    paths: Vec<InspectedPathJson<'i>>,
     records: Vec<RecordDocument<'i>>,
     /// With `(sensitive)` in the place of what is.
     reported: Cow<'i, Object>,
@@ -255,17 +255,17 @@ struct Fleet<'i> {
     name: &'i str,
     /// Left out when the fleet does not declare the twin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'i>>,
+    origin: Option<OriginJson<'i>>,
     /// Declared no more, and still carries the record.
     left: bool,
     /// Whether the twin should carry the fleet's record and has none, or one that owns nothing.
     record_lost: bool,
-    conflicts: Vec<Conflict<'i>>,
+    conflicts: Vec<ConflictJson<'i>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Path<'i> {
+struct InspectedPathJson<'i> {
     path: &'i str,
     /// Whether `(sensitive)` stands in the place of each value; left out when not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -273,7 +273,7 @@ struct Path<'i> {
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<Cow<'i, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    declared: Option<Declared<'i>>,
+    declared: Option<DeclaredJson<'i>>,
     /// As in a plan; left out when nothing would be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
@@ -293,11 +293,11 @@ struct Path<'i> {
 }
 
 #[derive(Serialize)]
-struct Declared<'i> {
+struct DeclaredJson<'i> {
     /// Left out when the path must be absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Cow<'i, Value>>,
-    origin: Origin<'i>,
+    origin: OriginJson<'i>,
 }
 
 #[derive(Serialize)]
@@ -314,7 +314,7 @@ struct RecordDocument<'i> {
 /// Writes it as JSON, version 1.
 pub(crate) fn json(of: &Inspection, hub: &HubHost) -> String {
     let Inspection { twin, standing, rows, records, sensitive } = of;
-    document(&Document {
+    document(&InspectionDocument {
         version: 1,
         hub: hub.as_str(),
         id: twin.id.to_string(),
@@ -322,10 +322,10 @@ pub(crate) fn json(of: &Inspection, hub: &HubHost) -> String {
         desired_version: twin.desired_version,
         fleet: standing.as_ref().map(|standing| Fleet {
             name: standing.fleet.as_str(),
-            origin: standing.origin.as_ref().map(Origin::of),
+            origin: standing.origin.as_ref().map(OriginJson::of),
             left: standing.left,
             record_lost: standing.record_loss.is_some(),
-            conflicts: standing.conflicts.iter().map(Conflict::of).collect(),
+            conflicts: standing.conflicts.iter().map(ConflictJson::of).collect(),
         }),
         paths: rows.iter().map(|row| path(row, sensitive)).collect(),
         records: records.iter().map(record).collect(),
@@ -334,21 +334,21 @@ pub(crate) fn json(of: &Inspection, hub: &HubHost) -> String {
     })
 }
 
-fn path<'i>(row: &'i Row, sensitive: &Sensitive) -> Path<'i> {
-    let Row { path, live, declared, change, is_let_go: _, owners, reported } = row;
+fn path<'i>(row: &'i InspectedPath, sensitive: &Sensitive) -> InspectedPathJson<'i> {
+    let InspectedPath { path, live, declared, change, is_let_go: _, owners, reported } = row;
     let is_sensitive = is_sensitive(row, sensitive);
     let shown = |value: &'i Option<Value>| {
         value
             .as_ref()
             .map(|value| if is_sensitive { Cow::Owned(Value::from(view::MASK)) } else { Cow::Borrowed(value) })
     };
-    Path {
+    InspectedPathJson {
         path: path.as_str(),
         sensitive: is_sensitive,
         live: shown(live),
         declared: declared
             .as_ref()
-            .map(|declared| Declared { value: shown(&declared.value), origin: Origin::of(&declared.origin) }),
+            .map(|declared| DeclaredJson { value: shown(&declared.value), origin: OriginJson::of(&declared.origin) }),
         verdict: row.verdict(),
         after: change.as_ref().and_then(|change| shown(&change.after)),
         moved_from: change.as_ref().and_then(|change| change.moved_from.as_ref()).map(TwinPath::as_str),

@@ -30,7 +30,7 @@ pub(crate) fn plan(plan: &plan::Plan) -> String {
     }
     let summary = plan.summary();
     let count = |action: plan::Action| summary.twins.get(&action).copied().unwrap_or(0);
-    document(&Plan {
+    document(&PlanJson {
         version: 1,
         hub: plan.hub.as_str(),
         fleet: plan.fleet.as_str(),
@@ -39,7 +39,7 @@ pub(crate) fn plan(plan: &plan::Plan) -> String {
         digest: plan.review_digest().as_str(),
         read: plan.read,
         empty: plan.is_empty(),
-        summary: Summary {
+        summary: PlanSummaryJson {
             update: count(plan::Action::Update),
             register: count(plan::Action::Register),
             release: count(plan::Action::Release),
@@ -49,11 +49,11 @@ pub(crate) fn plan(plan: &plan::Plan) -> String {
             unchanged: summary.unchanged,
             changes: summary.changes.iter().map(|(&verdict, &count)| (verdict, count)).collect(),
         },
-        clusters: clusters.iter().map(Cluster::of).collect(),
+        clusters: clusters.iter().map(ClusterJson::of).collect(),
         twins: plan
             .twins
             .iter()
-            .map(|twin| Twin {
+            .map(|twin| TwinJson {
                 id: twin.id.to_string(),
                 action: twin.action,
                 cluster: cluster_of[&twin.id],
@@ -72,25 +72,25 @@ pub(crate) fn plan(plan: &plan::Plan) -> String {
         ignored: if plan.ignores_rollout { plan.not_carried_out() } else { Vec::new() },
         record_lost: plan.records.lost_beside_others().map(ToString::to_string).collect(),
         selections: plan.selections.iter().map(SelectionV1::of).collect(),
-        outlook: OutlookV1::of(&plan.outlook),
+        outlook: OutlookV1::of(&plan.impact),
     })
 }
 
 /// Names each reason by itself.
-fn refusals(plan: &plan::Plan) -> Vec<Refusal> {
+fn refusals(plan: &plan::Plan) -> Vec<RefusalJson> {
     let found = plan::guard::refusals(plan);
     let reasons = found.iter().flat_map(|refusal| match refusal {
-        plan::Refusal::Guarded { guards, digest: _ } => {
+        plan::PlanRefusal::Guarded { guards, digest: _ } => {
             guards.iter().map(|guard| (guard.name(), guard.to_string(), true)).collect()
         }
         other => vec![(other.name(), other.to_string(), false)],
     });
-    reasons.map(|(kind, message, approvable)| Refusal { kind, message, approvable }).collect()
+    reasons.map(|(kind, message, approvable)| RefusalJson { kind, message, approvable }).collect()
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Plan<'p> {
+struct PlanJson<'p> {
     /// 1.
     version: u32,
     /// The hub's host name.
@@ -106,14 +106,14 @@ struct Plan<'p> {
     read: plan::ReadBy,
     /// Whether there is nothing to do and nothing in the way.
     empty: bool,
-    summary: Summary,
-    clusters: Vec<Cluster<'p>>,
+    summary: PlanSummaryJson,
+    clusters: Vec<ClusterJson<'p>>,
     /// In order of ids.
-    twins: Vec<Twin<'p>>,
+    twins: Vec<TwinJson<'p>>,
     /// The names of the checks that run afterwards.
     checks: Vec<&'p str>,
     /// Why the plan would not be applied as it is; the exit code is 3 when there is any.
-    refusals: Vec<Refusal>,
+    refusals: Vec<RefusalJson>,
     /// What the manifest asks for and is ignored, since --ignore-rollout is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<&'static str>,
@@ -129,7 +129,7 @@ struct Plan<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Refusal {
+struct RefusalJson {
     /// `rollout`, `missing`, `conflicts`, `diverges`, `max-changed`, `max-removed-keys`, `min-population`, `empty-fleet`, `empty-group`,
     /// `empty-inventory` or `empty-selector`.
     kind: &'static str,
@@ -141,7 +141,7 @@ struct Refusal {
 /// How many twins, those with conflicts in `conflicting` alone, and how many paths by verdict.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
+struct PlanSummaryJson {
     update: usize,
     register: usize,
     release: usize,
@@ -155,22 +155,22 @@ struct Summary {
 /// Twins for which the same is to be done.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Cluster<'p> {
+struct ClusterJson<'p> {
     /// `update`, `register`, `release`, `missing` or `skip`.
     action: plan::Action,
     /// How many twins; each names the cluster by its place in the list.
     count: usize,
-    changes: Vec<Change<'p>>,
+    changes: Vec<ChangeJson<'p>>,
     /// What is taken out of other fleets' records.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    taken: Vec<Taken<'p>>,
+    taken: Vec<TakenJson<'p>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    conflicts: Vec<Conflict<'p>>,
+    conflicts: Vec<ConflictJson<'p>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Change<'p> {
+pub(super) struct ChangeJson<'p> {
     path: &'p str,
     /// `new`, `adopt`, `overwrite`, `edit`, `drift`, `edit-over-drift`, `removed`, `removed-over-drift`, `moved` (twice: both paths of
     /// a rename), `undeclared` (under an exact path) or `released` (the value stays).
@@ -189,19 +189,19 @@ pub(super) struct Change<'p> {
     moved_from: Option<&'p str>,
     /// Where in the manifest, for the first twin of the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin<'p>>,
+    origin: Option<OriginJson<'p>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Origin<'p> {
+pub(super) struct OriginJson<'p> {
     file: &'p str,
     line: u32,
     /// `defaults`, `group NAME`, `device`, or, of a module twin, `module`.
     layer: String,
 }
 
-impl<'p> Origin<'p> {
+impl<'p> OriginJson<'p> {
     pub(super) fn of(origin: &'p crate::manifest::Origin) -> Self {
         Self { file: &origin.file, line: origin.line, layer: origin.layer.to_string() }
     }
@@ -209,7 +209,7 @@ impl<'p> Origin<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Taken<'p> {
+struct TakenJson<'p> {
     fleet: &'p str,
     path: &'p str,
 }
@@ -217,13 +217,13 @@ struct Taken<'p> {
 /// Why nothing is sent to these twins.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
-pub(super) enum Conflict<'p> {
+pub(super) enum ConflictJson<'p> {
     /// Another fleet's record owns the path, or one over or under it.
     #[serde(rename_all = "camelCase")]
-    OwnedByOther { path: &'p str, owned: &'p str, fleet: &'p str, revision: &'p str, origin: Option<Origin<'p>> },
+    OwnedByOther { path: &'p str, owned: &'p str, fleet: &'p str, revision: &'p str, origin: Option<OriginJson<'p>> },
     /// What is declared would remove leaves that this fleet does not own.
     #[serde(rename_all = "camelCase")]
-    WouldDestroy { path: &'p str, leaves: Vec<&'p str>, origin: Option<Origin<'p>> },
+    WouldDestroy { path: &'p str, leaves: Vec<&'p str>, origin: Option<OriginJson<'p>> },
     /// This fleet's record cannot be read.
     #[serde(rename_all = "camelCase")]
     Record { problem: &'p str },
@@ -234,7 +234,7 @@ pub(super) enum Conflict<'p> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Twin<'p> {
+struct TwinJson<'p> {
     /// `DEVICE`, or `DEVICE/MODULE`.
     id: String,
     action: plan::Action,
@@ -248,9 +248,9 @@ struct Twin<'p> {
     patch: Option<Cow<'p, MergePatch>>,
 }
 
-impl<'p> Change<'p> {
-    pub(super) fn of(change: &'p plan::Change) -> Self {
-        let plan::Change { path, verdict, before, after, moved_from, origin, sensitive } = change;
+impl<'p> ChangeJson<'p> {
+    pub(super) fn of(change: &'p plan::PlannedChange) -> Self {
+        let plan::PlannedChange { path, verdict, before, after, moved_from, origin, sensitive } = change;
         Self {
             path: path.as_str(),
             verdict: *verdict,
@@ -258,28 +258,28 @@ impl<'p> Change<'p> {
             before: before.as_ref().filter(|_| !sensitive),
             after: after.as_ref().filter(|_| !sensitive),
             moved_from: moved_from.as_ref().map(|path| path.as_str()),
-            origin: origin.as_ref().map(Origin::of),
+            origin: origin.as_ref().map(OriginJson::of),
         }
     }
 }
 
-impl<'p> Cluster<'p> {
+impl<'p> ClusterJson<'p> {
     fn of(cluster: &plan::Cluster<'p>) -> Self {
         Self {
             action: cluster.action,
             count: cluster.ids.len(),
-            changes: cluster.changes.iter().map(Change::of).collect(),
+            changes: cluster.changes.iter().map(ChangeJson::of).collect(),
             taken: cluster
                 .taken
                 .iter()
-                .map(|plan::Taken { fleet, path }| Taken { fleet: fleet.as_str(), path: path.as_str() })
+                .map(|plan::Taken { fleet, path }| TakenJson { fleet: fleet.as_str(), path: path.as_str() })
                 .collect(),
-            conflicts: cluster.conflicts.iter().map(Conflict::of).collect(),
+            conflicts: cluster.conflicts.iter().map(ConflictJson::of).collect(),
         }
     }
 }
 
-impl<'p> Conflict<'p> {
+impl<'p> ConflictJson<'p> {
     pub(super) fn of(conflict: &'p plan::Conflict) -> Self {
         match conflict {
             plan::Conflict::OwnedByOther { path, owned, fleet, revision, origin } => Self::OwnedByOther {
@@ -287,12 +287,12 @@ impl<'p> Conflict<'p> {
                 owned: owned.as_str(),
                 fleet: fleet.as_str(),
                 revision,
-                origin: origin.as_ref().map(Origin::of),
+                origin: origin.as_ref().map(OriginJson::of),
             },
             plan::Conflict::WouldDestroy { path, leaves, origin } => Self::WouldDestroy {
                 path: path.as_str(),
                 leaves: leaves.iter().map(|leaf| leaf.as_str()).collect(),
-                origin: origin.as_ref().map(Origin::of),
+                origin: origin.as_ref().map(OriginJson::of),
             },
             plan::Conflict::Record { problem } => Self::Record { problem },
             plan::Conflict::Limit { problem } => Self::Limit { problem },

@@ -10,8 +10,8 @@ use super::number::{counted, grouped};
 use super::style::Palette;
 use super::value::{self, Mark};
 use super::view::{
-    CheckView, ClusterView, CostView, Foreseen, NoteView, PlanView, RowView, SelectionView, Sign, Subject, WriterView,
-    named,
+    ChangeSign, CheckView, ClusterView, CostView, Foreseen, NoteView, PlanView, RowView, SelectionView, Subject,
+    WriterView, named,
 };
 use crate::check::Severity;
 use crate::drift::Drift;
@@ -268,10 +268,10 @@ fn row(fence: &mut Fence, row: &RowView) {
     let origin = if row.origin.is_empty() { String::new() } else { format!("  {}", row.origin) };
     let Some((before, after)) = row.sides() else {
         let sign = match row.sign {
-            Sign::Add => "+",
-            Sign::Remove => "-",
-            Sign::Stop => "!",
-            Sign::Change | Sign::Keep | Sign::Pass => " ",
+            ChangeSign::Add => "+",
+            ChangeSign::Remove => "-",
+            ChangeSign::Stop => "!",
+            ChangeSign::Change | ChangeSign::Keep | ChangeSign::Pass => " ",
         };
         let value = row.value();
         let value = value::cut(&value, VALUE);

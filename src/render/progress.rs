@@ -19,10 +19,10 @@ pub struct Progress {
     done: usize,
     total: Option<usize>,
     note: String,
-    kind: Kind,
+    kind: ProgressKind,
 }
 
-enum Kind {
+enum ProgressKind {
     Bar(ProgressBar),
     Lines { begun: Instant, last: Instant, log: Box<dyn Write + Send> },
 }
@@ -57,10 +57,10 @@ impl Progress {
             bar.set_style(bar_style(total.is_some(), palette));
             bar.set_message(counted);
             tick(&bar);
-            Kind::Bar(bar)
+            ProgressKind::Bar(bar)
         } else {
             let now = Instant::now();
-            Kind::Lines { begun: now, last: now, log }
+            ProgressKind::Lines { begun: now, last: now, log }
         };
         Self { counted, done: 0, total, note: String::new(), kind }
     }
@@ -68,8 +68,8 @@ impl Progress {
     /// Returns the bar, for those who write on the same terminal.
     pub fn bar(&self) -> Option<&ProgressBar> {
         match &self.kind {
-            Kind::Bar(bar) => Some(bar),
-            Kind::Lines { .. } => None,
+            ProgressKind::Bar(bar) => Some(bar),
+            ProgressKind::Lines { .. } => None,
         }
     }
 
@@ -77,8 +77,8 @@ impl Progress {
     pub fn done(&mut self, done: usize) {
         self.done = done;
         match &mut self.kind {
-            Kind::Bar(bar) => bar.set_position(done as u64),
-            Kind::Lines { .. } => self.line_if_due(),
+            ProgressKind::Bar(bar) => bar.set_position(done as u64),
+            ProgressKind::Lines { .. } => self.line_if_due(),
         }
     }
 
@@ -91,13 +91,13 @@ impl Progress {
     pub fn note(&mut self, note: &str) {
         self.note = escape::line(note).into_owned();
         match &self.kind {
-            Kind::Bar(bar) => bar.set_message(format!("{}  {}", self.counted, self.note)),
-            Kind::Lines { .. } => self.line_if_due(),
+            ProgressKind::Bar(bar) => bar.set_message(format!("{}  {}", self.counted, self.note)),
+            ProgressKind::Lines { .. } => self.line_if_due(),
         }
     }
 
     fn line_if_due(&mut self) {
-        let Kind::Lines { begun, last, log } = &mut self.kind else { return };
+        let ProgressKind::Lines { begun, last, log } = &mut self.kind else { return };
         let now = Instant::now();
         if now.duration_since(*last) >= QUIET {
             *last = now;
@@ -110,7 +110,7 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Kind::Bar(bar) = &self.kind {
+        if let ProgressKind::Bar(bar) = &self.kind {
             bar.finish_and_clear();
         }
     }

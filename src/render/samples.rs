@@ -11,14 +11,14 @@ use crate::manifest::{
     Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
 };
 use crate::plan::{
-    Action, Change, Conflict, FleetRecords, Forecast, Outlook, Plan, Population, Prediction, ReadBy, Taken, TwinPlan,
-    Verdict,
+    Action, Conflict, FleetRecords, Forecast, Impact, Plan, PlannedChange, Population, Prediction, ReadBy, Taken,
+    TwinPlan, Verdict,
 };
 use iothub_model::twin::{ETag, MergePatch};
 
-mod outlook;
+mod impact;
 
-pub(crate) use outlook::outlook;
+pub(crate) use impact::impact;
 
 /// Compares with `snapshots/<name>.snap`.
 pub(crate) fn snapshot(name: &str, text: &str) {
@@ -150,13 +150,21 @@ pub(crate) fn origin(line: u32) -> Origin {
     Origin { file: "fleet.yaml".into(), line, layer: Layer::Group("redmond43".into()) }
 }
 
-pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> Change {
+pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after: Option<Value>) -> PlannedChange {
     let removed = matches!(verdict, Verdict::Removed | Verdict::RemovedOverDrift);
     let origin = (!removed).then(|| origin(14));
-    Change { path: path.parse().expect("a path"), verdict, before, after, moved_from: None, origin, sensitive: false }
+    PlannedChange {
+        path: path.parse().expect("a path"),
+        verdict,
+        before,
+        after,
+        moved_from: None,
+        origin,
+        sensitive: false,
+    }
 }
 
-pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Vec<Conflict>) -> TwinPlan {
+pub(crate) fn twin(id: &str, action: Action, changes: Vec<PlannedChange>, conflicts: Vec<Conflict>) -> TwinPlan {
     let mut patch = MergePatch::default();
     for change in &changes {
         patch.set(&change.path, change.after.clone().unwrap_or(Value::Null));
@@ -175,7 +183,7 @@ pub(crate) fn twin(id: &str, action: Action, changes: Vec<Change>, conflicts: Ve
     }
 }
 
-pub(crate) fn update(id: &str, changes: Vec<Change>) -> TwinPlan {
+pub(crate) fn update(id: &str, changes: Vec<PlannedChange>) -> TwinPlan {
     twin(id, Action::Update, changes, Vec::new())
 }
 
@@ -194,7 +202,7 @@ pub(crate) fn plan(mut twins: Vec<TwinPlan>) -> Plan {
         checks: Vec::new(),
         policy: Policy::default(),
         selections: Vec::new(),
-        outlook: Outlook::default(),
+        impact: Impact::default(),
         ignores_rollout: false,
         approval: None,
         sources: SourceDigests::default(),
@@ -358,7 +366,7 @@ pub(crate) fn reviewed() -> Plan {
         },
         Selection { name: "nobody".into(), condition: "tags.x = 'y'".to_owned(), ids: Vec::new(), origin: origin(35) },
     ];
-    plan.outlook = outlook();
+    plan.impact = impact();
     plan
 }
 
@@ -372,15 +380,15 @@ pub(crate) fn large() -> Plan {
     let mut twins: Vec<_> = (1..=9987).map(|n| update(&format!("press-{n:05}"), edit(1))).collect();
     twins.extend((9988..=10_000).map(|n| update(&format!("press-{n:05}"), edit(n))));
     let mut plan = plan(twins);
-    plan.outlook = outlook();
-    plan.outlook.unread.clear();
-    for one in &mut plan.outlook.predictions {
+    plan.impact = impact();
+    plan.impact.unread.clear();
+    for one in &mut plan.impact.predictions {
         if let Forecast::DependsOnDevices { as_it_is: Some(difference), .. } = &mut one.forecast {
             difference.details.clear();
         }
     }
-    plan.outlook.diverging.clear();
-    let Outlook { predictions, writers, .. } = &mut plan.outlook;
+    plan.impact.diverging.clear();
+    let Impact { predictions, writers, .. } = &mut plan.impact;
     predictions.retain(|one| matches!(one.name.as_str(), "nobody at full power" | "nobody on cellular"));
     predictions.extend((1..=40).map(|n| Prediction {
         name: format!("plant {n} has its presses"),

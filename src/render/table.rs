@@ -17,7 +17,7 @@ const CELL: usize = 40;
 /// Writes pages of rows as a table, each page with the widths that it needs and the header where they change.
 ///
 /// Columns are the listed ones, then what else the page has; a missing member is an empty cell.
-pub(crate) struct Table {
+pub(crate) struct RowTable {
     palette: Palette,
     width: usize,
     listed: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Table {
     layout: Option<(Vec<String>, Vec<usize>)>,
 }
 
-impl Table {
+impl RowTable {
     /// Starts a table for a terminal of so many columns.
     pub(crate) fn new(palette: Palette, width: usize) -> Self {
         Self { palette, width, listed: Vec::new(), is_whole: false, layout: None }
@@ -316,14 +316,14 @@ mod tests {
 
     #[test]
     fn tables() {
-        let mut table = Table::new(Palette::PLAIN, 100);
+        let mut table = RowTable::new(Palette::PLAIN, 100);
         let mut text = table.page(&rows());
         text.push_str("--- a page that fits\n");
         text.push_str(&table.page(&rows()[..2].iter().cloned().chain([json!({"tags": 1})]).collect::<Vec<_>>()));
         text.push_str("--- other columns\n");
         text.push_str(&table.page(&[json!({"COUNT": 3})]));
         text.push_str("--- listed columns\n");
-        let mut listed = Table::new(Palette::PLAIN, 100).listing(Some(&["z", "DEVICEID", "a"]));
+        let mut listed = RowTable::new(Palette::PLAIN, 100).listing(Some(&["z", "DEVICEID", "a"]));
         text.push_str(&listed.page(&[json!({"a": 1, "b": 2, "deviceId": "d", "z": "z"}), json!({"a": 22})]));
         text.push_str("--- values\n");
         text.push_str(&table.page(&[json!("bare"), json!(2)]));

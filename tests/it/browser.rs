@@ -9,7 +9,7 @@ use std::process::Command;
 use iothub_model::twin::{Desired, ETag, Lookup, Object, Reported, Tags, Twin, TwinId};
 use serde_json::{Value, json};
 use twinctl::for_tests::{
-    Cost, Declarations, Difference, Forecast, Layer, Origin, Outlook, Plan, PlanContext, Prediction, ReadBy, Selection,
+    Cost, Declarations, Difference, Forecast, Impact, Layer, Origin, Plan, PlanContext, Prediction, ReadBy, Selection,
     Severity, SharedPath, Spent, Verdict, Writer, html, load_texts, plan,
 };
 
@@ -92,11 +92,11 @@ fn small() -> Plan {
         ids: (1..=43).map(|n| id(&format!("press-{n:04}"))).collect(),
         origin: Origin { file: "fleet.yaml".into(), line: 12, layer: Layer::Selector("cellular-saver".into()) },
     }];
-    plan.outlook = outlook();
+    plan.impact = outlook();
     plan
 }
 
-fn outlook() -> Outlook {
+fn outlook() -> Impact {
     let prediction = |name: &str, query: &str, severity, forecast| Prediction {
         name: name.to_owned(),
         query: query.to_owned(),
@@ -105,7 +105,7 @@ fn outlook() -> Outlook {
     };
     let path = |text: &str| text.parse().expect("a path");
     let spent = |requests, seconds| Spent { requests, messages: requests, seconds };
-    Outlook {
+    Impact {
         predictions: vec![
             prediction(
                 "plant has its presses",

@@ -1,11 +1,12 @@
 //! One run, and the messages that it is billed as: what the plan estimated, what the client counted, and what the hub
 //! charged.
 
-use crate::apply::{ApplyOptions, Stop, apply};
+use crate::apply::{ApplyOptions, apply};
+use crate::cancel::CancelFlag;
 use crate::client::tests::hub::TestHub;
 use crate::manifest::load_texts;
 use crate::plan::{Consent, PlanContext, approve};
-use crate::planning::{self, Options};
+use crate::refresh::{self, RefreshOptions};
 use iothub_model::tiers::{Class, Limits, Tier};
 
 /// A new device, one whose patch takes several blocks on either tier, one with tags alone, and a check that asks the
@@ -39,13 +40,13 @@ async fn plan_client_and_hub_bill_the_same_messages() {
         let declarations = load_texts(&[("fleet.yaml", &text)], &|_| None).expect("a manifest").declarations;
         assert_eq!((hub.charged(), client.usage().messages(tier)), (0, 0), "{tier}: identities are free");
 
-        let options = Options { concurrency: 1, limits, only: None, confirm_drift: false };
+        let options = RefreshOptions { concurrency: 1, limits, only: None, confirm_drift: false };
         let make = async || {
             let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
-            planning::make(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan")
+            refresh::plan(&client, &declarations, context, &options, &mut |_| {}).await.expect("a plan")
         };
         let plan = make().await;
-        let cost = plan.outlook.cost.clone().expect("a cost");
+        let cost = plan.impact.cost.clone().expect("a cost");
         let planned = client.usage();
         assert!(planned.of(Class::Queries).requests > 0 && planned.of(Class::TwinReads).requests > 0, "{planned:?}");
         assert_eq!(
@@ -55,7 +56,7 @@ async fn plan_client_and_hub_bill_the_same_messages() {
         );
 
         let approved = approve(plan, Consent::Flag, None).expect("approved");
-        let report = apply(&approved, &client, &ApplyOptions::default(), Stop::new(), &mut |_| {}).await;
+        let report = apply(&approved, &client, &ApplyOptions::default(), CancelFlag::new(), &mut |_| {}).await;
         assert_eq!((report.written, report.registered, report.rebased), (3, 1, 0), "{report:?}");
         let applied = client.usage().since(&planned);
         let estimate = cost.apply.expect("twins are written");
@@ -66,7 +67,7 @@ async fn plan_client_and_hub_bill_the_same_messages() {
         assert!(estimate.messages > 4, "{tier}: the patch of d-large takes several");
 
         let again = make().await;
-        assert_eq!(again.outlook.cost.expect("a cost").apply, None);
+        assert_eq!(again.impact.cost.expect("a cost").apply, None);
         assert_eq!(hub.charged(), client.usage().messages(tier), "{tier}: the second plan");
     }
 }

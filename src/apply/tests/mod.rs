@@ -1,8 +1,8 @@
-//! The rollout by script (what the hub answers goes in, what is done comes out), its laws, and all of it against a real hub.
+//! The scheduler by script (what the hub answers goes in, what is done comes out), its property tests, and all of it against a real hub.
 
 mod billed;
 mod faults;
-mod law;
+mod property_tests;
 mod modules;
 mod proxy;
 mod real;
@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 
 use super::ApplyOptions;
 use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
-use super::rollout::{Request, Rollout, Step, StepOutcome, Ticket};
-use crate::client::error::{Cause, Obstacle, Request as Sent};
+use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
+use crate::client::error::{Cause, Obstacle, RequestLine};
 use crate::client::{Backoff, Error};
 use crate::manifest::Sensitive;
-use crate::plan::{Action, Change, TwinPlan, Verdict};
+use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
 use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
 use iothub_model::wire::HubError;
 
@@ -52,7 +52,7 @@ pub(super) enum Answer {
 }
 
 fn error(answer: &Answer) -> Error {
-    let request = || Sent { method: "PATCH", path: "/…".into(), host: "h".parse().expect("a host") };
+    let request = || RequestLine { method: "PATCH", path: "/…".into(), host: "h".parse().expect("a host") };
     let hub = |status, code: &str| {
         Box::new(HubError { status, code_name: Some(code.to_owned()), message: String::new(), tracking_id: None })
     };
@@ -146,7 +146,7 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
         sensitive: Sensitive::default(),
         action,
         etag: (!registered).then(|| ETag::new("e1")),
-        changes: Arc::new([Change {
+        changes: Arc::new([PlannedChange {
             path: "desired.power".parse().expect("a path"),
             verdict: if registered { Verdict::New } else { Verdict::Edit },
             before: (!registered).then(|| json!(1)),
@@ -166,7 +166,7 @@ pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Plays a rollout: each request takes 10 ms, and every twin has its list of answers. Returns what happened.
+/// Plays a scheduler: each request takes 10 ms, and every twin has its list of answers. Returns what happened.
 pub(super) struct Play {
     pub(super) concurrency: usize,
     pub(super) stop_at: Option<Duration>,
@@ -179,7 +179,7 @@ impl Play {
         let mut answers: BTreeMap<String, VecDeque<Answer>> =
             answers.iter().map(|(id, answers)| ((*id).to_owned(), answers.iter().cloned().collect())).collect();
         let options = ApplyOptions { concurrency: self.concurrency, backoff: Backoff::default() };
-        let mut rollout = Rollout::new(twins, options);
+        let mut scheduler = Scheduler::new(twins, options);
         let mut report = ApplyReport::default();
         let mut log = String::new();
         let mut under_way: VecDeque<(Duration, Ticket, String, Request<'_>)> = VecDeque::new();
@@ -188,9 +188,9 @@ impl Play {
         loop {
             if !stopped && self.stop_at.is_some_and(|at| now >= at) {
                 stopped = true;
-                rollout.stop();
+                scheduler.stop();
             }
-            match rollout.next(now) {
+            match scheduler.next(now) {
                 Step::Tell(event) => {
                     report.record(&event);
                     say(now, describe(&event));
@@ -215,7 +215,7 @@ impl Play {
                             .unwrap_or_else(|| panic!("no answer left for {request:?}"));
                         let outcome = outcome(&request, &answer);
                         say(now, format!("{id} ← {}", name(&answer)));
-                        rollout.told(ticket, outcome, now, 0.5);
+                        scheduler.told(ticket, outcome, now, 0.5);
                     }
                 }
                 Step::End => break,

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::proxy::{Mishap, Proxy};
-use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, Stop, apply};
+use crate::apply::{ApplyEvent, ApplyOptions, ApplyReport, apply};
+use crate::cancel::CancelFlag;
 use crate::client::{Backoff, ClientOptions, HubClient};
 use crate::manifest::{Body, Declaration, Declarations, Layer, Leaf, Missing, Origin};
 use crate::plan::{Consent, Plan, PlanContext, ReadBy, approve, plan};
@@ -148,14 +149,14 @@ pub(super) fn declare(missing: Missing, twins: Value) -> Declarations {
 }
 
 pub(super) async fn carry_out(plan: Plan, client: &HubClient, concurrency: usize) -> (ApplyReport, Vec<ApplyEvent>) {
-    carry_out_until(plan, client, concurrency, Stop::new(), |_| {}).await
+    carry_out_until(plan, client, concurrency, CancelFlag::new(), |_| {}).await
 }
 
 async fn carry_out_until(
     plan: Plan,
     client: &HubClient,
     concurrency: usize,
-    stop: Stop,
+    stop: CancelFlag,
     mut on_event: impl FnMut(&ApplyEvent) + Send,
 ) -> (ApplyReport, Vec<ApplyEvent>) {
     let plan = approve(plan, Consent::Flag, None).expect("nothing is in the way");
@@ -352,7 +353,7 @@ async fn stopped_in_the_middle() {
     let wanted = declare(Missing::Fail, ids.iter().map(|id| (id.clone(), leaf.clone())).collect());
     let first = field.plan(&wanted, &[]).await;
     field.writes();
-    let stop = Stop::new();
+    let stop = CancelFlag::new();
     let mut done = 0;
     let (report, _) = carry_out_until(first, &field.owner, 3, stop.clone(), |event| {
         done += usize::from(matches!(event, ApplyEvent::TwinDone { .. }));

@@ -48,10 +48,10 @@ fn nothing_is_sent_for_what_needs_nothing() {
     empty.patch = Arc::default();
     let twins = [empty, twin_plan("b", Action::Skip), twin_plan("c", Action::Missing)];
     let options = ApplyOptions { concurrency: 2, backoff: Backoff::default() };
-    let mut rollout = Rollout::new(&twins, options);
-    assert_eq!(rollout.next(ms(0)), Step::Tell(ApplyEvent::Started { twins: 0 }));
-    assert_eq!(rollout.next(ms(0)), Step::Tell(ApplyEvent::Finished));
-    assert_eq!(rollout.next(ms(0)), Step::End);
+    let mut scheduler = Scheduler::new(&twins, options);
+    assert_eq!(scheduler.next(ms(0)), Step::Tell(ApplyEvent::Started { twins: 0 }));
+    assert_eq!(scheduler.next(ms(0)), Step::Tell(ApplyEvent::Finished));
+    assert_eq!(scheduler.next(ms(0)), Step::End);
 }
 
 #[test]

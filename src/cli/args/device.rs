@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{HubArgs, duration};
+use super::HubArgs;
+use super::connection::duration;
 use crate::device::report::Property;
 
 /// Simulate devices

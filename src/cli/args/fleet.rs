@@ -1,54 +1,12 @@
-//! The options of the commands around a whole fleet: `drift`, `import`; and how a plan is narrowed.
+//! The options of the commands around a whole fleet: `drift`, `import`.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::{AnnotationArgs, HubArgs, ManifestArgs, PageArgs, PlanFormat};
-use crate::manifest::range::Pattern;
+use super::{AnnotationArgs, HubArgs, ManifestArgs, Only, PageArgs, PlanFormat};
 use crate::manifest::{FleetName, Ownership};
-use iothub_model::twin::{ModuleId, Section, TwinPath};
-
-/// A part of a fleet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Only {
-    /// Devices with their modules, or of each of them one module.
-    Twins {
-        /// As written.
-        text: String,
-        /// The devices' ids.
-        devices: Vec<String>,
-        /// The one module.
-        module: Option<ModuleId>,
-    },
-    /// The devices that list a group, with their modules.
-    Group(String),
-}
-
-impl FromStr for Only {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(name) = text.strip_prefix("group:") {
-            return match name {
-                "" => Err("a group's name is missing after `group:`".to_owned()),
-                name => Ok(Self::Group(name.to_owned())),
-            };
-        }
-        let (device, module) = match text.split_once('/') {
-            Some((device, module)) => {
-                (device, Some(module.parse().map_err(|error: iothub_model::twin::IdError| error.to_string())?))
-            }
-            None => (text, None),
-        };
-        if device.is_empty() {
-            return Err("a device's id is missing".to_owned());
-        }
-        let pattern = Pattern::parse(device).map_err(|error| format!("{}: {}", error.message, error.help))?;
-        Ok(Self::Twins { text: text.to_owned(), devices: pattern.names().collect(), module })
-    }
-}
+use iothub_model::twin::{Section, TwinPath};
 
 /// The options of `twinctl drift`.
 #[derive(Debug, Args)]
@@ -163,31 +121,4 @@ fn manifest_file(text: &str) -> Result<PathBuf, String> {
         return Err("a file is named here, as in `-o fleet.yaml`; a manifest is always YAML".to_owned());
     }
     Ok(text.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_of_a_fleet() {
-        let twins = |text: &str, devices: &[&str], module: Option<&str>| Only::Twins {
-            text: text.to_owned(),
-            devices: devices.iter().map(ToString::to_string).collect(),
-            module: module.map(|module| module.parse().expect("an id")),
-        };
-        for (text, only) in [
-            ("group:oslo", Ok(Only::Group("oslo".to_owned()))),
-            ("d1", Ok(twins("d1", &["d1"], None))),
-            ("gw/telemetry", Ok(twins("gw/telemetry", &["gw"], Some("telemetry")))),
-            ("d-{1..2}/m", Ok(twins("d-{1..2}/m", &["d-1", "d-2"], Some("m")))),
-            ("group:", Err(())),
-            ("", Err(())),
-            ("d-{2..1}", Err(())),
-            ("d/", Err(())),
-            ("d/a b", Err(())),
-        ] {
-            assert_eq!(text.parse::<Only>().map_err(|_| ()), only, "{text}");
-        }
-    }
 }

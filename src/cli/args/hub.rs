@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::{HubArgs, duration};
+use super::HubArgs;
+use super::connection::duration;
 use crate::manifest::range::Pattern;
 use iothub_model::tiers::Tier;
 use iothub_model::twin::{DeviceId, IdError};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::base::{Base, base, default_remote};
 use super::repository::{Failure, Repository, normalized, or_explain};
-use super::tree::{Place, Tree, Written, is_manifest, is_visible};
+use super::tree::{LfsContent, Tree, TreePlace, is_manifest, is_visible};
 use crate::cli::context::Context;
 use crate::cli::outcome::{CliError, CliResult};
 use crate::manifest::{CommitCopy, LoadOptions};
@@ -201,10 +201,10 @@ impl Files {
 
     fn manifests_at(&mut self, name: &str) -> Result<Option<PathBuf>, Failure> {
         match self.fetch(name)? {
-            Place::File(_) => Ok(Some(self.into.join(name))),
-            Place::Folder(path) => Ok(self.folder(&path)?.then(|| self.into.join(name))),
-            Place::Outside(path) => Ok(Some(self.outside(path))),
-            Place::Missing => Ok(None),
+            TreePlace::File(_) => Ok(Some(self.into.join(name))),
+            TreePlace::Folder(path) => Ok(self.folder(&path)?.then(|| self.into.join(name))),
+            TreePlace::Outside(path) => Ok(Some(self.outside(path))),
+            TreePlace::Missing => Ok(None),
         }
     }
 
@@ -215,7 +215,7 @@ impl Files {
             return Ok(Some(path.to_owned()));
         };
         let mut place = self.fetch(&name)?;
-        if place == Place::Missing {
+        if place == TreePlace::Missing {
             if let Some(now) = self.without_history(&name) {
                 return Ok(Some(now));
             }
@@ -224,9 +224,9 @@ impl Files {
             }
         }
         match place {
-            Place::File(path) | Place::Folder(path) => Ok(Some(self.into.join(path))),
-            Place::Outside(path) => Ok(Some(self.outside(path))),
-            Place::Missing => {
+            TreePlace::File(path) | TreePlace::Folder(path) => Ok(Some(self.into.join(path))),
+            TreePlace::Outside(path) => Ok(Some(self.outside(path))),
+            TreePlace::Missing => {
                 self.note(format!(
                     "there was no `{name}` at {}: the older side has the values of the manifests' own `vars`",
                     self.reference
@@ -244,9 +244,9 @@ impl Files {
         };
         let Some(name) = name else { return self.outside(path.to_owned()) };
         match self.fetch(&name) {
-            Ok(Place::File(path) | Place::Folder(path)) => self.into.join(path),
-            Ok(Place::Outside(path)) => self.outside(path),
-            Ok(Place::Missing) => self.without_history(&name).unwrap_or_else(|| self.into.join(name)),
+            Ok(TreePlace::File(path) | TreePlace::Folder(path)) => self.into.join(path),
+            Ok(TreePlace::Outside(path)) => self.outside(path),
+            Ok(TreePlace::Missing) => self.without_history(&name).unwrap_or_else(|| self.into.join(name)),
             Err(failure) => {
                 self.failure.get_or_insert(failure);
                 self.into.join(name)
@@ -271,28 +271,28 @@ impl Files {
     }
 
     /// Follows a path, and writes the file that it leads to and the symbolic links on its way.
-    fn fetch(&mut self, name: &str) -> Result<Place, Failure> {
+    fn fetch(&mut self, name: &str) -> Result<TreePlace, Failure> {
         let mut crossed = Vec::new();
         let place = self.tree.walk(name, &mut crossed);
         for link in crossed {
             self.link(&link)?;
         }
         match &place {
-            Place::File(path) => self.write(std::slice::from_ref(path))?,
-            Place::Folder(path) => fs::create_dir_all(self.into.join(path)).map_err(Failure::Start)?,
-            Place::Outside(_) | Place::Missing => {}
+            TreePlace::File(path) => self.write(std::slice::from_ref(path))?,
+            TreePlace::Folder(path) => fs::create_dir_all(self.into.join(path)).map_err(Failure::Start)?,
+            TreePlace::Outside(_) | TreePlace::Missing => {}
         }
         Ok(place)
     }
 
     /// Writes a symbolic link, which leads straight to its end.
-    fn link(&mut self, path: &str) -> Result<Place, Failure> {
+    fn link(&mut self, path: &str) -> Result<TreePlace, Failure> {
         let mut crossed = Vec::new();
         let place = self.tree.walk(path, &mut crossed);
         let target = match &place {
-            Place::File(target) | Place::Folder(target) => self.into.join(target),
-            Place::Outside(target) => target.clone(),
-            Place::Missing => return Ok(place),
+            TreePlace::File(target) | TreePlace::Folder(target) => self.into.join(target),
+            TreePlace::Outside(target) => target.clone(),
+            TreePlace::Missing => return Ok(place),
         };
         if self.linked.insert(path.to_owned()) {
             let link = self.into.join(path);
@@ -314,9 +314,9 @@ impl Files {
         let mut is_elsewhere = false;
         for link in links.iter().filter(|path| is_read(path)) {
             match self.link(link)? {
-                Place::File(path) if is_manifest(link) => wanted.push(path),
-                Place::Folder(path) => is_elsewhere |= self.folder(&path)?,
-                Place::Outside(path) if path.is_dir() || (is_manifest(link) && path.exists()) => {
+                TreePlace::File(path) if is_manifest(link) => wanted.push(path),
+                TreePlace::Folder(path) => is_elsewhere |= self.folder(&path)?,
+                TreePlace::Outside(path) if path.is_dir() || (is_manifest(link) && path.exists()) => {
                     self.outside(path);
                     is_elsewhere = true;
                 }
@@ -345,7 +345,7 @@ impl Files {
 
     fn write(&mut self, paths: &[String]) -> Result<(), Failure> {
         let new: Vec<String> = paths.iter().filter(|path| self.written.insert((*path).clone())).cloned().collect();
-        if self.tree.check_out(&new, &self.into)? == Written::WithoutLfs {
+        if self.tree.check_out(&new, &self.into)? == LfsContent::WithoutLfs {
             self.note(
                 "Git LFS could not bring what its pointers stand for: the older side has the pointers".to_owned(),
             );

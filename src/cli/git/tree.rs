@@ -10,7 +10,7 @@ const LINKS_MAX: usize = 40;
 
 /// What a commit has at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
+enum TreeEntry {
     File,
     /// A symbolic link, with the object that holds where it leads.
     Link(String),
@@ -20,7 +20,7 @@ enum Entry {
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TreePlace {
     /// To a file of the commit, by its path without links.
     File(String),
     /// To a folder of the commit, by its path without links; the root's is empty.
@@ -32,7 +32,7 @@ pub(super) enum Place {
 }
 
 /// What one repository adds to the tree: the commit's own, or a submodule's.
-struct Part {
+struct TreePart {
     repository: Repository,
     /// The folder that it lies in, with a `/` at its end; empty for the commit's own.
     prefix: String,
@@ -50,9 +50,9 @@ pub(super) struct UnreadModule {
 /// The files of a commit.
 pub(super) struct Tree {
     root: PathBuf,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TreeEntry>,
     /// The innermost repository comes last.
-    parts: Vec<Part>,
+    parts: Vec<TreePart>,
     /// A folder for Git's indexes.
     indexes: PathBuf,
     /// Submodules that are not checked out.
@@ -88,19 +88,19 @@ impl Tree {
             let mut meta = meta.split(' ');
             let (mode, object) = (meta.next().unwrap_or_default(), meta.nth(1).unwrap_or_default().to_owned());
             let entry = match mode {
-                "120000" => Entry::Link(object),
-                "160000" => Entry::Module(object),
-                _ => Entry::File,
+                "120000" => TreeEntry::Link(object),
+                "160000" => TreeEntry::Module(object),
+                _ => TreeEntry::File,
             };
             self.entries.insert(format!("{prefix}{path}"), entry);
         }
         let index = self.indexes.join(self.parts.len().to_string());
         run(repository.git_with_tree(&repository.root).args(["read-tree", commit]).env("GIT_INDEX_FILE", &index), b"")?;
-        self.parts.push(Part { repository, prefix, index });
+        self.parts.push(TreePart { repository, prefix, index });
         Ok(())
     }
 
-    fn part(&self, path: &str) -> Option<&Part> {
+    fn part(&self, path: &str) -> Option<&TreePart> {
         self.parts.iter().rev().find(|part| path.starts_with(&part.prefix))
     }
 
@@ -140,7 +140,7 @@ impl Tree {
     }
 
     /// Follows a path from the root, and collects the symbolic links on its way.
-    pub(super) fn walk(&mut self, path: &str, crossed: &mut Vec<String>) -> Place {
+    pub(super) fn walk(&mut self, path: &str, crossed: &mut Vec<String>) -> TreePlace {
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
         let mut links = 0;
@@ -153,7 +153,7 @@ impl Tree {
                     let outside = normalized(&self.root.join("..").join(rest.join("/")));
                     match self.inside(&outside) {
                         Some(inside) => rest = inside,
-                        None => return Place::Outside(outside),
+                        None => return TreePlace::Outside(outside),
                     }
                     continue;
                 }
@@ -161,10 +161,10 @@ impl Tree {
             }
             let here = at.join("/");
             match self.entries.get(&here).cloned() {
-                Some(Entry::Link(object)) => {
+                Some(TreeEntry::Link(object)) => {
                     links += 1;
                     if links > LINKS_MAX {
-                        return Place::Missing;
+                        return TreePlace::Missing;
                     }
                     let target = self.target(&here, &object);
                     crossed.push(here);
@@ -176,20 +176,20 @@ impl Tree {
                             rest.extend(inside);
                         }
                         Some(Err(outside)) => {
-                            return Place::Outside(rest.iter().rev().fold(outside, |path, part| path.join(part)));
+                            return TreePlace::Outside(rest.iter().rev().fold(outside, |path, part| path.join(part)));
                         }
                         None => rest.extend(target.split('/').rev().map(str::to_owned)),
                     }
                 }
-                Some(Entry::Module(commit)) if !self.enter(&here, &commit, false) => return Place::Missing,
+                Some(TreeEntry::Module(commit)) if !self.enter(&here, &commit, false) => return TreePlace::Missing,
                 _ => {}
             }
         }
         let path = at.join("/");
         match self.entries.get(&path) {
-            Some(Entry::File) => Place::File(path),
-            _ if self.below(&path).next().is_some() => Place::Folder(path),
-            _ => Place::Missing,
+            Some(TreeEntry::File) => TreePlace::File(path),
+            _ if self.below(&path).next().is_some() => TreePlace::Folder(path),
+            _ => TreePlace::Missing,
         }
     }
 
@@ -208,7 +208,7 @@ impl Tree {
         Some(parts.join("/"))
     }
 
-    fn below<'t>(&'t self, folder: &str) -> impl Iterator<Item = (&'t String, &'t Entry)> + use<'t> {
+    fn below<'t>(&'t self, folder: &str) -> impl Iterator<Item = (&'t String, &'t TreeEntry)> + use<'t> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let from = self.entries.range(prefix.clone()..);
         from.take_while(move |(path, _)| path.starts_with(&prefix))
@@ -216,28 +216,28 @@ impl Tree {
 
     /// Returns `true` if the commit has a file at this very path.
     pub(super) fn has_file(&self, path: &str) -> bool {
-        self.entries.get(path) == Some(&Entry::File)
+        self.entries.get(path) == Some(&TreeEntry::File)
     }
 
     /// Lists the files and the symbolic links below a folder, with the submodules in it.
     pub(super) fn list(&mut self, folder: &str) -> (Vec<String>, Vec<String>) {
         loop {
             let module = self.below(folder).find_map(|(path, entry)| match entry {
-                Entry::Module(commit) => Some((path.clone(), commit.clone())),
+                TreeEntry::Module(commit) => Some((path.clone(), commit.clone())),
                 _ => None,
             });
             let Some((path, commit)) = module else { break };
             self.enter(&path, &commit, true);
         }
-        let of = |wanted: fn(&Entry) -> bool| -> Vec<String> {
+        let of = |wanted: fn(&TreeEntry) -> bool| -> Vec<String> {
             self.below(folder).filter(|(_, entry)| wanted(entry)).map(|(path, _)| path.clone()).collect()
         };
-        (of(|entry| *entry == Entry::File), of(|entry| matches!(entry, Entry::Link(_))))
+        (of(|entry| *entry == TreeEntry::File), of(|entry| matches!(entry, TreeEntry::Link(_))))
     }
 
     /// Writes files of the commit below `into`, converted as a checkout would.
-    pub(super) fn check_out(&self, paths: &[String], into: &Path) -> Result<Written, Failure> {
-        let mut written = Written::Whole;
+    pub(super) fn check_out(&self, paths: &[String], into: &Path) -> Result<LfsContent, Failure> {
+        let mut written = LfsContent::Whole;
         for part in &self.parts {
             let mut names = Vec::new();
             for path in paths.iter().filter(|path| self.part(path).is_some_and(|of| std::ptr::eq(of, part))) {
@@ -261,7 +261,7 @@ impl Tree {
             if let Err(failure) = check_out(&[]) {
                 let without = ["filter.lfs.process=", "filter.lfs.smudge=", "filter.lfs.required=false"];
                 check_out(&without).map_err(|_| failure)?;
-                written = Written::WithoutLfs;
+                written = LfsContent::WithoutLfs;
             }
         }
         Ok(written)
@@ -270,7 +270,7 @@ impl Tree {
 
 /// How files were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum LfsContent {
     Whole,
     /// Files of Git LFS are pointers.
     WithoutLfs,

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use self::server::{Reply, Server, answer, expired, json, options};
 use super::*;
+use iothub_model::wire::ConnectionString;
 use iothub_model::wire::Secret;
 
 const TWIN: &str = r#"{"deviceId":"a","etag":"AAE=","tags":{"x":1},"properties":{"desired":{},"reported":{}}}"#;

@@ -14,7 +14,7 @@ use iothub_model::twin::{Object, Section, TwinPath};
 
 /// What one file says.
 #[derive(Debug, Default)]
-pub(in crate::manifest) struct Written {
+pub(in crate::manifest) struct WrittenPolicy {
     pub(in crate::manifest) exact: Vec<Spanned<TwinPath>>,
     pub(in crate::manifest) sensitive: Vec<Spanned<TwinPath>>,
     pub(in crate::manifest) released: Vec<Spanned<TwinPath>>,
@@ -109,12 +109,12 @@ fn quoted(key: &Key) -> String {
     format!("`{}`", key.name)
 }
 
-pub(in crate::manifest) fn limits(reader: &mut Reader<'_>, written: &mut Written, key: Key, node: Node) {
+pub(in crate::manifest) fn limits(reader: &mut Reader<'_>, written: &mut WrittenPolicy, key: Key, node: Node) {
     let Some(entries) = reader.mapping(&key, node) else { return };
     reader.fields(&LIMITS, entries, &mut written.limits);
 }
 
-pub(in crate::manifest) fn rollout(reader: &mut Reader<'_>, written: &mut Written, key: Key, node: Node) {
+pub(in crate::manifest) fn rollout(reader: &mut Reader<'_>, written: &mut WrittenPolicy, key: Key, node: Node) {
     let Some(entries) = reader.mapping(&key, node) else { return };
     reader.fields(&ROLLOUT, entries, &mut written.rollout);
     let WrittenRollout { waves, pause, max_failed, on_failure } = &written.rollout;

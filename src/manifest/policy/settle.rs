@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::read::{Rename, Written, WrittenLimits, WrittenRollout};
+use super::read::{Rename, WrittenLimits, WrittenPolicy, WrittenRollout};
 use super::{Limits, Moved, Policy, PolicyPath, Rollout, Sensitive};
 use crate::manifest::Ownership;
 use crate::manifest::body::Own;
@@ -105,7 +105,7 @@ type Placed<'f> = (&'f File, Spanned<TwinPath>);
 
 /// Makes the fleet's policy. Where files are missing (`complete` is false) or leaves are, nothing is said about what is not declared.
 pub(in crate::manifest) fn settle(
-    files: Vec<(&File, Written)>,
+    files: Vec<(&File, WrittenPolicy)>,
     ownership: Ownership,
     declared: &Declared<'_>,
     complete: bool,

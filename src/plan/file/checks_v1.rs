@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::PlanFileError;
+use super::error::PlanFileError;
 use super::words::words;
 use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
 use iothub_model::query::{BoundQuery, compile};

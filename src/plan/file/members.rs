@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 /// The members of an object as they stand, no two of one name.
 #[derive(Default)]
-pub(super) struct Members<'t>(Vec<(String, &'t RawValue)>);
+pub(super) struct RawMembers<'t>(Vec<(String, &'t RawValue)>);
 
-impl<'t> Members<'t> {
+impl<'t> RawMembers<'t> {
     /// Takes the member of this name out, and reads it as its type.
     pub(super) fn take<T: Deserialize<'t>>(&mut self, name: &'static str) -> serde_json::Result<T> {
         let at = self.0.iter().position(|(known, _)| known == name);
@@ -28,7 +28,7 @@ impl<'t> Members<'t> {
     }
 }
 
-impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+impl<'de: 't, 't> Deserialize<'de> for RawMembers<'t> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 

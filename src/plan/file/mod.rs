@@ -3,7 +3,7 @@
 //! One JSON object, a twin a line, with a format, a version and a digest; its types are frozen in `v1` and apart from those of
 //! the plan. It holds no time, no absolute path and no credential: the same plan gives the same bytes.
 //!
-//! Of a sensitive value it holds the path alone, and nothing that is derived from the value: see [`withhold`](super::withhold).
+//! Of a sensitive value it holds the path alone, and nothing that is derived from the value: see [`redact`](super::redact).
 //!
 //! The digest finds accidents and hand edits. It is no signature: whoever can write the file can write the digest. So what is
 //! read is also held against itself (`validate`): each patch does what the changes beside it say and nothing else, the records
@@ -11,19 +11,22 @@
 //! changes altogether: that an object which goes as a whole held nothing but the leaves that are listed. The etag holds that in
 //! place for an honest file.
 
+mod error;
+mod words;
 mod checks_v1;
 mod members;
+mod origin_v1;
 mod outlook_v1;
 mod policy_v1;
 mod v1;
 mod validate;
-mod words;
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use self::members::Members;
+pub(crate) use self::error::{FORMAT, PlanFileError, VERSION};
+use self::members::RawMembers;
 pub(crate) use self::outlook_v1::{OutlookV1, SelectionV1};
 use self::validate::Validator;
 use super::Plan;
@@ -32,71 +35,10 @@ use crate::digest::{Digest, Hasher};
 use iothub_model::twin::value::canonical;
 use iothub_model::twin::{Object, TwinId};
 
-/// What says that a JSON file is a plan.
-pub(crate) const FORMAT: &str = "twinctl-plan";
-/// The version that is written, and the latest that is read.
-pub(crate) const VERSION: u64 = 1;
-
-/// Why a file is not a plan that may be applied.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PlanFileError {
-    /// Not JSON at all, or cut short.
-    #[error("the plan file is not JSON; was it cut short? plan again, with --out")]
-    NotJson(#[source] serde_json::Error),
-    /// Some other JSON.
-    #[error(
-        "the file is JSON, but no plan of twinctl: those are written by `plan` with --out and have \"format\": \"{FORMAT}\""
-    )]
-    NotAPlan,
-    /// Written by a later version.
-    #[error(
-        "the plan file has version {found}, and this twinctl reads version {VERSION}: use the twinctl that wrote it, or plan again"
-    )]
-    Newer {
-        /// The version.
-        found: String,
-    },
-    /// Not as plans are written.
-    #[error("the plan file is not as twinctl writes plans; plan again")]
-    Malformed(#[source] serde_json::Error),
-    /// The digest is of something else.
-    #[error("the plan file was altered after it was written: it says {}, and its content has {}; plan again", said.short(), found.short())]
-    Altered {
-        /// What the file says.
-        said: Digest,
-        /// What its content has.
-        found: Digest,
-    },
-    /// A query of a check does not compile.
-    #[error("the plan file's check `{check}` has a query that does not parse: {problem}")]
-    Query {
-        /// The check's name.
-        check: String,
-        /// What is wrong with the query.
-        problem: String,
-    },
-    /// It says one thing and would do another.
-    #[error("the plan file contradicts itself{}: {problem}; it must not be applied, plan again", Of(twin.as_ref()))]
-    Contradiction {
-        /// At which twin, if at one.
-        twin: Option<TwinId>,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-struct Of<'i>(Option<&'i TwinId>);
-
-impl std::fmt::Display for Of<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.map_or(Ok(()), |id| write!(f, " at the twin of {id}"))
-    }
-}
-
 /// Writes a plan down. `tool_version` is that of twinctl, for people.
 pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {
     let head = serde_json::to_string(&v1::Head::of(plan, tool_version)).expect(WRITTEN);
-    let members: Members<'_> = serde_json::from_str(&head).expect(WRITTEN);
+    let members: RawMembers<'_> = serde_json::from_str(&head).expect(WRITTEN);
     let members = members.values().expect(WRITTEN);
     let mut text = String::from("{\n");
     for (name, value) in &members {
@@ -105,7 +47,7 @@ pub(crate) fn write(plan: &Plan, tool_version: &str) -> String {
     let mut hashed = Hashed::start(members.into_iter().collect());
     text.push_str("\"twins\": [");
     for (index, twin) in plan.twins.iter().enumerate() {
-        let twin = to_value(&v1::Twin::of(twin));
+        let twin = to_value(&v1::TwinV1::of(twin));
         hashed.twin(&canonical(&twin));
         text.push_str(if index > 0 { ",\n" } else { "\n" });
         text.push_str(&twin.to_string());
@@ -126,7 +68,7 @@ pub(crate) fn read(text: &str) -> Result<Plan, PlanFileError> {
     for raw in raw_twins {
         let value: Value = serde_json::from_str(raw.get()).map_err(PlanFileError::Malformed)?;
         hashed.twin(&canonical(&value));
-        let twin = v1::Twin::deserialize(value).map_err(PlanFileError::Malformed)?;
+        let twin = v1::TwinV1::deserialize(value).map_err(PlanFileError::Malformed)?;
         let id = twin.id().clone();
         let (bare, decision) = twin
             .into_parts(head.fleet(), &sensitive)
@@ -191,7 +133,7 @@ fn to_value(value: &impl serde::Serialize) -> Value {
 /// Takes a file apart: what is said but for the twins and the digest, as its type and, before that has made one thing of two
 /// spellings, as it is written; the twins; the digest.
 fn split(text: &str) -> serde_json::Result<(v1::Head, Object, Vec<&RawValue>, Digest)> {
-    let mut members: Members<'_> = serde_json::from_str(text)?;
+    let mut members: RawMembers<'_> = serde_json::from_str(text)?;
     let (twins, digest) = (members.take("twins")?, members.take("digest")?);
     Ok((members.read()?, members.values()?.into_iter().collect(), twins, digest))
 }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::checks_v1::SeverityV1;
-use super::v1::OriginV1;
+use super::origin_v1::OriginV1;
 use crate::check::Difference;
 use crate::manifest::{FleetName, Selection};
-use crate::plan::outlook::cost::to_millis;
-use crate::plan::{Cost, Divergence, Forecast, Outlook, Prediction, SharedPath, Spent, Writer};
+use crate::plan::impact::cost::to_millis;
+use crate::plan::{Cost, Divergence, Forecast, Impact, Prediction, SharedPath, Spent, Writer};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// What a selector found.
@@ -177,8 +177,8 @@ impl SpentV1 {
 }
 
 impl OutlookV1 {
-    pub(crate) fn of(outlook: &Outlook) -> Self {
-        let Outlook { predictions, writers, unread, diverging, cost } = outlook;
+    pub(crate) fn of(impact: &Impact) -> Self {
+        let Impact { predictions, writers, unread, diverging, cost } = impact;
         Self {
             predictions: predictions.iter().map(PredictionV1::of).collect(),
             writers: writers.iter().map(WriterV1::of).collect(),
@@ -188,9 +188,9 @@ impl OutlookV1 {
         }
     }
 
-    pub(super) fn into_outlook(self) -> Outlook {
+    pub(super) fn into_impact(self) -> Impact {
         let Self { predictions, writers, unread, diverging, cost } = self;
-        Outlook {
+        Impact {
             predictions: predictions.into_iter().map(PredictionV1::into_prediction).collect(),
             writers: writers.into_iter().map(WriterV1::into_writer).collect(),
             unread,

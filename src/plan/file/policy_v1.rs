@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::v1::OriginV1;
+use super::origin_v1::OriginV1;
 use super::words::words;
 use crate::manifest::{Amount, Limits, OnFailure, Policy, Rollout, Sensitive};
 use crate::plan::population::{Emptied, EmptiedKind, Population};

@@ -1,21 +1,21 @@
 //! Version 1 of the plan file, frozen: what is renamed elsewhere is not renamed here.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checks_v1::CheckV1;
+use super::error::{FORMAT, PlanFileError, VERSION};
+use super::origin_v1::OriginV1;
 use super::outlook_v1::{OutlookV1, SelectionV1};
 use super::policy_v1::{PolicyV1, PopulationV1};
 use super::words::words;
-use super::{FORMAT, PlanFileError, VERSION};
 use crate::digest::Digest;
-use crate::manifest::{FleetName, Layer, Origin, Sensitive, SourceDigests};
+use crate::manifest::{FleetName, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
-use crate::plan::withhold::{Side, withheld, withhold};
-use crate::plan::{Action, Change, Conflict, FleetRecords, Plan, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::redact::{ChangePhase, redact, redacted_paths};
+use crate::plan::{Action, Conflict, FleetRecords, Plan, PlannedChange, ReadBy, Taken, TwinPlan, Verdict};
 use iothub_model::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
@@ -95,7 +95,7 @@ impl Head {
             policy: PolicyV1::of(&plan.policy),
             selections: plan.selections.iter().map(SelectionV1::of).collect(),
             checks: plan.checks.iter().map(CheckV1::of).collect(),
-            outlook: OutlookV1::of(&plan.outlook),
+            outlook: OutlookV1::of(&plan.impact),
             ignores_rollout: plan.ignores_rollout,
             approval: plan.approval.clone(),
             sources: SourcesV1::of(&plan.sources),
@@ -129,7 +129,7 @@ impl Head {
             checks: self.checks.into_iter().map(CheckV1::into_check).collect::<Result<_, _>>()?,
             policy: self.policy.into_policy(),
             selections: self.selections.into_iter().map(SelectionV1::into_selection).collect(),
-            outlook: self.outlook.into_outlook(),
+            impact: self.outlook.into_impact(),
             ignores_rollout: self.ignores_rollout,
             approval: self.approval,
             sources: self.sources.into_sources(),
@@ -150,8 +150,9 @@ words!(VerdictV1 for Verdict {
 
 /// One twin.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Twin {
+// Messages of serde name it.
+#[serde(rename = "Twin", deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct TwinV1 {
     id: TwinId,
     action: ActionV1,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +169,7 @@ pub(super) struct Twin {
     conflicts: Vec<ConflictV1>,
 }
 
-impl Twin {
+impl TwinV1 {
     pub(super) fn of(twin: &TwinPlan) -> Self {
         let TwinPlan { id, fleet: _, sensitive, action, etag, changes, taken, patch, inverse, conflicts } = twin;
         Self {
@@ -177,8 +178,8 @@ impl Twin {
             etag: etag.clone(),
             changes: changes.iter().map(ChangeV1::of).collect(),
             taken: taken.iter().map(TakenV1::of).collect(),
-            patch: PatchV1::of(withhold(patch, sensitive), withheld(changes, Side::After)),
-            inverse: PatchV1::of(withhold(inverse, sensitive), withheld(changes, Side::Before)),
+            patch: PatchV1::of(redact(patch, sensitive), redacted_paths(changes, ChangePhase::After)),
+            inverse: PatchV1::of(redact(inverse, sensitive), redacted_paths(changes, ChangePhase::Before)),
             conflicts: conflicts.iter().map(ConflictV1::of).collect(),
         }
     }
@@ -201,8 +202,8 @@ impl Twin {
             conflicts: conflicts.into_iter().map(ConflictV1::into_conflict).collect(),
             ..Decision::default()
         };
-        if !withheld(&decision.changes, Side::After).eq(&withheld_paths)
-            || !withheld(&decision.changes, Side::Before).eq(&not_restored)
+        if !redacted_paths(&decision.changes, ChangePhase::After).eq(&withheld_paths)
+            || !redacted_paths(&decision.changes, ChangePhase::Before).eq(&not_restored)
         {
             return Err("it withholds more or less than its changes say".to_owned());
         }
@@ -261,8 +262,8 @@ struct SidesV1 {
 }
 
 impl ChangeV1 {
-    fn of(change: &Change) -> Self {
-        let Change { path, verdict, before, after, moved_from, origin, sensitive } = change;
+    fn of(change: &PlannedChange) -> Self {
+        let PlannedChange { path, verdict, before, after, moved_from, origin, sensitive } = change;
         let sides = SidesV1 { before: before.is_some(), after: after.is_some() };
         Self {
             path: path.clone(),
@@ -276,10 +277,10 @@ impl ChangeV1 {
     }
 
     /// Makes a change whose sensitive values are unknown. A value that stands there none the less stays, to be refused.
-    fn into_change(self) -> Change {
+    fn into_change(self) -> PlannedChange {
         let Self { path, verdict, before, after, sensitive, moved_from, origin } = self;
         let sides = sensitive.unwrap_or(SidesV1 { before: false, after: false });
-        Change {
+        PlannedChange {
             path,
             verdict: verdict.into(),
             before: before.or(sides.before.then_some(Value::Null)),
@@ -288,61 +289,6 @@ impl ChangeV1 {
             origin: origin.map(OriginV1::into_origin),
             sensitive: sensitive.is_some(),
         }
-    }
-}
-
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct OriginV1 {
-    file: Arc<str>,
-    line: u32,
-    layer: LayerV1,
-}
-
-/// `defaults`, `selector NAME`, `group NAME`, `inventory`, `device` or `module`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-struct LayerV1(Layer);
-
-impl From<LayerV1> for String {
-    fn from(layer: LayerV1) -> Self {
-        match layer.0 {
-            Layer::Defaults => "defaults".to_owned(),
-            Layer::Selector(name) => format!("selector {name}"),
-            Layer::Group(name) => format!("group {name}"),
-            Layer::Inventory => "inventory".to_owned(),
-            Layer::Device => "device".to_owned(),
-            Layer::Module => "module".to_owned(),
-        }
-    }
-}
-
-impl TryFrom<String> for LayerV1 {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Ok(Self(match text.split_once(' ') {
-            Some(("selector", name)) => Layer::Selector(name.into()),
-            Some(("group", name)) => Layer::Group(name.into()),
-            _ => match text.as_str() {
-                "defaults" => Layer::Defaults,
-                "inventory" => Layer::Inventory,
-                "device" => Layer::Device,
-                "module" => Layer::Module,
-                _ => return Err(format!("`{}` is no layer of a manifest", text.escape_debug())),
-            },
-        }))
-    }
-}
-
-impl OriginV1 {
-    pub(super) fn of(origin: &Origin) -> Self {
-        let Origin { file, line, layer } = origin;
-        Self { file: file.clone(), line: *line, layer: LayerV1(layer.clone()) }
-    }
-
-    pub(super) fn into_origin(self) -> Origin {
-        Origin { file: self.file, line: self.line, layer: self.layer.0 }
     }
 }
 

@@ -13,16 +13,17 @@ use crate::manifest::FleetName;
 use crate::plan::intern::Interner;
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, Wanted, read_entry, records_path, value_hash, verdict};
 use crate::plan::rebase::{RecordSides, becomes_object, record_sides};
-use crate::plan::target::{RecordWrite, Sections, Target, is_filled_object};
-use crate::plan::withhold::{Side, fill, withhold};
-use crate::plan::{Action, Change, TwinPlan, Verdict};
+use crate::plan::redact::{ChangePhase, redact};
+use crate::plan::restore::fill;
+use crate::plan::target::{RecordWrite, TwinSections, TwinTarget, is_filled_object};
+use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
 use iothub_model::twin::limits::check_values;
 use iothub_model::twin::patch::merge;
 use iothub_model::twin::path::leaves;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{ETag, MergePatch, Object, Section, TwinPath};
 
-type Check = Result<(), String>;
+type Validity = Result<(), String>;
 
 /// Checks twins one by one, and what they share once.
 pub(super) struct Validator<'p> {
@@ -37,7 +38,7 @@ impl<'p> Validator<'p> {
         Self { revision, right: HashSet::new() }
     }
 
-    pub(super) fn check(&mut self, twin: &'p TwinPlan) -> Check {
+    pub(super) fn check(&mut self, twin: &'p TwinPlan) -> Validity {
         check_shape(twin)?;
         let shared = [
             twin.changes.as_ptr().addr(),
@@ -55,7 +56,7 @@ impl<'p> Validator<'p> {
 }
 
 /// That it has no sensitive value, nor a hash of one.
-fn check_nothing_sensitive(twin: &TwinPlan) -> Check {
+fn check_nothing_sensitive(twin: &TwinPlan) -> Validity {
     for change in twin.changes.iter() {
         let (path, sensitive) = (&change.path, twin.sensitive.covers(&change.path));
         ensure(change.sensitive == sensitive, || format!("{path} is sensitive in one place and not in another"))?;
@@ -65,7 +66,7 @@ fn check_nothing_sensitive(twin: &TwinPlan) -> Check {
         })?;
     }
     for patch in [&twin.patch, &twin.inverse] {
-        ensure(*withhold(patch, &twin.sensitive) == **patch, || {
+        ensure(*redact(patch, &twin.sensitive) == **patch, || {
             "it holds a sensitive value, or a hash of one".to_owned()
         })?;
     }
@@ -79,18 +80,18 @@ fn made_up(twin: &TwinPlan) -> TwinPlan {
     }
     let (before, after) = (Value::from("what was there"), Value::from("what will be there"));
     let in_place = |side: &Option<Value>, value: &Value| side.as_ref().map(|_| value.clone());
-    let sides = |change: &Change| match change.verdict {
+    let sides = |change: &PlannedChange| match change.verdict {
         Verdict::Adopt | Verdict::Released => (in_place(&change.before, &before), in_place(&change.after, &before)),
         _ => (in_place(&change.before, &before), in_place(&change.after, &after)),
     };
-    let hash = |side: Side, fleet: &FleetName, path: &TwinPath| {
+    let hash = |side: ChangePhase, fleet: &FleetName, path: &TwinPath| {
         let at = twin.changes.binary_search_by(|change| change.path.cmp(path)).ok();
         let Some(change) = at.map(|at| &twin.changes[at]).filter(|_| *fleet == twin.fleet) else { return UNCHANGED };
         let (before, after) = sides(change);
         match (side, change.verdict) {
-            (Side::After, _) | (Side::Before, Verdict::Drift) => value_hash(after.as_ref()),
-            (Side::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
-            (Side::Before, _) => OTHERWISE,
+            (ChangePhase::After, _) | (ChangePhase::Before, Verdict::Drift) => value_hash(after.as_ref()),
+            (ChangePhase::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
+            (ChangePhase::Before, _) => OTHERWISE,
         }
     };
     let filled: Result<_, Infallible> =
@@ -103,7 +104,7 @@ fn made_up(twin: &TwinPlan) -> TwinPlan {
 const OTHERWISE: u16 = 0x0000;
 const UNCHANGED: u16 = 0x0001;
 
-fn check_shared(twin: &TwinPlan, revision: &str) -> Check {
+fn check_shared(twin: &TwinPlan, revision: &str) -> Validity {
     check_changes(twin)?;
     for (name, patch) in [("patch", &twin.patch), ("inverse patch", &twin.inverse)] {
         let violations = Section::ALL.into_iter().flat_map(|section| check_values(patch.section(section)));
@@ -116,16 +117,16 @@ fn check_shared(twin: &TwinPlan, revision: &str) -> Check {
     check_by_trying(twin)
 }
 
-fn fail(problem: impl Into<String>) -> Check {
+fn fail(problem: impl Into<String>) -> Validity {
     Err(problem.into())
 }
 
-fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Check {
+fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Validity {
     if holds { Ok(()) } else { Err(problem()) }
 }
 
 /// What goes together: action, etag, patch and conflicts.
-fn check_shape(twin: &TwinPlan) -> Check {
+fn check_shape(twin: &TwinPlan) -> Validity {
     let is_bare = twin.changes.is_empty() && twin.taken.is_empty() && twin.patch.is_empty() && twin.inverse.is_empty();
     match (twin.action, &twin.etag) {
         (Action::Update | Action::Release, None) => return fail("it has no etag, and nothing is written without one"),
@@ -158,13 +159,13 @@ fn is_plain(etag: &ETag) -> bool {
 }
 
 /// That the changes by themselves are such as a plan has.
-fn check_changes(twin: &TwinPlan) -> Check {
+fn check_changes(twin: &TwinPlan) -> Validity {
     let changes = &*twin.changes;
     ensure(changes.is_sorted_by(|a, b| a.path < b.path), || {
         "its changes are not sorted by path, or one is there twice".to_owned()
     })?;
     for change in changes {
-        let Change { path, verdict, before, after, moved_from, origin: _, sensitive: _ } = change;
+        let PlannedChange { path, verdict, before, after, moved_from, origin: _, sensitive: _ } = change;
         let is_declarable = path.keys().next().is_some() && !records_path().overlaps(path);
         ensure(is_declarable, || format!("{path} is not for a manifest to change"))?;
         let is_leaf =
@@ -195,7 +196,7 @@ fn check_changes(twin: &TwinPlan) -> Check {
         ensure(comes_here == moved_from.is_some(), || format!("{path} is moved, and from nowhere"))?;
     }
     check_moves(changes)?;
-    for side in [|change: &Change| change.before.is_some(), |change: &Change| change.after.is_some()] {
+    for side in [|change: &PlannedChange| change.before.is_some(), |change: &PlannedChange| change.after.is_some()] {
         let paths: Vec<_> = changes.iter().filter(|change| side(change)).map(|change| &change.path).collect();
         // What lies under a path follows it directly.
         if let Some(pair) = paths.windows(2).find(|pair| pair[0].covers(pair[1])) {
@@ -206,7 +207,7 @@ fn check_changes(twin: &TwinPlan) -> Check {
 }
 
 /// That each rename has its two ends, and each end one rename.
-fn check_moves(changes: &[Change]) -> Check {
+fn check_moves(changes: &[PlannedChange]) -> Validity {
     let away: Vec<_> = changes.iter().filter(|change| change.is_moved_away()).map(|change| &change.path).collect();
     let mut from: Vec<_> = changes.iter().filter_map(|change| change.moved_from.as_ref()).collect();
     from.sort_unstable();
@@ -214,8 +215,8 @@ fn check_moves(changes: &[Change]) -> Check {
 }
 
 /// That whatever the two patches say outside the records is said by a change.
-fn check_patches_against_changes(twin: &TwinPlan) -> Check {
-    type Side = fn(&Change) -> &Option<Value>;
+fn check_patches_against_changes(twin: &TwinPlan) -> Validity {
+    type Side = fn(&PlannedChange) -> &Option<Value>;
     let (before, after): (Side, Side) = (|change| &change.before, |change| &change.after);
     for (name, patch, from, to) in
         [("patch", &twin.patch, before, after), ("inverse patch", &twin.inverse, after, before)]
@@ -226,11 +227,12 @@ fn check_patches_against_changes(twin: &TwinPlan) -> Check {
                 return;
             }
             let is_shown = if value.is_null() {
-                let goes =
-                    |change: &Change| from(change).is_some() && to(change).is_none() && path.covers(&change.path);
+                let goes = |change: &PlannedChange| {
+                    from(change).is_some() && to(change).is_none() && path.covers(&change.path)
+                };
                 twin.changes.iter().any(goes)
             } else {
-                let comes = |change: &Change| to(change).as_ref().is_some_and(|to| equal(to, value));
+                let comes = |change: &PlannedChange| to(change).as_ref().is_some_and(|to| equal(to, value));
                 twin.changes
                     .binary_search_by(|change| change.path.cmp(&path))
                     .is_ok_and(|at| twin.changes[at].verdict.touches_value() && comes(&twin.changes[at]))
@@ -243,7 +245,7 @@ fn check_patches_against_changes(twin: &TwinPlan) -> Check {
 }
 
 /// That the records written claim what was shown, for this fleet, and take what was shown from others.
-fn check_records(twin: &TwinPlan, revision: &str) -> Check {
+fn check_records(twin: &TwinPlan, revision: &str) -> Validity {
     let sides = record_sides(twin);
     check_records_part(twin, &sides)?;
     ensure(twin.taken.is_sorted_by(|a, b| a < b), || "what it takes over is not sorted".to_owned())?;
@@ -263,7 +265,7 @@ fn check_records(twin: &TwinPlan, revision: &str) -> Check {
         return Ok(());
     }
     // Without the record, this is all that there can be: drift that is set back, or a fleet that keeps no record.
-    let bare = |change: &Change| {
+    let bare = |change: &PlannedChange| {
         matches!(change.verdict, Verdict::Drift | Verdict::New | Verdict::Overwrite | Verdict::Undeclared)
     };
     match twin.changes.iter().find(|change| !bare(change)) {
@@ -278,7 +280,7 @@ fn writes_entries(sides: &RecordSides) -> bool {
 }
 
 /// That whatever the two patches say under `tags.twinctl` is about the records that were found there.
-fn check_records_part(twin: &TwinPlan, sides: &BTreeMap<FleetName, RecordSides>) -> Check {
+fn check_records_part(twin: &TwinPlan, sides: &BTreeMap<FleetName, RecordSides>) -> Validity {
     let part = |patch: &MergePatch| patch.tags.get(RECORDS_KEY).cloned();
     let (patch, inverse) = (part(&twin.patch), part(&twin.inverse));
     ensure(patch.is_some() == inverse.is_some(), || {
@@ -316,7 +318,7 @@ fn is_whole(side: Option<&Object>) -> bool {
 
 /// That two sides are one record's: either one of them is a whole record and the other none, or both have the same of its
 /// members, none of which is the version.
-fn check_sides(sides: &RecordSides) -> Check {
+fn check_sides(sides: &RecordSides) -> Validity {
     let (before, after) = (sides.before.as_ref(), sides.after.as_ref());
     let fits = match (before, after) {
         (Some(before), Some(after)) => {
@@ -332,7 +334,7 @@ fn check_sides(sides: &RecordSides) -> Check {
     ensure(fits, || "it writes a record that is none".to_owned())
 }
 
-fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Check {
+fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Validity {
     check_sides(sides)?;
     let (before, after) = (read_entries(sides.before.as_ref())?, read_entries(sides.after.as_ref())?);
     if let Some(rev) = sides.after.as_ref().and_then(|record| record.get("rev")) {
@@ -367,7 +369,7 @@ fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Che
     Ok(())
 }
 
-fn check_other_record(twin: &TwinPlan, fleet: &FleetName, sides: &RecordSides) -> Check {
+fn check_other_record(twin: &TwinPlan, fleet: &FleetName, sides: &RecordSides) -> Validity {
     check_sides(sides)?;
     let (mut left, after) = (read_entries(sides.before.as_ref())?, read_entries(sides.after.as_ref())?);
     let only_entries = sides.after.as_ref().is_none_or(|record| record.keys().eq(["owns"]));
@@ -381,9 +383,9 @@ fn check_other_record(twin: &TwinPlan, fleet: &FleetName, sides: &RecordSides) -
 
 /// That on a twin that holds just what the changes say was there, the patch arrives at what they say is to be, and the inverse
 /// takes that back.
-fn check_by_trying(twin: &TwinPlan) -> Check {
+fn check_by_trying(twin: &TwinPlan) -> Validity {
     let nothing = Object::new();
-    let mut seen = Target::reach(Sections { tags: &nothing, desired: &nothing }, &[], &[]);
+    let mut seen = TwinTarget::reach(TwinSections { tags: &nothing, desired: &nothing }, &[], &[]);
     for change in twin.changes.iter() {
         if let Some(value) = &change.before {
             seen.set(&change.path, value.clone());
@@ -399,7 +401,7 @@ fn check_by_trying(twin: &TwinPlan) -> Check {
         .iter()
         .map(|(fleet, sides)| RecordWrite { fleet: fleet.clone(), after: sides.after.clone().map(Value::Object) })
         .collect();
-    let planned = Target::reach(seen.sections(), &twin.changes, &writes);
+    let planned = TwinTarget::reach(seen.sections(), &twin.changes, &writes);
     let patched = patched(&seen, &twin.patch);
     ensure(leaf_map(&patched, twin) == leaf_map(&planned, twin), || {
         "its patch does not do what its changes say".to_owned()
@@ -408,7 +410,7 @@ fn check_by_trying(twin: &TwinPlan) -> Check {
     ensure(leaf_map(&back, twin) == leaf_map(&seen, twin), || "its inverse patch does not take it back".to_owned())
 }
 
-fn patched(target: &Target, patch: &MergePatch) -> Target {
+fn patched(target: &TwinTarget, patch: &MergePatch) -> TwinTarget {
     let mut patched = target.clone();
     merge(&mut patched.tags, &patch.tags);
     merge(&mut patched.desired, &patch.desired);
@@ -416,7 +418,7 @@ fn patched(target: &Target, patch: &MergePatch) -> Target {
 }
 
 /// The leaves, without the empty objects that stand there only since the siblings that a real twin has are not known.
-fn leaf_map(target: &Target, twin: &TwinPlan) -> BTreeMap<TwinPath, String> {
+fn leaf_map(target: &TwinTarget, twin: &TwinPlan) -> BTreeMap<TwinPath, String> {
     let mut found = BTreeMap::new();
     let is_shown = |path: &TwinPath| twin.changes.binary_search_by(|change| change.path.cmp(path)).is_ok();
     for section in Section::ALL {

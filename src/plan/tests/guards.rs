@@ -25,7 +25,7 @@ fn plan_fleet(declarations: &Declarations, declared: usize, left: usize) -> Plan
 fn refused(plan: &Plan) -> Vec<String> {
     let refusals = guard::refusals(plan);
     let guards = refusals.iter().flat_map(|refusal| match refusal {
-        Refusal::Guarded { guards, .. } => guards.iter().map(ToString::to_string).collect(),
+        PlanRefusal::Guarded { guards, .. } => guards.iter().map(ToString::to_string).collect(),
         other => vec![other.to_string()],
     });
     guards.collect()

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::laws::{after_a_history, config, declared, live_twin};
+use super::property_tests::{after_a_history, config, declared, live_twin};
 use super::*;
-use crate::check::{Bound, Column, Comparison, Expectation, Severity};
+use crate::check::{Bound, Check, Column, Comparison, Expectation, Severity};
+use crate::manifest::Selection;
 use crate::plan::file::{PlanFileError, read, write};
 
 fn assert_same(a: &Plan, b: &Plan) {
     let Plan { hub, fleet, manifest, revision, read, twins, unchanged, checks, .. } = a;
-    assert_eq!((&a.selections, &a.outlook), (&b.selections, &b.outlook));
+    assert_eq!((&a.selections, &a.impact), (&b.selections, &b.impact));
     assert_eq!(
         (hub, fleet, manifest, revision, read, unchanged),
         (&b.hub, &b.fleet, &b.manifest, &b.revision, &b.read, &b.unchanged)
@@ -27,8 +28,8 @@ fn assert_same(a: &Plan, b: &Plan) {
     }
 }
 
-/// An outlook with something of all there is.
-fn rich_outlook() -> Outlook {
+/// An impact with something of all there is.
+fn rich_impact() -> Impact {
     let difference = || crate::check::Difference {
         summary: "expected no row, found 1".to_owned(),
         details: vec!["+ {}".to_owned()],
@@ -49,7 +50,7 @@ fn rich_outlook() -> Outlook {
     };
     let shared = SharedPath { declared: path("desired.a.b"), theirs: path("desired.a"), agree: true };
     let spent = Spent { requests: 3, messages: 4, seconds: 1.5 };
-    Outlook {
+    Impact {
         predictions: forecasts.map(prediction).into(),
         writers: vec![
             Writer::Configuration {
@@ -80,7 +81,7 @@ fn rich_outlook() -> Outlook {
 }
 
 #[test]
-fn an_outlook_is_read_as_it_was_written_and_is_no_part_of_the_review() {
+fn an_impact_is_read_as_it_was_written_and_is_no_part_of_the_review() {
     let selection = Selection {
         name: "s".into(),
         condition: "tags.x = 1".to_owned(),
@@ -88,13 +89,13 @@ fn an_outlook_is_read_as_it_was_written_and_is_no_part_of_the_review() {
         origin: Origin { layer: Layer::Selector("s".into()), ..origin(3) },
     };
     let bare = rich_plan("r1");
-    let plan = Plan { selections: vec![selection], outlook: rich_outlook(), ..bare.clone() };
+    let plan = Plan { selections: vec![selection], impact: rich_impact(), ..bare.clone() };
     let text = write(&plan, "0.1.0");
     assert_same(&read(&text).expect("a plan"), &plan);
     assert_eq!(plan.review_digest(), bare.review_digest());
     assert!(matches!(
         guard::check(&Plan { twins: Vec::new(), ignores_rollout: true, ..plan }),
-        Err(Refusal::Diverges { .. })
+        Err(PlanRefusal::Diverges { .. })
     ));
     for (from, to, problem) in [
         (r#""kind":"will-hold""#, r#""kind":"will-hold","more":1"#, "the plan file is not as twinctl writes plans"),
@@ -268,7 +269,7 @@ fn patch_of(plan: &mut Plan, at: usize) -> &mut MergePatch {
     Arc::make_mut(&mut plan.twins[at].patch)
 }
 
-fn changes_of(plan: &mut Plan, at: usize, edit: impl FnOnce(&mut Vec<Change>)) {
+fn changes_of(plan: &mut Plan, at: usize, edit: impl FnOnce(&mut Vec<PlannedChange>)) {
     let mut changes = plan.twins[at].changes.to_vec();
     edit(&mut changes);
     plan.twins[at].changes = changes.into();

@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use proptest::prelude::*;
 
-use super::laws::{after_a_history, config, live_twin};
 use super::planning::owning;
+use super::property_tests::{after_a_history, config, live_twin};
 use super::*;
 use crate::digest::DigestPrefix;
 use crate::plan::file::{PlanFileError, read, write};
@@ -16,7 +16,7 @@ type Befores = Vec<(TwinPath, Verdict, Option<Value>)>;
 /// What a review is bound to, written out: what is sent, and what was there.
 fn reviewed(plan: &Plan) -> (Patches, Befores) {
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
-    let patches = sent().map(|twin| (twin.id.clone(), patch_json(&twin.shown_patch()))).collect();
+    let patches = sent().map(|twin| (twin.id.clone(), patch_json(&twin.redacted_patch()))).collect();
     let changes = sent().flat_map(|twin| twin.changes.iter()).map(|change| {
         let before = change.before.clone().filter(|_| !change.sensitive && change.verdict != Verdict::Released);
         (change.path.clone(), change.verdict, before)
@@ -119,5 +119,5 @@ fn a_file_of_the_first_release_is_read_for_good() {
     let plan = read(include_str!("../../../tests/data/plan-files/first.json")).expect("a plan");
     assert_eq!(plan.twins.len(), 2);
     assert!(plan.checks[0].gate);
-    assert_eq!(plan.outlook.cost.expect("reckoned").apply, Some(Spent { requests: 2, messages: 2, seconds: 0.04 }));
+    assert_eq!(plan.impact.cost.expect("reckoned").apply, Some(Spent { requests: 2, messages: 2, seconds: 0.04 }));
 }

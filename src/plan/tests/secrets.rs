@@ -4,7 +4,7 @@ use super::planning::owning;
 use super::*;
 use crate::digest::DigestPrefix;
 use crate::plan::file::{read, write};
-use crate::plan::withhold::RestoreError;
+use crate::plan::restore::RestoreError;
 
 /// What stands in every sensitive value, old and new.
 const MARK: &str = "hunter2";
@@ -87,7 +87,7 @@ fn the_plan_has_one_of_everything() {
 fn no_output_of_a_plan_has_them() {
     use crate::render::{json, style::Palette, text};
     let plan = planned();
-    let shown = |plan: &Plan, full| text::plan(plan, text::Options { palette: Palette::PLAIN, width: 100, full });
+    let shown = |plan: &Plan, full| text::plan(plan, text::TextOptions { palette: Palette::PLAIN, width: 100, full });
     let file = write(&plan, "0.1.0");
     let back = read(&file).expect("a plan");
     for (what, text) in [
@@ -161,7 +161,7 @@ fn a_file_whose_patch_is_all_withheld_is_still_one() {
     live.tags.0["twinctl"]["redmond"]["rev"] = json!("r1");
     let secretive = policy(&[], &[], &[], &["desired.psk"]);
     let plan = plan_under(&secretive, declared, &live, false);
-    assert!(plan.twins[0].shown_patch().is_empty() && plan.twins[0].is_sent());
+    assert!(plan.twins[0].redacted_patch().is_empty() && plan.twins[0].is_sent());
     let back = read(&write(&plan, "0.1.0")).expect("a plan");
     assert!(back.twins[0].is_sent());
     assert_eq!(back.review_digest(), plan.review_digest());
@@ -206,10 +206,10 @@ fn conflicts_do_not_show_them() {
 }
 
 #[test]
-fn what_a_hub_says_of_a_request_is_concealed() {
+fn what_a_hub_says_of_a_request_is_redacted() {
     let plan = planned();
     let text = format!("the hub refuses {} and {}", Value::from(secret("new")), 271828182845_i64);
-    assert_eq!(plan.twins[0].conceal(text), "the hub refuses (sensitive) and (sensitive)");
+    assert_eq!(plan.twins[0].redact_text(text), "the hub refuses (sensitive) and (sensitive)");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-use super::laws::{after_a_history, config};
+use super::property_tests::{after_a_history, config};
 use super::*;
 use iothub_model::wire::raw_twin::RawTwin;
 use iothub_model::wire::twins::{decode_twin, encode_twin};

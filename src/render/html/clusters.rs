@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{NAMED, Page};
+use super::{HtmlPage, NAMED};
 use crate::plan::Verdict;
 use crate::render::number::{counted, grouped};
 use crate::render::value;
-use crate::render::view::{ClusterView, PlanView, RowView, Shown, Sign, What, named};
+use crate::render::view::{ChangeSign, ClusterView, PlanView, RedactedValue, RowView, What, named};
 
 /// Up to how many groups are shown opened.
 const OPENED: usize = 12;
@@ -15,7 +15,7 @@ const AT_ONCE: usize = 100;
 /// The longest value in a summary.
 const SUMMARY: usize = 90;
 
-impl Page {
+impl HtmlPage {
     pub(super) fn clusters(&mut self, view: &PlanView<'_>) {
         if view.clusters.is_empty() {
             let (title, told) = &view.counts.headline;
@@ -150,15 +150,15 @@ impl Page {
             (What::Change { before, after, verdict: _ }, None) => {
                 let shown = after.as_ref().or(before.as_ref());
                 let class = match row.sign {
-                    _ if shown.is_some_and(Shown::is_hidden) => "same hidden",
-                    Sign::Add => "after",
-                    Sign::Remove => "before",
-                    Sign::Change | Sign::Keep | Sign::Stop | Sign::Pass => "same",
+                    _ if shown.is_some_and(RedactedValue::is_hidden) => "same hidden",
+                    ChangeSign::Add => "after",
+                    ChangeSign::Remove => "before",
+                    ChangeSign::Change | ChangeSign::Keep | ChangeSign::Stop | ChangeSign::Pass => "same",
                 };
                 self.raw("<span class=\"")
                     .raw(class)
                     .raw("\">")
-                    .text(shown.map_or("absent", Shown::pretty))
+                    .text(shown.map_or("absent", RedactedValue::pretty))
                     .raw("</span>");
             }
         }
@@ -171,7 +171,7 @@ impl Page {
 
     /// Writes both sides of a change, with the words marked in which long values differ. A page of nothing but ASCII takes a browser
     /// half the memory.
-    fn sides(&mut self, before: &Shown, after: &Shown) {
+    fn sides(&mut self, before: &RedactedValue, after: &RedactedValue) {
         let (before, after) = value::words(before.pretty(), after.pretty());
         self.raw("<span class=\"before\">").marked(&before, ["<del>", "</del>"]);
         self.raw("</span> <span class=\"becomes\"><span aria-label=\"becomes\">&rarr;</span> <span class=\"after\">");
@@ -191,12 +191,12 @@ impl Page {
     }
 }
 
-fn class(sign: Sign) -> &'static str {
+fn class(sign: ChangeSign) -> &'static str {
     match sign {
-        Sign::Add => "add",
-        Sign::Change => "change",
-        Sign::Remove => "remove",
-        Sign::Stop => "stop",
-        Sign::Keep | Sign::Pass => "keep",
+        ChangeSign::Add => "add",
+        ChangeSign::Change => "change",
+        ChangeSign::Remove => "remove",
+        ChangeSign::Stop => "stop",
+        ChangeSign::Keep | ChangeSign::Pass => "keep",
     }
 }

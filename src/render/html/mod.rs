@@ -1,11 +1,11 @@
 //! A plan as one page of HTML that needs nothing else: for people who look for one device among ten thousand.
 //!
 //! Nothing on it is fetched, and its own policy forbids it to: style and script are allowed by their digests, and all else is
-//! not. It can be read whole without the script. What a hub or a file said is text: `Page::text` alone writes what is not
+//! not. It can be read whole without the script. What a hub or a file said is text: `HtmlPage::text` alone writes what is not
 //! in the program's own source, and it escapes.
 
 mod clusters;
-mod outlook;
+mod impact;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,7 +33,7 @@ pub fn drift(drift: &Drift) -> String {
 }
 
 fn page(view: &PlanView<'_>) -> String {
-    let mut page = Page::default();
+    let mut page = HtmlPage::default();
     page.head(view);
     page.raw("<main>\n");
     page.clusters(view);
@@ -52,11 +52,11 @@ fn page(view: &PlanView<'_>) -> String {
 
 /// HTML on its way. Only what stands in this program goes in as it is.
 #[derive(Default)]
-struct Page {
+struct HtmlPage {
     html: String,
 }
 
-impl Page {
+impl HtmlPage {
     fn raw(&mut self, html: &'static str) -> &mut Self {
         self.html.push_str(html);
         self
@@ -168,7 +168,7 @@ mod tests {
         let mut plan = samples::reviewed();
         plan.twins.push(samples::update("z", vec![bad(Verdict::Edit), bad(Verdict::Adopt)]));
         plan.revision = BAD.to_owned();
-        for one in &mut plan.outlook.predictions {
+        for one in &mut plan.impact.predictions {
             one.name = BAD.to_owned();
             one.query = BAD.to_owned();
         }

@@ -187,8 +187,8 @@ proptest! {
             samples::update("t-2", vec![edit, change("desired.x", Verdict::New, None, Some(value(&texts[2])))]),
         ]);
         plan.revision = texts[3].clone();
-        plan.outlook = samples::outlook();
-        plan.outlook.predictions.push(Prediction {
+        plan.impact = samples::impact();
+        plan.impact.predictions.push(Prediction {
             name: texts[4].clone(),
             query: texts[3].clone(),
             severity: Severity::Error,
@@ -198,14 +198,14 @@ proptest! {
                 devices: texts.clone(),
             }),
         });
-        plan.outlook.writers.push(Writer::Configuration {
+        plan.impact.writers.push(Writer::Configuration {
             id: texts[1].clone(),
             priority: 1,
             condition: texts[2].clone(),
             paths: Vec::new(),
             twins: Vec::new(),
         });
-        if let Some(cost) = &mut plan.outlook.cost {
+        if let Some(cost) = &mut plan.impact.cost {
             cost.tier = texts[5].clone();
         }
         let text = super::plan(&plan, most);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::Options;
+use super::options::TextOptions;
 use crate::plan::Verdict;
 use crate::render::number::grouped;
 use crate::render::style::{Painted, Palette};
 use crate::render::value;
-use crate::render::view::{ClusterView, RowView, Shown, Sign, named};
+use crate::render::view::{ChangeSign, ClusterView, RedactedValue, RowView, named};
 
 /// The longest twin's id, path and value that others are aligned to.
 const ALIGNED: [usize; 3] = [32, 44, 40];
@@ -15,12 +15,12 @@ const ALIGNED: [usize; 3] = [32, 44, 40];
 const LEAST: usize = 24;
 
 /// Writes clusters, those of one path under each other.
-pub(super) fn write(out: &mut String, blocks: &[Block<'_>], options: Options) {
-    let one_liners: Vec<&Row<'_>> =
+pub(super) fn write(out: &mut String, blocks: &[Block<'_>], options: TextOptions) {
+    let one_liners: Vec<&ClusterRow<'_>> =
         blocks.iter().filter(|block| block.on_one_line()).map(|block| &block.rows[0]).collect();
     let who = blocks.iter().filter(|block| block.on_one_line()).map(|block| value::width(&block.cluster.who));
     let who = who.filter(|&width| width <= ALIGNED[0]).max().unwrap_or(0);
-    let mut shared = Columns::of(&one_liners);
+    let mut shared = ColumnWidths::of(&one_liners);
     // Where every path says the same as its twin, once is enough.
     shared.signs = blocks.iter().any(|block| block.on_one_line() && block.rows[0].row.sign != block.cluster.sign);
     for block in blocks {
@@ -28,42 +28,42 @@ pub(super) fn write(out: &mut String, blocks: &[Block<'_>], options: Options) {
     }
 }
 
-pub(super) fn paint(sign: Sign, palette: Palette) -> Painted<&'static str> {
+pub(super) fn paint(sign: ChangeSign, palette: Palette) -> Painted<&'static str> {
     let text = sign.text();
     match sign {
-        Sign::Add => palette.added(text),
-        Sign::Change => palette.changed(text),
-        Sign::Remove => palette.removed(text),
-        Sign::Keep | Sign::Pass => palette.aside(text),
-        Sign::Stop => palette.error(text),
+        ChangeSign::Add => palette.added(text),
+        ChangeSign::Change => palette.changed(text),
+        ChangeSign::Remove => palette.removed(text),
+        ChangeSign::Keep | ChangeSign::Pass => palette.aside(text),
+        ChangeSign::Stop => palette.error(text),
     }
 }
 
 /// One cluster on its way to text.
 pub(super) struct Block<'v> {
     cluster: &'v ClusterView,
-    rows: Vec<Row<'v>>,
+    rows: Vec<ClusterRow<'v>>,
     names: Option<String>,
 }
 
 /// One path of a cluster, with what it is and will be on one line; shown in two when there is no room.
-struct Row<'v> {
+struct ClusterRow<'v> {
     row: &'v RowView,
     value: String,
 }
 
 /// How wide the columns of some rows are.
 #[derive(Clone, Copy)]
-struct Columns {
+struct ColumnWidths {
     signs: bool,
     path: usize,
     value: usize,
     verdict: usize,
 }
 
-impl Columns {
-    fn of(rows: &[&Row<'_>]) -> Self {
-        let widest = |most: usize, width: &dyn Fn(&Row<'_>) -> usize| {
+impl ColumnWidths {
+    fn of(rows: &[&ClusterRow<'_>]) -> Self {
+        let widest = |most: usize, width: &dyn Fn(&ClusterRow<'_>) -> usize| {
             rows.iter().map(|row| width(row)).filter(|&width| width <= most).max().unwrap_or(0)
         };
         Self {
@@ -76,8 +76,8 @@ impl Columns {
 }
 
 impl<'v> Block<'v> {
-    pub(super) fn of(cluster: &'v ClusterView, options: Options) -> Self {
-        let rows = cluster.rows.iter().map(|row| Row { row, value: row.value() }).collect();
+    pub(super) fn of(cluster: &'v ClusterView, options: TextOptions) -> Self {
+        let rows = cluster.rows.iter().map(|row| ClusterRow { row, value: row.value() }).collect();
         // A single twin is named already.
         let names = (cluster.ids.len() > 1).then(|| named(&cluster.ids, options.named()));
         Self { cluster, rows, names }
@@ -88,7 +88,7 @@ impl<'v> Block<'v> {
         self.rows.len() == 1 && self.cluster.remark.is_empty() && self.rows[0].row.verdict().is_some()
     }
 
-    fn write(&self, out: &mut String, who: usize, shared: Columns, options: Options) {
+    fn write(&self, out: &mut String, who: usize, shared: ColumnWidths, options: TextOptions) {
         let palette = options.palette;
         let ClusterView { sign, who: name, remark, .. } = self.cluster;
         let sign = paint(*sign, palette);
@@ -106,7 +106,7 @@ impl<'v> Block<'v> {
             _ = writeln!(out, "    {}", palette.aside(names));
         }
         if !self.on_one_line() {
-            let columns = Columns::of(&self.rows.iter().collect::<Vec<_>>());
+            let columns = ColumnWidths::of(&self.rows.iter().collect::<Vec<_>>());
             for row in &self.rows {
                 row.write(out, "    ", 4, columns, options);
             }
@@ -114,9 +114,9 @@ impl<'v> Block<'v> {
     }
 }
 
-impl Row<'_> {
+impl ClusterRow<'_> {
     /// Writes the row after `lead`, which is so many characters wide.
-    fn write(&self, out: &mut String, lead: &str, lead_width: usize, columns: Columns, options: Options) {
+    fn write(&self, out: &mut String, lead: &str, lead_width: usize, columns: ColumnWidths, options: TextOptions) {
         let palette = options.palette;
         let Self { row, value } = self;
         let path = format!("{:<width$}", row.path, width = columns.path);
@@ -156,7 +156,7 @@ impl Row<'_> {
 }
 
 /// Writes both sides of a change, one under the other, with what differs between them painted.
-fn sides(out: &mut String, before: &Shown, after: &Shown, options: Options) {
+fn sides(out: &mut String, before: &RedactedValue, after: &RedactedValue, options: TextOptions) {
     let palette = options.palette;
     let most = if options.full { usize::MAX } else { options.width.saturating_sub(10).max(LEAST) };
     let (before, after) = value::differences(before.line(), after.line(), most, palette);

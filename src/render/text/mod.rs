@@ -2,56 +2,38 @@
 //! counts at the end.
 //!
 //! The sign says what happens to a path, the word how it came about; colour only repeats them. Equal plans give equal bytes.
-//! Here is the page as a whole; `cluster` writes the twins and their paths, `outlook` the rest.
+//! Here is the page as a whole; `cluster` writes the twins and their paths, `impact` the rest.
 
+mod options;
 mod cluster;
-mod outlook;
+mod impact;
 
 use std::fmt::Write;
 
 use super::style::{Painted, Palette};
-use super::view::{ClusterView, NoteView, PlanView, Sign, Subject};
+use super::view::{ChangeSign, ClusterView, NoteView, PlanView, Subject};
 use crate::drift::Drift;
 use crate::plan::Plan;
 use cluster::Block;
+use options::NAMED;
+pub(crate) use options::TextOptions;
 
 /// Writes a sign in its colour.
-pub(super) fn sign(sign: Sign, palette: Palette) -> Painted<&'static str> {
+pub(super) fn sign(sign: ChangeSign, palette: Palette) -> Painted<&'static str> {
     cluster::paint(sign, palette)
 }
 
-/// How a plan is shown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options {
-    /// The colours.
-    pub palette: Palette,
-    /// How many characters a line has.
-    pub width: usize,
-    /// Name every twin and cut no value.
-    pub full: bool,
-}
-
-impl Options {
-    /// How many names of several are shown.
-    fn named(self) -> usize {
-        if self.full { usize::MAX } else { NAMED }
-    }
-}
-
-/// How many twins of a cluster are named.
-const NAMED: usize = 3;
-
 /// Writes a plan.
-pub(crate) fn plan(plan: &Plan, options: Options) -> String {
+pub(crate) fn plan(plan: &Plan, options: TextOptions) -> String {
     view(&PlanView::of(plan), options)
 }
 
 /// Writes the drift in a plan.
-pub(crate) fn drift(drift: &Drift, options: Options) -> String {
+pub(crate) fn drift(drift: &Drift, options: TextOptions) -> String {
     view(&PlanView::of_drift(drift), options)
 }
 
-fn view(view: &PlanView<'_>, options: Options) -> String {
+fn view(view: &PlanView<'_>, options: TextOptions) -> String {
     let palette = options.palette;
     let mut out = String::new();
     let what = match view.subject {
@@ -67,9 +49,9 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
         write_clusters(&mut out, &view.clusters, options);
         out.push('\n');
     }
-    outlook::selections(&mut out, &view.selections, options);
-    outlook::writers(&mut out, &view.writers, options);
-    outlook::checks(&mut out, view, options);
+    impact::selections(&mut out, &view.selections, options);
+    impact::writers(&mut out, &view.writers, options);
+    impact::checks(&mut out, view, options);
     if let Some(ignored) = &view.ignored {
         _ = writeln!(out, "{} {ignored}\n", palette.warning("warning:"));
     }
@@ -85,7 +67,7 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
     }
     counts(&mut out, view, palette);
     if !view.clusters.is_empty() {
-        outlook::cost(&mut out, view.cost.as_ref(), options);
+        impact::cost(&mut out, view.cost.as_ref(), options);
     }
     if !options.full && view.clusters.iter().any(|cluster| cluster.ids.len() > NAMED + 1) {
         _ = writeln!(out, "      {}", palette.aside("--full names every twin, --format json has every value"));
@@ -94,7 +76,7 @@ fn view(view: &PlanView<'_>, options: Options) -> String {
 }
 
 /// Writes clusters, aligned with each other.
-fn write_clusters(out: &mut String, clusters: &[ClusterView], options: Options) {
+fn write_clusters(out: &mut String, clusters: &[ClusterView], options: TextOptions) {
     let blocks: Vec<Block<'_>> = clusters.iter().map(|cluster| Block::of(cluster, options)).collect();
     cluster::write(out, &blocks, options);
 }
@@ -124,7 +106,7 @@ mod tests {
     }
 
     fn text(of: &Plan, width: usize) -> String {
-        plan(of, Options { palette: Palette::PLAIN, width, full: false })
+        plan(of, TextOptions { palette: Palette::PLAIN, width, full: false })
     }
 
     #[test]
@@ -164,9 +146,9 @@ mod tests {
     #[test]
     fn everything_that_can_stand_in_a_plan() {
         snapshot("plan-all", &shown(samples::everything()));
-        let all = Options { palette: Palette::PLAIN, width: 100, full: true };
+        let all = TextOptions { palette: Palette::PLAIN, width: 100, full: true };
         snapshot("plan-all-full", &plan(&samples::plan(samples::everything()), all));
-        let coloured = Options { palette: Palette::new(true), width: 100, full: false };
+        let coloured = TextOptions { palette: Palette::new(true), width: 100, full: false };
         let painted = plan(&samples::plan(samples::everything()), coloured);
         assert_eq!(
             anstream::adapter::strip_str(&painted).to_string(),
@@ -219,7 +201,7 @@ mod tests {
     #[test]
     fn nothing_sensitive_is_shown() {
         for full in [false, true] {
-            let shown = plan(&samples::reviewed(), Options { palette: Palette::PLAIN, width: 100, full });
+            let shown = plan(&samples::reviewed(), TextOptions { palette: Palette::PLAIN, width: 100, full });
             assert!(!shown.contains(samples::SECRET), "{shown}");
         }
     }

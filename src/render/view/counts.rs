@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::plan::{Action, Conflict, Plan, ReadBy, Summary, Verdict};
+use crate::plan::{Action, Conflict, Plan, PlanSummary, ReadBy, Verdict};
 use crate::render::number::{counted, grouped};
 
 /// A plan in numbers, with the words for them.
@@ -32,7 +32,7 @@ pub(crate) fn read_by(read: ReadBy) -> &'static str {
 }
 
 impl Counts {
-    pub(super) fn of(plan: &Plan, summary: &Summary) -> Self {
+    pub(super) fn of(plan: &Plan, summary: &PlanSummary) -> Self {
         let words = [
             (Action::Update, "to change"),
             (Action::Register, "to register"),

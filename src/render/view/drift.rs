@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::counts::{are_as_declared, listed};
-use super::{ClusterView, Counts, NoteView, PlanView, SelectionView, Sign, Subject, clusters, read_by};
+use super::{ChangeSign, ClusterView, Counts, NoteView, PlanView, SelectionView, Subject, clusters, read_by};
 use crate::drift::{Drift, DriftKind};
 use crate::manifest::Ownership;
 use crate::plan::{ReadBy, Verdict};
@@ -19,7 +19,7 @@ impl ClusterView {
                 return self;
             }
             DriftKind::Unselected => {
-                (self.sign, self.kind) = (Sign::Remove, Some("left its selector"));
+                (self.sign, self.kind) = (ChangeSign::Remove, Some("left its selector"));
                 self.remark = "left its selector, and still carries this fleet's record".into();
                 return self;
             }
@@ -35,7 +35,7 @@ impl ClusterView {
             1 => "; 1 path differs".to_owned(),
             count => format!("; {} paths differ", grouped(count)),
         };
-        (self.sign, self.kind) = (Sign::Stop, Some("record lost"));
+        (self.sign, self.kind) = (ChangeSign::Stop, Some("record lost"));
         self.remark = format!("{lost}{differing}").into();
         self
     }

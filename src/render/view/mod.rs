@@ -1,27 +1,28 @@
 //! What may be shown of a plan: the one step between a plan and text, Markdown and HTML.
 //!
 //! Owns what is said and in which order, and that nothing sensitive and nothing that steers a terminal gets further: values
-//! come out of here as [`Shown`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
+//! come out of here as [`RedactedValue`], texts on one line and escaped by [`escape`]. How it looks is the renderers'; they take a
 //! [`PlanView`] and never see the plan. Read [`PlanView`] first.
 
 mod counts;
+mod redacted;
+mod impact;
 mod drift;
-mod outlook;
-mod shown;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 pub(crate) use counts::{Counts, read_by};
-pub(crate) use outlook::{CheckView, CostView, Foreseen, SelectionView, WriterView};
-pub(crate) use shown::{MASK, Shown, named, patch, reported, value};
+pub(crate) use impact::{CheckView, CostView, Foreseen, SelectionView, WriterView};
+use redacted::named_ids;
+pub(crate) use redacted::{MASK, RedactedValue, named, patch, reported, value};
 
 use super::number::counted;
 use super::{escape, value as values};
 use crate::legible;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
-use crate::plan::{Action, Change, Cluster, Conflict, Outlook, Plan, Taken, TwinPlan, Verdict, guard};
+use crate::plan::{Action, Cluster, Conflict, Impact, Plan, PlannedChange, Taken, TwinPlan, Verdict, guard};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -82,7 +83,7 @@ impl Subject {
 
 /// What happens, as a sign that reads without colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Sign {
+pub(crate) enum ChangeSign {
     /// It comes to be.
     Add,
     /// It becomes something else.
@@ -97,7 +98,7 @@ pub(crate) enum Sign {
     Pass,
 }
 
-impl Sign {
+impl ChangeSign {
     /// Returns the sign.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -111,7 +112,7 @@ impl Sign {
     }
 
     /// Returns the sign of a change.
-    pub(crate) fn of(change: &Change) -> Self {
+    pub(crate) fn of(change: &PlannedChange) -> Self {
         match (&change.before, &change.after) {
             _ if !change.verdict.touches_value() => Self::Keep,
             (None, _) => Self::Add,
@@ -125,7 +126,7 @@ impl Sign {
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterView {
     /// What happens to them.
-    pub sign: Sign,
+    pub sign: ChangeSign,
     /// A word for what is to be done, beside the verdicts of the paths; `None` where these say it.
     pub kind: Option<&'static str>,
     /// `thermostat-001`, or `9,987 devices`.
@@ -153,7 +154,7 @@ pub(crate) struct NoteView {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RowView {
     /// What happens to the path.
-    pub sign: Sign,
+    pub sign: ChangeSign,
     /// Where in the twin.
     pub path: String,
     /// What is to be said of it.
@@ -172,9 +173,9 @@ pub(crate) enum What {
         /// How it came about.
         verdict: Verdict,
         /// What is there.
-        before: Option<Shown>,
+        before: Option<RedactedValue>,
         /// What will be there.
-        after: Option<Shown>,
+        after: Option<RedactedValue>,
     },
     /// A conflict, or what is taken over.
     Said(String),
@@ -187,7 +188,7 @@ impl RowView {
             (What::Said(said), _) => said.clone(),
             (What::Change { .. }, Some((before, after))) => format!("{} → {}", before.line(), after.line()),
             (What::Change { before, after, verdict: _ }, None) => {
-                after.as_ref().or(before.as_ref()).map_or("absent", Shown::line).to_owned()
+                after.as_ref().or(before.as_ref()).map_or("absent", RedactedValue::line).to_owned()
             }
         }
     }
@@ -201,7 +202,7 @@ impl RowView {
     }
 
     /// Returns both sides, where both are there, differ, and can be looked at.
-    pub(crate) fn sides(&self) -> Option<(&Shown, &Shown)> {
+    pub(crate) fn sides(&self) -> Option<(&RedactedValue, &RedactedValue)> {
         match &self.what {
             What::Change { verdict, before: Some(before), after: Some(after) }
                 if verdict.touches_value() && !(before.is_hidden() && after.is_hidden()) =>
@@ -220,25 +221,25 @@ impl RowView {
         }
     }
 
-    fn of_change(change: &Change) -> Self {
-        let Change { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
-        let (before, after) = Shown::sides(before.as_ref(), after.as_ref(), *sensitive);
+    fn of_change(change: &PlannedChange) -> Self {
+        let PlannedChange { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
+        let (before, after) = RedactedValue::sides(before.as_ref(), after.as_ref(), *sensitive);
         let what = What::Change { verdict: *verdict, before, after };
-        Self::new(Sign::of(change), path.as_str(), what, origin.as_ref())
+        Self::new(ChangeSign::of(change), path.as_str(), what, origin.as_ref())
     }
 
     /// Shows both paths of a rename as one: `desired.freq → desired.interval`.
-    fn of_rename(from: &Change, to: &Change) -> Self {
+    fn of_rename(from: &PlannedChange, to: &PlannedChange) -> Self {
         let sensitive = from.sensitive || to.sensitive;
         let before = from.before.as_ref().filter(|_| from.before != to.after);
-        let (before, after) = Shown::sides(before, to.after.as_ref(), sensitive);
+        let (before, after) = RedactedValue::sides(before, to.after.as_ref(), sensitive);
         let what = What::Change { verdict: to.verdict, before, after };
         let mut paths = [&from.path, &to.path].map(|path| escape::path(path.as_str()).into_owned());
         legible::tell_apart(&mut paths);
-        Self { path: paths.join(" → "), ..Self::new(Sign::Change, "", what, to.origin.as_ref()) }
+        Self { path: paths.join(" → "), ..Self::new(ChangeSign::Change, "", what, to.origin.as_ref()) }
     }
 
-    fn of_changes(changes: &[Change]) -> impl Iterator<Item = Self> {
+    fn of_changes(changes: &[PlannedChange]) -> impl Iterator<Item = Self> {
         let find = |path: &TwinPath| changes.iter().find(|change| change.path == *path);
         changes.iter().filter(|change| !change.is_moved_away()).map(move |change| {
             match change.moved_from.as_ref().and_then(find) {
@@ -249,7 +250,7 @@ impl RowView {
     }
 
     fn of_taken(taken: &Taken) -> Self {
-        Self::said(Sign::Keep, taken.path.as_str(), format!("taken over from fleet {}", taken.fleet), None)
+        Self::said(ChangeSign::Keep, taken.path.as_str(), format!("taken over from fleet {}", taken.fleet), None)
     }
 
     fn of_conflict(conflict: &Conflict) -> Self {
@@ -257,24 +258,29 @@ impl RowView {
             Conflict::OwnedByOther { path, owned, fleet, revision, origin } => {
                 let at = if revision.is_empty() { String::new() } else { format!(" (revision {revision})") };
                 let under = if owned == path { String::new() } else { format!(" as {owned}") };
-                Self::said(Sign::Stop, path.as_str(), format!("owned by fleet {fleet}{under}{at}"), origin.as_ref())
+                Self::said(
+                    ChangeSign::Stop,
+                    path.as_str(),
+                    format!("owned by fleet {fleet}{under}{at}"),
+                    origin.as_ref(),
+                )
             }
             Conflict::WouldDestroy { path, leaves, origin } => {
                 let few: Vec<_> = leaves.iter().take(NAMED).map(ToString::to_string).collect();
-                let more = shown::and_more(leaves.len() - few.len());
+                let more = redacted::and_more(leaves.len() - few.len());
                 let said = format!("would remove {}{more}, not owned by this fleet", few.join(", "));
-                Self::said(Sign::Stop, path.as_str(), said, origin.as_ref())
+                Self::said(ChangeSign::Stop, path.as_str(), said, origin.as_ref())
             }
-            Conflict::Record { problem } => Self::said(Sign::Stop, "tags.twinctl", problem.clone(), None),
-            Conflict::Limit { problem } => Self::said(Sign::Stop, "limit", problem.clone(), None),
+            Conflict::Record { problem } => Self::said(ChangeSign::Stop, "tags.twinctl", problem.clone(), None),
+            Conflict::Limit { problem } => Self::said(ChangeSign::Stop, "limit", problem.clone(), None),
         }
     }
 
-    fn said(sign: Sign, path: &str, said: String, origin: Option<&Origin>) -> Self {
+    fn said(sign: ChangeSign, path: &str, said: String, origin: Option<&Origin>) -> Self {
         Self::new(sign, path, What::Said(escape::line(&said).into_owned()), origin)
     }
 
-    fn new(sign: Sign, path: &str, what: What, origin: Option<&Origin>) -> Self {
+    fn new(sign: ChangeSign, path: &str, what: What, origin: Option<&Origin>) -> Self {
         Self {
             sign,
             path: escape::path(path).into_owned(),
@@ -297,20 +303,20 @@ impl ClusterView {
         rows.extend(cluster.taken.iter().map(RowView::of_taken));
         rows.extend(RowView::of_changes(cluster.changes));
         legible::tell_apart(rows.iter_mut().map(|row| &mut row.path));
-        let adopts = !rows.is_empty() && rows.iter().all(|row| row.sign == Sign::Keep);
+        let adopts = !rows.is_empty() && rows.iter().all(|row| row.sign == ChangeSign::Keep);
         let (sign, remark) = match cluster.action {
-            _ if !cluster.conflicts.is_empty() => (Sign::Stop, ""),
-            Action::Update if rows.is_empty() => (Sign::Keep, "only the ownership record"),
-            Action::Update if adopts => (Sign::Keep, ""),
-            Action::Update => (Sign::Change, ""),
-            Action::Register => (Sign::Add, "to be registered"),
-            Action::Release => (Sign::Remove, "left the manifest; the identity stays"),
-            Action::Missing => (Sign::Stop, "not on the hub"),
-            Action::Skip => (Sign::Pass, "not on the hub, left out"),
+            _ if !cluster.conflicts.is_empty() => (ChangeSign::Stop, ""),
+            Action::Update if rows.is_empty() => (ChangeSign::Keep, "only the ownership record"),
+            Action::Update if adopts => (ChangeSign::Keep, ""),
+            Action::Update => (ChangeSign::Change, ""),
+            Action::Register => (ChangeSign::Add, "to be registered"),
+            Action::Release => (ChangeSign::Remove, "left the manifest; the identity stays"),
+            Action::Missing => (ChangeSign::Stop, "not on the hub"),
+            Action::Skip => (ChangeSign::Pass, "not on the hub, left out"),
         };
         let kind = match cluster.action {
             Action::Missing => Some("missing"),
-            _ if sign == Sign::Stop => Some("conflict"),
+            _ if sign == ChangeSign::Stop => Some("conflict"),
             Action::Register => Some("register"),
             Action::Release => Some("release"),
             Action::Skip => Some("left out"),
@@ -330,7 +336,7 @@ impl ClusterView {
 
     /// Says whether it keeps the plan from being applied.
     pub(crate) fn is_in_the_way(&self) -> bool {
-        self.sign == Sign::Stop
+        self.sign == ChangeSign::Stop
     }
 
     /// Returns what happens to a value, each word once: the verdicts' labels, and what else is to be done.
@@ -345,10 +351,6 @@ fn who(ids: &[&TwinId]) -> String {
         [one] => escape::id(one),
         _ => counted(ids.len(), TwinId::kind_of_all(ids.iter().copied())),
     }
-}
-
-fn named_ids(ids: &[&TwinId]) -> Vec<String> {
-    ids.iter().map(|id| escape::id(id)).collect()
 }
 
 /// Twins share their changes in memory, so few have to be looked at.
@@ -382,9 +384,9 @@ fn notes(plan: &Plan) -> Option<NoteView> {
     (!ids.is_empty()).then(|| NoteView { text: text.into(), who: named(&ids, NAMED) })
 }
 
-fn writers(outlook: &Outlook) -> Vec<WriterView> {
-    let unread = outlook.unread.iter().map(|why| WriterView::unread(why));
-    outlook.writers.iter().map(WriterView::of).chain(unread).collect()
+fn writers(impact: &Impact) -> Vec<WriterView> {
+    let unread = impact.unread.iter().map(|why| WriterView::unread(why));
+    impact.writers.iter().map(WriterView::of).chain(unread).collect()
 }
 
 /// Returns the sentence that says that a rollout is ignored, where one is.
@@ -414,9 +416,9 @@ impl<'p> PlanView<'p> {
             hints: counts::hints(plan),
             notes: notes(plan).into_iter().collect(),
             selections: plan.selections.iter().map(SelectionView::of).collect(),
-            writers: writers(&plan.outlook),
-            checks: plan.outlook.predictions.iter().map(CheckView::of).collect(),
-            cost: plan.outlook.cost.as_ref().map(CostView::of),
+            writers: writers(&plan.impact),
+            checks: plan.impact.predictions.iter().map(CheckView::of).collect(),
+            cost: plan.impact.cost.as_ref().map(CostView::of),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Hub {
 /// What the hub runs in.
 enum Server {
     /// The test's own process.
-    Here(Emulator),
+    Here(Box<Emulator>),
     /// `hub serve`: for tests of the command, of the process, and of what an end without warning leaves behind.
     Process(Child),
 }
@@ -56,7 +56,7 @@ impl Hub {
             "caFile": emulator.ca_file(),
             "connectionStrings": strings,
         });
-        Self::new(Server::Here(emulator), data, ready)
+        Self::new(Server::Here(Box::new(emulator)), data, ready)
     }
 
     /// Starts `hub serve` on a free port.
