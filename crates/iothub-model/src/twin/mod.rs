@@ -4,19 +4,22 @@
 //! etag is quoted ([`etag`]), that null in a patch deletes ([`patch`]), which values are equal ([`value`]), what is too long
 //! ([`limits`]). Read [`Twin`] first, then [`MergePatch`].
 
-pub mod document;
-pub mod etag;
-pub mod id;
+// In reading order: a module uses those above it, and none below.
+pub mod section;
+pub mod tree;
 pub mod limits;
+pub mod id;
+pub mod etag;
+pub mod document;
+pub mod value;
+pub mod path;
 pub mod ordered;
 pub mod patch;
-pub mod path;
-pub mod tree;
-pub mod value;
 
-pub use document::{Desired, Lookup, Object, Reported, Section, Tags, Twin};
+pub use document::{Desired, Lookup, Reported, Tags, Twin};
 pub use etag::{ETag, IfMatch};
 pub use id::{DeviceId, HubHost, IdError, ModuleId, TwinId};
 pub use ordered::{OrderedObject, OrderedValue};
 pub use patch::MergePatch;
 pub use path::TwinPath;
+pub use section::{Object, Section};
