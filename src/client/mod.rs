@@ -119,7 +119,7 @@ pub enum SetupError {
     #[error("the CA file: {problem}")]
     CaFile {
         /// In what way.
-        problem: String,
+        problem: tls::CaFileProblem,
     },
     /// The system has no authorities to trust.
     #[error("this system has no certificate authorities to trust: install its `ca-certificates`, or give --ca-file")]

@@ -76,6 +76,38 @@ fn an_authority_that_is_not_trusted_and_names_that_lead_nowhere() {
     snapshot("unreachable", conversation);
 }
 
+/// A variable of a pipeline that is not quoted loses its line breaks; one in JSON has `\n` for them.
+#[test]
+fn a_ca_file_without_its_line_breaks_is_named_and_not_shown() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d1");
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { tags: { a: 1 } } }\n");
+    let pem = std::fs::read_to_string(hub.ca_file()).expect("the authority");
+    let key = pem.replace("CERTIFICATE", "PRIVATE KEY");
+    let mut conversation = String::new();
+    for (args, text) in [
+        (&["plan", "fleet.yaml"][..], pem.replace('\n', " ")),
+        (&["plan", "fleet.yaml"], pem.replace('\n', "")),
+        (&["apply", "fleet.yaml", "--yes"], pem.replace('\n', "\\n")),
+        (&["query", "SELECT * FROM devices"], key.replace('\n', " ")),
+        (&["doctor"], format!("\"{}\"", pem.replace('\n', "\\n"))),
+        (&["device", "run", "--id", "d1", "--once"], pem.replace("-----END CERTIFICATE-----", "")),
+        (&["hub", "device", "show", "d1"], pem.replacen("\nMII", "\n!II", 1)),
+    ] {
+        sandbox.write("ca.pem", &text);
+        let mut command = sandbox.command(args);
+        command.args(["--ca-file", "ca.pem"]).env("IOTHUB_CONNECTION_STRING", hub.connection_string("iothubowner"));
+        let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+        assert_ne!(run.code, 0, "{args:?}\n{run}");
+        let shown = run.to_string();
+        let line = pem.lines().nth(1).expect("a line of base64");
+        assert!(!shown.contains(&line[..12]) && !shown.contains("[80") && !shown.contains("[67"), "{args:?}: {shown}");
+        writeln!(conversation, "# {}\n{run}\n", args.join(" ")).expect("text");
+    }
+    snapshot("ca_file_without_line_breaks", conversation);
+}
+
 #[test]
 fn a_key_in_the_wrong_place_is_not_repeated_in_part() {
     let key = "q8Zr1Xv7Lk3Tn5Wb9Yc2Hd4Jf6Ms0Pg+Ru/Ei8Ao3Bk=";
