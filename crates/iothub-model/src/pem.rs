@@ -1,6 +1,7 @@
 //! What is wrong with a PEM text, without its contents: the error of a parser repeats a line, which may be a whole private key.
 
 use std::fmt;
+use std::ops::Range;
 
 /// What is wrong with a PEM text that a parser rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,53 @@ pub fn labels(text: &[u8]) -> Vec<String> {
     begins.filter_map(|marker| marker.label.map(str::to_owned)).collect()
 }
 
+/// Returns where the contents of private keys stand in a text, line by line, however the lines are separated.
+pub fn private_keys(text: &str) -> Vec<Range<usize>> {
+    const END_OF_MARKER: &str = "PRIVATE KEY-----";
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(END_OF_MARKER) {
+        let Some(begin) = text[..at].rfind(BEGIN) else { continue };
+        if !text[begin + BEGIN.len()..at].chars().all(is_of_label) {
+            continue;
+        }
+        let mut start = at + END_OF_MARKER.len();
+        let mut is_first = true;
+        loop {
+            start += separators(&text[start..]);
+            let is_digit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+            let digits = text[start..].find(|c| !is_digit(c)).unwrap_or(text.len() - start);
+            // Words that follow a marker in a sentence are shorter.
+            if digits == 0 || is_first && digits < FIRST_LINE_MIN {
+                break;
+            }
+            found.push(start..start + digits);
+            (start, is_first) = (start + digits, false);
+        }
+    }
+    found
+}
+
+/// Counts the bytes at the start of a text that only separate lines: white space, and the escapes of line breaks.
+fn separators(text: &str) -> usize {
+    let mut rest = text;
+    loop {
+        let trimmed = rest.trim_start();
+        let trimmed = ["\\n", "\\r"].iter().find_map(|escape| trimmed.strip_prefix(escape)).unwrap_or(trimmed);
+        if trimmed.len() == rest.len() {
+            return text.len() - rest.len();
+        }
+        rest = trimmed;
+    }
+}
+
+fn is_of_label(c: char) -> bool {
+    c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '#' | '.')
+}
+
 const DASHES: &str = "-----";
+const BEGIN: &str = "-----BEGIN ";
+/// The length of the first line of a private key, at least, in digits of base64.
+const FIRST_LINE_MIN: usize = 32;
 /// The length of a label, at most, in bytes.
 const LABEL_MAX: usize = 64;
 
@@ -96,9 +143,8 @@ fn marker(line: &str) -> Option<Marker<'_>> {
     });
     let (at, word) = found.min()?;
     let (before, rest) = (&line[..at], &line[at + DASHES.len() + word.len()..]);
-    let is_capital = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, ' ' | '#' | '.');
     let (label, after) = match rest.split_once(DASHES) {
-        Some((label, after)) if label.len() <= LABEL_MAX && label.chars().all(is_capital) => (Some(label), after),
+        Some((label, after)) if label.len() <= LABEL_MAX && label.chars().all(is_of_label) => (Some(label), after),
         _ => (None, ""),
     };
     let is_alone = before.trim().is_empty() && after.trim().is_empty();
@@ -133,6 +179,27 @@ mod tests {
         ] {
             assert_eq!(PemFault::of(text.as_bytes()), fault, "{text}");
             assert_eq!(has_lost_line_breaks(text.as_bytes()), fault == LineBreaks, "{text}");
+        }
+    }
+
+    #[test]
+    fn contents_of_private_keys() {
+        let found = |text: &str| private_keys(text).into_iter().map(|range| text[range].to_owned()).collect::<Vec<_>>();
+        let lines = ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSj+/AgEAAoIBAQCbZzVF31w9Wb", "w9A="];
+        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"] {
+            for joint in ["\n", "\r\n  ", " ", "\\n", "\\r\\n"] {
+                let key = format!("-----BEGIN {label}-----{joint}{}{joint}-----END {label}-----", lines.join(joint));
+                assert_eq!(found(&key), lines, "{key}");
+                assert_eq!(found(&format!("a: \"{key}\" # {key}")), [lines, lines].concat(), "{key}");
+            }
+        }
+        for text in [
+            "give the file that has -----BEGIN PRIVATE KEY----- in it",
+            "-----BEGIN CERTIFICATE-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END CERTIFICATE-----",
+            "-----END PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+            "-----BEGIN PRIVATE KEY-----",
+        ] {
+            assert_eq!(found(text), [""; 0], "{text}");
         }
     }
 
