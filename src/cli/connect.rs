@@ -10,7 +10,7 @@ use super::args::{HubArgs, HubName};
 use super::context::{Context, Output};
 use super::embedded::{self, EmbeddedHub};
 use super::outcome::CliResult;
-use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings};
+use crate::client::{Backoff, ClientOptions, HubClient, OnRetry, ProxySettings, roots};
 use crate::render::escape;
 use iothub_model::duration;
 use iothub_model::wire::Secret;
@@ -84,12 +84,23 @@ fn remote(context: &Context, args: &HubArgs, connection_string: &str) -> CliResu
     let connection = ConnectionString::parse(connection_string)?;
     let mut options = options(context, args, connection);
     if let Some(path) = &args.ca_file {
-        let pem = std::fs::read(context.resolve(path));
-        options.ca_pem =
-            Some(pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))?);
+        options.ca_pem = Some(read_ca(context, path)?);
     }
     options.proxy = proxy(context);
     Ok(Connection { client: HubClient::new(options)?, hub: None })
+}
+
+/// Reads a CA file, and names it where it is not one.
+pub(super) fn read_ca(context: &Context, path: &Path) -> CliResult<Vec<u8>> {
+    let pem = std::fs::read(context.resolve(path));
+    let pem = pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))?;
+    match roots(&pem) {
+        Ok(_) => Ok(pem),
+        Err(problem) => {
+            let hint = problem.hint();
+            Err(CliError::new(format!("the CA file {}: {problem}", path.display())).hint(hint))
+        }
+    }
 }
 
 async fn in_process(context: &Context, args: &HubArgs, folder: Option<&Path>) -> CliResult<Connection> {

@@ -1,13 +1,12 @@
 //! `twinctl device run`
 
 use std::io::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::args::{DeviceRunArgs, HubName};
-use super::connect::{CONNECTION_STRING, connect, read_concurrency};
+use super::connect::{CONNECTION_STRING, connect, read_ca, read_concurrency};
 use super::context::Context;
 use super::embedded;
 use super::interrupt::Interrupts;
@@ -129,11 +128,6 @@ async fn watch(
             Ok(Outcome::TwinsFailed)
         }
     }
-}
-
-fn read_ca(context: &Context, path: &Path) -> CliResult<Vec<u8>> {
-    let pem = std::fs::read(context.resolve(path));
-    pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))
 }
 
 /// Returns the devices that `--id` and `--count` name.

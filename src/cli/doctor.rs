@@ -4,9 +4,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use super::args::{DoctorArgs, HubArgs, ReportFormat};
-use super::connect::{CONNECTION_STRING, Connection, connect, proxy};
+use super::connect::{CONNECTION_STRING, Connection, connect, proxy, read_ca};
 use super::context::Context;
-use super::outcome::{CliError, CliResult, Outcome};
+use super::outcome::{CliResult, Outcome};
 use crate::client::is_loopback;
 use crate::doctor::{Finding, Health, Patient, Way, examine};
 use crate::render::doctor as words;
@@ -80,13 +80,7 @@ fn patient(context: &Context, args: &HubArgs, connection: &Connection) -> CliRes
         Some(proxy) if !is_loopback(host) && !excepted(proxy.except.as_deref(), host.name()) => Way::Proxy,
         _ => Way::Direct,
     };
-    let ca_pem = match &args.ca_file {
-        Some(path) => {
-            let pem = std::fs::read(context.resolve(path));
-            Some(pem.map_err(|error| CliError::doing(format!("reading the CA file {}", path.display()), error))?)
-        }
-        None => None,
-    };
+    let ca_pem = args.ca_file.as_deref().map(|path| read_ca(context, path)).transpose()?;
     Ok(Patient { client: connection.client.clone(), way, ca_pem })
 }
 

@@ -220,7 +220,7 @@ impl From<client::SetupError> for CliError {
             client::SetupError::NotAService => Some(
                 "the policies `service` and `iothubowner` may read and write twins: the portal has them under \"Shared access policies\"",
             ),
-            client::SetupError::CaFile { .. } => Some("it is a text file with `-----BEGIN CERTIFICATE-----` in it"),
+            client::SetupError::CaFile { problem } => Some(problem.hint()),
             client::SetupError::Proxy => Some("look at HTTPS_PROXY"),
             client::SetupError::NoRoots { .. } | client::SetupError::Http { .. } => None,
         };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::shell_word;
 use iothub_emulator::TlsFileProblem;
+use iothub_model::pem::PemFault;
 
 /// Returns the next step after a problem with a file.
 pub(super) fn hint(path: &Path, problem: &TlsFileProblem) -> String {
@@ -17,10 +18,8 @@ pub(super) fn hint(path: &Path, problem: &TlsFileProblem) -> String {
         TlsFileProblem::Unreadable(_) => {
             "give a file that can be read; --tls-cert, --tls-key and --tls-ca take PEM".to_owned()
         }
-        TlsFileProblem::Damaged(_) | TlsFileProblem::DamagedCertificate => {
-            "take the file again from where it came; PEM is text between -----BEGIN …----- and -----END …-----"
-                .to_owned()
-        }
+        TlsFileProblem::Damaged(fault) => fault.hint().to_owned(),
+        TlsFileProblem::Binary | TlsFileProblem::DamagedCertificate => PemFault::Base64.hint().to_owned(),
         TlsFileProblem::Encrypted => {
             let out = made(".decrypted");
             format!("decrypt it, and give the new file in its place: openssl pkey -in {file} -out {out}")

@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub(crate) mod error;
 pub(crate) mod retry;
 pub(crate) mod send;
+mod ca_file;
 mod options;
 pub(crate) mod pages;
 pub(crate) mod probe;
@@ -26,6 +27,7 @@ use http::HeaderValue;
 use http::header::IF_MATCH;
 
 pub(crate) use auth::Clock;
+pub(crate) use ca_file::roots;
 pub(crate) use error::{Error, Obstacle, Trouble};
 pub(crate) use options::{ClientOptions, ProxySettings, SetupError};
 pub(crate) use pages::Pages;

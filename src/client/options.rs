@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::auth::Clock;
+use super::ca_file::CaFileProblem;
 use super::retry::Backoff;
 use super::send::OnRetry;
 use iothub_model::wire::{ConnectionString, Secret};
@@ -79,7 +80,7 @@ pub enum SetupError {
     #[error("the CA file: {problem}")]
     CaFile {
         /// In what way.
-        problem: String,
+        problem: CaFileProblem,
     },
     /// The system has no authorities to trust.
     #[error("this system has no certificate authorities to trust: install its `ca-certificates`, or give --ca-file")]

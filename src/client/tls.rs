@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
+use super::ca_file::roots;
 use super::options::SetupError;
 
 /// Makes the TLS side of the client, for HTTP.
@@ -24,25 +23,14 @@ pub(crate) fn trust(ca_pem: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3");
     Ok(match ca_pem {
-        Some(pem) => builder.with_root_certificates(roots(pem)?).with_no_client_auth(),
+        Some(pem) => {
+            let roots = roots(pem).map_err(|problem| SetupError::CaFile { problem })?;
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
         None => {
             let verifier =
                 rustls_platform_verifier::Verifier::new(provider).map_err(|source| SetupError::NoRoots { source })?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         }
     })
-}
-
-fn roots(pem: &[u8]) -> Result<RootCertStore, SetupError> {
-    let bad = |problem: String| SetupError::CaFile { problem };
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in CertificateDer::pem_slice_iter(pem).enumerate() {
-        let number = index + 1;
-        let certificate = certificate.map_err(|error| bad(format!("certificate {number}: {error}")))?;
-        roots.add(certificate).map_err(|error| bad(format!("certificate {number}: {error}")))?;
-    }
-    if roots.is_empty() {
-        return Err(bad("it holds no certificate; one begins with -----BEGIN CERTIFICATE-----".to_owned()));
-    }
-    Ok(roots)
 }

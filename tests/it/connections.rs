@@ -143,6 +143,13 @@ fn clients_that_take_rsa_alone() {
     let _ = refuses(&with_key("server.ext"), &["there is no private key in PEM in it", "-----BEGIN PRIVATE KEY-----"]);
     let _ = refuses(&with_key("server.pem"), &["no private key in PEM in it; it holds CERTIFICATE"]);
     let _ = refuses(&with_key("missing.pem"), &["missing.pem: it cannot be read"]);
+    let key = fs::read_to_string(folder.join("server-key.pem")).expect("a key");
+    fs::write(folder.join("joined.pem"), key.replace('\n', " ")).expect("a file");
+    let text = refuses(
+        &with_key("joined.pem"),
+        &["joined.pem: its PEM is damaged: its line breaks are lost", "double quotes"],
+    );
+    assert!(!text.contains("MII") && !text.contains("[80"), "{text}");
     let mismatch =
         refuses(&with_key("rsa-ca-key.pem"), &["is not the private key of the certificate in", "-pubout -in"]);
     let printed = Command::new("sh").args(["-ec", hint_command(&mismatch)]).output().expect("sh");

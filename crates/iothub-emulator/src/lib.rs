@@ -47,7 +47,8 @@
 //!   counts as acknowledged. A property that is desired and not reported stands in `$metadata` alone.
 //! - A patch of a digital twin writes desired properties, by the documentation's rules for names and values. A property
 //!   of a component that is not there, or of what is no component, is `ArgumentInvalid`; other faults are
-//!   `InvalidDigitalTwinPatch…`.
+//!   `InvalidDigitalTwinPatch…`. Of a component it writes the properties that it names and `__t`, as a merge patch does:
+//!   the others keep their metadata, and the device is told nothing of them.
 //! - Module twins have no `capabilities`, and metadata of `0001-01-01T00:00:00Z` until they are written (samples in
 //!   Microsoft's module tutorials). Their `status` is always `enabled`, whatever their device's.
 //!
@@ -92,7 +93,7 @@
 //! - `updateTwin` merges whatever the etags are. `updateTwinIfMatchETag` compares the `twinETag`, the other `…IfMatchETag`
 //!   modes the `eTag`; a stale one is `PreconditionFailed`. Without any etag they compare nothing: Go's live suite
 //!   (amenzhinsky/iothub) updates and removes so, while C#'s client refuses to send it. With the other etag alone they are
-//!   `PreconditionFailed`.
+//!   `PreconditionFailed`. An etag of an entry may have quotes, as in `If-Match`, and so may `*`.
 //! - `errorCode` is a number, in a result and in `importErrors.log`: Go's client reads nothing else, those of Python,
 //!   C# and Node either. `warningCode` is a name, as Microsoft's definition of the API has it.
 //! - A `twinETag` that is given is compared where the documentation's table of import modes has it: in `createOrUpdate` and
@@ -154,6 +155,8 @@
 //! - A line of an import without `importMode` is `createOrUpdate`. Reported properties and `$metadata` are passed over.
 //!   A line without `status` is `ArgumentInvalid`. `importErrors.log` is written when there are errors or warnings, and has
 //!   `warningCode` for a device whose twin was refused.
+//! - What is wrong with a line is in the log without the line's texts, as they may be keys.
+//! - Cancelling a job ends its work at once, and the next one can begin. What was imported before stays.
 //! - A job that was under way when the hub stopped has failed.
 //!
 //! Devices:
@@ -224,6 +227,8 @@
 //! - A WebSocket ends with the status 1000 after CLOSE, DISCONNECT or a refusal, 1001 when the hub stops, 1002 after
 //!   what is not of its protocol, 1003 after a frame of text, 1007 after a text that is no UTF-8, 1009 after a message of more
 //!   than 512 KB, and 1008 when the client is cut.
+//! - The first subprotocol that a client names and the hub speaks counts, `mqtt` or `AMQPWSB10` in any case, and is answered as the
+//!   client spelt it. A client that names none of them is served MQTT, without a subprotocol in the answer.
 //! - AMQP may begin with SASL (MSSBCBS, PLAIN, ANONYMOUS) or without it. The user's name of PLAIN is passed over: the token names
 //!   its policy.
 //! - A client that brings no token for 20 seconds is cut, as is one that is silent for eight minutes or whose token is over.
@@ -240,6 +245,7 @@
 //!   find their devices, and exports theirs, as queries do.
 //! - `SELECT *` rows are what GET answers, `$metadata` and `deviceEtag` included.
 //! - Each page of an aggregate counts anew.
+//! - Values that differ in the order of their members alone are one group, which is answered in the order of its first document.
 //!
 //! Access:
 //! - A token is taken for five minutes after its end (azure-iot-sdk-csharp#97, azure-iot-sdk-c#163). Then the
@@ -263,7 +269,10 @@
 //!   only operations that are charged are refused.
 //! - Jobs and configurations write to twins as fast as they can, and are not charged for it; the notifications are.
 //! - A hub of the tier F1 has 10 configurations at most, as the newer of two versions of the documentation says.
-//! - The Basic tier has identities, queries, import and export; all else is `OperationNotAvailableInCurrentTier`.
+//! - The Basic tier has identities, queries, import and export, connections and telemetry; all else is
+//!   `OperationNotAvailableInCurrentTier`. Over AMQP that is the condition `amqp:not-allowed` of a link for messages or their
+//!   feedback; over MQTT a twin request is answered with 403, and a subscription to messages is taken and gets none. Microsoft's table
+//!   of tiers has `GET …/messages/deviceBound` in Basic, and its reference of that call has it in Standard alone, which counts here.
 //! - A device's twin request that is throttled is 429 with `ThrottlingException`; telemetry that would wait too long ends the
 //!   connection. Each client's requests are done in their order, so one that waits holds up the next, but no ping.
 //! - Devices are charged the properties that a twin request answers with, the patch that they report, each notification that
@@ -279,6 +288,7 @@
 //!   the first one counts.
 //! - Numbers and booleans may be texts, as Newtonsoft's reader takes them: `"30"`, `"true"`. A number may stand for a
 //!   boolean, an empty text for null, and `"30.0"` for nothing.
+//! - A body may begin with the byte order mark of UTF-8, as PowerShell writes it.
 //! - A path or method that is not served is 404 or 405 with the code `InvalidOperation`, so that it does not look like a device
 //!   that is not there.
 //! - Every refusal has its code in `iothub-errorcode` and in `IotHubErrorCode`, but for a request that was to become a WebSocket and cannot.

@@ -284,7 +284,9 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
     let mqtt_front = mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
         .behind(gate)
         .observed_by(log.clone());
-    let amqp_front = amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive).observed_by(log.clone());
+    let amqp_front = amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive)
+        .observed_by(log.clone())
+        .limited_by(admission.clone());
     let web_sockets = WebSocketHandlers { mqtt: mqtt_front.handler(), amqp: amqp_front.handler() };
     let without_alpn = {
         let mut tls = tls.clone();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::faults::FaultsError;
+use iothub_model::pem::PemFault;
 use iothub_model::tiers::LimitsError;
 
 /// Why a hub did not start.
@@ -193,7 +194,10 @@ pub enum TlsFileProblem {
     Unreadable(std::io::Error),
     /// The PEM text is damaged.
     #[error("its PEM is damaged: {0}")]
-    Damaged(String),
+    Damaged(PemFault),
+    /// The file is binary, and neither a certificate nor a key.
+    #[error("it is binary, and the hub reads PEM")]
+    Binary,
     /// The key needs a passphrase.
     #[error("the private key in it is encrypted, and the hub asks for no passphrase")]
     Encrypted,

@@ -6,6 +6,7 @@
 
 pub mod diagnostic;
 pub mod duration;
+pub mod pem;
 pub mod placeholder;
 pub mod twin;
 // (kept apart: the order is the reading order)

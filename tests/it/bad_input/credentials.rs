@@ -76,6 +76,68 @@ fn an_authority_that_is_not_trusted_and_names_that_lead_nowhere() {
     snapshot("unreachable", conversation);
 }
 
+/// A variable of a pipeline that is not quoted loses its line breaks; one in JSON has `\n` for them.
+#[test]
+fn a_ca_file_without_its_line_breaks_is_named_and_not_shown() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    hub.create("d1");
+    sandbox.write("fleet.yaml", "fleet: demo\ndevices: { d1: { tags: { a: 1 } } }\n");
+    let pem = std::fs::read_to_string(hub.ca_file()).expect("the authority");
+    let key = pem.replace("CERTIFICATE", "PRIVATE KEY");
+    let mut conversation = String::new();
+    for (args, text) in [
+        (&["plan", "fleet.yaml"][..], pem.replace('\n', " ")),
+        (&["plan", "fleet.yaml"], pem.replace('\n', "")),
+        (&["apply", "fleet.yaml", "--yes"], pem.replace('\n', "\\n")),
+        (&["query", "SELECT * FROM devices"], key.replace('\n', " ")),
+        (&["doctor"], format!("\"{}\"", pem.replace('\n', "\\n"))),
+        (&["device", "run", "--id", "d1", "--once"], pem.replace("-----END CERTIFICATE-----", "")),
+        (&["hub", "device", "show", "d1"], pem.replacen("\nMII", "\n!II", 1)),
+    ] {
+        sandbox.write("ca.pem", &text);
+        let mut command = sandbox.command(args);
+        command.args(["--ca-file", "ca.pem"]).env("IOTHUB_CONNECTION_STRING", hub.connection_string("iothubowner"));
+        let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+        assert_ne!(run.code, 0, "{args:?}\n{run}");
+        let shown = run.to_string();
+        let line = pem.lines().nth(1).expect("a line of base64");
+        assert!(!shown.contains(&line[..12]) && !shown.contains("[80") && !shown.contains("[67"), "{args:?}: {shown}");
+        writeln!(conversation, "# {}\n{run}\n", args.join(" ")).expect("text");
+    }
+    snapshot("ca_file_without_line_breaks", conversation);
+}
+
+/// A private key in the place of another file is quoted line by line, and its contents are taken out.
+#[test]
+fn a_private_key_in_place_of_another_file_is_not_shown() {
+    let sandbox = Sandbox::new();
+    let line = |seed: usize| -> String {
+        let digit =
+            |at: usize| char::from(b"AbC9dEfGhIjK1LmN+oPqRsTuVwXyZ/2345678"[(at * 7 + seed * 11 + at / 5) % 37]);
+        (0..64).map(digit).collect()
+    };
+    let lines = [line(1), line(2), line(3)[..20].to_owned()];
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let serve = ["hub", "serve", "--https", "127.0.0.1:0", "--data", "hub"];
+    for joint in ["\n", " ", "\\n"] {
+        sandbox.write("key.pem", &pem.replace('\n', joint));
+        for args in [
+            &["validate", "key.pem"][..],
+            &["plan", "key.pem"],
+            &[&serve[..], &["--faults", "key.pem"]].concat(),
+            &[&serve[..], &["--entra-issuer", "key.pem"]].concat(),
+        ] {
+            let mut command = sandbox.command(args);
+            let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+            assert_eq!(run.code, 1, "{args:?}\n{run}");
+            for line in &lines {
+                assert!(!run.to_string().contains(&line[..16]), "{args:?}\n{run}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_key_in_the_wrong_place_is_not_repeated_in_part() {
     let key = "q8Zr1Xv7Lk3Tn5Wb9Yc2Hd4Jf6Ms0Pg+Ru/Ei8Ao3Bk=";

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use crate::limits::operation::DataAction;
 use crate::start_error::HubStartError;
+use iothub_model::wire::json_fault::json_fault;
 use iothub_model::wire::sas::GRACE_SECONDS;
 
 /// For whom a token must be, unless the file says otherwise.
@@ -141,7 +142,8 @@ impl Entra {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let File { issuer, audience, keys } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let File { issuer, audience, keys } =
+            serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| json_fault(&error))?;
         if keys.is_empty() {
             return Err("`keys` is empty".to_owned());
         }
@@ -210,7 +212,8 @@ impl Entra {
         public
             .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature)
             .map_err(|_| "the token is not signed by the key of the issuer that it names")?;
-        serde_json::from_slice(&decode(claims)?).map_err(|error| format!("the claims of the token: {error}"))
+        serde_json::from_slice(&decode(claims)?)
+            .map_err(|error| format!("the claims of the token: {}", json_fault(&error)))
     }
 }
 

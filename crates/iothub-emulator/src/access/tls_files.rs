@@ -27,6 +27,8 @@ use x509_parser::prelude::X509Version;
 
 use crate::core::timestamp::timestamp;
 use crate::start_error::{HubStartError, TlsFileProblem};
+use iothub_model::pem;
+use iothub_model::pem::PemFault;
 
 /// A certificate of the user's own, in place of the one that the hub makes: of RSA keys, for clients that take no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,24 +91,22 @@ struct PemFile {
     sections: Vec<(SectionKind, Vec<u8>)>,
     /// What its sections are called, those of other kinds included.
     labels: Vec<String>,
+    /// Has it lost line breaks. The parser passes over what it does not find at the beginning of a line.
+    is_joined: bool,
 }
 
 fn read_pem(path: &Path) -> Found<PemFile> {
     let bytes = std::fs::read(path).map_err(TlsFileProblem::Unreadable)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let labels: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
-        .map(|label| label.escape_debug().to_string())
-        .collect();
+    let labels = pem::labels(&bytes);
     if labels.is_empty() && bytes.first() == Some(&0x30) {
         return Err(problem_of_der(&bytes));
     }
     match <(SectionKind, Vec<u8>)>::pem_slice_iter(&bytes).collect() {
-        Ok(sections) => Ok(PemFile { sections, labels }),
+        Ok(sections) => Ok(PemFile { sections, labels, is_joined: pem::has_lost_line_breaks(&bytes) }),
         // The older form of an encrypted key has a header within a section of the usual name.
-        Err(_) if text.contains("Proc-Type: 4,ENCRYPTED") => Err(TlsFileProblem::Encrypted),
-        Err(error) => Err(TlsFileProblem::Damaged(error.to_string())),
+        Err(_) if String::from_utf8_lossy(&bytes).contains("Proc-Type: 4,ENCRYPTED") => Err(TlsFileProblem::Encrypted),
+        // The parser's own words have a line of the file in them, which may be all of the key.
+        Err(_) => Err(TlsFileProblem::Damaged(PemFault::of(&bytes))),
     }
 }
 
@@ -120,15 +120,16 @@ fn problem_of_der(bytes: &[u8]) -> TlsFileProblem {
     } else if PrivateKeyDer::try_from(bytes).is_ok() {
         TlsFileProblem::DerKey
     } else {
-        TlsFileProblem::Damaged("there is none".to_owned())
+        TlsFileProblem::Binary
     }
 }
 
 fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
-    let PemFile { sections, labels } = read_pem(path)?;
+    let PemFile { sections, labels, is_joined } = read_pem(path)?;
     let certificates = sections.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
     let certificates: Vec<_> = certificates.map(|(_, der)| CertificateDer::from(der)).collect();
     match certificates.iter().all(|der| X509Certificate::from_der(der).is_ok()) {
+        true if certificates.is_empty() && is_joined => Err(TlsFileProblem::Damaged(PemFault::LineBreaks)),
         true if certificates.is_empty() => Err(TlsFileProblem::NoCertificate(labels)),
         true => Ok(certificates),
         false => Err(TlsFileProblem::DamagedCertificate),
@@ -136,11 +137,12 @@ fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
 }
 
 fn read_key(path: &Path) -> Found<PrivateKeyDer<'static>> {
-    let PemFile { sections, labels } = read_pem(path)?;
+    let PemFile { sections, labels, is_joined } = read_pem(path)?;
     let mut keys: Vec<PrivateKeyDer<'static>> =
         sections.into_iter().filter_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der)).collect();
     match (keys.pop(), keys.len()) {
         (None, _) if labels.iter().any(|label| label == "ENCRYPTED PRIVATE KEY") => Err(TlsFileProblem::Encrypted),
+        (None, _) if is_joined => Err(TlsFileProblem::Damaged(PemFault::LineBreaks)),
         (None, _) => Err(TlsFileProblem::NoKey(labels)),
         (Some(key), 0) => Ok(key),
         (Some(_), others) => Err(TlsFileProblem::ManyKeys(others + 1)),
@@ -382,6 +384,21 @@ mod tests {
         bench.refuses("key.pem", "PEM is damaged");
         std::fs::remove_file(bench.path("key.pem")).expect("removed");
         bench.refuses("key.pem", "cannot be read");
+        // One whose lines were joined, by itself and before a good certificate.
+        let server = std::fs::read_to_string(bench.path("server.pem")).expect("a file");
+        for joint in [" ", "\\n", ""] {
+            let joined = pem.replace('\n', joint);
+            for text in [joined.clone(), format!("\"{joined}\""), format!("{joined}\n{server}")] {
+                bench.write("key.pem", &text);
+                bench.refuses("key.pem", "its PEM is damaged: its line breaks are lost");
+                let (_, problem) = bench.problem("localhost").expect("a problem");
+                assert!(!problem.contains("MII") && !problem.contains("MIG") && !problem.contains('['), "{problem}");
+            }
+            bench.write("key.pem", &pem);
+            bench.write("server.pem", server.replace('\n', joint));
+            bench.refuses("server.pem", "its PEM is damaged: its line breaks are lost");
+            bench.write("server.pem", &server);
+        }
         // Another form of the key beside the certificate takes nothing away.
         let server = std::fs::read_to_string(bench.path("server.pem")).expect("a file");
         bench.write("key.pem", &pem);

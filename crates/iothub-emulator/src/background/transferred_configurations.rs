@@ -8,13 +8,14 @@ use crate::background::transfer_error::TransferError;
 use crate::core::command::{Refusal, invalid};
 use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
 use crate::handle::HubHandle;
-use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::ImportMode;
 use iothub_model::wire::configuration_lines::ConfigurationEntry;
 use iothub_model::wire::configuration_lines::decode_line;
 use iothub_model::wire::configuration_lines::encode_line;
+use iothub_model::wire::configuration_lines::id_in;
+use iothub_model::wire::json_fault::json_fault;
 
 /// Writes a line for each configuration, in order of creation.
 pub(crate) async fn export(live: &HubHandle, blob: &mut BlobWriter<'_>) -> Result<(), TransferError> {
@@ -38,7 +39,7 @@ pub(crate) async fn import(live: &HubHandle, lines: &mut BlobReader, limit: usiz
                 let id = entry.body.id.clone().unwrap_or_default();
                 put(live, &id, entry, limit).await.map_err(|refusal| (id, refusal))
             }
-            Err(error) => Err((String::new(), Refusal::new(ErrorCode::IotHubFormatError, error.to_string()))),
+            Err(error) => Err((id_in(line), Refusal::new(ErrorCode::IotHubFormatError, json_fault(&error)))),
         };
         if let Err((id, Refusal { code, text })) = written {
             errors.push(json!({ "configurationId": id, "errorCode": code.number(), "errorStatus": text }));
@@ -60,8 +61,10 @@ async fn put(live: &HubHandle, id: &str, entry: ConfigurationEntry, limit: usize
     let if_match = match (current, entry.etag.as_deref()) {
         (Err(refusal), _) if refusal.code == ErrorCode::ConfigurationNotFound => IfMatch::Absent,
         (Err(refusal), _) => return Err(refusal),
-        (Ok(_), None | Some("" | "*")) => IfMatch::Any,
-        (Ok(_), Some(etag)) => IfMatch::exactly(ETag::new(etag)),
+        (Ok(_), etag) => match IfMatch::of_body(etag) {
+            IfMatch::Absent => IfMatch::Any,
+            given => given,
+        },
     };
     let put = PutConfiguration { id, body: Box::new(entry.body), if_match, limit };
     live.handle(put).await.map(|_| ())

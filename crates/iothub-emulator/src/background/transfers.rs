@@ -12,7 +12,7 @@ use crate::core::bulk::Bulk;
 use crate::core::command::Refusal;
 use crate::core::devices::{CountDevices, ScanDevices};
 use crate::core::modules::FindModules;
-use crate::core::transfers::{AdvanceTransfer, BeginTransfer, EndTransfer};
+use crate::core::transfers::{AdvanceTransfer, BeginTransfer, EndTransfer, GetTransfer};
 use crate::handle;
 use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
@@ -22,6 +22,8 @@ use iothub_model::twin::OrderedValue;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::bulk::BULK_MAX;
 use iothub_model::wire::bulk::BulkEntry;
+use iothub_model::wire::bulk::ids_in;
+use iothub_model::wire::json_fault::json_fault;
 use iothub_model::wire::members;
 use iothub_model::wire::numbers::as_the_service_reads;
 use iothub_model::wire::transfers::ERRORS_BLOB;
@@ -40,13 +42,28 @@ pub(crate) async fn run(live: Arc<HubHandle>, admission: Arc<Admission>) {
     loop {
         match live.handle(BeginTransfer).await {
             Ok(Some(transfer)) => {
-                let failure = transfer_one(&live, &transfer.properties, admission.configurations())
-                    .await
-                    .err()
-                    .map(|error| error.to_string());
+                let properties = &transfer.properties;
+                let failure = tokio::select! {
+                    done = transfer_one(&live, properties, admission.configurations()) => {
+                        done.err().map(|error| error.to_string())
+                    }
+                    // Whatever it waits for, a storage account that takes its time included, is dropped with it.
+                    () = cancelled(&live, &properties.job_id) => continue,
+                };
                 let _ = live.handle(EndTransfer { failure }).await;
             }
             Ok(None) | Err(_) => live.transfers_changed.notified().await,
+        }
+    }
+}
+
+/// Waits until a job is cancelled.
+async fn cancelled(live: &HubHandle, id: &str) {
+    loop {
+        live.transfers_changed.notified().await;
+        let job = live.handle(GetTransfer { id: id.to_owned() }).await;
+        if job.is_ok_and(|job| job.is_over()) {
+            return;
         }
     }
 }
@@ -119,10 +136,13 @@ async fn import(
 }
 
 fn read_line(line: &[u8]) -> Result<BulkEntry, Value> {
-    let text = trimmed(line);
-    let format = ErrorCode::IotHubFormatError;
-    let text = as_the_service_reads(text).map_err(|error| failed("", None, format, &error.to_string()))?;
-    let entry: BulkEntry = members::read(&text).map_err(|error| failed("", None, format, &error.to_string()))?;
+    let line = trimmed(line);
+    let wrong = |text: &str| {
+        let (device, module) = ids_in(line);
+        failed(&device, module.as_deref(), ErrorCode::IotHubFormatError, text)
+    };
+    let text = as_the_service_reads(line).map_err(|error| wrong(&error.to_string()))?;
+    let entry: BulkEntry = members::read(&text).map_err(|error| wrong(&json_fault(&error)))?;
     if entry.status.is_none() {
         return Err(failed(
             &entry.id,

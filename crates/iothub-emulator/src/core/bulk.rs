@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 use crate::core::ask::{Ask, Subject};
 use crate::core::command::{Entropy, Refusal, TwinWrite, invalid};
 use crate::core::devices::{DeleteDevice, PutDevice};
+use crate::core::module::reserved;
 use crate::core::modules::{DeleteModule, PutModule};
 use crate::core::record::Record;
 use crate::core::state::Hub;
 use crate::core::twins::WriteTwin;
-use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::OrderedValue;
 use iothub_model::twin::TwinId;
@@ -26,6 +26,7 @@ use iothub_model::wire::bulk::BulkResult;
 use iothub_model::wire::bulk::BulkWarning;
 use iothub_model::wire::bulk::ImportMode;
 use iothub_model::wire::modules::ModuleBody;
+use iothub_model::wire::modules::is_system_module;
 use iothub_model::wire::registry::DeviceBody;
 use iothub_model::wire::twins::TwinBody;
 
@@ -122,6 +123,10 @@ impl Hub {
         records: &mut Vec<Record>,
     ) -> Result<Option<Refusal>, Refusal> {
         let id = id_of(&entry)?;
+        if let Some(module) = id.module.as_ref().filter(|module| is_system_module(module)) {
+            // Whatever is to happen to it, and whatever the entry says of its etags.
+            return Err(reserved(module));
+        }
         let mode = entry.import_mode.unwrap_or(ImportMode::CreateOrUpdate);
         let exists = match &id.module {
             None => self.find(&id.device).is_some(),
@@ -163,14 +168,14 @@ impl Hub {
     /// Compares the etag that an entry names for its twin with that of the twin, if both are there, before anything is written. It
     /// has nothing to do with the identity's etag (docs: Import and export IoT Hub device identities in bulk, "Import behavior").
     fn check_twin_etag(&self, id: &TwinId, wanted: Option<&str>) -> Result<(), Refusal> {
-        let Some(wanted) = wanted.filter(|etag| !matches!(*etag, "" | "*")).map(ETag::new) else { return Ok(()) };
+        let wanted = IfMatch::of_body(wanted);
         let twin = match &id.module {
             None => self.find(&id.device).map(|device| device.twin()),
             Some(_) => self.modules.twin(id).map(|module| module.twin()),
         };
         match twin {
-            Some(twin) if twin.etag != wanted => {
-                let text = format!("the twinETag is {wanted}, and the twin's etag is {}", twin.etag);
+            Some(twin) if !wanted.holds_for(&twin.etag) => {
+                let text = format!("the entry's twinETag names {wanted}, and the twin's etag is {}", twin.etag);
                 Err(Refusal::new(ErrorCode::PreconditionFailed, text))
             }
             _ => Ok(()),
@@ -244,13 +249,12 @@ fn matching(
     (name, etag): (&str, &Option<String>),
     (other, another): (&str, &Option<String>),
 ) -> Result<IfMatch, Refusal> {
-    let given = |etag: &Option<String>| etag.clone().filter(|etag| !matches!(etag.as_str(), "" | "*"));
-    match (given(etag), given(another)) {
-        (Some(etag), _) => Ok(IfMatch::exactly(ETag::new(etag))),
-        (None, Some(_)) if etag.as_deref() != Some("*") => {
+    match (IfMatch::of_body(etag.as_deref()), IfMatch::of_body(another.as_deref())) {
+        (IfMatch::Absent, IfMatch::Absent | IfMatch::Any) => Ok(IfMatch::Any),
+        (IfMatch::Absent, _) => {
             let text = format!("the mode compares the {name}, and the entry has the {other} alone");
             Err(Refusal::new(ErrorCode::PreconditionFailed, text))
         }
-        (None, _) => Ok(IfMatch::Any),
+        (given, _) => Ok(given),
     }
 }

@@ -111,11 +111,10 @@ fn is_component(value: &OrderedValue) -> bool {
     value.as_object().and_then(|object| object.get(MARKER)).and_then(OrderedValue::as_str) == Some("c")
 }
 
-/// Returns the component of these properties, as a device twin has it.
-fn component_of(mut properties: OrderedObject) -> OrderedValue {
-    properties.remove(METADATA);
-    properties.insert(MARKER, "c");
-    properties.into()
+/// Returns the component of these properties, as a device twin has it: the marker first, by which devices know it.
+fn component_of(properties: OrderedObject) -> OrderedObject {
+    let properties = properties.into_iter().filter(|(name, _)| name != METADATA && name != MARKER);
+    [(MARKER.to_owned(), "c".into())].into_iter().chain(properties).collect()
 }
 
 /// One operation of a JSON Patch.
@@ -196,10 +195,10 @@ impl DigitalTwinChange {
                     ));
                 }
                 (Some(property), Some(value)) => {
-                    let component = desired.get_or_insert_with(name, || component_of(OrderedObject::new()));
+                    let component = desired.get_or_insert_with(name, || component_of(OrderedObject::new()).into());
                     // What is desired need not be a component because what is reported is one.
                     if !is_component(component) {
-                        *component = component_of(OrderedObject::new());
+                        *component = component_of(OrderedObject::new()).into();
                     }
                     if let Some(component) = component.as_object_mut() {
                         component.insert(property.as_str(), value.clone());
@@ -226,23 +225,22 @@ impl DigitalTwinChange {
                 }
             }
         }
-        let named: Vec<&str> = changes.iter().map(|change| change.path[0].as_str()).collect();
-        Ok(difference(&before, &desired, &named).in_order_of(&Self::order(changes)))
+        Ok(difference(&before, &desired, changes).in_order_of(&Self::order(changes)))
     }
-}
 
-impl DigitalTwinChange {
     /// Returns what the changes set, each at its place and in their order.
     fn order(changes: &[Self]) -> OrderedObject {
         let mut all = OrderedObject::new();
         for Self { path, value } in changes {
-            let value = value.clone().unwrap_or(OrderedValue::Null);
-            match path.get(1) {
-                None => all.insert(path[0].as_str(), value),
-                Some(property) => {
-                    let component = all.get_or_insert_with(&path[0], || OrderedObject::new().into());
+            match (path.get(1), value) {
+                (None, Some(OrderedValue::Object(value))) if value.contains_key(METADATA) => {
+                    all.insert(path[0].as_str(), component_of(value.clone()));
+                }
+                (None, value) => all.insert(path[0].as_str(), value.clone().unwrap_or(OrderedValue::Null)),
+                (Some(property), value) => {
+                    let component = all.get_or_insert_with(&path[0], || component_of(OrderedObject::new()).into());
                     if let Some(component) = component.as_object_mut() {
-                        component.insert(property.as_str(), value);
+                        component.insert(property.as_str(), value.clone().unwrap_or(OrderedValue::Null));
                     }
                 }
             }
@@ -252,22 +250,56 @@ impl DigitalTwinChange {
 }
 
 /// Returns the merge patch between two states of the desired properties, as far as changes name them. A value that is set to
-/// what it was counts: the hub goes by the keys that are sent.
-fn difference(before: &OrderedObject, after: &OrderedObject, named: &[&str]) -> OrderedObject {
+/// what it was counts: the hub goes by the keys that are sent. Of a component whose properties are named one by one, the patch has
+/// these and the marker, and nothing of the others.
+fn difference(before: &OrderedObject, after: &OrderedObject, changes: &[DigitalTwinChange]) -> OrderedObject {
     let mut patch = OrderedObject::new();
-    for &name in named {
-        match (before.get(name), after.get(name)) {
-            (None, None) => {}
-            (Some(_), None) => patch.insert(name, OrderedValue::Null),
-            (Some(OrderedValue::Object(old)), Some(OrderedValue::Object(new))) => {
-                let gone = old.iter().filter(|(key, _)| !new.contains_key(key));
-                let gone = gone.map(|(key, _)| (key.to_owned(), OrderedValue::Null));
-                patch.insert(name, new.clone().into_iter().chain(gone).collect::<OrderedObject>());
+    for change in changes {
+        let name = change.path[0].as_str();
+        let properties: Option<Vec<&str>> = changes
+            .iter()
+            .filter(|other| other.path[0] == name)
+            .map(|other| other.path.get(1).map(String::as_str))
+            .collect();
+        match (before.get(name), after.get(name), properties) {
+            (None, None, _) => {}
+            (Some(_), None, _) => patch.insert(name, OrderedValue::Null),
+            (Some(old), Some(new), Some(properties)) if is_component(old) && is_component(new) => {
+                let inner = difference_of_properties(old, new, &properties);
+                if !inner.is_empty() {
+                    patch.insert(
+                        name,
+                        [(MARKER.to_owned(), "c".into())].into_iter().chain(inner).collect::<OrderedObject>(),
+                    );
+                }
             }
-            (_, Some(new)) => patch.insert(name, new.clone()),
+            (old, Some(new), _) => patch.insert(name, replacement(old, new)),
         }
     }
     patch
+}
+
+/// Returns the merge patch between two states of a component, as far as its properties are named.
+fn difference_of_properties(before: &OrderedValue, after: &OrderedValue, names: &[&str]) -> OrderedObject {
+    let of = |component: &'_ OrderedValue, name: &str| component.as_object()?.get(name).cloned();
+    let mut patch = OrderedObject::new();
+    for name in names {
+        match (of(before, name), of(after, name)) {
+            (None, None) => {}
+            (Some(_), None) => patch.insert(*name, OrderedValue::Null),
+            (old, Some(new)) => patch.insert(*name, replacement(old.as_ref(), &new)),
+        }
+    }
+    patch
+}
+
+/// Returns the merge patch that puts a value in the place of another: what it lacks is null.
+fn replacement(old: Option<&OrderedValue>, new: &OrderedValue) -> OrderedValue {
+    let (Some(OrderedValue::Object(old)), OrderedValue::Object(new)) = (old, new) else { return new.clone() };
+    let kept = new.iter().map(|(key, value)| (key.to_owned(), replacement(old.get(key), value)));
+    let gone = old.iter().filter(|(key, _)| !new.contains_key(key));
+    let gone = gone.map(|(key, _)| (key.to_owned(), OrderedValue::Null));
+    OrderedValue::Object(kept.chain(gone).collect())
 }
 
 /// Reads `/property`, `/component` or `/component/property`.
@@ -397,6 +429,11 @@ mod tests {
     #[test]
     fn patches_become_desired_properties() {
         let meta = json!({});
+        let mut twin = documented();
+        let desired = &mut twin["properties"]["desired"];
+        desired["many"] = json!({"__t": "c", "a": 1, "o": {"x": {"y": 1}, "w": 2}});
+        desired["plain"] = json!({"deep": {"a": 1}});
+        let OrderedValue::Object(twin) = twin.into() else { panic!("an object") };
         for (patch, expected) in [
             (json!([]), Ok(json!({}))),
             (json!([{"op": "add", "path": "/fanSpeed", "value": 5}]), Ok(json!({"fanSpeed": 5}))),
@@ -418,6 +455,28 @@ mod tests {
                 Ok(json!({"thermostat2": {"__t": "c", "other": 42}})),
             ),
             (json!([{"op": "remove", "path": "/thermostat2"}]), Ok(json!({}))),
+            (json!([{"op": "add", "path": "/many/a", "value": 9}]), Ok(json!({"many": {"__t": "c", "a": 9}}))),
+            (
+                json!([{"op": "replace", "path": "/many/o", "value": {"x": {"z": 1}}}]),
+                Ok(json!({"many": {"__t": "c", "o": {"x": {"y": null, "z": 1}, "w": null}}})),
+            ),
+            (
+                json!([{"op": "remove", "path": "/many/a"}, {"op": "add", "path": "/many/n", "value": 1}]),
+                Ok(json!({"many": {"__t": "c", "a": null, "n": 1}})),
+            ),
+            (json!([{"op": "remove", "path": "/many/none"}]), Ok(json!({}))),
+            (
+                json!([{"op": "remove", "path": "/many/a"}, {"op": "remove", "path": "/many/o"}]),
+                Ok(json!({"many": null})),
+            ),
+            (
+                json!([{"op": "add", "path": "/many", "value": {"b": 1, "$metadata": {}}}, {"op": "add", "path": "/many/c", "value": 2}]),
+                Ok(json!({"many": {"__t": "c", "b": 1, "c": 2, "a": null, "o": null}})),
+            ),
+            (
+                json!([{"op": "add", "path": "/plain", "value": {"deep": {"b": 1}}}]),
+                Ok(json!({"plain": {"deep": {"a": null, "b": 1}}})),
+            ),
             (json!({}), Err(ErrorCode::InvalidDigitalTwinJsonPatch)),
             (json!([{"op": "move", "path": "/a", "from": "/b"}]), Err(ErrorCode::InvalidDigitalTwinJsonPatch)),
             (json!([{"op": "add", "path": "/a"}]), Err(ErrorCode::InvalidDigitalTwinJsonPatch)),
@@ -439,7 +498,7 @@ mod tests {
             (json!([{"op": "add", "path": "/fanSpeed/x", "value": 1}]), Err(ErrorCode::ArgumentInvalid)),
         ] {
             let found = DigitalTwinChange::read(patch.clone().into())
-                .and_then(|changes| DigitalTwinChange::patch(&changes, &twin()));
+                .and_then(|changes| DigitalTwinChange::patch(&changes, &twin));
             assert_eq!(
                 found.map(|patch| Value::Object((&patch).into())).map_err(|refusal| refusal.code),
                 expected,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::faults::{Fault, FaultSpec, MQTT, MQTT_ROUTES, Pattern, Rule, WHOLE, When};
+use crate::faults::pattern::Pattern;
+use crate::faults::{Fault, FaultSpec, MQTT, MQTT_ROUTES, Rule, WHOLE, When};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::diagnostic::Source;
 use iothub_model::diagnostic::Span;
@@ -11,6 +12,8 @@ use iothub_model::diagnostic::nearest;
 use iothub_model::duration;
 
 const METHODS: [&str; 6] = ["GET", "PUT", "PATCH", "POST", "DELETE", MQTT];
+/// The word before the seed.
+const SEED: &str = "seed";
 const FAULTS: [&str; 6] = ["reset-before", "reset-after", "slow", "half", "garbage", "no-answer"];
 /// The longest delay.
 const SLOWEST: Duration = duration::HOUR;
@@ -51,7 +54,8 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<FaultSpec, Vec<Diagnostic>> 
     }
 }
 
-/// Splits a text into statements: by lines, and where a `;` ends a word.
+/// Splits a text into statements: by lines and by `;`. In a path, which is a rule's second word, only a `;` at the end counts: an id may
+/// have one inside.
 fn statements<'a>(source: &'a Arc<Source>) -> Vec<Words<'a>> {
     let mut all = Vec::new();
     let mut start = 0;
@@ -63,18 +67,26 @@ fn statements<'a>(source: &'a Arc<Source>) -> Vec<Words<'a>> {
                 all.push(Words { source, words: std::mem::take(words).into_iter().peekable(), end });
             }
         };
-        for text in line.split_whitespace() {
-            if text.starts_with('#') {
-                break;
-            }
-            let at = start + (text.as_ptr() as usize - line.as_ptr() as usize);
-            let bare = text.trim_end_matches(';');
-            if !bare.is_empty() {
-                // An id may have a `;` inside.
-                words.push(Word { text: bare, span: Span::new(at, at + bare.len()) });
-            }
-            if bare.len() < text.len() {
-                finish(&mut words);
+        // Some editors begin a file with a mark.
+        'line: for mut text in line.trim_start_matches('\u{feff}').split_whitespace() {
+            while !text.is_empty() {
+                if text.starts_with('#') {
+                    break 'line;
+                }
+                let is_path = words.len() == 1 && words[0].text != SEED;
+                let bare = match is_path {
+                    true => text.trim_end_matches(';'),
+                    false => text.split(';').next().unwrap_or_default(),
+                };
+                let at = start + (text.as_ptr() as usize - line.as_ptr() as usize);
+                if !bare.is_empty() {
+                    words.push(Word { text: bare, span: Span::new(at, at + bare.len()) });
+                }
+                let rest = text[bare.len()..].trim_start_matches(';');
+                if bare.len() < text.len() {
+                    finish(&mut words);
+                }
+                text = rest;
             }
         }
         finish(&mut words);
@@ -92,7 +104,7 @@ type Parsed<T> = Result<T, Box<Diagnostic>>;
 
 fn statement(mut words: Words<'_>) -> Parsed<Statement> {
     let first = words.next("a method")?;
-    let statement = if first.text == "seed" {
+    let statement = if first.text == SEED {
         let seed = words.next("the seed, a number")?;
         let number = seed.text.parse().map_err(|_| words.wrong(seed, "the seed is no number", "a whole number"))?;
         Statement::Seed(number)
@@ -280,6 +292,12 @@ mod tests {
             ("seed 1; * * slow 1.5s; seed 2", "* * slow 1500ms\nseed 2\n"),
             ("POST /devices/query slow 20ms..2m 50%", "POST /devices/query slow 20ms..120s 50%\n"),
             ("\u{a0}* \u{3000}* 503", "* * 503\n"),
+            ("PATCH,PUT /x 429;PATCH /y 500", "PATCH,PUT /x 429\nPATCH /y 500\n"),
+            (
+                "* /a;b 503 first 3;;seed 4;* /c;d;e half;# no more; * * 500",
+                "* /a;b 503 first 3\n* /c;d;e half\nseed 4\n",
+            ),
+            ("\u{feff}* * 503", "* * 503\n"),
             ("MQTT twin/get no-answer; GET,MQTT * 503", "MQTT twin/get no-answer\nGET,MQTT * 503\n"),
             ("* connect 503; MQTT /devices/a/** half", "* connect 503\nMQTT /devices/a/** half\n"),
         ] {

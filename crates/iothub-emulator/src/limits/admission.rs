@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::core::command::Refusal;
 use crate::limits::throttle::Throttle;
 use iothub_model::tiers::Charge;
+use iothub_model::tiers::Feature;
 use iothub_model::tiers::Limits;
 use iothub_model::tiers::Operation;
 use iothub_model::wire::configurations::CONFIGURATIONS_MAX;
@@ -54,6 +55,14 @@ impl Admission {
             Some(throttle) => throttle.admit(operation, bytes, self.started.elapsed(), now)?,
         };
         Ok(self.started + begin)
+    }
+
+    /// Refuses what belongs to a feature that the hub's tier does not have.
+    pub(crate) fn check(&self, feature: Feature) -> Result<(), Refusal> {
+        if !self.is_limited() {
+            return Ok(());
+        }
+        self.throttle().as_ref().map_or(Ok(()), |throttle| throttle.check(feature))
     }
 
     /// Returns how many configurations the hub may have.

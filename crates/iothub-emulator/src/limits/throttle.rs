@@ -13,6 +13,7 @@ use crate::core::command::Refusal;
 use iothub_model::rate::TokenBucket;
 use iothub_model::tiers::Charge;
 use iothub_model::tiers::Class;
+use iothub_model::tiers::Feature;
 use iothub_model::tiers::Limits;
 use iothub_model::tiers::Operation;
 use iothub_model::wire::ErrorCode;
@@ -52,11 +53,8 @@ impl Throttle {
         now: Duration,
         date: OffsetDateTime,
     ) -> Result<Duration, Refusal> {
-        let (tier, class) = (self.limits.tier(), operation.class());
-        if !operation.is_available_in(tier) {
-            let text = format!("the tier {tier} does not have this operation; Free and Standard have it");
-            return Err(Refusal::new(ErrorCode::OperationNotAvailableInCurrentTier, text));
-        }
+        let class = operation.class();
+        operation.feature().map_or(Ok(()), |feature| self.check(feature))?;
         self.turn_to(date);
         let quota = self.limits.messages_per_day();
         if operation.charge() != Charge::Nothing && self.used >= quota {
@@ -67,6 +65,16 @@ impl Throttle {
         }
         let bucket = &mut self.buckets[class as usize];
         bucket.book(class.tokens(bytes), now, BACKLOG).map_err(|_| throttled(operation.type_name()))
+    }
+
+    /// Refuses what belongs to a feature that the tier does not have.
+    pub(crate) fn check(&self, feature: Feature) -> Result<(), Refusal> {
+        let tier = self.limits.tier();
+        if tier.has(feature) {
+            return Ok(());
+        }
+        let text = format!("the tier {tier} does not have this operation; Free and Standard have it");
+        Err(Refusal::new(ErrorCode::OperationNotAvailableInCurrentTier, text))
     }
 
     /// Charges what was done: the bytes of its request and of its answer.

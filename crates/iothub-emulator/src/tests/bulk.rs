@@ -108,8 +108,11 @@ fn modes_that_compare() {
         (json!({"id": "d", "importMode": "updateIfMatchETag", "eTag": "MQ==", "status": "disabled"}), false),
         (json!({"id": "d", "importMode": "updateIfMatchETag", "eTag": etag, "status": "disabled"}), true),
         (json!({"id": "d", "importMode": "deleteIfMatchETag", "eTag": etag}), false),
-        (json!({"id": "d", "importMode": "deleteIfMatchETag", "eTag": "\"*\""}), false),
-        (json!({"id": "d", "importMode": "deleteIfMatchETag", "eTag": "*"}), true),
+        (json!({"id": "d", "importMode": "updateTwinIfMatchETag", "twinETag": "\"*\"", "tags": {"a": 4}}), true),
+        (json!({"id": "d", "importMode": "createOrUpdate", "twinETag": "\"*\"", "tags": {"a": 5}}), true),
+        (json!({"id": "d", "importMode": "updateIfMatchETag", "eTag": "*"}), true),
+        (json!({"id": "d", "importMode": "deleteIfMatchETag", "eTag": "\"x\""}), false),
+        (json!({"id": "d", "importMode": "deleteIfMatchETag", "eTag": "\"*\""}), true),
     ] {
         let before = look(&mut hub, "d");
         let result = run(&mut hub, json!([entry]));

@@ -76,12 +76,36 @@ async fn a_digital_twin_keeps_the_order_of_members() {
     assert_eq!(answer.status, 202, "{answer:?}");
     let twin = hub.send("GET", &path("twins"), &headers, None).await.text;
     assert!(
-        twin.contains(r#""neu":{"z":1,"a":{"y":1,"b":2},"m":{"d":1,"c":2},"__t":"c"},"obj":{"z":1,"a":2}"#),
+        twin.contains(r#""neu":{"__t":"c","z":1,"a":{"y":1,"b":2},"m":{"d":1,"c":2}},"obj":{"z":1,"a":2}"#),
         "{twin}"
     );
     let found = hub.send("GET", &path("digitaltwins"), &headers, None).await.text;
     assert!(found.starts_with(r#"{"$dtId":"d","neu":{"$metadata":{"z":{"desiredValue":1,"#), "{found}");
     assert!(found.contains(r#""$metadata":{"$model":"","obj":{"desiredValue":{"z":1,"a":2}"#), "{found}");
+}
+
+/// As a merge patch of the property and the marker, which devices need: the service's own samples for devices look for `__t`.
+#[tokio::test]
+async fn a_patch_of_a_property_leaves_its_siblings_alone() {
+    let hub = Sandbox::new().await;
+    hub.create("d").await;
+    let component = json!({"properties": {"desired": {"th": {"__t": "c", "k": 1, "m": {"a": 1}}}}});
+    assert_eq!(hub.ask("PATCH", "/twins/d", &[], Some(component)).await.status, 200);
+    let node = |twin: &Value, name: &str| twin["properties"]["desired"]["$metadata"]["th"][name].clone();
+    let before = hub.ask("GET", "/twins/d", &[], None).await.body;
+    for patch in [
+        json!([{"op": "replace", "path": "/th/k", "value": 5}]),
+        json!([{"op": "add", "path": "/th/n", "value": 6}]),
+        json!([{"op": "remove", "path": "/th/k"}]),
+    ] {
+        assert_eq!(hub.ask("PATCH", "/digitaltwins/d", &[], Some(patch.clone())).await.status, 202, "{patch}");
+        let after = hub.ask("GET", "/twins/d", &[], None).await.body;
+        assert_eq!(node(&after, "m"), node(&before, "m"), "{patch}");
+        let found = hub.ask("GET", "/digitaltwins/d", &[], None).await.body;
+        assert_eq!(found["th"]["$metadata"]["m"]["desiredVersion"], 2, "{patch}");
+    }
+    let twin = hub.ask("GET", "/twins/d", &[], None).await.body;
+    assert_eq!(twin["properties"]["desired"]["th"], json!({"__t": "c", "m": {"a": 1}, "n": 6}));
 }
 
 #[tokio::test]

@@ -102,6 +102,26 @@ async fn content_that_is_refused_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_null_is_named_by_all_of_its_keys() {
+    let hub = Sandbox::new().await;
+    hub.ask("PUT", "/devices/gw", &[], Some(json!({"capabilities": {"iotEdge": true}}))).await;
+    for (section, keys) in [
+        (json!({"properties.desired": {"a": {"b": null}}}), "properties.desired.a.b"),
+        (json!({"properties.desired": {"a": [1, {"b": null}]}}), "properties.desired.a.b"),
+        (json!({"properties.desired.x": {"y": null}}), "properties.desired.x.y"),
+        (json!({"properties.desired.x": null}), "properties.desired.x"),
+    ] {
+        let answer = apply(&hub, "gw", json!({"modulesContent": {"$edgeAgent": section}})).await;
+        let message = answer.body["Message"].as_str().expect("a message");
+        assert!(message.ends_with(&format!("null at $edgeAgent: {keys}")), "{message}");
+        let content = json!({"content": {"deviceContent": section}, "targetCondition": "*"});
+        let answer = hub.ask("PUT", "/configurations/c", &[], Some(content)).await;
+        let message = answer.body["Message"].as_str().expect("a message");
+        assert!(message.ends_with(&format!("null at {keys}")), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn a_device_without_room_for_the_system_modules_does_not_become_an_edge_device() {
     let hub = Sandbox::new().await;
     hub.create("d").await;

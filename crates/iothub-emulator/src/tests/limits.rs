@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::Tier;
 use crate::tests::Sandbox;
+use iothub_model::wire::sas::Key;
 
 async fn of_tier(tier: Tier) -> Sandbox {
     Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.tier(tier, 1)).await
@@ -123,12 +124,49 @@ async fn the_quota_of_a_free_hub() {
 }
 
 #[tokio::test]
-async fn basic_has_no_twins() {
+async fn what_basic_has() {
     let hub = of_tier(Tier::B1).await;
     hub.create("d").await;
-    let answer = hub.ask("GET", "/twins/d", &[], None).await;
-    assert_eq!(answer.refusal(), (403, "OperationNotAvailableInCurrentTier"));
-    assert_eq!(hub.ask("GET", "/devices/d", &[], None).await.status, 200);
+    for (method, path, body) in [
+        ("GET", "/twins/d", None),
+        ("PATCH", "/twins/d", Some(json!({}))),
+        ("GET", "/twins/d/modules/m", None),
+        ("GET", "/digitaltwins/d", None),
+        ("POST", "/twins/d/methods", Some(json!({"methodName": "m"}))),
+        ("GET", "/configurations", None),
+        ("POST", "/devices/d/applyConfigurationContent", Some(json!({}))),
+        ("PUT", "/jobs/v2/j", Some(json!({}))),
+        ("DELETE", "/devices/d/commands", None),
+    ] {
+        let answer = hub.ask(method, path, &[], body).await;
+        assert_eq!(answer.refusal(), (403, "OperationNotAvailableInCurrentTier"), "{method} {path}");
+    }
+    for (method, path, body) in [
+        ("GET", "/devices/d", None),
+        ("GET", "/devices/d/modules", None),
+        ("POST", "/devices/query", Some(json!({"query": "SELECT * FROM devices"}))),
+        ("GET", "/statistics/service", None),
+        ("GET", "/jobs", None),
+    ] {
+        assert_eq!(hub.ask(method, path, &[], body).await.status, 200, "{method} {path}");
+    }
+    let device = hub.ask("GET", "/devices/d", &[], None).await.body;
+    let key = device["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key");
+    let key = Key::from_base64(key).expect("a key");
+    let host = hub.hub.host_name();
+    let expiry = u64::try_from(crate::tests::NOW.unix_timestamp()).expect("after 1970") + 3600;
+    let token = iothub_model::wire::sas::sign(&format!("{host}/devices/d"), &key, expiry, None);
+    let headers = [("Authorization", token.expose())];
+    for (method, path) in [
+        ("GET", "/devices/d/messages/deviceBound"),
+        ("DELETE", "/devices/d/messages/devicebound/lock"),
+        ("POST", "/devices/d/messages/deviceBound/lock/abandon"),
+    ] {
+        let answer = hub.send(method, &format!("{path}?api-version=2020-03-13"), &headers, None).await;
+        assert_eq!(answer.refusal(), (403, "OperationNotAvailableInCurrentTier"), "{method} {path}");
+    }
+    let path = "/devices/d/messages/events?api-version=2020-03-13";
+    assert_eq!(hub.send("POST", path, &headers, Some("{}".to_owned())).await.status, 204);
 }
 
 #[tokio::test]

@@ -91,6 +91,35 @@ async fn queries_keep_the_order_of_twins_and_of_their_lists() {
     }
 }
 
+/// A group's value is as the first device has it; devices that differ in the order alone are of one group.
+#[tokio::test]
+async fn groups_keep_the_order_of_what_they_are_grouped_by() {
+    let hub = Sandbox::new().await;
+    for (id, tags) in [
+        ("d", r#"{"o":{"z":1.0,"a":{"y":1,"b":[{"q":1,"c":2}]}},"arr":[{"z":1,"a":2},[{"y":1,"b":2}],3]}"#),
+        ("e", r#"{"o":{"a":{"b":[{"c":2,"q":1}],"y":1},"z":1},"arr":[{"a":2,"z":1},[{"b":2,"y":1}],3]}"#),
+    ] {
+        hub.create(id).await;
+        send(&hub, "PATCH", &format!("/twins/{id}"), &format!(r#"{{"tags":{tags}}}"#)).await;
+    }
+    for (text, rows) in [
+        (
+            "SELECT tags.o, COUNT() AS n FROM devices GROUP BY tags.o",
+            r#"[{"o":{"z":1,"a":{"y":1,"b":[{"q":1,"c":2}]}},"n":2}]"#,
+        ),
+        (
+            "SELECT COUNT() AS n, tags.arr AS x FROM devices GROUP BY tags.arr",
+            r#"[{"n":2,"x":[{"z":1,"a":2},[{"y":1,"b":2}],3]}]"#,
+        ),
+        (
+            "SELECT tags.o.a, tags.arr, MAX(tags.o.z) AS m FROM devices GROUP BY tags.o.a, tags.arr",
+            r#"[{"a":{"y":1,"b":[{"q":1,"c":2}]},"arr":[{"z":1,"a":2},[{"y":1,"b":2}],3],"m":1}]"#,
+        ),
+    ] {
+        assert_eq!(query(&hub, text).await, rows, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn bulk_jobs_and_configurations_keep_the_order_too() {
     let hub = Sandbox::new().await;

@@ -309,6 +309,35 @@ async fn of_an_edge_device_all_but_its_system_modules_comes_in_again() {
 
     let other = Sandbox::new().await;
     let import = json!({"type": "import", "inputBlobContainerUri": container, "outputBlobContainerUri": container});
+    // Etags that are stale come after that.
+    assert_eq!(run(&hub, import.clone()).await["status"], "completed");
+    let modes = [
+        "create",
+        "update",
+        "updateIfMatchETag",
+        "delete",
+        "deleteIfMatchETag",
+        "updateTwin",
+        "updateTwinIfMatchETag",
+        "createOrUpdate",
+        "createOrUpdateIfMatchETag",
+    ];
+    let lines: String = modes
+        .iter()
+        .map(|mode| {
+            let line = json!({"id": "e", "moduleId": "$edgeAgent", "status": "enabled", "importMode": mode, "eTag": "x",
+            "twinETag": "y", "tags": {"a": 1}});
+            format!("{line}\n")
+        })
+        .collect();
+    storage.put("modes.txt", &lines);
+    let by_mode = json!({"type": "import", "inputBlobContainerUri": container, "inputBlobName": "modes.txt",
+        "outputBlobContainerUri": container});
+    assert_eq!(run(&hub, by_mode).await["status"], "completed");
+    let log = storage.lines("importErrors.log").expect("a log");
+    assert_eq!(log.len(), modes.len());
+    assert!(log.iter().all(|line| line["errorCode"] == 401_100), "{log:?}");
+
     assert_eq!(run(&other, import).await["status"], "completed");
     let log = storage.lines("importErrors.log").expect("a log");
     assert!(log.iter().all(|line| line["errorCode"] == 401_100), "{log:?}");
@@ -333,6 +362,8 @@ async fn what_an_import_cannot_do_is_in_its_log() {
             "{\"id\":\"a\",\"status\":\"enabled\",\"importMode\":\"create\"}\n",
             "{\"id\":\"z\",\"moduleId\":\"m\",\"status\":\"enabled\",\"importMode\":\"delete\"}\n",
             "{\"id\":\"d\",\"status\":\"disabled\"}\n",
+            "{\"Id\":\"bad\",\"moduleId\":\"m\",\"status\":\"maybe\"}\n",
+            "{\"id\":\"key\",\"status\":\"enabled\",\"authentication\":\"secret\"}\n",
             "{\"id\":\"w\",\"status\":\"enabled\",\"importMode\":\"create\",\"tags\":{\"a b\":1}}",
         ),
     );
@@ -350,13 +381,17 @@ async fn what_an_import_cannot_do_is_in_its_log() {
         [
             (Some("b"), Some(400_004)),
             (Some(""), Some(400_006)),
+            (Some("bad"), Some(400_006)),
+            (Some("key"), Some(400_006)),
             (Some("c c"), Some(400_004)),
             (Some("a"), Some(409_001)),
             (Some("z"), Some(404_001)),
             (Some("w"), None),
         ]
     );
-    assert_eq!(log[5]["warningCode"], "DeviceRegisteredWithoutTwin");
+    assert_eq!(log[2]["moduleId"], "m");
+    assert!(!log[3].to_string().contains("secret"), "{}", log[3]);
+    assert_eq!(log[7]["warningCode"], "DeviceRegisteredWithoutTwin");
     assert_eq!(hub.ask("GET", "/twins/a", &[], None).await.body["tags"], json!({"t": 1}));
     assert_eq!(hub.ask("GET", "/twins/d", &[], None).await.body["status"], "disabled");
 }
@@ -382,6 +417,34 @@ async fn a_stale_etag_of_a_twin_is_in_the_log_and_nothing_is_written() {
     assert_eq!(hub.ask("GET", "/twins/stale", &[], None).await.body, before);
     let fresh = hub.ask("GET", "/twins/fresh", &[], None).await.body;
     assert_eq!((&fresh["status"], &fresh["tags"]), (&json!("disabled"), &json!({"a": 1})));
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_holds_nobody_up() {
+    let slow = Storage { commits_stick: true, ..Storage::default() };
+    let slow_container = format!("{}?sig=good%2F1", slow.start().await);
+    let storage = Storage::default();
+    let container = format!("{}?sig=good%2F1", storage.start().await);
+    let hub = Sandbox::new().await;
+    let export = |uri: &str| Some(json!({"type": "export", "outputBlobContainerUri": uri}));
+    let path = |job: &Value| format!("/jobs/{}", job["jobId"].as_str().expect("an id"));
+    let begin = async || {
+        let stuck = path(&hub.ask("POST", "/jobs/create", &[], export(&slow_container)).await.body);
+        while hub.ask("GET", &stuck, &[], None).await.body["status"] != "running" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stuck
+    };
+    let stuck = begin().await;
+    assert_eq!(hub.ask("DELETE", &stuck, &[], None).await.status, 204);
+    assert_eq!(run(&hub, export(&container).expect("a job")).await["status"], "completed");
+    let job = hub.ask("GET", &stuck, &[], None).await.body;
+    assert_eq!((&job["status"], &job["failureReason"]), (&json!("cancelled"), &Value::Null), "{job}");
+    assert_eq!(slow.text("devices.txt"), None);
+
+    let stuck = begin().await;
+    let hub = tokio::time::timeout(Duration::from_secs(10), hub.restart()).await.expect("it stops");
+    assert_eq!(hub.ask("GET", &stuck, &[], None).await.body["status"], "failed");
 }
 
 #[tokio::test]

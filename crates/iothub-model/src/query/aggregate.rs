@@ -9,7 +9,7 @@ use super::ast::Aggregate;
 use super::bind::GroupColumn;
 use super::names::BoundPath;
 use super::value::json_number;
-use crate::twin::OrderedObject;
+use crate::twin::{OrderedObject, OrderedValue};
 
 /// The groups so far, in the order in which their first documents came.
 #[derive(Debug)]
@@ -22,8 +22,9 @@ pub(super) struct Groups<'q> {
 
 #[derive(Debug)]
 struct Group {
-    /// For each path grouped by, the key as the document spells it and the value; nothing where it is undefined.
-    values: Vec<Option<(String, Value)>>,
+    /// For each path grouped by, the key as the document spells it and the value, whose members are in the order of the first
+    /// document; nothing where it is undefined.
+    values: Vec<Option<(String, OrderedValue)>>,
     /// One for each aggregate among the columns.
     totals: Vec<Total>,
 }
@@ -38,7 +39,7 @@ impl<'q> Groups<'q> {
         groups
     }
 
-    fn open(&mut self, identity: String, values: Vec<Option<(String, Value)>>) -> usize {
+    fn open(&mut self, identity: String, values: Vec<Option<(String, OrderedValue)>>) -> usize {
         let place = self.groups.len();
         let totals = self.aggregates().map(|(aggregate, _)| Total::new(aggregate)).collect();
         self.groups.push(Group { values, totals });
@@ -53,8 +54,8 @@ impl<'q> Groups<'q> {
         })
     }
 
-    /// Returns the place of the group with these values, each with its key.
-    fn place(&mut self, found: &[Option<(&str, &Value)>]) -> usize {
+    /// Returns the place of the group with these values, each with its key. `text` is the document's, for the order of members.
+    fn place(&mut self, found: &[Option<(&str, &Value)>], text: Option<&str>) -> usize {
         let mut identity = String::new();
         for value in found {
             identify(value.map(|(_, value)| value), &mut identity);
@@ -62,8 +63,18 @@ impl<'q> Groups<'q> {
         match self.places.get(&identity) {
             Some(place) => *place,
             None => {
-                let values =
-                    found.iter().map(|found| found.map(|(key, value)| (key.to_owned(), plain(value)))).collect();
+                let values = self.by.iter().zip(found).map(|(path, found)| {
+                    let (key, value) = (*found)?;
+                    let value = OrderedValue::from(plain(value));
+                    let written = text.and_then(|text| path.text_in(text));
+                    let written = written.and_then(|(_, text)| serde_json::from_str::<OrderedValue>(text).ok());
+                    let value = match &written {
+                        Some(written) => value.in_order_of(written),
+                        None => value,
+                    };
+                    Some((key.to_owned(), value))
+                });
+                let values = values.collect();
                 self.open(identity, values)
             }
         }
@@ -73,7 +84,7 @@ impl<'q> Groups<'q> {
     pub(super) fn push_totals(&mut self, values: &[Option<&Value>], totals: &[Option<&Value>]) {
         let found: Vec<_> =
             self.by.iter().zip(values).map(|(path, value)| value.map(|value| (path.last(), value))).collect();
-        let place = self.place(&found);
+        let place = self.place(&found, None);
         for (total, value) in self.groups[place].totals.iter_mut().zip(totals) {
             match (total, value) {
                 (Total::Count(count), Some(value)) => *count += value.as_f64().map_or(0, |more| more as u64),
@@ -82,9 +93,9 @@ impl<'q> Groups<'q> {
         }
     }
 
-    pub(super) fn push(&mut self, document: &Value) {
+    pub(super) fn push(&mut self, document: &Value, text: Option<&str>) {
         let found: Vec<_> = self.by.iter().map(|path| path.find(document)).collect();
-        let place = self.place(&found);
+        let place = self.place(&found, text);
         let aggregates = self.aggregates();
         for (total, (_, path)) in self.groups[place].totals.iter_mut().zip(aggregates) {
             total.push(path.and_then(|path| path.get(document)));

@@ -32,11 +32,16 @@ impl<'q> Fold<'q> {
 impl Fold<'_> {
     /// Takes a document and returns its row: nothing where the condition does not hold, for aggregates, and after `TOP`.
     pub fn push(&mut self, document: &Value) -> Option<Value> {
-        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document) }
+        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document, None) }
+    }
+
+    /// Does the same with a document, or an excerpt of one, whose text is there: values that are grouped by keep the order of their members.
+    pub fn push_with_text(&mut self, document: &Value, text: &str) -> Option<Value> {
+        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document, Some(text)) }
     }
 
     /// Takes a document for which the condition is known to hold, though the document may lack what the condition reads.
-    pub(super) fn push_matching(&mut self, document: &Value) -> Option<Value> {
+    pub(super) fn push_matching(&mut self, document: &Value, text: Option<&str>) -> Option<Value> {
         let row = match &self.query.output {
             Output::Documents => document.clone(),
             Output::Rows(columns) => {
@@ -51,7 +56,7 @@ impl Fold<'_> {
             }
             Output::Groups { .. } => {
                 if let Some(groups) = &mut self.groups {
-                    groups.push(document);
+                    groups.push(document, text);
                 }
                 return None;
             }

@@ -192,7 +192,7 @@ impl Fold<'_> {
                         put(&mut document, path, value.clone());
                     }
                 }
-                self.push_matching(&document)
+                self.push_matching(&document, None)
             }
             Rows::Totals { by, aggregates } => {
                 let values: Vec<_> = (0..*by).map(|index| row.get(path_key(index))).collect();

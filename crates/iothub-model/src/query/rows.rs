@@ -15,7 +15,7 @@ impl BoundQuery {
         let Output::Rows(columns) = &self.output else { return None };
         let mut row: Vec<(String, &str)> = Vec::with_capacity(columns.len());
         for Column { path, alias } in columns {
-            let Some((key, value)) = find(path, document) else { continue };
+            let Some((key, value)) = path.text_in(document) else { continue };
             let key = alias.as_deref().or(path.key).map_or(key, str::to_owned);
             // Of two columns with one key the last one counts.
             match row.iter_mut().find(|(other, _)| *other == key) {
@@ -28,17 +28,19 @@ impl BoundQuery {
     }
 }
 
-/// Returns the text of the value at a path, and the last key as the document spells it.
-fn find<'d>(path: &BoundPath, document: &'d str) -> Option<(String, &'d str)> {
-    let mut found = (String::new(), document);
-    for (name, exact) in path.segments() {
-        let mut member = None;
-        let mut deserializer = serde_json::Deserializer::from_str(found.1);
-        // An error is the end of the reading where the member is found, and the end of the path where there is no object.
-        let _ = deserializer.deserialize_map(Member { name, exact, found: &mut member });
-        found = member?;
+impl BoundPath {
+    /// Returns the text of the value at the path, and the last key as the document spells it.
+    pub(super) fn text_in<'d>(&self, document: &'d str) -> Option<(String, &'d str)> {
+        let mut found = (String::new(), document);
+        for (name, exact) in self.segments() {
+            let mut member = None;
+            let mut deserializer = serde_json::Deserializer::from_str(found.1);
+            // An error is the end of the reading where the member is found, and the end of the path where there is no object.
+            let _ = deserializer.deserialize_map(Member { name, exact, found: &mut member });
+            found = member?;
+        }
+        Some(found)
     }
-    Some(found)
 }
 
 /// Reads an object as far as one of its members.

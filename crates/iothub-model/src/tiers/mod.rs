@@ -62,6 +62,15 @@ impl Tier {
         matches!(self, Self::B1 | Self::B2 | Self::B3)
     }
 
+    /// Returns `true` if this tier has the feature.
+    pub fn has(self, feature: Feature) -> bool {
+        match feature {
+            Feature::Twins | Feature::DirectMethods | Feature::DeviceManagement | Feature::CloudToDeviceMessages => {
+                !self.is_basic()
+            }
+        }
+    }
+
     /// Returns the number of messages that this many bytes are billed as. An empty body is one message (docs: Azure IoT
     /// Hub billing information).
     pub fn billed_messages(self, bytes: u64) -> u64 {
@@ -100,6 +109,19 @@ impl FromStr for Tier {
         let tier = Self::ALL.into_iter().find(|tier| tier.name().eq_ignore_ascii_case(text));
         tier.ok_or_else(|| LimitsError::Tier(text.to_owned()))
     }
+}
+
+/// What not every tier has (docs: Choose the right IoT Hub tier and size for your solution).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// The twins of devices and modules, and digital twins.
+    Twins,
+    /// Direct methods.
+    DirectMethods,
+    /// Scheduled jobs, automatic configurations and deployments.
+    DeviceManagement,
+    /// Messages to devices, and feedback about them.
+    CloudToDeviceMessages,
 }
 
 /// The columns of the table of throttles.

@@ -2,7 +2,7 @@
 //!
 //! [`Operation::of`] is the one place that decides this from a method and a path.
 
-use super::Tier;
+use super::{Feature, Tier};
 use crate::wire::query::ItemType;
 
 /// In which steps direct methods are counted, in bytes.
@@ -271,9 +271,8 @@ impl Operation {
         }
     }
 
-    /// Returns `true` if a hub of this tier has the operation. Basic tiers have identities with their import and
-    /// export, queries, connections and telemetry.
-    pub fn is_available_in(self, tier: Tier) -> bool {
+    /// Returns the feature that the operation belongs to; `None` if every tier has the operation.
+    pub fn feature(self) -> Option<Feature> {
         match self {
             Self::Query
             | Self::ReadIdentities
@@ -281,25 +280,30 @@ impl Operation {
             | Self::DeleteIdentity
             | Self::WriteManyIdentities
             | Self::RegenerateKeys
-            | Self::PurgeCommands
             | Self::ReadStatistics
             | Self::ReadTransfer
             | Self::CreateTransfer
             | Self::CancelTransfer
             | Self::Connect
-            | Self::SendTelemetry => true,
-            Self::ReadTwin
-            | Self::UpdateTwin
-            | Self::InvokeMethod
-            | Self::ReadJob
+            | Self::SendTelemetry => None,
+            Self::ReadTwin | Self::UpdateTwin => Some(Feature::Twins),
+            Self::InvokeMethod => Some(Feature::DirectMethods),
+            Self::PurgeCommands => Some(Feature::CloudToDeviceMessages),
+            Self::ReadJob
             | Self::ScheduleJob
             | Self::CancelJob
             | Self::ReadConfigurations
             | Self::TestConfigurationQueries
             | Self::WriteConfiguration
             | Self::DeleteConfiguration
-            | Self::ApplyConfiguration => !tier.is_basic(),
+            | Self::ApplyConfiguration => Some(Feature::DeviceManagement),
         }
+    }
+
+    /// Returns `true` if a hub of this tier has the operation. Basic tiers have identities with their import and
+    /// export, queries, connections and telemetry.
+    pub fn is_available_in(self, tier: Tier) -> bool {
+        self.feature().is_none_or(|feature| tier.has(feature))
     }
 }
 
@@ -371,7 +375,7 @@ mod tests {
             ("DELETE /devices/d", Class::IdentityRegistry, "CRUD", Nothing, true),
             ("POST /devices", Class::IdentityRegistry, "CRUD", Nothing, true),
             ("POST /devices/keys/regenerate", Class::IdentityRegistry, "CRUD", Nothing, true),
-            ("DELETE /devices/d/commands", Class::IdentityRegistry, "CRUD", Nothing, true),
+            ("DELETE /devices/d/commands", Class::IdentityRegistry, "CRUD", Nothing, false),
             ("POST /devices/d/messages/events", Class::Telemetry, "Telemetry", Request, true),
             ("GET /jobs/v2/j", Class::Jobs, "JobRead", Nothing, false),
             ("PUT /jobs/v2/j", Class::Jobs, "JobWrite", Nothing, false),

@@ -77,6 +77,15 @@ impl IfMatch {
         }
     }
 
+    /// Reads the etag of a body. It may have quotes, and so may the `*`; an empty one is none.
+    pub fn of_body(etag: Option<&str>) -> Self {
+        match etag {
+            None | Some("" | "\"\"") => Self::Absent,
+            Some("*" | "\"*\"") => Self::Any,
+            Some(etag) => Self::exactly(ETag::new(etag)),
+        }
+    }
+
     /// Creates the condition that the current etag is this one.
     pub fn exactly(etag: ETag) -> Self {
         Self::Quoted(vec![etag])
@@ -167,6 +176,21 @@ mod tests {
             (&[","], quoted(&[])),
         ] {
             assert_eq!(IfMatch::parse(headers.iter().copied()), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn etags_of_bodies() {
+        for (etag, expected) in [
+            (None, IfMatch::Absent),
+            (Some(""), IfMatch::Absent),
+            (Some("\"\""), IfMatch::Absent),
+            (Some("*"), IfMatch::Any),
+            (Some("\"*\""), IfMatch::Any),
+            (Some("AAE="), IfMatch::exactly(ETag::new("AAE="))),
+            (Some("\"AAE=\""), IfMatch::exactly(ETag::new("AAE="))),
+        ] {
+            assert_eq!(IfMatch::of_body(etag), expected, "{etag:?}");
         }
     }
 

@@ -77,11 +77,19 @@ impl OrderedValue {
         *self == Self::Null
     }
 
-    /// Returns the value with the members of `template`'s objects first, in their order.
+    /// Returns the value with the members of `template`'s objects first, in their order. Items of arrays go by their places.
     #[must_use]
     pub fn in_order_of(self, template: &Self) -> Self {
         match (self, template) {
             (Self::Object(object), Self::Object(template)) => Self::Object(object.in_order_of(template)),
+            (Self::Array(items), Self::Array(templates)) => {
+                let mut templates = templates.iter();
+                let in_order = |item: Self| match templates.next() {
+                    Some(template) => item.in_order_of(template),
+                    None => item,
+                };
+                Self::Array(items.into_iter().map(in_order).collect())
+            }
             (value, _) => value,
         }
     }

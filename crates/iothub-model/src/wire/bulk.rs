@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::error::ErrorCode;
+use super::members;
 use super::names::json_names;
 use super::registry::{AuthenticationBody, Capabilities, DeviceStatus};
 use crate::twin::OrderedValue;
@@ -124,11 +125,43 @@ pub struct BulkWarning {
     pub warning_status: String,
 }
 
+/// Returns the ids of the device and of the module in a line that is no entry. The device's is empty where there is none.
+pub fn ids_in(line: &[u8]) -> (String, Option<String>) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        id: Option<serde_json::Value>,
+        module_id: Option<serde_json::Value>,
+    }
+    let text = |value: Option<serde_json::Value>| value?.as_str().map(str::to_owned);
+    match members::read(line) {
+        Ok(Named { id, module_id }) => (text(id).unwrap_or_default(), text(module_id)),
+        Err(_) => (String::new(), None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn ids_of_lines_that_are_no_entries() {
+        let of = |line: &str| {
+            let (device, module) = ids_in(line.as_bytes());
+            (device, module.unwrap_or_default())
+        };
+        for (line, device, module) in [
+            (r#"{"ID":"d","status":"maybe"}"#, "d", ""),
+            (r#"{"id":"d","moduleID":"m","importMode":7}"#, "d", "m"),
+            (r#"{"id":7,"moduleId":"m"}"#, "", "m"),
+            (r#"{"id":"d""#, "", ""),
+            ("[]", "", ""),
+        ] {
+            assert_eq!(of(line), (device.to_owned(), module.to_owned()), "{line}");
+        }
+    }
 
     #[test]
     fn entries_with_their_casing() {

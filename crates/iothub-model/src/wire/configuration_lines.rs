@@ -62,6 +62,16 @@ pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error>
     Ok(ConfigurationEntry { body: members::read(line)?, etag, import_mode })
 }
 
+/// Returns the id in a line that is no configuration; empty where there is none.
+pub fn id_in(line: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        id: Option<serde_json::Value>,
+    }
+    let named: Option<Named> = members::read(line).ok();
+    named.and_then(|named| named.id?.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -108,5 +118,10 @@ mod tests {
         let read = decode_line(small).expect("a line");
         assert_eq!((read.import_mode, read.etag), (Some(ImportMode::CreateOrUpdateIfMatchETag), None));
         assert!(decode_line(b"[]").is_err());
+        for (line, id) in
+            [(&br#"{"ID":"c","priority":"x"}"#[..], "c"), (b"{\"id\":1}", ""), (b"{\"id\":", ""), (b"[]", "")]
+        {
+            assert_eq!(id_in(line), id);
+        }
     }
 }

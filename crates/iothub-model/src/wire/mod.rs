@@ -11,6 +11,7 @@ pub mod connection_string;
 pub mod error;
 pub mod faults;
 pub mod jobs;
+pub mod json_fault;
 pub mod keys;
 mod lenient;
 pub mod members;

@@ -11,6 +11,8 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::pem;
+
 /// The shortest part of a secret that is found by itself.
 const WINDOW: usize = 8;
 /// The shortest secret that is looked for without its name.
@@ -68,7 +70,7 @@ impl Redactor {
         Self { suspicious: true, ..Self::default() }
     }
 
-    /// Learns the secrets in a text: the keys of connection strings, signatures, tokens, passwords in URLs.
+    /// Learns the secrets in a text: the keys of connection strings, signatures, tokens, passwords in URLs, private keys.
     pub fn learn(&mut self, text: &str) {
         for range in suspects(text, self.suspicious) {
             self.learn_secret(&text[range]);
@@ -231,8 +233,8 @@ fn is_random(window: &[u8]) -> bool {
         && changes.count() >= 6
 }
 
-/// Finds what looks like a secret: by its name, as a password in a URL, as a bearer token, and, if `bare`, as a key by
-/// itself.
+/// Finds what looks like a secret: by its name, as a password in a URL, as a bearer token, as a private key in PEM, and, if
+/// `bare`, as a key by itself.
 fn suspects(text: &str, bare: bool) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let mut found = Vec::new();
@@ -256,6 +258,7 @@ fn suspects(text: &str, bare: bool) -> Vec<Range<usize>> {
             found.push(start + password..start + user);
         }
     }
+    found.extend(pem::private_keys(text));
     if bare {
         let is_digit = |c: char| c.is_ascii_alphanumeric() || c == '+' || c == '/';
         let mut at = 0;
@@ -337,6 +340,23 @@ fn named(text: &str, lower: &str, name: &str, at: usize) -> Option<Range<usize>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_a_private_key_are_found_wherever_they_are_quoted() {
+        let lines = ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCbZzVF31w9WbNA", "dBPy4vOfLzrQT4noaQ=="];
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+        let mut redactor = Redactor::default();
+        redactor.learn(&pem);
+        for line in lines {
+            assert_eq!(redactor.redact(line), "*".repeat(line.len()));
+            assert_eq!(
+                redactor.redact(&format!("no method `{}`", &line[3..15])),
+                format!("no method `{}`", "*".repeat(12))
+            );
+        }
+        let joined = pem.replace('\n', " ");
+        assert!(!Redactor::suspicious().redact(&joined).contains("MII"), "{joined}");
+    }
 
     #[test]
     fn keys_are_found_among_slashes_and_escapes() {

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use crate::core::ask::{Ask, Subject};
 use crate::core::command::{Refusal, TwinWrite, invalid};
-use crate::core::configurations::check::{WrittenPath, as_written, holds_null};
+use crate::core::configurations::check::{WrittenPath, as_written, null_in};
 use crate::core::configurations::evaluation::{add, change};
 use crate::core::identity::Identity;
 use crate::core::module::Module;
@@ -79,8 +79,8 @@ impl Hub {
         let mut changed = Vec::new();
         let mut count = self.modules.count(device);
         for ModuleContent { module, paths } in modules {
-            if let Some(path) = paths.iter().find(|path| holds_null(&path.value)) {
-                return Err(bad(format!("null at {module}: properties.desired.{}", path.keys.join("."))));
+            if let Some(place) = paths.iter().find_map(null_in) {
+                return Err(bad(format!("null at {module}: {place}")));
             }
             let content = as_written(paths, written_of(&module).into_iter().flat_map(OrderedObject::iter));
             let id: ModuleId = module.parse().map_err(|error: iothub_model::twin::IdError| bad(error.to_string()))?;

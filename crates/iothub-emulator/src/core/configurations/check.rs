@@ -65,8 +65,8 @@ impl Checked {
         for path in &paths {
             // The value where it will stand, so that keys and depth are looked at as well.
             let whole = path.object();
-            if holds_null(&path.value) {
-                return Err(bad_content(format!("null at properties.desired.{}", path.keys.join("."))));
+            if let Some(place) = null_in(path) {
+                return Err(bad_content(format!("null at {place}")));
             }
             if let Some(violation) = check_values(&whole).first() {
                 let keys = violation.keys.join(".").escape_debug().to_string();
@@ -266,13 +266,22 @@ fn find_paths(expression: &Expr, found: &mut impl FnMut(&Path)) {
     }
 }
 
-pub(crate) fn holds_null(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => true,
-        serde_json::Value::Array(items) => items.iter().any(holds_null),
-        serde_json::Value::Object(object) => object.values().any(holds_null),
-        _ => false,
+/// Returns where a null stands in what a content writes, as in `properties.desired.a.b`; nothing if there is none.
+pub(crate) fn null_in(path: &ContentPath) -> Option<String> {
+    fn keys_to_null(value: &serde_json::Value) -> Option<Vec<&str>> {
+        match value {
+            serde_json::Value::Null => Some(Vec::new()),
+            serde_json::Value::Array(items) => items.iter().find_map(keys_to_null),
+            serde_json::Value::Object(object) => {
+                object.iter().find_map(|(key, value)| Some([vec![key.as_str()], keys_to_null(value)?].concat()))
+            }
+            _ => None,
+        }
     }
+    let below = keys_to_null(&path.value)?;
+    let keys = path.keys.iter().map(String::as_str).chain(below);
+    let place: String = ["properties.desired"].into_iter().chain(keys).collect::<Vec<_>>().join(".");
+    Some(place.escape_debug().to_string())
 }
 
 /// Compiles a custom metric's query, or says what is wrong with it.

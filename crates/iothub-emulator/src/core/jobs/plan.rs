@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::core::command::{Refusal, invalid};
 use crate::core::jobs::job::Jobs;
 use crate::core::timestamp::timestamp;
+use iothub_model::twin::IfMatch;
 use iothub_model::twin::OrderedValue;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::jobs::CONDITION_MAX_BYTES;
@@ -128,7 +129,8 @@ fn check_twin(twin: OrderedValue) -> Result<OrderedValue, Refusal> {
         }
         other => other,
     };
-    if twin.as_object().and_then(|twin| twin.get("etag")).and_then(OrderedValue::as_str) != Some("*") {
+    let etag = twin.as_object().and_then(|twin| twin.get("etag")).and_then(OrderedValue::as_str);
+    if IfMatch::of_body(etag) != IfMatch::Any {
         let text = "a job overwrites whatever is there, so the etag of its updateTwin must be \"*\"";
         return Err(Refusal::new(ErrorCode::PreconditionFailed, text));
     }

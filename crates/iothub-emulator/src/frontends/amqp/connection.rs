@@ -256,7 +256,7 @@ impl<'a> Connection<'a> {
             Role::Receiver => theirs.source.as_deref().and_then(|source| source.address.clone()),
         };
         let node = Node::find(address.as_deref().unwrap_or_default(), &theirs.role).and_then(|node| {
-            let allowed = self.front.opens(self.token.as_deref(), node);
+            let allowed = self.front.admits(self.token.as_deref(), node);
             allowed.map(|()| node).map_err(|refusal| refusal::of(&refusal))
         });
         let refused = node.as_ref().err().cloned();
@@ -346,7 +346,7 @@ impl<'a> Connection<'a> {
                 }
                 None => Err(error("amqp:decode-error", "this is no request")),
             },
-            _ => match self.front.opens(self.token.as_deref(), node) {
+            _ => match self.front.admits(self.token.as_deref(), node) {
                 Ok(()) => self.front.send(message).await,
                 Err(refusal) => Err(refusal::of(&refusal)),
             },

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::handle::HubHandle;
+use crate::limits::admission::Admission;
 use crate::request_log::ConnectionLog;
 use crate::transport::connection::Patience;
 use crate::transport::web_socket::ConnectionHandler;
@@ -41,6 +42,8 @@ pub(crate) struct Front {
     access: Arc<Access>,
     patience: Patience,
     log: ConnectionLog,
+    /// The limits of the hub; none for one whose limits do not matter.
+    admission: Option<Arc<Admission>>,
     /// True, or gone, when the hub stops.
     stopping: watch::Receiver<bool>,
     /// Held by each connection: when the last one is dropped, all have ended.
@@ -56,13 +59,18 @@ impl Front {
         alive: mpsc::Sender<()>,
     ) -> Self {
         let (patience, log) = (Patience::default(), ConnectionLog::default());
-        Self { live, access, patience, log, stopping, _alive: alive }
+        Self { live, access, patience, log, admission: None, stopping, _alive: alive }
     }
 
     /// Returns what serves the connections of this front end.
     pub(crate) fn handler(&self) -> ConnectionHandler {
         let front = self.clone();
         Arc::new(move |source, sink, _certificate| Box::pin(front.clone().serve(source, sink)))
+    }
+
+    /// Keeps to the features of the hub's tier.
+    pub(crate) fn limited_by(self, admission: Arc<Admission>) -> Self {
+        Self { admission: Some(admission), ..self }
     }
 
     /// Notes in a log whom it refuses and cuts.

@@ -9,6 +9,7 @@ use crate::frontends::amqp::message::Received;
 use crate::frontends::amqp::refusal::error;
 use crate::frontends::amqp::{Front, refusal};
 use crate::limits::operation::DataAction;
+use iothub_model::tiers::Feature;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ModuleId;
 use iothub_model::twin::TwinId;
@@ -112,13 +113,22 @@ fn path_of(address: &str) -> &str {
 
 impl Front {
     /// Looks whether a token gives a link to a node.
-    pub(crate) fn opens(&self, token: Option<&str>, node: Node) -> Result<(), Refusal> {
+    fn opens(&self, token: Option<&str>, node: Node) -> Result<(), Refusal> {
         let Some((path, action)) = node.needs() else { return Ok(()) };
         let Some(token) = token else {
             let text = "put a token to $cbs first, or give one as the password of SASL PLAIN";
             return Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
         };
         self.access.check_link(token, path, action, self.live.now())
+    }
+
+    /// Looks whether there may be a link to a node: whether a token gives one, and the hub's tier has what it leads to.
+    pub(crate) fn admits(&self, token: Option<&str>, node: Node) -> Result<(), Refusal> {
+        self.opens(token, node)?;
+        match (node, &self.admission) {
+            (Node::ToDevices | Node::Feedback, Some(admission)) => admission.check(Feature::CloudToDeviceMessages),
+            (Node::Tokens | Node::TokenAnswers, _) | (_, None) => Ok(()),
+        }
     }
 
     /// Looks whether a token gives a link to any node.

@@ -45,11 +45,15 @@ pub(crate) fn logged(error: &Error) -> (ErrorCode, String) {
         // All errors of the hub are made above.
         _ => "amqp:internal-error",
     };
+    let description = error.description.as_deref().unwrap_or_default();
     let code = match condition {
         "amqp:not-found" => ErrorCode::DeviceNotFound,
         "amqp:unauthorized-access" => ErrorCode::IotHubUnauthorizedAccess,
         "amqp:link:message-size-exceeded" => ErrorCode::MessageTooLarge,
+        "amqp:not-allowed" if description.starts_with("ErrorCode:OperationNotAvailableInCurrentTier") => {
+            ErrorCode::OperationNotAvailableInCurrentTier
+        }
         _ => ErrorCode::InvalidOperation,
     };
-    (code, format!("{condition}: {}", error.description.as_deref().unwrap_or_default()))
+    (code, format!("{condition}: {description}"))
 }

@@ -208,8 +208,13 @@ pub(crate) async fn read_json_with_bytes<T: DeserializeOwned>(body: Body) -> Res
     members::read(&read_some(body).await?).map_err(|error| bad_json(&error))
 }
 
+/// What some writers of UTF-8 begin with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 async fn read_some(body: Body) -> Result<Bytes, Refusal> {
     let bytes = read(body).await?;
+    // PowerShell and .NET's writers of text begin with the mark, and .NET's readers pass over it.
+    let bytes = if bytes.starts_with(BYTE_ORDER_MARK) { bytes.slice(BYTE_ORDER_MARK.len()..) } else { bytes };
     if bytes.is_empty() {
         return Err(Refusal::new(ErrorCode::ArgumentNull, "the request has no body"));
     }

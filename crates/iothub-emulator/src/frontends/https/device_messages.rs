@@ -27,6 +27,7 @@ use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{no_content, text_of, unserved};
 use crate::transport::request_id::request_id;
 use crate::transport::web_socket::ClientCertificate;
+use iothub_model::tiers::Feature;
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::decode_segment;
@@ -107,6 +108,7 @@ pub(crate) async fn receive(State(context): State<Arc<Context>>, call: DeviceCal
     if !call.is_of("devicebound") {
         return Ok(nowhere());
     }
+    context.admission.check(Feature::CloudToDeviceMessages)?;
     let lasts = match call.headers.get(&LOCK_TIMEOUT) {
         None => LOCK,
         Some(value) => {
@@ -185,6 +187,7 @@ async fn settle(context: &Context, call: DeviceCall, how: Settlement) -> Result<
     if !call.is_of("devicebound") {
         return Ok(nowhere());
     }
+    context.admission.check(Feature::CloudToDeviceMessages)?;
     let lock = call.lock();
     let DeviceCall { device, proof, .. } = call;
     let settle = SettleMessage { device, proof, lock, how };

@@ -297,10 +297,13 @@ fn router(web_sockets: &WebSocketHandlers) -> Router<Arc<Context>> {
             .route(&path("/statistics/service"), get(statistics::service))
             .route(&path(FAULTS_PATH), get(faults::get).put(faults::put).delete(faults::delete));
     }
+    for path in [web_socket::PATH, web_socket::SERVICE_BUS_PATH] {
+        // The router compares paths as they come, and some clients escape the `$`.
+        for path in [path.to_owned(), path.replace('$', "%24")] {
+            router = router.route(&path, web_sockets.route()).route(&format!("{path}/"), web_sockets.route());
+        }
+    }
     router
-        .route(web_socket::PATH, web_sockets.route())
-        .route(web_socket::SERVICE_BUS_PATH, web_sockets.route())
-        .route(&format!("{}/", web_socket::SERVICE_BUS_PATH), web_sockets.route())
         .fallback(|uri: Uri| async move { unserved(StatusCode::NOT_FOUND, missing(uri.path())) })
         .method_not_allowed_fallback(|| async {
             unserved(StatusCode::METHOD_NOT_ALLOWED, "the resource does not have this method on the embedded hub")

@@ -233,7 +233,7 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
         }
         for found in slice {
             if let Some(document) = found.excerpt(query) {
-                fold.push(&document);
+                fold.push_with_text(&document, found.document.as_str());
             }
         }
     }

@@ -47,5 +47,6 @@ pub(crate) async fn cancel(
     call: Call<RegistryWrite>,
 ) -> Result<Response, Refusal> {
     context.live.handle(CancelTransfer { id: call.second_segment()? }).await?;
+    context.live.transfers_changed.notify_one();
     Ok(no_content())
 }

@@ -22,6 +22,7 @@ use crate::faults::{FaultAction, InjectedFault, MQTT_ROUTES};
 use crate::frontends::mqtt::outbox::AnswerFault;
 use crate::limits::admission::Admission;
 use iothub_model::tiers::Charge;
+use iothub_model::tiers::Feature;
 use iothub_model::tiers::Operation;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
@@ -185,6 +186,11 @@ impl Gate {
             }
             Err(refusal) => (soonest, Verdict::Refused(Refused::By(refusal))),
         }
+    }
+
+    /// Returns `true` if the hub's tier has the feature.
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        self.limits().is_none_or(|admission| admission.check(feature).is_ok())
     }
 
     /// Charges what a client did, by the bytes that it sent or that it got.

@@ -8,6 +8,7 @@ use crate::core::outbox::Outbox;
 use crate::frontends::mqtt::attached::Attached;
 use crate::frontends::mqtt::outbox::Message;
 use crate::frontends::mqtt::under_way::UnderWay;
+use iothub_model::tiers::Feature;
 use iothub_model::wire::topics::Subscription;
 
 /// Sends what waits for the client, whenever something may. Does not end but with the connection.
@@ -17,6 +18,10 @@ pub(crate) async fn deliver(attached: &Attached) {
     attached.outbox.messages_wait();
     loop {
         attached.outbox.has_messages().await;
+        // Those that wait since the hub had another tier stay where they are.
+        if !attached.gate.has(Feature::CloudToDeviceMessages) {
+            continue;
+        }
         // Of several subscriptions that match, the highest QoS counts (MQTT 3.1.1, MQTT-3.3.5-1).
         let at_most_once = match Subscription::OF_MESSAGES {
             all if all.iter().any(|(one, _)| link.is_subscribed(*one)) => false,

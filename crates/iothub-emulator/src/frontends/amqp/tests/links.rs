@@ -45,6 +45,28 @@ async fn links_and_their_rights() {
     assert_eq!(others.attach(5, Role::Sender, TO_DEVICES).await, Ok(()));
 }
 
+#[tokio::test]
+async fn basic_has_no_messages_to_devices() {
+    let records = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = records.clone();
+    let observer: crate::request_log::RequestObserver = Arc::new(move |record: &crate::RequestRecord| {
+        kept.lock().expect("a lock").push((record.status, record.error_code.clone()));
+    });
+    let of = |tier| Some(crate::Limits::new(tier, 1).expect("one unit"));
+    let admission = Arc::new(Admission::new(of(crate::Tier::B1)));
+    let mut bench = Bench::new().await.observed_by(observer);
+    bench.front = bench.front.limited_by(admission.clone());
+    let mut client = bench.service().await;
+    let refused = || Err("amqp:not-allowed".to_owned());
+    assert_eq!(client.attach(5, Role::Sender, TO_DEVICES).await, refused());
+    let text = client.attach_refusal(6, Role::Receiver, FEEDBACK).await;
+    assert!(text.starts_with("ErrorCode:OperationNotAvailableInCurrentTier;the tier B1 does not"), "{text}");
+    let expected = (403, Some("OperationNotAvailableInCurrentTier".to_owned()));
+    assert_eq!(*records.lock().expect("a lock"), [expected.clone(), expected]);
+    admission.set(of(crate::Tier::S1));
+    assert_eq!(client.attach(7, Role::Sender, TO_DEVICES).await, Ok(()));
+}
+
 /// Devices are told what they look for, and so is the log.
 #[tokio::test]
 async fn devices_are_told_that_they_are_not_there() {

@@ -1,5 +1,6 @@
 //! The limits of a tier, as devices meet them.
 
+use crate::core::messages::{MessageBody, SendMessage};
 use crate::faults::injection::FaultInjector;
 use crate::limits::admission::Admission;
 use crate::{FaultSpec, Limits, Tier};
@@ -171,5 +172,23 @@ async fn basic_has_telemetry_and_no_twins() {
         device.publish(topic, "{}").await;
         let (topic, body) = device.publication().await;
         assert_eq!((topic.as_str(), &body["errorCode"]), ("$iothub/twin/res/403/?$rid=1", &json!(403_010)));
+    }
+}
+
+/// Messages from a time when the hub had another tier wait until it has one that delivers them.
+#[tokio::test]
+async fn basic_delivers_no_messages() {
+    for (tier, delivers) in [(Tier::B1, false), (Tier::S1, true)] {
+        let bench = Bench::behind(gate(tier)).await;
+        let body = MessageBody { payload: "hello".into(), ..MessageBody::default() };
+        let send = SendMessage { to: "d".parse().expect("an id"), message: Box::new(body) };
+        bench.live.handle(send).await.expect("there is room");
+        let mut device = bench.open(1 << 20);
+        assert_eq!(device.connect(connect("d", token("d"))).await, Some(ConnectReturnCode::Success));
+        device.subscribe(&["devices/d/messages/devicebound/#"]).await;
+        match delivers {
+            true => assert!(matches!(device.next().await, Some(Packet::Publish(_)))),
+            false => device.quiet().await,
+        }
     }
 }

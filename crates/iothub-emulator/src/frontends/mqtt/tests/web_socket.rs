@@ -38,7 +38,7 @@ async fn next(socket: &mut Socket, buffer: &mut BytesMut) -> Option<Packet> {
 async fn packets_are_a_stream_of_bytes_over_frames() {
     let hub = hub().await;
     register(&hub, "d").await;
-    for (query, protocol) in [("", "mqtt"), ("?iothub-no-client-cert=true", "MQTT")] {
+    for (query, protocol) in [("", "mqtt"), ("?iothub-no-client-cert=true", "MQTT"), ("/", "Mqtt")] {
         let (mut socket, chosen) = open(&hub, query, protocol).await;
         assert_eq!(chosen.as_deref(), Some(protocol));
         let mut bytes = BytesMut::new();
@@ -203,6 +203,37 @@ async fn an_amqp_close_ends_with_a_status() {
     let close = b"\x00\x00\x00\x0c\x02\x00\x00\x00\x00\x53\x18\x45";
     socket.send(Message::Binary([&header[..], open, close].concat().into())).await.expect("an open socket");
     assert_eq!(farewell(&mut socket).await, Some(1000));
+}
+
+/// Names of subprotocols count in any case, and one is answered as the client spelt it.
+#[tokio::test]
+async fn paths_and_subprotocols_as_clients_spell_them() {
+    let hub = hub().await;
+    for path in ["/$iothub/websocket", "/%24iothub/websocket", "/$iothub/websocket/", "/%24servicebus/websocket/"] {
+        for (asked, expected) in [
+            ("mqtt", Some("mqtt")),
+            ("MqTT", Some("MqTT")),
+            ("amqpwsb10", Some("amqpwsb10")),
+            ("x, AMQPWSB10 ,mqtt", Some("AMQPWSB10")),
+            ("mqttv5", None),
+        ] {
+            let mut stream = raw_tls(&hub.hub).await;
+            let head = format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {asked}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.expect("an open stream");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(stream.read_u8().await.expect("an answer"));
+            }
+            let answer = String::from_utf8(answer).expect("text");
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{path} {asked}: {answer}");
+            let lines = answer.lines().filter_map(|line| line.split_once(": "));
+            let chosen = lines.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
+            assert_eq!(chosen.map(|(_, value)| value).next(), expected, "{path} {asked}");
+        }
+    }
 }
 
 #[tokio::test]
