@@ -303,49 +303,34 @@
 
 mod clock;
 mod policy;
-
 mod core;
-
 mod limits;
-
 mod faults;
-
 mod start_error;
-
 mod store;
-
 mod access;
-
 mod connections;
 mod request_log;
-
 mod handle;
-
 mod methods;
-
 mod background;
-
 mod transport;
-
 mod frontends;
-
 mod server;
-
 mod offline;
-
-mod builder;
 mod emulator;
-
-/// The code of the README, which runs as documentation tests do.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod builder;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(test)]
 mod tests;
+
+/// The code of the README, which runs as documentation tests do.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use access::tls_files::TlsFiles;
 pub use builder::EmulatorBuilder;

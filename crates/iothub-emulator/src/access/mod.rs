@@ -1,9 +1,11 @@
 //! Shared access policies: the five that every hub has, their rights, and who may do what.
 
-pub(crate) mod authority;
+// In reading order: a module uses those above it, and none below.
 pub(crate) mod client_certificate;
 pub(crate) mod entra;
 pub(crate) mod tls_files;
+pub(crate) mod authority;
+
 use std::net::IpAddr;
 
 use http::Method;

@@ -1,5 +1,6 @@
 //! The limits of a tier: throttles that delay and then reject, and the daily quota. Off unless a tier is asked for.
 
-pub(crate) mod admission;
+// In reading order: a module uses those above it, and none below.
 pub(crate) mod operation;
 pub(crate) mod throttle;
+pub(crate) mod admission;

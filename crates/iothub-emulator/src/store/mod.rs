@@ -11,13 +11,15 @@
 //! name, so that an empty or missing file is a store that was lost as soon as the directory has any of the files that are
 //! made after it ([`Folder::had_store`]).
 
+// In reading order: a module uses those above it, and none below.
 pub(crate) mod committer;
-pub(crate) mod contents;
 pub(crate) mod folder;
-pub(crate) mod mark;
 pub(crate) mod overlay;
 pub(crate) mod quietly;
 pub(crate) mod records;
+pub(crate) mod contents;
+pub(crate) mod mark;
+
 #[cfg(test)]
 mod tests;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::ast::Aggregate;
-use super::bind::GroupColumn;
+use super::condition::GroupColumn;
 use super::names::BoundPath;
 use super::value::json_number;
 use crate::twin::{OrderedObject, OrderedValue};

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::aggregate::Groups;
 use super::ast::ArithmeticOperator;
-use super::bind::{BoundQuery, Condition, Output};
+use super::condition::{Condition, Output};
 use super::value::{Operand, compare, equal};
 use crate::twin::OrderedObject;
 
@@ -13,36 +13,41 @@ use crate::twin::OrderedObject;
 /// Memory follows the groups of an aggregate and not the documents.
 #[derive(Debug)]
 pub struct Fold<'q> {
-    query: &'q BoundQuery,
+    output: &'q Output,
+    condition: Option<&'q Condition>,
     /// How many rows may still leave.
     left: u64,
     groups: Option<Groups<'q>>,
 }
 
 impl<'q> Fold<'q> {
-    pub(super) fn new(query: &'q BoundQuery, top: Option<u64>) -> Self {
-        let groups = match &query.output {
+    pub(super) fn new(output: &'q Output, condition: Option<&'q Condition>, top: Option<u64>) -> Self {
+        let groups = match output {
             Output::Groups { by, columns } => Some(Groups::new(by, columns)),
             Output::Documents | Output::Rows(_) => None,
         };
-        Self { query, left: top.unwrap_or(u64::MAX), groups }
+        Self { output, condition, left: top.unwrap_or(u64::MAX), groups }
     }
 }
 
 impl Fold<'_> {
     /// Takes a document and returns its row: nothing where the condition does not hold, for aggregates, and after `TOP`.
     pub fn push(&mut self, document: &Value) -> Option<Value> {
-        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document, None) }
+        if self.is_full() || !self.matches(document) { None } else { self.push_matching(document, None) }
     }
 
     /// Does the same with a document, or an excerpt of one, whose text is there: values that are grouped by keep the order of their members.
     pub fn push_with_text(&mut self, document: &Value, text: &str) -> Option<Value> {
-        if self.is_full() || !self.query.matches(document) { None } else { self.push_matching(document, Some(text)) }
+        if self.is_full() || !self.matches(document) { None } else { self.push_matching(document, Some(text)) }
+    }
+
+    fn matches(&self, document: &Value) -> bool {
+        self.condition.is_none_or(|condition| holds(condition, document))
     }
 
     /// Takes a document for which the condition is known to hold, though the document may lack what the condition reads.
     pub(super) fn push_matching(&mut self, document: &Value, text: Option<&str>) -> Option<Value> {
-        let row = match &self.query.output {
+        let row = match self.output {
             Output::Documents => document.clone(),
             Output::Rows(columns) => {
                 let mut row = Map::new();

@@ -22,36 +22,40 @@
 //! | `SUM`, `AVG`, `MIN`, `MAX` over nothing | the key is left out; `COUNT()` is 0 |
 //! | case | system names without, names under tags and properties with |
 
-mod aggregate;
+// In reading order: a module uses those above it, and none below.
+mod error;
+mod functions;
+mod lexer;
 mod ast;
+mod names;
+mod condition;
+mod projection;
+mod parser;
+mod expression;
+mod lints;
+mod value;
+mod aggregate;
+mod eval;
+mod bound;
 mod bind;
+mod residual;
+mod rows;
+
 #[cfg(test)]
 mod cases;
-mod error;
-mod eval;
-mod excerpt;
-mod expression;
-mod functions;
 #[cfg(test)]
 mod laws;
-mod lexer;
-mod names;
-mod parser;
-mod remainder;
-mod remarks;
-mod rows;
-mod value;
 
 pub use ast::{
     Aggregate, ArithmeticOperator, Collection, ComparisonOperator, Expr, ExprKind, Item, Literal, Membership, Name,
     Path, Query, Select, Selected,
 };
-pub use bind::{BoundQuery, bind};
+pub use bind::bind;
+pub use bound::{BoundQuery, excerpt};
 pub use error::{QueryError, QueryErrorKind};
 pub use eval::Fold;
-pub use excerpt::excerpt;
 pub use parser::{MAX_CHARACTERS, parse, parse_condition};
-pub use remainder::{Remainder, RowError};
+pub use residual::{Remainder, RowError};
 
 /// Parses and binds a whole query.
 ///

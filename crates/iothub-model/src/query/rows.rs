@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::bind::{BoundQuery, Column, Output};
+use super::bound::BoundQuery;
+use super::condition::{Column, Output};
 use super::names::BoundPath;
 
 impl BoundQuery {

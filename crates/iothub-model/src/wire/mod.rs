@@ -4,32 +4,33 @@
 //! cannot catch its own mistake: exchanges transcribed from the public reference, and Microsoft's SDKs as clients of the
 //! embedded hub, hold it to the real service.
 
-pub mod bulk;
-pub mod configuration_lines;
-pub mod configurations;
-pub mod connection_string;
+// In reading order: a module uses those above it, and none below.
 pub mod error;
 pub mod faults;
-pub mod jobs;
 pub mod json_fault;
-pub mod keys;
 mod lenient;
+pub mod configurations;
 pub mod members;
 pub mod messages;
-pub mod methods;
-pub mod modules;
 pub mod names;
 pub mod numbers;
 pub mod query;
 pub mod raw_json;
+pub mod jobs;
 pub mod raw_twin;
 pub mod redact;
-pub mod registry;
-pub mod sas;
 pub mod secret;
+pub mod registry;
+pub mod bulk;
+pub mod configuration_lines;
+pub mod keys;
+pub mod modules;
+pub mod sas;
+pub mod connection_string;
 pub mod topics;
 pub mod transfers;
 pub mod twins;
+pub mod methods;
 pub mod versions;
 
 pub use connection_string::ConnectionString;

@@ -3,11 +3,11 @@
 //! Owns what a message and its feedback are, and where they wait (`queues`); `operations` and `delivery` decide what becomes of one. Both
 //! last until they are done with; who has one in its hands at present is in memory alone. Read [`CloudMessage`] first.
 
+// In reading order: a module uses those above it, and none below.
+mod moments;
 mod feedback;
 mod message;
-mod moments;
 pub(crate) mod queues;
-
 mod delivery;
 mod operations;
 

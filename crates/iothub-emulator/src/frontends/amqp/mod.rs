@@ -9,14 +9,16 @@
 //! stranger before it trusts it with memory, and refuse links in the service's words. Served is what clients of the service
 //! need: `$cbs`, `/messages/devicebound` and `/messages/serviceBound/feedback`. Devices over AMQP are not.
 
-mod connection;
+// In reading order: a module uses those above it, and none below.
 mod encoding;
 mod frames;
 mod login;
 mod message;
-mod nodes;
 mod refusal;
+mod nodes;
 mod session;
+mod connection;
+
 #[cfg(test)]
 mod tests;
 

@@ -4,23 +4,24 @@
 //! must have (version, right, a turn under the throttles) in [`call`], and the rest by the resources. Misbehaviour that was asked
 //! for stands in front of it all.
 
-mod admission;
-mod bulk;
-mod call;
-mod configurations;
+// In reading order: a module uses those above it, and none below.
 mod context;
+mod refusal;
+mod response;
+mod admission;
+mod call;
+mod bulk;
+mod configurations;
 mod device_messages;
 mod devices;
 mod digital_twins;
 mod faults;
 mod faulty_response;
-mod jobs;
 mod keys;
 mod methods;
 mod modules;
 mod query;
-mod refusal;
-mod response;
+mod jobs;
 mod statistics;
 mod transfers;
 mod twins;

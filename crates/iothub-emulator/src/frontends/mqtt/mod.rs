@@ -8,19 +8,21 @@
 //! A violation of MQTT's rules or the hub's ends the connection without a word, as the service does: MQTT 3.1.1 has no other way to tell
 //! a client, and SDKs take a SUBACK of failure for success.
 
-pub(crate) mod admission;
-mod answer;
-mod attached;
-pub(crate) mod connection;
-pub(crate) mod deliveries;
+// In reading order: a module uses those above it, and none below.
 pub(crate) mod login;
 pub(crate) mod outbox;
-pub(crate) mod packets;
-pub(crate) mod requests;
+pub(crate) mod admission;
+mod answer;
 pub(crate) mod rules;
+pub(crate) mod packets;
+mod under_way;
+mod attached;
+pub(crate) mod deliveries;
+pub(crate) mod requests;
+pub(crate) mod connection;
+
 #[cfg(test)]
 mod tests;
-mod under_way;
 
 use std::sync::Arc;
 

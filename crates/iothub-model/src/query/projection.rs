@@ -4,14 +4,13 @@
 //! scanned and not built.
 
 use std::borrow::Cow;
-use std::cell::LazyCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::ast::{ComparisonOperator, Literal};
-use super::bind::{BoundQuery, Column, Condition, GroupColumn, Output};
+use super::condition::{Column, Condition, GroupColumn, Output};
 use super::names::BoundPath;
 
 /// The parts of a document that somebody looks at.
@@ -113,7 +112,7 @@ impl Wanted {
         }
     }
 
-    fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         !self.whole && self.below.is_empty()
     }
 
@@ -123,32 +122,12 @@ impl Wanted {
     }
 }
 
-fn read(wishes: &[&Wanted], text: &str) -> Result<Value, serde_json::Error> {
+/// Reads what several look at, in one go.
+pub(super) fn read(wishes: &[&Wanted], text: &str) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Excerpt(wishes).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
-}
-
-/// Reads of a document's text what several queries look at, in one go. Each of them matches the excerpt as it does the
-/// document, and has the same row of it; only the rows of `SELECT *` are the documents themselves.
-///
-/// Any JSON text will do, however it is spelt.
-///
-/// # Errors
-///
-/// When the text is not JSON, as far as it had to be read.
-pub fn excerpt<'q>(
-    queries: impl IntoIterator<Item = &'q BoundQuery>,
-    document: &str,
-) -> Result<Value, serde_json::Error> {
-    // Where nothing is escaped a text has one spelling, which is serde_json's too.
-    let is_plain = LazyCell::new(|| !document.contains('\\'));
-    let may_match = |query: &BoundQuery| query.may_match(document) || !*is_plain;
-    // One that cannot match does not match what the others want either: a value that it compares is the document's or is missing.
-    let queries = queries.into_iter().filter(|query| !query.wanted().is_nothing() && may_match(query));
-    let wishes: Vec<&Wanted> = queries.map(BoundQuery::wanted).collect();
-    if wishes.is_empty() { Ok(Value::Null) } else { read(&wishes, document) }
 }
 
 /// Texts that a document has somewhere in it if the condition holds for it: one of each clause.
@@ -267,7 +246,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::compile;
-    use super::excerpt;
+    use crate::query::excerpt;
 
     #[test]
     fn an_excerpt_has_what_the_query_looks_at() {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::ast::{
     Aggregate, Collection, Expr, ExprKind, Item, Literal, Membership, Name, Path, Query, Select, Selected,
 };
-use super::bind::{BoundQuery, GroupColumn, Output};
+use super::bound::BoundQuery;
+use super::condition::{GroupColumn, Output};
 use super::eval::Fold;
 use super::names::BoundPath;
 use super::parser::{MAX_CHARACTERS, parse};
