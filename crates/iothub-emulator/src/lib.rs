@@ -299,8 +299,7 @@
 
 #![warn(missing_docs)]
 
-// In reading order: a module uses those above it, and none below. The empty lines keep rustfmt from sorting them.
-
+// In reading order: a module uses those above it, and none below.
 mod clock;
 mod policy;
 mod core;

@@ -10,8 +10,8 @@ use tokio::time::timeout_at;
 
 use crate::connections::{Link, MethodResult};
 use crate::core::command::Refusal;
-use crate::core::devices::GetDevice;
-use crate::core::twins::GetTwin;
+use crate::core::requests::devices::GetDevice;
+use crate::core::requests::twins::GetTwin;
 use crate::handle::HubHandle;
 use iothub_model::duration;
 use iothub_model::twin::TwinId;

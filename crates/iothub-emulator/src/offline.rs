@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::core::ask::Ask;
 use crate::core::command::Refusal;
 use crate::core::device::Device;
-use crate::core::devices::{GetDevice, PutDevice, ScanDevices};
+use crate::core::requests::devices::{GetDevice, PutDevice, ScanDevices};
 use crate::core::state::Hub;
 use crate::handle;
 use crate::start_error::HubStartError;

@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::clock::EmulatorClock;
-use crate::core::configurations::{EvaluateConfigurations, Evaluated};
-use crate::core::jobs::{FinishDeviceJob, RunJobs};
-use crate::core::messages::{SweepMessages, Swept};
+use crate::core::requests::configurations::{EvaluateConfigurations, Evaluated};
+use crate::core::requests::job_runs::{FinishDeviceJob, RunJobs};
+use crate::core::requests::messages::{SweepMessages, Swept};
 use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
 

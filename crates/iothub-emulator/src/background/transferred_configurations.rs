@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::background::blob::{BlobError, BlobReader, BlobWriter, trimmed};
 use crate::background::transfer_error::TransferError;
 use crate::core::command::{Refusal, invalid};
-use crate::core::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
+use crate::core::requests::configurations::{GetConfiguration, ListConfigurations, PutConfiguration};
 use crate::handle::HubHandle;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;

@@ -12,9 +12,9 @@ use time::macros::datetime;
 
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::devices::{DeleteDevice, PutDevice};
-use crate::core::modules::PutModule;
-use crate::core::twins::{GetTwin, WriteTwin};
+use crate::core::requests::devices::{DeleteDevice, PutDevice};
+use crate::core::requests::modules::PutModule;
+use crate::core::requests::twins::{GetTwin, WriteTwin};
 use crate::fuzzing::documents;
 use crate::handle::HubHandle;
 use crate::store::*;

@@ -4,12 +4,12 @@ use serde_json::Value;
 use serde_json::json;
 use time::macros::datetime;
 
-use crate::core::bulk;
-use crate::core::bulk::Bulk;
 use crate::core::command::Entropy;
-use crate::core::devices::DeleteDevice;
+use crate::core::requests::bulk;
+use crate::core::requests::bulk::Bulk;
+use crate::core::requests::devices::DeleteDevice;
+use crate::core::requests::twins::{GetTwin, TwinReply};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, TwinReply};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;

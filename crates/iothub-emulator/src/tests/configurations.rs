@@ -10,14 +10,14 @@ use time::macros::datetime;
 
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::configurations::{
-    Configuration, DeleteConfiguration, EvaluateConfigurations, Evaluated, GetConfiguration, ListConfigurations,
-    PutConfiguration,
+use crate::core::configurations::Configuration;
+use crate::core::requests::configurations::{
+    DeleteConfiguration, EvaluateConfigurations, Evaluated, GetConfiguration, ListConfigurations, PutConfiguration,
 };
-use crate::core::devices::PutDevice;
-use crate::core::modules::PutModule;
+use crate::core::requests::devices::PutDevice;
+use crate::core::requests::modules::PutModule;
+use crate::core::requests::twins::{GetTwin, WriteTwin};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;

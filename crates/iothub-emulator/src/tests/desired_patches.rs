@@ -5,11 +5,11 @@ use serde_json::json;
 
 use crate::core::ask::Outcome;
 use crate::core::command::{Entropy, Notice, TwinWrite};
-use crate::core::devices::PutDevice;
+use crate::core::requests::devices::PutDevice;
+use crate::core::requests::sessions::{Connect, Disconnect};
+use crate::core::requests::twins::{GetTwin, TwinReply, WriteTwin};
 use crate::core::session::Proof;
-use crate::core::sessions::{Connect, Disconnect};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
 use crate::tests::NOW;
 use iothub_model::twin::{IfMatch, OrderedObject, OrderedValue, TwinId};
 use iothub_model::wire::twins::{SectionBody, TwinBody};

@@ -7,15 +7,17 @@ use serde_json::Value;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::core::bulk::Bulk;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::configurations::{
-    Configuration, DeleteConfiguration, EvaluateConfigurations, ListConfigurations, PutConfiguration,
+use crate::core::configurations::Configuration;
+use crate::core::requests::bulk::Bulk;
+use crate::core::requests::configurations::{
+    DeleteConfiguration, EvaluateConfigurations, ListConfigurations, PutConfiguration,
 };
-use crate::core::devices::{CountDevices, DeleteDevice, PutDevice};
-use crate::core::jobs::{CreateJob, ListJobs, RunJobs, ScanDeviceJobs};
-use crate::core::modules::{DeleteModule, PutModule, ScanModules};
-use crate::core::twins::WriteTwin;
+use crate::core::requests::devices::{CountDevices, DeleteDevice, PutDevice};
+use crate::core::requests::job_runs::RunJobs;
+use crate::core::requests::jobs::{CreateJob, ListJobs, ScanDeviceJobs};
+use crate::core::requests::modules::{DeleteModule, PutModule, ScanModules};
+use crate::core::requests::twins::WriteTwin;
 use crate::tests::{Sandbox, clock};
 use crate::{Emulator, HubStartError, OfflineHub, Policy};
 use iothub_model::twin::DeviceId;

@@ -12,13 +12,12 @@ use time::macros::datetime;
 use crate::Emulator;
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::devices::{DeleteDevice, PutDevice};
-use crate::core::jobs::{
-    CancelJob, CreateJob, DeviceJob, FinishDeviceJob, GetJob, Job, JobStep, ListJobs, MethodCall, RunJobs,
-    ScanDeviceJobs,
-};
+use crate::core::jobs::{DeviceJob, Job, JobStep, MethodCall};
+use crate::core::requests::devices::{DeleteDevice, PutDevice};
+use crate::core::requests::job_runs::{FinishDeviceJob, RunJobs};
+use crate::core::requests::jobs::{CancelJob, CreateJob, GetJob, ListJobs, ScanDeviceJobs};
+use crate::core::requests::twins::{GetTwin, WriteTwin};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;

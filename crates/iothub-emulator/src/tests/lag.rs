@@ -12,9 +12,9 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 
 use crate::core::command::{Entropy, TwinWrite};
-use crate::core::devices::{DeleteDevice, FindDevices, PutDevice, ScanDevices};
+use crate::core::requests::devices::{DeleteDevice, FindDevices, PutDevice, ScanDevices};
+use crate::core::requests::twins::WriteTwin;
 use crate::core::state::Hub;
-use crate::core::twins::WriteTwin;
 use crate::tests::{NOW, Sandbox, client};
 use crate::{Emulator, EmulatorClock};
 use iothub_model::twin::DeviceId;

@@ -10,11 +10,11 @@ use time::macros::datetime;
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
 use crate::core::device::Device;
-use crate::core::devices::{
+use crate::core::requests::devices::{
     CountDevices, DeleteDevice, DeviceCounts, FindDevices, GetDevice, ListDevices, PutDevice, ScanDevices,
 };
+use crate::core::requests::twins::{GetTwin, TwinReply, WriteTwin};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::registry::DeviceBody;

@@ -8,14 +8,13 @@ use time::macros::datetime;
 
 use crate::core::ask::{Ask, Outcome};
 use crate::core::command::{Entropy, Notice, Refusal};
-use crate::core::devices::{DeleteDevice, GetDevice, PutDevice};
-use crate::core::messages::{
-    CompleteMessage, Feedback, MessageBody, PurgeMessages, ReceiveMessage, SendMessage, SettleFeedback, SettleMessage,
-    Settlement, SweepMessages, Swept, TakeFeedback, TakeMessages, feedback_body,
-};
+use crate::core::messages::{Feedback, MessageBody, Settlement, feedback_body};
 use crate::core::record::Record;
+use crate::core::requests::deliveries::{CompleteMessage, ReceiveMessage, SettleMessage, TakeMessages};
+use crate::core::requests::devices::{DeleteDevice, GetDevice, PutDevice};
+use crate::core::requests::messages::{PurgeMessages, SendMessage, SettleFeedback, SweepMessages, Swept, TakeFeedback};
+use crate::core::requests::sessions::{Connect, Disconnect};
 use crate::core::session::Proof;
-use crate::core::sessions::{Connect, Disconnect};
 use crate::core::state::Hub;
 use crate::store::{Table, encode};
 use iothub_model::twin::IfMatch;

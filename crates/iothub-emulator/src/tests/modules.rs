@@ -8,12 +8,12 @@ use time::macros::datetime;
 
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::devices::{DeleteDevice, GetDevice, PutDevice};
 use crate::core::module::Module;
-use crate::core::modules::{DeleteModule, GetModule, ListModules, PutModule, ScanModules};
 use crate::core::record::Record;
+use crate::core::requests::devices::{DeleteDevice, GetDevice, PutDevice};
+use crate::core::requests::modules::{DeleteModule, GetModule, ListModules, PutModule, ScanModules};
+use crate::core::requests::twins::{GetTwin, WriteTwin};
 use crate::core::state::Hub;
-use crate::core::twins::{GetTwin, WriteTwin};
 use crate::tests::Sandbox;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;

@@ -19,11 +19,11 @@ use serde_json::json;
 
 use crate::core::ask::Ask;
 use crate::core::command::Refusal;
-use crate::core::state::Hub;
-use crate::core::transfer::Transfer;
-use crate::core::transfers::{
+use crate::core::requests::transfers::{
     AdvanceTransfer, BeginTransfer, CancelTransfer, CreateTransfer, EndTransfer, GetTransfer, ListTransfers,
 };
+use crate::core::state::Hub;
+use crate::core::transfer::Transfer;
 use crate::tests::{NOW, Sandbox};
 use iothub_model::wire::ErrorCode;
 

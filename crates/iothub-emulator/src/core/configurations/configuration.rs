@@ -62,7 +62,7 @@ impl Configuration {
 
 impl Configuration {
     /// Makes a new one of what a PUT says.
-    pub(super) fn create(
+    pub(in crate::core) fn create(
         sequence: u64,
         id: String,
         body: ConfigurationBody,
@@ -90,7 +90,7 @@ impl Configuration {
     }
 
     /// Returns it as a PUT under a condition makes it.
-    pub(super) fn updated(
+    pub(in crate::core) fn updated(
         &self,
         body: ConfigurationBody,
         if_match: &IfMatch,
@@ -139,7 +139,7 @@ impl Configuration {
     }
 }
 
-pub(super) fn exists(id: &str) -> Refusal {
+pub(in crate::core) fn exists(id: &str) -> Refusal {
     let text =
         format!("the configuration `{id}` is there already; an update needs an If-Match header with a quoted etag");
     Refusal::new(ErrorCode::ConfigurationAlreadyExists, text)

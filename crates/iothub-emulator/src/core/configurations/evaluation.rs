@@ -30,21 +30,21 @@ use iothub_model::wire::twins::TwinBody;
 #[derive(Debug)]
 pub(crate) struct Evaluation {
     /// The configurations, the winners first.
-    pub(super) subjects: Vec<Candidate>,
+    pub(in crate::core) subjects: Vec<Candidate>,
     /// Which twins it is at.
-    pub(super) collection: Collection,
+    pub(in crate::core) collection: Collection,
     /// The last one seen, by its place in the order of creation.
-    pub(super) after: u64,
+    pub(in crate::core) after: u64,
 }
 
 /// One configuration, compiled, and what it has come to so far.
 #[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) configuration: Arc<Configuration>,
+pub(in crate::core) struct Candidate {
+    pub(in crate::core) configuration: Arc<Configuration>,
     checked: Checked,
-    pub(super) metrics: Vec<(String, BoundQuery, u64)>,
-    pub(super) targeted: u64,
-    pub(super) applied: u64,
+    pub(in crate::core) metrics: Vec<(String, BoundQuery, u64)>,
+    pub(in crate::core) targeted: u64,
+    pub(in crate::core) applied: u64,
 }
 
 impl Candidate {
@@ -73,13 +73,13 @@ impl Candidate {
 
 /// What a twin should have: the statuses of its configurations, and what to change in its desired properties.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Wanted {
+pub(in crate::core) struct Wanted {
     statuses: Object,
     patch: OrderedObject,
 }
 
 impl Evaluation {
-    pub(super) fn begin(configurations: Vec<Arc<Configuration>>) -> Self {
+    pub(in crate::core) fn begin(configurations: Vec<Arc<Configuration>>) -> Self {
         let mut subjects: Vec<Candidate> = configurations.into_iter().filter_map(Candidate::of).collect();
         let rank = |subject: &Candidate| (subject.configuration.priority, subject.configuration.sequence);
         subjects.sort_by_key(|subject| std::cmp::Reverse(rank(subject)));
@@ -87,7 +87,7 @@ impl Evaluation {
     }
 
     /// Says what one twin should have, and counts it.
-    pub(super) fn look(&mut self, twin: &Value, is_there: impl Fn(u64) -> bool) -> Wanted {
+    pub(in crate::core) fn look(&mut self, twin: &Value, is_there: impl Fn(u64) -> bool) -> Wanted {
         let mut wanted = Wanted::default();
         let mut taken: Vec<&ContentPath> = Vec::new();
         let collection = self.collection;
@@ -159,12 +159,12 @@ fn plain(section: &Object) -> Object {
     section.iter().filter(|(key, _)| !key.starts_with('$')).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-pub(super) fn value_of(twin: &str) -> Value {
+pub(in crate::core) fn value_of(twin: &str) -> Value {
     serde_json::from_str(twin).expect("a kept document is JSON")
 }
 
 /// Returns the twin with what it should have; nothing when it has it already.
-pub(super) fn applied(
+pub(in crate::core) fn applied(
     value: &Value,
     twin: impl FnOnce() -> TwinDocument,
     mut wanted: Wanted,

@@ -42,13 +42,13 @@ pub(crate) struct Job {
     pub(crate) revision: u64,
     /// The job as `GET /jobs/v2/{id}` answers it.
     pub(crate) response: JobResponse,
-    pub(super) progress: Progress,
+    pub(in crate::core) progress: Progress,
 }
 
 /// How far a job is, as the hub keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Progress {
+pub(in crate::core) enum Progress {
     /// Its time comes.
     Waiting {
         /// Unix seconds.
@@ -87,7 +87,7 @@ impl Job {
         Ok(Self { sequence, ..read })
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::core) fn is_over(&self) -> bool {
         self.response.status.is_over()
     }
 }
@@ -110,7 +110,7 @@ pub(crate) struct DeviceJob {
 }
 
 impl DeviceJob {
-    pub(super) fn new(sequence: u64, revision: u64, device: DeviceId, document: &DeviceJobDocument) -> Self {
+    pub(in crate::core) fn new(sequence: u64, revision: u64, device: DeviceId, document: &DeviceJobDocument) -> Self {
         Self {
             sequence,
             revision,
@@ -121,7 +121,7 @@ impl DeviceJob {
         }
     }
 
-    pub(super) fn document(&self) -> DeviceJobDocument {
+    pub(in crate::core) fn document(&self) -> DeviceJobDocument {
         serde_json::from_str(self.document.as_str())
             .expect("written by DeviceJob::new, or read by DeviceJob::from_record")
     }
@@ -137,20 +137,20 @@ impl DeviceJob {
 /// All jobs, and their outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
-    pub(super) by_sequence: BTreeMap<u64, Arc<Job>>,
-    pub(super) by_id: HashMap<String, u64>,
-    pub(super) device_jobs: BTreeMap<u64, Arc<DeviceJob>>,
-    pub(super) of_job: HashMap<String, BTreeSet<u64>>,
+    pub(in crate::core) by_sequence: BTreeMap<u64, Arc<Job>>,
+    pub(in crate::core) by_id: HashMap<String, u64>,
+    pub(in crate::core) device_jobs: BTreeMap<u64, Arc<DeviceJob>>,
+    pub(in crate::core) of_job: HashMap<String, BTreeSet<u64>>,
     /// Those of `of_job` that are not over.
-    pub(super) open: HashMap<String, BTreeSet<u64>>,
+    pub(in crate::core) open: HashMap<String, BTreeSet<u64>>,
     /// Methods that were asked for and whose outcome is to come. Not kept over a restart: what was under way then is failed.
-    pub(super) called: HashSet<u64>,
+    pub(in crate::core) called: HashSet<u64>,
     /// The latest revision that changed any of it.
     pub(crate) latest: u64,
 }
 
 impl Jobs {
-    pub(super) fn get(&self, id: &str) -> Option<&Arc<Job>> {
+    pub(in crate::core) fn get(&self, id: &str) -> Option<&Arc<Job>> {
         self.by_sequence.get(self.by_id.get(id)?)
     }
 
@@ -198,7 +198,7 @@ fn take(index: &mut HashMap<String, BTreeSet<u64>>, job: &str, sequence: u64) {
 }
 
 impl Job {
-    pub(super) fn end(&mut self, status: JobStatus, failure_reason: Option<String>, now: OffsetDateTime) {
+    pub(in crate::core) fn end(&mut self, status: JobStatus, failure_reason: Option<String>, now: OffsetDateTime) {
         self.response.status = status;
         self.response.failure_reason = failure_reason;
         self.response.end_time = Some(timestamp(now));

@@ -1,19 +1,14 @@
 //! Scheduled jobs: what one is, which there can be, and where they and their outcomes are found (docs: Schedule jobs on multiple
 //! devices).
 //!
-//! Read [`Job`] first. `operations` is what can be asked about jobs; `run` is what carries them out, a step at a time.
+//! Read [`Job`] first. What can be asked about jobs, and the steps that carry them out, are in `core::requests`.
 
-mod methods;
+pub(in crate::core) mod methods;
 
-mod job;
-mod plan;
-
-mod operations;
-mod run;
+pub(in crate::core) mod job;
+pub(in crate::core) mod plan;
 
 #[cfg(test)]
 pub(crate) use job::JobStep;
 pub(crate) use job::{DeviceJob, Job, Jobs};
 pub(crate) use methods::{MethodCall, MethodOutcome};
-pub(crate) use operations::{CancelJob, CreateJob, GetJob, ListJobs, ScanDeviceJobs};
-pub(crate) use run::{FinishDeviceJob, RunJobs};

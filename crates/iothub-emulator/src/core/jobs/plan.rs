@@ -30,7 +30,7 @@ const EXECUTION_SECONDS: u64 = 3600;
 
 impl Jobs {
     /// Reads what a PUT says: the job, and when it begins.
-    pub(super) fn plan(
+    pub(in crate::core) fn plan(
         &self,
         id: &str,
         body: JobBody,

@@ -47,9 +47,9 @@ impl FeedbackStatus {
 /// What a sender is to hear of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FeedbackBody {
-    pub(super) status: FeedbackStatus,
-    pub(super) at: i64,
-    pub(super) message_id: Option<String>,
+    pub(in crate::core) status: FeedbackStatus,
+    pub(in crate::core) at: i64,
+    pub(in crate::core) message_id: Option<String>,
 }
 
 /// The outcome of one message, for the service that requested it.

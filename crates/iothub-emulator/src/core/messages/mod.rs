@@ -1,21 +1,17 @@
 //! Messages from the cloud to devices, and what became of them (docs: Understand cloud-to-device messaging from an IoT hub).
 //!
-//! Owns what a message and its feedback are, and where they wait (`queues`); `operations` and `delivery` decide what becomes of one. Both
-//! last until they are done with; who has one in its hands at present is in memory alone. Read [`CloudMessage`] first.
+//! Owns what a message and its feedback are, and where they wait (`queues`). Both last until they are settled; who has taken one at
+//! present is in memory alone. `core::requests` decides what happens to them. Read [`CloudMessage`] first.
 
 // In reading order: a module uses those above it, and none below.
-mod moments;
-mod feedback;
-mod message;
+pub(in crate::core) mod moments;
+pub(in crate::core) mod feedback;
+pub(in crate::core) mod message;
 pub(crate) mod queues;
-mod delivery;
-mod operations;
 
-pub(crate) use delivery::{CompleteMessage, ReceiveMessage, SettleMessage, TakeMessages, TakeTelemetry};
 pub(crate) use feedback::{Feedback, FeedbackStatus, feedback_body};
 pub(crate) use message::{CloudMessage, MessageBody};
 pub(crate) use moments::millis;
-pub(crate) use operations::{PurgeMessages, SendMessage, SettleFeedback, SweepMessages, Swept, TakeFeedback};
 
 /// Messages that wait for a device, at most.
 pub(crate) const QUEUE_MAX: usize = 50;

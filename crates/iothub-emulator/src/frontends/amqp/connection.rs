@@ -28,7 +28,8 @@ use tokio::time::MissedTickBehavior;
 use tokio::time::timeout;
 
 use crate::core::command::Refusal;
-use crate::core::messages::{SettleFeedback, Settlement, TakeFeedback};
+use crate::core::messages::Settlement;
+use crate::core::requests::messages::{SettleFeedback, TakeFeedback};
 use crate::frontends::amqp::frames::{Frame, NoFrame, Reader, write, write_empty};
 use crate::frontends::amqp::login::{CHANNEL_MAX, IDLE_TIMEOUT, Peer};
 use crate::frontends::amqp::message::Received;

@@ -4,7 +4,7 @@ use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::definitions::Role;
 
 use crate::core::command::Refusal;
-use crate::core::messages::SendMessage;
+use crate::core::requests::messages::SendMessage;
 use crate::frontends::amqp::message::Received;
 use crate::frontends::amqp::refusal::error;
 use crate::frontends::amqp::{Front, refusal};

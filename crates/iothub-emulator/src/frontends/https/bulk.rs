@@ -8,9 +8,9 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::StatusCode;
 
-use crate::core::bulk;
-use crate::core::bulk::Bulk;
 use crate::core::command::Refusal;
+use crate::core::requests::bulk;
+use crate::core::requests::bulk::Bulk;
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{ERROR_CODE_HEADERS, json};

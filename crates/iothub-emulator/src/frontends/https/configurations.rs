@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::core::command::Refusal;
-use crate::core::configurations::{
-    ApplyContent, Configuration, DeleteConfiguration, GetConfiguration, ListConfigurations, PutConfiguration,
-    test_queries,
+use crate::core::configurations::{Configuration, test_queries};
+use crate::core::requests::configurations::{
+    DeleteConfiguration, GetConfiguration, ListConfigurations, PutConfiguration,
 };
+use crate::core::requests::edge_content::ApplyContent;
 use crate::frontends::https::call::{Call, Configurations, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, json, no_content, with_etag};

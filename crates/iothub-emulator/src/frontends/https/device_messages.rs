@@ -18,7 +18,8 @@ use http::request::Parts;
 use time::OffsetDateTime;
 
 use crate::core::command::Refusal;
-use crate::core::messages::{CloudMessage, LOCK, ReceiveMessage, SettleMessage, Settlement, TakeTelemetry};
+use crate::core::messages::{CloudMessage, LOCK, Settlement};
+use crate::core::requests::deliveries::{ReceiveMessage, SettleMessage, TakeTelemetry};
 use crate::core::session::Proof;
 use crate::faults::by_message::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
 use crate::frontends::https::admission::admit;

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use crate::core::command::Refusal;
 use crate::core::device::Device;
-use crate::core::devices::{DeleteDevice, GetDevice, ListDevices, PutDevice};
+use crate::core::requests::devices::{DeleteDevice, GetDevice, ListDevices, PutDevice};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, document, json, no_content};

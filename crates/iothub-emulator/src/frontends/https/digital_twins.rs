@@ -11,9 +11,9 @@ use http::header;
 use iothub_model::twin::OrderedObject;
 
 use crate::core::command::Refusal;
-use crate::core::devices::GetDevice;
 use crate::core::digital_twin::{DigitalTwinChange, view};
-use crate::core::twins::PatchDigitalTwin;
+use crate::core::requests::devices::GetDevice;
+use crate::core::requests::twins::PatchDigitalTwin;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{json, unserved, with_etag};

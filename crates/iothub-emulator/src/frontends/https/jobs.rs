@@ -8,7 +8,8 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::core::command::Refusal;
-use crate::core::jobs::{CancelJob, CreateJob, GetJob, Job, ListJobs};
+use crate::core::jobs::Job;
+use crate::core::requests::jobs::{CancelJob, CreateJob, GetJob, ListJobs};
 use crate::frontends::https::call::{Call, Jobs, read_json_with_bytes};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::query;

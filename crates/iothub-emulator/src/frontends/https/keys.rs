@@ -9,7 +9,7 @@ use http::HeaderValue;
 use http::StatusCode;
 
 use crate::core::command::Refusal;
-use crate::core::keys;
+use crate::core::requests::keys;
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{ERROR_CODE_HEADERS, json};

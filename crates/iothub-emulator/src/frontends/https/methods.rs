@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::core::command::Refusal;
-use crate::core::messages::PurgeMessages;
+use crate::core::requests::messages::PurgeMessages;
 use crate::frontends::https::call::{Call, ServiceConnect, read_json_with_bytes};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::json;

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use crate::core::command::Refusal;
 use crate::core::module::Module;
-use crate::core::modules::{DeleteModule, GetModule, ListModules, PutModule};
+use crate::core::requests::modules::{DeleteModule, GetModule, ListModules, PutModule};
 use crate::frontends::https::call::{Call, RegistryRead, RegistryWrite, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, document, json, no_content};

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use crate::core::command::Refusal;
-use crate::core::devices::{CountDevices, DeviceCounts};
+use crate::core::requests::devices::{CountDevices, DeviceCounts};
 use crate::frontends::https::call::{Call, RegistryRead, ServiceConnect};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::json;

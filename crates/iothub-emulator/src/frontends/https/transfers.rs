@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::core::command::Refusal;
+use crate::core::requests::transfers::{CancelTransfer, CreateTransfer, GetTransfer, ListTransfers};
 use crate::core::transfer;
-use crate::core::transfers::{CancelTransfer, CreateTransfer, GetTransfer, ListTransfers};
 use crate::frontends::https::call::{Call, RegistryWrite, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, json, no_content};

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use crate::core::command::{Refusal, TwinWrite};
-use crate::core::twins::{GetTwin, TwinReply, WriteTwin};
+use crate::core::requests::twins::{GetTwin, TwinReply, WriteTwin};
 use crate::frontends::https::call::{Call, ServiceConnect, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::document;

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::connections::Link;
 use crate::core::command::Refusal;
-use crate::core::sessions;
-use crate::core::sessions::{Disconnect, Touch};
+use crate::core::requests::sessions;
+use crate::core::requests::sessions::{Disconnect, Touch};
 use crate::frontends::mqtt::Front;
 use crate::frontends::mqtt::admission::{Ending, Gate};
 use crate::frontends::mqtt::answer::Answer;

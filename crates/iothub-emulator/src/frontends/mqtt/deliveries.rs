@@ -3,8 +3,8 @@
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
-use crate::core::messages::{CompleteMessage, TakeMessages};
 use crate::core::outbox::Outbox;
+use crate::core::requests::deliveries::{CompleteMessage, TakeMessages};
 use crate::frontends::mqtt::attached::Attached;
 use crate::frontends::mqtt::outbox::Message;
 use crate::frontends::mqtt::under_way::UnderWay;

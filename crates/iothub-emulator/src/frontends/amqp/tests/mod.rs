@@ -43,8 +43,8 @@ use serde_amqp::primitives::Symbol;
 
 use crate::access::Policies;
 use crate::core::command::Entropy;
-use crate::core::devices::PutDevice;
-use crate::core::messages::{PurgeMessages, SendMessage};
+use crate::core::requests::devices::PutDevice;
+use crate::core::requests::messages::{PurgeMessages, SendMessage};
 use crate::core::state::Hub;
 use crate::frontends::amqp::frames::{Frame, Layer, NoFrame, Reader, encode, write, write_sasl};
 use crate::frontends::amqp::*;

@@ -1,6 +1,7 @@
 //! The limits of a tier, as devices meet them.
 
-use crate::core::messages::{MessageBody, SendMessage};
+use crate::core::messages::MessageBody;
+use crate::core::requests::messages::SendMessage;
 use crate::faults::injection::FaultInjector;
 use crate::limits::admission::Admission;
 use crate::{FaultSpec, Limits, Tier};

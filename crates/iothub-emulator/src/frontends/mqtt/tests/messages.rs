@@ -2,8 +2,9 @@
 
 use rumqttc::mqttbytes::v4::PubAck;
 
-use crate::core::devices::GetDevice;
-use crate::core::messages::{MessageBody, PurgeMessages, SendMessage};
+use crate::core::messages::MessageBody;
+use crate::core::requests::devices::GetDevice;
+use crate::core::requests::messages::{PurgeMessages, SendMessage};
 use crate::frontends::mqtt::tests::*;
 use iothub_model::wire::messages::MessageProperties;
 

@@ -39,7 +39,7 @@ use tokio::sync::watch;
 
 use crate::access::{Access, Policies};
 use crate::core::command::Entropy;
-use crate::core::devices::PutDevice;
+use crate::core::requests::devices::PutDevice;
 use crate::frontends::mqtt::Front;
 use crate::frontends::mqtt::admission::Gate;
 use crate::handle::HubHandle;

@@ -182,14 +182,14 @@ impl Ask for SweepMessages {
 
 impl Hub {
     /// Lets wait again what devices took over HTTPS and said nothing of in time.
-    pub(super) fn end_locks(&mut self, now: OffsetDateTime, records: &mut Vec<Record>) {
+    pub(in crate::core) fn end_locks(&mut self, now: OffsetDateTime, records: &mut Vec<Record>) {
         for message in self.queues.unlock_overdue(millis(now)) {
             self.abandon(&message, now, records);
         }
     }
 
     /// Lets a message wait again that was handed out in vain, unless that was the last time.
-    pub(super) fn abandon(&mut self, message: &CloudMessage, now: OffsetDateTime, records: &mut Vec<Record>) {
+    pub(in crate::core) fn abandon(&mut self, message: &CloudMessage, now: OffsetDateTime, records: &mut Vec<Record>) {
         match message.abandoned(self.next_revision()) {
             Some(again) => {
                 self.write(Record::Message(message.sequence, Some(Arc::new(again))), records);
@@ -200,7 +200,7 @@ impl Hub {
     }
 
     /// Ends messages, and lets those hear of it who asked.
-    pub(super) fn end(
+    pub(in crate::core) fn end(
         &mut self,
         messages: &[Arc<CloudMessage>],
         status: FeedbackStatus,
@@ -227,7 +227,7 @@ impl Hub {
     }
 
     /// Lets a device show how many messages wait for it.
-    pub(super) fn recount(&mut self, id: &DeviceId, records: &mut Vec<Record>) {
+    pub(in crate::core) fn recount(&mut self, id: &DeviceId, records: &mut Vec<Record>) {
         let count = self.queues.count(id);
         if let Some(device) = self.find(id) {
             let device = device.with_messages(self.next_revision(), count);
@@ -246,7 +246,7 @@ impl Hub {
         }
     }
 
-    pub(super) fn call_for(&mut self, device: DeviceId) {
+    pub(in crate::core) fn call_for(&mut self, device: DeviceId) {
         let id = TwinId::from(device);
         if self.queues.count(&id.device) > 0 && self.connected.contains_key(&id) {
             self.notices.push(Notice::MessagesWait { id });

@@ -9,12 +9,12 @@ use time::OffsetDateTime;
 
 use crate::core::ask::{Ask, Subject};
 use crate::core::command::{Entropy, Refusal, TwinWrite, invalid};
-use crate::core::devices::{DeleteDevice, PutDevice};
 use crate::core::module::reserved;
-use crate::core::modules::{DeleteModule, PutModule};
 use crate::core::record::Record;
+use crate::core::requests::devices::{DeleteDevice, PutDevice};
+use crate::core::requests::modules::{DeleteModule, PutModule};
+use crate::core::requests::twins::WriteTwin;
 use crate::core::state::Hub;
-use crate::core::twins::WriteTwin;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::OrderedValue;
 use iothub_model::twin::TwinId;

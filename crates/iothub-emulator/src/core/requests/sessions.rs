@@ -392,9 +392,9 @@ mod tests {
     use super::*;
     use crate::core::ask::Outcome;
     use crate::core::command::{Entropy, TwinWrite};
-    use crate::core::devices::{DeleteDevice, PutDevice};
+    use crate::core::requests::devices::{DeleteDevice, PutDevice};
+    use crate::core::requests::twins::{GetTwin, WriteTwin};
     use crate::core::session::Fingerprints;
-    use crate::core::twins::{GetTwin, WriteTwin};
     use iothub_model::twin::IfMatch;
     use iothub_model::twin::OrderedObject;
     use iothub_model::wire::sas::Token;

@@ -136,7 +136,7 @@ impl Ask for ScanDeviceJobs {
 
 impl Hub {
     /// Writes a job as it is to be, and returns it.
-    pub(super) fn write_job(&mut self, job: Job, records: &mut Vec<Record>) -> Arc<Job> {
+    pub(in crate::core) fn write_job(&mut self, job: Job, records: &mut Vec<Record>) -> Arc<Job> {
         let job = Arc::new(Job { revision: self.next_revision(), ..job });
         self.write(Record::Job(job.sequence, Some(job.clone())), records);
         job

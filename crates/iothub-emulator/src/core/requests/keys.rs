@@ -5,10 +5,10 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 use crate::core::ask::{Ask, Subject};
-use crate::core::bulk::check_named_once;
 use crate::core::command::{Entropy, Refusal, invalid};
 use crate::core::module::Module;
 use crate::core::record::Record;
+use crate::core::requests::bulk::check_named_once;
 use crate::core::state::Hub;
 use iothub_model::twin::DeviceId;
 use iothub_model::twin::ModuleId;
