@@ -4,6 +4,8 @@
 //! Nothing here is stored: `view` makes a digital twin out of a device twin, and `DigitalTwinChange::patch` makes a patch of desired
 //! properties out of a JSON Patch.
 
+use indexmap::IndexMap;
+
 use crate::core::command::Refusal;
 use iothub_model::twin::OrderedObject;
 use iothub_model::twin::OrderedValue;
@@ -253,14 +255,17 @@ impl DigitalTwinChange {
 /// what it was counts: the hub goes by the keys that are sent. Of a component whose properties are named one by one, the patch has
 /// these and the marker, and nothing of the others.
 fn difference(before: &OrderedObject, after: &OrderedObject, changes: &[DigitalTwinChange]) -> OrderedObject {
+    // None where a change names the whole.
+    let mut named: IndexMap<&str, Option<Vec<&str>>> = IndexMap::new();
+    for DigitalTwinChange { path, .. } in changes {
+        let properties = named.entry(path[0].as_str()).or_insert_with(|| Some(Vec::new()));
+        match (path.get(1), &mut *properties) {
+            (Some(property), Some(properties)) => properties.push(property),
+            _ => *properties = None,
+        }
+    }
     let mut patch = OrderedObject::new();
-    for change in changes {
-        let name = change.path[0].as_str();
-        let properties: Option<Vec<&str>> = changes
-            .iter()
-            .filter(|other| other.path[0] == name)
-            .map(|other| other.path.get(1).map(String::as_str))
-            .collect();
+    for (name, properties) in named {
         match (before.get(name), after.get(name), properties) {
             (None, None, _) => {}
             (Some(_), None, _) => patch.insert(name, OrderedValue::Null),

@@ -129,13 +129,13 @@ pub struct BulkWarning {
 pub fn ids_in(line: &[u8]) -> (String, Option<String>) {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Named {
+    struct LineIds {
         id: Option<serde_json::Value>,
         module_id: Option<serde_json::Value>,
     }
     let text = |value: Option<serde_json::Value>| value?.as_str().map(str::to_owned);
     match members::read(line) {
-        Ok(Named { id, module_id }) => (text(id).unwrap_or_default(), text(module_id)),
+        Ok(LineIds { id, module_id }) => (text(id).unwrap_or_default(), text(module_id)),
         Err(_) => (String::new(), None),
     }
 }

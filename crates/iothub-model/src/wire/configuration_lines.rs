@@ -65,10 +65,10 @@ pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error>
 /// Returns the id in a line that is no configuration; empty where there is none.
 pub fn id_in(line: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Named {
+    struct LineId {
         id: Option<serde_json::Value>,
     }
-    let named: Option<Named> = members::read(line).ok();
+    let named: Option<LineId> = members::read(line).ok();
     named.and_then(|named| named.id?.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
