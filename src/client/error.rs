@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::retry::Trouble;
 use iothub_model::tiers::{Class, Operation};
 use iothub_model::twin::HubHost;
+use iothub_model::wire::faults::FAULTS_PATH;
 use iothub_model::wire::{ErrorCode, HubError};
 
 /// Which request: for messages.
@@ -324,6 +325,10 @@ impl Error {
                 seconds.abs() / 60,
                 if *seconds > 0 { "ahead of" } else { "behind" }
             )),
+            Self::Unauthorized { request, .. } if request.path == FAULTS_PATH => Some(
+                "faults are for the policy `iothubowner` alone: give its connection string, which `twinctl hub serve` prints"
+                    .to_owned(),
+            ),
             Self::Unauthorized { request, .. } => {
                 let operation = Operation::of(request.method, &request.path);
                 let is_registry = operation.is_some_and(|it| it.class() == Class::IdentityRegistry);

@@ -65,7 +65,9 @@ fn admitted(code: ConnectReturnCode, device: &Device, options: &Options) -> Resu
         ConnectReturnCode::BadClientId => refused("the client id is not valid"),
         ConnectReturnCode::ServiceUnavailable => Err(Error::Unavailable),
         ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-            Err(Error::NotAuthorized { host: options.host.to_string(), device: device.id.to_string() })
+            let at = &options.endpoint;
+            let host = format!("{}:{}", at.host.name(), at.port);
+            Err(Error::NotAuthorized { host, device: device.id.to_string() })
         }
     }
 }

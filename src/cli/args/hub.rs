@@ -20,7 +20,7 @@ pub enum HubCommand {
     /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
     /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
     Serve(Box<ServeArgs>),
-    /// Add, list and show devices
+    /// Add, list, show and remove devices
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Print a shared access signature, for clients without an SDK
@@ -180,7 +180,7 @@ rule that is due decides; slow ones let the next go on. The seed makes chance re
 Example:
   twinctl hub faults set 'PATCH /twins/* reset-after 10%; GET * 503 first 2' --connection-string ...";
 
-/// Add, list and show devices.
+/// Add, list, show and remove devices.
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// Register devices and print their connection strings
@@ -192,6 +192,9 @@ Examples:
         /// The devices' ids; many as in 'press-{001..100}'
         #[arg(value_name = "ID", required = true)]
         ids: Vec<DeviceNames>,
+        /// Make them IoT Edge devices
+        #[arg(long)]
+        edge: bool,
         /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
         #[arg(long)]
         no_port: bool,
@@ -205,7 +208,31 @@ Examples:
         #[command(flatten)]
         target: DeviceTarget,
     },
-    /// Show one device: its identity and its twin
+    /// Print the connection string of a device, and nothing else
+    #[command(after_help = "\
+Example:
+  export IOTHUB_DEVICE_CONNECTION_STRING=\"$(twinctl hub device connection-string thermostat-001 --ca-file hub/ca.pem)\"")]
+    ConnectionString {
+        /// The device's id
+        #[arg(value_name = "ID")]
+        id: DeviceId,
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
+        #[arg(long)]
+        no_port: bool,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// Remove devices, with their twins and modules
+    Remove {
+        /// The devices' ids; many as in 'press-{001..100}'
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<DeviceNames>,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// Show one device: its connection string and its twin, which has the identity's etag, status and capabilities
     Show {
         /// The device's id
         #[arg(value_name = "ID")]
@@ -254,7 +281,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "device")]
     pub policy: Option<String>,
 
-    /// How long it is good
+    /// How long it is good; the hub takes it for five minutes more, for clocks that are behind
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub expires: Duration,
 

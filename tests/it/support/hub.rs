@@ -114,6 +114,12 @@ impl Hub {
         trusting_client(self.ca_file())
     }
 
+    /// Creates a device as the body says.
+    pub(crate) fn put_device(&self, id: &str, body: Value) {
+        let answer = self.send("PUT", &format!("/devices/{id}"), None, Some(body));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
     pub(crate) fn create(&self, id: &str) {
         let answer = self.send("PUT", &format!("/devices/{id}"), None, Some(serde_json::json!({ "deviceId": id })));
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -144,6 +150,12 @@ impl Hub {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until the process ends by itself, and returns its exit code.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().expect("an ended child").code()
     }
 
     /// Ends the process as a power cut would.

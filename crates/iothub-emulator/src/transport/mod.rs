@@ -5,4 +5,5 @@ pub(crate) mod first_byte_timeout;
 pub(crate) mod listener;
 pub(crate) mod request_id;
 pub(crate) mod stream;
+pub(crate) mod tls;
 pub(crate) mod web_socket;
