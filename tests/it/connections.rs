@@ -75,6 +75,11 @@ fn connections_that_others_end_are_named() {
     let second = device(&sandbox, &hub, &string, &["--once"]).output().expect("it ends");
     assert!(second.status.success());
     let _ = wait_for(&hub, "MQTT /devices/d: ConnectionTakenOver: another connection of this client took its place");
+    let begun = Instant::now();
+    while hub.twin("d")["connectionState"] != "Connected" {
+        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let _ = sandbox.on(&hub, ["hub", "device", "remove", "d"]).success();
     let _ = wait_for(&hub, "MQTT /devices/d: IdentityDeleted: the client's identity was deleted");
     let _ = first.stop("-INT");

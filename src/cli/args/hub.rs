@@ -40,6 +40,7 @@ pub enum HubCommand {
 Examples:
   twinctl hub serve --data hub --https 127.0.0.1:8443
   twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
+  until test -s ready.json; do sleep 0.1; done
 
 The ready file is JSON: hostName, https, mqtt, amqp, websocket, caFile, and connectionStrings for
 iothubowner, service, device, registryRead and registryReadWrite.
