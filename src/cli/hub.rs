@@ -117,7 +117,7 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     context.say("stopping: requests under way have up to 10 s; Ctrl-C again stops at once");
     tokio::select! {
         () = running.stop() => Ok(Outcome::Done),
-        () = interrupts.insisting() => std::process::exit(i32::from(Outcome::Interrupted.code())),
+        () = interrupts.insisting() => Ok(Outcome::Interrupted),
     }
 }
 

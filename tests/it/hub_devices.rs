@@ -63,6 +63,8 @@ fn a_token_is_all_that_is_printed_and_opens_the_hub() {
     let bare = sandbox.on(&hub, ["hub", "token", "--device", "d1", "--no-port"]).success();
     assert!(bare.starts_with("SharedAccessSignature sr=127.0.0.1%2Fdevices%2Fd1&"), "{bare}");
 
+    let of_module = sandbox.on(&hub, ["hub", "token", "--device", "d1", "--module", "m", "--no-port"]).success();
+    assert!(of_module.starts_with("SharedAccessSignature sr=127.0.0.1%2Fdevices%2Fd1%2Fmodules%2Fm&"), "{of_module}");
     let run = sandbox.on(&hub, ["hub", "token", "--device", "none"]);
     assert!(run.code == 1 && run.stderr.contains("has no device none"), "{run}");
     let string = sandbox.on(&hub, ["hub", "device", "show", "d1"]).success();

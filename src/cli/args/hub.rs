@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::{HubArgs, duration};
 use crate::manifest::range::Pattern;
 use iothub_model::tiers::Tier;
-use iothub_model::twin::{DeviceId, IdError};
+use iothub_model::twin::{DeviceId, IdError, ModuleId};
 
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
@@ -211,8 +211,9 @@ Examples:
     },
     /// Print the connection string of a device, and nothing else
     #[command(after_help = "\
-Example:
-  export IOTHUB_DEVICE_CONNECTION_STRING=\"$(twinctl hub device connection-string thermostat-001 --ca-file hub/ca.pem)\"")]
+Examples:
+  twinctl hub device connection-string thermostat-001 --ca-file hub/ca.pem
+  twinctl hub device connection-string thermostat-001 --no-port --data hub")]
     ConnectionString {
         /// The device's id
         #[arg(value_name = "ID")]
@@ -277,6 +278,10 @@ pub struct TokenArgs {
     /// For this device, with its own key
     #[arg(long, value_name = "ID")]
     pub device: Option<DeviceId>,
+
+    /// For this module of the device, with the device's key, which connects its modules
+    #[arg(long, value_name = "ID", requires = "device")]
+    pub module: Option<ModuleId>,
 
     /// With the key of this policy of the folder [default: iothubowner]
     #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "device")]
