@@ -393,7 +393,7 @@ async fn accept(
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let under_way = UnderWay::default();
+    let under_way = RequestsUnderWay::default();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -429,9 +429,9 @@ async fn accept(
 
 /// Counts the requests that are under way.
 #[derive(Clone, Default)]
-struct UnderWay(Arc<()>);
+struct RequestsUnderWay(Arc<()>);
 
-impl UnderWay {
+impl RequestsUnderWay {
     /// Counts a request for as long as what this returns lives.
     fn begin(&self) -> Weak<()> {
         Arc::downgrade(&self.0)
@@ -453,7 +453,7 @@ async fn serve(
     stream: TcpStream,
     tls: TlsPort,
     service: Service,
-    under_way: UnderWay,
+    under_way: RequestsUnderWay,
     watcher: Watcher,
     mut stopping: watch::Receiver<bool>,
 ) {

@@ -14,18 +14,17 @@ use crate::core::command::Refusal;
 use crate::core::outbox::CutReason;
 use crate::core::session::Fingerprints;
 use crate::frontends::mqtt::Front;
-use crate::frontends::mqtt::admission::{Admitted, Ending, Held, Refused, Verdict};
+use crate::frontends::mqtt::admission::{Admitted, Ending, Held, Verdict};
 use crate::frontends::mqtt::attached::{Attached, connack};
 use crate::frontends::mqtt::deliveries::deliver;
+use crate::frontends::mqtt::log::{MQTT, log_path, note_refused};
 use crate::frontends::mqtt::login::{Denied, login};
 use crate::frontends::mqtt::outbox::{Message, Pending, Written};
 use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
 use crate::frontends::mqtt::requests::{Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
-use crate::request_log::ConnectionLog;
 use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
-use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 
 /// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
@@ -198,25 +197,6 @@ impl Front {
     async fn deny(&self, sink: &mut Sink, code: ConnectReturnCode) -> Farewell {
         let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
         Farewell::Normal
-    }
-}
-
-/// The protocol's name in the log, as in the rules of faults.
-pub(super) const MQTT: &str = "MQTT";
-
-/// Returns where the log has what a client does.
-pub(super) fn log_path(id: &TwinId) -> String {
-    match &id.module {
-        None => format!("/devices/{}", id.device),
-        Some(module) => format!("/devices/{}/modules/{module}", id.device),
-    }
-}
-
-/// Notes what is not done, perhaps by an injected fault, whose status the service may have no words for.
-pub(super) fn note_refused(log: &ConnectionLog, path: &str, refused: &Refused, fault: Option<&str>) {
-    match refused {
-        Refused::By(refusal) => log.refused_with(MQTT, path, refusal, fault),
-        Refused::Status(status) => log.fault(MQTT, path, *status, fault.unwrap_or_default()),
     }
 }
 

@@ -13,6 +13,7 @@ mod answer;
 mod attached;
 pub(crate) mod connection;
 pub(crate) mod deliveries;
+mod log;
 pub(crate) mod login;
 pub(crate) mod outbox;
 pub(crate) mod packets;

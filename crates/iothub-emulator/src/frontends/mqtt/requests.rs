@@ -25,7 +25,7 @@ use crate::faults::by_message::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
 use crate::frontends::mqtt::admission::{Admitted, Asked, Ending, Refused, Route, Verdict, message_bytes};
 use crate::frontends::mqtt::answer::Answer;
 use crate::frontends::mqtt::attached::Attached;
-use crate::frontends::mqtt::connection::{MQTT, log_path, note_refused};
+use crate::frontends::mqtt::log::{MQTT, log_path, note_refused};
 use crate::frontends::mqtt::outbox::Message;
 use crate::frontends::mqtt::packets::MESSAGE_MAX_BYTES;
 use crate::frontends::mqtt::rules::Violation;
