@@ -25,8 +25,8 @@ ready() { # the path of a member of the ready file
 # Free ports, so that nothing is in the way; `--https 127.0.0.1:8443` alone has MQTT on 8883, where SDKs look for it.
 "$TWINCTL" hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json >hub.log 2>&1 &
 hub=$!
-for _ in $(seq 300); do
-    [ -f ready.json ] && break
+until test -s ready.json; do
+    kill -0 "$hub" || { cat hub.log; exit 1; } # It did not start.
     sleep 0.1
 done
 IOTHUB_CONNECTION_STRING=$(ready connectionStrings iothubowner)

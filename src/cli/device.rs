@@ -27,6 +27,8 @@ const DEVICE_CONNECTION_STRING: &str = "IOTHUB_DEVICE_CONNECTION_STRING";
 const DEVICE_POLICY: &str = "device";
 /// How often the user is told how many devices fare.
 const SUMMARY_EVERY: Duration = Duration::from_secs(5);
+/// When the user is told so for the first time.
+const FIRST_SUMMARY: Duration = Duration::from_secs(1);
 /// More would be a simulation of another kind: each is a connection and a task.
 const DEVICES_MAX: u64 = 50_000;
 
@@ -87,7 +89,7 @@ async fn watch(
     let many = ids.len() > 1;
     let mut tally = Tally::new(ids.len());
     let (mut last_error, mut last_said) = (None, None);
-    let mut due = tokio::time::interval_at((Instant::now() + SUMMARY_EVERY).into(), SUMMARY_EVERY);
+    let mut due = tokio::time::interval_at((Instant::now() + FIRST_SUMMARY).into(), SUMMARY_EVERY);
     loop {
         let told = tokio::select! {
             told = told.recv() => told,
@@ -101,7 +103,7 @@ async fn watch(
         };
         let Some(device::Told { device, event }) = told else { break };
         tally.count(device, &event);
-        if let Some(line) = answer(&ids[device], &event, many, context.out.palette) {
+        if let Some(line) = answer(&ids[device], &event, context.out.palette) {
             writeln!(context.out, "{line}")?;
             context.out.flush()?;
         }

@@ -13,14 +13,14 @@ use super::connect::connect;
 use super::context::Context;
 use super::credentials::connection_string;
 use super::embedded;
-use super::file;
 use super::interrupt::Interrupts;
 use super::outcome::{CliError, CliResult, Outcome};
-use super::ready::Ready;
+use super::ready::{Ready, ReadyFile};
 use super::{refusals, token};
+use crate::client;
 use crate::render::style::Palette;
 use crate::render::{number, table};
-use iothub_emulator::{Emulator, FaultSpec, TlsFiles};
+use iothub_emulator::{Emulator, FaultSpec, HubStartError, OfflineHub, TlsFiles};
 use iothub_model::diagnostic::Source;
 use iothub_model::twin::{DeviceId, HubHost, Lookup, Object, TwinId};
 use iothub_model::wire::connection_string::ConnectionString;
@@ -30,7 +30,13 @@ use iothub_model::wire::{Secret, twins};
 pub(super) async fn hub(context: &mut Context, command: &HubCommand) -> CliResult {
     match command {
         HubCommand::Serve(args) => serve(context, args).await,
-        HubCommand::Device(DeviceCommand::Add { ids, no_port, target }) => add(context, ids, *no_port, target).await,
+        HubCommand::Device(DeviceCommand::Add { ids, edge, no_port, target }) => {
+            add(context, ids, *edge, *no_port, target).await
+        }
+        HubCommand::Device(DeviceCommand::ConnectionString { id, no_port, target }) => {
+            print_connection_string(context, id, *no_port, target).await
+        }
+        HubCommand::Device(DeviceCommand::Remove { ids, target }) => remove(context, ids, target).await,
         HubCommand::Device(DeviceCommand::List { target }) => list(context, target).await,
         HubCommand::Device(DeviceCommand::Show { id, no_port, target }) => show(context, id, *no_port, target).await,
         HubCommand::Token(args) => token::token(context, args).await,
@@ -76,15 +82,24 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
     if let Some(every) = args.evaluate_configurations {
         options = options.evaluate_configurations(every);
     }
-    let running = embedded::start(context, options).await?;
+    let ready_file = args.ready_file.as_deref().map(|path| ReadyFile::new(context.resolve(path)));
+    // Whoever waits for the new one must not find an old one.
+    let old = ready_file.as_ref().map(ReadyFile::remove_old).transpose()?;
+    let running = match embedded::start(context, options).await {
+        Ok(running) => running,
+        Err(error) => {
+            if let (HubStartError::InUse { .. }, Some(file), Some(old)) = (&error, &ready_file, old) {
+                // It is most likely that of the hub which has the folder.
+                file.put_back(old);
+            }
+            return Err(error.into());
+        }
+    };
     // Before anybody is told that it listens, so that whoever waits for that can stop it.
     let mut interrupts = Interrupts::listen().map_err(|error| CliError::doing("listening for Ctrl-C", error))?;
     let ready = Ready::of(&running);
-    if let Some(path) = &args.ready_file {
-        let text = serde_json::to_string_pretty(&ready).expect("a ready file is strings") + "\n";
-        // It holds keys: for its owner alone.
-        file::write_private(&context.resolve(path), text.as_bytes())
-            .map_err(|error| CliError::doing(format!("writing the ready file {}", path.display()), error))?;
+    if let Some(file) = &ready_file {
+        file.write(&ready)?;
     }
     let text = ready_text(&ready, context.out.palette);
     context.out.write_all(text.as_bytes())?;
@@ -95,9 +110,14 @@ async fn serve(context: &mut Context, args: &ServeArgs) -> CliResult {
             line = refused.next() => context.say(line),
         }
     }
-    context.say("stopping: requests under way finish");
-    running.stop().await;
-    Ok(Outcome::Done)
+    if let Some(file) = &ready_file {
+        file.remove(&ready);
+    }
+    context.say("stopping: requests under way have up to 10 s; Ctrl-C again stops at once");
+    tokio::select! {
+        () = running.stop() => Ok(Outcome::Done),
+        () = interrupts.insisting() => Ok(Outcome::Interrupted),
+    }
 }
 
 /// Reads rules from a file of this name, or from the text itself.
@@ -108,6 +128,11 @@ fn read_faults(context: &Context, text: &str) -> CliResult<FaultSpec> {
             let rules = std::fs::read_to_string(&path);
             let rules = rules.map_err(|error| CliError::doing(format!("reading the faults in {text}"), error))?;
             Source::new(text, rules)
+        }
+        false if text.trim().is_empty() => {
+            return Err(CliError::new("the text of the rules is empty")
+                .hint("a rule is METHOD PATH FAULT, and how often: PATCH /twins/* 429 20%")
+                .hint("`twinctl hub faults clear` takes all rules away"));
         }
         // A rule has several words.
         false if !text.trim().contains(char::is_whitespace) => {
@@ -133,8 +158,11 @@ async fn faults(context: &mut Context, command: &FaultsCommand) -> CliResult {
         (FaultsCommand::Clear { .. }, _) => client.clear_faults().await,
         (FaultsCommand::Show { .. } | FaultsCommand::Set { .. }, _) => client.faults().await,
     };
-    let report =
-        answer.map_err(|error| CliError::from(error).hint("only `twinctl hub serve` can be told to misbehave"))?;
+    let report = answer.map_err(|error| {
+        let is_elsewhere = matches!(error, client::Error::NotFound { .. } | client::Error::Refused { .. });
+        let hint = is_elsewhere.then_some("only a hub of `twinctl hub serve` can be told to misbehave");
+        CliError::from(error).hint_if(hint)
+    })?;
     connection.close().await;
     if report.rules.is_empty() {
         context.say("no faults: the hub behaves well");
@@ -192,16 +220,29 @@ fn ready_text(ready: &Ready, palette: Palette) -> String {
     text
 }
 
-async fn add(context: &mut Context, names: &[DeviceNames], no_port: bool, target: &DeviceTarget) -> CliResult {
+/// Returns the ids that names stand for, each once.
+fn distinct(names: &[DeviceNames], done: &str) -> CliResult<Vec<DeviceId>> {
     let ids: Vec<DeviceId> = names.iter().flat_map(|names| names.ids.iter().cloned()).collect();
     let mut seen = BTreeSet::new();
-    if let Some(twice) = ids.iter().find(|id| !seen.insert(*id)) {
-        return Err(CliError::new(format!("{twice} is named twice, and can be added once")));
+    match ids.iter().find(|id| !seen.insert(*id)) {
+        Some(twice) => Err(CliError::new(format!("{twice} is named twice, and can be {done} once"))),
+        None => Ok(ids),
     }
+}
+
+async fn add(
+    context: &mut Context,
+    names: &[DeviceNames],
+    edge: bool,
+    no_port: bool,
+    target: &DeviceTarget,
+) -> CliResult {
+    let ids = distinct(names, "added")?;
     if let Some(data) = &target.data {
         let mut hub = embedded::open(context, data)?;
         for id in &ids {
-            let secret = hub.add_device(id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
+            let add = if edge { OfflineHub::add_edge_device } else { OfflineHub::add_device };
+            let secret = add(&mut hub, id).map_err(|refusal| CliError::new(format!("adding {id}: {refusal}")))?;
             writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
             warn_of_unreadable(context, id);
         }
@@ -209,13 +250,60 @@ async fn add(context: &mut Context, names: &[DeviceNames], no_port: bool, target
     }
     let connection = connect(context, &target.hub).await?;
     for id in &ids {
-        let identity = connection.client.create_device(id).await?;
+        let identity = match edge {
+            true => connection.client.create_edge_device(id).await?,
+            false => connection.client.create_device(id).await?,
+        };
         let secret = connection_string(connection.client.host(), &identity)
             .ok_or_else(|| CliError::new(format!("{id} is added, and the hub answers without its key")))?;
         writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
         warn_of_unreadable(context, id);
     }
     connection.close().await;
+    Ok(Outcome::Done)
+}
+
+async fn remove(context: &mut Context, names: &[DeviceNames], target: &DeviceTarget) -> CliResult {
+    let ids = distinct(names, "removed")?;
+    if let Some(data) = &target.data {
+        let mut hub = embedded::open(context, data)?;
+        for id in &ids {
+            hub.remove_device(id).map_err(|refusal| CliError::new(format!("removing {id}: {refusal}")))?;
+        }
+    } else {
+        let connection = connect(context, &target.hub).await?;
+        for id in &ids {
+            connection.client.delete_device(id).await?;
+        }
+        connection.close().await;
+    }
+    context.say(format_args!("{} removed", number::counted(ids.len(), "device")));
+    Ok(Outcome::Done)
+}
+
+async fn print_connection_string(
+    context: &mut Context,
+    id: &DeviceId,
+    no_port: bool,
+    target: &DeviceTarget,
+) -> CliResult {
+    let secret = if let Some(data) = &target.data {
+        let mut hub = embedded::open(context, data)?;
+        hub.connection_string(id).map_err(|refusal| CliError::new(format!("reading {id}: {refusal}")))?
+    } else {
+        let connection = connect(context, &target.hub).await?;
+        let unknown = || CliError::new(format!("the hub {} has no device {id}", connection.client.host()));
+        let identity = connection.client.get_device(id).await?.ok_or_else(unknown)?;
+        let secret = connection_string(connection.client.host(), &identity);
+        connection.close().await;
+        secret
+    };
+    let secret = secret.ok_or_else(|| {
+        CliError::new(format!("{id} has no shared access key, and so no connection string"))
+            .hint("it signs in with a certificate")
+    })?;
+    writeln!(context.out, "{}", at_port(secret, no_port)?.expose())?;
+    warn_of_unreadable(context, id);
     Ok(Outcome::Done)
 }
 

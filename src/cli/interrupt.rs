@@ -66,13 +66,18 @@ impl Interrupts {
         }
     }
 
+    /// Waits for one that insists. A terminal that closes may send SIGHUP twice, once by way of its shell: only Ctrl-C and SIGTERM
+    /// insist.
+    pub(super) async fn insisting(&mut self) {
+        while self.next().await == StopSignal::Hangup {}
+    }
+
     /// Waits for a first one and calls `first`; a second one ends the process at once, with 130, and so does time: a command that
     /// reads a pipe to which nobody writes does not notice that it is to end.
     pub(super) async fn first_and_soon(mut self, first: impl FnOnce()) {
         self.next().await;
         first();
-        let second = async { while self.next().await == StopSignal::Hangup {} };
-        _ = tokio::time::timeout(SOON, second).await;
+        _ = tokio::time::timeout(SOON, self.insisting()).await;
         std::process::exit(i32::from(Outcome::Interrupted.code()));
     }
 
@@ -80,8 +85,7 @@ impl Interrupts {
     pub(super) async fn first_and_second(mut self, first: impl FnOnce()) {
         self.next().await;
         first();
-        // A terminal that closes may send SIGHUP twice, once by way of its shell: only Ctrl-C and SIGTERM insist.
-        while self.next().await == StopSignal::Hangup {}
+        self.insisting().await;
         // The user asks for it a second time; what was sent is the hub's to finish.
         std::process::exit(i32::from(Outcome::Interrupted.code()));
     }

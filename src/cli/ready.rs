@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use super::file;
+use super::outcome::{CliError, CliResult};
 use iothub_emulator::{Emulator, Policy};
 use iothub_model::wire::Secret;
 
@@ -72,6 +74,12 @@ impl Ready {
     }
 }
 
+impl Ready {
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a ready file is strings") + "\n"
+    }
+}
+
 impl ConnectionStrings {
     /// Returns each with the name of its policy.
     pub(super) fn by_policy(&self) -> [(Policy, &Secret); 5] {
@@ -82,6 +90,50 @@ impl ConnectionStrings {
             (Policy::RegistryRead, &self.registry_read),
             (Policy::RegistryReadWrite, &self.registry_read_write),
         ]
+    }
+}
+
+/// The ready file of one hub, from before its start to its end.
+pub(super) struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Removes the file that an earlier hub left, and returns what it held. What is no regular file stays.
+    pub(super) fn remove_old(&self) -> CliResult<Option<Vec<u8>>> {
+        let failed = |error| CliError::doing(format!("removing the old ready file {}", self.0.display()), error);
+        if !std::fs::symlink_metadata(&self.0).is_ok_and(|there| there.is_file()) {
+            return Ok(None);
+        }
+        let held = std::fs::read(&self.0).map_err(failed)?;
+        std::fs::remove_file(&self.0).map_err(failed)?;
+        Ok(Some(held))
+    }
+
+    /// Puts back what was removed.
+    pub(super) fn put_back(&self, held: Option<Vec<u8>>) {
+        if let Some(held) = held {
+            // The error of the start is what there is to say.
+            let _ = file::write_private(&self.0, &held);
+        }
+    }
+
+    /// Writes it, whole or not at all.
+    pub(super) fn write(&self, ready: &Ready) -> CliResult<()> {
+        // It holds keys: for its owner alone.
+        file::write_private(&self.0, ready.text().as_bytes())
+            .map_err(|error| CliError::doing(format!("writing the ready file {}", self.0.display()), error))
+    }
+
+    /// Removes it, unless another hub has written it since.
+    pub(super) fn remove(&self, ready: &Ready) {
+        let is_regular = std::fs::symlink_metadata(&self.0).is_ok_and(|there| there.is_file());
+        if is_regular && std::fs::read(&self.0).is_ok_and(|held| held == ready.text().as_bytes()) {
+            // The hub stops all the same.
+            let _ = std::fs::remove_file(&self.0);
+        }
     }
 }
 

@@ -40,12 +40,15 @@ pub(super) fn listen() -> (impl Fn(&RequestRecord) + Send + Sync + 'static, Refu
     (observer, Refusals { lines, uncounted, stretch: None, hidden: 0 })
 }
 
-/// Writes a refusal; `None` for requests of other protocols and for connections that broke no rule.
+/// Writes a refusal, or what ended a connection from outside; `None` for requests of other protocols and for connections that were cut
+/// for what their client did not do.
 fn line(record: &RequestRecord) -> Option<String> {
-    let RequestRecord { method, path, error_code, reason, .. } = record;
+    let RequestRecord { method, path, status, error_code, reason, .. } = record;
     let is_connection = matches!(method.as_str(), "MQTT" | "AMQP" | "TLS");
     let reason = reason.as_deref().filter(|_| is_connection)?;
-    let code = error_code.as_deref()?;
+    // The service has no code for some statuses that a fault may have.
+    let of_fault = (*status >= 400).then(|| status.to_string());
+    let code = error_code.as_ref().or(of_fault.as_ref())?;
     Some(format!("{method} {}: {code}: {}", escape::line(path), escape::line(reason)))
 }
 
@@ -107,6 +110,8 @@ mod tests {
         silent.error_code = None;
         observer(&silent);
         observer(&over("GET", record(401, Some("over HTTPS"))));
+        silent.status = 204;
+        observer(&silent);
         observer(&record(401, None));
         for _ in 0..500 {
             observer(&record(401, Some("no key of its own")));

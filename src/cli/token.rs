@@ -20,6 +20,7 @@ const OWNER: &str = "iothubowner";
 /// Prints a shared access signature.
 pub(super) async fn token(context: &mut Context, args: &TokenArgs) -> CliResult {
     let ConnectionString { host, policy, device, module, key, .. } = signer(context, args).await?;
+    let module = args.module.clone().or(module);
     let mut resource = if args.no_port { host.name() } else { host.as_str() }.to_owned();
     for (kind, id) in
         [("devices", device.as_ref().map(DeviceId::as_str)), ("modules", module.as_ref().map(|module| module.as_str()))]
@@ -56,7 +57,7 @@ async fn signer(context: &Context, args: &TokenArgs) -> CliResult<ConnectionStri
         let error = CliError::new("a hub inside this process is gone before anybody can use a token for it");
         let Some(folder) = folder else { return Err(error) };
         let command = CommandLine::new("hub token").path_option("--data", folder);
-        let command = command.option_if("--device", device.as_ref());
+        let command = command.option_if("--device", device.as_ref()).option_if("--module", args.module.as_ref());
         return Err(error.hint(command.in_hint("")));
     }
     if let Some(id) = device {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use iothub_model::tiers::{Class, Operation};
 use iothub_model::twin::HubHost;
+use iothub_model::wire::faults::FAULTS_PATH;
 use iothub_model::wire::{ErrorCode, HubError};
 
 /// Trouble that may pass.
@@ -335,6 +336,10 @@ impl Error {
                 seconds.abs() / 60,
                 if *seconds > 0 { "ahead of" } else { "behind" }
             )),
+            Self::Unauthorized { request, .. } if request.path == FAULTS_PATH => Some(
+                "faults are for the policy `iothubowner` alone: give its connection string, which `twinctl hub serve` prints"
+                    .to_owned(),
+            ),
             Self::Unauthorized { request, .. } => {
                 let operation = Operation::of(request.method, &request.path);
                 let is_registry = operation.is_some_and(|it| it.class() == Class::IdentityRegistry);

@@ -145,6 +145,20 @@ impl HubClient {
         identity(&self.transport.once(&call).await?, id)
     }
 
+    /// Creates an IoT Edge device's identity, with keys that the hub makes; once.
+    #[cfg(feature = "embedded")]
+    pub(crate) async fn create_edge_device(&self, id: &DeviceId) -> Result<DeviceIdentity, Error> {
+        let call = Call::new("PUT", device_path(id)).body(&NewDevice::edge(id.clone()));
+        identity(&self.transport.once(&call).await?, id)
+    }
+
+    /// Deletes a device's identity, with its twin and modules; once, and whatever its etag is.
+    #[cfg(feature = "embedded")]
+    pub(crate) async fn delete_device(&self, id: &DeviceId) -> Result<(), Error> {
+        let call = Call::new("DELETE", device_path(id)).header(IF_MATCH.as_str(), HeaderValue::from_static("*"));
+        self.transport.once(&call).await.map(|_| ())
+    }
+
     /// Creates a module's identity, with keys that the hub makes; once. Its twin comes with it.
     ///
     /// Where the device is missing or disabled the service answers with 401, as if the credentials were wrong.

@@ -227,6 +227,8 @@ impl Transport {
             BodyError::Lost(error) => self.failure(call, error),
         })?;
         match status {
+            // What is deleted is nothing to answer.
+            204 if call.method == "DELETE" => Ok(Answer { request: self.request(call), headers, body }),
             200 | 201 => {
                 self.count_billed(call, status, &headers, &body);
                 Ok(Answer { request: self.request(call), headers, body })

@@ -66,7 +66,9 @@ fn admitted(code: ConnectReturnCode, device: &Device, options: &DeviceOptions) -
         ConnectReturnCode::BadClientId => refused("the client id is not valid"),
         ConnectReturnCode::ServiceUnavailable => Err(DeviceError::Unavailable),
         ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-            Err(DeviceError::NotAuthorized { host: options.host.to_string(), device: device.id.to_string() })
+            let at = &options.endpoint;
+            let host = format!("{}:{}", at.host.name(), at.port);
+            Err(DeviceError::NotAuthorized { host, device: device.id.to_string() })
         }
     }
 }

@@ -12,14 +12,12 @@ use iothub_model::duration;
 use iothub_model::twin::{Object, TwinId};
 use iothub_model::wire::messages::MessageProperties;
 
-/// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events. With `many`
-/// devices, the desired properties that each finds at its start are left out.
-pub(crate) fn answer(id: &TwinId, event: &Event, many: bool, palette: Palette) -> Option<String> {
+/// Returns the line for what the hub sent a device, which is the answer of the command; nothing for other events.
+pub(crate) fn answer(id: &TwinId, event: &Event, palette: Palette) -> Option<String> {
     let line = |what: &str, about: String, value: String| {
         Some(format!("{}  {what} {about}  {value}", palette.twin(escape::id(id))))
     };
     match event {
-        Event::Desired { .. } if many => None,
         Event::Desired { desired, version } => line("desired", version.to_string(), json(desired)),
         Event::Patch { patch, version } => line("patch", version.to_string(), json(patch)),
         Event::Method { name, payload } => line("method", escape::line(name).into_owned(), escape::json(payload)),
@@ -209,16 +207,15 @@ mod tests {
             Event::Message { properties, payload: json!({"a": 1}) }
         };
         let (plain, full) = (message(None, &[]), message(Some("m\u{7}"), &[("b", Some("\u{202e}")), ("c", None)]));
-        for (event, many, expected) in [
-            (&plain, true, Some("press-001  message -  {\"a\":1}")),
-            (&full, true, Some("press-001  message m\\u0007  {\"a\":1}  {\"b\":\"\\u202e\",\"c\":null}")),
-            (&desired, false, Some("press-001  desired 3  {\"a\":{\"b\":1}}")),
-            (&desired, true, None),
-            (&patch, true, Some("press-001  patch 4  {\"a\\u001b\":null}")),
-            (&method, false, Some("press-001  method re\\nboot  \"\\u202ex\"")),
-            (&Event::Connected, false, None),
+        for (event, expected) in [
+            (&plain, Some("press-001  message -  {\"a\":1}")),
+            (&full, Some("press-001  message m\\u0007  {\"a\":1}  {\"b\":\"\\u202e\",\"c\":null}")),
+            (&desired, Some("press-001  desired 3  {\"a\":{\"b\":1}}")),
+            (&patch, Some("press-001  patch 4  {\"a\\u001b\":null}")),
+            (&method, Some("press-001  method re\\nboot  \"\\u202ex\"")),
+            (&Event::Connected, None),
         ] {
-            assert_eq!(answer(&id, event, many, Palette::PLAIN).as_deref(), expected);
+            assert_eq!(answer(&id, event, Palette::PLAIN).as_deref(), expected);
         }
         let lost = DeviceError::Lost { source: std::io::Error::other("reset\u{7}") };
         for (event, expected) in [

@@ -107,7 +107,7 @@ fn outputs(before: &Value, after: &Value) -> Vec<(&'static str, String)> {
     let remarks = annotations::of_plan(&PlanView::of(&plan), &samples::declarations(&[]));
     let method = |value: &Value| {
         let event = Event::Method { name: "m".to_owned(), payload: value.clone() };
-        device::answer(&"d".parse().expect("an id"), &event, false, Palette::PLAIN).expect("an answer")
+        device::answer(&"d".parse().expect("an id"), &event, Palette::PLAIN).expect("an answer")
     };
     vec![
         ("text", text::plan(&plan, OPTIONS)),

@@ -177,6 +177,6 @@ fn rows_and_messages() {
     check("JSON", &table::Json::default().page(&rows));
     let event = Event::Method { name: BAD.to_owned(), payload: json!(BAD) };
     let id = ID.parse().expect("an id");
-    check("device", &device::answer(&id, &event, false, Palette::PLAIN).expect("an answer"));
+    check("device", &device::answer(&id, &event, Palette::PLAIN).expect("an answer"));
     check("device", &device::remark(&id, &Event::Connected).expect("a remark"));
 }

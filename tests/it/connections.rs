@@ -64,6 +64,65 @@ fn refusals_are_named_and_a_flood_is_counted() {
     assert!(hub.requests().len() > 100, "the log has them all");
 }
 
+/// What becomes of a connection is said, and who did not begin one.
+#[test]
+fn connections_that_others_end_are_named() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let string = crate::device_run::register(&sandbox, &hub, "d");
+    let mut first = crate::device_run::Running::start(&sandbox, device(&sandbox, &hub, &string, &[]));
+    first.wait_for("err", "is connected");
+    let second = device(&sandbox, &hub, &string, &["--once"]).output().expect("it ends");
+    assert!(second.status.success());
+    let _ = wait_for(&hub, "MQTT /devices/d: ConnectionTakenOver: another connection of this client took its place");
+    let begun = Instant::now();
+    while hub.twin("d")["connectionState"] != "Connected" {
+        assert!(begun.elapsed() < PATIENCE, "it does not come back");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = sandbox.on(&hub, ["hub", "device", "remove", "d"]).success();
+    let _ = wait_for(&hub, "MQTT /devices/d: IdentityDeleted: the client's identity was deleted");
+    let _ = first.stop("-INT");
+}
+
+/// Programs of two languages that do not trust the authority leave a trace, whichever port they come to.
+#[test]
+fn programs_without_trust_are_named() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let python = "import socket, ssl, sys\nhost, port = sys.argv[1].rsplit(':', 1)\n\
+        ssl.create_default_context().wrap_socket(socket.create_connection((host, port)), server_hostname=host)";
+    let node = "const [host, port] = process.argv[1].split(':'); \
+        require('tls').connect({ host, port }).on('error', () => {}); \
+        require('tls').connect({ host, port, maxVersion: 'TLSv1.2' }).on('error', () => {});";
+    for front in ["https", "mqtt", "amqp"] {
+        let address = hub.ready()[front].as_str().expect("an address");
+        let refused = Command::new("python3").args(["-c", python, address]).stderr(Stdio::null()).status();
+        if refused.is_ok() {
+            let _ = wait_for(
+                &hub,
+                &format!("TLS /{front}: TlsHandshakeFailed: the TLS handshake failed: received fatal alert"),
+            );
+        }
+        let refused = Command::new("node").args(["-e", node, address]).stderr(Stdio::null()).status();
+        if refused.is_ok() {
+            let early = format!(
+                "TLS /{front}: TlsHandshakeFailed: the client closed the connection during the TLS handshake; \
+                mostly a client that does not trust the hub's authority (caFile)"
+            );
+            let late = format!(
+                "TLS /{front}: ClosedBeforeRequest: the client closed the connection before it sent anything; \
+                mostly a client that does not trust the hub's authority (caFile)"
+            );
+            let deadline = Instant::now() + PATIENCE;
+            while log_of(&hub).matches(&early).count() + log_of(&hub).matches(&late).count() < 2 {
+                assert!(Instant::now() < deadline, "{}", log_of(&hub));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
 /// Runs openssl; `None` where there is none.
 fn openssl(folder: &std::path::Path, arguments: &[&str]) -> Option<String> {
     let run = Command::new("openssl").args(arguments).current_dir(folder).stdin(Stdio::null()).output().ok()?;

@@ -73,6 +73,20 @@ impl Drop for Running {
     }
 }
 
+/// Each of several devices prints what one prints.
+#[test]
+fn several_devices_print_what_they_find() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.on(&hub, ["hub", "device", "add", "press-{001..003}"]).success();
+    let mut command = sandbox.command_on(&hub, ["device", "run", "--id", "press-{001..003}", "--once"]);
+    command.args(["--port", &mqtt_port(&hub)]);
+    let run = Run::of(&mut command, &sandbox.path("")).success();
+    let mut lines: Vec<&str> = run.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["press-001  desired 1  {}", "press-002  desired 1  {}", "press-003  desired 1  {}"]);
+}
+
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
@@ -234,7 +248,8 @@ fn two_hundred_in_one_process() {
     let port = mqtt_port(&hub);
     let common = ["device", "run", "--id", "press-{001..200}", "--once", "--ack", "--port", &port];
     let run = sandbox.on(&hub, common);
-    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run}");
+    assert_eq!((run.code, run.stdout.lines().count()), (0, 200), "{run}");
+    assert!(run.stdout.lines().all(|line| line.ends_with("  desired 2  {\"power\":1}")), "{run}");
     assert!(
         run.stderr.ends_with("0 of 200 devices connected, 200 done; 0 patches received, 200 reports sent\n"),
         "{run}"

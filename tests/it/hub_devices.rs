@@ -63,6 +63,8 @@ fn a_token_is_all_that_is_printed_and_opens_the_hub() {
     let bare = sandbox.on(&hub, ["hub", "token", "--device", "d1", "--no-port"]).success();
     assert!(bare.starts_with("SharedAccessSignature sr=127.0.0.1%2Fdevices%2Fd1&"), "{bare}");
 
+    let of_module = sandbox.on(&hub, ["hub", "token", "--device", "d1", "--module", "m", "--no-port"]).success();
+    assert!(of_module.starts_with("SharedAccessSignature sr=127.0.0.1%2Fdevices%2Fd1%2Fmodules%2Fm&"), "{of_module}");
     let run = sandbox.on(&hub, ["hub", "token", "--device", "none"]);
     assert!(run.code == 1 && run.stderr.contains("has no device none"), "{run}");
     let string = sandbox.on(&hub, ["hub", "device", "show", "d1"]).success();
@@ -95,6 +97,77 @@ fn tokens_are_made_of_a_folder_s_keys_too() {
         assert_eq!(run.code, 1, "{args:?}: {run}");
         assert!(run.stderr.contains(message), "{args:?}: {run}");
     }
+}
+
+/// What scripts take as it is, of a hub that runs and of a folder.
+#[test]
+fn a_device_s_connection_string_alone() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let added = sandbox.on(&hub, ["hub", "device", "add", "d1", "--no-port"]).success();
+    let run = sandbox.on(&hub, ["hub", "device", "connection-string", "d1", "--no-port"]);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str(), run.code), (added.as_str(), "", 0));
+    let with_port = sandbox.on(&hub, ["hub", "device", "connection-string", "d1"]).success();
+    assert!(host_of(&with_port).contains(':'), "{with_port}");
+    let run = sandbox.on(&hub, ["hub", "device", "connection-string", "none"]);
+    assert!(run.code == 1 && run.stderr.contains("has no device none"), "{run}");
+    hub.put_device(
+        "x",
+        serde_json::json!({
+            "deviceId": "x",
+            "authentication": { "type": "selfSigned", "x509Thumbprint": { "primaryThumbprint": "A".repeat(40) } }
+        }),
+    );
+    let run = sandbox.on(&hub, ["hub", "device", "connection-string", "x"]);
+    assert!(run.code == 1 && run.stderr.contains("x has no shared access key"), "{run}");
+
+    let added = sandbox.twinctl(["hub", "device", "add", "d2", "--data", "cold"]).success();
+    let printed = sandbox.twinctl(["hub", "device", "connection-string", "d2", "--data", "cold"]).success();
+    assert_eq!(printed, added);
+    let run = sandbox.twinctl(["hub", "device", "connection-string", "none", "--data", "cold"]);
+    assert!(run.code == 1 && run.stderr.contains("reading none"), "{run}");
+}
+
+#[test]
+fn edge_devices_are_added_and_devices_removed() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    sandbox.twinctl(["hub", "device", "add", "gateway", "--edge", "--data", "cold"]).success();
+    sandbox.on(&hub, ["hub", "device", "add", "gateway", "--edge"]).success();
+    sandbox.on(&hub, ["hub", "device", "add", "d-{1..3}"]).success();
+    for shown in [
+        sandbox.on(&hub, ["hub", "device", "show", "gateway"]).success(),
+        sandbox.twinctl(["hub", "device", "show", "gateway", "--data", "cold"]).success(),
+    ] {
+        assert!(shown.contains("\"iotEdge\": true"), "{shown}");
+    }
+    let run = sandbox.on(&hub, ["hub", "device", "remove", "d-{1..2}", "gateway"]);
+    assert!(run.code == 0 && run.stderr.contains("3 devices removed"), "{run}");
+    let listed = sandbox.on(&hub, ["hub", "device", "list"]).success();
+    assert!(listed.contains("d-3") && listed.lines().count() == 2, "{listed}");
+    let run = sandbox.on(&hub, ["hub", "device", "remove", "d-1"]);
+    assert!(run.code == 1 && run.stderr.contains("DeviceNotFound"), "{run}");
+    sandbox.twinctl(["hub", "device", "remove", "gateway", "--data", "cold"]).success();
+    let run = sandbox.twinctl(["hub", "device", "remove", "gateway", "--data", "cold"]);
+    assert!(run.code == 1 && run.stderr.contains("removing gateway: "), "{run}");
+    let run = sandbox.twinctl(["hub", "device", "remove", "a", "a", "--data", "cold"]);
+    assert!(run.code == 1 && run.stderr.contains("a is named twice, and can be removed once"), "{run}");
+}
+
+/// What is said fits the right that is missing.
+#[test]
+fn faults_are_for_one_policy() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.hub();
+    let mut command = sandbox.command(["hub", "faults", "show", "--ca-file", hub.ca_file()]);
+    command.env("IOTHUB_CONNECTION_STRING", hub.connection_string("service"));
+    let run = crate::support::Run::of(&mut command, &sandbox.path(""));
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stderr.contains("; iothubowner has it"), "{run}");
+    assert_eq!(run.stderr.matches("hint: ").count(), 1, "{run}");
+    assert!(run.stderr.contains("hint: faults are for the policy `iothubowner` alone"), "{run}");
+    let run = sandbox.on(&hub, ["hub", "faults", "set", ""]);
+    assert!(run.code == 1 && run.stderr.contains("the text of the rules is empty"), "{run}");
 }
 
 #[test]

@@ -20,6 +20,10 @@ mod faults;
 mod files;
 mod guards;
 mod hub_devices;
+#[cfg(target_os = "linux")]
+mod hub_guide;
+#[cfg(target_os = "linux")]
+mod hub_serve;
 #[cfg(unix)]
 mod idle;
 mod import;

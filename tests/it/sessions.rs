@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use crate::support::{Sandbox, TWINCTL, scrub};
 
 /// The shell of one page.
-struct Shell {
+pub(crate) struct Shell {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -20,7 +20,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let home = sandbox.path("");
         fs::create_dir_all(sandbox.path(".tool")).expect("a folder");
         std::os::unix::fs::symlink(TWINCTL, sandbox.path(".tool/twinctl")).expect("a link");
@@ -42,7 +42,7 @@ impl Shell {
     }
 
     /// Runs a command, and returns what it prints.
-    fn run(&mut self, command: &str) -> String {
+    pub(crate) fn run(&mut self, command: &str) -> String {
         const END: &str = "── the command ended ──";
         // In braces, so that no command reads what is typed next.
         writeln!(self.input, "{{ {command}\n}} < /dev/null\nprintf '{END}\\n'").expect("the shell lives");

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::core::command::Notice;
-use crate::core::outbox::Outbox;
+use crate::core::outbox::{CutReason, Outbox};
 use iothub_model::twin::TwinId;
 use iothub_model::wire::topics::Subscription;
 
@@ -69,7 +69,7 @@ impl Links {
     pub(crate) fn register(&self, link: &Arc<Link>) {
         // The new one stands before the old one falls, so that its end is not taken for the client's.
         if let Some(old) = self.lock().insert(link.id.clone(), link.clone()) {
-            old.outbox.cut();
+            old.outbox.cut(CutReason::TakenOver);
         }
         self.announce();
     }
@@ -118,9 +118,9 @@ impl Links {
                         link.outbox.messages_wait();
                     }
                 }
-                Notice::Cut { id } => {
+                Notice::Cut { id, reason } => {
                     if let Some(link) = self.find(&id) {
-                        link.outbox.cut();
+                        link.outbox.cut(reason);
                     }
                 }
             }

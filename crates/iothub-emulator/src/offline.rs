@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::core::ask::Ask;
 use crate::core::command::Refusal;
 use crate::core::device::Device;
-use crate::core::requests::devices::{GetDevice, PutDevice, ScanDevices};
+use crate::core::requests::devices::{DeleteDevice, GetDevice, PutDevice, ScanDevices};
 use crate::core::state::Hub;
 use crate::handle;
 use crate::start_error::HubStartError;
@@ -21,7 +21,7 @@ use iothub_model::twin::DeviceId;
 use iothub_model::twin::IfMatch;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::Secret;
-use iothub_model::wire::registry::DeviceBody;
+use iothub_model::wire::registry::{Capabilities, DeviceBody};
 
 /// What a host name in a connection string is when the folder was never served.
 const HOST_NAME: &str = "localhost";
@@ -71,8 +71,30 @@ impl OfflineHub {
     ///
     /// `DeviceAlreadyExists` when it is there.
     pub fn add_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
-        let entropy = handle::entropy()?;
-        let body = Box::new(DeviceBody::default());
+        self.put_device(id, DeviceBody::default())
+    }
+
+    /// Registers an IoT Edge device with keys of the hub's making, and returns its connection string.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceAlreadyExists` when it is there.
+    pub fn add_edge_device(&mut self, id: &DeviceId) -> Result<Secret, Refusal> {
+        let capabilities = Some(Capabilities { iot_edge: true });
+        self.put_device(id, DeviceBody { capabilities, ..DeviceBody::default() })
+    }
+
+    /// Deletes a device, with its twin and modules.
+    ///
+    /// # Errors
+    ///
+    /// `DeviceNotFound`.
+    pub fn remove_device(&mut self, id: &DeviceId) -> Result<(), Refusal> {
+        self.handle(DeleteDevice { id: id.clone(), if_match: IfMatch::Any })
+    }
+
+    fn put_device(&mut self, id: &DeviceId, body: DeviceBody) -> Result<Secret, Refusal> {
+        let (entropy, body) = (handle::entropy()?, Box::new(body));
         self.handle(PutDevice { id: id.clone(), body, if_match: IfMatch::Absent, entropy })?;
         let no_key = || Refusal::new(ErrorCode::ServerError, format!("the new device {id} has no key"));
         self.connection_string(id)?.ok_or_else(no_key)

@@ -9,18 +9,22 @@ use std::sync::PoisonError;
 
 use serde::Serialize;
 
+use crate::clock::Clock;
 use crate::core::command::Refusal;
+use crate::core::timestamp::timestamp;
 use crate::start_error::HubStartError;
 use iothub_model::wire::decode_segment;
 use iothub_model::wire::redact::Redactor;
 use iothub_model::wire::redact::without_keys;
 
-/// One request and its answer's status; or a refusal over MQTT or AMQP, or a connection that the hub cut.
+/// One request and its answer's status; or a refusal or an injected fault over MQTT or AMQP, or a connection that the hub cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RequestRecord {
-    /// The method; `MQTT`, `AMQP`, or `TLS` for a handshake that failed.
+    /// When it was answered, by the hub's clock, in UTC (RFC 3339).
+    pub time: String,
+    /// The method; `MQTT`, `AMQP`, or `TLS` for a connection that ended before its client sent anything over it.
     pub method: String,
     /// The path as it came, its escapes untouched.
     pub path: String,
@@ -41,61 +45,81 @@ pub struct RequestRecord {
     pub reason: Option<String>,
 }
 
-/// The error code of a TLS handshake that failed.
-const NO_HANDSHAKE: &str = "TlsHandshakeFailed";
-
 /// Who is told of every request, before its answer leaves.
 pub(crate) type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
 
 /// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
 #[derive(Clone, Default)]
-pub(crate) struct ConnectionLog(Arc<[RequestObserver]>);
+pub(crate) struct ConnectionLog {
+    observers: Arc<[RequestObserver]>,
+    /// `None` if there is no observer.
+    clock: Option<Clock>,
+}
+
+/// How a request over MQTT or AMQP, or a connection, ended.
+#[derive(Default)]
+struct Ended<'a> {
+    status: u16,
+    code: Option<&'a str>,
+    fault: Option<&'a str>,
+    reason: Option<&'a str>,
+}
 
 /// Characters of a reason or a path, at most: clients choose ids, addresses and topics.
 const SHOWN_MAX_CHARS: usize = 400;
 
 impl ConnectionLog {
-    pub(crate) fn new(observers: Arc<[RequestObserver]>) -> Self {
-        Self(observers)
+    pub(crate) fn new(observers: Arc<[RequestObserver]>, clock: Clock) -> Self {
+        Self { observers, clock: Some(clock) }
     }
 
     /// Notes that a client was refused at `path`.
     pub(crate) fn refused(&self, protocol: &str, path: &str, refusal: &Refusal) {
-        self.note(protocol, path, refusal.code.status(), Some(refusal.code.name()), &refusal.text);
+        self.refused_with(protocol, path, refusal, None);
+    }
+
+    /// Notes that a client was refused at `path`, perhaps by an injected fault.
+    pub(crate) fn refused_with(&self, protocol: &str, path: &str, refusal: &Refusal, fault: Option<&str>) {
+        let (status, code) = (refusal.code.status(), Some(refusal.code.name()));
+        self.note(protocol, path, Ended { status, code, fault, reason: Some(&refusal.text) });
+    }
+
+    /// Notes an injected fault, and the status of what it was done to.
+    pub(crate) fn fault(&self, protocol: &str, path: &str, status: u16, fault: &str) {
+        let reason = format!("a fault that the hub was told to have: {fault}");
+        self.note(protocol, path, Ended { status, code: None, fault: Some(fault), reason: Some(&reason) });
     }
 
     /// Notes that the hub cut a connection that broke no rule.
     pub(crate) fn cut(&self, protocol: &str, path: &str, reason: &str) {
-        self.note(protocol, path, 0, None, reason);
+        self.note(protocol, path, Ended { reason: Some(reason), ..Ended::default() });
     }
 
-    /// Notes that a client did not finish its TLS handshake with the port of `front`, unless it went without a word, as port scans do.
-    pub(crate) fn no_handshake(&self, front: &str, error: &std::io::Error) {
-        if error.kind() == std::io::ErrorKind::UnexpectedEof {
-            return;
-        }
-        let mut reason = format!("the TLS handshake failed: {error}");
-        if reason.contains("UnknownCA") || reason.contains("CertificateUnknown") || reason.contains("BadCertificate") {
-            reason.push_str("; the client does not trust the hub's authority (caFile)");
-        }
-        self.note("TLS", &format!("/{front}"), 0, Some(NO_HANDSHAKE), &reason);
+    /// Notes that the hub cut a connection because of what others did, whom its client may want to know of.
+    pub(crate) fn cut_by_others(&self, protocol: &str, path: &str, code: &str, reason: &str) {
+        self.note(protocol, path, Ended { code: Some(code), reason: Some(reason), ..Ended::default() });
     }
 
-    fn note(&self, protocol: &str, path: &str, status: u16, code: Option<&str>, reason: &str) {
-        if self.0.is_empty() {
-            return;
-        }
+    /// Notes that a connection to the port of `front` ended before its client sent anything over TLS.
+    pub(crate) fn tls(&self, front: &str, code: &str, reason: &str) {
+        let ended = Ended { code: Some(code), reason: Some(reason), ..Ended::default() };
+        self.note("TLS", &format!("/{front}"), ended);
+    }
+
+    fn note(&self, protocol: &str, path: &str, Ended { status, code, fault, reason }: Ended<'_>) {
+        let Some(clock) = self.clock.as_ref().filter(|_| !self.observers.is_empty()) else { return };
         let record = RequestRecord {
+            time: timestamp(clock()),
             method: protocol.to_owned(),
             path: shown(path),
             api_version: None,
             if_match: None,
             status,
             error_code: code.map(str::to_owned),
-            fault: None,
-            reason: Some(shown(reason)),
+            fault: fault.map(str::to_owned),
+            reason: reason.map(shown),
         };
-        for observer in &*self.0 {
+        for observer in &*self.observers {
             observer(&record);
         }
     }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper_util::rt::TokioExecutor;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::Instant;
 
 use crate::access::authority::Authority;
 use crate::access::entra::Entra;
@@ -45,6 +45,7 @@ use crate::store::folder::Folder;
 use crate::store::{Committer, Store};
 use crate::transport::first_byte_timeout::Prompt;
 use crate::transport::listener;
+use crate::transport::tls::TlsPort;
 use crate::transport::web_socket;
 use crate::transport::web_socket::{ClientCertificate, WebSocketHandlers};
 use iothub_model::tiers::Limits;
@@ -52,8 +53,6 @@ use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
 
-/// A client that has not finished its TLS handshake by then is let go.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client whose next request has not come by then is let go. Longer than clients keep an idle connection, so that they and
 /// not the hub are the ones to close it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -63,6 +62,10 @@ const PREFACE_TIMEOUT: Duration = Duration::from_secs(20);
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Requests under way have so long when the hub is stopped.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections without a request under way have so long to be ended by their clients.
+const IDLE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often it is looked whether requests are under way.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// About how often the service evaluates configurations.
 const EVALUATE_CONFIGURATIONS: Duration = Duration::from_secs(300);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
@@ -270,7 +273,7 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
         observers.push(request_log::to_file(&path)?);
     }
     let observers: Arc<[RequestObserver]> = observers.into();
-    let log = ConnectionLog::new(observers.clone());
+    let log = ConnectionLog::new(observers.clone(), clock.clone());
     let committer = match store {
         None => Committer::without_disk().0,
         Some(store) => Committer::start(store).map_err(HubStartError::Thread)?,
@@ -292,15 +295,16 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
         let mut tls = tls.clone();
         // Clients of other protocols than HTTP offer none, or a name of their own.
         tls.alpn_protocols.clear();
-        TlsAcceptor::from(Arc::new(tls))
+        Arc::new(tls)
     };
+    let port = |front| TlsPort::new(front, without_alpn.clone(), log.clone());
     if let Some((listener, _)) = mqtt {
         let serve = move |source, sink, certificate| mqtt_front.clone().serve(source, sink, certificate);
-        tokio::spawn(listener::accept(listener, without_alpn.clone(), stopping.clone(), ("mqtt", log.clone()), serve));
+        tokio::spawn(listener::accept(listener, port("mqtt"), stopping.clone(), serve));
     }
     if let Some((listener, _)) = amqp {
         let serve = move |source, sink, _| amqp_front.clone().serve(source, sink);
-        tokio::spawn(listener::accept(listener, without_alpn, stopping.clone(), ("amqp", log.clone()), serve));
+        tokio::spawn(listener::accept(listener, port("amqp"), stopping.clone(), serve));
     }
     let background = Background::start(&live, Rhythm { evaluate_configurations }, admission.clone(), emulator_clock);
     let service = Service::new(
@@ -312,8 +316,8 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
         faults.clone(),
         observers,
     );
-    let tls = TlsAcceptor::from(Arc::new(tls));
-    let accepting = tokio::spawn(accept(listener, tls, service, log, background, connections, stopping));
+    let tls = TlsPort::new("https", Arc::new(tls), log).with_unused_connections();
+    let accepting = tokio::spawn(accept(listener, tls, service, background, connections, stopping));
     let [mqtt, amqp] = others;
     let websocket = format!("wss://{host_name}{}", web_socket::PATH);
     Ok(RunningHub {
@@ -384,21 +388,22 @@ fn told_name(address: SocketAddr, host_name: Option<&HubHost>) -> String {
 /// Takes connections until it is told to stop, or until the hub is dropped.
 async fn accept(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: TlsPort,
     service: Service,
-    log: ConnectionLog,
     background: Background,
     mut others: mpsc::Receiver<()>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
+    let under_way = RequestsUnderWay::default();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, service, log) = (tls.clone(), service.clone(), log.clone());
-                    connections.spawn(serve(stream, tls, service, log, graceful.watcher(), stopping.clone()));
+                    let (tls, service) = (tls.clone(), service.clone());
+                    let (watcher, under_way) = (graceful.watcher(), under_way.clone());
+                    connections.spawn(serve(stream, tls, service, under_way, watcher, stopping.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
@@ -413,7 +418,10 @@ async fn accept(
         }
     }
     drop(listener);
-    let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
+    tokio::select! {
+        _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()) => {}
+        () = under_way.none_for(IDLE_STOP_TIMEOUT) => {}
+    }
     connections.shutdown().await;
     background.stop().await;
     // The last owner of the store closes it, which waits for the disk. Connections of MQTT and AMQP own it too.
@@ -421,37 +429,60 @@ async fn accept(
     let _ = tokio::time::timeout(STOP_TIMEOUT, others.recv()).await;
 }
 
+/// Counts the requests that are under way.
+#[derive(Clone, Default)]
+struct RequestsUnderWay(Arc<()>);
+
+impl RequestsUnderWay {
+    /// Counts a request for as long as what this returns lives.
+    fn begin(&self) -> Weak<()> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Returns when there was no request for so long.
+    async fn none_for(&self, time: Duration) {
+        let mut since = Instant::now();
+        while since.elapsed() < time {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if Arc::weak_count(&self.0) > 0 {
+                since = Instant::now();
+            }
+        }
+    }
+}
+
 async fn serve(
     stream: TcpStream,
-    tls: TlsAcceptor,
+    tls: TlsPort,
     service: Service,
-    log: ConnectionLog,
+    under_way: RequestsUnderWay,
     watcher: Watcher,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Answers are small and wanted at once.
-    let _ = stream.set_nodelay(true);
     let stream = tokio::select! {
-        accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return log.no_handshake("https", &error),
-            Err(_) => return log.no_handshake("https", &std::io::ErrorKind::TimedOut.into()),
+        accepted = tls.accept(stream) => match accepted {
+            Some(stream) => stream,
+            None => return,
         },
         // It has asked for nothing yet.
         _ = stopping.changed() => return,
     };
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // What TLS agreed on is known; to find it out from the first bytes would wait for them without end.
-    let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let is_http_2 = stream.get_ref().get_ref().1.alpn_protocol() == Some(b"h2");
     builder = if is_http_2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_EVERY);
-    let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = stream.get_ref().get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = ClientCertificate(certificate.map(|leaf| Fingerprints::of(leaf)));
     let answer = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
         let service = service.clone();
         request.extensions_mut().insert(certificate.clone());
-        async move { service.answer(request).await }
+        let under_way = under_way.clone();
+        async move {
+            let _one = under_way.begin();
+            service.answer(request).await
+        }
     });
     let stream = match is_http_2 {
         true => Prompt::for_http_2(stream, PREFACE_TIMEOUT),

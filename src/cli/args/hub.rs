@@ -11,7 +11,7 @@ use super::HubArgs;
 use super::connection::duration;
 use crate::manifest::range::Pattern;
 use iothub_model::tiers::Tier;
-use iothub_model::twin::{DeviceId, IdError};
+use iothub_model::twin::{DeviceId, IdError, ModuleId};
 
 /// Run the embedded hub, and look after its devices
 #[derive(Debug, Subcommand)]
@@ -21,7 +21,7 @@ pub enum HubCommand {
     /// It speaks the service API over HTTPS, as Microsoft's SDKs do. Everything is kept in one folder: devices, keys, and the
     /// certificate authority that clients have to trust. An acknowledged write survives a power cut.
     Serve(Box<ServeArgs>),
-    /// Add, list and show devices
+    /// Add, list, show and remove devices
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Print a shared access signature, for clients without an SDK
@@ -41,6 +41,7 @@ pub enum HubCommand {
 Examples:
   twinctl hub serve --data hub --https 127.0.0.1:8443
   twinctl hub serve --data hub --https 127.0.0.1:0 --ready-file ready.json &
+  until test -s ready.json; do sleep 0.1; done
 
 The ready file is JSON: hostName, https, mqtt, amqp, websocket, caFile, and connectionStrings for
 iothubowner, service, device, registryRead and registryReadWrite.
@@ -181,7 +182,7 @@ rule that is due decides; slow ones let the next go on. The seed makes chance re
 Example:
   twinctl hub faults set 'PATCH /twins/* reset-after 10%; GET * 503 first 2' --connection-string ...";
 
-/// Add, list and show devices.
+/// Add, list, show and remove devices.
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// Register devices and print their connection strings
@@ -193,6 +194,9 @@ Examples:
         /// The devices' ids; many as in 'press-{001..100}'
         #[arg(value_name = "ID", required = true)]
         ids: Vec<DeviceNames>,
+        /// Make them IoT Edge devices
+        #[arg(long)]
+        edge: bool,
         /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
         #[arg(long)]
         no_port: bool,
@@ -206,7 +210,32 @@ Examples:
         #[command(flatten)]
         target: DeviceTarget,
     },
-    /// Show one device: its identity and its twin
+    /// Print the connection string of a device, and nothing else
+    #[command(after_help = "\
+Examples:
+  twinctl hub device connection-string thermostat-001 --ca-file hub/ca.pem
+  twinctl hub device connection-string thermostat-001 --no-port --data hub")]
+    ConnectionString {
+        /// The device's id
+        #[arg(value_name = "ID")]
+        id: DeviceId,
+        /// Leave the port of HTTPS out of HostName, as device SDKs over MQTT need it: they use port 8883
+        #[arg(long)]
+        no_port: bool,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// Remove devices, with their twins and modules
+    Remove {
+        /// The devices' ids; many as in 'press-{001..100}'
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<DeviceNames>,
+        /// Which hub.
+        #[command(flatten)]
+        target: DeviceTarget,
+    },
+    /// Show one device: its connection string and its twin, which has the identity's etag, status and capabilities
     Show {
         /// The device's id
         #[arg(value_name = "ID")]
@@ -251,11 +280,15 @@ pub struct TokenArgs {
     #[arg(long, value_name = "ID")]
     pub device: Option<DeviceId>,
 
+    /// For this module of the device, with the device's key, which connects its modules
+    #[arg(long, value_name = "ID", requires = "device")]
+    pub module: Option<ModuleId>,
+
     /// With the key of this policy of the folder [default: iothubowner]
     #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "device")]
     pub policy: Option<String>,
 
-    /// How long it is good
+    /// How long it is good; the hub takes it for five minutes more, for clocks that are behind
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     pub expires: Duration,
 

@@ -152,6 +152,11 @@ impl Hub {
         trusting_client(self.ca_file())
     }
 
+    /// Creates a device as the body says.
+    pub(crate) fn put_device(&self, id: &str, body: Value) {
+        self.done(&self.send("PUT", &format!("/devices/{id}"), None, Some(body)));
+    }
+
     /// Registers a device, or `DEVICE/modules/MODULE`, as paths have it.
     pub(crate) fn create(&self, id: &str) {
         match &self.server {
@@ -207,6 +212,15 @@ impl Hub {
         match &self.server {
             Server::Here(_) => panic!("the hub runs in the process of the test"),
             Server::Process(child) => child.id(),
+        }
+    }
+
+    /// Waits until the process ends by itself, and returns its exit code.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
+        match &mut self.server {
+            Server::Here(_) => panic!("the hub runs in the process of the test"),
+            Server::Process(child) => child.wait().expect("an ended child").code(),
         }
     }
 

@@ -250,7 +250,8 @@ impl Access {
         let path = decode_segment(path).unwrap_or_default();
         let path = path.trim_end_matches('/');
         if !self.hosts.iter().any(|host| token.is_for(&format!("{host}{path}"))) {
-            return no(format!("the token is for another resource (sr) than {}{path}", self.host_name()));
+            let (resource, this) = (token.resource().unwrap_or_default(), self.host_name());
+            return no(format!("the token is for `{}` (sr), and must be for `{this}{path}`", resource.escape_debug()));
         }
         match token.policy() {
             None => Ok(Proof::Key(token)),
@@ -319,8 +320,9 @@ impl Access {
         if !rights.contains(&needed) {
             let able: Vec<_> =
                 POLICIES.iter().filter(|(_, rights)| rights.contains(&needed)).map(|(n, _)| *n).collect();
+            let have = if able.len() == 1 { "has" } else { "have" };
             return no(format!(
-                "the policy `{policy}` has no right {}, which this needs; {} have it",
+                "the policy `{policy}` has no right {}, which this needs; {} {have} it",
                 needed.name(),
                 able.join(", ")
             ));
@@ -341,7 +343,7 @@ impl Access {
         let path = path.trim_end_matches('/');
         if !self.hosts.iter().any(|host| token.is_for(&format!("{host}{path}"))) {
             let this = self.host_name();
-            return no(format!("the token is for `{}`, and this is {this}{path}", resource.escape_debug()));
+            return no(format!("the token is for `{}` (sr), and must be for `{this}{path}`", resource.escape_debug()));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::core::outbox::DesiredPatch;
+use crate::core::outbox::{CutReason, DesiredPatch};
 use iothub_model::twin::ETag;
 use iothub_model::twin::IfMatch;
 use iothub_model::twin::TwinId;
@@ -63,6 +63,8 @@ pub(crate) enum Notice {
     Cut {
         /// Who.
         id: TwinId,
+        /// Why.
+        reason: CutReason,
     },
 }
 

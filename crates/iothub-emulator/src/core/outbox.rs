@@ -40,6 +40,17 @@ impl DesiredPatch {
     }
 }
 
+/// Why a connection that broke no rule is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CutReason {
+    /// Another connection of the same identity took its place.
+    TakenOver,
+    /// The device was disabled.
+    Disabled,
+    /// The identity, or that of its device, was deleted.
+    Deleted,
+}
+
 /// The way to one connected client. A front end implements it. Nothing here waits for the client: the connection writes what
 /// was offered when it can.
 pub(crate) trait Outbox: Send + Sync {
@@ -52,6 +63,6 @@ pub(crate) trait Outbox: Send + Sync {
     /// Lets the connection look for messages from the cloud.
     fn messages_wait(&self);
 
-    /// Ends the connection, soon.
-    fn cut(&self);
+    /// Ends the connection, soon. The first reason counts.
+    fn cut(&self, reason: CutReason);
 }

@@ -70,8 +70,8 @@ impl FaultInjector {
         if !self.any.load(Ordering::Relaxed) {
             return InjectedFault::default();
         }
-        let InjectedFault { delay, action } = meet(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner));
-        InjectedFault { delay: delay + self.late(), action }
+        let injected = meet(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner));
+        InjectedFault { delay: injected.delay + self.late(), ..injected }
     }
 
     fn late(&self) -> Duration {

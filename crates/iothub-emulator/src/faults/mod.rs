@@ -183,7 +183,20 @@ impl fmt::Display for When {
 pub(crate) struct InjectedFault {
     /// How much later it is done.
     pub(crate) delay: Duration,
+    /// As much of that as rules ask for.
+    pub(crate) slow: Duration,
     pub(crate) action: Option<FaultAction>,
+}
+
+impl InjectedFault {
+    /// Returns what a log has of it; `None` if no rule was due.
+    pub(crate) fn name(self) -> Option<String> {
+        let slow = (!self.slow.is_zero()).then(|| format!("slow {}", duration::exact(self.slow)));
+        match (slow, self.action.map(FaultAction::name)) {
+            (Some(slow), Some(action)) => Some(format!("{slow}, {action}")),
+            (slow, action) => slow.or(action),
+        }
+    }
 }
 
 /// What a rule does to a request or its response, apart from a delay.
@@ -201,7 +214,7 @@ pub(crate) enum FaultAction {
 
 impl FaultAction {
     /// Returns what a log says.
-    pub(crate) fn name(self) -> String {
+    fn name(self) -> String {
         match self {
             Self::Status(status) => status.to_string(),
             Self::ResetBefore => Fault::ResetBefore.to_string(),
@@ -268,7 +281,8 @@ impl Faults {
             count.fired += 1;
             injected.action = Some(match rule.fault {
                 Fault::Slow(least, most) => {
-                    injected.delay += between(least, most, draw(1));
+                    injected.slow += between(least, most, draw(1));
+                    injected.delay = injected.slow;
                     continue;
                 }
                 Fault::Status(status) => FaultAction::Status(status),

@@ -288,16 +288,16 @@ async fn the_log_tells_what_was_sent_and_no_secret() {
         .collect();
     let expected = json!([
         {
-            "method": "PUT", "path": "/devices/a%231", "apiVersion": "2021-04-12", "ifMatch": null,
+            "time": "2026-11-24T10:00:00.0000000Z", "method": "PUT", "path": "/devices/a%231", "apiVersion": "2021-04-12", "ifMatch": null,
             "status": 200, "errorCode": null
         },
         {
-            "method": "PATCH", "path": "/twins/a%231", "apiVersion": "2021-04-12", "ifMatch": "\"AAAAAAAAAAk=\"",
+            "time": "2026-11-24T10:00:00.0000000Z", "method": "PATCH", "path": "/twins/a%231", "apiVersion": "2021-04-12", "ifMatch": "\"AAAAAAAAAAk=\"",
             "status": 412, "errorCode": "PreconditionFailed",
             "reason": "the If-Match header names the etag AAAAAAAAAAk=, and the current one is AAAAAAAAAAE="
         },
         {
-            "method": "GET", "path": "/nowhere", "apiVersion": null, "ifMatch": null,
+            "time": "2026-11-24T10:00:00.0000000Z", "method": "GET", "path": "/nowhere", "apiVersion": null, "ifMatch": null,
             "status": 404, "errorCode": "InvalidOperation", "reason": "there is no such resource on the embedded hub"
         }
     ]);

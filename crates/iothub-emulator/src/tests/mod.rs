@@ -9,6 +9,7 @@ mod desired_patches;
 mod device_messages;
 mod digital_twins;
 mod durability;
+mod early_ends;
 mod edge_content;
 mod entra;
 mod faults;

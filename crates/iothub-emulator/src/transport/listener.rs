@@ -3,28 +3,23 @@
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::core::session::Fingerprints;
-use crate::request_log::ConnectionLog;
 use crate::transport::connection::stopped;
 use crate::transport::stream;
 use crate::transport::stream::{Sink, Source};
+use crate::transport::tls::TlsPort;
 
-/// A client that has not finished its TLS handshake by then is let go.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Takes connections until the hub stops, has each served by `serve`, and returns when all have ended.
 pub(crate) async fn accept<S>(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: TlsPort,
     mut stopping: watch::Receiver<bool>,
-    (front, log): (&'static str, ConnectionLog),
     serve: impl Fn(Source, Sink, Option<Fingerprints>) -> S + Clone + Send + 'static,
 ) where
     S: Future<Output = ()> + Send + 'static,
@@ -34,11 +29,16 @@ pub(crate) async fn accept<S>(
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (tls, mut stopping, serve, log) = (tls.clone(), stopping.clone(), serve.clone(), log.clone());
+                    let (tls, mut stopping, serve) = (tls.clone(), stopping.clone(), serve.clone());
                     connections.spawn(async move {
-                        let failed = |error: &std::io::Error| log.no_handshake(front, error);
-                        let handshake = shake_hands(stream, tls, &mut stopping, failed).await;
-                        if let Some((source, sink, certificate)) = handshake {
+                        let stream = tokio::select! {
+                            stream = tls.accept(stream) => stream,
+                            () = stopped(&mut stopping) => None,
+                        };
+                        if let Some(stream) = stream {
+                            let chain = stream.get_ref().get_ref().1.peer_certificates();
+                            let certificate = chain.and_then(|chain| chain.first()).map(|leaf| Fingerprints::of(leaf));
+                            let (source, sink) = stream::stream(stream);
                             serve(source, sink, certificate).await;
                         }
                     });
@@ -52,33 +52,4 @@ pub(crate) async fn accept<S>(
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Brings TLS about; none where the client does not take part in it.
-async fn shake_hands(
-    stream: TcpStream,
-    tls: TlsAcceptor,
-    stopping: &mut watch::Receiver<bool>,
-    failed: impl FnOnce(&std::io::Error),
-) -> Option<(Source, Sink, Option<Fingerprints>)> {
-    // Packets are small and wanted at once.
-    let _ = stream.set_nodelay(true);
-    let stream = tokio::select! {
-        accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                failed(&error);
-                return None;
-            }
-            Err(_) => {
-                failed(&std::io::ErrorKind::TimedOut.into());
-                return None;
-            }
-        },
-        () = stopped(stopping) => return None,
-    };
-    let certificate =
-        stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|leaf| Fingerprints::of(leaf));
-    let (source, sink) = stream::stream(stream);
-    Some((source, sink, certificate))
 }

@@ -5,5 +5,6 @@ pub(crate) mod connection;
 pub(crate) mod first_byte_timeout;
 pub(crate) mod request_id;
 pub(crate) mod stream;
+pub(crate) mod tls;
 pub(crate) mod listener;
 pub(crate) mod web_socket;

@@ -19,12 +19,20 @@ pub struct NewDevice {
     pub device_id: DeviceId,
     /// `enabled` or `disabled`.
     pub status: String,
+    /// What else it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
 }
 
 impl NewDevice {
     /// Asks for an enabled device.
     pub fn enabled(device_id: DeviceId) -> Self {
-        Self { device_id, status: "enabled".to_owned() }
+        Self { device_id, status: "enabled".to_owned(), capabilities: None }
+    }
+
+    /// Asks for an enabled IoT Edge device.
+    pub fn edge(device_id: DeviceId) -> Self {
+        Self { capabilities: Some(Capabilities { iot_edge: true }), ..Self::enabled(device_id) }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::core::command::{Notice, Refusal};
 use crate::core::device::Device;
 use crate::core::identity::Authentication;
 use crate::core::module::Module;
+use crate::core::outbox::CutReason;
 use crate::core::presence::{CONNECTED, DISCONNECTED, Presence};
 use crate::core::record::Record;
 use crate::core::session::{Proof, Session};
@@ -314,7 +315,8 @@ impl Hub {
             }
             Some(_) => {
                 let cut: Vec<_> = self.connections_of(&before.id).cloned().collect();
-                self.notices.extend(cut.into_iter().map(|id| Notice::Cut { id }));
+                let reason = CutReason::Disabled;
+                self.notices.extend(cut.into_iter().map(|id| Notice::Cut { id, reason }));
             }
             None => {
                 let cut: Vec<_> = self.connections_of(&before.id).cloned().collect();
@@ -346,7 +348,7 @@ impl Hub {
     /// not from that one.
     fn disown(&mut self, id: TwinId) {
         self.connected.remove(&id);
-        self.notices.push(Notice::Cut { id });
+        self.notices.push(Notice::Cut { id, reason: CutReason::Deleted });
     }
 
     fn connections_of<'a>(&'a self, device: &'a DeviceId) -> impl Iterator<Item = &'a TwinId> {

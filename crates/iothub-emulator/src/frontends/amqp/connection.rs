@@ -39,6 +39,7 @@ use crate::frontends::amqp::session::{DELIVERY_MAX_BYTES, Delivery, Link, Sessio
 use crate::frontends::amqp::{AMQP, Front, message, refusal};
 use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source};
+use iothub_model::wire::ErrorCode;
 
 /// Sessions of a connection, at most, whatever the channels that there are.
 const SESSIONS_MAX: usize = 64;
@@ -116,6 +117,11 @@ impl Front {
         }
         connection.farewell
     }
+}
+
+/// Returns where the log has what is for an address.
+fn log_path(address: &str) -> String {
+    format!("/{}", shown(address).trim_start_matches('/'))
 }
 
 /// An open connection. Dropped, it is gone, whichever way it ended, and what it had in its hands waits again.
@@ -263,7 +269,7 @@ impl<'a> Connection<'a> {
         let refused = node.as_ref().err().cloned();
         if let Some(error) = &refused {
             let address = shown(address.as_deref().unwrap_or_default());
-            self.front.note(&format!("/{}", address.trim_start_matches('/')), error);
+            self.front.note(&log_path(&address), error);
         }
         let mut link = Link::new(node.unwrap_or(Node::Tokens), receiver).counts_from(match &theirs.role {
             Role::Sender => theirs.initial_delivery_count.unwrap_or(0),
@@ -339,6 +345,8 @@ impl<'a> Connection<'a> {
         let link = self.sessions.get(&channel).and_then(|session| session.links.get(&handle));
         let Some(node) = link.map(|link| link.node) else { return };
         let message = Received::read(&delivery.bytes);
+        let to = message.as_ref().and_then(Received::to).filter(|_| node == Node::ToDevices);
+        let path = to.map_or_else(|| node.path().to_owned(), log_path);
         let outcome = match node {
             Node::Tokens => match message {
                 Some(message) => {
@@ -352,6 +360,9 @@ impl<'a> Connection<'a> {
                 Err(refusal) => Err(refusal::of(&refusal)),
             },
         };
+        if let Err(error) = &outcome {
+            self.front.note(&path, error);
+        }
         if !delivery.settled {
             let state = match outcome {
                 Ok(()) => DeliveryState::Accepted(Accepted {}),
@@ -367,21 +378,26 @@ impl<'a> Connection<'a> {
             Some(SimpleValue::String(operation)) => operation.as_str(),
             Some(_) | None => "",
         };
-        let (status, text) = match (operation, request.payload()) {
+        let refused = |text: &str| Some((400, Refusal::new(ErrorCode::ArgumentInvalid, text)));
+        let refusal = match (operation, request.payload()) {
             ("put-token", Some(token)) => match self.front.opens_anything(token) {
                 Ok(()) => {
                     self.token = Some(token.to_owned());
-                    (200, "OK".to_owned())
+                    None
                 }
-                Err(refusal) => {
-                    self.front.log.refused(AMQP, "/$cbs", &refusal);
-                    (401, refusal.to_string())
-                }
+                Err(refusal) => Some((401, refusal)),
             },
-            ("put-token", None) => (400, "the token is not a text".to_owned()),
-            _ => (400, "the one operation is put-token".to_owned()),
+            ("put-token", None) => refused("the token is not a text"),
+            _ => refused("the one operation is put-token"),
         };
-        let answer = message::answer(request.id(), status, &text);
+        let answer = match &refusal {
+            None => message::answer(request.id(), 200, "OK"),
+            Some((status, refusal)) => {
+                self.front.log.refused(AMQP, Node::Tokens.path(), refusal);
+                let text = if *status == 401 { refusal.to_string() } else { refusal.text.clone() };
+                message::answer(request.id(), *status, &text)
+            }
+        };
         let link = self.sessions.get_mut(&channel).and_then(|session| {
             session.links.values_mut().find(|link| link.node == Node::TokenAnswers && !link.is_over)
         });
@@ -509,6 +525,8 @@ impl<'a> Connection<'a> {
     fn end_link(&mut self, channel: u16, handle: u32, error: Error) {
         if let Some(link) = self.link(channel, handle) {
             link.is_over = true;
+            let path = link.node.path();
+            self.front.note(path, &error);
         }
         self.say(channel, &Detach { handle: handle.into(), closed: true, error: Some(error) });
     }

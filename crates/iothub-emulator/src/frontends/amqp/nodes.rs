@@ -60,12 +60,21 @@ impl Node {
         }
     }
 
+    /// Returns where the log has what happens at it.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Tokens | Self::TokenAnswers => "/$cbs",
+            Self::ToDevices => "/messages/devicebound",
+            Self::Feedback => "/messages/serviceBound/feedback",
+        }
+    }
+
     /// Returns what one must be allowed to have a link to it; nothing when nobody need be.
     fn needs(self) -> Option<(&'static str, DataAction)> {
         match self {
             Self::Tokens | Self::TokenAnswers => None,
-            Self::ToDevices => Some(("/messages/devicebound", DataAction::MessagesSend)),
-            Self::Feedback => Some(("/messages/serviceBound/feedback", DataAction::MessagesFeedback)),
+            Self::ToDevices => Some((self.path(), DataAction::MessagesSend)),
+            Self::Feedback => Some((self.path(), DataAction::MessagesFeedback)),
         }
     }
 }

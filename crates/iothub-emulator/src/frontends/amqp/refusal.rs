@@ -46,13 +46,15 @@ pub(crate) fn logged(error: &Error) -> (ErrorCode, String) {
         _ => "amqp:internal-error",
     };
     let description = error.description.as_deref().unwrap_or_default();
+    let coded = description.strip_prefix("ErrorCode:").and_then(|rest| rest.split_once(';'));
+    if let Some((code, text)) = coded.and_then(|(code, text)| Some((ErrorCode::from_name(code)?, text))) {
+        return (code, format!("{condition}: {text}"));
+    }
     let code = match condition {
         "amqp:not-found" => ErrorCode::DeviceNotFound,
         "amqp:unauthorized-access" => ErrorCode::IotHubUnauthorizedAccess,
         "amqp:link:message-size-exceeded" => ErrorCode::MessageTooLarge,
-        "amqp:not-allowed" if description.starts_with("ErrorCode:OperationNotAvailableInCurrentTier") => {
-            ErrorCode::OperationNotAvailableInCurrentTier
-        }
+        "amqp:decode-error" | "com.microsoft:argument-error" => ErrorCode::ArgumentInvalid,
         _ => ErrorCode::InvalidOperation,
     };
     (code, format!("{condition}: {description}"))

@@ -99,6 +99,7 @@ impl Service {
     pub(crate) async fn answer(&self, mut request: Request<Incoming>) -> Result<Response, BrokenOff> {
         override_method(&mut request);
         let mut record = RequestRecord {
+            time: String::new(),
             method: request.method().to_string(),
             path: request.uri().path().to_owned(),
             api_version: call::api_version(request.uri()),
@@ -108,11 +109,12 @@ impl Service {
             fault: None,
             reason: None,
         };
-        let InjectedFault { delay, action } = self.context.faults.meet(request.method(), request.uri().path());
+        let injected = self.context.faults.meet(request.method(), request.uri().path());
+        let (InjectedFault { delay, action, .. }, fault) = (injected, injected.name());
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        record.fault = action.map(FaultAction::name);
+        record.fault = fault;
         let response = match action {
             Some(FaultAction::ResetBefore) => Err(BrokenOff),
             Some(FaultAction::Status(status)) => {
@@ -123,6 +125,7 @@ impl Service {
         };
         let response = response.map(|response| self.finish(response, &mut record));
         if !self.observers.is_empty() {
+            record.time = timestamp(self.context.live.now());
             let record = record.without_secrets();
             self.observers.iter().for_each(|observer| observer(&record));
         }
@@ -143,6 +146,7 @@ impl Service {
         let routed = self.router.clone().oneshot(request);
         let Ok(response) = routed.await;
         let mut record = RequestRecord {
+            time: String::new(),
             method: String::new(),
             path: String::new(),
             api_version: None,

@@ -18,7 +18,7 @@ use tokio::time::sleep_until;
 
 use crate::core::command::Refusal;
 use crate::faults::injection::{FaultInjector, refusal_of};
-use crate::faults::{FaultAction, InjectedFault, MQTT_ROUTES};
+use crate::faults::{FaultAction, MQTT_ROUTES};
 use crate::frontends::mqtt::outbox::AnswerFault;
 use crate::limits::admission::Admission;
 use iothub_model::tiers::Charge;
@@ -94,6 +94,16 @@ impl Asked {
     }
 }
 
+/// What becomes of something that is asked for, and when.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// When its time has come.
+    pub(crate) due: Instant,
+    pub(crate) verdict: Verdict,
+    /// The injected fault in the verdict or the time, as the log has it.
+    pub(crate) fault: Option<String>,
+}
+
 /// What becomes of something that is asked for, when its time has come.
 #[derive(Debug)]
 pub(crate) enum Verdict {
@@ -147,15 +157,25 @@ impl Gate {
     }
 
     /// Says what becomes of a CONNECT, and when.
-    pub(crate) fn connect(&self, id: &TwinId, now: OffsetDateTime) -> (Instant, Verdict) {
+    pub(crate) fn connect(&self, id: &TwinId, now: OffsetDateTime) -> Admitted {
         self.pass(id, Route::Connect, now)
     }
 
     /// Says what becomes of something that a client asks for, and when.
-    fn pass(&self, id: &TwinId, route: Route, now: OffsetDateTime) -> (Instant, Verdict) {
-        let InjectedFault { delay, action } =
-            self.faults.as_ref().map(|faults| faults.meet_mqtt(id, route.name())).unwrap_or_default();
-        let soonest = Instant::now() + delay;
+    fn pass(&self, id: &TwinId, route: Route, now: OffsetDateTime) -> Admitted {
+        let injected = self.faults.as_ref().map(|faults| faults.meet_mqtt(id, route.name())).unwrap_or_default();
+        let soonest = Instant::now() + injected.delay;
+        let (due, verdict) = self.judge(injected.action, soonest, route, now);
+        Admitted { due, verdict, fault: injected.name() }
+    }
+
+    fn judge(
+        &self,
+        action: Option<FaultAction>,
+        soonest: Instant,
+        route: Route,
+        now: OffsetDateTime,
+    ) -> (Instant, Verdict) {
         let operation = route.operation();
         let ending = match action {
             Some(FaultAction::ResetBefore) => return (soonest, Verdict::Broken(None)),
@@ -232,7 +252,7 @@ pub(crate) fn message_bytes(properties: &str, payload: &[u8]) -> usize {
 /// What one client asked for and has to wait, in the order in which it asked: what is late holds up what comes after it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    queue: VecDeque<(Instant, Asked, Verdict)>,
+    queue: VecDeque<(Asked, Admitted)>,
     bytes: usize,
     /// When the last one's time comes.
     last: Option<Instant>,
@@ -246,27 +266,29 @@ impl Held {
         id: &TwinId,
         asked: Asked,
         now: OffsetDateTime,
-    ) -> Option<(Asked, Verdict)> {
-        let (soonest, verdict) = gate.pass(id, asked.route(), now);
-        let due = self.last.map_or(soonest, |last| soonest.max(last));
-        if self.queue.is_empty() && due <= Instant::now() {
-            return Some((asked, verdict));
+    ) -> Option<(Asked, Admitted)> {
+        let mut admitted = gate.pass(id, asked.route(), now);
+        if let Some(last) = self.last {
+            admitted.due = admitted.due.max(last);
         }
-        self.last = Some(due);
+        if self.queue.is_empty() && admitted.due <= Instant::now() {
+            return Some((asked, admitted));
+        }
+        self.last = Some(admitted.due);
         self.bytes += asked.cost();
-        self.queue.push_back((due, asked, verdict));
+        self.queue.push_back((asked, admitted));
         None
     }
 
     /// Returns the next one when its time has come; never when there is none.
-    pub(crate) async fn next(&mut self) -> (Asked, Verdict) {
+    pub(crate) async fn next(&mut self) -> (Asked, Admitted) {
         match self.queue.front() {
-            Some((due, ..)) => sleep_until(*due).await,
+            Some((_, admitted)) => sleep_until(admitted.due).await,
             None => std::future::pending().await,
         }
-        let (_, asked, verdict) = self.queue.pop_front().expect("it was waited for");
+        let (asked, admitted) = self.queue.pop_front().expect("it was waited for");
         self.bytes -= asked.cost();
-        (asked, verdict)
+        (asked, admitted)
     }
 
     /// Says whether the client may ask for more.

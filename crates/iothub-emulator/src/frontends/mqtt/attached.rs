@@ -23,6 +23,7 @@ use crate::frontends::mqtt::login::Login;
 use crate::frontends::mqtt::outbox::{ClientOutbox, Message, Pending, outbox};
 use crate::frontends::mqtt::under_way::UnderWay;
 use crate::handle::HubHandle;
+use crate::request_log::ConnectionLog;
 
 /// `lastActivityTime` moves no more often than this.
 const TOUCH_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ pub(crate) struct Attached {
     pub(crate) under_way: Mutex<UnderWay>,
     /// Are its subscriptions kept for when it comes back.
     pub(crate) keeps_session: bool,
+    /// Where its refusals and the faults that it meets are noted.
+    pub(crate) log: ConnectionLog,
     touched: Mutex<Instant>,
 }
 
@@ -68,7 +71,8 @@ impl Attached {
             Ok(_) => {
                 let (keeps_session, under_way) = (!connect.clean_session, Mutex::default());
                 let touched = Mutex::new(Instant::now());
-                Ok((Self { live, gate, link, outbox, under_way, keeps_session, touched }, pending))
+                let log = front.log.clone();
+                Ok((Self { live, gate, link, outbox, under_way, keeps_session, log, touched }, pending))
             }
             Err(refusal) => Err(refusal),
         }

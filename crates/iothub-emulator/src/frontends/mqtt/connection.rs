@@ -11,11 +11,13 @@ use tokio::time::timeout;
 use tokio::time::timeout_at;
 
 use crate::core::command::Refusal;
+use crate::core::outbox::CutReason;
 use crate::core::session::Fingerprints;
 use crate::frontends::mqtt::Front;
-use crate::frontends::mqtt::admission::{Ending, Held, Refused, Verdict};
+use crate::frontends::mqtt::admission::{Admitted, Ending, Held, Verdict};
 use crate::frontends::mqtt::attached::{Attached, connack};
 use crate::frontends::mqtt::deliveries::deliver;
+use crate::frontends::mqtt::log::{MQTT, log_path, note_refused};
 use crate::frontends::mqtt::login::{Denied, login};
 use crate::frontends::mqtt::outbox::{Message, Pending, Written};
 use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
@@ -23,7 +25,6 @@ use crate::frontends::mqtt::requests::{Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
 use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source, TransportFault};
-use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 
 /// The longest silence that a client may ask for, and that of one which asks for none (docs: Communicate with an IoT hub by
@@ -86,8 +87,9 @@ impl Front {
         let path = format!("{}/connect", log_path(&login.id));
         // None where the proof has no end.
         let valid_until = login.valid_for.and_then(|valid_for| Instant::now().checked_add(valid_for));
-        let (turn, verdict) = self.gate.connect(&login.id, self.live.now());
-        sleep_until(turn).await;
+        let Admitted { due, verdict, fault } = self.gate.connect(&login.id, self.live.now());
+        let fault = fault.as_deref();
+        sleep_until(due).await;
         let ending = match verdict {
             Verdict::Done(ending) => ending,
             Verdict::Refused(refused) => {
@@ -95,14 +97,11 @@ impl Front {
                     401 | 403 | 404 => ConnectReturnCode::NotAuthorized,
                     _ => ConnectReturnCode::ServiceUnavailable,
                 };
-                let refusal = match refused {
-                    Refused::By(refusal) => refusal,
-                    Refused::Status(_) => Refusal::new(ErrorCode::ServiceUnavailable, BY_FAULT),
-                };
-                return self.refuse(sink, code, &path, &refusal).await;
+                note_refused(&self.log, &path, &refused, fault);
+                return self.deny(sink, code).await;
             }
             Verdict::Broken(None) => {
-                self.log.cut(MQTT, &path, BY_FAULT);
+                self.log.fault(MQTT, &path, 0, fault.unwrap_or_default());
                 return Farewell::Policy;
             }
             Verdict::Broken(Some(refusal)) => {
@@ -112,10 +111,17 @@ impl Front {
         };
         let (attached, pending) = match Attached::new(self, login, &connect, ending) {
             Ok(attached) => attached,
-            Err(refusal) => return self.refuse(sink, ConnectReturnCode::NotAuthorized, &path, &refusal).await,
+            Err(refusal) => {
+                self.log.refused_with(MQTT, &path, &refusal, fault);
+                return self.deny(sink, ConnectReturnCode::NotAuthorized).await;
+            }
         };
+        if let Some(fault) = fault {
+            let status = if ending == Ending::Broken { 0 } else { 200 };
+            self.log.fault(MQTT, &path, status, fault);
+        }
         let end = match ending {
-            Ending::Broken => End::Closed(Closing::Fault),
+            Ending::Broken => End::Closed(Closing::Noted),
             Ending::Answered(_) | Ending::Unanswered => {
                 let silence = match connect.keep_alive {
                     0 => SILENCE_MAX,
@@ -134,12 +140,12 @@ impl Front {
                 }
             }
         };
-        self.note(attached.link.id(), end)
+        self.note(&attached, end)
     }
 
     /// Notes how a connection ended, and returns what to say.
-    fn note(&self, id: &TwinId, end: End) -> Farewell {
-        let path = log_path(id);
+    fn note(&self, attached: &Attached, end: End) -> Farewell {
+        let path = log_path(attached.link.id());
         let reason = match end {
             End::Left => return Farewell::Normal,
             End::Closed(Closing::Malformed(violation)) => {
@@ -155,9 +161,17 @@ impl Front {
                 self.log.refused(MQTT, &format!("{path}/{what}"), &refusal);
                 return Farewell::Policy;
             }
-            End::Closed(Closing::Fault) => BY_FAULT,
+            End::Closed(Closing::Noted) => return Farewell::Policy,
             End::Closed(Closing::Replaced) => {
-                "another connection of this client took its place, or its identity was disabled or deleted"
+                let (code, reason) = match attached.outbox.cut_reason() {
+                    None | Some(CutReason::TakenOver) => {
+                        ("ConnectionTakenOver", "another connection of this client took its place")
+                    }
+                    Some(CutReason::Disabled) => ("IdentityDisabled", "the client's device was disabled"),
+                    Some(CutReason::Deleted) => ("IdentityDeleted", "the client's identity was deleted"),
+                };
+                self.log.cut_by_others(MQTT, &path, code, reason);
+                return Farewell::Policy;
             }
             End::Silent => "the client was silent for longer than one and a half of its keep alive",
             End::Unread => "the client does not read what the hub writes to it",
@@ -177,20 +191,12 @@ impl Front {
     async fn refuse(&self, sink: &mut Sink, code: ConnectReturnCode, path: &str, refusal: &Refusal) -> Farewell {
         // Before the client hears of it, as with all that is logged.
         self.log.refused(MQTT, path, refusal);
+        self.deny(sink, code).await
+    }
+
+    async fn deny(&self, sink: &mut Sink, code: ConnectReturnCode) -> Farewell {
         let _ = timeout(self.patience.write, sink.write(connack(code, false))).await;
         Farewell::Normal
-    }
-}
-
-/// The protocol's name in the log, as in the rules of faults.
-const MQTT: &str = "MQTT";
-const BY_FAULT: &str = "a fault that the hub was told to have";
-
-/// Returns where the log has what a client does.
-fn log_path(id: &TwinId) -> String {
-    match &id.module {
-        None => format!("/devices/{}", id.device),
-        Some(module) => format!("/devices/{}/modules/{module}", id.device),
     }
 }
 
@@ -214,7 +220,7 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End
     let mut is_leaving = false;
     loop {
         let listens = !is_leaving && held.has_room();
-        let (asked, verdict) = tokio::select! {
+        let (asked, admitted) = tokio::select! {
             due = held.next() => due,
             packet = async {
                 // Whoever does not read what it asked for may not ask for more, and is not silent meanwhile.
@@ -251,7 +257,7 @@ async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End
                 }
             }
         };
-        if let Err(closing) = attached.take(asked, verdict) {
+        if let Err(closing) = attached.take(asked, admitted) {
             return End::Closed(closing);
         }
         if is_leaving && held.is_empty() {
@@ -284,7 +290,7 @@ async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patie
         match timeout(patience, sink.write(buffer.split().freeze())).await {
             Ok(Ok(())) if !is_last => {}
             // Half of an answer was asked for.
-            Ok(Ok(())) => return End::Closed(Closing::Fault),
+            Ok(Ok(())) => return End::Closed(Closing::Noted),
             Ok(Err(_)) => return End::Left,
             Err(_) => return End::Unread,
         }

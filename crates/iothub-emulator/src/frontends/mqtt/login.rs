@@ -27,7 +27,7 @@ pub(crate) struct Login {
 }
 
 /// Why a client is not let in: for the log, since clients are told no more than "not authorized".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {
     /// The client id is neither a device's nor a module's.
     ClientId,
@@ -40,7 +40,12 @@ pub(crate) enum Denied {
     /// The token is over.
     Expired,
     /// The token is for something else.
-    Audience,
+    Audience {
+        /// What it is for, as it says.
+        resource: String,
+        /// What it would have to be for.
+        wanted: String,
+    },
     /// No policy with the right to connect signed the token that names one.
     Policy,
     /// The will is to be sent where the client may not send.
@@ -49,7 +54,7 @@ pub(crate) enum Denied {
 
 impl Denied {
     /// Returns the code of the CONNACK [MQTT-3.1.3-9].
-    pub(crate) fn code(self) -> ConnectReturnCode {
+    pub(crate) fn code(&self) -> ConnectReturnCode {
         match self {
             Self::ClientId => ConnectReturnCode::BadClientId,
             _ => ConnectReturnCode::NotAuthorized,
@@ -57,14 +62,20 @@ impl Denied {
     }
 
     /// Returns what the log has of it.
-    pub(crate) fn refusal(self) -> Refusal {
+    pub(crate) fn refusal(&self) -> Refusal {
         let text = match self {
+            Self::Audience { resource, wanted } => {
+                let text = format!(
+                    "the token is for `{}` (sr), and must be for `{wanted}`, whose host is the user name's",
+                    resource.escape_debug()
+                );
+                return Refusal::new(ErrorCode::IotHubUnauthorized, text);
+            }
             Self::ClientId => "the client id is neither DEVICE nor DEVICE/MODULE",
             Self::UserName => "the user name is not HOST/CLIENTID/?api-version=…, or names another client",
             Self::NoProof => "the client brings neither a token as its password nor a certificate",
             Self::Token => "the password is no shared access signature",
             Self::Expired => "the token expired more than five minutes ago",
-            Self::Audience => "the token is for another resource (sr) than this client at the user name's host",
             Self::Policy => "no policy of this hub with the right DeviceConnect signed the token that names one (skn)",
             Self::Will => "the will's topic is not the client's own telemetry",
         };
@@ -102,7 +113,8 @@ pub(crate) fn login(
         Some(module) => format!("{}/devices/{}/modules/{module}", user_name.host, id.device),
     };
     if !token.is_for(&wanted) {
-        return Err(Denied::Audience);
+        let resource = token.resource().unwrap_or_default().to_string();
+        return Err(Denied::Audience { resource, wanted });
     }
     let proof = match token.policy() {
         None => Proof::Key(token),

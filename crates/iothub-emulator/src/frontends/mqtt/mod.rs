@@ -18,6 +18,7 @@ pub(crate) mod packets;
 mod under_way;
 mod attached;
 pub(crate) mod deliveries;
+mod log;
 pub(crate) mod requests;
 pub(crate) mod connection;
 

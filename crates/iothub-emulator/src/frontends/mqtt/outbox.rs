@@ -1,6 +1,7 @@
 //! What waits to be written to one client: bounded in bytes, so that a client that does not read costs little and holds nobody.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::core::document::Document;
 use crate::core::messages::CloudMessage;
-use crate::core::outbox::{DesiredPatch, Outbox};
+use crate::core::outbox::{CutReason, DesiredPatch, Outbox};
 use crate::core::twin::TwinDocument;
 use crate::faults::injection::malformed_response;
 use iothub_model::wire::topics::FromHub;
@@ -154,6 +155,7 @@ pub(crate) struct ClientOutbox {
     fill: Arc<Fill>,
     messages: Notify,
     cut: Notify,
+    cut_reason: OnceLock<CutReason>,
 }
 
 /// The connection's end of an outbox.
@@ -174,7 +176,13 @@ struct Fill {
 pub(crate) fn outbox() -> (ClientOutbox, Pending) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let fill = Arc::new(Fill::default());
-    let outbox = ClientOutbox { queue: sender, fill: fill.clone(), messages: Notify::new(), cut: Notify::new() };
+    let outbox = ClientOutbox {
+        queue: sender,
+        fill: fill.clone(),
+        messages: Notify::new(),
+        cut: Notify::new(),
+        cut_reason: OnceLock::new(),
+    };
     (outbox, Pending { queue: receiver, fill })
 }
 
@@ -191,7 +199,8 @@ impl Outbox for ClientOutbox {
         self.messages.notify_one();
     }
 
-    fn cut(&self) {
+    fn cut(&self, reason: CutReason) {
+        let _ = self.cut_reason.set(reason);
         self.cut.notify_one();
     }
 }
@@ -200,6 +209,11 @@ impl ClientOutbox {
     /// Waits until messages from the cloud may wait for the client.
     pub(crate) async fn has_messages(&self) {
         self.messages.notified().await;
+    }
+
+    /// Returns why the connection is cut, if it is.
+    pub(crate) fn cut_reason(&self) -> Option<CutReason> {
+        self.cut_reason.get().copied()
     }
 
     /// Waits until the connection is cut.

@@ -22,9 +22,10 @@ use crate::core::requests::sessions::{KeepSubscriptions, Report};
 use crate::core::requests::twins::GetTwin;
 use crate::core::timestamp::timestamp;
 use crate::faults::by_message::{NO_FAULTS_BY_MESSAGES, asks_for_fault};
-use crate::frontends::mqtt::admission::{Asked, Ending, Refused, Verdict, message_bytes};
+use crate::frontends::mqtt::admission::{Admitted, Asked, Ending, Refused, Route, Verdict, message_bytes};
 use crate::frontends::mqtt::answer::Answer;
 use crate::frontends::mqtt::attached::Attached;
+use crate::frontends::mqtt::log::{MQTT, log_path, note_refused};
 use crate::frontends::mqtt::outbox::Message;
 use crate::frontends::mqtt::packets::MESSAGE_MAX_BYTES;
 use crate::frontends::mqtt::rules::Violation;
@@ -52,8 +53,8 @@ pub(crate) enum Closing {
     },
     /// What came is no packet, or not one that may come now.
     Malformed(Violation),
-    /// The hub was told to behave so.
-    Fault,
+    /// Why, the log has already.
+    Noted,
     /// It is no longer its client's connection, or its client's identity is gone.
     Replaced,
 }
@@ -131,10 +132,10 @@ pub(crate) fn hear(attached: &Attached, packet: Packet) -> Said {
 /// The rule that a second CONNECT breaks, whatever is in it.
 pub(crate) const SECOND_CONNECT: Violation = "it is a second CONNECT [MQTT-3.1.0-2]";
 
-/// Reads reported properties.
+/// Reads reported properties, or says what is wrong with them.
 fn reported(payload: &[u8]) -> Result<OrderedObject, String> {
-    let payload = as_the_service_reads(payload).map_err(|error| error.to_string())?;
-    serde_json::from_slice(&payload).map_err(|error| error.to_string())
+    let payload = as_the_service_reads(payload).map_err(|error| format!("the reported properties: {error}"))?;
+    serde_json::from_slice(&payload).map_err(|error| format!("the reported properties are not a JSON object: {error}"))
 }
 
 /// Returns `true` if one of a message's properties, as they stand in its topic, asks for a fault.
@@ -146,10 +147,15 @@ fn has_fault(properties: &str) -> bool {
 /// Those that fail want the connection closed.
 impl Attached {
     /// Does what is asked, or not, as the verdict is, and puts the answers into the outbox.
-    pub(crate) fn take(&self, asked: Asked, verdict: Verdict) -> Result<(), Closing> {
-        let what = asked.route().name();
+    pub(crate) fn take(&self, asked: Asked, admitted: Admitted) -> Result<(), Closing> {
+        let (route, Admitted { verdict, fault, .. }) = (asked.route(), admitted);
+        let (what, fault) = (route.name(), fault.as_deref());
+        let path = || format!("{}/{what}", log_path(self.link.id()));
         match (asked, verdict) {
-            (_, Verdict::Broken(None)) => Err(Closing::Fault),
+            (_, Verdict::Broken(None)) => {
+                self.log.fault(MQTT, &path(), 0, fault.unwrap_or_default());
+                Err(Closing::Noted)
+            }
             (_, Verdict::Broken(Some(refusal))) => Err(Closing::Rule { what, refusal }),
             (
                 Asked::Publish(FromDevice::TwinGet { rid } | FromDevice::TwinPatch { rid, .. }, publish),
@@ -157,20 +163,36 @@ impl Attached {
             ) => {
                 self.touch();
                 self.acknowledge(&publish, self.well(), 0);
+                note_refused(&self.log, &path(), &why, fault);
                 self.refuse(&rid, &why, self.well(), 0);
                 Ok(())
             }
             // There is no other way to tell it.
-            (_, Verdict::Refused(Refused::By(refusal))) => Err(Closing::Rule { what, refusal }),
-            (_, Verdict::Refused(Refused::Status(_))) => Err(Closing::Fault),
+            (_, Verdict::Refused(why)) => {
+                note_refused(&self.log, &path(), &why, fault);
+                Err(Closing::Noted)
+            }
             (asked, Verdict::Done(ending)) => {
                 let answer = Answer::new(&self.outbox, ending);
-                match asked {
+                let refusal = match asked {
                     Asked::Publish(said, publish) => self.publish(said, &publish, answer)?,
-                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer)?,
-                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer)?,
+                    Asked::Subscribe(subscribe) => self.subscribe(&subscribe, answer).map(|()| None)?,
+                    Asked::Unsubscribe(unsubscribe) => self.unsubscribe(&unsubscribe, answer).map(|()| None)?,
+                };
+                // Nothing leaves before this returns: the log has it first.
+                match (refusal, fault) {
+                    (Some(refusal), fault) => self.log.refused_with(MQTT, &path(), &refusal, fault),
+                    (None, Some(fault)) => {
+                        let status = match route {
+                            _ if ending == Ending::Broken => 0,
+                            Route::TwinPatch => 204,
+                            _ => 200,
+                        };
+                        self.log.fault(MQTT, &path(), status, fault);
+                    }
+                    (None, None) => {}
                 }
-                if ending == Ending::Broken { Err(Closing::Fault) } else { Ok(()) }
+                if ending == Ending::Broken { Err(Closing::Noted) } else { Ok(()) }
             }
         }
     }
@@ -186,7 +208,8 @@ impl Attached {
         }
     }
 
-    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Result<(), Closing> {
+    /// Does what a message asks. Returns the refusal that its answer tells, if any.
+    fn publish(&self, said: FromDevice, publish: &Publish, answer: Answer<'_>) -> Result<Option<Refusal>, Closing> {
         // A report moves the time of the last activity with the rest of the document.
         self.touch();
         match said {
@@ -197,45 +220,44 @@ impl Attached {
                 self.do_and_answer(get, &rid, publish, answer, |twin| Message::Twin {
                     rid: rid.clone(),
                     twin: twin.document().clone(),
-                })?;
-                Ok(())
+                })
             }
             FromDevice::TwinPatch { rid, version } => match reported(&publish.payload) {
                 Ok(patch) => {
                     let (id, connection) = (self.link.id().clone(), self.link.connection());
                     let report = Report { id, connection, patch, base: version };
-                    let reported = self.do_and_answer(report, &rid, publish, answer, |version| {
+                    let refusal = self.do_and_answer(report, &rid, publish, answer, |version| {
                         let response = FromHub::TwinResponse { status: 204, rid: rid.clone(), version: Some(*version) };
                         Message::Publish { topic: response.topic(), payload: bytes::Bytes::new() }
                     })?;
-                    if reported {
+                    if refusal.is_none() {
                         self.gate.charge(publish.payload.len(), self.live.now());
                     }
-                    Ok(())
+                    Ok(refusal)
                 }
-                Err(error) => {
-                    let text = format!("the reported properties are not a JSON object: {error}");
+                Err(text) => {
+                    let refusal = Refusal::new(ErrorCode::ArgumentInvalid, text);
                     self.acknowledge(publish, answer.of_packets(), 0);
-                    self.refuse(&rid, &Refused::By(Refusal::new(ErrorCode::ArgumentInvalid, text)), answer, 0);
-                    Ok(())
+                    self.refuse(&rid, &Refused::By(refusal.clone()), answer, 0);
+                    Ok(Some(refusal))
                 }
             },
             FromDevice::MethodResult { status, rid } => {
                 self.link.answer(&rid, MethodResult { status, payload: publish.payload.clone() });
                 self.acknowledge(publish, answer, 0);
-                Ok(())
+                Ok(None)
             }
             FromDevice::Telemetry { properties } => {
                 if self.gate.charges() {
                     self.gate.charge(message_bytes(&properties, &publish.payload), self.live.now());
                 }
                 self.acknowledge(publish, answer, 0);
-                Ok(())
+                Ok(None)
             }
         }
     }
 
-    /// Does what a twin request asks and answers it. Returns `true` if it was not refused.
+    /// Does what a twin request asks and answers it. Returns the refusal, if it is one.
     fn do_and_answer<A: Ask>(
         &self,
         ask: A,
@@ -243,7 +265,7 @@ impl Attached {
         publish: &Publish,
         answer: Answer<'_>,
         message_of: impl FnOnce(&A::Reply) -> Message,
-    ) -> Result<bool, Closing> {
+    ) -> Result<Option<Refusal>, Closing> {
         let begun = self.live.begin(ask, |outcome| {
             self.acknowledge(publish, answer.of_packets(), outcome.seen);
             match &outcome.reply {
@@ -257,13 +279,13 @@ impl Attached {
                 Err(Refusal { code: ErrorCode::DeviceNotFound | ErrorCode::DeviceNotOnline, .. }) => {
                     Err(Closing::Replaced)
                 }
-                reply => Ok(reply.is_ok()),
+                reply => Ok(reply.err()),
             },
             // The hub takes no writes any more.
             Err(refusal) => {
                 self.acknowledge(publish, answer.of_packets(), 0);
-                self.refuse(rid, &Refused::By(refusal), answer, 0);
-                Ok(false)
+                self.refuse(rid, &Refused::By(refusal.clone()), answer, 0);
+                Ok(Some(refusal))
             }
         }
     }

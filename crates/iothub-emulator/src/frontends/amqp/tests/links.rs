@@ -120,6 +120,18 @@ async fn devices_are_told_that_they_are_not_there() {
     let text = client.attach_refusal(5, Role::Sender, "amqps://hub.example/devices/d/messages/events").await;
     assert!(text.starts_with(sentence), "{text}");
     let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
+    let sent = bench.service().await;
+    let mut sender = sent;
+    sender.attach(5, Role::Sender, TO_DEVICES).await.expect("a link");
+    for (to, at, expected, text) in [
+        ("/devices/ghost/messages/devicebound", "/devices/ghost/messages/devicebound", 404, "amqp:not-found: "),
+        ("/elsewhere", "/elsewhere", 400, "com.microsoft:argument-error: a message is to"),
+    ] {
+        assert!(sender.send(5, &message_to(to, b"x")).await.is_some(), "{to}");
+        let (path, status, reason) = records.lock().expect("a lock").pop().expect("a line");
+        assert_eq!((path.as_str(), status), (at, expected), "{to}");
+        assert!(reason.starts_with(text) && !reason.contains("ErrorCode:"), "{reason}");
+    }
     assert_eq!((path.as_str(), status), ("/amqps://hub.example/devices/d/messages/events", 400));
     assert!(reason.contains(sentence), "{reason}");
 }

@@ -108,7 +108,7 @@ impl Bench {
 
     /// Tells somebody of what the log has.
     fn observed_by(self, observer: crate::request_log::RequestObserver) -> Self {
-        let front = self.front.observed_by(ConnectionLog::new(Arc::new([observer])));
+        let front = self.front.observed_by(ConnectionLog::new(Arc::new([observer]), Arc::new(|| crate::tests::NOW)));
         Self { front, ..self }
     }
 

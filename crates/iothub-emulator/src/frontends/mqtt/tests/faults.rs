@@ -2,6 +2,57 @@
 
 use crate::frontends::mqtt::tests::*;
 
+/// The log has each fault that something met, with what that was and what it came to.
+#[tokio::test]
+async fn faults_are_in_the_log() {
+    for (rule, topic, path, status, code, fault) in [
+        ("MQTT twin/patch 429", PATCH, "twin/patch", 429, Some("ThrottlingException"), "429"),
+        ("MQTT twin/patch 502", PATCH, "twin/patch", 502, None, "502"),
+        ("MQTT twin/patch reset-before", PATCH, "twin/patch", 0, None, "reset-before"),
+        ("MQTT twin/patch reset-after", PATCH, "twin/patch", 0, None, "reset-after"),
+        ("MQTT twin/patch half", PATCH, "twin/patch", 204, None, "half"),
+        ("MQTT twin/get garbage", GET, "twin/get", 200, None, "garbage"),
+        ("MQTT twin/get no-answer", GET, "twin/get", 200, None, "no-answer"),
+        ("MQTT twin/get slow 30ms", GET, "twin/get", 200, None, "slow 30ms"),
+        ("MQTT twin/get slow 30ms; MQTT twin/get 404", GET, "twin/get", 404, Some("DeviceNotFound"), "slow 30ms, 404"),
+        ("MQTT telemetry 503", SEND, "telemetry", 503, Some("ServiceUnavailable"), "503"),
+        ("MQTT telemetry 502", SEND, "telemetry", 502, None, "502"),
+        ("MQTT connect 401", "", "connect", 401, Some("IotHubUnauthorizedAccess"), "401"),
+        ("MQTT connect 502", "", "connect", 502, None, "502"),
+        ("MQTT connect reset-before", "", "connect", 0, None, "reset-before"),
+        ("MQTT connect reset-after", "", "connect", 0, None, "reset-after"),
+        ("MQTT connect half", "", "connect", 200, None, "half"),
+    ] {
+        let (observer, records) = crate::tests::recorder();
+        let folder = TempDir::new().expect("a temporary folder");
+        let hub = Sandbox::with(folder, |options| options.on_request(observer).faults(rule)).await;
+        register(&hub, "d").await;
+        let mut device = match topic {
+            "" => {
+                let mut device = Client::dial(&hub).await;
+                device.send(Packet::Connect(connect("d", token("d")))).await;
+                device
+            }
+            topic => {
+                let mut device = Client::login(&hub, "d").await;
+                device.send(Packet::Publish(Publish::new(topic, QoS::AtMostOnce, r#"{"r":1}"#))).await;
+                device
+            }
+        };
+        let found = || {
+            let records = records.lock().expect("a lock");
+            records.iter().filter(|record| record.method == "MQTT").cloned().collect::<Vec<_>>()
+        };
+        eventually(rule, async || !found().is_empty()).await;
+        let _ = seen(&mut device).await;
+        let [record] = &found()[..] else { panic!("{rule}: {:?}", found()) };
+        assert_eq!(record.path, format!("/devices/d/{path}"), "{rule}");
+        assert_eq!((record.status, record.error_code.as_deref()), (status, code), "{rule}");
+        assert_eq!(record.fault.as_deref(), Some(fault), "{rule}");
+        assert!(record.reason.is_some() && !record.time.is_empty(), "{rule}: {record:?}");
+    }
+}
+
 async fn hub_with(rules: &str) -> Sandbox {
     let hub = Sandbox::with(TempDir::new().expect("a temporary folder"), |options| options.faults(rules)).await;
     register(&hub, "d").await;

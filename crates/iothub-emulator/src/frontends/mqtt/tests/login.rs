@@ -125,7 +125,13 @@ async fn refusals_are_in_the_log() {
     refused(connect("d", token_until("d", now() - 3600))).await;
     logged("/devices/d/connect", 401, unauthorized, "the token expired more than five minutes ago").await;
     refused(connect("d", token("e"))).await;
-    logged("/devices/d/connect", 401, unauthorized, "the token is for another resource").await;
+    logged(
+        "/devices/d/connect",
+        401,
+        unauthorized,
+        "the token is for `hub.example/devices/e` (sr), and must be for `hub.example/devices/d`",
+    )
+    .await;
     refused(connect("d", sas::sign(&audience("d"), &Key::from_bytes([3; 32]), now() + 60, None).expose())).await;
     logged("/devices/d/connect", 401, Some("IotHubUnauthorizedAccess"), "the token is not signed by").await;
     refused(connect("nobody", token("nobody"))).await;
@@ -161,10 +167,35 @@ async fn refusals_are_in_the_log() {
     client.closed().await;
     logged("/devices/e/subscribe", 400, invalid, "this client may not subscribe to `devices/d/messages/devicebound/#`")
         .await;
+    let mut client = Client::login(&hub, "e").await;
+    client.publish("$iothub/twin/PATCH/properties/reported/?$rid=1", "{\"a.b\": 1}").await;
+    client.publication().await;
+    logged("/devices/e/twin/patch", 400, Some("ArgumentInvalid"), "properties.reported.a.b: the key holds '.'").await;
+    client.publish("$iothub/twin/PATCH/properties/reported/?$rid=1&$version=7", "{}").await;
+    client.publication().await;
+    logged("/devices/e/twin/patch", 412, Some("PreconditionFailed"), "").await;
+    drop(client);
     let mut first = Client::login(&hub, "e").await;
     let _second = Client::login(&hub, "e").await;
     first.closed().await;
-    logged("/devices/e", 0, None, "another connection of this client took its place").await;
+    let taken_over = Some("ConnectionTakenOver");
+    logged("/devices/e", 0, taken_over, "another connection of this client took its place").await;
+    for (body, code, reason) in [
+        (
+            Some(json!({ "deviceId": "f", "status": "disabled" })),
+            "IdentityDisabled",
+            "the client's device was disabled",
+        ),
+        (None, "IdentityDeleted", "the client's identity was deleted"),
+    ] {
+        register(&hub, "f").await;
+        let mut cut = Client::login(&hub, "f").await;
+        let method = if body.is_some() { "PUT" } else { "DELETE" };
+        hub.ask(method, "/devices/f", &[("If-Match", "*")], body).await;
+        cut.closed().await;
+        logged("/devices/f", 0, Some(code), reason).await;
+        hub.ask("DELETE", "/devices/f", &[("If-Match", "*")], None).await;
+    }
     // Where a token stands in place of a name, the log has none of it.
     let secret = token("d");
     assert_eq!(code(&hub, connect(&secret, token("d"))).await, NOBODY);
