@@ -16,7 +16,7 @@ pub use iothub_emulator::fuzzing::{amqp, http, mqtt, store};
 use iothub_model::diagnostic::{Diagnostic, Source};
 use iothub_model::query::{self, Collection, QueryError};
 use iothub_model::wire::ConnectionString;
-use iothub_model::wire::sas::{self, Key, Token};
+use iothub_model::wire::sas::{self, Key, SasToken};
 
 /// What is given bytes, and panics when something does not hold.
 pub type Target = fn(&[u8]);
@@ -58,7 +58,7 @@ pub fn connection_string(input: &[u8]) {
 pub fn sas_token(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let (key, other) = (Key::from_bytes(*b"the key of the tokens"), Key::from_bytes(*b"another key"));
-    match Token::parse(text) {
+    match SasToken::parse(text) {
         Ok(token) => {
             let resource = token.resource().unwrap_or_default();
             let _ = (token.expiry(), token.policy(), sas::covers(&resource, "hub.example/twins/a"));
@@ -68,7 +68,7 @@ pub fn sas_token(input: &[u8]) {
                 // With the separator before it: a policy's name, which is not signed, may hold the rest.
                 let damaged = text.replacen("&sig=", "&sig=AAAA", 1);
                 assert!(
-                    damaged == text || !Token::parse(&damaged).is_ok_and(|token| token.is_signed_by(&key)),
+                    damaged == text || !SasToken::parse(&damaged).is_ok_and(|token| token.is_signed_by(&key)),
                     "with another signature"
                 );
             }
@@ -78,7 +78,7 @@ pub fn sas_token(input: &[u8]) {
         }
     }
     let signed = sas::sign(text, &key, 1_900_000_000, Some(text));
-    match Token::parse(signed.expose()) {
+    match SasToken::parse(signed.expose()) {
         Ok(token) => {
             assert!(token.is_signed_by(&key));
             assert_eq!(token.resource().as_deref(), Some(text));

@@ -94,7 +94,7 @@ mod tests {
         ] {
             now.store(at, Ordering::Relaxed);
             let header = authority.header();
-            let token = sas::Token::parse(header.to_str().expect("ASCII")).expect("a token");
+            let token = sas::SasToken::parse(header.to_str().expect("ASCII")).expect("a token");
             assert_eq!((token.expiry(), token.policy()), (expiry, Some("service")), "{at}");
             assert_eq!(token.resource().as_deref(), Some("localhost:8443"));
             assert!(token.is_signed_by(&sas::Key::from_base64("AAECAwQFBgcICQoLDA0ODw==").expect("base64")));

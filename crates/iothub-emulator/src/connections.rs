@@ -24,7 +24,7 @@ use iothub_model::wire::topics::Subscription;
 
 /// All links of a hub.
 pub(crate) struct Links {
-    by_id: Mutex<HashMap<TwinId, Arc<Link>>>,
+    by_id: Mutex<HashMap<TwinId, Arc<ClientLink>>>,
     last_connection: AtomicU64,
     /// Counts what may bring a client within reach: connections and subscriptions.
     arrivals: watch::Sender<u64>,
@@ -37,7 +37,7 @@ impl Default for Links {
 }
 
 /// A connected client.
-pub(crate) struct Link {
+pub(crate) struct ClientLink {
     id: TwinId,
     connection: u64,
     outbox: Arc<dyn Outbox>,
@@ -66,7 +66,7 @@ impl Links {
     }
 
     /// Makes a link the one of its identity, and cuts the one that was.
-    pub(crate) fn register(&self, link: &Arc<Link>) {
+    pub(crate) fn register(&self, link: &Arc<ClientLink>) {
         // The new one stands before the old one falls, so that its end is not taken for the client's.
         if let Some(old) = self.lock().insert(link.id.clone(), link.clone()) {
             old.outbox.cut(CutReason::TakenOver);
@@ -75,7 +75,7 @@ impl Links {
     }
 
     /// Takes a link out, unless another one has taken its place.
-    pub(crate) fn remove(&self, link: &Link) {
+    pub(crate) fn remove(&self, link: &ClientLink) {
         if let Entry::Occupied(entry) = self.lock().entry(link.id.clone())
             && entry.get().connection == link.connection
         {
@@ -93,7 +93,7 @@ impl Links {
         self.arrivals.subscribe()
     }
 
-    pub(crate) fn find(&self, id: &TwinId) -> Option<Arc<Link>> {
+    pub(crate) fn find(&self, id: &TwinId) -> Option<Arc<ClientLink>> {
         self.lock().get(id).cloned()
     }
 
@@ -127,12 +127,12 @@ impl Links {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TwinId, Arc<Link>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TwinId, Arc<ClientLink>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Link {
+impl ClientLink {
     pub(crate) fn new(id: TwinId, connection: u64, outbox: Arc<dyn Outbox>) -> Self {
         Self { id, connection, outbox, subscriptions: Mutex::default(), calls: Mutex::default() }
     }
@@ -155,7 +155,7 @@ impl Link {
 
     /// Sends a direct method's call on its way, and returns where its answer arrives; when the connection ends before, the
     /// sender is dropped.
-    pub(crate) fn call(&self, name: String, payload: Bytes) -> Call<'_> {
+    pub(crate) fn call(&self, name: String, payload: Bytes) -> PendingCall<'_> {
         let (answer, result) = oneshot::channel();
         let rid = {
             let mut calls = self.calls();
@@ -165,7 +165,7 @@ impl Link {
             rid
         };
         self.outbox.method_call(name, rid.clone(), payload);
-        Call { link: self, rid, result }
+        PendingCall { link: self, rid, result }
     }
 
     /// Takes a device's answer to a direct method. One that nobody waits for is passed over.
@@ -186,20 +186,20 @@ impl Link {
 }
 
 /// A call under way. Dropped, nobody waits for it any more.
-pub(crate) struct Call<'a> {
-    link: &'a Link,
+pub(crate) struct PendingCall<'a> {
+    link: &'a ClientLink,
     rid: String,
     result: oneshot::Receiver<MethodResult>,
 }
 
-impl Call<'_> {
+impl PendingCall<'_> {
     /// Waits for the answer; none when the connection ended.
     pub(crate) async fn result(&mut self) -> Option<MethodResult> {
         (&mut self.result).await.ok()
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.link.calls().waiting.remove(&self.rid);
     }

@@ -42,7 +42,7 @@ use crate::faults::FaultSpec;
 use crate::faults::injection::FaultInjector;
 use crate::frontends::amqp as amqp_side;
 use crate::frontends::https::Service;
-use crate::frontends::mqtt::Front;
+use crate::frontends::mqtt::MqttFront;
 use crate::handle::HubHandle;
 use crate::store::{Committer, Table, encode};
 use crate::transport::stream;
@@ -90,8 +90,8 @@ async fn turns(count: usize) {
 struct Whole {
     live: Arc<HubHandle>,
     service: Service,
-    front: Front,
-    amqp: amqp_side::Front,
+    front: MqttFront,
+    amqp: amqp_side::AmqpFront,
     changes: mpsc::Receiver<Change>,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
@@ -109,8 +109,8 @@ impl Whole {
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
         let alive = tokio::sync::mpsc::channel(1).0;
-        let front = Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone());
-        let amqp = amqp_side::Front::new(live.clone(), access.clone(), stopping, alive);
+        let front = MqttFront::new(live.clone(), access.clone(), stopping.clone(), alive.clone());
+        let amqp = amqp_side::AmqpFront::new(live.clone(), access.clone(), stopping, alive);
         let web_sockets = WebSocketHandlers { mqtt: front.handler(), amqp: amqp.handler() };
         let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
         let unlimited = Arc::new(crate::limits::admission::Admission::new(None));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
 
-use crate::connections::{Link, MethodResult};
+use crate::connections::{ClientLink, MethodResult};
 use crate::core::command::Refusal;
 use crate::core::requests::devices::GetDevice;
 use crate::core::requests::twins::GetTwin;
@@ -112,7 +112,7 @@ async fn registered(live: &HubHandle, id: &TwinId) -> Result<(), Refusal> {
 }
 
 /// Waits until a client is connected and subscribed to methods.
-async fn within_reach(live: &HubHandle, id: &TwinId) -> Arc<Link> {
+async fn within_reach(live: &HubHandle, id: &TwinId) -> Arc<ClientLink> {
     let mut arrivals = live.links().arrivals();
     loop {
         arrivals.mark_unchanged();

@@ -284,10 +284,10 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
     let admission = Arc::new(Admission::new(limits));
     let (alive, connections) = mpsc::channel(1);
     let gate = Gate::new(faults.clone(), Some(admission.clone()));
-    let mqtt_front = mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
+    let mqtt_front = mqtt::MqttFront::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
         .behind(gate)
         .observed_by(log.clone());
-    let amqp_front = amqp::Front::new(live.clone(), access.clone(), stopping.clone(), alive)
+    let amqp_front = amqp::AmqpFront::new(live.clone(), access.clone(), stopping.clone(), alive)
         .observed_by(log.clone())
         .limited_by(admission.clone());
     let web_sockets = WebSocketHandlers { mqtt: mqtt_front.handler(), amqp: amqp_front.handler() };

@@ -26,7 +26,7 @@ use iothub_model::wire::ErrorCode;
 use iothub_model::wire::Secret;
 use iothub_model::wire::decode_segment;
 use iothub_model::wire::sas::Key;
-use iothub_model::wire::sas::Token;
+use iothub_model::wire::sas::SasToken;
 
 /// What an operation needs (docs: Control access to IoT Hub by using shared access signatures).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,19 +208,19 @@ impl Access {
     }
 
     /// Returns the rights of the policy that a token names; `None` if there is no such policy, or it did not sign the token.
-    fn rights_of(&self, policy: &str, token: &Token) -> Option<&'static [Right]> {
+    fn rights_of(&self, policy: &str, token: &SasToken) -> Option<&'static [Right]> {
         let (rights, keys) = self.policies.find(policy)?;
         (token.is_signed_by(&keys.primary) || token.is_signed_by(&keys.secondary)).then_some(rights)
     }
 
     /// Returns `true` if a token that names a policy was signed by it, and the policy may connect devices.
-    pub(crate) fn connects_devices(&self, policy: &str, token: &Token) -> bool {
+    pub(crate) fn connects_devices(&self, policy: &str, token: &SasToken) -> bool {
         self.rights_of(policy, token).is_some_and(|rights| rights.contains(&Right::DeviceConnect))
     }
 
     /// Returns the name of the policy that signed a token, if that policy may connect devices and may do nothing that services do.
     pub(crate) fn policy_of_devices(&self, token: &str) -> Option<String> {
-        let token = Token::parse(token).ok()?;
+        let token = SasToken::parse(token).ok()?;
         let policy = token.policy()?;
         let rights = self.rights_of(policy, &token)?;
         (rights.contains(&Right::DeviceConnect) && !rights.contains(&Right::ServiceConnect)).then(|| policy.to_owned())
@@ -236,7 +236,7 @@ impl Access {
         now: OffsetDateTime,
     ) -> Result<Proof, Refusal> {
         let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorized, text));
-        let token = match (authorization.map(Token::parse), certificate) {
+        let token = match (authorization.map(SasToken::parse), certificate) {
             (Some(Ok(token)), _) => token,
             (Some(Err(error)), _) => return no(error.to_string()),
             (None, Some(certificate)) => return Ok(Proof::Certificate(certificate.clone())),
@@ -300,7 +300,7 @@ impl Access {
                        was started with (--entra-issuer)"
                 .to_owned());
         }
-        let token = match Token::parse(text) {
+        let token = match SasToken::parse(text) {
             Ok(token) => token,
             Err(error) => return no(error.to_string()),
         };
@@ -331,7 +331,7 @@ impl Access {
     }
 
     /// Lets a token through whose signature was verified: it must hold still, and be for what is asked.
-    pub(crate) fn check_token(&self, token: &Token, path: &str, now: OffsetDateTime) -> Result<(), Refusal> {
+    pub(crate) fn check_token(&self, token: &SasToken, path: &str, now: OffsetDateTime) -> Result<(), Refusal> {
         let no = |text: String| Err(Refusal::new(ErrorCode::IotHubUnauthorizedAccess, text));
         let expiry = token.expiry();
         if i64::try_from(token.taken_until()).is_ok_and(|until| until <= now.unix_timestamp()) {

@@ -42,7 +42,7 @@ pub struct TlsFiles {
     pub authority: Option<PathBuf>,
 }
 
-type Found<T> = Result<T, TlsFileProblem>;
+type TlsFileResult<T> = Result<T, TlsFileProblem>;
 
 impl TlsFiles {
     /// Names the files of a certificate and its key, both in PEM. Clients trust the hub's own authority, which must have issued it, unless
@@ -95,7 +95,7 @@ struct PemFile {
     is_joined: bool,
 }
 
-fn read_pem(path: &Path) -> Found<PemFile> {
+fn read_pem(path: &Path) -> TlsFileResult<PemFile> {
     let bytes = std::fs::read(path).map_err(TlsFileProblem::Unreadable)?;
     let labels = pem::labels(&bytes);
     if labels.is_empty() && bytes.first() == Some(&0x30) {
@@ -124,7 +124,7 @@ fn problem_of_der(bytes: &[u8]) -> TlsFileProblem {
     }
 }
 
-fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
+fn read_certificates(path: &Path) -> TlsFileResult<Vec<CertificateDer<'static>>> {
     let PemFile { sections, labels, is_joined } = read_pem(path)?;
     let certificates = sections.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
     let certificates: Vec<_> = certificates.map(|(_, der)| CertificateDer::from(der)).collect();
@@ -136,7 +136,7 @@ fn read_certificates(path: &Path) -> Found<Vec<CertificateDer<'static>>> {
     }
 }
 
-fn read_key(path: &Path) -> Found<PrivateKeyDer<'static>> {
+fn read_key(path: &Path) -> TlsFileResult<PrivateKeyDer<'static>> {
     let PemFile { sections, labels, is_joined } = read_pem(path)?;
     let mut keys: Vec<PrivateKeyDer<'static>> =
         sections.into_iter().filter_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der)).collect();
@@ -154,7 +154,7 @@ fn check_key(
     key: &PrivateKeyDer<'static>,
     certificate: &Path,
     provider: &CryptoProvider,
-) -> Found<()> {
+) -> TlsFileResult<()> {
     let signer = provider.key_provider.load_private_key(key.clone_key()).map_err(|_| TlsFileProblem::KeyKind)?;
     let public = signer.public_key().map(|key| key.to_vec());
     let certified = CertifiedKey::new(chain.to_vec(), signer);
@@ -167,11 +167,11 @@ fn check_key(
     if is_its_own { Ok(()) } else { Err(TlsFileProblem::KeyOfAnother(certificate.to_owned())) }
 }
 
-fn parsed<'a>(der: &'a CertificateDer<'_>) -> Found<X509Certificate<'a>> {
+fn parsed<'a>(der: &'a CertificateDer<'_>) -> TlsFileResult<X509Certificate<'a>> {
     X509Certificate::from_der(der).map(|(_, parsed)| parsed).map_err(|_| TlsFileProblem::DamagedCertificate)
 }
 
-fn check_dates(chain: &[CertificateDer<'static>], now: OffsetDateTime) -> Found<()> {
+fn check_dates(chain: &[CertificateDer<'static>], now: OffsetDateTime) -> TlsFileResult<()> {
     for der in chain {
         let certificate = parsed(der)?;
         let (subject, validity) = (certificate.subject().to_string(), certificate.validity());
@@ -191,7 +191,7 @@ fn shown(time: ASN1Time) -> String {
 }
 
 /// Checks what is in the server's certificate itself.
-fn check_server(der: &CertificateDer<'static>, name: &str) -> Found<()> {
+fn check_server(der: &CertificateDer<'static>, name: &str) -> TlsFileResult<()> {
     let certificate = parsed(der)?;
     if certificate.version() != X509Version::V3 {
         return Err(TlsFileProblem::Version);
@@ -210,7 +210,7 @@ fn check_server(der: &CertificateDer<'static>, name: &str) -> Found<()> {
 }
 
 /// Returns the host names and addresses of a certificate.
-fn names_of(certificate: &X509Certificate<'_>) -> Found<Vec<String>> {
+fn names_of(certificate: &X509Certificate<'_>) -> TlsFileResult<Vec<String>> {
     let names = certificate.subject_alternative_name().map_err(|_| TlsFileProblem::DamagedCertificate)?;
     let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
     let name = |name: &GeneralName<'_>| match name {
@@ -232,7 +232,7 @@ fn check_chain(
     name: &str,
     now: OffsetDateTime,
     provider: Arc<CryptoProvider>,
-) -> Found<()> {
+) -> TlsFileResult<()> {
     use rustls::CertificateError::BadSignature;
     use rustls::CertificateError::NotValidForName;
     use rustls::CertificateError::NotValidForNameContext;

@@ -1,7 +1,7 @@
 //! The one place where a job calls a device's method.
 
 use crate::core::command::Refusal;
-use crate::core::jobs::{MethodCall, MethodOutcome};
+use crate::core::jobs::{JobMethodCall, MethodOutcome};
 use crate::handle::HubHandle;
 use crate::methods;
 use iothub_model::twin::TwinId;
@@ -11,7 +11,7 @@ use iothub_model::wire::methods::MethodBody;
 use iothub_model::wire::methods::encode_outcome;
 
 /// Calls a method and waits for what comes of it.
-pub(crate) async fn call(live: &HubHandle, call: &MethodCall) -> MethodOutcome {
+pub(crate) async fn call(live: &HubHandle, call: &JobMethodCall) -> MethodOutcome {
     let body: MethodBody = members::read(call.method.as_str().as_bytes())
         .map_err(|error| Refusal::new(ErrorCode::ArgumentInvalid, format!("the cloudToDeviceMethod: {error}")))?;
     let method = methods::MethodCall::read(body)?;

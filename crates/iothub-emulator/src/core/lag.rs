@@ -17,7 +17,7 @@ pub(crate) struct Lag<T> {
     /// What queries see of those that changed meanwhile, by their place in the order of creation.
     seen: BTreeMap<u64, Seen<T>>,
     /// Changes that queries do not see yet, in their order.
-    coming: VecDeque<Coming<T>>,
+    coming: VecDeque<PendingChange<T>>,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Seen<T> {
 }
 
 #[derive(Debug)]
-struct Coming<T> {
+struct PendingChange<T> {
     at: OffsetDateTime,
     sequence: u64,
     what: Option<Arc<T>>,
@@ -45,12 +45,12 @@ impl<T> Lag<T> {
     pub(crate) fn change(&mut self, sequence: u64, before: Option<Arc<T>>, after: Option<Arc<T>>, now: OffsetDateTime) {
         self.seen.entry(sequence).or_insert(Seen { what: before, coming: 0 }).coming += 1;
         let at = now.checked_add(self.by).unwrap_or(now);
-        self.coming.push_back(Coming { at, sequence, what: after });
+        self.coming.push_back(PendingChange { at, sequence, what: after });
     }
 
     /// Lets queries see what has been so for long enough.
     pub(crate) fn settle(&mut self, now: OffsetDateTime) {
-        while let Some(Coming { sequence, what, .. }) = self.coming.pop_front_if(|change| change.at <= now) {
+        while let Some(PendingChange { sequence, what, .. }) = self.coming.pop_front_if(|change| change.at <= now) {
             let Some(seen) = self.seen.get_mut(&sequence) else { continue };
             seen.coming -= 1;
             seen.what = what;

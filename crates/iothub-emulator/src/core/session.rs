@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use iothub_model::twin::ModuleId;
-use iothub_model::wire::sas::Token;
+use iothub_model::wire::sas::SasToken;
 use iothub_model::wire::topics::Subscription;
 
 /// How a client proves who it is. What can be checked without the registry (expiry, audience) has been.
@@ -17,7 +17,7 @@ pub(crate) enum Proof {
     /// A token that a shared access policy with the right signed.
     Policy,
     /// A token that one of the identity's own keys must have signed.
-    Key(Token),
+    Key(SasToken),
     /// A certificate whose key it has, by its fingerprints.
     Certificate(Fingerprints),
 }

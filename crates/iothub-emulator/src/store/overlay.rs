@@ -20,11 +20,11 @@ const MAX_GROWTH: u64 = 64 << 20;
 pub(crate) struct Overlay<B> {
     below: B,
     longest: u64,
-    written: Mutex<Written>,
+    written: Mutex<OverlayRecord>,
 }
 
 #[derive(Debug)]
-struct Written {
+struct OverlayRecord {
     len: u64,
     /// How much of what lies below is still to be seen.
     below: u64,
@@ -34,11 +34,11 @@ struct Written {
 impl<B: StorageBackend> Overlay<B> {
     pub(crate) fn over(below: B) -> io::Result<Self> {
         let len = below.len()?;
-        let written = Mutex::new(Written { len, below: len, pages: BTreeMap::new() });
+        let written = Mutex::new(OverlayRecord { len, below: len, pages: BTreeMap::new() });
         Ok(Self { below, longest: len.saturating_add(MAX_GROWTH), written })
     }
 
-    fn written(&self) -> MutexGuard<'_, Written> {
+    fn written(&self) -> MutexGuard<'_, OverlayRecord> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

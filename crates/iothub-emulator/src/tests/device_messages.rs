@@ -62,8 +62,8 @@ impl Bench {
         let (stop, stopping) = watch::channel(false);
         let alive = mpsc::channel(1).0;
         let web_sockets = WebSocketHandlers {
-            mqtt: mqtt::Front::new(live.clone(), access.clone(), stopping.clone(), alive.clone()).handler(),
-            amqp: amqp::Front::new(live.clone(), access.clone(), stopping, alive).handler(),
+            mqtt: mqtt::MqttFront::new(live.clone(), access.clone(), stopping.clone(), alive.clone()).handler(),
+            amqp: amqp::AmqpFront::new(live.clone(), access.clone(), stopping, alive).handler(),
         };
         let faults = Arc::new(FaultInjector::new(Duration::ZERO, FaultSpec::default()));
         let unlimited = Arc::new(crate::limits::admission::Admission::new(None));

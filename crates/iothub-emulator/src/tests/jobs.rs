@@ -12,7 +12,7 @@ use time::macros::datetime;
 use crate::Emulator;
 use crate::core::ask::Ask;
 use crate::core::command::{Entropy, Refusal, TwinWrite};
-use crate::core::jobs::{DeviceJob, Job, JobStep, MethodCall};
+use crate::core::jobs::{DeviceJob, Job, JobMethodCall, JobStep};
 use crate::core::requests::devices::{DeleteDevice, PutDevice};
 use crate::core::requests::job_runs::{FinishDeviceJob, RunJobs};
 use crate::core::requests::jobs::{CancelJob, CreateJob, GetJob, ListJobs, ScanDeviceJobs};
@@ -78,7 +78,7 @@ fn step(hub: &mut Hub, limit: usize, now: OffsetDateTime) -> JobStep {
 }
 
 /// Goes on, two devices at a time, until there is nothing to do at once. Returns the methods to call.
-fn run(hub: &mut Hub, now: OffsetDateTime) -> Vec<MethodCall> {
+fn run(hub: &mut Hub, now: OffsetDateTime) -> Vec<JobMethodCall> {
     let mut calls = Vec::new();
     loop {
         let step = step(hub, 2, now);
@@ -320,7 +320,7 @@ fn methods_are_called_and_their_outcomes_kept() {
     assert_eq!(calls.iter().map(|call| call.device.as_str()).collect::<Vec<_>>(), ["d0", "d2"]);
     assert!(calls[0].method.as_str().contains(r#""methodName":"reboot""#), "{:?}", calls[0].method);
     assert_eq!(statistics(&get(&mut hub, "m")), [3, 0, 0, 2, 1]);
-    let mut finish = |call: &MethodCall, outcome| {
+    let mut finish = |call: &JobMethodCall, outcome| {
         let command = FinishDeviceJob { device_job: call.device_job, outcome };
         hub.handle(command, NOW).change.is_some()
     };
@@ -328,7 +328,7 @@ fn methods_are_called_and_their_outcomes_kept() {
     assert!(!finish(&calls[0], Ok(RawJson::of(&json!({})))), "once");
     let third = run(&mut hub, NOW);
     assert_eq!(third[0].device.as_str(), "d4");
-    let mut finish = |call: &MethodCall, outcome| {
+    let mut finish = |call: &JobMethodCall, outcome| {
         hub.handle(FinishDeviceJob { device_job: call.device_job, outcome }, NOW);
     };
     finish(&calls[1], Err(Refusal::new(ErrorCode::DeviceNotOnline, "off")));

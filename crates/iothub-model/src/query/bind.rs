@@ -6,7 +6,7 @@ use super::ast::{Collection, Expr, ExprKind, Item, Literal, Membership, Name, Pa
 use super::bound::BoundQuery;
 use super::condition::{Column, Condition, GroupColumn, Output};
 use super::error::{QueryError, QueryErrorKind};
-use super::functions::{self, Class, Function};
+use super::functions::{self, Function, FunctionClass};
 use super::lints;
 use super::names::{self, BoundPath};
 use super::projection::{Needles, Wanted};
@@ -224,19 +224,19 @@ impl Binder {
     fn call(&mut self, name: &Name, arguments: &[Expr], span: Span) -> Condition {
         let nothing = Condition::Constant(Literal::Undefined);
         match functions::class(&name.text) {
-            Class::Unknown => {
+            FunctionClass::Unknown => {
                 let message = format!("there is no function `{}`", name.text);
                 let help = functions::instead_of_unknown(&name.text);
                 self.error(QueryErrorKind::UnknownFunction, name.span, message, help);
                 nothing
             }
-            Class::RouteOnly(known) => {
+            FunctionClass::RouteOnly(known) => {
                 let message = format!("`{known}` is documented for message routing only, not for queries");
                 let help = functions::instead_of_route_function(known);
                 self.error(QueryErrorKind::RouteOnlyFunction, name.span, message, help);
                 nothing
             }
-            Class::Twin(function) => match (function, arguments) {
+            FunctionClass::Twin(function) => match (function, arguments) {
                 (Function::IsDefined, [Expr { kind: ExprKind::Path(path), .. }]) => {
                     Condition::IsDefined(self.path(path))
                 }

@@ -17,7 +17,7 @@ pub(super) enum Function {
 
 /// What a name in front of `(` is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum FunctionClass {
     Twin(Function),
     RouteOnly(&'static str),
     Unknown,
@@ -57,13 +57,13 @@ const ROUTE_ONLY: [&str; 23] = [
     "UPPER",
 ];
 
-pub(super) fn class(name: &str) -> Class {
+pub(super) fn class(name: &str) -> FunctionClass {
     if let Some((_, function)) = TWIN.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-        return Class::Twin(*function);
+        return FunctionClass::Twin(*function);
     }
     match ROUTE_ONLY.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-        Some(known) => Class::RouteOnly(known),
-        None => Class::Unknown,
+        Some(known) => FunctionClass::RouteOnly(known),
+        None => FunctionClass::Unknown,
     }
 }
 

@@ -90,7 +90,7 @@ impl BoundPath {
 
 /// What may follow a system property.
 #[derive(Clone, Copy)]
-enum Inside {
+enum SystemMember {
     /// Nothing: it is a primitive.
     Nothing,
     /// Nothing that a path can reach: it is an array.
@@ -109,14 +109,14 @@ enum Inside {
 
 struct Property {
     name: &'static str,
-    inside: Inside,
+    inside: SystemMember,
     always: bool,
     live: bool,
     values: &'static [&'static str],
 }
 
 const fn property(name: &'static str) -> Property {
-    Property { name, inside: Inside::Nothing, always: false, live: false, values: &[] }
+    Property { name, inside: SystemMember::Nothing, always: false, live: false, values: &[] }
 }
 
 impl Property {
@@ -128,7 +128,7 @@ impl Property {
         Self { live: true, ..self }
     }
 
-    const fn holds(self, inside: Inside) -> Self {
+    const fn holds(self, inside: SystemMember) -> Self {
         Self { inside, ..self }
     }
 
@@ -151,14 +151,14 @@ const TWIN: [Property; 20] = [
     property("lastActivityTime").always().live(),
     property("cloudToDeviceMessageCount").always().live(),
     property("authenticationType").always().one_of(&["sas", "selfSigned", "certificateAuthority", "none"]),
-    property("x509Thumbprint").holds(Inside::Names(&["primaryThumbprint", "secondaryThumbprint"])),
+    property("x509Thumbprint").holds(SystemMember::Names(&["primaryThumbprint", "secondaryThumbprint"])),
     property("modelId"),
-    property("capabilities").holds(Inside::Names(&["iotEdge"])),
+    property("capabilities").holds(SystemMember::Names(&["iotEdge"])),
     property("deviceScope"),
-    property("parentScopes").holds(Inside::Elements),
-    property("tags").holds(Inside::Free),
-    property("properties").holds(Inside::Properties).always(),
-    property("configurations").holds(Inside::Configurations).live(),
+    property("parentScopes").holds(SystemMember::Elements),
+    property("tags").holds(SystemMember::Free),
+    property("properties").holds(SystemMember::Properties).always(),
+    property("configurations").holds(SystemMember::Configurations).live(),
 ];
 
 /// The properties of a job's document for one device (docs: Queries for IoT Hub jobs).
@@ -172,8 +172,8 @@ const JOB: [Property; 11] = [
     property("endTimeUtc").live(),
     property("createdDateTimeUtc").live(),
     property("lastUpdatedDateTimeUtc").live(),
-    property("outcome").live().holds(Inside::Outcome),
-    property("error").live().holds(Inside::Names(&["code", "description"])),
+    property("outcome").live().holds(SystemMember::Outcome),
+    property("error").live().holds(SystemMember::Names(&["code", "description"])),
 ];
 
 /// Other names for a property, as the documentation's own samples have them: twins by `id`, jobs by `createdTimeUtc`.
@@ -213,7 +213,7 @@ pub(super) fn resolve(collection: Collection, path: &Path) -> (BoundPath, Option
     if names.len() == 1 {
         bound.always = property.always || (collection == Collection::Modules && property.name == "moduleId");
         bound.values = property.values;
-        bound.compound = !matches!(property.inside, Inside::Nothing);
+        bound.compound = !matches!(property.inside, SystemMember::Nothing);
     }
     let remark = remark.map(|remark| {
         let kind =
@@ -251,7 +251,8 @@ pub(super) fn minus_between_paths(collection: Collection, path: &Path) -> Option
     followed.iter().find_map(|Name { text, span }| {
         let is_bare = span.end - span.start == text.len();
         let (_, root) = text.rsplit_once('-').filter(|_| is_bare)?;
-        let has_names = |property: &&Property| !matches!(property.inside, Inside::Nothing | Inside::Elements);
+        let has_names =
+            |property: &&Property| !matches!(property.inside, SystemMember::Nothing | SystemMember::Elements);
         let is_root = root.eq_ignore_ascii_case("devices")
             || properties(collection).iter().filter(has_names).any(|known| known.name.eq_ignore_ascii_case(root));
         is_root.then(|| {
@@ -282,19 +283,19 @@ fn follow(property: &Property, names: &[Name], bound: &mut BoundPath) -> Option<
     };
     let mut names = names.iter();
     match property.inside {
-        Inside::Nothing | Inside::Elements => {
+        SystemMember::Nothing | SystemMember::Elements => {
             let first = names.next()?;
             bound.segments.push(exact(first));
             bound.segments.extend(names.map(exact));
-            let sort = if matches!(property.inside, Inside::Nothing) { "a single value" } else { "an array" };
+            let sort = if matches!(property.inside, SystemMember::Nothing) { "a single value" } else { "an array" };
             Some(never(first.span, format!("`{}` is {sort} and has no `{}`", property.name, first.text)))
         }
-        Inside::Free => {
+        SystemMember::Free => {
             bound.free = names.len() > 0;
             bound.segments.extend(names.map(exact));
             None
         }
-        Inside::Names(known) => {
+        SystemMember::Names(known) => {
             let mut remark = None;
             if let Some(first) = names.next()
                 && !push(bound, first, known)
@@ -304,7 +305,7 @@ fn follow(property: &Property, names: &[Name], bound: &mut BoundPath) -> Option<
             bound.segments.extend(names.map(exact));
             remark
         }
-        Inside::Properties => {
+        SystemMember::Properties => {
             let Some(section) = names.next() else {
                 bound.live = true;
                 return None;
@@ -324,7 +325,7 @@ fn follow(property: &Property, names: &[Name], bound: &mut BoundPath) -> Option<
             bound.always = false;
             Some(unknown_inside("properties", section, &["desired", "reported"]))
         }
-        Inside::Configurations => {
+        SystemMember::Configurations => {
             bound.segments.extend(names.next().map(exact));
             let mut remark = None;
             if let Some(field) = names.next()
@@ -335,7 +336,7 @@ fn follow(property: &Property, names: &[Name], bound: &mut BoundPath) -> Option<
             bound.segments.extend(names.map(exact));
             remark
         }
-        Inside::Outcome => {
+        SystemMember::Outcome => {
             // The hub's names down to the payload of a direct method, which is the device's.
             let mut payload = false;
             for name in names {

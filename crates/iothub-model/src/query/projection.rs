@@ -19,16 +19,16 @@ pub(super) struct Wanted {
     /// All that is here, whatever it is.
     whole: bool,
     /// What lies below these keys.
-    below: Vec<(Key, Wanted)>,
+    below: Vec<(WantedKey, Wanted)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
+struct WantedKey {
     name: String,
     exact: bool,
 }
 
-impl Key {
+impl WantedKey {
     fn is(&self, key: &str) -> bool {
         key == self.name || !self.exact && key.eq_ignore_ascii_case(&self.name)
     }
@@ -90,7 +90,7 @@ impl Wanted {
     fn add(&mut self, path: &BoundPath) {
         let mut here = self;
         for (name, exact) in path.segments() {
-            let key = Key { name: name.to_owned(), exact };
+            let key = WantedKey { name: name.to_owned(), exact };
             let at = match here.below.iter().position(|(known, _)| *known == key) {
                 Some(at) => at,
                 None => {

@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for Member<'_, 'de> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let Self { name, exact, found } = self;
-        while let Some(key) = members.next_key_seed(Key { name, exact })? {
+        while let Some(key) = members.next_key_seed(KeySeed { name, exact })? {
             match key {
                 // The exact name counts before any other spelling.
                 Some(key) if key == name => {
@@ -80,12 +80,12 @@ impl<'de> Visitor<'de> for Member<'_, 'de> {
 }
 
 /// Reads a key if it is a member's.
-struct Key<'n> {
+struct KeySeed<'n> {
     name: &'n str,
     exact: bool,
 }
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
     type Value = Option<String>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<String>, D::Error> {
@@ -93,7 +93,7 @@ impl<'de> DeserializeSeed<'de> for Key<'_> {
     }
 }
 
-impl Visitor<'_> for Key<'_> {
+impl Visitor<'_> for KeySeed<'_> {
     type Value = Option<String>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

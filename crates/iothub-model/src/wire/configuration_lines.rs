@@ -26,7 +26,7 @@ pub struct ConfigurationEntry {
 /// What a line has beside the configuration.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Condition {
+struct LineCondition {
     etag: Option<String>,
     import_mode: Option<ImportMode>,
 }
@@ -58,7 +58,7 @@ fn capital(name: &str) -> String {
 /// When it is not the JSON of a configuration.
 pub fn decode_line(line: &[u8]) -> Result<ConfigurationEntry, serde_json::Error> {
     let line = &as_the_service_reads(line).map_err(serde_json::Error::custom)?;
-    let Condition { etag, import_mode } = members::read(line)?;
+    let LineCondition { etag, import_mode } = members::read(line)?;
     Ok(ConfigurationEntry { body: members::read(line)?, etag, import_mode })
 }
 

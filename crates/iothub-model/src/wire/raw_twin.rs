@@ -32,7 +32,7 @@ impl<'b> RawTwin<'b> {
     /// Nothing when they are not such as the service writes them, which is no answer about the twin: escapes in a name are enough, or a
     /// member that is there twice.
     pub fn find(text: &'b str) -> Option<Self> {
-        let Members { device_id, module_id, etag, tags, properties } = serde_json::from_str(text).ok()?;
+        let TwinMembers { device_id, module_id, etag, tags, properties } = serde_json::from_str(text).ok()?;
         let Properties { desired, reported } = properties.unwrap_or_default();
         let (tags, desired, reported) = (object(tags)?, object(desired)?, object(reported)?);
         (!etag.is_empty()).then_some(())?;
@@ -58,7 +58,7 @@ fn object(value: Option<&RawValue>) -> Option<Option<&str>> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Members<'b> {
+struct TwinMembers<'b> {
     device_id: &'b str,
     #[serde(default, deserialize_with = "there")]
     module_id: Option<Option<&'b str>>,

@@ -79,7 +79,7 @@ pub fn sign(resource: &str, key: &Key, expiry: u64, policy: Option<&str>) -> Sec
 
 /// A token as it came, not yet verified.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct SasToken {
     resource: String,
     signature: Vec<u8>,
     expiry: String,
@@ -102,7 +102,7 @@ pub enum TokenError {
     },
 }
 
-impl Token {
+impl SasToken {
     /// Takes a token apart.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let fields = text.strip_prefix(SCHEME).ok_or(TokenError::Scheme)?;
@@ -218,7 +218,7 @@ mod tests {
             token.expose(),
             "SharedAccessSignature sr=hub.azure-devices.net&sig=kzQKBpuApdJOMYyO1Tfo8HlyKYS4k%2Bzu4PrFFZG5yK8%3D&se=1900000000&skn=service"
         );
-        let token = Token::parse(token.expose()).expect("a token");
+        let token = SasToken::parse(token.expose()).expect("a token");
         assert!(token.is_signed_by(&key()));
         assert!(!token.is_signed_by(&Key::from_bytes("another")));
         assert_eq!((token.expiry(), token.policy()), (1_900_000_000, Some("service")));
@@ -231,7 +231,7 @@ mod tests {
             let signature = STANDARD.encode(key().mac(sr, "9").finalize().into_bytes());
             // As Python leaves it: `/` bare and `+` escaped or not.
             let token =
-                Token::parse(&format!("SharedAccessSignature se=9&sig={}&sr={sr}", signature.replace('=', "%3D")))
+                SasToken::parse(&format!("SharedAccessSignature se=9&sig={}&sr={sr}", signature.replace('=', "%3D")))
                     .expect("a token");
             assert!(token.is_signed_by(&key()), "{sr}");
             assert_eq!(token.resource().as_deref(), Some("localhost:8443"));
@@ -254,7 +254,7 @@ mod tests {
                 "the field `se` of the shared access signature is not a time in seconds since 1970",
             ),
         ] {
-            assert_eq!(Token::parse(text).map(|_| ()).expect_err(text).to_string(), message);
+            assert_eq!(SasToken::parse(text).map(|_| ()).expect_err(text).to_string(), message);
         }
     }
 
@@ -282,7 +282,8 @@ mod tests {
             ("hub.net%252Fdevices%252Fa", Some("device"), "hub.net/devices/a", false),
         ] {
             let policy = policy.map(|policy| format!("&skn={policy}")).unwrap_or_default();
-            let token = Token::parse(&format!("SharedAccessSignature sr={sr}&sig=AA==&se=9{policy}")).expect("a token");
+            let token =
+                SasToken::parse(&format!("SharedAccessSignature sr={sr}&sig=AA==&se=9{policy}")).expect("a token");
             assert_eq!(token.is_for(wanted), expected, "{sr} {wanted}");
         }
     }
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn a_token_is_taken_for_five_minutes_more() {
         let until = |se: &str| {
-            Token::parse(&format!("SharedAccessSignature sr=a&sig=AA==&se={se}")).expect("a token").taken_until()
+            SasToken::parse(&format!("SharedAccessSignature sr=a&sig=AA==&se={se}")).expect("a token").taken_until()
         };
         assert_eq!(until("1000"), 1300);
         assert_eq!(until(&u64::MAX.to_string()), u64::MAX);
@@ -317,12 +318,12 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn parsing_never_panics(text in "(SharedAccessSignature )?.{0,80}") {
-            let _ = Token::parse(&text);
+            let _ = SasToken::parse(&text);
         }
 
         #[test]
         fn whatever_is_signed_verifies(resource in "[a-z:/%+ ]{1,40}", expiry in 0u64..1 << 40, policy in proptest::option::of("[a-zA-Z@._-]{1,12}")) {
-            let token = Token::parse(sign(&resource, &key(), expiry, policy.as_deref()).expose()).expect("a token");
+            let token = SasToken::parse(sign(&resource, &key(), expiry, policy.as_deref()).expose()).expect("a token");
             proptest::prop_assert!(token.is_signed_by(&key()));
             proptest::prop_assert_eq!(token.resource(), Some(resource));
             proptest::prop_assert_eq!(token.policy(), policy.as_deref());

@@ -11,7 +11,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::core::document::Document;
-use crate::core::jobs::methods::MethodCall;
+use crate::core::jobs::methods::JobMethodCall;
 use crate::core::timestamp::timestamp;
 use iothub_model::twin::DeviceId;
 use iothub_model::wire::jobs::DeviceJobDocument;
@@ -23,7 +23,7 @@ use iothub_model::wire::jobs::JobStatus;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct JobStep {
     /// Methods that are to be called now; each outcome is told by `FinishDeviceJob`.
-    pub(crate) calls: Vec<MethodCall>,
+    pub(crate) calls: Vec<JobMethodCall>,
     /// There is more to do at once.
     pub(crate) more: bool,
     /// There are jobs whose time is to come.

@@ -6,7 +6,7 @@ use iothub_model::wire::raw_json::RawJson;
 
 /// A direct method that a job has to call now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MethodCall {
+pub(crate) struct JobMethodCall {
     /// The sequence of the device job that records the outcome.
     pub(crate) device_job: u64,
     /// The device whose method is called.

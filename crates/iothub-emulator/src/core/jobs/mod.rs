@@ -11,4 +11,4 @@ pub(in crate::core) mod plan;
 #[cfg(test)]
 pub(crate) use job::JobStep;
 pub(crate) use job::{DeviceJob, Job, Jobs};
-pub(crate) use methods::{MethodCall, MethodOutcome};
+pub(crate) use methods::{JobMethodCall, MethodOutcome};

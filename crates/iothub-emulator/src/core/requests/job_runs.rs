@@ -14,7 +14,7 @@ use crate::core::ask::{Ask, Subject};
 use crate::core::command::{Refusal, TwinWrite};
 use crate::core::device::Device;
 use crate::core::jobs::job::{DeviceJob, Job, JobStep, Progress};
-use crate::core::jobs::methods::{MethodCall, MethodOutcome};
+use crate::core::jobs::methods::{JobMethodCall, MethodOutcome};
 use crate::core::record::Record;
 use crate::core::requests::twins::WriteTwin;
 use crate::core::state::Hub;
@@ -221,7 +221,7 @@ impl Hub {
                 match (job.response.kind, &job.response.update_twin, &job.response.cloud_to_device_method) {
                     (JobType::ScheduleDeviceMethod, _, Some(method)) => {
                         let method = method.clone();
-                        step.calls.push(MethodCall { device_job: it.sequence, device: it.device.clone(), method });
+                        step.calls.push(JobMethodCall { device_job: it.sequence, device: it.device.clone(), method });
                         self.start(job, &it, now, records);
                         continue;
                     }

@@ -399,7 +399,7 @@ mod tests {
     use crate::core::session::Fingerprints;
     use iothub_model::twin::IfMatch;
     use iothub_model::twin::OrderedObject;
-    use iothub_model::wire::sas::Token;
+    use iothub_model::wire::sas::SasToken;
     use iothub_model::wire::sas::sign;
     use iothub_model::wire::topics::Subscription::DesiredPatches;
     use iothub_model::wire::topics::Subscription::Methods;
@@ -430,7 +430,7 @@ mod tests {
 
     fn token(key: &str) -> Proof {
         let key = Key::from_base64(key).expect("base64");
-        Proof::Key(Token::parse(sign("h/devices/d", &key, 1, None).expose()).expect("a token"))
+        Proof::Key(SasToken::parse(sign("h/devices/d", &key, 1, None).expose()).expect("a token"))
     }
 
     fn ask<A: Ask>(hub: &mut Hub, ask: A) -> Outcome<A::Reply> {

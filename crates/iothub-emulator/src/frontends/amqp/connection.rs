@@ -30,13 +30,13 @@ use tokio::time::timeout;
 use crate::core::command::Refusal;
 use crate::core::messages::Settlement;
 use crate::core::requests::messages::{SettleFeedback, TakeFeedback};
-use crate::frontends::amqp::frames::{Frame, NoFrame, Reader, write, write_empty};
+use crate::frontends::amqp::frames::{Frame, FrameReader, NoFrame, write, write_empty};
 use crate::frontends::amqp::login::{CHANNEL_MAX, IDLE_TIMEOUT, Peer};
 use crate::frontends::amqp::message::Received;
 use crate::frontends::amqp::nodes::{Node, shown};
 use crate::frontends::amqp::refusal::error;
-use crate::frontends::amqp::session::{DELIVERY_MAX_BYTES, Delivery, Link, Session, Wrong};
-use crate::frontends::amqp::{AMQP, Front, message, refusal};
+use crate::frontends::amqp::session::{AmqpSession, DELIVERY_MAX_BYTES, Delivery, Link, Wrong};
+use crate::frontends::amqp::{AMQP, AmqpFront, message, refusal};
 use crate::transport::connection::stopped;
 use crate::transport::stream::{Farewell, Sink, Source};
 use iothub_model::wire::ErrorCode;
@@ -54,7 +54,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a frame beside a message's part, at most.
 const TRANSFER_BYTES: usize = 64;
 
-impl Front {
+impl AmqpFront {
     /// Serves one connection until it ends, however that is.
     pub(crate) async fn serve(self, source: Source, mut sink: Sink) {
         let mut stopping = self.stopping.clone();
@@ -67,7 +67,7 @@ impl Front {
 
     async fn converse(&self, source: Source, sink: &mut Sink) -> Farewell {
         let begun = Instant::now();
-        let mut reader = Reader::new(source);
+        let mut reader = FrameReader::new(source);
         let peer = match self.admit(&mut reader, sink).await {
             Ok(peer) => peer,
             Err(farewell) => return farewell,
@@ -126,12 +126,12 @@ fn log_path(address: &str) -> String {
 
 /// An open connection. Dropped, it is gone, whichever way it ended, and what it had in its hands waits again.
 struct Connection<'a> {
-    front: &'a Front,
+    front: &'a AmqpFront,
     peer: Peer,
     /// What the client showed that it may something.
     token: Option<String>,
     /// By the client's channels, which are the hub's as well.
-    sessions: BTreeMap<u16, Session>,
+    sessions: BTreeMap<u16, AmqpSession>,
     /// What is to be written.
     out: BytesMut,
     is_over: bool,
@@ -149,7 +149,7 @@ impl Drop for Connection<'_> {
     }
 }
 
-impl Front {
+impl AmqpFront {
     /// Notes an error that a client is told.
     fn note(&self, path: &str, error: &Error) {
         let (code, text) = refusal::logged(error);
@@ -172,7 +172,7 @@ impl Front {
 }
 
 impl<'a> Connection<'a> {
-    fn new(front: &'a Front, mut peer: Peer) -> Self {
+    fn new(front: &'a AmqpFront, mut peer: Peer) -> Self {
         let token = peer.token.take();
         Self {
             front,
@@ -243,7 +243,7 @@ impl<'a> Connection<'a> {
         if self.sessions.len() >= SESSIONS_MAX {
             return self.close(error("amqp:resource-limit-exceeded", "too many sessions"));
         }
-        let session = Session::new(theirs);
+        let session = AmqpSession::new(theirs);
         self.say(channel, &session.begin(channel));
         self.sessions.insert(channel, session);
     }
@@ -320,7 +320,7 @@ impl<'a> Connection<'a> {
         let handle = transfer.handle.0;
         match session.take(&transfer, &payload) {
             Ok(None) => {
-                if self.sessions.values().map(Session::held_bytes).sum::<usize>() > HELD_MAX_BYTES {
+                if self.sessions.values().map(AmqpSession::held_bytes).sum::<usize>() > HELD_MAX_BYTES {
                     return self.close(error("amqp:resource-limit-exceeded", "too many messages that are not whole"));
                 }
             }

@@ -58,13 +58,13 @@ pub(crate) struct Frame {
 }
 
 /// Reads frames. What is lost when reading is given up half-way is nothing.
-pub(crate) struct Reader {
+pub(crate) struct FrameReader {
     source: Source,
     buffer: BytesMut,
     has_heard: bool,
 }
 
-impl Reader {
+impl FrameReader {
     pub(crate) fn new(source: Source) -> Self {
         Self { source, buffer: BytesMut::new(), has_heard: false }
     }

@@ -12,8 +12,10 @@ use serde_amqp::primitives::Symbol;
 use tokio::time::timeout;
 
 use crate::core::command::Refusal;
-use crate::frontends::amqp::frames::{FRAME_MAX_BYTES, FRAME_MIN_MAX_BYTES, Layer, NoFrame, Reader, write, write_sasl};
-use crate::frontends::amqp::{AMQP, Front};
+use crate::frontends::amqp::frames::{
+    FRAME_MAX_BYTES, FRAME_MIN_MAX_BYTES, FrameReader, Layer, NoFrame, write, write_sasl,
+};
+use crate::frontends::amqp::{AMQP, AmqpFront};
 use crate::transport::stream::{Farewell, Sink};
 use iothub_model::wire::ErrorCode;
 
@@ -55,10 +57,10 @@ impl From<NoFrame> for NoPeer {
     }
 }
 
-impl Front {
+impl AmqpFront {
     /// Takes a client as far as an open connection. The log has why it does not come so far, if it said anything; then this returns how
     /// the connection is to end.
-    pub(crate) async fn admit(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Peer, Farewell> {
+    pub(crate) async fn admit(&self, reader: &mut FrameReader, sink: &mut Sink) -> Result<Peer, Farewell> {
         let why = match timeout(self.patience.connect, self.open(reader, sink)).await {
             Ok(Ok(peer)) => return Ok(peer),
             Ok(Err(why)) => why,
@@ -89,7 +91,7 @@ impl Front {
         })
     }
 
-    async fn open(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Peer, NoPeer> {
+    async fn open(&self, reader: &mut FrameReader, sink: &mut Sink) -> Result<Peer, NoPeer> {
         // Some SDKs leave SASL out, since their token comes later anyway.
         let (asked, token) = match reader.layer().await? {
             Some(Layer::Sasl) => {
@@ -129,7 +131,7 @@ impl Front {
     }
 
     /// Goes through SASL, and returns the token that came with it, if one did.
-    async fn authenticate(&self, reader: &mut Reader, sink: &mut Sink) -> Result<Option<String>, NoPeer> {
+    async fn authenticate(&self, reader: &mut FrameReader, sink: &mut Sink) -> Result<Option<String>, NoPeer> {
         let mut out = BytesMut::from(&Layer::Sasl.header()[..]);
         let offered = Array::from(MECHANISMS.map(Symbol::from).to_vec());
         write_sasl(&mut out, &SaslMechanisms { sasl_server_mechanisms: offered });

@@ -1,6 +1,6 @@
 //! The service's messages to devices: AMQP 1.0 over TLS and over WebSocket.
 //!
-//! [`Front::serve`] is a connection from its first byte to its end. What is here is bytes ([`encoding`], [`frames`]), who the
+//! [`AmqpFront::serve`] is a connection from its first byte to its end. What is here is bytes ([`encoding`], [`frames`]), who the
 //! client is ([`login`]), sessions and links ([`connection`], [`session`]), what stands in messages ([`message`]), and the
 //! nodes that links lead to ([`nodes`]); what becomes of a message is the hub's machine's business
 //! (`core::messages`).
@@ -39,7 +39,7 @@ const AMQP: &str = "AMQP";
 
 /// What connections work with.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct AmqpFront {
     live: Arc<HubHandle>,
     access: Arc<Access>,
     patience: Patience,
@@ -52,7 +52,7 @@ pub(crate) struct Front {
     _alive: mpsc::Sender<()>,
 }
 
-impl Front {
+impl AmqpFront {
     /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
     pub(crate) fn new(
         live: Arc<HubHandle>,

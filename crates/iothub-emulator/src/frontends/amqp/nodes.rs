@@ -7,7 +7,7 @@ use crate::core::command::Refusal;
 use crate::core::requests::messages::SendMessage;
 use crate::frontends::amqp::message::Received;
 use crate::frontends::amqp::refusal::error;
-use crate::frontends::amqp::{Front, refusal};
+use crate::frontends::amqp::{AmqpFront, refusal};
 use crate::limits::operation::DataAction;
 use iothub_model::tiers::Feature;
 use iothub_model::twin::DeviceId;
@@ -15,7 +15,7 @@ use iothub_model::twin::ModuleId;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::decode_segment;
-use iothub_model::wire::sas::Token;
+use iothub_model::wire::sas::SasToken;
 
 /// Where tokens are put.
 const TOKENS: &str = "$cbs";
@@ -100,7 +100,7 @@ fn left_out(path: &str) -> Option<&'static str> {
 
 /// Returns `true` if a token is one of a device: signed by its own key, or for it alone.
 fn is_of_device(token: &str) -> bool {
-    Token::parse(token).is_ok_and(|token| {
+    SasToken::parse(token).is_ok_and(|token| {
         let resource = token.resource().unwrap_or_default();
         token.policy().is_none() || resource.split('/').nth(1).is_some_and(|segment| segment == "devices")
     })
@@ -120,7 +120,7 @@ fn path_of(address: &str) -> &str {
     path.trim_matches('/')
 }
 
-impl Front {
+impl AmqpFront {
     /// Looks whether a token gives a link to a node.
     fn opens(&self, token: Option<&str>, node: Node) -> Result<(), Refusal> {
         let Some((path, action)) = node.needs() else { return Ok(()) };

@@ -22,7 +22,7 @@ const ANSWERS_MAX: usize = 8;
 
 /// One session.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct AmqpSession {
     /// The number of the next frame with a part of a message from the client.
     next_incoming: u32,
     /// How many of these it may still send.
@@ -47,7 +47,7 @@ pub(crate) struct Link {
     /// How many more there may be.
     credit: u32,
     /// The message that is coming.
-    coming: Option<Coming>,
+    coming: Option<PartialMessage>,
     /// Answers that wait to be sent.
     pub(crate) answers: VecDeque<Bytes>,
     /// Who takes feedback here, and which of it each delivery has.
@@ -57,7 +57,7 @@ pub(crate) struct Link {
 
 /// A message of which a part has come.
 #[derive(Debug)]
-struct Coming {
+struct PartialMessage {
     delivery: u32,
     settled: bool,
     bytes: BytesMut,
@@ -83,7 +83,7 @@ pub(crate) enum Wrong {
     TooLarge,
 }
 
-impl Session {
+impl AmqpSession {
     pub(crate) fn new(theirs: &Begin) -> Self {
         Self {
             next_incoming: theirs.next_outgoing_id,
@@ -127,7 +127,7 @@ impl Session {
                 link.credit = link.credit.checked_sub(1).ok_or(Wrong::Window)?;
                 link.count = link.count.wrapping_add(1);
                 let delivery = transfer.delivery_id.ok_or(Wrong::Invalid)?;
-                Coming { delivery, settled: false, bytes: BytesMut::new() }
+                PartialMessage { delivery, settled: false, bytes: BytesMut::new() }
             }
         };
         coming.settled |= transfer.settled.unwrap_or(false);
@@ -142,7 +142,7 @@ impl Session {
             link.coming = Some(coming);
             return Ok(None);
         }
-        let Coming { delivery, settled, bytes } = coming;
+        let PartialMessage { delivery, settled, bytes } = coming;
         Ok(Some(Delivery { id: delivery, settled, bytes }))
     }
 

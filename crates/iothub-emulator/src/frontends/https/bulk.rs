@@ -11,7 +11,7 @@ use http::StatusCode;
 use crate::core::command::Refusal;
 use crate::core::requests::bulk;
 use crate::core::requests::bulk::Bulk;
-use crate::frontends::https::call::{Call, RegistryWrite, read_json};
+use crate::frontends::https::call::{RegistryWrite, ServiceCall, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{ERROR_CODE_HEADERS, json};
 use crate::handle;
@@ -20,7 +20,7 @@ use iothub_model::wire::bulk::BulkEntry;
 
 pub(crate) async fn post(
     State(context): State<Arc<Context>>,
-    _call: Call<RegistryWrite>,
+    _call: ServiceCall<RegistryWrite>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let entries: Vec<BulkEntry> = read_json(body).await?;

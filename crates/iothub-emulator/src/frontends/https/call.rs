@@ -37,7 +37,7 @@ use iothub_model::wire::encode_segment;
 use iothub_model::wire::members;
 use iothub_model::wire::numbers::as_the_service_reads;
 use iothub_model::wire::registry::DeviceStatus;
-use iothub_model::wire::sas::Token;
+use iothub_model::wire::sas::SasToken;
 use iothub_model::wire::versions;
 
 /// Bytes of a body, at most. Twins are far smaller; SDKs send whole ones with their metadata.
@@ -63,14 +63,14 @@ macro_rules! needs {
 needs! { RegistryRead RegistryWrite ServiceConnect Configurations Jobs Administer }
 
 /// A request that may be done: its version is served and its token has the right `R`.
-pub(crate) struct Call<R> {
+pub(crate) struct ServiceCall<R> {
     uri: Uri,
     /// The request's headers.
     pub(crate) headers: HeaderMap,
     right: PhantomData<fn() -> R>,
 }
 
-impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
+impl<R: Needs> FromRequestParts<Arc<Context>> for ServiceCall<R> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, context: &Arc<Context>) -> Result<Self, Refusal> {
@@ -96,7 +96,7 @@ impl<R: Needs> FromRequestParts<Arc<Context>> for Call<R> {
     }
 }
 
-impl<R> Call<R> {
+impl<R> ServiceCall<R> {
     /// Returns the device that the path's second segment names.
     pub(crate) fn device(&self) -> Result<DeviceId, Refusal> {
         self.segment(1)?.parse().map_err(invalid)
@@ -154,8 +154,8 @@ impl<R> Call<R> {
 
 /// Returns the device whose modules a request is about and the token that its own key must have signed; none for a token that
 /// names a policy, and for any other path. C's live suite and IoT Edge's identity service make modules so.
-fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, Token)> {
-    let token = Token::parse(authorization?).ok().filter(|token| token.policy().is_none())?;
+fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, SasToken)> {
+    let token = SasToken::parse(authorization?).ok().filter(|token| token.policy().is_none())?;
     let mut segments = path.trim_start_matches('/').split('/');
     let (Some("devices"), Some(device), Some("modules")) = (segments.next(), segments.next(), segments.next()) else {
         return None;
@@ -165,7 +165,7 @@ fn own_modules(authorization: Option<&str>, path: &str) -> Option<(DeviceId, Tok
 
 /// Lets a device through that signed a request with its own key, or refuses it. Modules of a disabled device are closed to
 /// everybody, which is said later.
-async fn check_own_key(context: &Context, device: DeviceId, token: Token, path: &str) -> Result<(), Refusal> {
+async fn check_own_key(context: &Context, device: DeviceId, token: SasToken, path: &str) -> Result<(), Refusal> {
     let registered = context.live.handle(GetDevice { id: device.clone() }).await.ok();
     let proof = Proof::Key(token.clone());
     let is_signed =

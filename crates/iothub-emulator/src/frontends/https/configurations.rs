@@ -12,14 +12,17 @@ use crate::core::requests::configurations::{
     DeleteConfiguration, GetConfiguration, ListConfigurations, PutConfiguration,
 };
 use crate::core::requests::edge_content::ApplyContent;
-use crate::frontends::https::call::{Call, Configurations, read_json};
+use crate::frontends::https::call::{Configurations, ServiceCall, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{array, json, no_content, with_etag};
 use iothub_model::wire::configurations::CONTENT_NAMES;
 use iothub_model::wire::configurations::TestQueriesBody;
 use iothub_model::wire::members::with_names;
 
-pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Configurations>) -> Result<Response, Refusal> {
+pub(crate) async fn get(
+    State(context): State<Arc<Context>>,
+    call: ServiceCall<Configurations>,
+) -> Result<Response, Refusal> {
     let configuration = context.live.handle(GetConfiguration { id: call.second_segment()? }).await?;
     Ok(answer(&configuration))
 }
@@ -27,7 +30,7 @@ pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Configur
 /// There is no paging, and `top` is passed over.
 pub(crate) async fn list(
     State(context): State<Arc<Context>>,
-    _call: Call<Configurations>,
+    _call: ServiceCall<Configurations>,
 ) -> Result<Response, Refusal> {
     let all = context.live.handle(ListConfigurations).await?;
     let texts: Vec<String> = all.iter().map(|it| it.to_json()).collect();
@@ -36,7 +39,7 @@ pub(crate) async fn list(
 
 pub(crate) async fn put(
     State(context): State<Arc<Context>>,
-    call: Call<Configurations>,
+    call: ServiceCall<Configurations>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
@@ -49,7 +52,7 @@ pub(crate) async fn put(
 
 pub(crate) async fn delete(
     State(context): State<Arc<Context>>,
-    call: Call<Configurations>,
+    call: ServiceCall<Configurations>,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.second_segment()?, call.if_match());
     context.live.handle(DeleteConfiguration { id, if_match }).await?;
@@ -60,7 +63,7 @@ pub(crate) async fn delete(
 /// Applies content to one edge device at once.
 pub(crate) async fn apply(
     State(context): State<Arc<Context>>,
-    call: Call<Configurations>,
+    call: ServiceCall<Configurations>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let device = call.device()?;
@@ -69,7 +72,7 @@ pub(crate) async fn apply(
     Ok(no_content())
 }
 
-pub(crate) async fn test(_call: Call<Configurations>, body: Body) -> Result<Response, Refusal> {
+pub(crate) async fn test(_call: ServiceCall<Configurations>, body: Body) -> Result<Response, Refusal> {
     let body: TestQueriesBody = read_json(body).await?;
     Ok(json(serde_json::to_string(&test_queries(&body)).expect("text is JSON")))
 }

@@ -14,11 +14,14 @@ use crate::core::command::Refusal;
 use crate::core::digital_twin::{DigitalTwinChange, view};
 use crate::core::requests::devices::GetDevice;
 use crate::core::requests::twins::PatchDigitalTwin;
-use crate::frontends::https::call::{Call, ServiceConnect, read_json};
+use crate::frontends::https::call::{ServiceCall, ServiceConnect, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{json, unserved, with_etag};
 
-pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
+pub(crate) async fn get(
+    State(context): State<Arc<Context>>,
+    call: ServiceCall<ServiceConnect>,
+) -> Result<Response, Refusal> {
     let device = context.live.handle(GetDevice { id: call.device()? }).await?;
     let twin: OrderedObject = serde_json::from_str(device.twin.as_str()).expect("a kept document is JSON");
     Ok(with_etag(json(view(&twin).to_string()), &device.twin_etag))
@@ -27,7 +30,7 @@ pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceC
 /// Answers 202: the device makes a desired property come true when it likes.
 pub(crate) async fn patch(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let (id, if_match) = (call.device()?, call.if_match());

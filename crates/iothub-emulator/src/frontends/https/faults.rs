@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use crate::core::command::Refusal;
 use crate::faults::FaultSpec;
-use crate::frontends::https::call::{Administer, Call, read_json};
+use crate::frontends::https::call::{Administer, ServiceCall, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::json;
 use iothub_model::diagnostic::Diagnostic;
@@ -16,13 +16,13 @@ use iothub_model::diagnostic::Source;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::faults::FaultsBody;
 
-pub(crate) async fn get(State(context): State<Arc<Context>>, _call: Call<Administer>) -> Response {
+pub(crate) async fn get(State(context): State<Arc<Context>>, _call: ServiceCall<Administer>) -> Response {
     report(&context)
 }
 
 pub(crate) async fn put(
     State(context): State<Arc<Context>>,
-    _call: Call<Administer>,
+    _call: ServiceCall<Administer>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let FaultsBody { spec } = read_json(body).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn put(
     Ok(report(&context))
 }
 
-pub(crate) async fn delete(State(context): State<Arc<Context>>, _call: Call<Administer>) -> Response {
+pub(crate) async fn delete(State(context): State<Arc<Context>>, _call: ServiceCall<Administer>) -> Response {
     context.faults.set(FaultSpec::default());
     report(&context)
 }

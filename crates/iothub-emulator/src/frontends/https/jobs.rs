@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::core::command::Refusal;
 use crate::core::jobs::Job;
 use crate::core::requests::jobs::{CancelJob, CreateJob, GetJob, ListJobs};
-use crate::frontends::https::call::{Call, Jobs, read_json_with_bytes};
+use crate::frontends::https::call::{Jobs, ServiceCall, read_json_with_bytes};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::query;
 use crate::frontends::https::response::json;
 use iothub_model::wire::query::ItemType;
 
-pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Jobs>) -> Result<Response, Refusal> {
+pub(crate) async fn get(State(context): State<Arc<Context>>, call: ServiceCall<Jobs>) -> Result<Response, Refusal> {
     match context.live.handle(GetJob { id: call.third_segment()? }).await? {
         Some(job) => Ok(json(text_of(&job))),
         // The service knows an answer even where there is no job.
@@ -26,7 +26,7 @@ pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<Jobs>) -
 
 pub(crate) async fn put(
     State(context): State<Arc<Context>>,
-    call: Call<Jobs>,
+    call: ServiceCall<Jobs>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = call.third_segment()?;
@@ -37,12 +37,12 @@ pub(crate) async fn put(
     Ok(json(text_of(&job)))
 }
 
-pub(crate) async fn cancel(State(context): State<Arc<Context>>, call: Call<Jobs>) -> Result<Response, Refusal> {
+pub(crate) async fn cancel(State(context): State<Arc<Context>>, call: ServiceCall<Jobs>) -> Result<Response, Refusal> {
     let job = context.live.handle(CancelJob { id: call.third_segment()? }).await?;
     Ok(json(text_of(&job)))
 }
 
-pub(crate) async fn list(State(context): State<Arc<Context>>, call: Call<Jobs>) -> Result<Response, Refusal> {
+pub(crate) async fn list(State(context): State<Arc<Context>>, call: ServiceCall<Jobs>) -> Result<Response, Refusal> {
     let wanted = |name: &str| call.parameter(name).filter(|value| !value.is_empty());
     let (kind, status) = (wanted("jobType"), wanted("jobStatus"));
     let (kind, status) = (kind.as_deref(), status.as_deref());

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::core::command::Refusal;
 use crate::core::requests::keys;
-use crate::frontends::https::call::{Call, RegistryWrite, read_json};
+use crate::frontends::https::call::{RegistryWrite, ServiceCall, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{ERROR_CODE_HEADERS, json};
 use crate::handle;
@@ -19,7 +19,7 @@ use iothub_model::wire::ErrorCode;
 /// Answers 200 if all have new keys, 207 if some have and 400 if none has, with the same body: SDKs read it from all three.
 pub(crate) async fn regenerate(
     State(context): State<Arc<Context>>,
-    _call: Call<RegistryWrite>,
+    _call: ServiceCall<RegistryWrite>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let result = context.live.handle(keys::read(read_json(body).await?, handle::entropy)?).await?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::core::command::Refusal;
 use crate::core::requests::messages::PurgeMessages;
-use crate::frontends::https::call::{Call, ServiceConnect, read_json_with_bytes};
+use crate::frontends::https::call::{ServiceCall, ServiceConnect, read_json_with_bytes};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::json;
 use crate::methods::{MethodCall, invoke};
@@ -23,7 +23,7 @@ pub(crate) struct Nested;
 
 pub(crate) async fn post(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
     body: Body,
 ) -> Result<Response, Response> {
     match answer(&context, &call, body).await {
@@ -45,7 +45,7 @@ pub(crate) async fn post(
     }
 }
 
-async fn answer(context: &Context, call: &Call<ServiceConnect>, body: Body) -> Result<Response, Refusal> {
+async fn answer(context: &Context, call: &ServiceCall<ServiceConnect>, body: Body) -> Result<Response, Refusal> {
     let id = call.twin()?;
     let method = MethodCall::read(read_json_with_bytes(body).await?)?;
     let (status, payload) = invoke(&context.live, &id, method).await?;
@@ -55,7 +55,7 @@ async fn answer(context: &Context, call: &Call<ServiceConnect>, body: Body) -> R
 /// Purges a device's queue of messages from the cloud.
 pub(crate) async fn purge(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
 ) -> Result<Response, Refusal> {
     let id = call.device()?;
     let count = context.live.handle(PurgeMessages { device: id.clone() }).await?;

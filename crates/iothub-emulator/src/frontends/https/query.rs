@@ -27,7 +27,7 @@ use crate::core::module::Module;
 use crate::core::requests::devices::{FindDevices, ScanDevices};
 use crate::core::requests::jobs::ScanDeviceJobs;
 use crate::core::requests::modules::{FindModules, ScanModules};
-use crate::frontends::https::call::{Call, ServiceConnect, read_json};
+use crate::frontends::https::call::{ServiceCall, ServiceConnect, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::{json, text_of};
 use iothub_model::query;
@@ -48,7 +48,7 @@ const SLICE: usize = 128;
 
 pub(crate) async fn post(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
     body: Body,
 ) -> Result<Response, Refusal> {
     let QueryBody { query: text } = read_json(body).await?;
@@ -250,12 +250,12 @@ async fn aggregate_page(context: &Context, query: &BoundQuery, from: Cursor, siz
 }
 
 /// A document that a query is asked of, and its place in the order of creation.
-struct Found {
+struct QueriedDocument {
     sequence: u64,
     document: Document,
 }
 
-impl Found {
+impl QueriedDocument {
     /// Returns what a query looks at of the document; nothing where it cannot match.
     fn excerpt(&self, query: &BoundQuery) -> Option<Value> {
         let text = self.document.as_str();
@@ -285,7 +285,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Returns the next ones; none when there are no more.
-    async fn next(&mut self) -> Result<Vec<Found>, Refusal> {
+    async fn next(&mut self) -> Result<Vec<QueriedDocument>, Refusal> {
         match self {
             Self::All { context, collection, after } => {
                 tokio::task::yield_now().await;
@@ -312,27 +312,27 @@ impl<'a> Fleet<'a> {
     }
 }
 
-async fn find<A, T>(context: &Context, ask: A) -> Result<Vec<Found>, Refusal>
+async fn find<A, T>(context: &Context, ask: A) -> Result<Vec<QueriedDocument>, Refusal>
 where
     A: Ask<Reply = Vec<Arc<T>>>,
-    Found: for<'t> From<&'t T>,
+    QueriedDocument: for<'t> From<&'t T>,
 {
-    Ok(context.live.handle(ask).await?.iter().map(|found| Found::from(&**found)).collect())
+    Ok(context.live.handle(ask).await?.iter().map(|found| QueriedDocument::from(&**found)).collect())
 }
 
-impl From<&Device> for Found {
+impl From<&Device> for QueriedDocument {
     fn from(device: &Device) -> Self {
         Self { sequence: device.sequence, document: device.twin.clone() }
     }
 }
 
-impl From<&Module> for Found {
+impl From<&Module> for QueriedDocument {
     fn from(module: &Module) -> Self {
         Self { sequence: module.sequence, document: module.twin.clone() }
     }
 }
 
-impl From<&DeviceJob> for Found {
+impl From<&DeviceJob> for QueriedDocument {
     fn from(outcome: &DeviceJob) -> Self {
         Self { sequence: outcome.sequence, document: outcome.document.clone() }
     }

@@ -8,20 +8,23 @@ use axum::response::Response;
 
 use crate::core::command::{Refusal, TwinWrite};
 use crate::core::requests::twins::{GetTwin, TwinReply, WriteTwin};
-use crate::frontends::https::call::{Call, ServiceConnect, read_json};
+use crate::frontends::https::call::{ServiceCall, ServiceConnect, read_json};
 use crate::frontends::https::context::Context;
 use crate::frontends::https::response::document;
 use iothub_model::twin::OrderedValue;
 use iothub_model::wire::ErrorCode;
 use iothub_model::wire::twins::TwinBody;
 
-pub(crate) async fn get(State(context): State<Arc<Context>>, call: Call<ServiceConnect>) -> Result<Response, Refusal> {
+pub(crate) async fn get(
+    State(context): State<Arc<Context>>,
+    call: ServiceCall<ServiceConnect>,
+) -> Result<Response, Refusal> {
     Ok(answer(&context.live.handle(GetTwin { id: call.twin()? }).await?))
 }
 
 pub(crate) async fn patch(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
     body: Body,
 ) -> Result<Response, Refusal> {
     write(&context, &call, TwinWrite::Merge, body).await
@@ -29,7 +32,7 @@ pub(crate) async fn patch(
 
 pub(crate) async fn put(
     State(context): State<Arc<Context>>,
-    call: Call<ServiceConnect>,
+    call: ServiceCall<ServiceConnect>,
     body: Body,
 ) -> Result<Response, Refusal> {
     write(&context, &call, TwinWrite::Replace, body).await
@@ -37,7 +40,7 @@ pub(crate) async fn put(
 
 async fn write(
     context: &Context,
-    call: &Call<ServiceConnect>,
+    call: &ServiceCall<ServiceConnect>,
     how: TwinWrite,
     body: Body,
 ) -> Result<Response, Refusal> {

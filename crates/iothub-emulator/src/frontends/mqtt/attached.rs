@@ -12,11 +12,11 @@ use mqttbytes::v4::Connect;
 use mqttbytes::v4::ConnectReturnCode;
 use tokio::time::Instant;
 
-use crate::connections::Link;
+use crate::connections::ClientLink;
 use crate::core::command::Refusal;
 use crate::core::requests::sessions;
 use crate::core::requests::sessions::{Disconnect, Touch};
-use crate::frontends::mqtt::Front;
+use crate::frontends::mqtt::MqttFront;
 use crate::frontends::mqtt::admission::{Ending, Gate};
 use crate::frontends::mqtt::answer::Answer;
 use crate::frontends::mqtt::login::Login;
@@ -32,7 +32,7 @@ const TOUCH_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Attached {
     pub(crate) live: Arc<HubHandle>,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) link: Arc<Link>,
+    pub(crate) link: Arc<ClientLink>,
     pub(crate) outbox: Arc<ClientOutbox>,
     /// The messages that the client has not acknowledged.
     pub(crate) under_way: Mutex<UnderWay>,
@@ -45,7 +45,7 @@ pub(crate) struct Attached {
 
 impl Attached {
     pub(super) fn new(
-        front: &Front,
+        front: &MqttFront,
         login: Login,
         connect: &Connect,
         ending: Ending,
@@ -54,7 +54,7 @@ impl Attached {
         let (outbox, pending) = outbox();
         let outbox = Arc::new(outbox);
         let Login { id, proof, model, valid_for: _ } = login;
-        let link = Arc::new(Link::new(id.clone(), live.links().next_connection(), outbox.clone()));
+        let link = Arc::new(ClientLink::new(id.clone(), live.links().next_connection(), outbox.clone()));
         let command =
             sessions::Connect { id, connection: link.connection(), proof, clean: connect.clean_session, model };
         let begun = live.begin(command, |outcome| {

@@ -13,14 +13,14 @@ use tokio::time::timeout_at;
 use crate::core::command::Refusal;
 use crate::core::outbox::CutReason;
 use crate::core::session::Fingerprints;
-use crate::frontends::mqtt::Front;
+use crate::frontends::mqtt::MqttFront;
 use crate::frontends::mqtt::admission::{Admitted, Ending, Held, Verdict};
 use crate::frontends::mqtt::attached::{Attached, connack};
 use crate::frontends::mqtt::deliveries::deliver;
 use crate::frontends::mqtt::log::{MQTT, log_path, note_refused};
 use crate::frontends::mqtt::login::{Denied, login};
-use crate::frontends::mqtt::outbox::{Message, Pending, Written};
-use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, Reader};
+use crate::frontends::mqtt::outbox::{Message, Pending, WriteOutcome};
+use crate::frontends::mqtt::packets::{CONNECT_MAX_BYTES, NoPacket, PACKET_MAX_BYTES, PacketReader};
 use crate::frontends::mqtt::requests::{Closing, SECOND_CONNECT, Said, hear};
 use crate::frontends::mqtt::rules::Violation;
 use crate::transport::connection::stopped;
@@ -35,7 +35,7 @@ const WRITE_TOGETHER: usize = 64 * 1024;
 /// A client that does not hear of the end by then is let go unheard.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Front {
+impl MqttFront {
     /// Serves one connection until it ends, however that is.
     pub(crate) async fn serve(self, source: Source, mut sink: Sink, certificate: Option<Fingerprints>) {
         let mut stopping = self.stopping.clone();
@@ -47,7 +47,7 @@ impl Front {
     }
 
     async fn converse(&self, source: Source, sink: &mut Sink, certificate: Option<Fingerprints>) -> Farewell {
-        let mut reader = Reader::new(source);
+        let mut reader = PacketReader::new(source);
         let connect = match timeout(self.patience.connect, reader.next(CONNECT_MAX_BYTES)).await {
             Ok(Ok(Packet::Connect(connect))) => connect,
             Ok(Err(NoPacket::Version)) => {
@@ -214,7 +214,7 @@ enum End {
 }
 
 /// Takes what the client sends, until it ends or breaks a rule, or says nothing for too long.
-async fn read(attached: &Attached, mut reader: Reader, silence: Duration) -> End {
+async fn read(attached: &Attached, mut reader: PacketReader, silence: Duration) -> End {
     let mut held = Held::default();
     let mut heard = Instant::now();
     let mut is_leaving = false;
@@ -278,9 +278,9 @@ async fn write(attached: &Attached, mut pending: Pending, sink: &mut Sink, patie
             }
             spoke |= !matches!(message, Message::Packet(_));
             match message.encode(&mut buffer) {
-                Written::Free => {}
-                Written::Charged(bytes) => attached.gate.charge(bytes, attached.live.now()),
-                Written::Last => is_last = true,
+                WriteOutcome::Free => {}
+                WriteOutcome::Charged(bytes) => attached.gate.charge(bytes, attached.live.now()),
+                WriteOutcome::Last => is_last = true,
             }
             next = if buffer.len() < WRITE_TOGETHER && !is_last { pending.next_now() } else { None };
         }

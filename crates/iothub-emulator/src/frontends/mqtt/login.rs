@@ -11,7 +11,7 @@ use crate::core::command::Refusal;
 use crate::core::session::{Fingerprints, Proof};
 use iothub_model::twin::TwinId;
 use iothub_model::wire::ErrorCode;
-use iothub_model::wire::sas::Token;
+use iothub_model::wire::sas::SasToken;
 use iothub_model::wire::topics::FromDevice;
 use iothub_model::wire::topics::UserName;
 
@@ -104,7 +104,7 @@ pub(crate) fn login(
         let prints = certificate.cloned().ok_or(Denied::NoProof)?;
         return Ok(Login { id, proof: Proof::Certificate(prints), model, valid_for: None });
     }
-    let token = Token::parse(password).map_err(|_| Denied::Token)?;
+    let token = SasToken::parse(password).map_err(|_| Denied::Token)?;
     let valid_for = remaining(token.taken_until(), now).ok_or(Denied::Expired)?;
     // A client behind a gateway, or before a forwarder, names a hub that this one need not know: host names are held against
     // the client's own word only.

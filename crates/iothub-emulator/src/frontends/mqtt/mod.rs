@@ -1,6 +1,6 @@
 //! The device side of the hub: MQTT 3.1.1 over TLS and over WebSocket.
 //!
-//! [`Front::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
+//! [`MqttFront::serve`] is a connection from its first packet to its end. Everything that lasts or that others see goes through
 //! the hub's machine (`core::sessions`); what is here is bytes ([`crate::transport`], [`packets`]), the rules of MQTT for them
 //! ([`rules`]), who the client is ([`login`]), what it may say ([`requests`]), what holds that up ([`admission`]) and what waits
 //! for it ([`outbox`]).
@@ -40,7 +40,7 @@ pub(crate) use crate::frontends::mqtt::admission::Gate;
 
 /// What connections work with.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct MqttFront {
     live: Arc<HubHandle>,
     access: Arc<Access>,
     gate: Arc<Gate>,
@@ -52,7 +52,7 @@ pub(crate) struct Front {
     _alive: mpsc::Sender<()>,
 }
 
-impl Front {
+impl MqttFront {
     /// Makes the front of a hub; `alive` is held until all its connections have ended and it is dropped itself.
     pub(crate) fn new(
         live: Arc<HubHandle>,

@@ -73,7 +73,7 @@ pub(crate) enum AnswerFault {
 
 /// What a message comes to when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(crate) enum WriteOutcome {
     /// Nothing more.
     Free,
     /// So many bytes that are charged for.
@@ -96,7 +96,7 @@ impl Message {
     }
 
     /// Appends it as it goes over the wire.
-    pub(crate) fn encode(self, buffer: &mut BytesMut) -> Written {
+    pub(crate) fn encode(self, buffer: &mut BytesMut) -> WriteOutcome {
         match self {
             Self::Packet(bytes) => buffer.extend_from_slice(&bytes),
             Self::Publish { topic, payload } => publish(buffer, topic, payload),
@@ -111,13 +111,13 @@ impl Message {
                 let payload = TwinDocument::read(&twin).for_device();
                 let bytes = payload.len();
                 publish(buffer, twin_topic(rid), payload.into());
-                return Written::Charged(bytes);
+                return WriteOutcome::Charged(bytes);
             }
             Self::Desired(patch) => {
                 let payload = patch.to_text();
                 let bytes = payload.len();
                 publish(buffer, FromHub::DesiredPatch { version: patch.version() }.topic(), payload.into());
-                return Written::Charged(bytes);
+                return WriteOutcome::Charged(bytes);
             }
             Self::Faulty(message, AnswerFault::Garbage(draw)) => match *message {
                 Self::Publish { topic, payload: _ } => publish(buffer, topic, malformed_response(draw)),
@@ -132,10 +132,10 @@ impl Message {
                 let begun = buffer.len();
                 message.encode(buffer);
                 buffer.truncate(begun + (buffer.len() - begun) / 2);
-                return Written::Last;
+                return WriteOutcome::Last;
             }
         }
-        Written::Free
+        WriteOutcome::Free
     }
 }
 

@@ -33,12 +33,12 @@ pub(crate) enum NoPacket {
 }
 
 /// Reads packets.
-pub(crate) struct Reader {
+pub(crate) struct PacketReader {
     source: Source,
     buffer: BytesMut,
 }
 
-impl Reader {
+impl PacketReader {
     pub(crate) fn new(source: Source) -> Self {
         Self { source, buffer: BytesMut::new() }
     }

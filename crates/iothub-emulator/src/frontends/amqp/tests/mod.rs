@@ -46,7 +46,7 @@ use crate::core::command::Entropy;
 use crate::core::requests::devices::PutDevice;
 use crate::core::requests::messages::{PurgeMessages, SendMessage};
 use crate::core::state::Hub;
-use crate::frontends::amqp::frames::{Frame, Layer, NoFrame, Reader, encode, write, write_sasl};
+use crate::frontends::amqp::frames::{Frame, FrameReader, Layer, NoFrame, encode, write, write_sasl};
 use crate::frontends::amqp::*;
 use crate::store::Committer;
 use crate::tests::NOW;
@@ -64,7 +64,7 @@ const TO_DEVICES: &str = "/messages/devicebound";
 /// A hub without listeners or disk, with the device `d`, and a clock that tests move.
 struct Bench {
     live: Arc<HubHandle>,
-    front: Front,
+    front: AmqpFront,
     seconds: Arc<AtomicI64>,
     _stop: watch::Sender<bool>,
 }
@@ -102,7 +102,7 @@ impl Bench {
         live.handle(PutDevice { id, body, if_match: IfMatch::Absent, entropy }).await.expect("a device");
         let access = Arc::new(Access::new(Policies::of_one_key(&key()), HOST, &[HOST.to_owned()], 443));
         let (stop, stopping) = watch::channel(false);
-        let front = Front::new(live.clone(), access, stopping, mpsc::channel(1).0);
+        let front = AmqpFront::new(live.clone(), access, stopping, mpsc::channel(1).0);
         Self { live, front, seconds, _stop: stop }
     }
 
@@ -118,7 +118,7 @@ impl Bench {
         let (source, sink) = stream::stream(theirs);
         tokio::spawn(self.front.clone().serve(source, sink));
         let (source, sink) = stream::stream(ours);
-        Client { reader: Reader::new(source), sink, delivery: 0 }
+        Client { reader: FrameReader::new(source), sink, delivery: 0 }
     }
 
     /// Opens a connection as far as a session.
@@ -158,7 +158,7 @@ impl Bench {
 }
 
 struct Client {
-    reader: Reader,
+    reader: FrameReader,
     sink: Sink,
     delivery: u32,
 }

@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use crate::access::{Access, Policies};
 use crate::core::command::Entropy;
 use crate::core::requests::devices::PutDevice;
-use crate::frontends::mqtt::Front;
+use crate::frontends::mqtt::MqttFront;
 use crate::frontends::mqtt::admission::Gate;
 use crate::handle::HubHandle;
 use crate::store::folder::Folder;
@@ -316,7 +316,7 @@ async fn connection_state(hub: &Sandbox, id: &str) -> String {
 /// A hub without listeners, for connections over pipes.
 struct Bench {
     live: Arc<HubHandle>,
-    front: Front,
+    front: MqttFront,
     stop: watch::Sender<bool>,
     _folder: TempDir,
 }
@@ -334,7 +334,7 @@ impl Bench {
         let access = Arc::new(Access::new(policies, HOST, &[], 443));
         let live = Arc::new(HubHandle::new(hub, Committer::start(store).expect("a thread"), clock().of_machine()));
         let (stop, stopping) = watch::channel(false);
-        let front = Front::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
+        let front = MqttFront::new(live.clone(), access, stopping, tokio::sync::mpsc::channel(1).0).behind(gate);
         let bench = Self { live, front, stop, _folder: folder };
         let id: DeviceId = "d".parse().expect("an id");
         let body: DeviceBody = serde_json::from_value(json!({ "authentication": { "symmetricKey": {
