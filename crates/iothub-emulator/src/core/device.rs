@@ -121,14 +121,14 @@ impl Device {
 
     /// Writes it for the disk.
     pub(crate) fn to_record(&self) -> Vec<u8> {
-        let mut record =
-            format!("{{\"identity\":{},\"twin\":{}", self.identity.as_str(), self.twin.as_str()).into_bytes();
-        if !self.sessions.is_empty() {
-            record.extend_from_slice(b",\"sessions\":");
-            record.extend_from_slice(Document::of(&self.sessions).as_ref());
-        }
-        record.push(b'}');
-        record
+        let sessions = if self.sessions.is_empty() {
+            String::new()
+        } else {
+            format!(",\"sessions\":{}", Document::of(&self.sessions).as_str())
+        };
+        ["{\"identity\":", self.identity.as_str(), ",\"twin\":", self.twin.as_str(), &sessions, "}"]
+            .concat()
+            .into_bytes()
     }
 
     /// Reads it from the disk, and looks that both documents are what this program writes.

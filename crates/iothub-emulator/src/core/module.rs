@@ -97,7 +97,7 @@ impl Module {
 
     /// Writes it for the disk.
     pub(crate) fn to_record(&self) -> Vec<u8> {
-        format!("{{\"identity\":{},\"twin\":{}}}", self.identity.as_str(), self.twin.as_str()).into_bytes()
+        ["{\"identity\":", self.identity.as_str(), ",\"twin\":", self.twin.as_str(), "}"].concat().into_bytes()
     }
 
     /// Reads it from the disk, and looks that both documents are what this program writes.

@@ -1,5 +1,7 @@
 //! How the hub writes times.
 
+use std::fmt::Write;
+
 use time::OffsetDateTime;
 use time::UtcOffset;
 
@@ -20,7 +22,9 @@ pub(crate) fn renew(time: &mut String) -> bool {
 /// Writes a time in UTC with seven fractional digits, as `$lastUpdated` has it.
 pub(crate) fn timestamp(at: OffsetDateTime) -> String {
     let at = at.to_offset(UtcOffset::UTC);
-    format!(
+    let mut text = String::with_capacity("2026-11-24T10:00:00.0000000Z".len());
+    write!(
+        text,
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:07}Z",
         at.year(),
         u8::from(at.month()),
@@ -30,6 +34,8 @@ pub(crate) fn timestamp(at: OffsetDateTime) -> String {
         at.second(),
         at.nanosecond() / 100
     )
+    .expect("a text takes every text");
+    text
 }
 
 #[cfg(test)]

@@ -39,6 +39,11 @@ pub struct OrderedObject(OrderedMap);
 /// Twins are read and written more often than anything else is done with them, and the standard library's hasher would be a tenth of that.
 type OrderedMap = IndexMap<String, OrderedValue, RandomState>;
 
+/// Returns a map with room for what a hash table of the least size holds: most objects of twins have fewer members.
+fn with_usual_room() -> OrderedMap {
+    OrderedMap::with_capacity_and_hasher(7, RandomState::default())
+}
+
 impl OrderedValue {
     /// Returns the object, if the value is one.
     pub fn as_object(&self) -> Option<&OrderedObject> {
@@ -123,15 +128,23 @@ impl OrderedObject {
 
     /// Sets a member: in its place, or at the end where it is new.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<OrderedValue>) {
-        self.0.insert(key.into(), value.into());
+        self.with_room().insert(key.into(), value.into());
     }
 
     /// Returns the value of a member, which is set at the end where there is none.
     pub fn get_or_insert_with(&mut self, key: &str, value: impl FnOnce() -> OrderedValue) -> &mut OrderedValue {
         if !self.0.contains_key(key) {
-            self.0.insert(key.to_owned(), value());
+            self.with_room().insert(key.to_owned(), value());
         }
         &mut self.0[key]
+    }
+
+    /// Returns the members, with room for another.
+    fn with_room(&mut self) -> &mut OrderedMap {
+        if self.0.capacity() == 0 {
+            self.0 = with_usual_room();
+        }
+        &mut self.0
     }
 
     /// Removes a member and returns its value. The order of the others stays.
@@ -311,8 +324,7 @@ impl<'de> Deserialize<'de> for OrderedObject {
 
 /// Reads an object's members. One that is there twice keeps its first place and has its last value.
 fn read_members<'de, A: MapAccess<'de>>(mut members: A) -> Result<OrderedObject, A::Error> {
-    // Room for what a hash table of the least size holds: most objects of twins have fewer members.
-    let mut object = OrderedMap::with_capacity_and_hasher(7, RandomState::default());
+    let mut object = with_usual_room();
     while let Some((key, value)) = members.next_entry::<String, OrderedValue>()? {
         object.insert(key, value);
     }
