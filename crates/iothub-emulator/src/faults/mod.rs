@@ -39,13 +39,10 @@ mod pattern;
 mod syntax;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
-use iothub_model::diagnostic::Diagnostic;
-use iothub_model::diagnostic::Source;
 use iothub_model::duration;
 use iothub_model::twin::TwinId;
 use iothub_model::wire::faults::FaultsReport;
@@ -70,15 +67,6 @@ pub struct FaultSpec {
 }
 
 impl FaultSpec {
-    /// Reads rules.
-    ///
-    /// # Errors
-    ///
-    /// Everything that is wrong with them, in the order of the text.
-    pub fn parse(source: &Arc<Source>) -> Result<Self, Vec<Diagnostic>> {
-        syntax::parse(source)
-    }
-
     /// Says whether there are no rules.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -326,6 +314,8 @@ pub(crate) fn draw(seed: u64, stream: u64, nth: u64, what: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use iothub_model::diagnostic::Source;
+
     use super::*;
 
     fn spec(text: &str) -> FaultSpec {

@@ -34,7 +34,18 @@ struct Words<'a> {
     end: Span,
 }
 
-pub(crate) fn parse(source: &Arc<Source>) -> Result<FaultSpec, Vec<Diagnostic>> {
+impl FaultSpec {
+    /// Reads rules.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them, in the order of the text.
+    pub fn parse(source: &Arc<Source>) -> Result<Self, Vec<Diagnostic>> {
+        parse(source)
+    }
+}
+
+fn parse(source: &Arc<Source>) -> Result<FaultSpec, Vec<Diagnostic>> {
     let mut spec = FaultSpec::default();
     let mut errors = Vec::new();
     for words in statements(source) {

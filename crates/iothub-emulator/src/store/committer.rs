@@ -1,6 +1,5 @@
 //! The thread that writes changes to the disk, and how far it has come.
 
-use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -8,12 +7,10 @@ use tokio::sync::watch;
 
 use crate::core::record::Change;
 use crate::store::Store;
+use crate::store::failure::Failure;
 
 /// Changes in one transaction, at most.
 const BATCH: usize = 4096;
-
-/// Why the store failed, to be told many.
-pub(crate) type Failure = Arc<str>;
 
 /// How far the store has come.
 #[derive(Clone, Debug, Default)]

@@ -12,6 +12,7 @@
 //! made after it ([`Folder::had_store`]).
 
 // In reading order: a module uses those above it, and none below.
+pub(crate) mod failure;
 pub(crate) mod committer;
 pub(crate) mod folder;
 pub(crate) mod overlay;
@@ -33,10 +34,10 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 pub(crate) use committer::Committer;
-pub(crate) use committer::Failure;
 use contents::Contents;
 use contents::Rejected;
 use contents::Totals;
+pub(crate) use failure::Failure;
 use mark::Mark;
 use quietly::quietly;
 pub(crate) use records::Table;

@@ -2,7 +2,7 @@
 //!
 //! [`Operation::of`] is the one place that decides this from a method and a path.
 
-use super::{Feature, Tier};
+use super::tier::{Feature, Tier};
 use crate::wire::query::ItemType;
 
 /// In which steps direct methods are counted, in bytes.
