@@ -68,7 +68,7 @@ fn refusals_are_named_and_a_flood_is_counted() {
 #[test]
 fn connections_that_others_end_are_named() {
     let sandbox = Sandbox::new();
-    let hub = sandbox.hub();
+    let hub = Hub::serve(&sandbox, &[]);
     let string = crate::device_run::register(&sandbox, &hub, "d");
     let mut first = crate::device_run::Running::start(&sandbox, device(&sandbox, &hub, &string, &[]));
     first.wait_for("err", "is connected");
@@ -89,7 +89,7 @@ fn connections_that_others_end_are_named() {
 #[test]
 fn programs_without_trust_are_named() {
     let sandbox = Sandbox::new();
-    let hub = sandbox.hub();
+    let hub = Hub::serve(&sandbox, &[]);
     let python = "import socket, ssl, sys\nhost, port = sys.argv[1].rsplit(':', 1)\n\
         ssl.create_default_context().wrap_socket(socket.create_connection((host, port)), server_hostname=host)";
     let node = "const [host, port] = process.argv[1].split(':'); \

@@ -56,7 +56,7 @@ fn no_ready_file_outlives_its_hub() {
 #[test]
 fn a_second_ctrl_c_stops_at_once() {
     let sandbox = Sandbox::new();
-    let hub = sandbox.hub();
+    let hub = Hub::serve(&sandbox, &[]);
     hub.create("d");
     sandbox.on(&hub, ["hub", "faults", "set", "GET /twins/* slow 60s"]).success();
     let log = || std::fs::read_to_string(hub.data().with_extension("log")).expect("what the hub prints");
@@ -80,7 +80,7 @@ fn a_second_ctrl_c_stops_at_once() {
 #[test]
 fn an_idle_hub_stops_soon() {
     let sandbox = Sandbox::new();
-    let hub: Hub = sandbox.hub();
+    let hub: Hub = Hub::serve(&sandbox, &[]);
     hub.create("d");
     let begun = Instant::now();
     assert!(Command::new("kill").args(["-INT", &hub.pid().to_string()]).status().expect("kill").success());
