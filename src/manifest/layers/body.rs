@@ -1,0 +1,141 @@
+//! What one twin should be, with as little of it held as can be.
+//!
+//! A hundred thousand devices that are written out have a hundred thousand entries of their own, and what is held of each decides how
+//! much memory a fleet takes. So what many devices share is held once, under each device's own leaves, which are laid over it when
+//! somebody looks.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::manifest::fast::entry_template::Instance;
+use crate::manifest::layers::declaration::{Leaf, Origin};
+use crate::manifest::layers::merge;
+use crate::manifest::layers::merge::merge;
+use iothub_model::twin::{Section, TwinPath};
+
+/// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
+///
+/// No leaf lies under another, and none is `tags.twinctl` or lies under it. The leaves are scalars, arrays, empty objects and declared
+/// absences.
+#[derive(Clone, Default)]
+pub struct Body {
+    /// What is shared with other twins.
+    base: Arc<[Leaf]>,
+    /// What the device's own entry lays over that.
+    own: Option<Own>,
+}
+
+/// The leaves of a device's own entry.
+#[derive(Clone, Debug)]
+pub(crate) enum Own {
+    /// Of one device, as they are.
+    One(Arc<[Leaf]>),
+    /// Of all devices of a range.
+    Many(Arc<[Leaf]>),
+    /// Of one device, where they are written.
+    Instance(Instance),
+}
+
+impl Own {
+    /// Returns the leaves, sorted.
+    pub(crate) fn leaves(&self) -> Cow<'_, [Leaf]> {
+        match self {
+            Self::One(leaves) | Self::Many(leaves) => Cow::Borrowed(leaves),
+            Self::Instance(instance) => Cow::Owned(instance.leaves()),
+        }
+    }
+
+    /// Returns how many leaves there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::One(leaves) | Self::Many(leaves) => leaves.len(),
+            Self::Instance(instance) => instance.len(),
+        }
+    }
+
+    /// Returns the path of a leaf.
+    pub(crate) fn path(&self, index: usize) -> &TwinPath {
+        match self {
+            Self::One(leaves) | Self::Many(leaves) => &leaves[index].path,
+            Self::Instance(instance) => instance.path(index),
+        }
+    }
+
+    /// Returns where a leaf is written.
+    pub(crate) fn origin(&self, index: usize) -> Origin {
+        match self {
+            Self::One(leaves) | Self::Many(leaves) => leaves[index].origin.clone(),
+            Self::Instance(instance) => instance.origin(index),
+        }
+    }
+}
+
+impl Body {
+    /// Makes it of leaves that are sorted, none under another.
+    pub fn new(leaves: impl Into<Arc<[Leaf]>>) -> Self {
+        Self { base: leaves.into(), own: None }
+    }
+
+    /// Lays a device's own leaves over what it shares with others: once where many devices have both, and else whenever somebody looks.
+    pub(crate) fn over(base: &Arc<[Leaf]>, own: &Own) -> Self {
+        match own {
+            Own::Many(leaves) if !base.is_empty() => Self::new(merge(base, leaves)),
+            Own::Many(leaves) => Self::new(Arc::clone(leaves)),
+            Own::One(_) | Own::Instance(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
+        }
+    }
+
+    /// Returns the leaves: borrowed where they are held as they are, as those are that several twins share.
+    pub fn leaves(&self) -> Cow<'_, [Leaf]> {
+        match &self.own {
+            None => Cow::Borrowed(&self.base),
+            Some(own) if self.base.is_empty() => own.leaves(),
+            Some(own) => Cow::Owned(merge(&self.base, &own.leaves())),
+        }
+    }
+
+    /// Returns the leaves where all of them are in one entry's text.
+    pub(crate) fn instance(&self) -> Option<&Instance> {
+        match &self.own {
+            Some(Own::Instance(instance)) if self.base.is_empty() => Some(instance),
+            _ => None,
+        }
+    }
+
+    /// Returns how many bytes a section has at most; nothing where that cannot be told without putting it together.
+    pub(crate) fn most_bytes(&self, section: Section) -> Option<usize> {
+        let own = match &self.own {
+            None => 0,
+            Some(Own::One(leaves) | Own::Many(leaves)) => merge::most_bytes(leaves, section)?,
+            Some(Own::Instance(instance)) => instance.most_bytes(section)?,
+        };
+        Some(own + merge::most_bytes(&self.base, section)?)
+    }
+
+    /// Returns the leaves to hold on to.
+    pub(crate) fn shared(&self) -> Arc<[Leaf]> {
+        match &self.own {
+            None => Arc::clone(&self.base),
+            Some(_) => self.leaves().into(),
+        }
+    }
+}
+
+impl From<Vec<Leaf>> for Body {
+    fn from(leaves: Vec<Leaf>) -> Self {
+        Self::new(leaves)
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.leaves() == other.leaves()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("leaves", &self.leaves()).finish()
+    }
+}
