@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use crate::manifest::fields::policy::Sensitive;
 use crate::manifest::layers::body::Body;
-use crate::manifest::layers::declaration::{Declarations, Layer, Leaf, Origin};
+use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::layering::{Bodies, Keep, Layered, Stack};
+use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::load::{LoadOptions, Outside, resolve_keeping};
 use crate::manifest::text::source;
 use crate::manifest::text::source::File;

@@ -19,8 +19,9 @@ use crate::manifest::references::interpolate::Interpolation;
 use crate::manifest::references::reference;
 use crate::manifest::references::vars::{self, Overrides};
 use crate::manifest::text::boundary::{Access, CommitCopy, is_stream};
+use crate::manifest::text::node::{Kind, Node};
 use crate::manifest::text::source::{self, File, Locate, Tables};
-use crate::manifest::text::yaml::{self, Kind};
+use crate::manifest::text::yaml;
 use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Errors of one run that are told; a file with more of them has one mistake many times.
@@ -279,7 +280,7 @@ pub(crate) fn resolve_keeping(
 /// What the files say, each by itself.
 struct FileParts<'f> {
     manifests: Vec<(&'f File, schema::Manifest)>,
-    vars: BTreeMap<String, yaml::Node>,
+    vars: BTreeMap<String, Node>,
     /// Whether all of them could be read.
     complete: bool,
     /// Warnings that are not told, beside those that were found.

@@ -13,8 +13,11 @@
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a
 //! module declares its device.
 
+pub(crate) mod leaf;
+pub(crate) mod fleet;
 pub(crate) mod range;
 pub(crate) mod text;
+pub(crate) mod leaves;
 pub(crate) mod validate;
 pub(crate) mod fields;
 pub(crate) mod references;
@@ -32,12 +35,16 @@ pub(crate) use explain::{Candidate, Explained, ExplainedLayer, Explanation, Unde
 pub(crate) use fields::json_schema::json_schema;
 pub use fields::policy::Selection;
 pub(crate) use fields::policy::{Amount, Limits, OnFailure, Policy, PolicyPath, Rollout, Selector, Sensitive};
+pub(crate) use fleet::{FleetName, Missing, Ownership};
 pub(crate) use layers::body::Body;
-pub(crate) use layers::declaration::{Declaration, EmptyInventory, FleetName, Leaf, Missing, Ownership};
-pub use layers::declaration::{Declarations, Layer, Origin};
+pub use layers::declaration::Declarations;
+pub(crate) use layers::declaration::{Declaration, EmptyInventory};
+pub(crate) use leaf::Leaf;
+pub use leaf::{Layer, Origin};
 pub use load::load_texts;
+pub(crate) use load::{
+    LoadOptions, SourceDigests, env_allow_problem, environment_names, load, sensitive, source_digests,
+};
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use load::load_whole_texts;
-pub(crate) use load::{LoadOptions, env_allow_problem, environment_names, load, sensitive, source_digests};
-pub(crate) use load::{Loaded, SourceDigests};
+pub(crate) use load::{Loaded, load_whole_texts};
 pub(crate) use text::boundary::{CommitCopy, is_stream};

@@ -5,13 +5,14 @@ use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value};
 
 use crate::manifest::fields::policy::Selection;
-use crate::manifest::layers::declaration::Declarations;
-use crate::manifest::layers::declaration::{Declaration, Layer, Leaf};
+use crate::manifest::layers::declaration::{Declaration, Declarations};
 use crate::manifest::layers::merge;
+use crate::manifest::leaf::{Layer, Leaf};
+use crate::manifest::leaves;
 use crate::manifest::load::{Loaded, Outside, load_texts, resolve_files};
+use crate::manifest::text::node::{Kind, Node, to_json};
 use crate::manifest::text::source::{File, Tables};
-use crate::manifest::text::yaml;
-use crate::manifest::text::yaml::{Kind, Node};
+use crate::manifest::text::{node, yaml};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::twin::{Section, TwinId};
 
@@ -101,7 +102,7 @@ fn leaves_of(section: &Map<String, Value>) -> Vec<Leaf> {
     let text = serde_json::to_string(section).expect("JSON is YAML");
     let file = File::new("fleet.yaml", text.as_str());
     let node = yaml::parse(&file, &mut Vec::new(), &mut |_, node| node).expect(&text);
-    merge::leaves(&file, Section::Tags, &Layer::Defaults, node)
+    leaves::leaves(&file, Section::Tags, &Layer::Defaults, node)
 }
 
 /// Says plainly what one value over another is: the reference for [`merge::merge`].
@@ -185,7 +186,7 @@ proptest! {
         let node = parse(&written);
         let node = node.map_err(|found| TestCaseError::fail(format!("{written}\n{found:?}")))?;
         let read: Value = serde_yaml::from_str(&written).expect("serde_yaml reads what it writes");
-        prop_assert_eq!(&merge::to_json(&node.kind), &read, "{}", written);
+        prop_assert_eq!(&to_json(&node.kind), &read, "{}", written);
         prop_assert_eq!(&read, &value);
     }
 
@@ -196,7 +197,7 @@ proptest! {
         if !matches!(node.kind, Kind::Mapping(_)) {
             return Ok(());
         }
-        prop_assert_eq!(merge::to_json(&node.kind), read, "{:?}", text);
+        prop_assert_eq!(to_json(&node.kind), read, "{:?}", text);
     }
 
     #[test]
@@ -206,8 +207,8 @@ proptest! {
         let wrapped = format!("a: {text}\n");
         let Ok(expected) = serde_yaml::from_str::<serde_yaml::Value>(&wrapped) else { return Ok(()) };
         let expected = expected.get("a").expect("the key").clone();
-        match yaml::resolve(&text) {
-            Ok(kind) => prop_assert_eq!(merge::to_json(&kind), serde_json::to_value(expected).expect("JSON"), "{}", text),
+        match node::resolve(&text) {
+            Ok(kind) => prop_assert_eq!(to_json(&kind), serde_json::to_value(expected).expect("JSON"), "{}", text),
             // What JSON does not have.
             Err(_) => prop_assert!(expected.as_f64().is_none_or(|float| !float.is_finite()), "{} {:?}", text, expected),
         }

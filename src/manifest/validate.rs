@@ -1,9 +1,8 @@
 //! Asks `twin::limits` what the hub would refuse, and points at it.
 
-use crate::manifest::layers::merge;
+use crate::manifest::text::node::{Kind, Node, to_json};
 use crate::manifest::text::source::File;
 use crate::manifest::text::traps;
-use crate::manifest::text::yaml::{Kind, Node};
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::twin::limits::{
     DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, KEY_MAX_BYTES, Rule, STRING_MAX_BYTES, Violation, check_values,
@@ -26,7 +25,7 @@ pub(crate) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
         }
     }
     if !is_ordinary(&node.kind, 0)
-        && let serde_json::Value::Object(root) = merge::to_json(&node.kind)
+        && let serde_json::Value::Object(root) = to_json(&node.kind)
     {
         found.extend(check_values(&root).into_iter().map(|violation| explain(file, section, node, &violation)));
     }

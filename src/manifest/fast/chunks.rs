@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::manifest::fast::entry_template::{EntryTemplate, end_of_line, indentation, is_blank, trap};
 use crate::manifest::fast::streaming::Early;
 use crate::manifest::fields::schema::Entry;
+use crate::manifest::text::node::{Key, Kind, Node};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node};
 use crate::manifest::text::{syntax, yaml};
 use iothub_model::diagnostic::Span;
 

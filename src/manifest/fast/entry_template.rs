@@ -12,12 +12,11 @@ use std::sync::Arc;
 
 use crate::manifest::fast::scalar;
 use crate::manifest::fast::scalar::Scalar;
-use crate::manifest::fields::reader::Spanned;
 use crate::manifest::fields::schema::Read;
-use crate::manifest::layers::declaration::{Layer, Leaf, Origin};
-use crate::manifest::layers::merge;
+use crate::manifest::leaf;
+use crate::manifest::leaf::{Layer, Leaf, Origin};
+use crate::manifest::text::node::{Spanned, Text};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::Text;
 use iothub_model::diagnostic::{Diagnostic, Source, Span};
 use iothub_model::twin::{Section, TwinPath};
 use serde_json::Value;
@@ -343,10 +342,9 @@ impl Instance {
                 let value = match value {
                     Ok(Scalar::Text(text)) => Some(text.len()),
                     Ok(_) => Some(0),
-                    Err(same) => merge::text_bytes(same.as_ref()),
+                    Err(same) => leaf::text_bytes(same.as_ref()),
                 };
-                bytes =
-                    bytes.zip(value).map(|(bytes, value)| bytes + merge::NUMBER_BYTES + path.as_str().len() + value);
+                bytes = bytes.zip(value).map(|(bytes, value)| bytes + leaf::NUMBER_BYTES + path.as_str().len() + value);
             }
         });
         bytes

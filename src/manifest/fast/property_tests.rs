@@ -9,8 +9,8 @@ use crate::manifest::fields::policy::Selection;
 use crate::manifest::fields::schema::Entry;
 use crate::manifest::load::{Outside, resolve_files};
 use crate::manifest::property_tests::config;
+use crate::manifest::text::node::Kind;
 use crate::manifest::text::source::{File, Tables};
-use crate::manifest::text::yaml::Kind;
 
 /// Bodies of entries, as written below the name or after it; `@` is a value.
 const BODIES: &[&str] = &[

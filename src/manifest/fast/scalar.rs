@@ -4,8 +4,8 @@
 
 use serde_json::{Number, Value};
 
-use crate::manifest::text::yaml::{Kind, Text, TextOrigin};
-use crate::manifest::text::{traps, yaml};
+use crate::manifest::text::node::{Kind, Text, TextOrigin};
+use crate::manifest::text::{node, traps};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN, STRING_MAX_BYTES};
 
@@ -59,7 +59,7 @@ pub(crate) fn scalar(written: &str) -> Option<Scalar<'_>> {
     if first.is_ascii_alphabetic() && !matches!(first, b'n' | b'N' | b't' | b'T' | b'f' | b'F') {
         return Some(Scalar::Text(written));
     }
-    match yaml::resolve(written).ok()? {
+    match node::resolve(written).ok()? {
         Kind::Null => Some(Scalar::Null),
         Kind::Bool(boolean) => Some(Scalar::Bool(boolean)),
         Kind::Number(number) => {
@@ -107,5 +107,5 @@ pub(crate) fn is_key(written: &str) -> bool {
 
 /// Says whether a name that [`is_key`] is no null, boolean or number without quotes.
 pub(crate) fn is_text(name: &str) -> bool {
-    (name.as_bytes()[0].is_ascii_alphabetic() && name.len() > 5) || matches!(yaml::resolve(name), Ok(Kind::Text(_)))
+    (name.as_bytes()[0].is_ascii_alphabetic() && name.len() > 5) || matches!(node::resolve(name), Ok(Kind::Text(_)))
 }

@@ -3,8 +3,8 @@
 use crate::manifest::fast::chunks::CutEntry;
 use crate::manifest::fields::reader::Reader;
 use crate::manifest::fields::schema::{Entry, device};
+use crate::manifest::text::node::{Key, Kind, Node};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node};
 use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Warnings of one run that are told.

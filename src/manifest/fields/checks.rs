@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::check::{Check, Severity};
 use crate::manifest::fields::expect;
 use crate::manifest::fields::policy::read::not_carried_out;
-use crate::manifest::fields::reader::{Field, Reader, Spanned, Table};
-use crate::manifest::text::odd;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text, TextOrigin};
-use iothub_model::diagnostic::{self, Diagnostic, Source, Span};
-use iothub_model::query::{self, BoundQuery, QueryError};
+use crate::manifest::fields::query::compile;
+use crate::manifest::fields::reader::{Field, Reader, Table};
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text};
+use iothub_model::diagnostic::Span;
+use iothub_model::query::{self};
 
 /// How long a check may take where it does not say: query results lag behind writes by seconds, as a rule.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -128,62 +128,6 @@ fn name(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {
 fn query_text(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {
     parts.has_query = true;
     parts.query = reader.text(&key, node);
-}
-
-/// Compiles a query, and reports what is wrong or odd in it. `owner` says whose it is, as in "check NAME".
-pub(crate) fn compile(
-    reader: &mut Reader<'_>,
-    owner: &str,
-    field: &str,
-    mut text: Spanned<Text>,
-    compile: impl Fn(&str) -> Result<BoundQuery, Vec<QueryError>>,
-) -> Option<BoundQuery> {
-    // A block of text ends in a line break that is no part of the query.
-    text.value.value.truncate(text.value.value.trim_end().len());
-    if let (Some((offset, message)), TextOrigin::Verbatim(start)) =
-        (odd::in_query(&text.value.value), text.value.written)
-    {
-        let diagnostic = reader.at(Diagnostic::warning(message), Span::new(start + offset, start + offset), "here");
-        reader.report(diagnostic.help("write a plain space: IoT Hub may not take this one for a space"));
-    }
-    match compile(&text.value.value) {
-        Ok(query) => {
-            for warning in query.warnings() {
-                let diagnostic = place(reader, owner, field, &text, warning);
-                reader.report(diagnostic);
-            }
-            Some(query)
-        }
-        Err(errors) => {
-            for error in &errors {
-                let diagnostic = place(reader, owner, field, &text, error);
-                reader.report(diagnostic);
-            }
-            None
-        }
-    }
-}
-
-/// Points at a query's mistake: in the file, where the query stands there as it is, and else in a text of its own.
-fn place(reader: &Reader<'_>, owner: &str, field: &str, text: &Spanned<Text>, error: &QueryError) -> Diagnostic {
-    match text.value.written {
-        TextOrigin::Verbatim(offset) => error.to_diagnostic(reader.source(), offset),
-        TextOrigin::Interpolated { secret: true } => {
-            let character = text.value.value[..error.span.start].chars().count() + 1;
-            let severity = error.kind.severity();
-            let message = match severity {
-                diagnostic::Severity::Error => format!("the {field} is wrong at its character {character}"),
-                diagnostic::Severity::Warning => format!("the {field} is odd at its character {character}"),
-            };
-            reader
-                .at(Diagnostic { severity, ..Diagnostic::error(message) }, text.span, "")
-                .help("it holds a value from the environment, and so is not shown")
-        }
-        TextOrigin::Folded | TextOrigin::Interpolated { secret: false } => {
-            let source = Source::new(format!("<{field} of {owner}>"), text.value.value.as_str());
-            reader.at(error.to_diagnostic(&source, 0), text.span, "written here")
-        }
-    }
 }
 
 fn within(reader: &mut Reader<'_>, parts: &mut CheckParts, key: Key, node: Node) {

@@ -19,10 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::check::{Bound, Column, Comparison, Expectation};
-use crate::manifest::fields::checks;
-use crate::manifest::fields::reader::{Reader, Spanned, shown};
-use crate::manifest::layers::merge;
-use crate::manifest::text::yaml::{Key, Kind, Node};
+use crate::manifest::fields::query;
+use crate::manifest::fields::reader::{Reader, shown};
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, to_json};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::query::{BoundQuery, compile};
 use iothub_model::twin::{DeviceId, Object};
@@ -143,7 +142,7 @@ fn devices(reader: &mut Reader<'_>, items: Vec<Node>) -> Option<Expectation> {
 }
 
 fn row(kind: &Kind) -> Object {
-    match merge::to_json(kind) {
+    match to_json(kind) {
         Value::Object(object) => object,
         _ => Object::new(),
     }
@@ -299,7 +298,7 @@ fn share(reader: &mut Reader<'_>, check: &str, entries: Vec<(Key, Node)>) -> Opt
         if key.name == "of" {
             of = reader
                 .text(&key, node)
-                .and_then(|text| checks::compile(reader, check, "query under `of`", text, compile));
+                .and_then(|text| query::compile(reader, check, "query under `of`", text, compile));
         } else {
             bound = percentage(reader, &key, node);
         }
@@ -331,7 +330,7 @@ fn columns(reader: &mut Reader<'_>, entries: Vec<(Key, Node)>) -> Option<Expecta
         _ => 0,
     };
     if entries.iter().all(|(_, node)| bounds(node) == 0) {
-        let value = entries.iter().map(|(key, node)| (key.name.clone(), merge::to_json(&node.kind))).collect();
+        let value = entries.iter().map(|(key, node)| (key.name.clone(), to_json(&node.kind))).collect();
         return Some(Expectation::Rows(vec![value]));
     }
     let mut columns = BTreeMap::new();
@@ -341,7 +340,7 @@ fn columns(reader: &mut Reader<'_>, entries: Vec<(Key, Node)>) -> Option<Expecta
             Kind::Mapping(inner) if bounds(&node) > 0 => {
                 range(inner).map_err(|problem| problem.place(reader, &key, &node))
             }
-            kind => Ok(Column::Equals(merge::to_json(kind))),
+            kind => Ok(Column::Equals(to_json(kind))),
         };
         match column {
             Ok(column) => {

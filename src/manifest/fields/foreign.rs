@@ -1,8 +1,8 @@
 //! YAML files of a directory that are not manifests, such as those of other tools: one error each, with the command that leaves them out.
 
 use crate::manifest::fields::schema;
+use crate::manifest::text::node::{Kind, Node};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Kind, Node};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 
 /// Fields that only a manifest has; others, such as `defaults`, also occur elsewhere.

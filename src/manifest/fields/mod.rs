@@ -5,6 +5,7 @@
 
 pub(crate) mod reader;
 pub(crate) mod policy;
+pub(crate) mod query;
 pub(crate) mod expect;
 pub(crate) mod checks;
 pub(crate) mod schema;

@@ -3,18 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text, TextOrigin};
 use crate::manifest::text::odd;
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Source, Span, nearest};
 use iothub_model::duration;
-
-/// A value and where it is written.
-#[derive(Clone, Debug)]
-pub(crate) struct Spanned<T> {
-    pub(crate) value: T,
-    pub(crate) span: Span,
-}
 
 /// One field of a mapping: its name, and how it is read into a `T`.
 pub(crate) struct Field<T> {

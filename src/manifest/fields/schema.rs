@@ -6,17 +6,18 @@
 use crate::check::Check;
 use crate::manifest::fast::chunks::CutEntry;
 use crate::manifest::fast::entry_template::Instance;
-use crate::manifest::fields::checks;
 use crate::manifest::fields::policy::read;
-use crate::manifest::fields::reader::{Field, Reader, Spanned, Table, is_secret, shown};
-use crate::manifest::layers::declaration::{FleetName, Layer, Leaf, Missing, Ownership};
+use crate::manifest::fields::reader::{Field, Reader, Table, is_secret, shown};
+use crate::manifest::fields::{checks, query};
+use crate::manifest::fleet::{FleetName, Missing, Ownership};
 use crate::manifest::layers::inventory::Template;
-use crate::manifest::layers::merge;
+use crate::manifest::leaf::{Layer, Leaf};
 use crate::manifest::range::Pattern;
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text};
-use crate::manifest::validate;
-use iothub_model::diagnostic::{Diagnostic, Source, Span};
+use crate::manifest::text::source::blanked;
+use crate::manifest::{leaves, validate};
+use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::placeholder::Placeholder;
 use iothub_model::query::{BoundQuery, Collection, compile_condition};
 use iothub_model::twin::limits::MODULES_PER_DEVICE;
@@ -310,15 +311,6 @@ fn hub(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
     }
 }
 
-/// The file's text with stars in place of what stands at `span`.
-pub(crate) fn blanked(file: &File, span: Span) -> std::sync::Arc<Source> {
-    let text = file.source.text();
-    let stars: String = text[span.start..span.end].chars().map(|c| if c == '\n' { c } else { '*' }).collect();
-    // Stars are shorter than what they stand for where that is not ASCII.
-    let padding = "*".repeat(span.end - span.start - stars.len());
-    Source::new(file.source.name(), [&text[..span.start], &stars, &padding, &text[span.end..]].concat())
-}
-
 fn missing(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Node) {
     let words = [("fail", Missing::Fail), ("skip", Missing::Skip), ("register", Missing::Register)];
     manifest.missing = reader.one_of(&key, node, &words).or(manifest.missing.take());
@@ -446,7 +438,7 @@ fn section(reader: &mut Reader<'_>, sections: &mut Sections, section: Section, k
         Kind::Nothing | Kind::Null => {}
         Kind::Mapping(_) => {
             if validate::section(reader.file, section, &node, reader.found) {
-                sections.leaves.extend(merge::leaves(reader.file, section, &sections.layer, node));
+                sections.leaves.extend(leaves::leaves(reader.file, section, &sections.layer, node));
             }
         }
         _ => {
@@ -552,7 +544,7 @@ fn selectors(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: N
         let Sections { leaves, condition, .. } = sections(reader, &SELECTOR, layer, &key, item);
         let owner = format!("selector {}", name.as_ref().map_or("without name", |name| name.value.as_str()));
         let condition = condition.and_then(|text| {
-            checks::compile(reader, &owner, "condition", text, |text| compile_condition(text, Collection::Devices))
+            query::compile(reader, &owner, "condition", text, |text| compile_condition(text, Collection::Devices))
         });
         if let Some(name) = name {
             manifest.selectors.push(SelectorEntry { name, condition, leaves });

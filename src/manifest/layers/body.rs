@@ -9,9 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::manifest::fast::entry_template::Instance;
-use crate::manifest::layers::declaration::{Leaf, Origin};
-use crate::manifest::layers::merge;
+use crate::manifest::fields::policy::Sensitive;
 use crate::manifest::layers::merge::merge;
+use crate::manifest::leaf;
+use crate::manifest::leaf::{Leaf, Origin};
 use iothub_model::twin::{Section, TwinPath};
 
 /// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.
@@ -107,10 +108,10 @@ impl Body {
     pub(crate) fn most_bytes(&self, section: Section) -> Option<usize> {
         let own = match &self.own {
             None => 0,
-            Some(Own::One(leaves) | Own::Many(leaves)) => merge::most_bytes(leaves, section)?,
+            Some(Own::One(leaves) | Own::Many(leaves)) => leaf::most_bytes(leaves, section)?,
             Some(Own::Instance(instance)) => instance.most_bytes(section)?,
         };
-        Some(own + merge::most_bytes(&self.base, section)?)
+        Some(own + leaf::most_bytes(&self.base, section)?)
     }
 
     /// Returns the leaves to hold on to.
@@ -137,5 +138,57 @@ impl PartialEq for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("leaves", &self.leaves()).finish()
+    }
+}
+
+/// What one layer says.
+#[derive(Clone, Copy)]
+pub(crate) enum LayerView<'d> {
+    Leaves(&'d [Leaf]),
+    Own(&'d Own),
+}
+
+impl<'d> LayerView<'d> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Leaves(leaves) => leaves.len(),
+            Self::Own(own) => own.len(),
+        }
+    }
+
+    pub(crate) fn path(self, index: usize) -> &'d TwinPath {
+        match self {
+            Self::Leaves(leaves) => &leaves[index].path,
+            Self::Own(own) => own.path(index),
+        }
+    }
+
+    pub(crate) fn origin(self, index: usize) -> Origin {
+        match self {
+            Self::Leaves(leaves) => leaves[index].origin.clone(),
+            Self::Own(own) => own.origin(index),
+        }
+    }
+
+    pub(crate) fn leaves(self) -> Cow<'d, [Leaf]> {
+        match self {
+            Self::Leaves(leaves) => Cow::Borrowed(leaves),
+            Self::Own(own) => own.leaves(),
+        }
+    }
+
+    /// Says whether a leaf lies where a path is sensitive.
+    pub(crate) fn has_of(self, sensitive: &Sensitive) -> bool {
+        (0..self.len()).any(|index| sensitive.covers(self.path(index)))
+    }
+
+    /// Returns the place of the first leaf that does not come before a path.
+    pub(crate) fn from(self, path: &TwinPath) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.path(middle) < path { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 }

@@ -14,8 +14,9 @@ use crate::digest::{Digest, Hasher};
 use crate::manifest::fast::scalar::Scalar;
 use crate::manifest::fields::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Sensitive};
 use crate::manifest::layers::body::Body;
-use crate::manifest::layers::declaration::{Declarations, Leaf};
+use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::layering::Layered;
+use crate::manifest::leaf::Leaf;
 use iothub_model::twin::value::canonical;
 
 /// Returns the digest of all but the digest itself and the origins.

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::manifest::layers::body::{Body, Own};
-use crate::manifest::layers::declaration::{Leaf, Origin};
 use crate::manifest::layers::merge::{merge, section_of};
+use crate::manifest::leaf::{Leaf, Origin};
 use iothub_model::diagnostic::{Diagnostic, Source, Span};
 use iothub_model::twin::limits::{check_size, section_max_bytes, section_size};
 use iothub_model::twin::{DeviceId, ModuleId, Section};

@@ -5,21 +5,21 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::manifest::fast::entry_template::Instance;
-use crate::manifest::fields::reader::{Spanned, shown};
+use crate::manifest::fields::reader::shown;
 use crate::manifest::fields::schema;
 use crate::manifest::fields::schema::{Entry, SelectorEntry};
-use crate::manifest::layers::body::{Body, Own};
-use crate::manifest::layers::declaration::{Declaration, EmptyInventory, Group, Layer, Leaf, Origin};
+use crate::manifest::layers::agree::twice;
+use crate::manifest::layers::body::{Body, LayerView, Own};
+use crate::manifest::layers::declaration::{Declaration, EmptyInventory, Group};
 use crate::manifest::layers::inventory;
 use crate::manifest::layers::inventory::{Inventory, RowKind, Sources, Template};
 use crate::manifest::layers::layering::{Bodies, DevicePlaces, Keep, Layered, Layers, Stack, sizes};
 use crate::manifest::layers::merge::merge;
-use crate::manifest::layers::merge_policies::LayerView;
 use crate::manifest::layers::named::{Name, Named, ReadName, Shared};
-use crate::manifest::layers::resolve::twice;
+use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::range::IDENTITIES_MAX;
+use crate::manifest::text::node::{Spanned, Text};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::Text;
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::twin::{DeviceId, IdError, ModuleId, TwinId};
 

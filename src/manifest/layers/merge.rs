@@ -6,15 +6,10 @@
 //! it changes nothing.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use crate::manifest::leaf::Leaf;
+use iothub_model::twin::{Object, Section};
 use serde_json::Value;
-
-use crate::manifest::layers::declaration::{Layer, Leaf, Origin};
-use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node};
-use iothub_model::twin::{Object, Section, TwinPath};
 
 /// Lays `over` on `base`.
 pub(crate) fn merge(base: &[Leaf], over: &[Leaf]) -> Vec<Leaf> {
@@ -56,100 +51,6 @@ pub(crate) fn merge(base: &[Leaf], over: &[Leaf]) -> Vec<Leaf> {
 
 fn is_empty_object(leaf: &Leaf) -> bool {
     leaf.value.as_ref().and_then(Value::as_object).is_some_and(Object::is_empty)
-}
-
-/// Takes a section of one layer apart into leaves, sorted. The value must be a mapping whose keys the hub takes.
-pub(crate) fn leaves(file: &File, section: Section, layer: &Layer, node: Node) -> Vec<Leaf> {
-    let mut collecting = Collecting { file, layer, path: section.name().to_owned(), leaves: Vec::new() };
-    if let Kind::Mapping(entries) = node.kind {
-        collecting.members(entries);
-    }
-    let mut leaves = collecting.leaves;
-    leaves.sort_by(|a, b| a.path.cmp(&b.path));
-    leaves.shrink_to_fit();
-    leaves
-}
-
-struct Collecting<'a> {
-    file: &'a File,
-    layer: &'a Layer,
-    /// Where it is, as a path's text.
-    path: String,
-    leaves: Vec<Leaf>,
-}
-
-impl Collecting<'_> {
-    fn members(&mut self, entries: Vec<(Key, Node)>) {
-        let length = self.path.len();
-        for (key, value) in entries {
-            self.path.push('.');
-            self.path.push_str(&key.name);
-            self.value(&key, value);
-            self.path.truncate(length);
-        }
-    }
-
-    fn value(&mut self, key: &Key, node: Node) {
-        let value = match node.kind {
-            Kind::Mapping(entries) if !entries.is_empty() => return self.members(entries),
-            Kind::Nothing | Kind::Null => None,
-            Kind::Text(text) => Some(Value::String(text.value)),
-            kind => Some(to_json(&kind)),
-        };
-        let origin =
-            Origin { file: self.file.name.clone(), line: self.file.line(key.span.start), layer: self.layer.clone() };
-        self.leaves.push(Leaf { path: self.file.paths.shared(&self.path), value, origin });
-    }
-}
-
-/// The paths of a file: ten thousand devices that are written out mostly have the same.
-#[derive(Debug, Default)]
-pub(crate) struct Paths(Mutex<HashMap<Box<str>, TwinPath>>);
-
-impl Paths {
-    /// Returns the path of a text, which starts with a section.
-    fn shared(&self, text: &str) -> TwinPath {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = paths.get(text) {
-            return path.clone();
-        }
-        let path: TwinPath = text.parse().expect("it starts with a section's name");
-        paths.insert(text.into(), path.clone());
-        path
-    }
-}
-
-/// Turns a value into JSON.
-pub(crate) fn to_json(kind: &Kind) -> Value {
-    match kind {
-        Kind::Nothing | Kind::Null => Value::Null,
-        Kind::Bool(boolean) => Value::Bool(*boolean),
-        Kind::Number(number) => Value::Number(number.clone()),
-        Kind::Text(text) => Value::String(text.value.clone()),
-        Kind::List(items) => Value::Array(items.iter().map(|item| to_json(&item.kind)).collect()),
-        Kind::Device(_) | Kind::Devices(_) => unreachable!("a device stands under `devices` alone, and is no value"),
-        Kind::Mapping(entries) => {
-            Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), to_json(&value.kind))).collect())
-        }
-    }
-}
-
-/// What the hub counts for a number, which is more than for a boolean.
-pub(crate) const NUMBER_BYTES: usize = 8;
-
-/// Returns how many bytes a section has at most, if each leaf had all of its path's keys for itself; nothing where that cannot be told.
-pub(crate) fn most_bytes(leaves: &[Leaf], section: Section) -> Option<usize> {
-    let of_section = leaves.iter().filter(|leaf| leaf.path.section() == section);
-    of_section.map(|leaf| Some(NUMBER_BYTES + leaf.path.as_str().len() + text_bytes(leaf.value.as_ref())?)).sum()
-}
-
-/// Returns how many bytes a value has that is a text; nothing for what is no scalar.
-pub(crate) fn text_bytes(value: Option<&Value>) -> Option<usize> {
-    match value {
-        None | Some(Value::Null | Value::Bool(_) | Value::Number(_)) => Some(0),
-        Some(Value::String(text)) => Some(text.len()),
-        Some(Value::Array(_) | Value::Object(_)) => None,
-    }
 }
 
 /// Puts the leaves of one section together again, without what is to be absent: the section as the hub will count it, at least.

@@ -1,69 +1,15 @@
 //! All files' policies as one, held against what is declared.
 
-use std::borrow::Cow;
-
 use crate::manifest::Ownership;
 use crate::manifest::fields::policy::read::{Rename, WrittenLimits, WrittenPolicy, WrittenRollout};
 use crate::manifest::fields::policy::{Limits, Moved, Policy, PolicyPath, Rollout, Sensitive};
-use crate::manifest::fields::reader::Spanned;
-use crate::manifest::layers::body::Own;
-use crate::manifest::layers::declaration::{Layer, Leaf, Origin};
-use crate::manifest::layers::resolve::agree;
+use crate::manifest::layers::agree::agree;
+use crate::manifest::layers::body::LayerView;
+use crate::manifest::leaf::{Layer, Origin};
+use crate::manifest::text::node::Spanned;
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::twin::TwinPath;
-
-/// What one layer says.
-#[derive(Clone, Copy)]
-pub(crate) enum LayerView<'d> {
-    Leaves(&'d [Leaf]),
-    Own(&'d Own),
-}
-
-impl<'d> LayerView<'d> {
-    pub(crate) fn len(self) -> usize {
-        match self {
-            Self::Leaves(leaves) => leaves.len(),
-            Self::Own(own) => own.len(),
-        }
-    }
-
-    fn path(self, index: usize) -> &'d TwinPath {
-        match self {
-            Self::Leaves(leaves) => &leaves[index].path,
-            Self::Own(own) => own.path(index),
-        }
-    }
-
-    fn origin(self, index: usize) -> Origin {
-        match self {
-            Self::Leaves(leaves) => leaves[index].origin.clone(),
-            Self::Own(own) => own.origin(index),
-        }
-    }
-
-    pub(crate) fn leaves(self) -> Cow<'d, [Leaf]> {
-        match self {
-            Self::Leaves(leaves) => Cow::Borrowed(leaves),
-            Self::Own(own) => own.leaves(),
-        }
-    }
-
-    /// Says whether a leaf lies where a path is sensitive.
-    pub(crate) fn has_of(self, sensitive: &Sensitive) -> bool {
-        (0..self.len()).any(|index| sensitive.covers(self.path(index)))
-    }
-
-    /// Returns the place of the first leaf that does not come before a path.
-    fn from(self, path: &TwinPath) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.path(middle) < path { low = middle + 1 } else { high = middle }
-        }
-        low
-    }
-}
 
 /// What all layers of all files declare, to look paths up in. Each is sorted by path.
 pub(crate) struct Declared<'d> {

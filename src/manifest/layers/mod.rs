@@ -1,5 +1,6 @@
 //! All files together: names, layers laid over each other, one policy, the declarations.
 
+pub(crate) mod agree;
 pub(crate) mod merge;
 pub(crate) mod body;
 pub(crate) mod layering;

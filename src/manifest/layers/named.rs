@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::manifest::fast::entry_template::Instance;
-use crate::manifest::fields::reader::Spanned;
 use crate::manifest::fields::schema::Module;
 use crate::manifest::layers::body::Body;
-use crate::manifest::layers::declaration::{Layer, Origin};
 use crate::manifest::layers::layering::{Stack, sizes};
+use crate::manifest::leaf::{Layer, Origin};
 use crate::manifest::range::Pattern;
+use crate::manifest::text::node::Spanned;
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::twin::ModuleId;

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::manifest::fields::policy::Sensitive;
-use crate::manifest::fields::schema::blanked;
 use crate::manifest::layers::merge_policies::Declared;
 use crate::manifest::references::reference::refers_to_row;
-use crate::manifest::text::source::File;
+use crate::manifest::text::node::{Kind, Node};
+use crate::manifest::text::source::{File, blanked};
 use crate::manifest::text::yaml;
-use crate::manifest::text::yaml::{Kind, Node};
 use iothub_model::diagnostic::{Diagnostic, Source, Span};
 use iothub_model::twin::{Section, TwinPath};
 

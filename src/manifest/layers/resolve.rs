@@ -1,19 +1,20 @@
 //! Several files' parts as one fleet: names that must be unique or known, what must agree.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use crate::check::Check;
 use crate::manifest::fields::policy::{Policy, Selector};
-use crate::manifest::fields::reader::Spanned;
 use crate::manifest::fields::schema::Manifest;
-use crate::manifest::layers::declaration::{Declarations, Layer, Origin};
+use crate::manifest::layers::agree::{agree, twice};
+use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::inventory::Sources;
 use crate::manifest::layers::layering::Keep;
 use crate::manifest::layers::members::Members;
 use crate::manifest::layers::merge_policies::{Declared, settle};
 use crate::manifest::layers::{fingerprint, members, redact};
+use crate::manifest::leaf::{Layer, Origin};
+use crate::manifest::text::node::Spanned;
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
 
@@ -116,37 +117,6 @@ struct FleetParts<'f> {
     ownership: Option<(Spanned<crate::manifest::Ownership>, &'f File)>,
     selectors: Vec<Selector>,
     check_places: BTreeMap<String, (Arc<str>, u32)>,
-}
-
-/// Takes a value that stands once for the whole fleet; several files may repeat it, not contradict it.
-pub(crate) fn agree<'f, T: PartialEq>(
-    name: &str,
-    file: &'f File,
-    value: Option<Spanned<T>>,
-    known: &mut Option<(Spanned<T>, &'f File)>,
-    found: &mut Vec<Diagnostic>,
-) {
-    match (value, known) {
-        (Some(second), Some((first, other))) if first.value != second.value => {
-            let diagnostic = Diagnostic::error(format!("two files disagree on `{name}`"))
-                .at(&file.source, second.span, "this here")
-                .at(&other.source, first.span, "and that there");
-            found.push(match name {
-                "fleet" => diagnostic.help("name the files, or the folder, of one fleet: each fleet is read by itself"),
-                _ => diagnostic.help("several files make one fleet: say it once"),
-            });
-        }
-        (Some(value), known @ None) => *known = Some((value, file)),
-        _ => {}
-    }
-}
-
-pub(crate) fn twice(what: impl fmt::Display, file: &File, again: Span, other: &File, first: Span) -> Diagnostic {
-    Diagnostic::error(format!("{what} declared twice")).at(&file.source, again, "once more").at(
-        &other.source,
-        first,
-        "first here",
-    )
 }
 
 fn unique_checks(names: Vec<(&File, Spanned<String>)>, found: &mut Vec<Diagnostic>) {

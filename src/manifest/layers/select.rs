@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::manifest::fields::policy::Selection;
 use crate::manifest::layers::body::Body;
-use crate::manifest::layers::declaration::{Declaration, Declarations, Layer, Leaf, Origin};
+use crate::manifest::layers::declaration::{Declaration, Declarations};
 use crate::manifest::layers::layering::{Bodies, Layered, Stack, sizes};
+use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::range::IDENTITIES_MAX;
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::twin::{DeviceId, TwinId};

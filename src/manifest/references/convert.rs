@@ -4,8 +4,8 @@
 
 use serde_json::{Number, Value};
 
-use crate::manifest::text::yaml;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text, TextOrigin};
+use crate::manifest::text::node;
+use crate::manifest::text::node::{Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::Span;
 use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 
@@ -26,7 +26,7 @@ pub(crate) fn convert(kind: Kind, to: &str) -> Result<Kind, String> {
         ("int", Kind::Number(number)) => integer(number),
         ("float", Kind::Text(text)) => number_of(&text.value),
         ("float", Kind::Number(number)) => Ok(Kind::Number(number)),
-        ("bool", Kind::Text(text)) => match yaml::resolve(text.value.trim()) {
+        ("bool", Kind::Text(text)) => match node::resolve(text.value.trim()) {
             Ok(Kind::Bool(boolean)) => Ok(Kind::Bool(boolean)),
             Ok(Kind::Nothing) => Err("is empty, and neither `true` nor `false`".to_owned()),
             _ => Err("is neither `true` nor `false`".to_owned()),
@@ -44,10 +44,10 @@ fn integer_of(text: &str) -> Result<Kind, String> {
     if let Ok(number) = text.parse::<i128>() {
         return i64::try_from(number).map_err(|_| outside()).and_then(|number| integer(number.into()));
     }
-    match yaml::resolve(text) {
+    match node::resolve(text) {
         Ok(Kind::Number(number)) => integer(number),
         Ok(Kind::Nothing) => Err("is empty, not an integer".to_owned()),
-        Err(yaml::Unfit::OutOfRange) => Err(outside()),
+        Err(node::Unfit::OutOfRange) => Err(outside()),
         _ => Err("is not an integer".to_owned()),
     }
 }
@@ -74,11 +74,11 @@ fn number_of(text: &str) -> Result<Kind, String> {
     if let Some(number) = text.parse().ok().and_then(Number::from_f64) {
         return Ok(Kind::Number(number));
     }
-    match yaml::resolve(text) {
+    match node::resolve(text) {
         Ok(Kind::Number(number)) => Ok(Kind::Number(number)),
         Ok(Kind::Nothing) => Err("is empty, not a number".to_owned()),
-        Err(yaml::Unfit::NotFinite) => Err("is not a number that JSON has".to_owned()),
-        Err(yaml::Unfit::OutOfRange) => Err(outside()),
+        Err(node::Unfit::NotFinite) => Err("is not a number that JSON has".to_owned()),
+        Err(node::Unfit::OutOfRange) => Err(outside()),
         _ => Err("is not a number".to_owned()),
     }
 }

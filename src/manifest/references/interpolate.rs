@@ -8,15 +8,15 @@
 use std::collections::BTreeMap;
 
 use crate::manifest::fast::chunks::CutEntry;
-use crate::manifest::layers::inventory::table::{Cell, Row};
 use crate::manifest::references::convert::{convert, from_json};
 use crate::manifest::references::env_access::EnvAccess;
 use crate::manifest::references::reference::{
     Namespace, Reference, ReferencePlace, TextPiece, pieces, refers_to_row, to_column,
 };
+use crate::manifest::text::node::{Key, Kind, Node, Text, TextOrigin};
+use crate::manifest::text::row::{Cell, Row};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text, TextOrigin};
-use crate::manifest::text::{odd, yaml};
+use crate::manifest::text::{node, odd};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::placeholder::Placeholder;
 
@@ -211,7 +211,7 @@ impl<'a> Interpolation<'a> {
             (_, Some(default)) => match reference.namespace {
                 Namespace::Env => text(default.clone(), false),
                 Namespace::Row if self.row.is_some_and(Row::is_csv) => text(default.clone(), false),
-                Namespace::Var | Namespace::Row => yaml::resolve(default)
+                Namespace::Var | Namespace::Row => node::resolve(default)
                     .map_err(|_| error(format!("the default `{default}` is not a number that the hub takes"), ""))?,
             },
             (None, None) => return Err(Box::new(missing)),

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use crate::manifest::references::convert::TYPES;
+use crate::manifest::text::node::{Text, TextOrigin};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Text, TextOrigin};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 
 /// A text with references in it, and where it stands.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::fields::reader::{Reader, Spanned};
+use crate::manifest::fields::reader::Reader;
 use crate::manifest::references::env_access::EnvAccess;
 use crate::manifest::references::interpolate::Interpolation;
 use crate::manifest::references::reference::{is_variable_name, only_reference};
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text, TextOrigin};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Key, Kind, Node, Text, TextOrigin};
-use crate::manifest::text::{traps, yaml};
+use crate::manifest::text::{node, traps, yaml};
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::placeholder::Placeholder;
 
@@ -248,7 +248,7 @@ fn single(name: &str, is: Type, value: &str) -> Result<Kind, Box<Diagnostic>> {
             }
         }
     } else {
-        match yaml::resolve(value.trim()) {
+        match node::resolve(value.trim()) {
             Ok(Kind::Text(_)) => Kind::Text(secret(value)),
             Ok(kind) => kind,
             Err(_) => {

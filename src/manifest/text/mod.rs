@@ -5,7 +5,10 @@
 pub(crate) mod boundary;
 pub(crate) mod submodule;
 pub(crate) mod ignored;
+pub(crate) mod paths;
 pub(crate) mod source;
+pub(crate) mod row;
+pub(crate) mod node;
 pub(crate) mod surrogates;
 pub(crate) mod odd;
 pub(crate) mod syntax;

@@ -3,9 +3,9 @@
 //! YAML takes them for text. Where they stand for a space or a quote they are named in errors; where they are allowed and probably not meant,
 //! a warning names them.
 
+use crate::manifest::text::node;
+use crate::manifest::text::node::Kind;
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml;
-use crate::manifest::text::yaml::Kind;
 use iothub_model::diagnostic::{Diagnostic, Span};
 
 /// Returns the name of a character that looks like a space or like nothing.
@@ -106,7 +106,7 @@ pub(crate) fn in_value(file: &File, written: Span, value: &str, is_plain: bool) 
         };
         let number = || {
             let compact: String = value.chars().filter(|&c| !is_space(c)).collect();
-            let is_text = matches!(yaml::resolve(&compact), Ok(Kind::Text(_)));
+            let is_text = matches!(node::resolve(&compact), Ok(Kind::Text(_)));
             value.char_indices().find(|&(_, c)| !is_text && is_space(c))
         };
         quote
@@ -176,6 +176,7 @@ pub(crate) fn at_end_of_cell(cell: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::text::yaml;
 
     /// Returns the messages for a manifest, or what else is said of it.
     fn messages(text: &str) -> Vec<String> {

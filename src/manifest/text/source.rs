@@ -8,9 +8,9 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use crate::manifest::layers::merge::Paths;
 use crate::manifest::text::boundary::{Access, Boundary, NamedPath, Unread};
 use crate::manifest::text::ignored::Rules;
+use crate::manifest::text::paths::Paths;
 use crate::manifest::text::{boundary, ignored, submodule};
 use crate::shell::quoted;
 use iothub_model::diagnostic::{Diagnostic, Label, Source, Span};
@@ -202,6 +202,15 @@ impl File {
     pub(crate) fn slice(&self, span: Span) -> &str {
         self.source.text().get(span.start..span.end).unwrap_or_default()
     }
+}
+
+/// The file's text with stars in place of what stands at `span`.
+pub(crate) fn blanked(file: &File, span: Span) -> Arc<Source> {
+    let text = file.source.text();
+    let stars: String = text[span.start..span.end].chars().map(|c| if c == '\n' { c } else { '*' }).collect();
+    // Stars are shorter than what they stand for where that is not ASCII.
+    let padding = "*".repeat(span.end - span.start - stars.len());
+    Source::new(file.source.name(), [&text[..span.start], &stars, &padding, &text[span.end..]].concat())
 }
 
 /// Bytes between two places of which the line is known. A file of millions of lines is looked at for each leaf, and their offsets would be

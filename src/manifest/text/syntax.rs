@@ -2,8 +2,8 @@
 
 use crate::manifest::text::odd;
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::SyntaxError;
 use iothub_model::diagnostic::{Diagnostic, Span};
+use saphyr_parser::ScanError;
 
 /// Finds a character that YAML does not allow anywhere in a text.
 pub(crate) fn unprintable(file: &File) -> Option<Diagnostic> {
@@ -23,7 +23,7 @@ pub(crate) fn unprintable(file: &File) -> Option<Diagnostic> {
 }
 
 /// Explains a syntax error that the parser met at byte `at`.
-pub(crate) fn explain(file: &File, error: &SyntaxError, at: usize) -> Diagnostic {
+pub(crate) fn explain(file: &File, error: &ScanError, at: usize) -> Diagnostic {
     let text = file.source.text();
     let info = error.info();
     if let Some(tab) = tab_in_indentation(text, at).filter(|_| !info.contains("anchor")) {

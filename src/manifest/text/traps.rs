@@ -2,8 +2,8 @@
 //!
 //! Only what is written without quotes is looked at: quotes say that a text is meant.
 
+use crate::manifest::text::node::{Kind, Node, Text, TextOrigin};
 use crate::manifest::text::source::File;
-use crate::manifest::text::yaml::{Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::placeholder::Placeholder;
 

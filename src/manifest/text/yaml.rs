@@ -7,11 +7,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
-use serde_json::Number;
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use crate::manifest::fast::chunks::CutEntry;
-use crate::manifest::fields::schema::Read;
+use crate::manifest::text::node::{Key, Kind, Node, Text, TextOrigin, Unfit, resolve, text_weight};
 use crate::manifest::text::source::File;
 use crate::manifest::text::surrogates::{Lone, Whole};
 use crate::manifest::text::{odd, syntax};
@@ -29,104 +27,9 @@ const ALIAS_CEILING: usize = 2_000_000;
 /// Odd characters of one file that are told.
 const PASTED_MAX: usize = 100;
 
-/// A value and where it is written.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) span: Span,
-    pub(crate) kind: Kind,
-}
-
-/// A value.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    /// Nothing is written where a value could be. As a value it is null.
-    Nothing,
-    /// `null` or `~`.
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(Text),
-    List(Vec<Node>),
-    Mapping(Vec<(Key, Node)>),
-    /// An entry under `devices` that was read as soon as it was parsed: see [`EntryHook`]. Nothing when it was wrong.
-    Device(Option<Box<Read>>),
-    /// All entries under `devices`, of a file that was read in pieces.
-    Devices(Vec<CutEntry>),
-}
-
 /// Is shown each entry under `devices` once it is parsed, and may put a [`Kind::Device`] in its place: of a hundred thousand devices that
 /// are written out, the trees are never all there at once.
 pub(crate) type EntryHook<'e> = dyn FnMut(&Key, Node) -> Node + 'e;
-
-/// A text, and how its characters relate to the file's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text {
-    pub(crate) value: String,
-    pub(crate) written: TextOrigin,
-}
-
-/// How a text came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TextOrigin {
-    /// It stands in the file as it is, from this byte on.
-    Verbatim(usize),
-    /// It has escapes or runs over several lines.
-    Folded,
-    /// It was put together from references; a secret one has something in it that came from the environment and is not shown.
-    Interpolated { secret: bool },
-}
-
-/// A key of a mapping.
-#[derive(Clone, Debug)]
-pub(crate) struct Key {
-    pub(crate) name: String,
-    pub(crate) span: Span,
-}
-
-impl Kind {
-    /// Names what it is, for "must be a list, and is a text".
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Nothing => "empty",
-            Self::Null => "null",
-            Self::Bool(_) => "a boolean",
-            Self::Number(_) => "a number",
-            Self::Text(_) => "a text",
-            Self::List(_) => "a list",
-            Self::Mapping(_) | Self::Device(_) | Self::Devices(_) => "a mapping",
-        }
-    }
-}
-
-impl Node {
-    /// Says whether there is a reference in it, or something that looks like one.
-    pub(crate) fn has_references(&self) -> bool {
-        match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => false,
-            Kind::Text(text) => text.value.contains("${"),
-            Kind::List(items) => items.iter().any(Self::has_references),
-            Kind::Mapping(entries) => {
-                entries.iter().any(|(key, value)| key.name.contains("${") || value.has_references())
-            }
-        }
-    }
-
-    /// What it costs to have it once more, in nodes; long texts count as several.
-    pub(crate) fn weight(&self) -> usize {
-        match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => 1,
-            Kind::Text(text) => text_weight(&text.value),
-            Kind::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
-            Kind::Mapping(entries) => {
-                1 + entries.iter().map(|(key, value)| text_weight(&key.name) + value.weight()).sum::<usize>()
-            }
-        }
-    }
-}
-
-pub(crate) fn text_weight(text: &str) -> usize {
-    1 + text.len() / 64
-}
 
 /// Reads a file's one document; nothing when the file is empty, or has a syntax error.
 pub(crate) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut EntryHook<'_>) -> Option<Node> {
@@ -576,65 +479,6 @@ impl Building<'_> {
     }
 }
 
-/// Why a number cannot be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    NotFinite,
-    OutOfRange,
-}
-
-/// Says what a plain scalar is: what serde_yaml makes of it. The text of a text is to be placed by the caller.
-pub(crate) fn resolve(plain: &str) -> Result<Kind, Unfit> {
-    let text = || Kind::Text(Text { value: plain.to_owned(), written: TextOrigin::Folded });
-    match plain {
-        "" => return Ok(Kind::Nothing),
-        "null" | "Null" | "NULL" | "~" => return Ok(Kind::Null),
-        "true" | "True" | "TRUE" => return Ok(Kind::Bool(true)),
-        "false" | "False" | "FALSE" => return Ok(Kind::Bool(false)),
-        _ => {}
-    }
-    // Only what starts as a number can be one. The rest is not shown to serde_yaml: that is most of a manifest, and there are
-    // texts that would mean something else as a whole document.
-    let bytes = plain.as_bytes();
-    let starts =
-        |bytes: &[u8]| matches!(bytes, [b'0'..=b'9', ..] | [b'.', b'0'..=b'9' | b'i' | b'I' | b'n' | b'N', ..]);
-    let unsigned = bytes.strip_prefix(b"-").or_else(|| bytes.strip_prefix(b"+")).unwrap_or(bytes);
-    let could_be_number =
-        starts(unsigned) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'+' | b'-'));
-    if !could_be_number || is_version(bytes) {
-        return Ok(text());
-    }
-    if let Some(integer) = plain_integer(bytes) {
-        return Ok(Kind::Number(integer.into()));
-    }
-    match serde_yaml::from_str::<serde_yaml::Value>(plain) {
-        Ok(serde_yaml::Value::Number(number)) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
-            (Some(integer), ..) => Ok(Kind::Number(integer.into())),
-            (None, Some(integer), _) => Ok(Kind::Number(integer.into())),
-            (None, None, float) => float.and_then(Number::from_f64).map(Kind::Number).ok_or(Unfit::NotFinite),
-        },
-        Ok(_) => Ok(text()),
-        // An integer of more than 64 bits is the one thing of these characters that it refuses.
-        Err(_) => Err(Unfit::OutOfRange),
-    }
-}
-
-/// Reads what every version of YAML has as a decimal integer: most numbers of a manifest are such.
-fn plain_integer(bytes: &[u8]) -> Option<i64> {
-    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
-    let is_plain = matches!(digits, [b'0'] | [b'1'..=b'9', ..]) && digits.len() <= 18;
-    if !is_plain || !digits.iter().all(u8::is_ascii_digit) || bytes == b"-0" {
-        return None;
-    }
-    let number = digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
-    Some(if bytes.len() > digits.len() { -number } else { number })
-}
-
-/// Says whether a text that starts as a number has two points, as no number has.
-fn is_version(bytes: &[u8]) -> bool {
-    bytes.iter().filter(|&&byte| byte == b'.').count() > 1
-}
-
 /// The weight of a file without what its aliases repeat.
 fn own_weight(text: &str) -> usize {
     let mut parser = Parser::new_from_str(text);
@@ -648,6 +492,3 @@ fn own_weight(text: &str) -> usize {
     }
     weight
 }
-
-/// The parser's error, for [`syntax::explain`].
-pub(crate) type SyntaxError = ScanError;

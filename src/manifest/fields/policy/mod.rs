@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::manifest::layers::declaration::Origin;
+use crate::manifest::leaf::Origin;
 use iothub_model::duration;
 use iothub_model::query::BoundQuery;
 use iothub_model::twin::{TwinId, TwinPath};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::manifest::fields::policy::{Amount, OnFailure};
-use crate::manifest::fields::reader::{Field, Reader, Spanned, Table, is_secret, shown};
-use crate::manifest::text::yaml::{Key, Kind, Node, Text};
+use crate::manifest::fields::reader::{Field, Reader, Table, is_secret, shown};
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text};
 use crate::manifest::validate::RECORD_KEY;
 use iothub_model::diagnostic::{Diagnostic, Span, nearest};
 use iothub_model::twin::limits::check_values;

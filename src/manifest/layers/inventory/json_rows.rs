@@ -9,7 +9,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::manifest::layers::inventory::table::{Bad, Cells, ROW_MAX_BYTES, Row, unquoted};
+use crate::manifest::text::row::{Bad, Cells, ROW_MAX_BYTES, Row, unquoted};
 use crate::manifest::text::source::TableText;
 use iothub_model::diagnostic::Diagnostic;
 

@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::manifest::fields::reader::{Field, Reader, Spanned, Table, is_secret, shown};
+use crate::manifest::fields::reader::{Field, Reader, Table, is_secret, shown};
 use crate::manifest::fields::schema;
 use crate::manifest::fields::schema::Module;
-use crate::manifest::layers::declaration::{EmptyInventory, Layer, Leaf, Origin};
-use crate::manifest::layers::inventory::table::{Bad, Format, Row, Rows};
-use crate::manifest::layers::merge::to_json;
+use crate::manifest::layers::declaration::EmptyInventory;
+use crate::manifest::layers::inventory::table::{Format, Rows};
+use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::references::env_access::EnvAccess;
 use crate::manifest::references::interpolate::{Interpolation, check_columns, columns};
 use crate::manifest::references::reference::{Namespace, only_reference, refers_to_row};
+use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text, to_json};
 use crate::manifest::text::odd;
+use crate::manifest::text::row::{Bad, Row};
 use crate::manifest::text::source::{File, Tables, table_name};
-use crate::manifest::text::yaml::{Key, Kind, Node, Text};
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::twin::{DeviceId, Section, path};
 
