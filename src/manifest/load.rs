@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::Digest;
-use crate::manifest::fast::chunks;
-use crate::manifest::fast::streaming::{Early, WARNINGS_MAX};
+use crate::manifest::fast::{self, WARNINGS_MAX};
 use crate::manifest::fields::policy::Sensitive;
 use crate::manifest::fields::{foreign, schema};
 use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::inventory::table::Format;
 use crate::manifest::layers::inventory::{self, Sources};
 use crate::manifest::layers::layering::Keep;
-use crate::manifest::layers::resolve;
+use crate::manifest::layers::resolve::{self, ReadFile};
 use crate::manifest::references::env_access::{self, EnvAccess};
 use crate::manifest::references::interpolate::Interpolation;
 use crate::manifest::references::reference;
@@ -191,7 +190,7 @@ pub(crate) fn sensitive(options: &LoadOptions) -> Sensitive {
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
     let var_files = source::read_each(&options.var_files, options.access(), &mut found);
     let FileParts { manifests, .. } = read_parts(&files, &Outside::of(options, &var_files), &mut found);
-    let paths = manifests.into_iter().flat_map(|(_, manifest)| manifest.policy.sensitive);
+    let paths = manifests.into_iter().flat_map(|read| read.manifest.policy.sensitive);
     Sensitive::new(paths.map(|path| path.value).collect())
 }
 
@@ -279,7 +278,7 @@ pub(crate) fn resolve_keeping(
 
 /// What the files say, each by itself.
 struct FileParts<'f> {
-    manifests: Vec<(&'f File, schema::Manifest)>,
+    manifests: Vec<ReadFile<'f>>,
     vars: BTreeMap<String, Node>,
     /// Whether all of them could be read.
     complete: bool,
@@ -293,30 +292,27 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
     // What could not be read at all is missing from the fleet.
     let mut complete = found.is_empty();
     let mut more_warnings = 0;
-    let mut documents = Vec::with_capacity(files.len());
+    let (mut documents, mut taken) = (Vec::with_capacity(files.len()), Vec::with_capacity(files.len()));
     for file in files {
         let before = found.len();
-        let mut early = Early::new(file);
-        let document = in_pieces.then(|| chunks::parse(file, &mut early)).flatten().or_else(|| {
-            early = Early::new(file);
-            yaml::parse(file, found, &mut |key, node| early.device(key, node))
-        });
+        let document = fast::read(file, in_pieces, found);
         if document.is_none() && found.len() > before {
             foreign::hush(file, found, before);
             foreign::explain_unparsed(file, found);
         }
-        let document = document.filter(|document| !matches!(document.kind, Kind::Null) || found.len() > before);
+        let document = document.filter(|document| !matches!(document.root.kind, Kind::Null) || found.len() > before);
         match document {
-            Some(document) if let Some(foreign) = foreign::refuse(file, &document) => {
+            Some(document) if let Some(foreign) = foreign::refuse(file, &document.root) => {
                 found.truncate(before);
                 found.push(foreign);
                 complete = false;
             }
-            Some(document) => {
+            Some(mut document) => {
                 // What is wrong after a syntax error is not told, nor is what is wrong before it.
-                found.append(&mut early.found);
-                more_warnings += early.more_warnings;
-                documents.push((file, document));
+                found.append(&mut document.found);
+                more_warnings += document.more_warnings;
+                documents.push((file, document.root));
+                taken.push(document.taken);
             }
             None if found.len() == before => found.push(empty(file)),
             None => complete = false,
@@ -326,21 +322,19 @@ fn read_parts<'f>(files: &'f [File], outside: &Outside<'f>, found: &mut Vec<Diag
     let mut overrides = Overrides { files: Vec::new(), given: vars, ignore_unknown: ignore_unknown_vars };
     for file in var_files {
         let before = found.len();
-        let node = yaml::parse(file, found, &mut |_, node| node);
+        let node = yaml::parse(file, found);
         foreign::hush(file, found, before);
         overrides.files.extend(node.map(|node| (file, node)));
     }
     let vars = vars::collect(&mut documents, overrides, environment, found);
     let mut interpolation = Interpolation::new(environment, Some(&vars), bytes);
     let mut manifests = Vec::with_capacity(documents.len());
-    for (file, mut document) in documents {
+    for ((file, mut document), mut taken) in documents.into_iter().zip(taken) {
         let inventory = inventory::take(&mut document);
-        interpolation.resolve(file, &mut document, found);
-        let mut manifest = schema::read(file, document, found);
-        if let Some((key, node)) = inventory {
-            manifest.inventory = inventory::read(file, &key, node, &mut interpolation, found);
-        }
-        manifests.push((file, manifest));
+        interpolation.document(file, &mut document, &mut taken, found);
+        let manifest = schema::read(file, document, taken, found);
+        let inventory = inventory.map(|(key, node)| inventory::read(file, &key, node, &mut interpolation, found));
+        manifests.push(ReadFile { file, manifest, inventory: inventory.unwrap_or_default() });
     }
     FileParts { manifests, vars, complete, more_warnings }
 }

@@ -19,6 +19,7 @@ pub(crate) mod range;
 pub(crate) mod text;
 pub(crate) mod leaves;
 pub(crate) mod validate;
+pub(crate) mod entry;
 pub(crate) mod fields;
 pub(crate) mod references;
 pub(crate) mod fast;

@@ -46,7 +46,7 @@ fn look(loaded: Result<Loaded, Vec<Diagnostic>>) {
 fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let file = File::new("fleet.yaml", text);
     let mut found = Vec::new();
-    match yaml::parse(&file, &mut found, &mut |_, node| node) {
+    match yaml::parse(&file, &mut found) {
         Some(node) if found.is_empty() => Ok(node),
         _ => Err(found),
     }
@@ -101,7 +101,7 @@ fn section() -> impl Strategy<Value = Map<String, Value>> {
 fn leaves_of(section: &Map<String, Value>) -> Vec<Leaf> {
     let text = serde_json::to_string(section).expect("JSON is YAML");
     let file = File::new("fleet.yaml", text.as_str());
-    let node = yaml::parse(&file, &mut Vec::new(), &mut |_, node| node).expect(&text);
+    let node = yaml::parse(&file, &mut Vec::new()).expect(&text);
     leaves::leaves(&file, Section::Tags, &Layer::Defaults, node)
 }
 

@@ -48,7 +48,7 @@ fn is_ordinary(kind: &Kind, depth: usize) -> bool {
             number.is_f64() || number.as_i64().is_some_and(|it| (INTEGER_MIN..=INTEGER_MAX).contains(&it))
         }
         Kind::Text(text) => text.value.len() <= STRING_MAX_BYTES,
-        Kind::List(_) | Kind::Device(_) | Kind::Devices(_) => false,
+        Kind::List(_) | Kind::Taken(_) => false,
         Kind::Mapping(entries) => {
             depth < DEPTH_MAX
                 && entries.iter().all(|(key, value)| is_plain(&key.name) && is_ordinary(&value.kind, depth + 1))

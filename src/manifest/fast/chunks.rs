@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::manifest::fast::entry_template::{EntryTemplate, end_of_line, indentation, is_blank, trap};
+use crate::manifest::entry::template::{EntryTemplate, end_of_line, indentation, is_blank, trap};
+use crate::manifest::entry::{Entry, TakenEntry};
 use crate::manifest::fast::streaming::Early;
-use crate::manifest::fields::schema::Entry;
 use crate::manifest::text::node::{Key, Kind, Node};
 use crate::manifest::text::source::File;
 use crate::manifest::text::{syntax, yaml};
@@ -21,32 +21,6 @@ const SHAPES_MAX: usize = 16;
 
 /// Entries that may be learned from in vain, and as many more as there were of the shapes that were learned.
 const LEARNED_MAX: usize = 64;
-
-/// An entry under `devices`.
-#[derive(Clone, Debug)]
-pub(crate) enum CutEntry {
-    /// It was read.
-    Entry(Entry),
-    /// It has to wait for what references stand for.
-    Tree(Box<(Key, Node)>),
-}
-
-impl CutEntry {
-    fn name(&self) -> &str {
-        match self {
-            Self::Entry(entry) => entry.name(),
-            Self::Tree(entry) => &entry.0.name,
-        }
-    }
-
-    fn end(&self) -> usize {
-        match self {
-            Self::Entry(Entry::Instance(instance)) => instance.end(),
-            Self::Entry(Entry::Read(read)) => read.end,
-            Self::Tree(entry) => entry.1.span.end,
-        }
-    }
-}
 
 /// Reads a file's one document. Nothing means that the file is to be read whole; what `early` has heard is then worth nothing.
 pub(crate) fn parse(file: &File, early: &mut Early<'_>) -> Option<Node> {
@@ -63,8 +37,9 @@ pub(crate) fn parse(file: &File, early: &mut Early<'_>) -> Option<Node> {
     if !matches!(node.kind, Kind::Nothing) || !found.is_empty() {
         return None;
     }
-    let last = parts.last().map_or(first, CutEntry::end);
-    *node = Node { span: Span::new(first, last.max(first)), kind: Kind::Devices(parts) };
+    let last = parts.last().map_or(first, TakenEntry::end);
+    *node = Node { span: Span::new(first, last.max(first)), kind: Kind::Taken(Some(0)) };
+    early.taken = parts;
     root.span.end = root.span.end.max(last);
     Some(root)
 }
@@ -80,7 +55,7 @@ fn devices(text: &str) -> Option<(usize, usize)> {
 }
 
 struct Pieces {
-    parts: Vec<CutEntry>,
+    parts: Vec<TakenEntry>,
     /// The offset of the first one's name.
     first: usize,
     /// The offset of the first line that is no entry's.
@@ -129,7 +104,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
             shapes.swap(0, index);
             early.warn(&found.traps, |span| trap(file, span));
             (at, line) = (next, next_line);
-            CutEntry::Entry(Entry::Instance(found.instance))
+            TakenEntry::Read(Entry::Text(found.entry))
         } else {
             let (end, end_line) = piece(text, at, line, indent);
             let mut problems = Vec::new();
@@ -146,7 +121,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
                 return None;
             }
             let mut part = part?;
-            if let CutEntry::Entry(Entry::Read(read)) = &mut part {
+            if let TakenEntry::Read(Entry::Parsed(read)) = &mut part {
                 read.end = span.end;
                 if learned < alike + LEARNED_MAX {
                     learned += 1;

@@ -2,14 +2,13 @@
 
 use proptest::prelude::*;
 
+use crate::manifest::entry::{Entry, TakenEntry};
 use crate::manifest::explain::explain_files;
 use crate::manifest::fast::chunks;
 use crate::manifest::fast::streaming::Early;
 use crate::manifest::fields::policy::Selection;
-use crate::manifest::fields::schema::Entry;
 use crate::manifest::load::{Outside, resolve_files};
 use crate::manifest::property_tests::config;
-use crate::manifest::text::node::Kind;
 use crate::manifest::text::source::{File, Tables};
 
 /// Bodies of entries, as written below the name or after it; `@` is a value.
@@ -299,15 +298,14 @@ proptest! {
 /// Says how each entry was read: `w` for written as others are, `r` for read, `t` for a tree; nothing where the file is read whole.
 fn ways(text: &str) -> Option<String> {
     let file = File::new("fleet.yaml", text);
-    let root = chunks::parse(&file, &mut Early::new(&file))?;
-    let Kind::Mapping(entries) = root.kind else { return None };
-    let Kind::Devices(parts) = entries.into_iter().find(|(key, _)| key.name == "devices")?.1.kind else { return None };
-    let way = |part| match part {
-        chunks::CutEntry::Entry(Entry::Read(_)) => 'r',
-        chunks::CutEntry::Entry(Entry::Instance(_)) => 'w',
-        chunks::CutEntry::Tree(_) => 't',
+    let mut early = Early::new(&file);
+    chunks::parse(&file, &mut early)?;
+    let way = |taken| match taken {
+        TakenEntry::Read(Entry::Parsed(_)) => 'r',
+        TakenEntry::Read(Entry::Text(_)) => 'w',
+        TakenEntry::Waiting(_) => 't',
     };
-    Some(parts.into_iter().map(way).collect())
+    Some(early.taken.into_iter().map(way).collect())
 }
 
 #[test]

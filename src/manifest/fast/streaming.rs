@@ -1,8 +1,8 @@
 //! Entries under `devices` that are read as soon as they are parsed, so that the trees of a hundred thousand are never all there at once.
 
-use crate::manifest::fast::chunks::CutEntry;
+use crate::manifest::entry::{Entry, TakenEntry};
 use crate::manifest::fields::reader::Reader;
-use crate::manifest::fields::schema::{Entry, device};
+use crate::manifest::fields::schema::device;
 use crate::manifest::text::node::{Key, Kind, Node};
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
@@ -12,7 +12,9 @@ pub(crate) const WARNINGS_MAX: usize = 100;
 
 /// Reads entries under `devices` while the rest of the file is not parsed yet, unless they have to wait for what references stand for.
 pub(crate) struct Early<'f> {
-    file: &'f File,
+    pub(super) file: &'f File,
+    /// The entries that were taken.
+    pub(super) taken: Vec<TakenEntry>,
     pub(crate) found: Vec<Diagnostic>,
     /// Warnings that are not among them: no more than some are told, and a hundred thousand devices may all have the same.
     pub(crate) more_warnings: usize,
@@ -20,10 +22,10 @@ pub(crate) struct Early<'f> {
 
 impl<'f> Early<'f> {
     pub(crate) fn new(file: &'f File) -> Self {
-        Self { file, found: Vec::new(), more_warnings: 0 }
+        Self { file, taken: Vec::new(), found: Vec::new(), more_warnings: 0 }
     }
 
-    /// Reads an entry, and puts what was read in the place of its tree.
+    /// Takes an entry out of the tree, and reads it.
     pub(crate) fn device(&mut self, key: &Key, node: Node) -> Node {
         if key.name.contains("${") || node.has_references() {
             return node;
@@ -31,19 +33,21 @@ impl<'f> Early<'f> {
         let (span, mut found) = (node.span, Vec::new());
         let read = device(&mut Reader { file: self.file, found: &mut found }, key, node);
         self.add(found);
-        Node { span, kind: Kind::Device(read.map(Box::new)) }
+        let place = read.is_some().then_some(self.taken.len());
+        self.taken.extend(read.map(|read| TakenEntry::Read(Entry::Parsed(Box::new(read)))));
+        Node { span, kind: Kind::Taken(place) }
     }
 
     /// Reads an entry of a file that is read in pieces; nothing when it is wrong. What was found is the caller's to [`Self::add`].
-    pub(crate) fn part(&self, key: Key, node: Node) -> (Option<CutEntry>, Vec<Diagnostic>) {
+    pub(crate) fn part(&self, key: Key, node: Node) -> (Option<TakenEntry>, Vec<Diagnostic>) {
         let mut found = Vec::new();
         if key.name.contains("${") || node.has_references() {
-            return (Some(CutEntry::Tree(Box::new((key, node)))), found);
+            return (Some(TakenEntry::Waiting(Box::new((key, node)))), found);
         }
         let read = device(&mut Reader { file: self.file, found: &mut found }, &key, node);
         let part = read.map(|mut read| {
             read.name.value = key.name;
-            CutEntry::Entry(Entry::Read(Box::new(read)))
+            TakenEntry::Read(Entry::Parsed(Box::new(read)))
         });
         (part, found)
     }

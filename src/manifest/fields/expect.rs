@@ -67,7 +67,7 @@ pub(crate) fn read(
             reader.report(diagnostic);
             None
         }
-        Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Device(_) | Kind::Devices(_) => {
+        Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Taken(_) => {
             let diagnostic = reader.wrong_kind(key, &node, "an expectation").help(FORMS);
             let diagnostic = match node.kind {
                 Kind::Bool(_) => diagnostic,

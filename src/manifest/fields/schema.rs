@@ -4,18 +4,16 @@
 //! (names declared twice, unknown groups, sizes) is left to `resolve`.
 
 use crate::check::Check;
-use crate::manifest::fast::chunks::CutEntry;
-use crate::manifest::fast::entry_template::Instance;
+use crate::manifest::entry::parsed::{Module, ParsedEntry};
+use crate::manifest::entry::{Entry, TakenEntry};
 use crate::manifest::fields::policy::read;
 use crate::manifest::fields::reader::{Field, Reader, Table, is_secret, shown};
 use crate::manifest::fields::{checks, query};
 use crate::manifest::fleet::{FleetName, Missing, Ownership};
-use crate::manifest::layers::inventory::Template;
 use crate::manifest::leaf::{Layer, Leaf};
 use crate::manifest::range::Pattern;
 use crate::manifest::text::node::{Key, Kind, Node, Spanned, Text};
-use crate::manifest::text::source::File;
-use crate::manifest::text::source::blanked;
+use crate::manifest::text::source::{File, blanked};
 use crate::manifest::{leaves, validate};
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::placeholder::Placeholder;
@@ -36,7 +34,8 @@ pub(crate) struct Manifest {
     pub(crate) defaults: Option<Spanned<Vec<Leaf>>>,
     pub(crate) groups: Vec<GroupEntry>,
     pub(crate) devices: Vec<Entry>,
-    pub(crate) inventory: Vec<Template>,
+    /// Entries that were taken out of the tree, until `devices` are read.
+    pub(crate) taken: Vec<TakenEntry>,
     pub(crate) selectors: Vec<SelectorEntry>,
     pub(crate) policy: read::WrittenPolicy,
     pub(crate) checks: Vec<Spanned<Check>>,
@@ -57,46 +56,6 @@ pub(crate) struct SelectorEntry {
     pub(crate) name: Spanned<String>,
     /// `None` when it is wrong.
     pub(crate) condition: Option<BoundQuery>,
-    pub(crate) leaves: Vec<Leaf>,
-}
-
-/// An entry under `devices`: one device, or a range of them.
-#[derive(Clone, Debug)]
-pub(crate) enum Entry {
-    /// One that was read.
-    Read(Box<Read>),
-    /// One that is written as others are.
-    Instance(Instance),
-}
-
-impl Entry {
-    /// Returns the name, or the range.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Read(read) => &read.name.value,
-            Self::Instance(instance) => instance.name().value,
-        }
-    }
-}
-
-/// What was read of an entry under `devices`.
-#[derive(Clone, Debug)]
-pub(crate) struct Read {
-    pub(crate) name: Spanned<String>,
-    pub(crate) pattern: Pattern,
-    pub(crate) groups: Vec<Spanned<Text>>,
-    pub(crate) leaves: Vec<Leaf>,
-    /// Each device of the entry has these.
-    pub(crate) modules: Vec<Module>,
-    /// The offset at which it ends.
-    pub(crate) end: usize,
-}
-
-/// An entry under a device's `modules`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Module {
-    pub(crate) id: ModuleId,
-    pub(crate) span: Span,
     pub(crate) leaves: Vec<Leaf>,
 }
 
@@ -248,9 +207,9 @@ pub(crate) fn all_fields() -> Vec<(&'static str, Vec<&'static str>)> {
     [&sections[..], &others, &policies].concat()
 }
 
-/// Reads a file's one document.
-pub(crate) fn read(file: &File, root: Node, found: &mut Vec<Diagnostic>) -> Manifest {
-    let mut manifest = Manifest::default();
+/// Reads a file's one document, and the entries that were taken out of it.
+pub(crate) fn read(file: &File, root: Node, taken: Vec<TakenEntry>, found: &mut Vec<Diagnostic>) -> Manifest {
+    let mut manifest = Manifest { taken, ..Manifest::default() };
     let mut reader = Reader { file, found };
     match root.kind {
         Kind::Mapping(entries) => reader.fields(&MANIFEST, entries, &mut manifest),
@@ -352,35 +311,45 @@ fn devices(reader: &mut Reader<'_>, manifest: &mut Manifest, key: Key, node: Nod
             reader.wrong_kind(&key, &node, "a mapping").help("write `ID: {}` for each device, and not `- ID`");
         return reader.report(diagnostic);
     }
-    let parts = match node.kind {
-        Kind::Devices(parts) => parts,
-        _ => {
-            let entries = reader.mapping(&key, node).unwrap_or_default();
-            entries.into_iter().map(|entry| CutEntry::Tree(Box::new(entry))).collect()
+    let taken = std::mem::take(&mut manifest.taken);
+    if let Kind::Taken(_) = node.kind {
+        manifest.devices.reserve_exact(taken.len());
+        for taken in taken {
+            manifest.devices.extend(match taken {
+                TakenEntry::Read(entry) => Some(entry),
+                TakenEntry::Waiting(entry) => {
+                    let (key, node) = *entry;
+                    named_device(reader, key, node)
+                }
+            });
         }
-    };
-    manifest.devices.reserve_exact(parts.len());
-    for part in parts {
-        let (key, node) = match part {
-            CutEntry::Entry(entry) => {
-                manifest.devices.push(entry);
-                continue;
-            }
-            CutEntry::Tree(entry) => *entry,
+        return;
+    }
+    let mut taken = taken.into_iter().enumerate();
+    let entries = reader.mapping(&key, node).unwrap_or_default();
+    manifest.devices.reserve_exact(entries.len());
+    for (key, node) in entries {
+        let Kind::Taken(place) = node.kind else {
+            manifest.devices.extend(named_device(reader, key, node));
+            continue;
         };
-        let read = match node.kind {
-            Kind::Device(read) => read,
-            _ => device(reader, &key, node).map(Box::new),
-        };
-        manifest.devices.extend(read.map(|mut read| {
-            read.name.value = key.name;
-            Entry::Read(read)
-        }));
+        // Those between were refused: their keys are there twice.
+        let read = place.and_then(|place| taken.find(|(index, _)| *index == place));
+        if let Some((_, TakenEntry::Read(Entry::Parsed(mut entry)))) = read {
+            entry.name.value = key.name;
+            manifest.devices.push(Entry::Parsed(entry));
+        }
     }
 }
 
+fn named_device(reader: &mut Reader<'_>, key: Key, node: Node) -> Option<Entry> {
+    let mut entry = device(reader, &key, node)?;
+    entry.name.value = key.name;
+    Some(Entry::Parsed(Box::new(entry)))
+}
+
 /// Reads one entry under `devices` but for its name; nothing when the name is none.
-pub(crate) fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<Read> {
+pub(crate) fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<ParsedEntry> {
     let end = node.span.end;
     let pattern = Pattern::parse(&key.name);
     if let Err(error) = &pattern {
@@ -391,7 +360,7 @@ pub(crate) fn device(reader: &mut Reader<'_>, key: &Key, node: Node) -> Option<R
     let Sections { layer: _, leaves, groups, modules, condition: _ } =
         sections(reader, &DEVICE, Layer::Device, key, node);
     let name = Spanned { value: String::new(), span: key.span };
-    Some(Read { name, pattern: pattern.ok()?, groups, leaves, modules, end })
+    Some(ParsedEntry { name, pattern: pattern.ok()?, groups, leaves, modules, end })
 }
 
 /// Points inside a key, when it stands in the file as it is; else at all of it.

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::manifest::fast::entry_template::Instance;
+use crate::manifest::entry::Written;
+use crate::manifest::entry::template::TextEntry;
 use crate::manifest::fields::policy::Sensitive;
 use crate::manifest::layers::merge::merge;
 use crate::manifest::leaf;
@@ -28,46 +29,54 @@ pub struct Body {
 }
 
 /// The leaves of a device's own entry.
+pub(crate) type Own = Written<OwnLeaves>;
+
+/// The leaves of an entry that was parsed.
 #[derive(Clone, Debug)]
-pub(crate) enum Own {
-    /// Of one device, as they are.
-    One(Arc<[Leaf]>),
-    /// Of all devices of a range.
-    Many(Arc<[Leaf]>),
-    /// Of one device, where they are written.
-    Instance(Instance),
+pub(crate) struct OwnLeaves {
+    pub(crate) leaves: Arc<[Leaf]>,
+    /// All devices of a range have them.
+    pub(crate) of_range: bool,
 }
 
 impl Own {
     /// Returns the leaves, sorted.
     pub(crate) fn leaves(&self) -> Cow<'_, [Leaf]> {
         match self {
-            Self::One(leaves) | Self::Many(leaves) => Cow::Borrowed(leaves),
-            Self::Instance(instance) => Cow::Owned(instance.leaves()),
+            Self::Parsed(own) => Cow::Borrowed(&own.leaves),
+            Self::Text(entry) => Cow::Owned(entry.leaves()),
         }
     }
 
     /// Returns how many leaves there are.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::One(leaves) | Self::Many(leaves) => leaves.len(),
-            Self::Instance(instance) => instance.len(),
+            Self::Parsed(own) => own.leaves.len(),
+            Self::Text(entry) => entry.len(),
         }
     }
 
     /// Returns the path of a leaf.
     pub(crate) fn path(&self, index: usize) -> &TwinPath {
         match self {
-            Self::One(leaves) | Self::Many(leaves) => &leaves[index].path,
-            Self::Instance(instance) => instance.path(index),
+            Self::Parsed(own) => &own.leaves[index].path,
+            Self::Text(entry) => entry.path(index),
         }
     }
 
     /// Returns where a leaf is written.
     pub(crate) fn origin(&self, index: usize) -> Origin {
         match self {
-            Self::One(leaves) | Self::Many(leaves) => leaves[index].origin.clone(),
-            Self::Instance(instance) => instance.origin(index),
+            Self::Parsed(own) => own.leaves[index].origin.clone(),
+            Self::Text(entry) => entry.origin(index),
+        }
+    }
+
+    /// Returns how many bytes a section has at most; nothing where that cannot be told without putting it together.
+    fn most_bytes(&self, section: Section) -> Option<usize> {
+        match self {
+            Self::Parsed(own) => leaf::most_bytes(&own.leaves, section),
+            Self::Text(entry) => entry.most_bytes(section),
         }
     }
 }
@@ -81,9 +90,11 @@ impl Body {
     /// Lays a device's own leaves over what it shares with others: once where many devices have both, and else whenever somebody looks.
     pub(crate) fn over(base: &Arc<[Leaf]>, own: &Own) -> Self {
         match own {
-            Own::Many(leaves) if !base.is_empty() => Self::new(merge(base, leaves)),
-            Own::Many(leaves) => Self::new(Arc::clone(leaves)),
-            Own::One(_) | Own::Instance(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
+            Own::Parsed(OwnLeaves { leaves, of_range: true }) => match base.is_empty() {
+                true => Self::new(Arc::clone(leaves)),
+                false => Self::new(merge(base, leaves)),
+            },
+            Own::Parsed(_) | Own::Text(_) => Self { base: Arc::clone(base), own: Some(own.clone()) },
         }
     }
 
@@ -97,20 +108,16 @@ impl Body {
     }
 
     /// Returns the leaves where all of them are in one entry's text.
-    pub(crate) fn instance(&self) -> Option<&Instance> {
+    pub(crate) fn text_entry(&self) -> Option<&TextEntry> {
         match &self.own {
-            Some(Own::Instance(instance)) if self.base.is_empty() => Some(instance),
+            Some(Own::Text(entry)) if self.base.is_empty() => Some(entry),
             _ => None,
         }
     }
 
     /// Returns how many bytes a section has at most; nothing where that cannot be told without putting it together.
     pub(crate) fn most_bytes(&self, section: Section) -> Option<usize> {
-        let own = match &self.own {
-            None => 0,
-            Some(Own::One(leaves) | Own::Many(leaves)) => leaf::most_bytes(leaves, section)?,
-            Some(Own::Instance(instance)) => instance.most_bytes(section)?,
-        };
+        let own = self.own.as_ref().map_or(Some(0), |own| own.most_bytes(section))?;
         Some(own + leaf::most_bytes(&self.base, section)?)
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::check::{Bound, Column, Expectation};
 use crate::digest::{Digest, Hasher};
-use crate::manifest::fast::scalar::Scalar;
+use crate::manifest::entry::scalar::Scalar;
 use crate::manifest::fields::policy::{Amount, Limits, Moved, OnFailure, Policy, PolicyPath, Rollout, Sensitive};
 use crate::manifest::layers::body::Body;
 use crate::manifest::layers::declaration::Declarations;
@@ -98,12 +98,12 @@ pub(crate) fn of(declarations: &Declarations) -> Digest {
 }
 
 fn body(body: &Body, sensitive: &Sensitive) -> Digest {
-    let Some(instance) = body.instance() else { return leaves(&body.leaves(), sensitive) };
+    let Some(entry) = body.text_entry() else { return leaves(&body.leaves(), sensitive) };
     // The same without the leaves.
     let mut hasher = Hasher::new();
     let mut text = String::new();
-    instance.visit(|index, value| {
-        let path = instance.path(index);
+    entry.visit(|index, value| {
+        let path = entry.path(index);
         hasher.piece(path.as_str());
         match value {
             Err(None) | Ok(Scalar::Null) => hasher.piece("null"),

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::manifest::fast::entry_template::Instance;
+use crate::manifest::entry::Entry;
+use crate::manifest::entry::parsed::ParsedEntry;
+use crate::manifest::entry::template::TextEntry;
 use crate::manifest::fields::reader::shown;
 use crate::manifest::fields::schema;
-use crate::manifest::fields::schema::{Entry, SelectorEntry};
+use crate::manifest::fields::schema::SelectorEntry;
 use crate::manifest::layers::agree::twice;
-use crate::manifest::layers::body::{Body, LayerView, Own};
+use crate::manifest::layers::body::{Body, LayerView, Own, OwnLeaves};
 use crate::manifest::layers::declaration::{Declaration, EmptyInventory, Group};
 use crate::manifest::layers::inventory;
 use crate::manifest::layers::inventory::{Inventory, RowKind, Sources, Template};
 use crate::manifest::layers::layering::{Bodies, DevicePlaces, Keep, Layered, Layers, Stack, sizes};
 use crate::manifest::layers::merge::merge;
-use crate::manifest::layers::named::{Name, Named, ReadName, Shared};
+use crate::manifest::layers::named::{Name, Named, ParsedName, Shared};
 use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::range::IDENTITIES_MAX;
 use crate::manifest::text::node::{Spanned, Text};
@@ -73,29 +75,29 @@ pub(crate) fn resolve(
     layers.selectors = selectors.into_iter().map(|(_, selector)| selector.leaves).collect();
     let mut entries = Vec::with_capacity(devices.len());
     layers.devices.reserve_exact(devices.len());
-    let mut last: Option<(Instance, Arc<[usize]>)> = None;
+    let mut last: Option<(TextEntry, Arc<[usize]>)> = None;
     for (file, entry) in devices {
         let (own, groups, name) = match entry {
-            Entry::Instance(instance) => {
+            Entry::Text(text) => {
                 let groups = match &last {
                     // Most are as the one before, whose groups are known then.
-                    Some((last, groups)) if last.is_alike(&instance) => Arc::clone(groups),
+                    Some((last, groups)) if last.is_alike(&text) => Arc::clone(groups),
                     _ => {
-                        let listed = instance.groups();
+                        let listed = text.groups();
                         let groups: Arc<[usize]> = group_places(file, &listed, &known, complete, found).into();
                         // Of one that is unknown each device is told.
-                        last = (groups.len() == listed.len()).then(|| (instance.clone(), Arc::clone(&groups)));
+                        last = (groups.len() == listed.len()).then(|| (text.clone(), Arc::clone(&groups)));
                         groups
                     }
                 };
-                (Own::Instance(instance.clone()), groups, Name::Instance(instance))
+                (Own::Text(text.clone()), groups, Name::Text(text))
             }
-            Entry::Read(read) => {
-                let schema::Read { name, pattern, groups, leaves, modules, end: _ } = *read;
+            Entry::Parsed(parsed) => {
+                let ParsedEntry { name, pattern, groups, leaves, modules, end: _ } = *parsed;
                 let groups = group_places(file, &groups, &known, complete, found).into();
-                let own = if pattern.is_range() { Own::Many } else { Own::One };
+                let own = OwnLeaves { leaves: leaves.into(), of_range: pattern.is_range() };
                 let modules = modules.into_iter().map(|module| Shared::new(file, module, found)).collect();
-                (own(leaves.into()), groups, Name::Read(Box::new(ReadName { name, pattern, modules })))
+                (Own::Parsed(own), groups, Name::Parsed(Box::new(ParsedName { name, pattern, modules })))
             }
         };
         groups.iter().for_each(|&group| used[group] = true);
@@ -184,8 +186,8 @@ pub(crate) fn resolve(
     let modules = entries
         .into_iter()
         .flat_map(|entry| match entry.name {
-            Name::Read(read) => read.modules,
-            Name::Instance(_) => Vec::new(),
+            Name::Parsed(parsed) => parsed.modules,
+            Name::Text(_) => Vec::new(),
         })
         .chain(row_modules.into_iter().flatten())
         .map(|module| module.body.shared())

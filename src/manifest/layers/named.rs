@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::manifest::fast::entry_template::Instance;
-use crate::manifest::fields::schema::Module;
+use crate::manifest::entry::Written;
+use crate::manifest::entry::parsed::Module;
 use crate::manifest::layers::body::Body;
 use crate::manifest::layers::layering::{Stack, sizes};
 use crate::manifest::leaf::{Layer, Origin};
@@ -23,12 +23,10 @@ pub(crate) struct Named<'f> {
     pub(crate) device: Option<u32>,
 }
 
-pub(crate) enum Name {
-    Instance(Instance),
-    Read(Box<ReadName>),
-}
+/// What an entry names.
+pub(crate) type Name = Written<Box<ParsedName>>;
 
-pub(crate) struct ReadName {
+pub(crate) struct ParsedName {
     pub(crate) name: Spanned<String>,
     pub(crate) pattern: Pattern,
     pub(crate) modules: Vec<Shared>,
@@ -37,8 +35,8 @@ pub(crate) struct ReadName {
 impl Named<'_> {
     pub(crate) fn origin(&self) -> Origin {
         match &self.name {
-            Name::Instance(instance) => instance.place(),
-            Name::Read(read) => {
+            Name::Text(entry) => entry.place(),
+            Name::Parsed(read) => {
                 let line = self.file.line(read.name.span.start);
                 Origin { file: self.file.name.clone(), line, layer: Layer::Device }
             }
@@ -51,41 +49,41 @@ impl Named<'_> {
 
     pub(crate) fn name(&self) -> &str {
         match &self.name {
-            Name::Instance(instance) => instance.name().value,
-            Name::Read(read) => &read.name.value,
+            Name::Text(entry) => entry.name().value,
+            Name::Parsed(read) => &read.name.value,
         }
     }
 
     pub(crate) fn span(&self) -> Span {
         match &self.name {
-            Name::Instance(instance) => instance.name().span,
-            Name::Read(read) => read.name.span,
+            Name::Text(entry) => entry.name().span,
+            Name::Parsed(read) => read.name.span,
         }
     }
 
     pub(crate) fn is_range(&self) -> bool {
-        matches!(&self.name, Name::Read(read) if read.pattern.is_range())
+        matches!(&self.name, Name::Parsed(read) if read.pattern.is_range())
     }
 
     pub(crate) fn count(&self) -> u64 {
         match &self.name {
-            Name::Instance(_) => 1,
-            Name::Read(read) => read.pattern.count(),
+            Name::Text(_) => 1,
+            Name::Parsed(read) => read.pattern.count(),
         }
     }
 
     /// Calls for each device until it has enough.
     pub(crate) fn each_name(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
         _ = match &self.name {
-            Name::Instance(instance) => each(instance.name().value),
-            Name::Read(read) => read.pattern.names().try_for_each(|name| each(&name)),
+            Name::Text(entry) => each(entry.name().value),
+            Name::Parsed(read) => read.pattern.names().try_for_each(|name| each(&name)),
         };
     }
 
     pub(crate) fn modules(&self) -> &[Shared] {
         match &self.name {
-            Name::Instance(_) => &[],
-            Name::Read(read) => &read.modules,
+            Name::Text(_) => &[],
+            Name::Parsed(read) => &read.modules,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn sensitive(sensitive: &Sensitive, declared: &Declared<'_>, found: &
     }
     // What was refused is declared nowhere, and is written all the same.
     for file in &declared.files {
-        if let Some(document) = yaml::parse(file, &mut Vec::new(), &mut |_, node| node) {
+        if let Some(document) = yaml::parse(file, &mut Vec::new()) {
             secrets.collect(file, None, &document);
         }
     }

@@ -8,7 +8,7 @@ use crate::manifest::fields::policy::{Policy, Selector};
 use crate::manifest::fields::schema::Manifest;
 use crate::manifest::layers::agree::{agree, twice};
 use crate::manifest::layers::declaration::Declarations;
-use crate::manifest::layers::inventory::Sources;
+use crate::manifest::layers::inventory::{Sources, Template};
 use crate::manifest::layers::layering::Keep;
 use crate::manifest::layers::members::Members;
 use crate::manifest::layers::merge_policies::{Declared, settle};
@@ -18,25 +18,32 @@ use crate::manifest::text::node::Spanned;
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
 
+/// What one file says.
+pub(crate) struct ReadFile<'f> {
+    pub(crate) file: &'f File,
+    pub(crate) manifest: Manifest,
+    pub(crate) inventory: Vec<Template>,
+}
+
 /// Resolves the parts of all files. `complete` says that every file could be read: what is missing otherwise may stand in one
 /// that could not.
 pub(crate) fn resolve(
-    files: Vec<(&File, Manifest)>,
+    files: Vec<ReadFile<'_>>,
     sources: &Sources<'_>,
     keep: Keep<'_>,
     complete: bool,
     found: &mut Vec<Diagnostic>,
 ) -> Option<Declarations> {
-    let first = files.first().map(|(file, _)| *file);
-    let names_fleet = files.iter().any(|(_, manifest)| manifest.names_fleet);
-    let all_files = files.iter().map(|(file, _)| *file).collect();
+    let first = files.first().map(|read| read.file);
+    let names_fleet = files.iter().any(|read| read.manifest.names_fleet);
+    let all_files = files.iter().map(|read| read.file).collect();
     let mut parts = FleetParts::default();
     let mut devices_of = members::DeviceParts::default();
     let mut defaults_at: Option<(Spanned<()>, &File)> = None;
     let mut checks = Vec::new();
     let mut policies = Vec::new();
     let mut names: Vec<(&File, Spanned<String>)> = Vec::new();
-    for (file, manifest) in files {
+    for ReadFile { file, manifest, inventory } in files {
         let Manifest {
             names_fleet: _,
             fleet,
@@ -46,7 +53,7 @@ pub(crate) fn resolve(
             defaults,
             groups,
             devices,
-            inventory,
+            taken: _,
             selectors,
             policy,
             checks: own,

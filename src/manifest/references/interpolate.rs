@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::manifest::fast::chunks::CutEntry;
+use crate::manifest::entry::TakenEntry;
 use crate::manifest::references::convert::{convert, from_json};
 use crate::manifest::references::env_access::EnvAccess;
 use crate::manifest::references::reference::{
@@ -49,19 +49,38 @@ impl<'a> Interpolation<'a> {
         Self { environment, vars: Some(vars), row: Some(row), budget: ROW_WEIGHT }
     }
 
+    /// Resolves all references in a document, those in entries that were taken out of it at their place.
+    pub(crate) fn document(
+        &mut self,
+        file: &File,
+        root: &mut Node,
+        taken: &mut Vec<TakenEntry>,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let Kind::Mapping(members) = &mut root.kind else { return self.resolve(file, root, found) };
+        members.retain(|(key, _)| keep_key(file, key, found));
+        for (_, value) in members {
+            match value.kind {
+                Kind::Taken(_) => self.taken(file, taken, found),
+                _ => self.resolve(file, value, found),
+            }
+        }
+    }
+
+    fn taken(&mut self, file: &File, taken: &mut Vec<TakenEntry>, found: &mut Vec<Diagnostic>) {
+        taken.retain(|entry| !matches!(entry, TakenEntry::Waiting(entry) if !keep_key(file, &entry.0, found)));
+        for entry in taken {
+            if let TakenEntry::Waiting(entry) = entry {
+                self.resolve(file, &mut entry.1, found);
+            }
+        }
+    }
+
     /// Resolves all references in a value. One that does not resolve is reported and leaves nothing behind.
     pub(crate) fn resolve(&mut self, file: &File, node: &mut Node, found: &mut Vec<Diagnostic>) {
         match &mut node.kind {
-            // A device with references is not read early.
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) => {}
-            Kind::Devices(parts) => {
-                parts.retain(|part| !matches!(part, CutEntry::Tree(entry) if !keep_key(file, &entry.0, found)));
-                for part in parts {
-                    if let CutEntry::Tree(entry) = part {
-                        self.resolve(file, &mut entry.1, found);
-                    }
-                }
-            }
+            // What has references is not taken.
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Taken(_) => {}
             Kind::List(items) => items.iter_mut().for_each(|item| self.resolve(file, item, found)),
             Kind::Mapping(entries) => {
                 entries.retain(|(key, _)| keep_key(file, key, found));
@@ -106,22 +125,21 @@ impl<'a> Interpolation<'a> {
                         secret |= reference.namespace == Namespace::Env;
                         value.push_str(if boolean { "true" } else { "false" });
                     }
-                    Ok(
-                        kind @ (Kind::Nothing
-                        | Kind::Null
-                        | Kind::List(_)
-                        | Kind::Mapping(_)
-                        | Kind::Device(_)
-                        | Kind::Devices(_)),
-                    ) => found.push(
-                        place
-                            .error(
-                                format!("`{}` is {}, which cannot stand inside a text", reference.written, kind.name()),
-                                &reference.range,
-                                "",
-                            )
-                            .help("let the whole value be the reference"),
-                    ),
+                    Ok(kind @ (Kind::Nothing | Kind::Null | Kind::List(_) | Kind::Mapping(_) | Kind::Taken(_))) => {
+                        found.push(
+                            place
+                                .error(
+                                    format!(
+                                        "`{}` is {}, which cannot stand inside a text",
+                                        reference.written,
+                                        kind.name()
+                                    ),
+                                    &reference.range,
+                                    "",
+                                )
+                                .help("let the whole value be the reference"),
+                        )
+                    }
                 },
             }
         }

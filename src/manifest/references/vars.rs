@@ -53,7 +53,7 @@ impl Type {
             Kind::Bool(_) => Self::Boolean,
             Kind::Number(_) => Self::Number,
             Kind::List(_) => Self::List,
-            Kind::Mapping(_) | Kind::Device(_) | Kind::Devices(_) => Self::Mapping,
+            Kind::Mapping(_) | Kind::Taken(_) => Self::Mapping,
             Kind::Text(text) => match only_reference(&text.value).and_then(|reference| reference.kind).as_deref() {
                 Some("int" | "float") => Self::Number,
                 Some("bool") => Self::Boolean,
@@ -231,7 +231,7 @@ fn single(name: &str, is: Type, value: &str) -> Result<Kind, Box<Diagnostic>> {
     let kind = if is_more {
         let file = File::new("<--var>", value);
         let mut problems = Vec::new();
-        match yaml::parse(&file, &mut problems, &mut |_, node| node) {
+        match yaml::parse(&file, &mut problems) {
             Some(node) if problems.is_empty() => match placeholder_in(&node.kind) {
                 Some(found) => {
                     let message = format!("a value that `--var` gives `{name}` is {found}");

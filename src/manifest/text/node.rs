@@ -3,9 +3,6 @@
 use iothub_model::diagnostic::Span;
 use serde_json::{Number, Value};
 
-use crate::manifest::fast::chunks::CutEntry;
-use crate::manifest::fields::schema::Read;
-
 /// A value and where it is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Spanned<T> {
@@ -32,10 +29,9 @@ pub(crate) enum Kind {
     Text(Text),
     List(Vec<Node>),
     Mapping(Vec<(Key, Node)>),
-    /// An entry under `devices` that was read as soon as it was parsed: see [`EntryHook`]. Nothing when it was wrong.
-    Device(Option<Box<Read>>),
-    /// All entries under `devices`, of a file that was read in pieces.
-    Devices(Vec<CutEntry>),
+    /// Was taken out of the tree, or all that is in it was: see [`EntryHook`](super::yaml::EntryHook). It is the so-manieth that was; nothing
+    /// when it was wrong.
+    Taken(Option<usize>),
 }
 
 /// A text, and how its characters relate to the file's.
@@ -73,7 +69,7 @@ impl Kind {
             Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
-            Self::Mapping(_) | Self::Device(_) | Self::Devices(_) => "a mapping",
+            Self::Mapping(_) | Self::Taken(_) => "a mapping",
         }
     }
 }
@@ -82,7 +78,7 @@ impl Node {
     /// Says whether there is a reference in it, or something that looks like one.
     pub(crate) fn has_references(&self) -> bool {
         match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => false,
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Taken(_) => false,
             Kind::Text(text) => text.value.contains("${"),
             Kind::List(items) => items.iter().any(Self::has_references),
             Kind::Mapping(entries) => {
@@ -94,7 +90,7 @@ impl Node {
     /// What it costs to have it once more, in nodes; long texts count as several.
     pub(crate) fn weight(&self) -> usize {
         match &self.kind {
-            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Device(_) | Kind::Devices(_) => 1,
+            Kind::Nothing | Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Taken(_) => 1,
             Kind::Text(text) => text_weight(&text.value),
             Kind::List(items) => 1 + items.iter().map(Self::weight).sum::<usize>(),
             Kind::Mapping(entries) => {
@@ -175,7 +171,7 @@ pub(crate) fn to_json(kind: &Kind) -> Value {
         Kind::Number(number) => Value::Number(number.clone()),
         Kind::Text(text) => Value::String(text.value.clone()),
         Kind::List(items) => Value::Array(items.iter().map(|item| to_json(&item.kind)).collect()),
-        Kind::Device(_) | Kind::Devices(_) => unreachable!("a device stands under `devices` alone, and is no value"),
+        Kind::Taken(_) => unreachable!("what is taken is an entry, and no value"),
         Kind::Mapping(entries) => {
             Value::Object(entries.iter().map(|(key, value)| (key.name.clone(), to_json(&value.kind))).collect())
         }

@@ -182,7 +182,7 @@ mod tests {
     fn messages(text: &str) -> Vec<String> {
         let file = File::new("f", text);
         let mut found = Vec::new();
-        yaml::parse(&file, &mut found, &mut |_, node| node);
+        yaml::parse(&file, &mut found);
         found.into_iter().map(|diagnostic| diagnostic.message).collect()
     }
 

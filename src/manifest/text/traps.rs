@@ -121,7 +121,7 @@ mod tests {
         let warnings = |text: String| {
             let file = File::new("f", text);
             let mut found = Vec::new();
-            let node = yaml::parse(&file, &mut found, &mut |_, node| node).expect("YAML");
+            let node = yaml::parse(&file, &mut found).expect("YAML");
             warn(&file, &node, &mut found);
             found.into_iter().map(|diagnostic| diagnostic.message).collect::<Vec<_>>()
         };

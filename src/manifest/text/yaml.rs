@@ -27,17 +27,31 @@ const ALIAS_CEILING: usize = 2_000_000;
 /// Odd characters of one file that are told.
 const PASTED_MAX: usize = 100;
 
-/// Is shown each entry under `devices` once it is parsed, and may put a [`Kind::Device`] in its place: of a hundred thousand devices that
-/// are written out, the trees are never all there at once.
-pub(crate) type EntryHook<'e> = dyn FnMut(&Key, Node) -> Node + 'e;
+/// Is shown each entry of one mapping at the top once it is parsed, and may take it: of a hundred thousand entries the trees are then never
+/// all there at once.
+pub(crate) struct EntryHook<'h> {
+    /// The mapping's key.
+    pub(crate) under: &'static str,
+    /// Returns what stays in the tree.
+    pub(crate) take: &'h mut dyn FnMut(&Key, Node) -> Node,
+}
 
 /// Reads a file's one document; nothing when the file is empty, or has a syntax error.
-pub(crate) fn parse(file: &File, found: &mut Vec<Diagnostic>, early: &mut EntryHook<'_>) -> Option<Node> {
+pub(crate) fn parse(file: &File, found: &mut Vec<Diagnostic>) -> Option<Node> {
+    parse_whole(file, found, None)
+}
+
+/// Does the same, while entries are taken.
+pub(crate) fn parse_taking(file: &File, found: &mut Vec<Diagnostic>, hook: EntryHook<'_>) -> Option<Node> {
+    parse_whole(file, found, Some(hook))
+}
+
+fn parse_whole(file: &File, found: &mut Vec<Diagnostic>, hook: Option<EntryHook<'_>>) -> Option<Node> {
     if let Some(diagnostic) = syntax::unprintable(file) {
         found.push(diagnostic);
         return None;
     }
-    build(file, file.source.text(), Piece { start: 0, cut: None, depth: 0 }, found, early)
+    build(file, file.source.text(), Piece { start: 0, cut: None, depth: 0 }, found, hook)
 }
 
 /// Where a part of a file stands.
@@ -54,7 +68,7 @@ pub(crate) struct Piece {
 /// Reads a part of a file that is a document by itself. Nothing means that it has a syntax error, or that something is not as it would be
 /// in the whole of the file.
 pub(crate) fn parse_piece(file: &File, text: &str, piece: Piece, found: &mut Vec<Diagnostic>) -> Option<Node> {
-    build(file, text, piece, found, &mut |_, node| node)
+    build(file, text, piece, found, None)
 }
 
 fn build(
@@ -62,7 +76,7 @@ fn build(
     text: &str,
     piece: Piece,
     found: &mut Vec<Diagnostic>,
-    early: &mut EntryHook<'_>,
+    hook: Option<EntryHook<'_>>,
 ) -> Option<Node> {
     let whole = Whole::of(text);
     let text = &*whole.text;
@@ -73,7 +87,7 @@ fn build(
         is_part: text.len() < file.source.text().len(),
         depth: piece.depth,
         found,
-        early,
+        hook,
         stack: Vec::new(),
         anchors: HashMap::new(),
         budget: None,
@@ -166,7 +180,7 @@ enum Pending {
     Refused,
 }
 
-struct Building<'a> {
+struct Building<'a, 'h> {
     file: &'a File,
     /// The text that is parsed.
     whole: &'a Whole<'a>,
@@ -174,7 +188,7 @@ struct Building<'a> {
     is_part: bool,
     depth: usize,
     found: &'a mut Vec<Diagnostic>,
-    early: &'a mut EntryHook<'a>,
+    hook: Option<EntryHook<'h>>,
     stack: Vec<Open>,
     anchors: HashMap<usize, Node>,
     /// What aliases may still add; counted when the first one is met.
@@ -189,7 +203,7 @@ struct Building<'a> {
 
 type Flow = std::ops::ControlFlow<()>;
 
-impl Building<'_> {
+impl Building<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Flow {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -427,13 +441,16 @@ impl Building<'_> {
             self.pasted += usize::from(pasted.is_some());
             self.found.extend(pasted.filter(|_| self.pasted <= PASTED_MAX));
         }
-        let is_device = self.is_in_devices();
+        let is_offered = self.is_offered();
         match self.stack.last_mut().map(|open| &mut open.items) {
             None => self.root = Some(node),
             Some(Items::List(items)) => items.push(node),
             Some(Items::Mapping { entries, key }) => match std::mem::replace(key, Pending::None) {
                 Pending::Key(key) => {
-                    let node = if is_device { (self.early)(&key, node) } else { node };
+                    let node = match &mut self.hook {
+                        Some(hook) if is_offered => (hook.take)(&key, node),
+                        _ => node,
+                    };
                     entries.push((key, node));
                 }
                 Pending::Refused => {}
@@ -447,14 +464,15 @@ impl Building<'_> {
         }
     }
 
-    /// Says whether the mapping that is read is that of the manifest's devices, and will not be repeated elsewhere.
-    fn is_in_devices(&self) -> bool {
-        let [Open { anchor: 0, items: Items::Mapping { key: Pending::Key(key), .. }, .. }, devices] =
+    /// Says whether the mapping that is read is the one whose entries may be taken, and will not be repeated elsewhere.
+    fn is_offered(&self) -> bool {
+        let Some(hook) = &self.hook else { return false };
+        let [Open { anchor: 0, items: Items::Mapping { key: Pending::Key(key), .. }, .. }, inner] =
             self.stack.as_slice()
         else {
             return false;
         };
-        devices.anchor == 0 && key.name == "devices"
+        inner.anchor == 0 && key.name == hook.under
     }
 
     fn key(&mut self, node: Node, plain: bool) -> Pending {
@@ -464,7 +482,7 @@ impl Building<'_> {
                 .error("merge keys (`<<`) are not supported", span, "merges another mapping into this one")
                 .help("put what is shared into a group, and name the group under `groups` of each device"),
             Kind::Text(text) => return Pending::Key(Key { name: text.value, span }),
-            Kind::List(_) | Kind::Mapping(_) | Kind::Device(_) | Kind::Devices(_) => self
+            Kind::List(_) | Kind::Mapping(_) | Kind::Taken(_) => self
                 .error(format!("a key must be a text, and this one is {}", node.kind.name()), span, "not a text")
                 .help("quote a name that starts with `{` or `[`: \"{1..3}-press\""),
             Kind::Nothing => self.error("a key is missing", span, "nothing before the colon"),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::manifest::entry::parsed::Module;
 use crate::manifest::fields::reader::{Field, Reader, Table, is_secret, shown};
 use crate::manifest::fields::schema;
-use crate::manifest::fields::schema::Module;
 use crate::manifest::layers::declaration::EmptyInventory;
 use crate::manifest::layers::inventory::table::{Format, Rows};
 use crate::manifest::leaf::{Layer, Leaf, Origin};

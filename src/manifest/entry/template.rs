@@ -3,16 +3,16 @@
 //! Whatever writes out a hundred thousand devices writes the same lines for each. The first such entry is read by the parser and by all
 //! that looks at a manifest; what it turns out to be becomes a [`EntryTemplate`]. The structure of a block mapping lies in its lines' indentation
 //! and keys, so that an entry which has the same lines, with other scalars that stand on one line each, is the same with other values:
-//! no parser need look at it. Of such an entry ([`Instance`]) nothing is held but where it stands. Its values are in the file's text, which
+//! no parser need look at it. Of such an entry ([`TextEntry`]) nothing is held but where it stands. Its values are in the file's text, which
 //! is shorter than anything that could be made of it, and are read there whenever somebody looks.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::manifest::fast::scalar;
-use crate::manifest::fast::scalar::Scalar;
-use crate::manifest::fields::schema::Read;
+use crate::manifest::entry::parsed::ParsedEntry;
+use crate::manifest::entry::scalar;
+use crate::manifest::entry::scalar::Scalar;
 use crate::manifest::leaf;
 use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::text::node::{Spanned, Text};
@@ -76,7 +76,7 @@ struct ListedGroup {
 
 /// An entry of a shape, where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Instance {
+pub(crate) struct TextEntry {
     shape: Arc<EntryTemplate>,
     /// The offset of the line of the device's name.
     start: u32,
@@ -86,7 +86,7 @@ pub(crate) struct Instance {
 
 /// An entry that was found to be of a shape.
 pub(crate) struct ShapedEntry {
-    pub(crate) instance: Instance,
+    pub(crate) entry: TextEntry,
     /// The offset of the line after its last.
     pub(crate) end: usize,
     /// How many lines it has.
@@ -109,7 +109,7 @@ impl EntryTemplate {
         file: &File,
         at: Range<usize>,
         line: u32,
-        read: &Read,
+        read: &ParsedEntry,
         found: &[Diagnostic],
     ) -> Option<Arc<Self>> {
         let text = &file.source.text()[at.clone()];
@@ -178,15 +178,15 @@ impl EntryTemplate {
         });
         // What was learned must tell the same of the entry that it was learned from.
         let again = Self::find(&shape, at.start, line)?;
-        let instance = &again.instance;
-        let same = instance.leaves() == read.leaves
-            && instance
+        let entry = &again.entry;
+        let same = entry.leaves() == read.leaves
+            && entry
                 .groups()
                 .iter()
                 .map(|group| (&group.value.value, group.span))
                 .eq(read.groups.iter().map(|group| (&group.value.value, group.span)))
             && again.traps.iter().filter_map(|&span| trap(file, span)).eq(found.iter().cloned())
-            && instance.name().span == read.name.span;
+            && entry.name().span == read.name.span;
         same.then_some(shape)
     }
 
@@ -219,8 +219,8 @@ impl EntryTemplate {
                 }
             }
         }
-        let instance = Instance { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
-        Some(ShapedEntry { instance, end: at, lines: 1 + this.lines.len(), traps })
+        let entry = TextEntry { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
+        Some(ShapedEntry { entry, end: at, lines: 1 + this.lines.len(), traps })
     }
 }
 
@@ -232,7 +232,7 @@ pub(crate) fn trap(file: &File, span: Span) -> Option<Diagnostic> {
     Some(Diagnostic::warning(diagnostic.message).at(&file.source, span, "").help(help))
 }
 
-impl Instance {
+impl TextEntry {
     /// Returns the device's name.
     pub(crate) fn name(&self) -> Spanned<&str> {
         let start = self.start as usize + self.shape.indent;

@@ -67,7 +67,7 @@ pub(crate) fn scalar(written: &str) -> Option<Scalar<'_>> {
             fits.then_some(Scalar::Number(number))
         }
         Kind::Text(_) => Some(Scalar::Text(written)),
-        Kind::Nothing | Kind::List(_) | Kind::Mapping(_) | Kind::Device(_) | Kind::Devices(_) => None,
+        Kind::Nothing | Kind::List(_) | Kind::Mapping(_) | Kind::Taken(_) => None,
     }
 }
 
