@@ -1,13 +1,20 @@
 //! YAML text to [`Declarations`], with diagnostics that point.
 //!
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
-//! not know live twins, nor print. [`load`] is the whole way: files are read (`source`; `boundary` decides which
-//! may be read and opens them, `ignored` which are no manifests), parsed into trees
-//! whose nodes know their places (`yaml`; `cut` and `shape` where devices are written alike), references are put in (`vars`,
-//! `interpolate`, `references`, `convert`; `env_access` keeps credentials out), each file is read by tables of fields (`schema`, `checks`, `expect`, `policy`, `inventory`), and all files together
-//! are resolved (`resolve`, `members`, `layers`, `stack`, `range`). An inventory's rows are read one by one meanwhile (`table`,
-//! `json_rows`). What selectors add comes when the hub was asked ([`Declarations::select`]). `fields` says what each field is, for the
-//! JSON Schema and the reference. Read [`Declarations`] first.
+//! not know live twins, nor print. Read [`Declarations`] first, then [`load`], which is the whole way:
+//!
+//! 1. `text` reads files (`boundary` decides which may be read and opens them, `ignored` which are no manifests) and parses them into trees
+//!    whose nodes know their places (`node`, `yaml`).
+//! 2. `fast` does so without the trees of all devices: an `entry` is read as soon as it is there, and stays text where it is written as
+//!    others are.
+//! 3. `references` puts in what `${…}` stands for (`vars`, `interpolate`; `env_access` keeps credentials out).
+//! 4. `fields` reads each tree by tables of fields (`schema`, `checks`, `expect`, `policy`). It also says what each field is, for the JSON
+//!    Schema and the reference.
+//! 5. `layers` reads tables (`inventory`), gives each twin its layers (`members`, `layering`, `body`), makes one policy of all files'
+//!    (`merge_policies`) and the declarations of it all (`resolve`). What selectors add comes when the hub was asked
+//!    ([`Declarations::select`]).
+//!
+//! The modules are listed lowest first: each uses only those above it.
 //!
 //! A module is declared under its device, `devices.ID.modules.ID: { tags, desired }`, and each device of a range has the modules of
 //! its entry. Defaults and groups describe devices' own twins: a module twin has its own entry as its only layer. Whoever declares a

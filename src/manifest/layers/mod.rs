@@ -1,4 +1,9 @@
 //! All files together: names, layers laid over each other, one policy, the declarations.
+//!
+//! `merge` lays one list of leaves over another, a `body` is what comes of that for one twin, and `layering` knows which layers each device has.
+//! `inventory` reads rows, `members` names all devices and modules, `merge_policies` makes one policy, and `resolve` the
+//! [`Declarations`](declaration::Declarations), which `select` extends by what selectors find. Does not parse YAML, but for `redact`, which stars out
+//! what was refused. Read [`Body`](body::Body) first.
 
 pub(crate) mod agree;
 pub(crate) mod merge;
