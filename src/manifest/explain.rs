@@ -7,12 +7,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::body::Body;
-use super::declaration::{Declarations, Layer, Leaf, Origin};
-use super::source::{self, File};
-use super::stack::{Bodies, Keep, Layered, Stack};
-use super::{Diagnostic, LoadOptions, Outside, Sensitive, resolve_keeping};
-use iothub_model::diagnostic::nearest_id;
+use crate::manifest::fields::policy::Sensitive;
+use crate::manifest::layers::body::Body;
+use crate::manifest::layers::declaration::Declarations;
+use crate::manifest::layers::layering::{Bodies, Keep, Layered, Stack};
+use crate::manifest::leaf::{Layer, Leaf, Origin};
+use crate::manifest::load::{LoadOptions, Outside, resolve_keeping};
+use crate::manifest::text::source;
+use crate::manifest::text::source::File;
+use iothub_model::diagnostic::{Diagnostic, nearest_id};
 use iothub_model::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
 /// Why one twin is declared as it is.
@@ -77,7 +80,7 @@ pub(crate) struct Undeclared {
 ///
 /// # Errors
 ///
-/// As for [`super::load`]: what is not declared well is not explained.
+/// As for [`crate::manifest::load`]: what is not declared well is not explained.
 pub(crate) fn explain(
     options: &LoadOptions,
     id: &TwinId,
@@ -89,7 +92,7 @@ pub(crate) fn explain(
     explain_files(&files, &Outside::of(options, &var_files), found, id, selected)
 }
 
-pub(super) fn explain_files(
+pub(crate) fn explain_files(
     files: &[File],
     outside: &Outside<'_>,
     found: Vec<Diagnostic>,
@@ -214,7 +217,7 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 ///
 /// # Errors
 ///
-/// As for [`super::load`].
+/// As for [`crate::manifest::load`].
 pub(crate) fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
@@ -231,8 +234,8 @@ pub(crate) fn members(options: &LoadOptions, group: &str) -> Result<Option<BTree
 mod tests {
     use std::sync::Arc;
 
-    use super::super::source::Tables;
     use super::*;
+    use crate::manifest::text::source::Tables;
 
     const FLEET: &str = "\
 fleet: f

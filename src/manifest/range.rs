@@ -5,7 +5,7 @@ use std::ops::Range;
 use iothub_model::twin::limits::ID_MAX_CHARS;
 
 /// Devices and modules of a fleet together, at most: what one hub holds.
-pub(super) const IDENTITIES_MAX: u64 = 1_000_000;
+pub(crate) const IDENTITIES_MAX: u64 = 1_000_000;
 
 /// A name that stands for one device or for many. Several ranges in it multiply.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::declaration::Group;
-use super::policy::Moved;
-use super::*;
 use crate::check::Expectation;
-use iothub_model::diagnostic::Severity;
+use crate::manifest::fields::policy::Moved;
+use crate::manifest::layers::declaration::Group;
+use crate::manifest::load::{Outside, resolve_files};
+use crate::manifest::text::source::{File, Tables};
+use crate::manifest::*;
+use iothub_model::diagnostic::{Diagnostic, Severity};
 use iothub_model::duration;
 use iothub_model::twin::ModuleId;
 

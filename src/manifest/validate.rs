@@ -1,8 +1,8 @@
 //! Asks `twin::limits` what the hub would refuse, and points at it.
 
-use super::source::File;
-use super::yaml::{Kind, Node};
-use super::{layers, traps};
+use crate::manifest::text::node::{Kind, Node, to_json};
+use crate::manifest::text::source::File;
+use crate::manifest::text::traps;
 use iothub_model::diagnostic::{Diagnostic, Span};
 use iothub_model::twin::limits::{
     DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, KEY_MAX_BYTES, Rule, STRING_MAX_BYTES, Violation, check_values,
@@ -10,10 +10,10 @@ use iothub_model::twin::limits::{
 use iothub_model::twin::{Section, TwinPath};
 
 /// The key under which fleets keep their records in the tags.
-pub(super) const RECORD_KEY: &str = "twinctl";
+pub(crate) const RECORD_KEY: &str = "twinctl";
 
 /// Checks a section of one layer where it is written: all but its size, which only the layers together have.
-pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Vec<Diagnostic>) -> bool {
+pub(crate) fn section(file: &File, section: Section, node: &Node, found: &mut Vec<Diagnostic>) -> bool {
     let before = found.len();
     if let (Section::Tags, Kind::Mapping(entries)) = (section, &node.kind) {
         for (key, _) in entries.iter().filter(|(key, _)| key.name == RECORD_KEY) {
@@ -25,7 +25,7 @@ pub(super) fn section(file: &File, section: Section, node: &Node, found: &mut Ve
         }
     }
     if !is_ordinary(&node.kind, 0)
-        && let serde_json::Value::Object(root) = layers::to_json(&node.kind)
+        && let serde_json::Value::Object(root) = to_json(&node.kind)
     {
         found.extend(check_values(&root).into_iter().map(|violation| explain(file, section, node, &violation)));
     }
@@ -48,7 +48,7 @@ fn is_ordinary(kind: &Kind, depth: usize) -> bool {
             number.is_f64() || number.as_i64().is_some_and(|it| (INTEGER_MIN..=INTEGER_MAX).contains(&it))
         }
         Kind::Text(text) => text.value.len() <= STRING_MAX_BYTES,
-        Kind::List(_) | Kind::Device(_) | Kind::Devices(_) => false,
+        Kind::List(_) | Kind::Taken(_) => false,
         Kind::Mapping(entries) => {
             depth < DEPTH_MAX
                 && entries.iter().all(|(key, value)| is_plain(&key.name) && is_ordinary(&value.kind, depth + 1))

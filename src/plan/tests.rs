@@ -18,7 +18,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::manifest::policy::Moved;
+use crate::manifest::fields::policy::Moved;
 use crate::manifest::{Body, Declaration, Layer, Leaf, Missing, Origin, Ownership, Policy, PolicyPath, Sensitive};
 use iothub_model::twin::path::leaves;
 use iothub_model::twin::{Desired, ETag, MergePatch, Object, Reported, Section, Tags, Twin, TwinId, TwinPath};

@@ -198,8 +198,8 @@ mod tests {
 
     use super::*;
     use crate::import::Importer;
-    use crate::manifest::laws::config;
     use crate::manifest::load_texts;
+    use crate::manifest::property_tests::config;
     use crate::plan::{Plan, PlanContext, ReadBy, Verdict, plan};
     use crate::render::samples::snapshot;
     use iothub_model::diagnostic::Diagnostic;

@@ -3,7 +3,7 @@
 use super::planning::owning;
 use super::*;
 use crate::digest::DigestPrefix;
-use crate::manifest::declaration::Group;
+use crate::manifest::layers::declaration::Group;
 use crate::manifest::{Amount, Limits, Selection};
 
 /// A fleet of `declared` devices, of which the first `edited` differ, and twins that left.
