@@ -32,7 +32,7 @@ pub(crate) mod guard;
 pub(crate) mod file;
 
 pub use change::Verdict;
-pub(crate) use change::{Conflict, PlannedChange, Taken};
+pub(crate) use change::{Conflict, PlannedChange, Side, Taken};
 pub(crate) use cluster::Cluster;
 pub(crate) use fleet_plan::PlanSummary;
 pub use fleet_plan::{Plan, ReadBy};

@@ -20,7 +20,7 @@ use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
 use crate::client::error::{Cause, Obstacle, RequestLine};
 use crate::client::{Backoff, Error};
 use crate::manifest::Sensitive;
-use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
+use crate::plan::{Action, PlannedChange, Side, TwinPlan, Verdict};
 use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
 use iothub_model::wire::HubError;
 
@@ -149,8 +149,8 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
         changes: Arc::new([PlannedChange {
             path: "desired.power".parse().expect("a path"),
             verdict: if registered { Verdict::New } else { Verdict::Edit },
-            before: (!registered).then(|| json!(1)),
-            after: Some(json!(2)),
+            before: (!registered).then(|| json!(1)).into(),
+            after: Side::Known(json!(2)),
             moved_from: None,
             origin: None,
             sensitive: false,
@@ -255,8 +255,9 @@ fn describe(event: &ApplyEvent) -> String {
                 let moved: Vec<_> = moved
                     .iter()
                     .map(|moved| {
-                        let show = |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
-                        let (seen, found, planned) = (show(&moved.seen), show(&moved.found), show(&moved.planned));
+                        let show = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
+                        let (seen, found) = (show(moved.seen.known()), show(moved.found.as_ref()));
+                        let planned = show(moved.planned.known());
                         format!("{}: seen {seen}, found {found}, planned {planned}", moved.path)
                     })
                     .collect();
