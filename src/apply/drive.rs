@@ -7,8 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::event::ApplyEvent;
+use super::request::{GuardedPatch, TwinRequest};
 use super::scheduler::{Scheduler, Step, StepOutcome};
-use super::twin_task::{GuardedPatch, TwinRequest};
 use crate::cancel::CancelFlag;
 use crate::client::HubClient;
 use crate::client::retry::random_fraction;

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::ApplyOptions;
+use super::error_class::{ErrorClass, explain};
 use super::event::{ApplyEvent, Halt, TwinOutcome};
-use super::twin_task::{Ending, ErrorClass, GuardedPatch, Next, TaskContext, TwinRequest, TwinTask, explain};
+use super::request::{GuardedPatch, TwinRequest};
+use super::twin_task::{Ending, Next, TaskContext, TwinTask};
 use crate::client::Error;
 use crate::plan::{Action, TwinPlan};
 use iothub_model::rate::Pace;

@@ -1,7 +1,8 @@
-//! The fold over the twins that are read: the one place that knows in which order the planner, the observer of the impact and the
-//! membership in selections learn of a twin.
+//! The fold over the twins that are read: the one place that knows in which order the planner, the observer of the
+//! impact and the membership in selections learn of a twin.
 //!
-//! A twin is looked at as text first: most are as declared, and of these no tree is built. It is read whole at most once.
+//! A twin is looked at as text first: most are as declared, and of these no tree is built. It is read whole at most
+//! once.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,8 @@ pub(crate) struct Seen<'s, R> {
 pub(crate) enum SeenOutcome {
     /// It counts as read: it is in the plan, or nothing is to be done about it.
     Read,
-    /// Nothing follows: the plan is not about it, or it was read before, or a query left it in doubt and it stays pending.
+    /// Nothing follows: the plan is not about it, or it was read before, or a query left it in doubt and it stays
+    /// pending.
     Left,
     /// Nobody declares it, and only a GET can tell whether the plan is about it.
     Ask(TwinId),
@@ -47,7 +49,8 @@ pub(crate) struct PlanFold<'d> {
 }
 
 impl<'d> PlanFold<'d> {
-    /// Begins before the first twin. The selections are in the declarations already; `subjects` are the hub's configurations.
+    /// Begins before the first twin. The selections are in the declarations already; `subjects` are the hub's
+    /// configurations.
     pub(crate) fn new(
         declarations: &'d Declarations,
         context: PlanContext,
@@ -125,8 +128,8 @@ impl<'d> PlanFold<'d> {
         })
     }
 
-    /// Ends the plan. Its impact is not complete: the observer may still ask for what this fold did not see, and the membership
-    /// has the twins that belong into other selections than they are declared in, about which nothing is planned.
+    /// Ends the plan. Its impact is not complete: the observer may still ask for what this fold did not see. The
+    /// membership has the twins that belong into other selections than they are declared in, which are not planned.
     pub(crate) fn finish(self, read: ReadBy) -> (Plan, ImpactObserver<'d>, Option<Membership<'d>>) {
         (self.planner.finish(read), self.observer, self.membership)
     }
@@ -143,8 +146,8 @@ impl<'d> PlanFold<'d> {
         self.membership.as_ref().is_some_and(|membership| membership.is_doubtful(seen))
     }
 
-    /// Takes a pending twin of which its text shows that it is as declared: most are, and of these no tree is built but of what checks,
-    /// selectors and target conditions look at.
+    /// Takes a pending twin of which its text shows that it is as declared: most are, and of these no tree is built but
+    /// of what checks, selectors and target conditions look at.
     fn take_unchanged(&mut self, id: &TwinId, text: &RawTwin<'_>) -> bool {
         let Some(body) = self.body(id).filter(|_| self.planner.is_pending(id)) else { return false };
         // What is in doubt is found to be so when it is read whole.
@@ -197,8 +200,8 @@ impl<'d> PlanFold<'d> {
         SeenOutcome::Left
     }
 
-    /// Takes the answer of a GET. A twin that belongs into other selections than it is declared in is not planned by these
-    /// declarations.
+    /// Takes the answer of a GET. A twin that belongs into other selections than it is declared in is not planned by
+    /// these declarations.
     fn take_answer(&mut self, seen: &SeenTwin) -> SeenOutcome {
         if !self.membership.as_mut().is_some_and(|membership| membership.settle(seen)) {
             self.push(seen);

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 
 use super::ApplyOptions;
 use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
+use super::request::{GuardedPatch, TwinRequest};
 use super::scheduler::{Scheduler, Step, StepOutcome, Ticket};
-use super::twin_task::{GuardedPatch, TwinRequest};
 use crate::client::error::{Cause, Obstacle, RequestLine};
 use crate::client::{Backoff, Error};
 use crate::manifest::Sensitive;
