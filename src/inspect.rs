@@ -143,7 +143,7 @@ pub(crate) fn inspect(twin: Twin, fleet: Option<(Declarations, HubHost)>, sensit
         for change in mine.iter().flat_map(|mine| mine.changes.iter()) {
             row(&change.path, &mut |row| {
                 row.change = Some(change.clone());
-                row.live = row.live.take().or_else(|| change.before.clone());
+                row.live = row.live.take().or_else(|| change.before.known().cloned());
             });
         }
         let is_sent = mine.as_ref().is_some_and(TwinPlan::is_sent);

@@ -7,7 +7,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::event::ApplyEvent;
-use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
+use super::request::{GuardedPatch, TwinRequest};
+use super::scheduler::{Scheduler, Step, StepOutcome};
 use crate::cancel::CancelFlag;
 use crate::client::HubClient;
 use crate::client::retry::random_fraction;
@@ -41,7 +42,10 @@ pub(super) async fn drive(
                 () = stop.requested(), if !stopping => {}
             },
             Step::End => return,
-            Step::Send(ticket, request) => under_way.push(perform(ticket, request, client, stop)),
+            Step::Send(ticket, id, request) => {
+                let hurried = scheduler.is_ending();
+                under_way.push(async move { (ticket, perform(id, request, hurried, client, stop).await) });
+            }
         }
     }
 }
@@ -53,13 +57,20 @@ async fn sleep_until(time: Option<Instant>) {
     }
 }
 
-async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop: &CancelFlag) -> (Ticket, StepOutcome) {
-    let outcome = match request {
-        Request::Register { id: TwinId { device, module } } => StepOutcome::Registered(match module {
-            None => client.create_device(device).await.map(|_identity| ()),
-            Some(module) => client.create_module(device, module).await.map(|_identity| ()),
+/// Sends a request. While the run is to end, which makes it `hurried`, a read gets a moment and not more.
+async fn perform(
+    id: &TwinId,
+    request: TwinRequest,
+    hurried: bool,
+    client: &HubClient,
+    stop: &CancelFlag,
+) -> StepOutcome {
+    match request {
+        TwinRequest::Register => StepOutcome::Registered(match &id.module {
+            None => client.create_device(&id.device).await.map(|_identity| ()),
+            Some(module) => client.create_module(&id.device, module).await.map(|_identity| ()),
         }),
-        Request::Read { id, hurried } => {
+        TwinRequest::Read | TwinRequest::Refresh => {
             let too_long = async {
                 if !hurried {
                     stop.requested().await;
@@ -71,7 +82,8 @@ async fn perform(ticket: Ticket, request: Request<'_>, client: &HubClient, stop:
                 () = too_long => StepOutcome::Unread,
             }
         }
-        Request::Patch { id, etag, patch } => StepOutcome::Patched(client.update_twin(id, &patch, &etag).await),
-    };
-    (ticket, outcome)
+        TwinRequest::Patch(GuardedPatch { etag, patch }) => {
+            StepOutcome::Patched(client.update_twin(id, &patch, &etag).await)
+        }
+    }
 }

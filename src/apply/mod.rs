@@ -7,6 +7,8 @@
 //! [`TwinOutcome`].
 
 pub(crate) mod event;
+mod request;
+mod error_class;
 mod twin_task;
 mod options;
 pub(crate) mod scheduler;

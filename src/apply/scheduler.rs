@@ -5,16 +5,17 @@
 //! `TwinTask`'s.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::ApplyOptions;
+use super::error_class::{ErrorClass, explain};
 use super::event::{ApplyEvent, Halt, TwinOutcome};
-use super::twin_task::{Ending, ErrorClass, GuardedPatch, Next, TaskContext, TwinRequest, TwinTask, explain};
+use super::request::{GuardedPatch, TwinRequest};
+use super::twin_task::{Ending, Next, TaskContext, TwinTask};
 use crate::client::Error;
 use crate::plan::{Action, TwinPlan};
 use iothub_model::rate::Pace;
-use iothub_model::twin::{DeviceId, ETag, Lookup, MergePatch, Twin, TwinId};
+use iothub_model::twin::{DeviceId, Lookup, Twin, TwinId};
 
 /// How many twins may be begun and not done, for each request that may be under way: the others wait for their next attempt
 /// or their turn. More would only be more twins that a hub in trouble has refused once.
@@ -31,8 +32,8 @@ pub(crate) struct Ticket(usize);
 /// What to do next.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step<'p> {
-    /// Send a request, once, and report its outcome to the scheduler under the same ticket.
-    Send(Ticket, Request<'p>),
+    /// Send a request for this twin, once, and report its outcome to the scheduler under the same ticket.
+    Send(Ticket, &'p TwinId, TwinRequest),
     /// Tell whoever listens.
     Tell(ApplyEvent),
     /// Nothing can be done before an answer comes, or before that time.
@@ -41,42 +42,16 @@ pub(crate) enum Step<'p> {
     End,
 }
 
-/// A request that a twin needs.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Request<'p> {
-    /// Create the device's or the module's identity.
-    Register {
-        /// Whose.
-        id: &'p TwinId,
-    },
-    /// Read the twin.
-    Read {
-        /// Which.
-        id: &'p TwinId,
-        /// The run is to end, so that the answer is worth a moment and not more.
-        hurried: bool,
-    },
-    /// Write the twin.
-    Patch {
-        /// Which.
-        id: &'p TwinId,
-        /// What the twin must still be.
-        etag: ETag,
-        /// What to merge into it.
-        patch: Arc<MergePatch>,
-    },
-}
-
 /// What came of a request.
 #[derive(Debug)]
 pub(crate) enum StepOutcome {
-    /// The answer to [`Request::Register`].
+    /// The answer to [`TwinRequest::Register`].
     Registered(Result<(), Error>),
-    /// The answer to [`Request::Read`].
+    /// The answer to [`TwinRequest::Read`] or [`TwinRequest::Refresh`].
     Read(Result<Lookup, Error>),
-    /// The run is to end, and the answer to [`Request::Read`] was not waited for.
+    /// The run is to end, and the answer to a read was not waited for.
     Unread,
-    /// The answer to [`Request::Patch`].
+    /// The answer to [`TwinRequest::Patch`].
     Patched(Result<Twin, Error>),
 }
 
@@ -125,13 +100,23 @@ pub(crate) struct Scheduler<'p> {
     patch_pace: Pace,
     registration_pace: Pace,
     events: VecDeque<ApplyEvent>,
-    ending: Option<Ending>,
+    phase: Phase,
     /// How many requests in a row the hub denied, and whether it has accepted any write of this run.
     denied: usize,
     accepted: bool,
     /// Since when every answer, or the lack of one, told of trouble.
     trouble_since: Option<Duration>,
-    finished: bool,
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Twins may begin.
+    Running,
+    /// Nothing begins any more.
+    Ending(Ending),
+    /// Every twin has ended, and [`ApplyEvent::Finished`] was returned.
+    Finished,
 }
 
 /// How far a device is that modules wait for.
@@ -184,11 +169,10 @@ impl<'p> Scheduler<'p> {
             patch_pace: Pace::default(),
             registration_pace: Pace::default(),
             events: VecDeque::from([started]),
-            ending: None,
+            phase: Phase::Running,
             denied: 0,
             accepted: false,
             trouble_since: None,
-            finished: false,
         }
     }
 
@@ -215,9 +199,9 @@ impl<'p> Scheduler<'p> {
         match self.leave() {
             // Only when the run was to end: whoever is left was not tried.
             Some(twin) => Step::Tell(done(twin, TwinOutcome::NotAttempted)),
-            None if self.finished => Step::End,
+            None if self.phase == Phase::Finished => Step::End,
             None => {
-                self.finished = true;
+                self.phase = Phase::Finished;
                 Step::Tell(ApplyEvent::Finished)
             }
         }
@@ -242,17 +226,16 @@ impl<'p> Scheduler<'p> {
                 _ => {}
             }
         }
-        let is_write = matches!(request, TwinRequest::Patch(_) | TwinRequest::Register);
-        if let Some(halt) = self.halt(plan, class, is_write, outcome.error(), now)
-            && self.ending.is_none()
+        if let Some(halt) = self.halt(plan, class, request.is_write(), outcome.error(), now)
+            && self.phase == Phase::Running
         {
             self.events.push_back(ApplyEvent::Halted(halt));
-            self.ending = Some(Ending::Halted);
+            self.phase = Phase::Ending(Ending::Halted);
         }
+        let ending = self.ending();
         let Some(task) = self.tasks.get_mut(&ticket) else { return };
         let has_turn = matches!(request, TwinRequest::Refresh);
-        let mut at =
-            TaskContext { now, random, backoff: &self.options.backoff, ending: self.ending, events: &mut self.events };
+        let mut at = TaskContext { now, random, backoff: &self.options.backoff, ending, events: &mut self.events };
         let next = match (request, outcome) {
             (TwinRequest::Register, StepOutcome::Registered(answer)) => task.registered(answer, &mut at),
             (TwinRequest::Read | TwinRequest::Refresh, StepOutcome::Read(answer)) => task.read(answer, &mut at),
@@ -263,9 +246,7 @@ impl<'p> Scheduler<'p> {
             Next::Go(TwinRequest::Patch(guarded)) if has_turn => self.refreshed.push_back((ticket, guarded)),
             next => self.follow(ticket, next),
         }
-        if self.ending.is_some() {
-            self.close();
-        }
+        self.close();
     }
 
     /// Returns why the run must end when this answer means that the other twins would fail as well.
@@ -307,16 +288,30 @@ impl<'p> Scheduler<'p> {
 
     /// Begins nothing new from now on.
     pub(crate) fn stop(&mut self) {
-        if self.ending.is_none() && !self.finished {
-            self.ending = Some(Ending::Stopped);
+        if self.phase == Phase::Running {
+            self.phase = Phase::Ending(Ending::Stopped);
             self.events.push_back(ApplyEvent::Interrupted);
             self.close();
         }
     }
 
-    /// Ends the twins of which no request is under way, but for those that must be read to know what became of them.
+    /// Returns why nothing begins any more, if so.
+    fn ending(&self) -> Option<Ending> {
+        match self.phase {
+            Phase::Ending(ending) => Some(ending),
+            Phase::Running | Phase::Finished => None,
+        }
+    }
+
+    /// Returns `true` if nothing begins any more: the answer to a read is then worth a moment and not more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending().is_some()
+    }
+
+    /// Ends the twins of which no request is under way, but for those that must be read to know what became of them. Does nothing
+    /// while twins may begin.
     fn close(&mut self) {
-        let Some(ending) = self.ending else { return };
+        let Some(ending) = self.ending() else { return };
         for device in self.devices.values_mut() {
             if let Registration::Awaited(modules) = device {
                 self.released.extend(modules.drain(..));
@@ -360,7 +355,7 @@ impl<'p> Scheduler<'p> {
         let is_there = after == Registration::There;
         let Registration::Awaited(modules) = std::mem::replace(registration, after) else { return };
         for module in modules {
-            if is_there || self.ending.is_some() {
+            if is_there || self.is_ending() {
                 self.released.push_back(module);
             } else {
                 self.events.push_back(orphaned(self.twins[module]));
@@ -392,50 +387,40 @@ impl<'p> Scheduler<'p> {
     /// Takes the next request that may go now. Reads come first: each is in the way of a twin that is half done.
     fn send(&mut self, now: Duration) -> Option<Step<'p>> {
         if let Some(ticket) = self.reads.pop_front() {
-            let id = &self.depart(ticket, TwinRequest::Read, now)?.id;
-            return Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }));
+            return self.depart(ticket, TwinRequest::Read, now);
         }
         if let Some((ticket, guarded)) = self.refreshed.pop_front() {
-            return self.send_patch(ticket, guarded, now);
+            return self.depart(ticket, TwinRequest::Patch(guarded), now);
         }
         if self.patch_pace.ready_at() <= now
             && let Some((ticket, write)) = self.writes.pop_front()
         {
             self.patch_pace.begin(now);
-            return match write {
-                Write::Patch(guarded) => self.send_patch(ticket, guarded, now),
-                Write::Refresh => {
-                    let id = &self.depart(ticket, TwinRequest::Refresh, now)?.id;
-                    Some(Step::Send(ticket, Request::Read { id, hurried: self.ending.is_some() }))
-                }
+            let request = match write {
+                Write::Patch(guarded) => TwinRequest::Patch(guarded),
+                Write::Refresh => TwinRequest::Refresh,
             };
+            return self.depart(ticket, request, now);
         }
         if self.registration_pace.ready_at() <= now
             && let Some(ticket) = self.registrations.pop_front()
         {
             self.registration_pace.begin(now);
-            let id = &self.depart(ticket, TwinRequest::Register, now)?.id;
-            return Some(Step::Send(ticket, Request::Register { id }));
+            return self.depart(ticket, TwinRequest::Register, now);
         }
         None
     }
 
-    fn send_patch(&mut self, ticket: Ticket, guarded: GuardedPatch, now: Duration) -> Option<Step<'p>> {
-        let GuardedPatch { etag, patch } = guarded.clone();
-        let id = &self.depart(ticket, TwinRequest::Patch(guarded), now)?.id;
-        Some(Step::Send(ticket, Request::Patch { id, etag, patch }))
-    }
-
-    fn depart(&mut self, ticket: Ticket, request: TwinRequest, now: Duration) -> Option<&'p TwinPlan> {
-        let plan = self.tasks.get(&ticket)?.plan;
-        self.under_way.insert(ticket, UnderWay { since: now, request });
-        Some(plan)
+    fn depart(&mut self, ticket: Ticket, request: TwinRequest, now: Duration) -> Option<Step<'p>> {
+        let id = &self.tasks.get(&ticket)?.plan.id;
+        self.under_way.insert(ticket, UnderWay { since: now, request: request.clone() });
+        Some(Step::Send(ticket, id, request))
     }
 
     /// Begins with one more twin, if there is one and not too many are begun.
     fn begin(&mut self) -> bool {
         let most = self.options.concurrency.max(1).saturating_mul(BEGUN_PER_REQUEST);
-        if self.ending.is_some() || self.tasks.len() >= most {
+        if self.is_ending() || self.tasks.len() >= most {
             return false;
         }
         let Some(next) = self.turn() else { return false };

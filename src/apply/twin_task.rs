@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error_class::{ErrorClass, explain, in_short, is_no_device};
 use super::event::{ApplyEvent, TwinOutcome};
+use super::request::{GuardedPatch, TwinRequest};
 use crate::client::{Backoff, Error, Trouble};
 use crate::plan::{Action, Rebase, TwinPlan};
 use iothub_model::duration;
-use iothub_model::twin::{ETag, Lookup, MergePatch, Twin};
-use iothub_model::wire::ErrorCode;
+use iothub_model::twin::{ETag, Lookup, Twin};
 
 /// How often a twin may have moved under its patch before it is left alone.
 const MOST_MOVES: u32 = 8;
@@ -21,26 +22,6 @@ const MOST_MOVES: u32 = 8;
 const MOST_ABSENCES: u32 = 5;
 /// How long to wait before looking for such a twin again.
 const ABSENT_PAUSE: Duration = Duration::from_secs(1);
-
-/// A request that a twin needs.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TwinRequest {
-    /// Create the identity.
-    Register,
-    /// Read the twin at once.
-    Read,
-    /// Read the twin when its patch may go, so that the patch follows under an etag that is fresh.
-    Refresh,
-    /// Write it.
-    Patch(GuardedPatch),
-}
-
-/// A patch with the etag that it may be applied to: there is no patch without one.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct GuardedPatch {
-    pub(super) etag: ETag,
-    pub(super) patch: Arc<MergePatch>,
-}
 
 /// What comes next.
 #[derive(Debug, PartialEq)]
@@ -62,74 +43,6 @@ pub(super) enum Ending {
     Halted,
 }
 
-/// What an error says about what to do, whatever the request was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ErrorClass {
-    /// The etag is not the current one.
-    Moved,
-    /// The same request may go through later.
-    Trouble {
-        /// The hub has too much to do: it asks for patience.
-        busy: bool,
-        /// Whether it was done nevertheless is not known.
-        maybe_done: bool,
-    },
-    /// It may have been done.
-    Lost,
-    /// There is no such device or module.
-    Gone,
-    /// There is such a device or module.
-    Exists,
-    /// This request will never do better, and no other will either.
-    Futile,
-    /// The hub does not let this request through, and it is not clear whether any other would pass.
-    Denied,
-    /// This request will never do better.
-    Refused,
-}
-
-impl ErrorClass {
-    pub(super) fn of(error: &Error) -> Self {
-        match error {
-            Error::PreconditionFailed { .. } => Self::Moved,
-            Error::Throttled { .. } => Self::Trouble { busy: true, maybe_done: false },
-            Error::NotFound { .. } => Self::Gone,
-            Error::AlreadyExists { .. } => Self::Exists,
-            // Whoever answered nonsense to a write had it in hand.
-            Error::Lost { .. } | Error::Nonsense { .. } => Self::Lost,
-            Error::Unavailable { .. } => {
-                Self::Trouble { busy: matches!(error.trouble(), Some(Trouble::Busy { .. })), maybe_done: true }
-            }
-            Error::Unreachable { .. } if error.trouble().is_some() => Self::Trouble { busy: false, maybe_done: false },
-            Error::Unreachable { .. } => Self::Futile,
-            Error::Unauthorized { hub, .. } => match hub.code() {
-                Some(ErrorCode::GenericForbidden) | None => Self::Denied,
-                Some(_) => Self::Futile,
-            },
-            Error::Refused { hub, .. } => match (hub.status, hub.code()) {
-                (
-                    _,
-                    Some(
-                        ErrorCode::IotHubQuotaExceeded
-                        | ErrorCode::IotHubSuspended
-                        | ErrorCode::OperationNotAvailableInCurrentTier,
-                    ),
-                ) => Self::Futile,
-                // A code that is not known here, or no code at all: a gateway's word.
-                (401, None) => Self::Denied,
-                (403, None) if hub.code_name.is_none() => Self::Denied,
-                _ => Self::Refused,
-            },
-            Error::Unsendable { .. } => Self::Refused,
-        }
-    }
-
-    /// Says whether the hub, or the way to it, is to blame, and not the request.
-    pub(super) fn is_transient(self) -> bool {
-        matches!(self, Self::Trouble { .. } | Self::Lost)
-    }
-}
-
 /// What holds at the moment when an answer came.
 pub(super) struct TaskContext<'a> {
     /// Since the start of the run.
@@ -141,30 +54,70 @@ pub(super) struct TaskContext<'a> {
     pub(super) events: &'a mut VecDeque<ApplyEvent>,
 }
 
+/// What is known of the identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IdentityState {
+    /// The plan was made from its twin: it is not for this run to create.
+    Planned,
+    /// It is to be created.
+    Uncreated,
+    /// This run sent a request to create it, and the answer was lost.
+    MaybeCreated,
+    /// This run created it.
+    Created,
+    /// It was there when this run came to create it.
+    Existed,
+}
+
+/// What is known of the requests that were sent.
+#[derive(Debug)]
+enum Certainty {
+    /// It is known of each request whether it was done.
+    Known {
+        /// Why the last one was not, if something is in the way.
+        trouble: Option<String>,
+    },
+    /// It is not known whether a request was done, and only reading the twin tells.
+    MustLook {
+        /// Why it is not known.
+        trouble: String,
+    },
+    /// As [`Self::MustLook`], and nothing but a read is sent any more.
+    LastLook {
+        /// Why it is not known.
+        trouble: String,
+        /// Why the twin has failed, unless reading shows that the request was done.
+        reason: String,
+    },
+}
+
+/// The requests in vain since something last went forward.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    since: Duration,
+    count: u32,
+    /// When a patch whose answer was lost may be sent again.
+    not_before: Duration,
+}
+
+/// The last patch that was sent.
+#[derive(Debug)]
+struct SentPatch {
+    under: ETag,
+    /// Of one of the patches that were sent, the answer was lost.
+    was_lost: bool,
+}
+
 /// One twin under way.
 #[derive(Debug)]
 pub(super) struct TwinTask<'p> {
     pub(super) plan: &'p TwinPlan,
-    /// How often a request was sent again since something last went forward, since when, and why.
-    failures: u32,
-    trouble_since: Option<Duration>,
-    trouble: Option<String>,
-    /// When a patch whose answer was lost may be sent again.
-    not_before: Duration,
+    identity: IdentityState,
+    certainty: Certainty,
+    failures: Option<Failures>,
+    sent: Option<SentPatch>,
     moves: u32,
     absences: u32,
-    /// The etag of the last patch that was sent.
-    sent_under: Option<ETag>,
-    /// The identity was created by this run.
-    registered: bool,
-    /// The identity was there when this run came to create it.
-    existed: bool,
-    create_lost: bool,
-    patch_lost: bool,
-    /// It is not known whether a request was done, and only reading will tell.
-    must_look: bool,
-    /// Nothing is sent any more, for this reason, unless reading shows that it was done.
-    last: Option<String>,
 }
 
 impl<'p> TwinTask<'p> {
@@ -175,21 +128,18 @@ impl<'p> TwinTask<'p> {
             (_, Some(etag)) => TwinRequest::Patch(GuardedPatch { etag: etag.clone(), patch: Arc::clone(&plan.patch) }),
             (_, None) => TwinRequest::Refresh,
         };
+        let identity = match plan.action {
+            Action::Register => IdentityState::Uncreated,
+            Action::Update | Action::Release | Action::Missing | Action::Skip => IdentityState::Planned,
+        };
         let task = Self {
             plan,
-            failures: 0,
-            trouble_since: None,
-            trouble: None,
-            not_before: Duration::ZERO,
+            identity,
+            certainty: Certainty::Known { trouble: None },
+            failures: None,
+            sent: None,
             moves: 0,
             absences: 0,
-            sent_under: None,
-            registered: false,
-            existed: false,
-            create_lost: false,
-            patch_lost: false,
-            must_look: false,
-            last: None,
         };
         (task, request)
     }
@@ -208,14 +158,27 @@ impl<'p> TwinTask<'p> {
 
     /// Says whether the identity is there, as far as this run knows.
     pub(super) fn is_there(&self) -> bool {
-        self.registered || self.existed
+        matches!(self.identity, IdentityState::Created | IdentityState::Existed)
+    }
+
+    fn is_created(&self) -> bool {
+        self.identity == IdentityState::Created
+    }
+
+    fn is_patch_lost(&self) -> bool {
+        self.sent.as_ref().is_some_and(|sent| sent.was_lost)
+    }
+
+    /// Returns `true` if only reading the twin tells whether a request was done.
+    fn must_look(&self) -> bool {
+        !matches!(self.certainty, Certainty::Known { .. })
     }
 
     /// Takes the answer to a creation.
     pub(super) fn registered(&mut self, answer: Result<(), Error>, at: &mut TaskContext<'_>) -> Next {
         let error = match answer {
             Ok(()) => {
-                self.registered = true;
+                self.identity = IdentityState::Created;
                 self.went_forward();
                 return self.go(TwinRequest::Refresh, at);
             }
@@ -224,20 +187,22 @@ impl<'p> TwinTask<'p> {
         match self.classify(&TwinRequest::Register, &error) {
             ErrorClass::Exists => {
                 // When an answer was lost, it was most likely this run that created it.
-                self.registered = self.create_lost;
-                self.existed = !self.create_lost;
+                self.identity = match self.identity {
+                    IdentityState::MaybeCreated => IdentityState::Created,
+                    _ => IdentityState::Existed,
+                };
                 self.went_forward();
                 self.go(TwinRequest::Refresh, at)
             }
             ErrorClass::Lost => {
-                self.create_lost = true;
+                self.identity = IdentityState::MaybeCreated;
                 self.look(&error, at)
             }
             ErrorClass::Trouble { maybe_done, .. } => {
                 if maybe_done {
-                    (self.create_lost, self.must_look) = (true, true);
+                    self.identity = IdentityState::MaybeCreated;
                 }
-                self.again(TwinRequest::Register, &error, at)
+                self.again(TwinRequest::Register, maybe_done, &error, at)
             }
             ErrorClass::Refused if matches!(error, Error::Unauthorized { .. }) => self.give_up(format!(
                 "{}; of a module it says so too where its device is missing or disabled",
@@ -252,36 +217,51 @@ impl<'p> TwinTask<'p> {
     /// Takes the answer to a read. The client has read as often as it may, so that an error is the last word.
     pub(super) fn read(&mut self, answer: Result<Lookup, Error>, at: &mut TaskContext<'_>) -> Next {
         match answer {
-            Ok(Lookup::Found(twin)) => {
-                self.must_look = false;
-                self.registered |= self.create_lost && !self.existed;
-                if self.sent_under.is_none() {
-                    self.went_forward();
+            Ok(lookup) => {
+                let last = self.looked();
+                match lookup {
+                    Lookup::Found(twin) => {
+                        if self.identity == IdentityState::MaybeCreated {
+                            self.identity = IdentityState::Created;
+                        }
+                        if self.sent.is_none() {
+                            self.went_forward();
+                        }
+                        self.found(*twin, last, at)
+                    }
+                    Lookup::Absent(_) => self.absent(last, at),
                 }
-                self.found(*twin, at)
             }
-            Ok(Lookup::Absent(_)) => {
-                self.must_look = false;
-                self.absent(at)
-            }
-            Err(error) if self.must_look => self.unknown(&explain(&error)),
-            Err(error) => self.failed(explain(&error)),
+            Err(error) => self.unread_because(&explain(&error), |task| task.failed(explain(&error))),
         }
+    }
+
+    /// The twin was read, so that it is known what was done. Returns why the twin has failed if it was not done, where nothing more
+    /// may be sent.
+    fn looked(&mut self) -> Option<String> {
+        let known = Certainty::Known { trouble: None };
+        let (trouble, last) = match std::mem::replace(&mut self.certainty, known) {
+            Certainty::Known { trouble } => (trouble, None),
+            Certainty::MustLook { trouble } => (Some(trouble), None),
+            Certainty::LastLook { trouble, reason } => (Some(trouble), Some(reason)),
+        };
+        self.certainty = Certainty::Known { trouble };
+        last
     }
 
     /// Takes note that the run is to end and a read was not waited for.
     pub(super) fn unread(&mut self) -> Next {
-        if self.must_look {
-            return self.unknown("the run ended before the twin was read");
-        }
-        self.close(Ending::Stopped)
+        self.unread_because("the run ended before the twin was read", |task| task.close(Ending::Stopped))
     }
 
-    /// Nothing tells whether a request was done.
-    fn unknown(&mut self, reason: &str) -> Next {
-        self.must_look = false;
-        let trouble = self.trouble.take().unwrap_or_default();
-        self.failed(format!("it is not known whether the write was done: {trouble}; and then: {reason}"))
+    /// The twin was not read: where only that would have told whether a request was done, it is the end.
+    fn unread_because(&mut self, reason: &str, otherwise: impl FnOnce(&mut Self) -> Next) -> Next {
+        match &self.certainty {
+            Certainty::MustLook { trouble } | Certainty::LastLook { trouble, .. } => {
+                self.failed(format!("it is not known whether the write was done: {trouble}; and then: {reason}"))
+            }
+            Certainty::Known { .. } => otherwise(self),
+        }
     }
 
     /// Takes the answer to a patch.
@@ -291,7 +271,8 @@ impl<'p> TwinTask<'p> {
         answer: Result<Twin, Error>,
         at: &mut TaskContext<'_>,
     ) -> Next {
-        self.sent_under = Some(sent.etag.clone());
+        let was_lost = self.is_patch_lost() || answer.as_ref().is_err_and(|error| ErrorClass::of(error).maybe_done());
+        self.sent = Some(SentPatch { under: sent.etag.clone(), was_lost });
         let error = match answer {
             Ok(twin) if self.plan.target_reached(&twin) => return self.written(),
             Ok(_) => {
@@ -311,16 +292,8 @@ impl<'p> TwinTask<'p> {
                 }
                 self.go(TwinRequest::Refresh, at)
             }
-            ErrorClass::Lost => {
-                self.patch_lost = true;
-                self.look(&error, at)
-            }
-            ErrorClass::Trouble { maybe_done, .. } => {
-                if maybe_done {
-                    (self.patch_lost, self.must_look) = (true, true);
-                }
-                self.again(TwinRequest::Patch(sent), &error, at)
-            }
+            ErrorClass::Lost => self.look(&error, at),
+            ErrorClass::Trouble { maybe_done, .. } => self.again(TwinRequest::Patch(sent), maybe_done, &error, at),
             // The service says so, and not some gateway that does not know the path.
             ErrorClass::Gone if self.plan.action == Action::Release && is_no_device(&error) => {
                 Next::Done(TwinOutcome::Converged)
@@ -336,16 +309,16 @@ impl<'p> TwinTask<'p> {
 
     /// Says what becomes of the twin when nothing may be written any more and no request of its is under way.
     pub(super) fn close(&mut self, ending: Ending) -> Next {
-        if self.must_look {
-            return Next::Go(TwinRequest::Read);
-        }
-        let trouble = self.trouble.take();
+        let trouble = match &mut self.certainty {
+            Certainty::MustLook { .. } | Certainty::LastLook { .. } => return Next::Go(TwinRequest::Read),
+            Certainty::Known { trouble } => trouble.take(),
+        };
         match ending {
-            _ if self.patch_lost => self.failed(match trouble {
+            _ if self.is_patch_lost() => self.failed(match trouble {
                 Some(trouble) => format!("the run ended before it could be sent again: {trouble}"),
                 None => "the run ended before it could be sent again".to_owned(),
             }),
-            _ if self.registered => self.failed("the run ended before its twin was written".into()),
+            _ if self.is_created() => self.failed("the run ended before its twin was written".into()),
             Ending::Stopped => Next::Done(TwinOutcome::NotAttempted),
             Ending::Halted => match trouble {
                 Some(trouble) => self.failed(trouble),
@@ -354,36 +327,38 @@ impl<'p> TwinTask<'p> {
         }
     }
 
-    fn found(&mut self, twin: Twin, at: &mut TaskContext<'_>) -> Next {
+    fn found(&mut self, twin: Twin, last: Option<String>, at: &mut TaskContext<'_>) -> Next {
         let patch = match self.plan.rebase(&twin) {
             Rebase::Conflict(moved) => return Next::Done(TwinOutcome::Conflict(moved)),
-            Rebase::Converged if self.patch_lost || self.registered => return self.written(),
+            Rebase::Converged if self.is_patch_lost() || self.is_created() => return self.written(),
             Rebase::Converged => return Next::Done(TwinOutcome::Converged),
             Rebase::Send(patch) => patch,
         };
-        if let Some(reason) = self.last.take() {
+        if let Some(reason) = last {
             return self.failed(reason);
         }
         self.go(TwinRequest::Patch(GuardedPatch { etag: twin.etag, patch: Arc::new(patch) }), at)
     }
 
-    fn absent(&mut self, at: &mut TaskContext<'_>) -> Next {
+    fn absent(&mut self, last: Option<String>, at: &mut TaskContext<'_>) -> Next {
         if self.plan.action == Action::Release {
             return Next::Done(TwinOutcome::Converged);
         }
-        if self.plan.action != Action::Register {
+        if self.identity == IdentityState::Planned {
             return self.failed(format!("the {} is gone from the hub", self.plan.id.kind()));
         }
-        if let Some(reason) = self.last.take() {
+        if let Some(reason) = last {
             return self.failed(reason);
         }
         self.absences += 1;
         if self.absences > MOST_ABSENCES {
             return self.failed("the hub has no twin for it".into());
         }
-        if !self.registered {
+        if !self.is_created() {
             // What was there is gone again, or the creation whose answer was lost had not been done.
-            self.existed = false;
+            if self.identity == IdentityState::Existed {
+                self.identity = IdentityState::Uncreated;
+            }
             return self.go(TwinRequest::Register, at);
         }
         match at.ending {
@@ -395,17 +370,22 @@ impl<'p> TwinTask<'p> {
 
     /// The next request of a twin that is well, if requests may still begin.
     fn go(&mut self, request: TwinRequest, at: &TaskContext<'_>) -> Next {
+        let not_before = self.failures.map_or(Duration::ZERO, |failures| failures.not_before);
         match at.ending {
             Some(ending) => self.close(ending),
-            None if request != TwinRequest::Read && self.not_before > at.now => Next::At(self.not_before, request),
+            None if request != TwinRequest::Read && not_before > at.now => Next::At(not_before, request),
             None => Next::Go(request),
         }
     }
 
     /// The same request later, if there is time for it.
-    fn again(&mut self, request: TwinRequest, error: &Error, at: &mut TaskContext<'_>) -> Next {
+    fn again(&mut self, request: TwinRequest, maybe_done: bool, error: &Error, at: &mut TaskContext<'_>) -> Next {
         let reason = explain(error);
-        self.trouble = Some(reason.clone());
+        self.certainty = if maybe_done || self.must_look() {
+            Certainty::MustLook { trouble: reason.clone() }
+        } else {
+            Certainty::Known { trouble: Some(reason.clone()) }
+        };
         if let Some(ending) = at.ending {
             return self.close(ending);
         }
@@ -422,13 +402,14 @@ impl<'p> TwinTask<'p> {
 
     /// A request may have been done: look, and send it again only if it was not, later.
     fn look(&mut self, error: &Error, at: &mut TaskContext<'_>) -> Next {
-        let reason = explain(error);
-        self.must_look = true;
-        match self.delay(error, at) {
-            Some(after) => self.not_before = at.now + after,
-            None => self.last = Some(format!("{reason}; {}", no_time(error, at))),
-        }
-        self.trouble = Some(reason);
+        let trouble = explain(error);
+        self.certainty = match (self.delay(error, at), &mut self.failures) {
+            (Some(after), Some(failures)) => {
+                failures.not_before = at.now + after;
+                Certainty::MustLook { trouble }
+            }
+            _ => Certainty::LastLook { reason: format!("{trouble}; {}", no_time(error, at)), trouble },
+        };
         let reason = self.plan.redact_text(format!("{}, so it is read", in_short(error)));
         at.events.push_back(ApplyEvent::Retrying { id: self.plan.id.clone(), reason, after: Duration::ZERO });
         Next::Go(TwinRequest::Read)
@@ -438,35 +419,39 @@ impl<'p> TwinTask<'p> {
     fn delay(&mut self, error: &Error, at: &TaskContext<'_>) -> Option<Duration> {
         // Nonsense is nothing that a read would be tried again for; whether a write was done is worth another look.
         let trouble = error.trouble().unwrap_or(Trouble::Passing);
-        let since = *self.trouble_since.get_or_insert(at.now);
-        let failures = self.failures;
-        self.failures += 1;
-        at.backoff.wait(trouble, failures, at.now.saturating_sub(since), at.random)
+        let failures = self.failures.get_or_insert(Failures { since: at.now, count: 0, not_before: Duration::ZERO });
+        let before = failures.count;
+        failures.count += 1;
+        at.backoff.wait(trouble, before, at.now.saturating_sub(failures.since), at.random)
     }
 
     fn went_forward(&mut self) {
-        (self.failures, self.trouble_since, self.not_before) = (0, None, Duration::ZERO);
-        if !self.must_look {
-            self.trouble = None;
+        self.failures = None;
+        if let Certainty::Known { trouble } = &mut self.certainty {
+            *trouble = None;
         }
     }
 
     fn give_up(&mut self, reason: String) -> Next {
-        if self.must_look {
-            self.last = Some(reason);
-            return Next::Go(TwinRequest::Read);
+        match &mut self.certainty {
+            Certainty::Known { .. } => self.failed(reason),
+            Certainty::MustLook { trouble } | Certainty::LastLook { trouble, .. } => {
+                self.certainty = Certainty::LastLook { trouble: std::mem::take(trouble), reason };
+                Next::Go(TwinRequest::Read)
+            }
         }
-        self.failed(reason)
     }
 
     fn written(&self) -> Next {
-        let moved = self.plan.etag.is_some() && self.sent_under.is_some() && self.sent_under != self.plan.etag;
-        Next::Done(TwinOutcome::Written { rebased: self.existed || moved, registered: self.registered })
+        let planned = self.plan.etag.as_ref();
+        let moved = planned.zip(self.sent.as_ref()).is_some_and(|(planned, sent)| sent.under != *planned);
+        let rebased = self.identity == IdentityState::Existed || moved;
+        Next::Done(TwinOutcome::Written { rebased, registered: self.is_created() })
     }
 
     fn failed(&self, reason: String) -> Next {
         let kind = self.plan.id.kind();
-        let reason = if self.registered { format!("the {kind} is registered, but {reason}") } else { reason };
+        let reason = if self.is_created() { format!("the {kind} is registered, but {reason}") } else { reason };
         Next::Done(TwinOutcome::Failed { reason: self.plan.redact_text(reason) })
     }
 }
@@ -480,36 +465,5 @@ fn no_time(error: &Error, at: &TaskContext<'_>) -> String {
             duration::exact(at.backoff.budget)
         ),
         _ => "the time for trying again is over".to_owned(),
-    }
-}
-
-fn is_no_device(error: &Error) -> bool {
-    let code = error.hub_error().and_then(|hub| hub.code());
-    matches!(code, Some(ErrorCode::DeviceNotFound | ErrorCode::ModuleNotFound))
-}
-
-/// An error and its causes, a line.
-pub(super) fn explain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// An error in a few words.
-fn in_short(error: &Error) -> String {
-    match error {
-        Error::Throttled { .. } => "too many requests".to_owned(),
-        Error::Lost { .. } => "the answer did not come".to_owned(),
-        Error::Nonsense { .. } => "the answer makes no sense".to_owned(),
-        Error::Unreachable { .. } => "the hub cannot be reached".to_owned(),
-        other => match other.hub_error() {
-            Some(hub) => format!("the hub answers {}", hub.status),
-            None => other.to_string(),
-        },
     }
 }

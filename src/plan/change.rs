@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::manifest::{FleetName, Origin};
 use iothub_model::twin::TwinPath;
+use iothub_model::twin::value::equal;
 
 /// How a change came about: the rows of the ownership table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,21 +78,73 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// One side of a planned change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The path has no value.
+    Absent,
+    /// The path has this value.
+    Known(Value),
+    /// The path has a sensitive value that this plan does not contain, since the plan was read from a file.
+    Redacted,
+}
+
+impl Side {
+    /// Returns `true` if the path has a value, be it known or not.
+    pub fn has_value(&self) -> bool {
+        *self != Self::Absent
+    }
+
+    /// Returns the value, if there is one and the plan contains it.
+    pub fn known(&self) -> Option<&Value> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Redacted => None,
+        }
+    }
+
+    /// Returns the value to be changed in place, if there is one and the plan contains it.
+    pub(super) fn known_mut(&mut self) -> Option<&mut Value> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Absent | Self::Redacted => None,
+        }
+    }
+
+    /// Returns `true` if this side is known to be what was found. The hub's rules for equal values apply.
+    pub fn is_same(&self, found: Option<&Value>) -> bool {
+        match (self, found) {
+            (Self::Absent, None) => true,
+            (Self::Known(value), Some(found)) => equal(value, found),
+            (Self::Absent | Self::Known(_) | Self::Redacted, _) => false,
+        }
+    }
+
+    /// Returns this side without its value.
+    pub fn redacted(&self) -> &Self {
+        if self.has_value() { &Self::Redacted } else { &Self::Absent }
+    }
+}
+
+impl From<Option<Value>> for Side {
+    fn from(value: Option<Value>) -> Self {
+        value.map_or(Self::Absent, Self::Known)
+    }
+}
+
 /// One path of one twin: what it is and what it will be.
 ///
 /// A rename is two of them, both [`Verdict::Moved`]: the old path goes, and the new one comes and names the old.
-///
-/// A plan that was read from a file has no sensitive values: `Value::Null`, which no leaf is, stands for one that is not known.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PlannedChange {
     /// Where.
     pub path: TwinPath,
     /// How it came about.
     pub verdict: Verdict,
-    /// What is there; `None` for nothing.
-    pub before: Option<Value>,
-    /// What will be there; `None` for nothing.
-    pub after: Option<Value>,
+    /// What is there.
+    pub before: Side,
+    /// What will be there.
+    pub after: Side,
     /// Of a rename's new path, the old one.
     pub moved_from: Option<TwinPath>,
     /// The manifest's line: of the declaration, or of the policy that makes the change; `None` for what is no longer declared.
@@ -104,17 +157,23 @@ impl PlannedChange {
     /// Says whether a leaf goes for no other reason than that it is not declared. Whatever took its place meanwhile stays.
     pub fn is_removal(&self) -> bool {
         use Verdict::{Moved, Removed, RemovedOverDrift, Undeclared};
-        self.after.is_none() && matches!(self.verdict, Removed | RemovedOverDrift | Undeclared | Moved)
+        !self.after.has_value() && matches!(self.verdict, Removed | RemovedOverDrift | Undeclared | Moved)
     }
 
     /// Says whether it is the old path of a rename, which the new path's change tells as well.
     pub fn is_moved_away(&self) -> bool {
-        self.verdict == Verdict::Moved && self.after.is_none()
+        self.verdict == Verdict::Moved && !self.after.has_value()
     }
 
     /// Says whether a value that will be there is not known, so that the change cannot be made.
     pub fn lacks_value(&self) -> bool {
-        self.after == Some(Value::Null) && self.verdict != Verdict::Released
+        self.after == Side::Redacted && self.verdict != Verdict::Released
+    }
+
+    /// Returns what is there and what will be there, as both may be shown: without sensitive values.
+    pub fn shown(&self) -> (&Side, &Side) {
+        let shown = |side| if self.sensitive { Side::redacted(side) } else { side };
+        (shown(&self.before), shown(&self.after))
     }
 }
 
@@ -125,7 +184,7 @@ impl fmt::Debug for PlannedChange {
         let mut shown = f.debug_struct("PlannedChange");
         shown.field("path", path).field("verdict", verdict);
         if *sensitive {
-            shown.field("sensitive", &(before.is_some(), after.is_some()));
+            shown.field("sensitive", &(before.has_value(), after.has_value()));
         } else {
             shown.field("before", before).field("after", after);
         }

@@ -3,9 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use serde_json::Value;
-
-use super::change::{Conflict, PlannedChange, Taken, Verdict};
+use super::change::{Conflict, PlannedChange, Side, Taken, Verdict};
 use super::intern::hash_of;
 use super::twin_plan::{Action, TwinPlan};
 use iothub_model::twin::{TwinId, TwinPath};
@@ -60,12 +58,11 @@ pub(crate) fn cluster(twins: &[TwinPlan]) -> Vec<Cluster<'_>> {
 }
 
 /// What a reader tells changes apart by: not the line of the manifest, and not values that are never shown.
-type ChangeKey<'c> = (&'c TwinPath, Verdict, Option<&'c Value>, Option<&'c Value>, &'c Option<TwinPath>, bool);
+type ChangeKey<'c> = (&'c TwinPath, Verdict, (&'c Side, &'c Side), &'c Option<TwinPath>, bool);
 
-fn key<'c>(change: &'c PlannedChange) -> ChangeKey<'c> {
-    let PlannedChange { path, verdict, before, after, moved_from, origin: _, sensitive } = change;
-    let shown = |side: &'c Option<Value>| side.as_ref().map(|value| if *sensitive { &Value::Null } else { value });
-    (path, *verdict, shown(before), shown(after), moved_from, *sensitive)
+fn key(change: &PlannedChange) -> ChangeKey<'_> {
+    let PlannedChange { path, verdict, before: _, after: _, moved_from, origin: _, sensitive } = change;
+    (path, *verdict, change.shown(), moved_from, *sensitive)
 }
 
 /// What makes two conflicts the same to a reader: all but the line of the manifest.

@@ -116,8 +116,8 @@ impl DifferenceFinder<'_> {
         let change = PlannedChange {
             path: path.clone(),
             verdict,
-            before: before.cloned(),
-            after: after.cloned(),
+            before: before.cloned().into(),
+            after: after.cloned().into(),
             moved_from: None,
             origin: origin.cloned(),
             sensitive: self.rules.policy.sensitive.covers(path),

@@ -475,8 +475,8 @@ fn is_changed(twin: &TwinPlan) -> bool {
 /// Counts the keys that go from a twin. A rename takes none away, nor does a scalar that gives way to an object of its name.
 fn removed_keys(twin: &TwinPlan) -> usize {
     let goes = |change: &&PlannedChange| {
-        change.before.is_some()
-            && change.after.is_none()
+        change.before.has_value()
+            && !change.after.has_value()
             && change.verdict != Verdict::Moved
             && !becomes_object(&twin.changes, change)
     };

@@ -23,6 +23,7 @@ pub(crate) mod cluster;
 mod rebase;
 mod unchanged;
 pub(crate) mod population;
+mod seen;
 pub(crate) mod impact;
 pub(crate) mod fleet_plan;
 mod restore;
@@ -32,7 +33,7 @@ pub(crate) mod guard;
 pub(crate) mod file;
 
 pub use change::Verdict;
-pub(crate) use change::{Conflict, PlannedChange, Taken};
+pub(crate) use change::{Conflict, PlannedChange, Side, Taken};
 pub(crate) use cluster::Cluster;
 pub(crate) use fleet_plan::PlanSummary;
 pub use fleet_plan::{Plan, ReadBy};
@@ -44,6 +45,7 @@ pub(crate) use planner::Planner;
 pub(crate) use population::Population;
 pub(crate) use rebase::{MovedPath, Rebase};
 pub(crate) use records::{FleetRecords, RecordLoss};
+pub(crate) use seen::SeenTwin;
 pub(crate) use twin_plan::{Action, TwinPlan};
 pub(crate) use unchanged::Unchanged;
 
@@ -59,7 +61,7 @@ pub fn plan(
 ) -> Plan {
     let mut planner = Planner::new(declarations, context);
     for lookup in lookups {
-        planner.push(lookup);
+        planner.push(&lookup);
     }
     planner.finish(read)
 }

@@ -109,13 +109,13 @@ impl<'d> Planner<'d> {
 
     /// Takes in a declared twin, or any other twin, which matters only if it carries this fleet's record. A second push of the
     /// same id is ignored. Returns what is planned for it, if anything is.
-    pub(crate) fn push(&mut self, lookup: Lookup) -> Option<&TwinPlan> {
+    pub(crate) fn push(&mut self, lookup: &Lookup) -> Option<&TwinPlan> {
         let before = self.twins.len();
         self.take(lookup);
         self.twins[before..].last()
     }
 
-    fn take(&mut self, lookup: Lookup) {
+    fn take(&mut self, lookup: &Lookup) {
         let declarations = self.declarations;
         match (declarations.twins.get(lookup.id()), lookup) {
             (Some(declaration), lookup) => {
@@ -124,13 +124,13 @@ impl<'d> Planner<'d> {
                 }
                 let body = &declaration.body;
                 self.with_shared(body, |planner, shared| match lookup {
-                    Lookup::Found(twin) => planner.update(*twin, Action::Update, &shared.declared),
+                    Lookup::Found(twin) => planner.update(twin, Action::Update, &shared.declared),
                     Lookup::Absent(id) => planner.absent(id, &shared.declared),
                 });
             }
             (None, Lookup::Found(twin)) => {
-                if self.carries_record(&twin) && self.orphaned.insert(twin.id.clone()) {
-                    self.update(*twin, Action::Release, &DeclaredTwin::default());
+                if self.carries_record(twin) && self.orphaned.insert(twin.id.clone()) {
+                    self.update(twin, Action::Release, &DeclaredTwin::default());
                 }
             }
             (None, Lookup::Absent(_)) => {}
@@ -203,17 +203,17 @@ impl<'d> Planner<'d> {
         }
     }
 
-    fn update(&mut self, twin: Twin, action: Action, declared: &DeclaredTwin<'_>) {
-        let decision = decide(&self.rules, declared, TwinSections::of(&twin));
+    fn update(&mut self, twin: &Twin, action: Action, declared: &DeclaredTwin<'_>) {
+        let decision = decide(&self.rules, declared, TwinSections::of(twin));
         self.take_record(&twin.id, decision.record, declared);
         if decision.is_nothing() {
             self.unchanged += 1;
         } else {
-            self.keep(twin.id, action, Some(twin.etag), decision);
+            self.keep(&twin.id, action, Some(twin.etag.clone()), decision);
         }
     }
 
-    fn absent(&mut self, id: TwinId, declared: &DeclaredTwin<'_>) {
+    fn absent(&mut self, id: &TwinId, declared: &DeclaredTwin<'_>) {
         match self.declarations.missing {
             Missing::Register => {
                 let nothing = Object::new();
@@ -225,9 +225,9 @@ impl<'d> Planner<'d> {
         }
     }
 
-    fn keep(&mut self, id: TwinId, action: Action, etag: Option<ETag>, decision: Decision) {
+    fn keep(&mut self, id: &TwinId, action: Action, etag: Option<ETag>, decision: Decision) {
         let (fleet, sensitive) = (self.rules.fleet.clone(), self.rules.policy.sensitive.clone());
-        let bare = TwinPlan::bare(id, fleet, sensitive, action, etag);
+        let bare = TwinPlan::bare(id.clone(), fleet, sensitive, action, etag);
         self.twins.push(self.interner.twin_plan(bare, decision));
     }
 

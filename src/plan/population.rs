@@ -105,9 +105,9 @@ fn was_in(twin: &TwinPlan, inventory: &EmptyInventory) -> bool {
     let id = twin.id.device.as_str();
     let fits = id.strip_prefix(before.as_str()).is_some_and(|rest| rest.ends_with(after.as_str()));
     fits && leaves.iter().all(|(path, value)| {
-        let change = find(twin, path).filter(|change| change.after.is_none());
+        let change = find(twin, path).filter(|change| !change.after.has_value());
         change.is_some_and(|change| match (change.verdict, value) {
-            (Verdict::Removed, Some(value)) => value_hash(change.before.as_ref()) == value_hash(Some(value)),
+            (Verdict::Removed, Some(value)) => value_hash(change.before.known()) == value_hash(Some(value)),
             // What was applied is not known, or what would be.
             (Verdict::Removed | Verdict::RemovedOverDrift, _) => true,
             _ => false,
@@ -123,7 +123,7 @@ fn find<'t>(twin: &'t TwinPlan, path: &TwinPath) -> Option<&'t PlannedChange> {
 pub(crate) fn loses_some(twin: &TwinPlan, given: &[Leaf]) -> bool {
     given.iter().filter(|leaf| leaf.value.is_some()).any(|leaf| {
         find(twin, &leaf.path).is_some_and(|change| match change.verdict {
-            Verdict::Removed => value_hash(change.before.as_ref()) == value_hash(leaf.value.as_ref()),
+            Verdict::Removed => value_hash(change.before.known()) == value_hash(leaf.value.as_ref()),
             verdict => verdict == Verdict::RemovedOverDrift,
         })
     })
@@ -132,7 +132,7 @@ pub(crate) fn loses_some(twin: &TwinPlan, given: &[Leaf]) -> bool {
 /// Says whether a twin loses all that a group or a selector gave: each of its leaves is removed, or gives way to another layer's value, and
 /// at least one is removed.
 fn loses(twin: &TwinPlan, given: &[Leaf]) -> bool {
-    let was = |change: &PlannedChange, hash: u16| value_hash(change.before.as_ref()) == hash;
+    let was = |change: &PlannedChange, hash: u16| value_hash(change.before.known()) == hash;
     let mut removed = 0;
     // Of an absence that is no longer declared nothing is left to see.
     let all = given.iter().filter(|leaf| leaf.value.is_some()).all(|leaf| {

@@ -8,13 +8,12 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::change::{PlannedChange, Taken, Verdict};
+use super::change::{PlannedChange, Side, Taken, Verdict};
 use super::ownership::{OwnershipRecord, RECORDS_KEY, Records, read_entry, record_path, records_path, value_hash};
 use super::redact::{redact_hashes, redacted_entry};
 use super::target::{RecordWrite, TwinSections, TwinTarget};
 use super::twin_plan::TwinPlan;
 use crate::manifest::{FleetName, Origin, Sensitive};
-use iothub_model::twin::value::equal;
 use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 
 /// A path that is neither as the plan saw it nor as it should be.
@@ -22,12 +21,12 @@ use iothub_model::twin::{MergePatch, Object, Section, Twin, TwinPath};
 pub struct MovedPath {
     /// Where. `tags.twinctl.<fleet>` when it is a record that moved.
     pub path: TwinPath,
-    /// What the plan saw; `Value::Null` when it is not known, since plan files hold no sensitive values.
-    pub seen: Option<Value>,
-    /// What is there now.
+    /// What the plan saw.
+    pub seen: Side,
+    /// What is there now, which is always known; `None` for nothing.
     pub found: Option<Value>,
     /// What was planned.
-    pub planned: Option<Value>,
+    pub planned: Side,
     /// When it was written, as the hub says (ISO 8601), for desired properties.
     pub written_at: Option<String>,
     /// The manifest's line.
@@ -199,7 +198,7 @@ impl RebaseComparison<'_> {
     /// Compares one leaf, and says whether it is still to be changed.
     fn compare(&mut self, change: &PlannedChange) -> bool {
         let found = self.sections.leaf(&change.path);
-        if same(found, change.after.as_ref()) {
+        if change.after.is_same(found) {
             return false;
         }
         if !self.is_as_seen(change, found) {
@@ -212,8 +211,8 @@ impl RebaseComparison<'_> {
     /// tells what the verdict says, as it does in a review: whether it is the one that was applied last.
     fn is_as_seen(&self, change: &PlannedChange, found: Option<&Value>) -> bool {
         use Verdict::{Drift, Edit, EditOverDrift, Moved, Overwrite, Removed, RemovedOverDrift, Undeclared};
-        let Some(found) = found.filter(|_| change.before == Some(Value::Null)) else {
-            return same(found, change.before.as_ref());
+        let Some(found) = found.filter(|_| change.before == Side::Redacted) else {
+            return change.before.is_same(found);
         };
         let is_as_applied = self.recorded.get(&change.path).map(|hash| *hash == value_hash(Some(found)));
         match change.verdict {
@@ -230,17 +229,17 @@ impl RebaseComparison<'_> {
             // Only the leaf goes; an object that took its place is somebody else's.
             return;
         }
-        if change.after.is_some()
+        if change.after.has_value()
             && let Some((path, value)) = self.sections.blocked_by(&change.path)
             && find(changes, &path).is_none()
         {
-            let moved = self.moved(&path, None, Some(value.clone()), None);
+            let moved = self.moved(&path, Side::Absent, Some(value.clone()), Side::Absent);
             self.found.insert(path, MovedPath { origin: change.origin.clone(), ..moved });
         }
         // A scalar that is replaced by an object: whatever else is in such an object by now may stay.
         let strangers = self.sections.leaves_under(&change.path);
         let goes = |path: &TwinPath| {
-            find(changes, path).is_some_and(|change| change.before.is_some() && change.after.is_none())
+            find(changes, path).is_some_and(|change| change.before.has_value() && !change.after.has_value())
         };
         if !becomes_object(changes, change) && !strangers.iter().all(goes) {
             self.report(change, self.sections.find(&change.path).cloned());
@@ -287,7 +286,7 @@ impl RebaseComparison<'_> {
         for fleet in records.problems.keys() {
             let path = record_path(fleet);
             let found = self.sections.find(&path).cloned();
-            let moved = self.moved(&path, None, found, None);
+            let moved = self.moved(&path, Side::Absent, found, Side::Absent);
             self.found.insert(path, moved);
         }
         // A scalar that gives way to an object is judged by what is declared under it.
@@ -302,7 +301,7 @@ impl RebaseComparison<'_> {
             });
             for (fleet, owned) in owners {
                 let path = record_path(fleet);
-                let moved = self.moved(&path, None, Some(owned.into()), None);
+                let moved = self.moved(&path, Side::Absent, Some(owned.into()), Side::Absent);
                 self.found.entry(path).or_insert(MovedPath { origin: change.origin.clone(), ..moved });
             }
         }
@@ -314,36 +313,26 @@ impl RebaseComparison<'_> {
     }
 
     fn report_record(&mut self, path: TwinPath, sides: &RecordSides, found: Option<&Value>) {
-        let side = |side: &Option<Object>| side.clone().map(Value::Object);
+        let side = |side: &Option<Object>| Side::from(side.clone().map(Value::Object));
         let moved = self.moved(&path, side(&sides.before), found.cloned(), side(&sides.after));
         self.found.insert(path, moved);
     }
 
-    fn moved(&self, path: &TwinPath, seen: Option<Value>, found: Option<Value>, planned: Option<Value>) -> MovedPath {
+    fn moved(&self, path: &TwinPath, mut seen: Side, mut found: Option<Value>, mut planned: Side) -> MovedPath {
         let sensitive = &self.plan.sensitive;
-        let shown = |mut side: Option<Value>| {
-            if let Some(side) = side.as_mut().filter(|_| records_path().covers(path)) {
-                redact_hashes(side, sensitive);
-            }
-            side
-        };
+        if records_path().covers(path) {
+            let values = [seen.known_mut(), found.as_mut(), planned.known_mut()];
+            values.into_iter().flatten().for_each(|value| redact_hashes(value, sensitive));
+        }
         MovedPath {
             path: path.clone(),
-            seen: shown(seen),
-            found: shown(found),
-            planned: shown(planned),
+            seen,
+            found,
+            planned,
             written_at: written_at(self.fresh, path),
             origin: None,
             sensitive: sensitive.covers(path),
         }
-    }
-}
-
-fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (None, None) => true,
-        (Some(a), Some(b)) => equal(a, b),
-        _ => false,
     }
 }
 
@@ -354,11 +343,11 @@ fn find<'c>(changes: &'c [PlannedChange], path: &TwinPath) -> Option<&'c Planned
 /// Says whether a leaf goes because a value is planned under it.
 pub(super) fn becomes_object(changes: &[PlannedChange], change: &PlannedChange) -> bool {
     let from = changes.partition_point(|other| other.path <= change.path);
-    change.after.is_none()
+    !change.after.has_value()
         && changes[from..]
             .iter()
             .take_while(|under| change.path.covers(&under.path))
-            .any(|under| under.after.is_some() && under.verdict.touches_value())
+            .any(|under| under.after.has_value() && under.verdict.touches_value())
 }
 
 /// Returns when a path was last written, by the nearest node that the hub's metadata has. Tags have no metadata.

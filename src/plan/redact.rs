@@ -38,8 +38,8 @@ pub(super) fn redact<'p>(patch: &'p MergePatch, sensitive: &Sensitive) -> Cow<'p
 /// Returns the paths, sorted, where [`redact`] leaves a value out of the patch, or out of its inverse.
 pub(super) fn redacted_paths(changes: &[PlannedChange], side: ChangePhase) -> impl Iterator<Item = &TwinPath> {
     let has_value = move |change: &&PlannedChange| match side {
-        ChangePhase::Before => change.before.is_some(),
-        ChangePhase::After => change.after.is_some(),
+        ChangePhase::Before => change.before.has_value(),
+        ChangePhase::After => change.after.has_value(),
     };
     let writes = |change: &&PlannedChange| change.sensitive && change.verdict.touches_value();
     changes.iter().filter(writes).filter(has_value).map(|change| &change.path)

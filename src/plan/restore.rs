@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::change::{PlannedChange, Verdict};
+use super::change::{PlannedChange, Side, Verdict};
 use super::decide::Decision;
 use super::fleet_plan::Plan;
 use super::intern::Interner;
@@ -73,7 +73,7 @@ impl Plan {
             let decision = fill(
                 twin,
                 |change| {
-                    let after = if change.lacks_value() { Some(value(change)?) } else { change.after.clone() };
+                    let after = if change.lacks_value() { Side::Known(value(change)?) } else { change.after.clone() };
                     let before = if change.verdict == Verdict::Adopt { after.clone() } else { change.before.clone() };
                     Ok((before, after))
                 },
@@ -111,11 +111,11 @@ fn first_redacted_entry(patch: &MergePatch) -> Option<TwinPath> {
     lists.flatten().find_map(|entry| redacted_entry(entry.as_str()?))
 }
 
-/// Makes a twin's plan whole: with these values in its changes, before and after, and with these hashes in the place of those
-/// that are withheld. A value that stays unknown is not put into the patch.
+/// Makes a twin's plan whole: with these sides in its sensitive changes, before and after, and with these hashes in the place of
+/// those that are withheld. A side that stays redacted is not put into the patch.
 pub(super) fn fill<E>(
     twin: &TwinPlan,
-    mut values: impl FnMut(&PlannedChange) -> Result<(Option<Value>, Option<Value>), E>,
+    mut sides: impl FnMut(&PlannedChange) -> Result<(Side, Side), E>,
     mut hash: impl FnMut(ChangePhase, &FleetName, &TwinPath) -> Result<u16, E>,
 ) -> Result<Decision, E> {
     let mut decision = Decision {
@@ -127,17 +127,16 @@ pub(super) fn fill<E>(
         ..Decision::default()
     };
     for change in decision.changes.iter_mut().filter(|change| change.sensitive) {
-        let was_unknown = |side: &Option<Value>| *side == Some(Value::Null);
-        let (before_was_unknown, after_was_unknown) = (was_unknown(&change.before), was_unknown(&change.after));
-        (change.before, change.after) = values(change)?;
+        let was_redacted = [&change.before, &change.after].map(|side| *side == Side::Redacted);
+        (change.before, change.after) = sides(change)?;
         if !change.verdict.touches_value() {
             continue;
         }
-        for (was_unknown, side, patch) in [
-            (before_was_unknown, &change.before, &mut decision.inverse),
-            (after_was_unknown, &change.after, &mut decision.patch),
+        for (was_redacted, side, patch) in [
+            (was_redacted[0], &change.before, &mut decision.inverse),
+            (was_redacted[1], &change.after, &mut decision.patch),
         ] {
-            if let Some(value) = side.as_ref().filter(|value| was_unknown && !value.is_null()) {
+            if let Some(value) = side.known().filter(|_| was_redacted) {
                 let path = &change.path;
                 // An empty object may be what is left of one out of which something goes.
                 let stays = value.is_object() && path.find(patch.section(path.section())).is_some_and(Value::is_object);

@@ -94,7 +94,7 @@ fn changes(changes: &[PlannedChange]) -> Digest {
         hasher.piece(change.path.as_str());
         hasher.piece(canonical(&json!(change.verdict)));
         // Whatever becomes of a value that is given up is no concern of the plan.
-        let before = change.before.as_ref().filter(|_| !change.sensitive && change.verdict != Verdict::Released);
+        let before = change.shown().0.known().filter(|_| change.verdict != Verdict::Released);
         hasher.piece(before.map(canonical).unwrap_or_default());
     }
     hasher.finish()

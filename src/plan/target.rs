@@ -118,19 +118,19 @@ impl TwinTarget {
     pub(super) fn reach(live: TwinSections<'_>, changes: &[PlannedChange], records: &[RecordWrite]) -> Self {
         let mut target = Self { tags: live.tags.clone(), desired: live.desired.clone() };
         let mut removed = Vec::new();
-        for change in changes.iter().filter(|change| change.after.is_none()) {
+        for change in changes.iter().filter(|change| !change.after.has_value()) {
             if live.leaf(&change.path).is_some() {
                 target.remove(&change.path);
                 removed.push(&change.path);
             }
         }
         for change in changes.iter().filter(|change| change.verdict.touches_value()) {
-            if let Some(value) = &change.after {
+            if let Some(value) = change.after.known() {
                 target.set(&change.path, value.clone());
             }
         }
         let declared_empty = |path: &TwinPath| {
-            changes.binary_search_by(|change| change.path.cmp(path)).is_ok_and(|at| changes[at].after.is_some())
+            changes.binary_search_by(|change| change.path.cmp(path)).is_ok_and(|at| changes[at].after.has_value())
         };
         for path in removed {
             target.prune(path, &declared_empty);

@@ -10,6 +10,7 @@ mod policy_property_tests;
 mod rebasing;
 mod reviewing;
 mod secrets;
+mod sides;
 mod unchanged;
 
 use std::collections::BTreeMap;
@@ -128,7 +129,11 @@ pub(super) fn plan_one(declared: Value, live: &Twin) -> Plan {
 
 /// A twin's plan as lines: its changes, its conflicts, and what is sent.
 pub(super) fn lines(plan: &Plan) -> Vec<String> {
-    let show = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), Value::to_string);
+    let show = |side: &Side| match side {
+        Side::Absent => "–".to_owned(),
+        Side::Known(value) => value.to_string(),
+        Side::Redacted => "redacted".to_owned(),
+    };
     let mut lines = Vec::new();
     for twin in &plan.twins {
         for change in twin.changes.iter() {

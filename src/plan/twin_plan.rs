@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::manifest::{FleetName, Sensitive};
-use crate::plan::change::{Conflict, PlannedChange, Taken};
+use crate::plan::change::{Conflict, PlannedChange, Side, Taken};
 use crate::plan::redact::{ChangePhase, redact, redacted_paths};
 use iothub_model::twin::{ETag, MergePatch, TwinId, TwinPath};
 
@@ -95,7 +95,7 @@ impl TwinPlan {
     /// Takes sensitive values out of a text that came from elsewhere, as from a hub that says of a request what it did not like.
     pub fn redact_text(&self, mut text: String) -> String {
         let sensitive = self.changes.iter().filter(|change| change.sensitive);
-        for value in sensitive.flat_map(|change| [&change.before, &change.after]).flatten() {
+        for value in sensitive.flat_map(|change| [&change.before, &change.after]).filter_map(Side::known) {
             redact_value(&mut text, value);
         }
         text
@@ -104,7 +104,7 @@ impl TwinPlan {
     /// Returns the paths, sorted, that the inverse does not bring back, since what was there is not known: sensitive ones of a
     /// plan that was read from a file.
     pub fn not_restored(&self) -> impl Iterator<Item = &TwinPath> {
-        let unknown = |change: &&PlannedChange| change.before == Some(Value::Null) && change.verdict.touches_value();
+        let unknown = |change: &&PlannedChange| change.before == Side::Redacted && change.verdict.touches_value();
         self.changes.iter().filter(unknown).map(|change| &change.path)
     }
 }

@@ -1,9 +1,10 @@
 //! A plan from a hub: all that is asked of it, in which order, and what becomes of the answers.
 //!
-//! [`plan()`] owns the order. `read` reads the fleet, `selection` decides which devices the selectors match, and `crate::plan` makes the
-//! plan.
+//! [`plan()`] owns the order. `read` reads the fleet, `selection` decides which devices the selectors match, and `fold` hands each twin to
+//! them and to `crate::plan`, which makes the plan.
 
 pub(crate) mod selection;
+mod fold;
 pub(crate) mod read;
 
 use std::collections::BTreeSet;
@@ -14,12 +15,13 @@ use crate::client::{Error, HubClient};
 use crate::manifest::{Declarations, Selection};
 use crate::plan::impact::cost::cost;
 use crate::plan::impact::{Question, ReadConfiguration};
-use crate::plan::{ImpactObserver, Plan, PlanContext, Planner, Population, ReadBy};
+use crate::plan::{ImpactObserver, Plan, PlanContext, Population, ReadBy};
+use fold::PlanFold;
 use iothub_model::diagnostic::Diagnostic;
 use iothub_model::tiers::Limits;
 use iothub_model::twin::{Section, TwinId};
 use iothub_model::wire::query::MAX_PAGE;
-use read::{Census, FleetReading, get_all, read_fleet};
+use read::{Census, FleetReading, fold_all, read_fleet};
 use selection::Membership;
 
 /// How many pages one question may take that a check asks about twins which the plan does not read: half a minute on an S1
@@ -100,31 +102,25 @@ pub(crate) async fn plan(
     if let Some(undeclared) = options.only.as_ref().and_then(|part| part.undeclared(current)) {
         return Err(RefreshError::Undeclared(undeclared.clone()));
     }
-    let mut membership = Membership::new(current).map_err(RefreshError::Selection)?;
-    let mut observer = ImpactObserver::new(current, subjects);
-    let mut planner = Planner::new(current, context.clone()).confirming_drift(options.confirm_drift);
+    let fold = PlanFold::new(current, context.clone(), subjects).map_err(RefreshError::Selection)?;
+    let mut fold = fold.confirming_drift(options.confirm_drift);
     if let Some(part) = &options.only {
-        planner = planner.narrowed_to(|id| part.includes(id));
-        observer = observer.leaving_out(current.twins.keys().filter(|id| !part.includes(id)).cloned().collect());
+        fold = fold.narrowed_to(|id| part.includes(id));
     }
-    let pass = FleetReading {
-        client,
-        planner: &mut planner,
-        observer: &mut observer,
-        membership: &mut membership,
-        declarations: current,
-        census,
-        concurrency: options.concurrency,
-    };
-    let read = read_fleet(pass, progress).await?;
-    let mut plan = planner.finish(read.read);
-    let mut misplaced = membership.misplaced();
+    let reading = FleetReading { client, fold: &mut fold, census, concurrency: options.concurrency };
+    let read = read_fleet(reading, progress).await?;
+    let (mut plan, mut observer, membership) = fold.finish(read.read);
+    let mut misplaced = membership.as_ref().map(Membership::misplaced).unwrap_or_default();
     if let Some(part) = &options.only {
         misplaced.retain(|id| part.includes(id));
     }
-    if !misplaced.is_empty() {
-        let corrected = declarations.select(membership.corrected()).map_err(RefreshError::Selection)?;
-        let rest = replan(client, &corrected, context, &misplaced, &mut observer, options.concurrency).await?;
+    let corrected;
+    if let Some(membership) = membership.filter(|_| !misplaced.is_empty()) {
+        corrected = declarations.select(membership.corrected()).map_err(RefreshError::Selection)?;
+        let mut fold = PlanFold::corrected(&corrected, context, &misplaced, observer);
+        fold_all(client, &mut fold, misplaced.iter().cloned(), options.concurrency, &mut || ()).await?;
+        let rest;
+        (rest, observer, _) = fold.finish(ReadBy::Get);
         plan.take_over(rest);
         // Of a part it is not known who else carries the record.
         if options.only.is_none() {
@@ -192,29 +188,6 @@ fn declares_desired(declarations: &Declarations) -> bool {
             seen.insert(std::sync::Arc::as_ptr(&declaration.body).addr())
                 && declaration.body.leaves().iter().any(|leaf| leaf.path.section() == Section::Desired)
         })
-}
-
-/// Plans again for devices that belong into other selections than a query said.
-async fn replan(
-    client: &HubClient,
-    declarations: &Declarations,
-    context: PlanContext,
-    ids: &BTreeSet<TwinId>,
-    observer: &mut ImpactObserver<'_>,
-    concurrency: usize,
-) -> Result<Plan, Error> {
-    let mut planner = Planner::new(declarations, context).restricted_to(ids);
-    get_all(client, ids.iter().cloned(), concurrency, &mut |lookup| {
-        let id = lookup.id();
-        let body = declarations.twins.get(id).map(|declaration| declaration.body.clone());
-        let seen = observer.look(&lookup, body.as_deref());
-        let plan = planner.push(lookup);
-        if let Some(seen) = seen {
-            observer.planned(seen, plan, body.as_deref());
-        }
-    })
-    .await?;
-    Ok(planner.finish(ReadBy::Get))
 }
 
 /// Asks what checks have to know of twins that were not read, unless that takes too long. The questions have one text.

@@ -11,14 +11,14 @@ use futures_util::{StreamExt, TryStreamExt, future, stream};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::selection::Membership;
+use super::fold::{PlanFold, Seen, SeenOutcome};
 use crate::client::{Error, HubClient, Pages, PagesAhead, RawLookup};
 use crate::manifest::Declarations;
-use crate::plan::ownership::{RECORDS_KEY, may_have_records};
-use crate::plan::{ImpactObserver, Planner, ReadBy};
+use crate::plan::ReadBy;
+use crate::plan::ownership::RECORDS_KEY;
 use iothub_model::query::Collection;
 use iothub_model::tiers::{Class, Limits};
-use iothub_model::twin::{IdError, Lookup, Twin, TwinId};
+use iothub_model::twin::{IdError, Lookup, TwinId};
 use iothub_model::wire::query::MAX_PAGE;
 use iothub_model::wire::raw_twin::RawTwin;
 
@@ -31,14 +31,8 @@ const FEW: usize = 100;
 pub(crate) struct FleetReading<'a, 'd> {
     /// The hub.
     pub client: &'a HubClient,
-    /// Gets every declared twin, and every other twin that carries this fleet's record.
-    pub planner: &'a mut Planner<'d>,
-    /// Sees what the planner gets and what comes of it, and twins that were read beside.
-    pub observer: &'a mut ImpactObserver<'d>,
-    /// Says which twins must not be planned by these declarations, since they belong into other selections.
-    pub membership: &'a mut Membership<'d>,
-    /// What the planner plans by.
-    pub declarations: &'d Declarations,
+    /// Takes every declared twin, every other twin that carries this fleet's record, and twins that a query lists besides.
+    pub fold: &'a mut PlanFold<'d>,
     /// How many twins the hub has, as far as it was asked.
     pub census: Census,
     /// GETs at once.
@@ -86,7 +80,7 @@ impl Census {
     }
 }
 
-/// Pushes every declared twin into the planner, and every other twin that carries this fleet's record.
+/// Reads every declared twin into the fold, and every other twin that carries this fleet's record.
 ///
 /// No more GETs are under way at once than `concurrency` says; beside them the hub is asked for orphaned ones, one page of devices and one
 /// of modules at a time. `progress` is told how many twins have been read. Fails whole: after an error the plan must not be finished,
@@ -96,7 +90,7 @@ pub(crate) async fn read_fleet(
     progress: &mut (dyn FnMut(usize) + Send),
 ) -> Result<FleetRead, Error> {
     let (client, declarations, finds_orphaned) =
-        (reading.client, reading.declarations, reading.planner.finds_orphaned());
+        (reading.client, reading.fold.declarations(), reading.fold.finds_orphaned());
     // The first answer opens the connection that all share, and a hub that does not answer is found out by what is read first.
     let answered = Notify::new();
     let mut pass = Pass { reading, read: 0, progress, answered: &answered };
@@ -121,7 +115,7 @@ pub(crate) async fn read_fleet(
                 broken_off.push(kind);
             }
         }
-        let pending: Vec<_> = pass.reading.planner.pending().cloned().collect();
+        let pending: Vec<_> = pass.reading.fold.pending().cloned().collect();
         pass.get_all(pending).await?;
         answered.notify_one();
         Ok(broken_off)
@@ -147,6 +141,31 @@ pub(crate) async fn get_all(
         stream::iter(ids).map(|id| async move { client.get_twin(&id).await }).buffer_unordered(concurrency.max(1));
     while let Some(lookup) = lookups.try_next().await? {
         take(lookup);
+    }
+    Ok(())
+}
+
+/// Reads twins by GET, so many at a time, and takes each into the fold as it comes. `took` is called after each.
+pub(crate) async fn fold_all(
+    client: &HubClient,
+    fold: &mut PlanFold<'_>,
+    ids: impl IntoIterator<Item = TwinId>,
+    concurrency: usize,
+    took: &mut (dyn FnMut() + Send),
+) -> Result<(), Error> {
+    let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(concurrency.max(1));
+    while let Some(lookup) = lookups.try_next().await? {
+        match lookup {
+            RawLookup::Found(text) => {
+                let raw = text.raw();
+                let by_text = raw.as_ref().map(|raw| (text.id(), raw));
+                fold.take(Seen { by: ReadBy::Get, text: by_text, whole: || text.read() })?;
+            }
+            RawLookup::Absent(id) => {
+                fold.take(Seen { by: ReadBy::Get, text: None, whole: || Ok::<_, Error>(Lookup::Absent(id)) })?;
+            }
+        }
+        took();
     }
     Ok(())
 }
@@ -220,11 +239,11 @@ impl Pass<'_, '_, '_> {
     }
 
     fn pending(&self, kind: TwinKind) -> impl Iterator<Item = &TwinId> {
-        self.reading.planner.pending().filter(move |id| kind.has(id))
+        self.reading.fold.pending().filter(move |id| kind.has(id))
     }
 
     fn cost(&self, pending: usize) -> ReadCost {
-        ReadCost { pending, finds_orphaned: self.reading.planner.finds_orphaned() }
+        ReadCost { pending, finds_orphaned: self.reading.fold.finds_orphaned() }
     }
 
     /// Reads whole pages of all of the hub's twins, and by GET what only a GET can tell of them. Declared twins that were not listed are
@@ -249,9 +268,13 @@ impl Pass<'_, '_, '_> {
                 pages.ask();
             }
             for text in texts {
-                let twin = RawTwin::find(text).and_then(|twin| Some((twin.id()?, twin)));
-                if !twin.is_some_and(|(id, twin)| self.take_unchanged(&id, &twin) || self.take_unmanaged(&id, &twin)) {
-                    self.take_listed(page.twin(text)?, &mut orphaned);
+                let raw = RawTwin::find(text).and_then(|raw| Some((raw.id()?, raw)));
+                let whole = || page.twin(text).map(|twin| Lookup::Found(Box::new(twin)));
+                let seen = Seen { by: ReadBy::Query, text: raw.as_ref().map(|(id, raw)| (id, raw)), whole };
+                match self.reading.fold.take(seen)? {
+                    SeenOutcome::Read => self.read += 1,
+                    SeenOutcome::Left => {}
+                    SeenOutcome::Ask(id) => _ = orphaned.insert(id),
                 }
             }
             (self.progress)(self.read);
@@ -265,91 +288,14 @@ impl Pass<'_, '_, '_> {
         Ok(true)
     }
 
-    /// Takes a pending twin of which its text shows that it is as declared: most are, and of these no tree is built but of what checks,
-    /// selectors and target conditions look at.
-    fn take_unchanged(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
-        let FleetReading { planner, observer, membership, declarations, .. } = &mut self.reading;
-        let Some(declaration) = declarations.twins.get(id).filter(|_| planner.is_pending(id)) else { return false };
-        // What is in doubt is found to be so when it is read whole.
-        let Some(excerpt) = observer.excerpt(id, twin).filter(|it| membership.agrees(id, it)) else { return false };
-        let Some(unchanged) = planner.push_unchanged(id, twin) else { return false };
-        observer.unchanged(id, &excerpt, unchanged, &declaration.body);
-        self.read += 1;
-        true
-    }
-
-    /// Takes a twin that a query listed and that the plan is not about, if its text is enough to see that.
-    fn take_unmanaged(&mut self, id: &TwinId, twin: &RawTwin<'_>) -> bool {
-        let FleetReading { planner, observer, membership, declarations, .. } = &mut self.reading;
-        let is_left_out = observer.leaves_out(id);
-        if planner.is_pending(id) || !is_left_out && twin.tags.is_some_and(may_have_records) {
-            return false;
-        }
-        if !is_left_out && declarations.twins.contains_key(id) {
-            // It was there before.
-            return true;
-        }
-        let Some(excerpt) = observer.excerpt(id, twin) else { return false };
-        if !is_left_out && !membership.agrees(id, &excerpt) {
-            return false;
-        }
-        observer.unmanaged_excerpt(id, &excerpt);
-        true
-    }
-
-    fn take_listed(&mut self, twin: Twin, orphaned: &mut BTreeSet<TwinId>) {
-        let declarations = self.reading.declarations;
-        if self.reading.planner.is_pending(&twin.id) {
-            // One that is in doubt stays pending, and is read by GET in the end.
-            if !self.reading.membership.is_doubtful(&twin) && !self.reading.planner.is_doubtful(&twin) {
-                self.read += 1;
-                self.push(Lookup::Found(Box::new(twin)));
-            }
-        } else if self.reading.observer.leaves_out(&twin.id) {
-            self.reading.observer.unmanaged(&twin);
-        } else if declarations.twins.contains_key(&twin.id) {
-            // It was there before.
-        } else if self.reading.planner.finds_orphaned()
-            && twin.tags.0.get(RECORDS_KEY).and_then(|all| all.get(declarations.fleet.as_str())).is_some()
-            || self.reading.membership.is_doubtful(&twin)
-        {
-            orphaned.insert(twin.id);
-        } else {
-            self.reading.observer.unmanaged(&twin);
-        }
-    }
-
-    /// Hands a twin to the planner, and what comes of it to the observer.
-    fn push(&mut self, lookup: Lookup) {
-        let FleetReading { planner, observer, declarations, .. } = &mut self.reading;
-        let body = declarations.twins.get(lookup.id()).map(|declaration| &*declaration.body);
-        let seen = observer.look(&lookup, body);
-        let plan = planner.push(lookup);
-        if let Some(seen) = seen {
-            observer.planned(seen, plan, body);
-        }
-    }
-
-    /// Reads twins by GET and pushes each as it comes, but those that belong into other selections than they are declared in.
     async fn get_all(&mut self, ids: impl IntoIterator<Item = TwinId>) -> Result<(), Error> {
-        let (client, concurrency) = (self.reading.client, self.reading.concurrency.max(1));
-        let mut lookups = stream::iter(ids).map(|id| client.get_twin_text(id)).buffer_unordered(concurrency);
-        while let Some(lookup) = lookups.try_next().await? {
-            self.answered.notify_one();
-            let whole = match lookup {
-                RawLookup::Found(text) if text.raw().is_some_and(|twin| self.take_unchanged(text.id(), &twin)) => None,
-                RawLookup::Found(text) => Some(text.read()?),
-                RawLookup::Absent(id) => Some(Lookup::Absent(id)),
-            };
-            if let Some(lookup) = whole {
-                if !self.reading.membership.settle(&lookup) {
-                    self.push(lookup);
-                }
-                self.read += 1;
-            }
-            (self.progress)(self.read);
-        }
-        Ok(())
+        let Self { reading: FleetReading { client, fold, concurrency, .. }, read, progress, answered } = self;
+        let took = &mut || {
+            answered.notify_one();
+            *read += 1;
+            progress(*read);
+        };
+        fold_all(client, fold, ids, *concurrency, took).await
     }
 }
 

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::client::{Error, HubClient};
 use crate::manifest::{Body, Declarations, Layer, Ownership, Selection, Selector};
+use crate::plan::SeenTwin;
 use crate::plan::ownership::{OwnershipRecord, RECORDS_KEY, value_hash};
 use iothub_model::diagnostic::Diagnostic;
-use iothub_model::twin::{DeviceId, Lookup, Twin, TwinId, TwinPath};
+use iothub_model::twin::{DeviceId, Twin, TwinId, TwinPath};
 use iothub_model::wire::query::MAX_PAGE;
 use iothub_model::wire::twins::encode_twin;
 
@@ -83,23 +84,21 @@ impl<'d> Membership<'d> {
         selections.map(|selection| selection.ids.binary_search(id).is_ok()).collect()
     }
 
-    fn by_twin(&self, twin: &Twin) -> Vec<bool> {
-        let document = encode_twin(twin);
-        self.declarations.selectors.iter().map(|selector| selector.condition.matches(&document)).collect()
+    /// Returns in which selections a twin is by its own word. Queries list devices that are gone: one that is absent is in none.
+    fn by_twin(&self, seen: &SeenTwin) -> Vec<bool> {
+        let document = seen.document();
+        let finds = |selector: &Selector| document.is_some_and(|document| selector.condition.matches(document));
+        self.declarations.selectors.iter().map(finds).collect()
     }
 
     /// Takes the word of a GET. Says whether the declarations have the device in other selections, so that it must not be
     /// planned by them.
-    pub(crate) fn settle(&mut self, lookup: &Lookup) -> bool {
-        let id = lookup.id();
+    pub(crate) fn settle(&mut self, seen: &SeenTwin) -> bool {
+        let id = seen.id();
         if self.is_empty() || id.module.is_some() {
             return false;
         }
-        let found = match lookup {
-            Lookup::Found(twin) => self.by_twin(twin),
-            // Queries list devices that are gone.
-            Lookup::Absent(_) => vec![false; self.declarations.selectors.len()],
-        };
+        let found = self.by_twin(seen);
         let is_misplaced = self.declared(id) != found;
         if is_misplaced {
             self.misplaced.insert(id.clone(), found);
@@ -109,12 +108,10 @@ impl<'d> Membership<'d> {
 
     /// Says whether a twin that a query listed has to be asked for by GET before it is known in which selections it is: the
     /// two queries contradict each other, or its record owns what a selector declares that it is no more in.
-    pub(crate) fn is_doubtful(&self, twin: &Twin) -> bool {
-        if self.is_empty() || twin.id.module.is_some() {
-            return false;
-        }
+    pub(crate) fn is_doubtful(&self, seen: &SeenTwin) -> bool {
+        let Some(twin) = seen.twin().filter(|twin| !self.is_empty() && twin.id.module.is_none()) else { return false };
         let declared = self.declared(&twin.id);
-        declared != self.by_twin(twin)
+        declared != self.by_twin(seen)
             || self.declarations.ownership == Ownership::Record && self.was_in_another(twin, &declared)
     }
 
@@ -190,6 +187,7 @@ mod tests {
 
     use super::*;
     use crate::manifest::load_texts;
+    use iothub_model::twin::Lookup;
     use iothub_model::wire::twins::decode_twin;
 
     /// `a` and `b` are declared, and the query found `a` and `c`.
@@ -207,11 +205,12 @@ selectors:
         loaded.declarations.select(vec![found]).expect("selected")
     }
 
-    fn twin(id: &str, mode: &str, owns: &[(&str, Value)]) -> Twin {
+    fn twin(id: &str, mode: &str, owns: &[(&str, Value)]) -> SeenTwin {
         let entry = |(path, value): &(&str, Value)| format!("{path}={:04x}", value_hash(Some(value)));
         let owns: Vec<String> = owns.iter().map(entry).collect();
         let tags = json!({ "mode": mode, "twinctl": { "demo": { "v": 1, "rev": "", "owns": owns } } });
-        decode_twin(json!({ "deviceId": id, "etag": "AAE=", "tags": tags })).expect("a twin")
+        let twin = decode_twin(json!({ "deviceId": id, "etag": "AAE=", "tags": tags })).expect("a twin");
+        SeenTwin::new(Lookup::Found(Box::new(twin)))
     }
 
     #[test]
@@ -226,10 +225,11 @@ selectors:
             ("d", "slow", true),
             ("d", "quick", false),
         ] {
-            assert_eq!(membership.settle(&Lookup::Found(Box::new(twin(id, mode, &[])))), misplaced, "{id} {mode}");
+            assert_eq!(membership.settle(&twin(id, mode, &[])), misplaced, "{id} {mode}");
         }
-        assert!(membership.settle(&Lookup::Absent("c".parse().expect("an id"))), "a query lists what is gone");
-        assert!(!membership.settle(&Lookup::Absent("b".parse().expect("an id"))));
+        let absent = |id: &str| SeenTwin::new(Lookup::Absent(id.parse().expect("an id")));
+        assert!(membership.settle(&absent("c")), "a query lists what is gone");
+        assert!(!membership.settle(&absent("b")));
         let corrected = membership.corrected();
         assert_eq!(corrected[0].ids.iter().map(ToString::to_string).collect::<Vec<_>>(), ["b", "d"]);
         assert_eq!(Arc::clone(&corrected[0].name), declarations.selections[0].name);
@@ -252,7 +252,8 @@ selectors:
         ] {
             assert_eq!(membership.is_doubtful(&twin(id, mode, &owns)), doubtful, "{id} {mode} {owns:?}");
             let bare = twin(id, mode, &[]);
-            assert_eq!(membership.agrees(&bare.id, &encode_twin(&bare)), !membership.is_doubtful(&bare), "{id} {mode}");
+            let excerpt = bare.document().expect("it is there");
+            assert_eq!(membership.agrees(bare.id(), excerpt), !membership.is_doubtful(&bare), "{id} {mode}");
         }
     }
 }

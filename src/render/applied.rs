@@ -143,12 +143,12 @@ struct MovedPathJson<'a> {
 
 impl<'a> MovedPathJson<'a> {
     fn of(moved: &'a MovedPath) -> Self {
-        let shown = |value: &'a Option<Value>| value.as_ref().filter(|_| !moved.sensitive);
+        let shown = |value: Option<&'a Value>| value.filter(|_| !moved.sensitive);
         Self {
             path: moved.path.as_str(),
-            planned: shown(&moved.planned),
-            seen: shown(&moved.seen),
-            found: shown(&moved.found),
+            planned: shown(moved.planned.known()),
+            seen: shown(moved.seen.known()),
+            found: shown(moved.found.as_ref()),
             written_at: moved.written_at.as_deref(),
             origin: moved.origin.as_ref().map(OriginJson::of),
             sensitive: moved.sensitive,

@@ -18,7 +18,7 @@ use crate::drift::Drift;
 use crate::inspect::inspect;
 use crate::legible::{is_unseen, tell_apart};
 use crate::manifest::{Sensitive, load_texts};
-use crate::plan::{Plan, Verdict};
+use crate::plan::{Plan, Side, Verdict};
 use iothub_model::query::compile;
 use iothub_model::twin::value::equal;
 use iothub_model::twin::{Desired, ETag, Object, Reported, Tags, Twin};
@@ -77,7 +77,7 @@ fn applied(before: &Value, after: &Value) -> String {
     let mut all = samples::apply_report();
     all.conflicts.truncate(1);
     let moved = &mut all.conflicts[0].1[0];
-    (moved.planned, moved.seen, moved.found) = (Some(before.clone()), None, Some(after.clone()));
+    (moved.planned, moved.seen, moved.found) = (Side::Known(before.clone()), Side::Absent, Some(after.clone()));
     report::text(&all, Duration::ZERO, false, Palette::PLAIN)
 }
 

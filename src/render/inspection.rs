@@ -101,7 +101,7 @@ fn head(out: &mut String, of: &Inspection, hub: &HubHost, palette: Palette) {
 /// What a row says comes to be, where that is known and differs from what is.
 fn after(row: &InspectedPath) -> Option<Option<&Value>> {
     match (&row.declared, &row.change) {
-        (_, Some(change)) => change.verdict.touches_value().then_some(change.after.as_ref()),
+        (_, Some(change)) => change.verdict.touches_value().then_some(change.after.known()),
         (Some(declared), None) => {
             let same = match (&declared.value, &row.live) {
                 (Some(declared), Some(live)) => equal(declared, live),
@@ -337,23 +337,22 @@ pub(crate) fn json(of: &Inspection, hub: &HubHost) -> String {
 fn path<'i>(row: &'i InspectedPath, sensitive: &Sensitive) -> InspectedPathJson<'i> {
     let InspectedPath { path, live, declared, change, is_let_go: _, owners, reported } = row;
     let is_sensitive = is_sensitive(row, sensitive);
-    let shown = |value: &'i Option<Value>| {
-        value
-            .as_ref()
-            .map(|value| if is_sensitive { Cow::Owned(Value::from(view::MASK)) } else { Cow::Borrowed(value) })
+    let shown = |value: Option<&'i Value>| {
+        value.map(|value| if is_sensitive { Cow::Owned(Value::from(view::MASK)) } else { Cow::Borrowed(value) })
     };
     InspectedPathJson {
         path: path.as_str(),
         sensitive: is_sensitive,
-        live: shown(live),
-        declared: declared
-            .as_ref()
-            .map(|declared| DeclaredJson { value: shown(&declared.value), origin: OriginJson::of(&declared.origin) }),
+        live: shown(live.as_ref()),
+        declared: declared.as_ref().map(|declared| DeclaredJson {
+            value: shown(declared.value.as_ref()),
+            origin: OriginJson::of(&declared.origin),
+        }),
         verdict: row.verdict(),
-        after: change.as_ref().and_then(|change| shown(&change.after)),
+        after: change.as_ref().and_then(|change| shown(change.after.known())),
         moved_from: change.as_ref().and_then(|change| change.moved_from.as_ref()).map(TwinPath::as_str),
         owners: owners.iter().map(|fleet| fleet.as_str()).collect(),
-        reported: shown(reported),
+        reported: shown(reported.as_ref()),
         acknowledged: row.acknowledged(),
     }
 }

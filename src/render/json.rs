@@ -250,13 +250,14 @@ struct TwinJson<'p> {
 
 impl<'p> ChangeJson<'p> {
     pub(super) fn of(change: &'p plan::PlannedChange) -> Self {
-        let plan::PlannedChange { path, verdict, before, after, moved_from, origin, sensitive } = change;
+        let plan::PlannedChange { path, verdict, before: _, after: _, moved_from, origin, sensitive } = change;
+        let (before, after) = change.shown();
         Self {
             path: path.as_str(),
             verdict: *verdict,
             sensitive: *sensitive,
-            before: before.as_ref().filter(|_| !sensitive),
-            after: after.as_ref().filter(|_| !sensitive),
+            before: before.known(),
+            after: after.known(),
             moved_from: moved_from.as_ref().map(|path| path.as_str()),
             origin: origin.as_ref().map(OriginJson::of),
         }

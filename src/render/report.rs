@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::number::{counted, grouped};
 use super::style::Palette;
 use super::{escape, value};
 use crate::apply::{ApplyReport, MovedPath};
 use crate::legible;
+use crate::plan::Side;
 use iothub_model::duration;
 use iothub_model::twin::TwinId;
 
@@ -144,7 +143,8 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
     for path in moved {
         let origin = path.origin.as_ref().map(|origin| palette.origin(escape::line(&origin.to_string())).to_string());
         _ = writeln!(out, "    {}", palette.path(escape::path(path.path.as_str())));
-        let mut values = [&path.planned, &path.seen, &path.found].map(|value| shown(path, value.as_ref()));
+        let found = Side::from(path.found.clone());
+        let mut values = [&path.planned, &path.seen, &found].map(|side| shown(path, side));
         legible::tell_apart(&mut values);
         let [planned, seen, found] = values.map(Some);
         let planned = [planned, origin];
@@ -157,12 +157,12 @@ fn conflict(out: &mut String, id: &TwinId, moved: &[MovedPath], palette: Palette
 }
 
 /// Writes a value that may be shown, or the word for one that may not.
-fn shown(path: &MovedPath, value: Option<&Value>) -> String {
-    match value {
+fn shown(path: &MovedPath, side: &Side) -> String {
+    match side {
         // What is not known cannot be said to have changed, nor not to have.
-        Some(Value::Null) => "not known, since plan files hold no sensitive values".to_owned(),
-        Some(_) if path.sensitive => "(sensitive)".to_owned(),
-        value => value::inline(value),
+        Side::Redacted => "not known, since plan files hold no sensitive values".to_owned(),
+        Side::Known(_) if path.sensitive => "(sensitive)".to_owned(),
+        side => value::inline(side.known()),
     }
 }
 
@@ -192,7 +192,7 @@ mod tests {
         report.conflicts.truncate(1);
         report.conflicts[0].1.truncate(1);
         let moved = &mut report.conflicts[0].1[0];
-        (moved.sensitive, moved.found, moved.seen) = (true, Some("hunter2".into()), Some(Value::Null));
+        (moved.sensitive, moved.found, moved.seen) = (true, Some("hunter2".into()), Side::Redacted);
         let text = text(&report, Duration::ZERO, false, Palette::PLAIN);
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("found    (sensitive)"), "{text}");

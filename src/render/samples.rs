@@ -11,7 +11,7 @@ use crate::manifest::{
     Body, Declaration, Declarations, Layer, Leaf, Missing, Origin, Policy, Selection, Sensitive, SourceDigests,
 };
 use crate::plan::{
-    Action, Conflict, FleetRecords, Forecast, Impact, Plan, PlannedChange, Population, Prediction, ReadBy, Taken,
+    Action, Conflict, FleetRecords, Forecast, Impact, Plan, PlannedChange, Population, Prediction, ReadBy, Side, Taken,
     TwinPlan, Verdict,
 };
 use iothub_model::twin::{ETag, MergePatch};
@@ -102,9 +102,9 @@ pub(crate) fn check_results() -> Vec<CheckResult> {
 pub(crate) fn apply_report() -> ApplyReport {
     let moved = |path: &str, seen, found, planned, written_at: Option<&str>| MovedPath {
         path: path.parse().expect("a path"),
-        seen,
+        seen: Side::from(seen),
         found,
-        planned,
+        planned: Side::from(planned),
         written_at: written_at.map(str::to_owned),
         origin: Some(origin(14)),
         sensitive: false,
@@ -156,8 +156,8 @@ pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after:
     PlannedChange {
         path: path.parse().expect("a path"),
         verdict,
-        before,
-        after,
+        before: before.into(),
+        after: after.into(),
         moved_from: None,
         origin,
         sensitive: false,
@@ -167,7 +167,7 @@ pub(crate) fn change(path: &str, verdict: Verdict, before: Option<Value>, after:
 pub(crate) fn twin(id: &str, action: Action, changes: Vec<PlannedChange>, conflicts: Vec<Conflict>) -> TwinPlan {
     let mut patch = MergePatch::default();
     for change in &changes {
-        patch.set(&change.path, change.after.clone().unwrap_or(Value::Null));
+        patch.set(&change.path, change.after.known().cloned().unwrap_or(Value::Null));
     }
     TwinPlan {
         id: id.parse().expect("an id"),

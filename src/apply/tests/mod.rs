@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 
 use super::ApplyOptions;
 use super::event::{ApplyEvent, ApplyReport, TwinOutcome};
-use super::scheduler::{Request, Scheduler, Step, StepOutcome, Ticket};
+use super::request::{GuardedPatch, TwinRequest};
+use super::scheduler::{Scheduler, Step, StepOutcome, Ticket};
 use crate::client::error::{Cause, Obstacle, RequestLine};
 use crate::client::{Backoff, Error};
 use crate::manifest::Sensitive;
-use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
-use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin};
+use crate::plan::{Action, PlannedChange, Side, TwinPlan, Verdict};
+use iothub_model::twin::{Desired, ETag, Lookup, MergePatch, Object, Reported, Tags, Twin, TwinId};
 use iothub_model::wire::HubError;
 
 /// What the hub answers.
@@ -101,22 +102,22 @@ fn name(answer: &Answer) -> String {
 }
 
 /// Gives an answer to a request, if it can be one.
-pub(super) fn outcome(request: &Request<'_>, answer: &Answer) -> StepOutcome {
+pub(super) fn outcome(id: &TwinId, request: &TwinRequest, answer: &Answer) -> StepOutcome {
     match (request, answer) {
-        (Request::Register { .. }, Answer::Done) => StepOutcome::Registered(Ok(())),
-        (Request::Register { .. }, answer) => StepOutcome::Registered(Err(error(answer))),
-        (Request::Read { id, .. }, Answer::Found(etag, desired)) => {
+        (TwinRequest::Register, Answer::Done) => StepOutcome::Registered(Ok(())),
+        (TwinRequest::Register, answer) => StepOutcome::Registered(Err(error(answer))),
+        (TwinRequest::Read | TwinRequest::Refresh, Answer::Found(etag, desired)) => {
             StepOutcome::Read(Ok(Lookup::Found(Box::new(twin(&id.to_string(), etag, desired.clone())))))
         }
-        (Request::Read { id, .. }, Answer::Absent) => StepOutcome::Read(Ok(Lookup::Absent((*id).clone()))),
-        (Request::Read { .. }, answer) => StepOutcome::Read(Err(error(answer))),
-        (Request::Patch { id, .. }, Answer::Done) => {
+        (TwinRequest::Read | TwinRequest::Refresh, Answer::Absent) => StepOutcome::Read(Ok(Lookup::Absent(id.clone()))),
+        (TwinRequest::Read | TwinRequest::Refresh, answer) => StepOutcome::Read(Err(error(answer))),
+        (TwinRequest::Patch(_), Answer::Done) => {
             StepOutcome::Patched(Ok(twin(&id.to_string(), "new", json!({"power": 2}))))
         }
-        (Request::Patch { id, .. }, Answer::Otherwise) => {
+        (TwinRequest::Patch(_), Answer::Otherwise) => {
             StepOutcome::Patched(Ok(twin(&id.to_string(), "new", json!({"power": 7}))))
         }
-        (Request::Patch { .. }, answer) => StepOutcome::Patched(Err(error(answer))),
+        (TwinRequest::Patch(_), answer) => StepOutcome::Patched(Err(error(answer))),
     }
 }
 
@@ -149,8 +150,8 @@ pub(super) fn twin_plan(id: &str, action: Action) -> TwinPlan {
         changes: Arc::new([PlannedChange {
             path: "desired.power".parse().expect("a path"),
             verdict: if registered { Verdict::New } else { Verdict::Edit },
-            before: (!registered).then(|| json!(1)),
-            after: Some(json!(2)),
+            before: (!registered).then(|| json!(1)).into(),
+            after: Side::Known(json!(2)),
             moved_from: None,
             origin: None,
             sensitive: false,
@@ -182,7 +183,7 @@ impl Play {
         let mut scheduler = Scheduler::new(twins, options);
         let mut report = ApplyReport::default();
         let mut log = String::new();
-        let mut under_way: VecDeque<(Duration, Ticket, String, Request<'_>)> = VecDeque::new();
+        let mut under_way: VecDeque<(Duration, Ticket, &TwinId, TwinRequest)> = VecDeque::new();
         let (mut now, mut stopped) = (Duration::ZERO, false);
         let mut say = |now: Duration, text: String| log += &format!("{:>6} {text}\n", now.as_millis());
         loop {
@@ -195,9 +196,8 @@ impl Play {
                     report.record(&event);
                     say(now, describe(&event));
                 }
-                Step::Send(ticket, request) => {
-                    let (id, text) = show(&request);
-                    say(now, format!("{id} {text}"));
+                Step::Send(ticket, id, request) => {
+                    say(now, format!("{id} {}", show(&request)));
                     under_way.push_back((now + ms(10), ticket, id, request));
                 }
                 Step::Wait(until) => {
@@ -209,11 +209,11 @@ impl Play {
                     if answered == Some(now) {
                         let (_, ticket, id, request) = under_way.pop_front().expect("just seen");
                         let answer = answers
-                            .get_mut(&id)
+                            .get_mut(&id.to_string())
                             .and_then(VecDeque::pop_front)
                             .or_else(|| self.otherwise.clone())
                             .unwrap_or_else(|| panic!("no answer left for {request:?}"));
-                        let outcome = outcome(&request, &answer);
+                        let outcome = outcome(id, &request, &answer);
                         say(now, format!("{id} ← {}", name(&answer)));
                         scheduler.told(ticket, outcome, now, 0.5);
                     }
@@ -227,12 +227,12 @@ impl Play {
     }
 }
 
-fn show(request: &Request<'_>) -> (String, String) {
+fn show(request: &TwinRequest) -> String {
     match request {
-        Request::Register { id } => (id.to_string(), "register".to_owned()),
-        Request::Read { id, .. } => (id.to_string(), "read".to_owned()),
-        Request::Patch { id, etag, patch } => {
-            (id.to_string(), format!("patch if {etag}: {}", serde_json::to_string(patch).expect("JSON")))
+        TwinRequest::Register => "register".to_owned(),
+        TwinRequest::Read | TwinRequest::Refresh => "read".to_owned(),
+        TwinRequest::Patch(GuardedPatch { etag, patch }) => {
+            format!("patch if {etag}: {}", serde_json::to_string(patch).expect("JSON"))
         }
     }
 }
@@ -255,8 +255,9 @@ fn describe(event: &ApplyEvent) -> String {
                 let moved: Vec<_> = moved
                     .iter()
                     .map(|moved| {
-                        let show = |value: &Option<Value>| value.as_ref().map_or("nothing".into(), Value::to_string);
-                        let (seen, found, planned) = (show(&moved.seen), show(&moved.found), show(&moved.planned));
+                        let show = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
+                        let (seen, found) = (show(moved.seen.known()), show(moved.found.as_ref()));
+                        let planned = show(moved.planned.known());
                         format!("{}: seen {seen}, found {found}, planned {planned}", moved.path)
                     })
                     .collect();

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use iothub_model::twin::TwinId;
 
 fn answers() -> impl Strategy<Value = Answer> {
     prop_oneof![
@@ -30,9 +29,9 @@ fn answers() -> impl Strategy<Value = Answer> {
 }
 
 /// Makes an answer one that the request can have.
-fn fitting(request: &Request<'_>, answer: Answer) -> Answer {
-    let reading = matches!(request, Request::Read { .. });
-    let registering = matches!(request, Request::Register { .. });
+fn fitting(request: &TwinRequest, answer: Answer) -> Answer {
+    let reading = !request.is_write();
+    let registering = *request == TwinRequest::Register;
     match answer {
         Answer::Done | Answer::Otherwise if reading => Answer::Found("e2", json!({"power": 1})),
         Answer::Otherwise if registering => Answer::Done,
@@ -66,7 +65,7 @@ proptest! {
         let registered_here = |id: &TwinId| twins.iter().any(|twin| twin.id == *id && twin.action == Action::Register);
         let mut scheduler = Scheduler::new(&twins, ApplyOptions { concurrency, backoff: Backoff::default() });
         let mut script = script.iter().cycle().cloned();
-        let mut under_way: Vec<(Duration, Ticket, Request<'_>)> = Vec::new();
+        let mut under_way: Vec<(Duration, Ticket, &TwinId, TwinRequest)> = Vec::new();
         let (mut now, mut answered, mut stopped, mut ending) = (Duration::ZERO, 0usize, false, false);
         let (mut done, mut finished, mut steps) = (BTreeSet::new(), 0, 0);
         loop {
@@ -74,23 +73,22 @@ proptest! {
             prop_assert!(steps < 100_000, "it does not end");
             match scheduler.next(now) {
                 Step::Tell(ApplyEvent::TwinDone { id, .. }) => {
-                    prop_assert!(under_way.iter().all(|(_, _, request)| match request {
-                        Request::Register { id: busy } | Request::Read { id: busy, .. } | Request::Patch { id: busy, .. } => id != **busy,
-                    }), "{id} is done with a request under way");
+                    let is_idle = under_way.iter().all(|(_, _, busy, _)| id != **busy);
+                    prop_assert!(is_idle, "{id} is done with a request under way");
                     prop_assert!(done.insert(id.clone()), "{id} ended twice");
                 }
                 Step::Tell(ApplyEvent::Finished) => finished += 1,
                 Step::Tell(ApplyEvent::Halted(_)) => ending = true,
                 Step::Tell(_) => {}
-                Step::Send(ticket, request) => {
-                    prop_assert!(!ending || matches!(request, Request::Read { .. }), "written after the end: {request:?}");
-                    prop_assert!(under_way.iter().all(|(_, busy, _)| *busy != ticket), "two requests for one twin");
-                    if let Request::Register { id: id @ TwinId { device, module: Some(_) } } = &request {
+                Step::Send(ticket, id, request) => {
+                    prop_assert!(!ending || !request.is_write(), "written after the end: {request:?}");
+                    prop_assert!(under_way.iter().all(|(_, busy, ..)| *busy != ticket), "two requests for one twin");
+                    if let (TwinRequest::Register, TwinId { device, module: Some(_) }) = (&request, id) {
                         let device = TwinId::device(device.clone());
                         prop_assert!(done.contains(&device) || !registered_here(&device), "{id} comes before its device");
                     }
                     let (_, latency, _) = script.next().expect("it goes round");
-                    under_way.push((now + ms(latency), ticket, request));
+                    under_way.push((now + ms(latency), ticket, id, request));
                     prop_assert!(under_way.len() <= concurrency);
                 }
                 Step::Wait(until) => {
@@ -100,7 +98,7 @@ proptest! {
                     prop_assert!(next.is_some(), "waits for nothing");
                     now = now.max(next.expect("just checked"));
                     if first.is_some_and(|at| at <= now) {
-                        let (_, ticket, request) = under_way.remove(0);
+                        let (_, ticket, id, request) = under_way.remove(0);
                         answered += 1;
                         let (answer, _, random) = script.next().expect("it goes round");
                         let answer = if fatal_after.is_some_and(|after| answered > after) {
@@ -108,7 +106,7 @@ proptest! {
                         } else {
                             fitting(&request, answer)
                         };
-                        scheduler.told(ticket, outcome(&request, &answer), now, random);
+                        scheduler.told(ticket, outcome(id, &request, &answer), now, random);
                     } else {
                         prop_assert!(until == Some(now), "woken early");
                     }

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::manifest::{FleetName, Sensitive, SourceDigests};
 use crate::plan::decide::Decision;
 use crate::plan::redact::{ChangePhase, redact, redacted_paths};
-use crate::plan::{Action, Conflict, FleetRecords, Plan, PlannedChange, ReadBy, Taken, TwinPlan, Verdict};
+use crate::plan::{Action, Conflict, FleetRecords, Plan, PlannedChange, ReadBy, Side, Taken, TwinPlan, Verdict};
 use iothub_model::twin::{ETag, HubHost, MergePatch, Object, TwinId, TwinPath};
 
 /// All but the twins and the digest, in the order in which it is written.
@@ -263,28 +263,33 @@ struct SidesV1 {
 
 impl ChangeV1 {
     fn of(change: &PlannedChange) -> Self {
-        let PlannedChange { path, verdict, before, after, moved_from, origin, sensitive } = change;
-        let sides = SidesV1 { before: before.is_some(), after: after.is_some() };
+        let PlannedChange { path, verdict, before: _, after: _, moved_from, origin, sensitive } = change;
+        let (before, after) = change.shown();
+        let sides = SidesV1 { before: before.has_value(), after: after.has_value() };
         Self {
             path: path.clone(),
             verdict: (*verdict).into(),
-            before: before.clone().filter(|_| !sensitive),
-            after: after.clone().filter(|_| !sensitive),
+            before: before.known().cloned(),
+            after: after.known().cloned(),
             sensitive: sensitive.then_some(sides),
             moved_from: moved_from.clone(),
             origin: origin.as_ref().map(OriginV1::of),
         }
     }
 
-    /// Makes a change whose sensitive values are unknown. A value that stands there none the less stays, to be refused.
+    /// Makes a change whose sensitive values are redacted. A sensitive value that the file contains stays, to be refused.
     fn into_change(self) -> PlannedChange {
         let Self { path, verdict, before, after, sensitive, moved_from, origin } = self;
         let sides = sensitive.unwrap_or(SidesV1 { before: false, after: false });
+        let side = |value: Option<Value>, has_value| match value {
+            None if has_value => Side::Redacted,
+            value => Side::from(value),
+        };
         PlannedChange {
             path,
             verdict: verdict.into(),
-            before: before.or(sides.before.then_some(Value::Null)),
-            after: after.or(sides.after.then_some(Value::Null)),
+            before: side(before, sides.before),
+            after: side(after, sides.after),
             moved_from,
             origin: origin.map(OriginV1::into_origin),
             sensitive: sensitive.is_some(),

@@ -16,11 +16,10 @@ use crate::plan::rebase::{RecordSides, becomes_object, record_sides};
 use crate::plan::redact::{ChangePhase, redact};
 use crate::plan::restore::fill;
 use crate::plan::target::{RecordWrite, TwinSections, TwinTarget, is_filled_object};
-use crate::plan::{Action, PlannedChange, TwinPlan, Verdict};
+use crate::plan::{Action, PlannedChange, Side, TwinPlan, Verdict};
 use iothub_model::twin::limits::check_values;
 use iothub_model::twin::patch::merge;
 use iothub_model::twin::path::leaves;
-use iothub_model::twin::value::equal;
 use iothub_model::twin::{ETag, MergePatch, Object, Section, TwinPath};
 
 type Validity = Result<(), String>;
@@ -60,10 +59,8 @@ fn check_nothing_sensitive(twin: &TwinPlan) -> Validity {
     for change in twin.changes.iter() {
         let (path, sensitive) = (&change.path, twin.sensitive.covers(&change.path));
         ensure(change.sensitive == sensitive, || format!("{path} is sensitive in one place and not in another"))?;
-        let is_known = |side: &Option<Value>| side.as_ref().is_some_and(|value| !value.is_null());
-        ensure(!(sensitive && (is_known(&change.before) || is_known(&change.after))), || {
-            format!("it holds the value of {path}, which is sensitive")
-        })?;
+        let is_known = change.before.known().is_some() || change.after.known().is_some();
+        ensure(!(sensitive && is_known), || format!("it holds the value of {path}, which is sensitive"))?;
     }
     for patch in [&twin.patch, &twin.inverse] {
         ensure(*redact(patch, &twin.sensitive) == **patch, || {
@@ -79,7 +76,7 @@ fn made_up(twin: &TwinPlan) -> TwinPlan {
         return twin.clone();
     }
     let (before, after) = (Value::from("what was there"), Value::from("what will be there"));
-    let in_place = |side: &Option<Value>, value: &Value| side.as_ref().map(|_| value.clone());
+    let in_place = |side: &Side, value: &Value| Side::from(side.has_value().then(|| value.clone()));
     let sides = |change: &PlannedChange| match change.verdict {
         Verdict::Adopt | Verdict::Released => (in_place(&change.before, &before), in_place(&change.after, &before)),
         _ => (in_place(&change.before, &before), in_place(&change.after, &after)),
@@ -89,8 +86,8 @@ fn made_up(twin: &TwinPlan) -> TwinPlan {
         let Some(change) = at.map(|at| &twin.changes[at]).filter(|_| *fleet == twin.fleet) else { return UNCHANGED };
         let (before, after) = sides(change);
         match (side, change.verdict) {
-            (ChangePhase::After, _) | (ChangePhase::Before, Verdict::Drift) => value_hash(after.as_ref()),
-            (ChangePhase::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.as_ref()),
+            (ChangePhase::After, _) | (ChangePhase::Before, Verdict::Drift) => value_hash(after.known()),
+            (ChangePhase::Before, Verdict::Edit | Verdict::Removed | Verdict::Moved) => value_hash(before.known()),
             (ChangePhase::Before, _) => OTHERWISE,
         }
     };
@@ -145,7 +142,7 @@ fn check_shape(twin: &TwinPlan) -> Validity {
         Action::Update | Action::Release => ensure(twin.is_sent(), || "it has an empty patch".to_owned()),
         Action::Missing | Action::Skip => ensure(is_bare, || "it is said not to be there, and is changed".to_owned()),
         Action::Register => {
-            ensure(twin.changes.iter().all(|change| change.before.is_none()) && twin.taken.is_empty(), || {
+            ensure(twin.changes.iter().all(|change| !change.before.has_value()) && twin.taken.is_empty(), || {
                 "it is to be registered, and something is said to be there".to_owned()
             })
         }
@@ -158,6 +155,9 @@ fn is_plain(etag: &ETag) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'*')
 }
 
+/// What was there, and what is to be there.
+const SIDES: [fn(&PlannedChange) -> &Side; 2] = [|change| &change.before, |change| &change.after];
+
 /// That the changes by themselves are such as a plan has.
 fn check_changes(twin: &TwinPlan) -> Validity {
     let changes = &*twin.changes;
@@ -168,23 +168,24 @@ fn check_changes(twin: &TwinPlan) -> Validity {
         let PlannedChange { path, verdict, before, after, moved_from, origin: _, sensitive: _ } = change;
         let is_declarable = path.keys().next().is_some() && !records_path().overlaps(path);
         ensure(is_declarable, || format!("{path} is not for a manifest to change"))?;
-        let is_leaf =
-            |value: &Option<Value>| value.as_ref().is_none_or(|value| !value.is_null() && !is_filled_object(value));
-        ensure(is_leaf(before) && is_leaf(after), || format!("{path} has a value that is no leaf"))?;
-        let is_same = match (before, after) {
-            (None, None) => true,
-            (Some(before), Some(after)) => equal(before, after),
-            _ => false,
+        let is_leaf = |side: &Side| match side {
+            Side::Absent => true,
+            Side::Known(value) => !value.is_null() && !is_filled_object(value),
+            Side::Redacted => false,
         };
+        ensure(is_leaf(before) && is_leaf(after), || format!("{path} has a value that is no leaf"))?;
+        // Nothing is redacted by now.
+        let is_same = before.is_same(after.known());
+        let (has_before, has_after) = (before.has_value(), after.has_value());
         let fits = match verdict {
             Verdict::Adopt => is_same,
-            Verdict::Released => is_same && before.is_some(),
-            Verdict::New => before.is_none() && after.is_some(),
-            Verdict::Moved if change.is_moved_away() => before.is_some(),
-            Verdict::Moved => before.is_none() && after.is_some(),
-            Verdict::Overwrite => before.is_some() && !is_same,
+            Verdict::Released => is_same && has_before,
+            Verdict::New => !has_before && has_after,
+            Verdict::Moved if change.is_moved_away() => has_before,
+            Verdict::Moved => !has_before && has_after,
+            Verdict::Overwrite => has_before && !is_same,
             Verdict::Edit | Verdict::Drift | Verdict::EditOverDrift => !is_same,
-            Verdict::Removed | Verdict::RemovedOverDrift | Verdict::Undeclared => before.is_some() && after.is_none(),
+            Verdict::Removed | Verdict::RemovedOverDrift | Verdict::Undeclared => has_before && !has_after,
         };
         ensure(fits, || format!("{path} is called {verdict}, which its values are not"))?;
         let may_be = match verdict {
@@ -196,8 +197,9 @@ fn check_changes(twin: &TwinPlan) -> Validity {
         ensure(comes_here == moved_from.is_some(), || format!("{path} is moved, and from nowhere"))?;
     }
     check_moves(changes)?;
-    for side in [|change: &PlannedChange| change.before.is_some(), |change: &PlannedChange| change.after.is_some()] {
-        let paths: Vec<_> = changes.iter().filter(|change| side(change)).map(|change| &change.path).collect();
+    for side in SIDES {
+        let paths: Vec<_> =
+            changes.iter().filter(|change| side(change).has_value()).map(|change| &change.path).collect();
         // What lies under a path follows it directly.
         if let Some(pair) = paths.windows(2).find(|pair| pair[0].covers(pair[1])) {
             return fail(format!("{} cannot be there together with {}", pair[1], pair[0]));
@@ -216,8 +218,7 @@ fn check_moves(changes: &[PlannedChange]) -> Validity {
 
 /// That whatever the two patches say outside the records is said by a change.
 fn check_patches_against_changes(twin: &TwinPlan) -> Validity {
-    type Side = fn(&PlannedChange) -> &Option<Value>;
-    let (before, after): (Side, Side) = (|change| &change.before, |change| &change.after);
+    let [before, after] = SIDES;
     for (name, patch, from, to) in
         [("patch", &twin.patch, before, after), ("inverse patch", &twin.inverse, after, before)]
     {
@@ -228,11 +229,11 @@ fn check_patches_against_changes(twin: &TwinPlan) -> Validity {
             }
             let is_shown = if value.is_null() {
                 let goes = |change: &PlannedChange| {
-                    from(change).is_some() && to(change).is_none() && path.covers(&change.path)
+                    from(change).has_value() && !to(change).has_value() && path.covers(&change.path)
                 };
                 twin.changes.iter().any(goes)
             } else {
-                let comes = |change: &PlannedChange| to(change).as_ref().is_some_and(|to| equal(to, value));
+                let comes = |change: &PlannedChange| to(change).is_same(Some(value));
                 twin.changes
                     .binary_search_by(|change| change.path.cmp(&path))
                     .is_ok_and(|at| twin.changes[at].verdict.touches_value() && comes(&twin.changes[at]))
@@ -345,7 +346,7 @@ fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Val
     }
     for change in twin.changes.iter() {
         let (applied, owned) = (before.get(&change.path).copied(), after.get(&change.path).copied());
-        let undeclared = || verdict(applied, Wanted::Undeclared, change.before.as_ref());
+        let undeclared = || verdict(applied, Wanted::Undeclared, change.before.known());
         let fits = match change.verdict {
             Verdict::Undeclared => owned.is_none() && applied.is_none(),
             Verdict::Released => owned.is_none() && applied.is_some(),
@@ -354,10 +355,10 @@ fn check_own_record(twin: &TwinPlan, sides: &RecordSides, revision: &str) -> Val
             _ if change.is_removal() => owned.is_none() && undeclared() == Some(change.verdict),
             _ if becomes_object(&twin.changes, change) => change.verdict == Verdict::Overwrite && owned.is_none(),
             called => {
-                let wanted = change.after.as_ref().map_or(Wanted::Absent, Wanted::Value);
+                let wanted = change.after.known().map_or(Wanted::Absent, Wanted::Value);
                 let called = if called == Verdict::Moved { Verdict::New } else { called };
-                owned == Some(value_hash(change.after.as_ref()))
-                    && verdict(applied, wanted, change.before.as_ref()) == Some(called)
+                owned == Some(value_hash(change.after.known()))
+                    && verdict(applied, wanted, change.before.known()) == Some(called)
             }
         };
         ensure(fits, || format!("its record does not agree with the change of {}", change.path))?;
@@ -387,7 +388,7 @@ fn check_by_trying(twin: &TwinPlan) -> Validity {
     let nothing = Object::new();
     let mut seen = TwinTarget::reach(TwinSections { tags: &nothing, desired: &nothing }, &[], &[]);
     for change in twin.changes.iter() {
-        if let Some(value) = &change.before {
+        if let Some(value) = change.before.known() {
             seen.set(&change.path, value.clone());
         }
     }

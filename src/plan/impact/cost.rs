@@ -93,7 +93,7 @@ mod tests {
         };
         let mut planner = Planner::new(&declarations, context());
         for (n, id) in ids.iter().enumerate() {
-            planner.push(match n {
+            planner.push(&match n {
                 1000..1050 => Lookup::Absent(id.clone()),
                 _ => Lookup::Found(Box::new(twin(id.device.as_str(), json!({})))),
             });

@@ -1,5 +1,6 @@
 //! Observes the pass in which the plan is made: each live twin, and what is planned for it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
@@ -8,12 +9,11 @@ use super::forecast::{Forecasts, Question, collection_of};
 use super::writers::{ReadConfiguration, Writers};
 use super::{Divergence, Impact};
 use crate::manifest::{Body, Declarations, Origin, Selector};
-use crate::plan::{Action, PlannedChange, TwinPlan, Unchanged};
+use crate::plan::{Action, PlannedChange, SeenTwin, TwinPlan, Unchanged};
 use iothub_model::query::{self, Collection};
 use iothub_model::twin::patch::merge;
-use iothub_model::twin::{Lookup, Twin, TwinId, TwinPath};
+use iothub_model::twin::{TwinId, TwinPath};
 use iothub_model::wire::raw_twin::RawTwin;
-use iothub_model::wire::twins::encode_twin;
 
 /// Finds out what a plan will lead to while it is made.
 #[derive(Debug)]
@@ -31,14 +31,6 @@ pub(crate) struct ImpactObserver<'d> {
 
 /// By the selector's place, what alters it, and where that is declared.
 type DivergenceKey = (usize, Option<TwinPath>, Option<Origin>);
-
-/// A twin of the plan, looked at before it was planned for.
-#[derive(Debug)]
-pub(crate) struct Seen {
-    id: TwinId,
-    /// As a query would see it; nothing for one that the hub lacks, and where nobody needs it.
-    document: Option<Value>,
-}
 
 impl<'d> ImpactObserver<'d> {
     /// Begins before the first twin. `declarations` are those that the plan is made of, and `subjects` the hub's
@@ -90,68 +82,63 @@ impl<'d> ImpactObserver<'d> {
         Some(excerpt)
     }
 
-    /// Looks at a twin that is about to be planned for, with what is declared for it if anything is. Returns what
-    /// [`ImpactObserver::planned`] wants to have, if it wants anything.
-    pub(crate) fn look(&mut self, lookup: &Lookup, declared: Option<&Body>) -> Option<Seen> {
-        if let (Lookup::Found(twin), Some(declared)) = (lookup, declared) {
+    /// Takes a twin that was read whole, with what is planned for it and what is declared for it, each if there is any.
+    pub(crate) fn planned(&mut self, seen: &SeenTwin, plan: Option<&TwinPlan>, declared: Option<&Body>) {
+        if let (Some(twin), Some(declared)) = (seen.twin(), declared) {
             self.writers.look_at_records(&twin.tags.0, declared);
         }
         if !self.needs_documents {
-            return None;
+            return;
         }
-        Some(match lookup {
-            Lookup::Found(twin) => Seen { id: twin.id.clone(), document: Some(encode_twin(twin)) },
-            Lookup::Absent(id) => Seen { id: id.clone(), document: None },
-        })
-    }
-
-    /// Takes what came of it; nothing when nothing is to be done about the twin.
-    pub(crate) fn planned(&mut self, seen: Seen, plan: Option<&TwinPlan>, declared: Option<&Body>) {
-        let Seen { id, document: live } = seen;
-        if !self.declarations.twins.contains_key(&id) {
-            self.orphaned.insert(id.clone());
-        }
+        let (id, live) = (seen.id(), seen.document());
+        self.take_id(id);
         let plan = plan.filter(|plan| plan.is_sent());
-        let mut planned = match (&live, plan) {
-            (Some(live), _) => live.clone(),
-            (None, Some(plan)) if plan.action == Action::Register => fresh(&id),
+        let mut planned = match (live, plan) {
+            (Some(live), _) => Cow::Borrowed(live),
+            (None, Some(plan)) if plan.action == Action::Register => Cow::Owned(fresh(id)),
             // The hub lacks it, and goes on lacking it.
             (None, _) => return,
         };
         if let Some(plan) = plan {
-            apply(&mut planned, plan);
+            apply(planned.to_mut(), plan);
             if id.module.is_none() {
-                self.compare_selections(&id, live.as_ref(), &planned, &plan.changes);
+                self.compare_selections(id, live, &planned, &plan.changes);
             }
         }
         if let Some(declared) = declared {
-            self.writers.look(&id, &planned, declared);
+            self.writers.look(id, &planned, declared);
         }
-        self.forecasts.push(&id, &planned);
+        self.forecasts.push(id, &planned);
     }
 
-    /// Takes a declared twin about which nothing is to be done, in place of [`ImpactObserver::look`] and [`ImpactObserver::planned`], by its
+    /// Takes note of a twin of the plan that the declarations of this pass do not have.
+    fn take_id(&mut self, id: &TwinId) {
+        if !self.declarations.twins.contains_key(id) {
+            self.orphaned.insert(id.clone());
+        }
+    }
+
+    /// Takes a declared twin about which nothing is to be done, in place of [`ImpactObserver::planned`], by its
     /// [`ImpactObserver::excerpt`].
     pub(crate) fn unchanged(&mut self, id: &TwinId, excerpt: &Value, unchanged: Unchanged<'_>, declared: &Body) {
         if let Some(records) = unchanged.shared_records {
             self.writers.look_at_shared_records(records);
         }
         if self.needs_documents {
+            self.take_id(id);
             self.writers.look(id, excerpt, declared);
             self.forecasts.push(id, excerpt);
         }
     }
 
-    /// Takes a twin that the plan is not about, and that was read all the same.
-    pub(crate) fn unmanaged(&mut self, twin: &Twin) {
-        if !self.forecasts.is_empty() {
-            self.forecasts.push_unmanaged(&twin.id, &encode_twin(twin));
+    /// Takes a twin that the plan is not about, and that was read all the same: its document or its [`ImpactObserver::excerpt`],
+    /// which is asked for only where a check looks at it.
+    pub(crate) fn unmanaged<'v>(&mut self, id: &TwinId, document: impl FnOnce() -> Option<&'v Value>) {
+        if !self.forecasts.is_empty()
+            && let Some(document) = document()
+        {
+            self.forecasts.push_unmanaged(id, document);
         }
-    }
-
-    /// The same, by its [`ImpactObserver::excerpt`].
-    pub(crate) fn unmanaged_excerpt(&mut self, id: &TwinId, excerpt: &Value) {
-        self.forecasts.push_unmanaged(id, excerpt);
     }
 
     fn compare_selections(&mut self, id: &TwinId, live: Option<&Value>, planned: &Value, changes: &[PlannedChange]) {

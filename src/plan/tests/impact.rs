@@ -175,7 +175,7 @@ impl Refresh {
                 observer.unchanged(&twin.id, &excerpt, unchanged, body);
             }
             None if may_have_records(raw.tags.unwrap_or_default()) => return false,
-            None => observer.unmanaged_excerpt(&twin.id, &excerpt),
+            None => observer.unmanaged(&twin.id, || Some(&excerpt)),
         }
         true
     }
@@ -193,7 +193,8 @@ fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, refresh: &
     let ids: BTreeSet<&TwinId> = declarations.twins.keys().chain(left.iter().map(|twin| &twin.id)).collect();
     for unmanaged in unmanaged.iter().filter(|_| lists_all) {
         if !refresh.takes(&mut planner, &mut observer, unmanaged, None) {
-            observer.unmanaged(unmanaged);
+            let document = encode_twin(unmanaged);
+            observer.unmanaged(&unmanaged.id, || Some(&document));
         }
     }
     for id in ids {
@@ -207,9 +208,9 @@ fn predict(declarations: &Declarations, hub: &BTreeMap<TwinId, Twin>, refresh: &
             Some(twin) => Lookup::Found(Box::new(twin.clone())),
             None => Lookup::Absent(id.clone()),
         };
-        let seen = observer.look(&lookup, body).expect("there are checks");
-        let plan = planner.push(lookup);
-        observer.planned(seen, plan, body);
+        let seen = SeenTwin::new(lookup);
+        let plan = planner.push(seen.lookup());
+        observer.planned(&seen, plan, body);
     }
     let unseen: &[Collection] = if lists_all { &[] } else { &[Collection::Devices] };
     let documents: Vec<Value> = hub.values().map(encode_twin).collect();

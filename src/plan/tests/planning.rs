@@ -443,9 +443,9 @@ fn pushes() {
     let declarations = declarations([(id("a"), body(json!({"tags": {"x": 1}}))), (id("b"), Body::default())]);
     let mut planner = Planner::new(&declarations, context());
     assert_eq!(planner.pending().map(TwinId::to_string).collect::<Vec<_>>(), ["a", "b"]);
-    planner.push(Lookup::Found(Box::new(twin("a", json!({"tags": {"x": 1}})))));
+    planner.push(&Lookup::Found(Box::new(twin("a", json!({"tags": {"x": 1}})))));
     assert!(!planner.is_pending(&id("a")) && planner.is_pending(&id("b")));
-    planner.push(Lookup::Absent(id("a")));
+    planner.push(&Lookup::Absent(id("a")));
     let plan = planner.finish(ReadBy::Query);
     assert_eq!(
         lines(&plan)[0],

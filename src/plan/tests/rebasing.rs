@@ -6,7 +6,7 @@ fn rebase(declared: Value, seen: &Twin, fresh: &Twin) -> String {
     let plan = plan_one(declared, seen);
     // Just as out of a file.
     let plan = file::read(&file::write(&plan, "0.1.0")).expect("a plan file");
-    let value = |value: &Option<Value>| value.as_ref().map_or("–".to_owned(), Value::to_string);
+    let value = |value: Option<&Value>| value.map_or("–".to_owned(), Value::to_string);
     match plan.twins[0].rebase(fresh) {
         Rebase::Send(mut rest) => {
             assert!(plan.twins[0].target_reached(&rest.apply(fresh)));
@@ -24,7 +24,8 @@ fn rebase(declared: Value, seen: &Twin, fresh: &Twin) -> String {
             let moved: Vec<_> = moved
                 .iter()
                 .map(|moved| {
-                    let (seen, found, planned) = (value(&moved.seen), value(&moved.found), value(&moved.planned));
+                    let (seen, planned) = (value(moved.seen.known()), value(moved.planned.known()));
+                    let found = value(moved.found.as_ref());
                     format!("{}: {seen} became {found}, not {planned}", moved.path)
                 })
                 .collect();

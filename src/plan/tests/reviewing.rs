@@ -18,7 +18,8 @@ fn reviewed(plan: &Plan) -> (Patches, Befores) {
     let sent = || plan.twins.iter().filter(|twin| twin.is_sent());
     let patches = sent().map(|twin| (twin.id.clone(), patch_json(&twin.redacted_patch()))).collect();
     let changes = sent().flat_map(|twin| twin.changes.iter()).map(|change| {
-        let before = change.before.clone().filter(|_| !change.sensitive && change.verdict != Verdict::Released);
+        let before =
+            change.before.known().cloned().filter(|_| !change.sensitive && change.verdict != Verdict::Released);
         (change.path.clone(), change.verdict, before)
     });
     (patches, changes.collect())

@@ -50,21 +50,11 @@ fn fleet_of(ids: impl IntoIterator<Item = String>) -> Declarations {
 
 async fn plan(client: &HubClient, declarations: &Declarations) -> Result<(Plan, usize), Error> {
     let context = PlanContext { hub: client.host().clone(), revision: String::new(), take_ownership: false };
-    let mut planner = Planner::new(declarations, context);
+    let mut fold = PlanFold::new(declarations, context, Vec::new()).expect("no selectors");
     let mut read = 0;
-    let (mut observer, mut membership) =
-        (ImpactObserver::new(declarations, Vec::new()), Membership::new(declarations).expect("no selectors"));
-    let pass = FleetReading {
-        client,
-        planner: &mut planner,
-        observer: &mut observer,
-        membership: &mut membership,
-        declarations,
-        census: Census::default(),
-        concurrency: 1,
-    };
-    let fleet = read_fleet(pass, &mut |count| read = count).await?;
-    Ok((planner.finish(fleet.read), read))
+    let reading = FleetReading { client, fold: &mut fold, census: Census::default(), concurrency: 1 };
+    let fleet = read_fleet(reading, &mut |count| read = count).await?;
+    Ok((fold.finish(fleet.read).0, read))
 }
 
 fn of(plan: &Plan, action: Action) -> Vec<String> {

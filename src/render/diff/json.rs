@@ -55,22 +55,22 @@ struct ClusterDocument<'c> {
 struct DiffedPathJson<'c> {
     path: &'c str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Side<'c>>,
+    before: Option<DiffedValueJson<'c>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    after: Option<Side<'c>>,
+    after: Option<DiffedValueJson<'c>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<OriginJson<'c>>,
 }
 
 #[derive(Serialize)]
-struct Side<'c> {
+struct DiffedValueJson<'c> {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'c Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     sensitive: bool,
 }
 
-impl<'c> Side<'c> {
+impl<'c> DiffedValueJson<'c> {
     fn of(declared: &'c DiffedValue) -> Self {
         match declared {
             DiffedValue::Absent => Self { value: None, sensitive: false },
@@ -117,8 +117,8 @@ struct CheckDiffJson<'c> {
 fn path(DiffedLeaf { path, before, after, origin }: &DiffedLeaf) -> DiffedPathJson<'_> {
     DiffedPathJson {
         path: path.as_str(),
-        before: before.as_ref().map(Side::of),
-        after: after.as_ref().map(Side::of),
+        before: before.as_ref().map(DiffedValueJson::of),
+        after: after.as_ref().map(DiffedValueJson::of),
         origin: origin.as_ref().map(OriginJson::of),
     }
 }

@@ -22,7 +22,7 @@ use super::{escape, value as values};
 use crate::legible;
 use crate::manifest::Origin;
 use crate::plan::cluster::cluster;
-use crate::plan::{Action, Cluster, Conflict, Impact, Plan, PlannedChange, Taken, TwinPlan, Verdict, guard};
+use crate::plan::{Action, Cluster, Conflict, Impact, Plan, PlannedChange, Side, Taken, TwinPlan, Verdict, guard};
 use iothub_model::twin::{TwinId, TwinPath};
 
 /// How many of the leaves that would go a conflict names.
@@ -115,9 +115,9 @@ impl ChangeSign {
     pub(crate) fn of(change: &PlannedChange) -> Self {
         match (&change.before, &change.after) {
             _ if !change.verdict.touches_value() => Self::Keep,
-            (None, _) => Self::Add,
-            (Some(_), None) => Self::Remove,
-            (Some(_), Some(_)) => Self::Change,
+            (Side::Absent, _) => Self::Add,
+            (_, Side::Absent) => Self::Remove,
+            (Side::Known(_) | Side::Redacted, _) => Self::Change,
         }
     }
 }
@@ -222,17 +222,18 @@ impl RowView {
     }
 
     fn of_change(change: &PlannedChange) -> Self {
-        let PlannedChange { path, verdict, before, after, moved_from: _, origin, sensitive } = change;
-        let (before, after) = RedactedValue::sides(before.as_ref(), after.as_ref(), *sensitive);
+        let PlannedChange { path, verdict, before: _, after: _, moved_from: _, origin, sensitive: _ } = change;
+        let (before, after) = change.shown();
+        let (before, after) = RedactedValue::sides(before, after);
         let what = What::Change { verdict: *verdict, before, after };
         Self::new(ChangeSign::of(change), path.as_str(), what, origin.as_ref())
     }
 
     /// Shows both paths of a rename as one: `desired.freq → desired.interval`.
     fn of_rename(from: &PlannedChange, to: &PlannedChange) -> Self {
-        let sensitive = from.sensitive || to.sensitive;
-        let before = from.before.as_ref().filter(|_| from.before != to.after);
-        let (before, after) = RedactedValue::sides(before, to.after.as_ref(), sensitive);
+        let shown = |side| if from.sensitive || to.sensitive { Side::redacted(side) } else { side };
+        let before = if from.before == to.after { &Side::Absent } else { shown(&from.before) };
+        let (before, after) = RedactedValue::sides(before, shown(&to.after));
         let what = What::Change { verdict: to.verdict, before, after };
         let mut paths = [&from.path, &to.path].map(|path| escape::path(path.as_str()).into_owned());
         legible::tell_apart(&mut paths);

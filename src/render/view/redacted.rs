@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::legible;
 use crate::manifest::Sensitive;
+use crate::plan::Side;
 use crate::render::{escape, number};
 use iothub_model::twin::{MergePatch, Object, Section, TwinId, TwinPath};
 
@@ -31,7 +32,7 @@ impl RedactedValue {
     /// Makes it of a value, or of one that is sensitive.
     pub(crate) fn of(value: &Value, sensitive: bool) -> Self {
         if sensitive {
-            return Self { line: MASK.to_owned(), pretty: None, hidden: true };
+            return Self::mask();
         }
         let line = escape::json(value);
         let long = line.len() > LONG && (value.is_object() || value.is_array());
@@ -42,14 +43,22 @@ impl RedactedValue {
         Self { line, pretty, hidden: false }
     }
 
-    /// Makes both sides of a change, which do not look alike unless they are the same.
-    pub(crate) fn sides(
-        before: Option<&Value>,
-        after: Option<&Value>,
-        sensitive: bool,
-    ) -> (Option<Self>, Option<Self>) {
-        let mut before = before.map(|value| Self::of(value, sensitive));
-        let mut after = after.map(|value| Self::of(value, sensitive));
+    fn mask() -> Self {
+        Self { line: MASK.to_owned(), pretty: None, hidden: true }
+    }
+
+    /// Makes it of a side of a change, as it may be shown; `None` where there is no value.
+    pub(crate) fn of_side(side: &Side) -> Option<Self> {
+        match side {
+            Side::Absent => None,
+            Side::Known(value) => Some(Self::of(value, false)),
+            Side::Redacted => Some(Self::mask()),
+        }
+    }
+
+    /// Makes both sides of a change, as [`PlannedChange::shown`](crate::plan::PlannedChange::shown) returns them, which do not look alike unless they are the same.
+    pub(crate) fn sides(before: &Side, after: &Side) -> (Option<Self>, Option<Self>) {
+        let (mut before, mut after) = (Self::of_side(before), Self::of_side(after));
         if let (Some(before), Some(after)) = (&mut before, &mut after)
             && legible::look_alike(&before.line, &after.line)
         {
