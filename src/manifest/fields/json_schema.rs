@@ -1,7 +1,7 @@
 //! The JSON Schema of a manifest, for editors: draft 7, which YAML language servers read.
 //!
 //! It says what a file looks like, so that an editor can complete names and mark wrong types. What the hub would refuse, what two files
-//! contradict each other in, and whether a query can be read, only [`load`](crate::manifest::load) says.
+//! contradict each other in, and whether a query can be read, only [`load`](fn@crate::manifest::load) says.
 
 use serde_json::{Map, Value, json};
 
