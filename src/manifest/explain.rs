@@ -80,7 +80,7 @@ pub(crate) struct Undeclared {
 ///
 /// # Errors
 ///
-/// As for [`crate::manifest::load`]: what is not declared well is not explained.
+/// As for [`crate::manifest::load()`]: what is not declared well is not explained.
 pub(crate) fn explain(
     options: &LoadOptions,
     id: &TwinId,
@@ -217,7 +217,7 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 ///
 /// # Errors
 ///
-/// As for [`crate::manifest::load`].
+/// As for [`crate::manifest::load()`].
 pub(crate) fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);
