@@ -13,8 +13,7 @@ use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::layering::{Bodies, Keep, Layered, Stack};
 use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::load::{LoadOptions, Outside, resolve_keeping};
-use crate::manifest::text::source;
-use crate::manifest::text::source::File;
+use crate::manifest::text::source::{self, File};
 use iothub_model::diagnostic::{Diagnostic, nearest_id};
 use iothub_model::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 

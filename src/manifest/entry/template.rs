@@ -11,10 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::manifest::entry::parsed::ParsedEntry;
-use crate::manifest::entry::scalar;
-use crate::manifest::entry::scalar::Scalar;
-use crate::manifest::leaf;
-use crate::manifest::leaf::{Layer, Leaf, Origin};
+use crate::manifest::entry::scalar::{self, Scalar};
+use crate::manifest::leaf::{self, Layer, Leaf, Origin};
 use crate::manifest::text::node::{Spanned, Text};
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Source, Span};

@@ -5,8 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::fields;
-use crate::manifest::fields::{About, FIELDS, Shape, names};
+use crate::manifest::fields::{self, About, FIELDS, Shape, names};
 
 /// Returns the schema.
 pub(crate) fn json_schema() -> Value {
