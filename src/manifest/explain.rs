@@ -13,8 +13,7 @@ use crate::manifest::layers::declaration::Declarations;
 use crate::manifest::layers::layering::{Bodies, Keep, Layered, Stack};
 use crate::manifest::leaf::{Layer, Leaf, Origin};
 use crate::manifest::load::{LoadOptions, Outside, resolve_keeping};
-use crate::manifest::text::source;
-use crate::manifest::text::source::File;
+use crate::manifest::text::source::{self, File};
 use iothub_model::diagnostic::{Diagnostic, nearest_id};
 use iothub_model::twin::{DeviceId, ModuleId, TwinId, TwinPath};
 
@@ -80,7 +79,7 @@ pub(crate) struct Undeclared {
 ///
 /// # Errors
 ///
-/// As for [`crate::manifest::load`]: what is not declared well is not explained.
+/// As for [`crate::manifest::load()`]: what is not declared well is not explained.
 pub(crate) fn explain(
     options: &LoadOptions,
     id: &TwinId,
@@ -217,7 +216,7 @@ fn of_module<'l>(layered: &'l Layered, id: &ModuleId) -> Vec<(ExplainedLayer, Co
 ///
 /// # Errors
 ///
-/// As for [`crate::manifest::load`].
+/// As for [`crate::manifest::load()`].
 pub(crate) fn members(options: &LoadOptions, group: &str) -> Result<Option<BTreeSet<DeviceId>>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let files = source::read(&options.paths, &options.var_files, options.access(), &mut found);

@@ -1,7 +1,7 @@
 //! YAML text to [`Declarations`], with diagnostics that point.
 //!
 //! Owns what a manifest may say, how its layers are laid over each other, and every place in it that a message may point at. Does
-//! not know live twins, nor print. Read [`Declarations`] first, then [`load`], which is the whole way:
+//! not know live twins, nor print. Read [`Declarations`] first, then [`load`](fn@load), which is the whole way:
 //!
 //! 1. `text` reads files (`boundary` decides which may be read and opens them, `ignored` which are no manifests) and parses them into trees
 //!    whose nodes know their places (`node`, `yaml`).

@@ -1,7 +1,7 @@
 //! Entries of devices that are written alike: the same lines but for the device's name and the values.
 //!
 //! Whatever writes out a hundred thousand devices writes the same lines for each. The first such entry is read by the parser and by all
-//! that looks at a manifest; what it turns out to be becomes a [`EntryTemplate`]. The structure of a block mapping lies in its lines' indentation
+//! that looks at a manifest; what it turns out to be becomes an [`EntryTemplate`]. The structure of a block mapping lies in its lines' indentation
 //! and keys, so that an entry which has the same lines, with other scalars that stand on one line each, is the same with other values:
 //! no parser need look at it. Of such an entry ([`TextEntry`]) nothing is held but where it stands. Its values are in the file's text, which
 //! is shorter than anything that could be made of it, and are read there whenever somebody looks.
@@ -11,10 +11,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::manifest::entry::parsed::ParsedEntry;
-use crate::manifest::entry::scalar;
-use crate::manifest::entry::scalar::Scalar;
-use crate::manifest::leaf;
-use crate::manifest::leaf::{Layer, Leaf, Origin};
+use crate::manifest::entry::scalar::{self, Scalar};
+use crate::manifest::leaf::{self, Layer, Leaf, Origin};
 use crate::manifest::text::node::{Spanned, Text};
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Source, Span};
@@ -74,18 +72,18 @@ struct ListedGroup {
     bytes: usize,
 }
 
-/// An entry of a shape, where it stands.
+/// An entry of a template, where it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct TextEntry {
-    shape: Arc<EntryTemplate>,
+    template: Arc<EntryTemplate>,
     /// The offset of the line of the device's name.
     start: u32,
     /// That line, from 1.
     line: u32,
 }
 
-/// An entry that was found to be of a shape.
-pub(crate) struct ShapedEntry {
+/// An entry that was found to be of a template.
+pub(crate) struct FoundEntry {
     pub(crate) entry: TextEntry,
     /// The offset of the line after its last.
     pub(crate) end: usize,
@@ -98,7 +96,7 @@ pub(crate) struct ShapedEntry {
 /// Without the file's text.
 impl fmt::Debug for EntryTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shape").field("file", &self.file).field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("EntryTemplate").field("file", &self.file).field("slots", &self.slots).finish_non_exhaustive()
     }
 }
 
@@ -166,7 +164,7 @@ impl EntryTemplate {
             let bytes = group.span.end - group.span.start;
             Some(ListedGroup { text: group.value.clone(), line, column, bytes })
         });
-        let shape = Arc::new(Self {
+        let template = Arc::new(Self {
             source: Arc::clone(&file.source),
             file: Arc::clone(&file.name),
             indent,
@@ -177,7 +175,7 @@ impl EntryTemplate {
             groups: groups.collect::<Option<_>>()?,
         });
         // What was learned must tell the same of the entry that it was learned from.
-        let again = Self::find(&shape, at.start, line)?;
+        let again = Self::find(&template, at.start, line)?;
         let entry = &again.entry;
         let same = entry.leaves() == read.leaves
             && entry
@@ -187,11 +185,11 @@ impl EntryTemplate {
                 .eq(read.groups.iter().map(|group| (&group.value.value, group.span)))
             && again.traps.iter().filter_map(|&span| trap(file, span)).eq(found.iter().cloned())
             && entry.name().span == read.name.span;
-        same.then_some(shape)
+        same.then_some(template)
     }
 
-    /// Finds an entry of this shape at the offset of a line.
-    pub(crate) fn find(this: &Arc<Self>, start: usize, line: u32) -> Option<ShapedEntry> {
+    /// Finds an entry of this template at the offset of a line.
+    pub(crate) fn find(this: &Arc<Self>, start: usize, line: u32) -> Option<FoundEntry> {
         let text = this.source.text();
         let head = text[start..].get(this.indent..)?;
         let (name, quote) = name_at(head)?;
@@ -219,8 +217,8 @@ impl EntryTemplate {
                 }
             }
         }
-        let entry = TextEntry { shape: Arc::clone(this), start: u32::try_from(start).ok()?, line };
-        Some(ShapedEntry { entry, end: at, lines: 1 + this.lines.len(), traps })
+        let entry = TextEntry { template: Arc::clone(this), start: u32::try_from(start).ok()?, line };
+        Some(FoundEntry { entry, end: at, lines: 1 + this.lines.len(), traps })
     }
 }
 
@@ -235,31 +233,32 @@ pub(crate) fn trap(file: &File, span: Span) -> Option<Diagnostic> {
 impl TextEntry {
     /// Returns the device's name.
     pub(crate) fn name(&self) -> Spanned<&str> {
-        let start = self.start as usize + self.shape.indent;
-        let (value, quote) = name_at(&self.shape.source.text()[start..]).expect("it was found to be of the shape");
+        let start = self.start as usize + self.template.indent;
+        let (value, quote) =
+            name_at(&self.template.source.text()[start..]).expect("it was found to be of the template");
         Spanned { value, span: Span::new(start, start + value.len() + 2 * usize::from(quote.is_some())) }
     }
 
     /// Returns where the entry stands.
     pub(crate) fn place(&self) -> Origin {
-        Origin { file: Arc::clone(&self.shape.file), line: self.line, layer: Layer::Device }
+        Origin { file: Arc::clone(&self.template.file), line: self.line, layer: Layer::Device }
     }
 
     /// Returns the offset at which its last line ends.
     pub(crate) fn end(&self) -> usize {
-        let found =
-            EntryTemplate::find(&self.shape, self.start as usize, self.line).expect("it was found to be of the shape");
-        self.start as usize + self.shape.source.text()[self.start as usize..found.end].trim_end().len()
+        let found = EntryTemplate::find(&self.template, self.start as usize, self.line)
+            .expect("it was found to be of the template");
+        self.start as usize + self.template.source.text()[self.start as usize..found.end].trim_end().len()
     }
 
-    /// Says whether another entry has the same shape, and so the same paths and groups.
+    /// Says whether another entry has the same template, and so the same paths and groups.
     pub(crate) fn is_alike(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shape, &other.shape)
+        Arc::ptr_eq(&self.template, &other.template)
     }
 
     /// Says whether it lists groups.
     pub(crate) fn has_groups(&self) -> bool {
-        !self.shape.groups.is_empty()
+        !self.template.groups.is_empty()
     }
 
     /// Returns the groups that it lists.
@@ -267,9 +266,9 @@ impl TextEntry {
         if !self.has_groups() {
             return Vec::new();
         }
-        let text = self.shape.source.text();
+        let text = self.template.source.text();
         let mut starts = vec![self.start as usize];
-        for _ in 0..self.shape.lines.len() {
+        for _ in 0..self.template.lines.len() {
             starts.push(end_of_line(text, starts[starts.len() - 1]));
         }
         let place = |group: &ListedGroup| {
@@ -277,22 +276,22 @@ impl TextEntry {
             let start = before + group.column;
             Spanned { value: group.text.clone(), span: Span::new(start, start + group.bytes) }
         };
-        self.shape.groups.iter().map(place).collect()
+        self.template.groups.iter().map(place).collect()
     }
 
     /// Returns how many leaves there are.
     pub(crate) fn len(&self) -> usize {
-        self.shape.slots.len()
+        self.template.slots.len()
     }
 
     /// Returns the path of a leaf.
     pub(crate) fn path(&self, index: usize) -> &TwinPath {
-        &self.shape.slots[index].path
+        &self.template.slots[index].path
     }
 
     /// Returns where a leaf is written.
     pub(crate) fn origin(&self, index: usize) -> Origin {
-        let line = u32::try_from(self.shape.slots[index].line).unwrap_or(u32::MAX);
+        let line = u32::try_from(self.template.slots[index].line).unwrap_or(u32::MAX);
         Origin { line: self.line.saturating_add(line), ..self.place() }
     }
 
@@ -309,12 +308,12 @@ impl TextEntry {
         leaves
     }
 
-    /// Visits the leaves in the order of their paths: what is written, or what all entries of the shape have.
+    /// Visits the leaves in the order of their paths: what is written, or what all entries of the template have.
     pub(crate) fn visit<'s>(&'s self, mut visit: impl FnMut(usize, Result<Scalar<'s>, &'s Option<Value>>)) {
-        let text = self.shape.source.text();
-        let mut values = vec![""; self.shape.lines.len() + 1];
+        let text = self.template.source.text();
+        let mut values = vec![""; self.template.lines.len() + 1];
         let mut at = end_of_line(text, self.start as usize);
-        for (value, line) in values[1..].iter_mut().zip(&self.shape.lines) {
+        for (value, line) in values[1..].iter_mut().zip(&self.template.lines) {
             match line {
                 Line::Same(line) => at = after(text, at, line).unwrap_or(text.len()),
                 Line::Value(before) => {
@@ -324,9 +323,9 @@ impl TextEntry {
                 }
             }
         }
-        for (index, slot) in self.shape.slots.iter().enumerate() {
+        for (index, slot) in self.template.slots.iter().enumerate() {
             let value = match &slot.content {
-                Content::Own => Ok(scalar::scalar(values[slot.line]).expect("it was found to be of the shape")),
+                Content::Own => Ok(scalar::scalar(values[slot.line]).expect("it was found to be of the template")),
                 Content::Same(value) => Err(value),
             };
             visit(index, value);

@@ -16,10 +16,10 @@ use crate::manifest::text::source::File;
 use crate::manifest::text::{syntax, yaml};
 use iothub_model::diagnostic::Span;
 
-/// Shapes that are tried on an entry; a fleet of more has little to gain.
-const SHAPES_MAX: usize = 16;
+/// Templates that are tried on an entry; a fleet of more has little to gain.
+const TEMPLATES_MAX: usize = 16;
 
-/// Entries that may be learned from in vain, and as many more as there were of the shapes that were learned.
+/// Entries that may be learned from in vain, and as many more as there were of the templates that were learned.
 const LEARNED_MAX: usize = 64;
 
 /// Reads a file's one document. Nothing means that the file is to be read whole; what `early` has heard is then worth nothing.
@@ -80,7 +80,7 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
     (at, line) = skip(at, line);
     let indent = indentation(&text[at..]);
     let mut pieces = Pieces { parts: Vec::new(), first: at + indent, end: at };
-    let mut shapes: Vec<Arc<EntryTemplate>> = Vec::new();
+    let mut templates: Vec<Arc<EntryTemplate>> = Vec::new();
     let (mut learned, mut alike) = (0, 0);
     let mut ascends = true;
     while at < text.len() {
@@ -92,16 +92,18 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
         if !text.as_bytes()[at + indent].is_ascii_alphanumeric() && !text[at + indent..].starts_with(['"', '\'']) {
             return None;
         }
-        let known =
-            shapes.iter().enumerate().find_map(|(index, shape)| Some((index, EntryTemplate::find(shape, at, line)?)));
+        let known = templates
+            .iter()
+            .enumerate()
+            .find_map(|(index, template)| Some((index, EntryTemplate::find(template, at, line)?)));
         let known = known.and_then(|(index, found)| {
-            // Something may go on below the last line of the shape.
+            // Something may go on below the last line of the template.
             let (next, next_line) = skip(found.end, line + u32::try_from(found.lines).ok()?);
             (next >= text.len() || indentation(&text[next..]) <= indent).then_some((index, found, next, next_line))
         });
         let part = if let Some((index, found, next, next_line)) = known {
             alike += 1;
-            shapes.swap(0, index);
+            templates.swap(0, index);
             early.warn(&found.traps, |span| trap(file, span));
             (at, line) = (next, next_line);
             TakenEntry::Read(Entry::Text(found.entry))
@@ -125,8 +127,8 @@ fn entries(file: &File, start: usize, early: &mut Early<'_>) -> Option<Pieces> {
                 read.end = span.end;
                 if learned < alike + LEARNED_MAX {
                     learned += 1;
-                    shapes.splice(0..0, EntryTemplate::learn(file, at..end, line, read, &found));
-                    shapes.truncate(SHAPES_MAX);
+                    templates.splice(0..0, EntryTemplate::learn(file, at..end, line, read, &found));
+                    templates.truncate(TEMPLATES_MAX);
                 }
             }
             early.add(found);

@@ -1,5 +1,6 @@
 //! Entries under `devices` that are read as soon as they are parsed, so that the trees of a hundred thousand are never all there at once.
 
+use crate::manifest::entry::parsed::ParsedEntry;
 use crate::manifest::entry::{Entry, TakenEntry};
 use crate::manifest::fields::reader::Reader;
 use crate::manifest::fields::schema::device;
@@ -27,29 +28,35 @@ impl<'f> Early<'f> {
 
     /// Takes an entry out of the tree, and reads it.
     pub(crate) fn device(&mut self, key: &Key, node: Node) -> Node {
-        if key.name.contains("${") || node.has_references() {
+        if waits(key, &node) {
             return node;
         }
-        let (span, mut found) = (node.span, Vec::new());
-        let read = device(&mut Reader { file: self.file, found: &mut found }, key, node);
+        let span = node.span;
+        let (read, found) = self.read(key, node);
         self.add(found);
         let place = read.is_some().then_some(self.taken.len());
-        self.taken.extend(read.map(|read| TakenEntry::Read(Entry::Parsed(Box::new(read)))));
+        self.taken.extend(read.map(|read| TakenEntry::Read(Entry::Parsed(read))));
         Node { span, kind: Kind::Taken(place) }
     }
 
     /// Reads an entry of a file that is read in pieces; nothing when it is wrong. What was found is the caller's to [`Self::add`].
     pub(crate) fn part(&self, key: Key, node: Node) -> (Option<TakenEntry>, Vec<Diagnostic>) {
-        let mut found = Vec::new();
-        if key.name.contains("${") || node.has_references() {
-            return (Some(TakenEntry::Waiting(Box::new((key, node)))), found);
+        if waits(&key, &node) {
+            return (Some(TakenEntry::Waiting(Box::new((key, node)))), Vec::new());
         }
-        let read = device(&mut Reader { file: self.file, found: &mut found }, &key, node);
+        let (read, found) = self.read(&key, node);
         let part = read.map(|mut read| {
             read.name.value = key.name;
-            TakenEntry::Read(Entry::Parsed(Box::new(read)))
+            TakenEntry::Read(Entry::Parsed(read))
         });
         (part, found)
+    }
+
+    /// Reads an entry but for its name.
+    fn read(&self, key: &Key, node: Node) -> (Option<Box<ParsedEntry>>, Vec<Diagnostic>) {
+        let mut found = Vec::new();
+        let read = device(&mut Reader { file: self.file, found: &mut found }, key, node);
+        (read.map(Box::new), found)
     }
 
     /// Adds what was found in one entry. Entries come in the order of the file, so that the warnings which are told are among those that are
@@ -76,4 +83,9 @@ impl<'f> Early<'f> {
         // Each of them was kept, unless there are many errors.
         self.found.len() >= WARNINGS_MAX && self.found.iter().filter(|found| !found.is_error()).count() >= WARNINGS_MAX
     }
+}
+
+/// Says whether an entry has to wait for what references stand for.
+fn waits(key: &Key, node: &Node) -> bool {
+    key.name.contains("${") || node.has_references()
 }

@@ -1,12 +1,11 @@
 //! The JSON Schema of a manifest, for editors: draft 7, which YAML language servers read.
 //!
 //! It says what a file looks like, so that an editor can complete names and mark wrong types. What the hub would refuse, what two files
-//! contradict each other in, and whether a query can be read, only [`load`](crate::manifest::load) says.
+//! contradict each other in, and whether a query can be read, only [`load`](fn@crate::manifest::load) says.
 
 use serde_json::{Map, Value, json};
 
-use crate::manifest::fields;
-use crate::manifest::fields::{About, FIELDS, Shape, names};
+use crate::manifest::fields::{self, About, FIELDS, Shape, names};
 
 /// Returns the schema.
 pub(crate) fn json_schema() -> Value {

@@ -12,8 +12,7 @@ use crate::manifest::entry::Written;
 use crate::manifest::entry::template::TextEntry;
 use crate::manifest::fields::policy::Sensitive;
 use crate::manifest::layers::merge::merge;
-use crate::manifest::leaf;
-use crate::manifest::leaf::{Leaf, Origin};
+use crate::manifest::leaf::{self, Leaf, Origin};
 use iothub_model::twin::{Section, TwinPath};
 
 /// Tags and desired properties, leaf by leaf, sorted by path. What is not here is not managed.

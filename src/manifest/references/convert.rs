@@ -4,8 +4,7 @@
 
 use serde_json::{Number, Value};
 
-use crate::manifest::text::node;
-use crate::manifest::text::node::{Key, Kind, Node, Text, TextOrigin};
+use crate::manifest::text::node::{self, Key, Kind, Node, Text, TextOrigin};
 use iothub_model::diagnostic::Span;
 use iothub_model::twin::limits::{INTEGER_MAX, INTEGER_MIN};
 

@@ -1,6 +1,6 @@
 //! Puts values in place of `${env.NAME}`, `${var.NAME}` and, in an inventory, `${row.COLUMN}`.
 //!
-//! How references are written is said in `references`, and what their types do in `convert`. The default counts when there is no such
+//! How references are written is said in `reference`, and what their types do in `convert`. The default counts when there is no such
 //! thing, or an empty text. A value that is only one reference keeps the reference's type: what comes from the environment or from a csv
 //! cell is a text unless a type is named, a variable is what it was written as, and so is its default; a member of a JSON row is what it
 //! is there, and so is its default. Keys are not interpolated.

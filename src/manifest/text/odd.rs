@@ -3,8 +3,7 @@
 //! YAML takes them for text. Where they stand for a space or a quote they are named in errors; where they are allowed and probably not meant,
 //! a warning names them.
 
-use crate::manifest::text::node;
-use crate::manifest::text::node::Kind;
+use crate::manifest::text::node::{self, Kind};
 use crate::manifest::text::source::File;
 use iothub_model::diagnostic::{Diagnostic, Span};
 

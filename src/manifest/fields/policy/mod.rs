@@ -1,6 +1,6 @@
 //! What a manifest says about how its declarations may be enforced.
 //!
-//! `read` takes it out of one file, `settle` makes one policy of all files' and holds it against what is declared.
+//! `read` takes it out of one file; `layers::merge_policies` makes one policy of all files' and holds it against what is declared.
 
 pub(crate) mod read;
 
