@@ -130,3 +130,24 @@ async fn of_several_spellings_the_last_counts() {
     let answer = send("POST", "/devices/query", r#"{"query":"SELECT","QUERY":"SELECT deviceId FROM devices"}"#).await;
     assert_eq!(answer.text, r#"[{"deviceId":"d"}]"#);
 }
+
+/// PowerShell writes files so, and sends them as they are.
+#[tokio::test]
+async fn a_body_may_begin_with_a_byte_order_mark() {
+    let hub = Sandbox::new().await;
+    hub.create("d").await;
+    let token = hub.token("iothubowner");
+    for (method, path, body) in [
+        ("PATCH", "/twins/d", r#"{"tags":{"a":1}}"#),
+        ("PUT", "/devices/e", r#"{"deviceId":"e"}"#),
+        ("POST", "/devices", r#"[{"id":"f","importMode":"create"}]"#),
+        ("POST", "/devices/query", r#"{"query":"SELECT * FROM devices"}"#),
+    ] {
+        for (marks, status) in [(1, 200), (2, 400)] {
+            let body = format!("{}{body}", "\u{feff}".repeat(marks));
+            let path = format!("{path}?api-version=2021-04-12");
+            let answer = hub.send(method, &path, &[("Authorization", &token)], Some(body)).await;
+            assert_eq!(answer.status, status, "{method} {path}, {marks}: {answer:?}");
+        }
+    }
+}
