@@ -8,7 +8,6 @@ use iothub_model::twin::{Lookup, Twin, TwinId};
 use iothub_model::wire::twins::encode_twin;
 
 /// What the hub has of a twin. The planner reads the twin, and whoever asks queries of it shares one document.
-#[derive(Debug)]
 pub(crate) struct SeenTwin {
     lookup: Lookup,
     document: OnceCell<Value>,
