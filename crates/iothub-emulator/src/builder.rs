@@ -12,8 +12,9 @@ use crate::clock::EmulatorClock;
 use crate::emulator::{Emulator, History, OwnRuntime};
 use crate::faults::read_faults;
 use crate::offline::OfflineHub;
-use crate::request_log::RequestRecord;
-use crate::server::{self, HubOptions};
+use crate::options::HubOptions;
+use crate::request_log::{RequestObserver, RequestRecord};
+use crate::server;
 use crate::start_error::HubStartError;
 use iothub_model::tiers::Tier;
 
@@ -160,7 +161,7 @@ impl EmulatorBuilder {
 
     /// Calls a function with every request, before its answer leaves. It must not block.
     pub fn on_request(mut self, observer: impl Fn(&RequestRecord) + Send + Sync + 'static) -> Self {
-        self.options.request_observers.push(Arc::new(observer));
+        self.options.request_observers.push(RequestObserver::new(observer));
         self
     }
 

@@ -310,6 +310,7 @@ mod store;
 mod access;
 mod connections;
 mod request_log;
+mod options;
 mod handle;
 mod methods;
 mod background;

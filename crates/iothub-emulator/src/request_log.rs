@@ -1,5 +1,6 @@
 //! What was asked of the hub and how it ended, for tests that must prove what a client sent. No secrets: no tokens, no bodies.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -45,8 +46,25 @@ pub struct RequestRecord {
     pub reason: Option<String>,
 }
 
-/// Who is told of every request, before its answer leaves.
-pub(crate) type RequestObserver = Arc<dyn Fn(&RequestRecord) + Send + Sync>;
+/// A function that is called with every request, before its response leaves.
+#[derive(Clone)]
+pub(crate) struct RequestObserver(Arc<dyn Fn(&RequestRecord) + Send + Sync>);
+
+impl RequestObserver {
+    pub(crate) fn new(function: impl Fn(&RequestRecord) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(function))
+    }
+
+    pub(crate) fn observe(&self, record: &RequestRecord) {
+        (self.0)(record);
+    }
+}
+
+impl fmt::Debug for RequestObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestObserver")
+    }
+}
 
 /// Who is told of clients of MQTT and AMQP that are refused, and of connections that the hub cuts.
 #[derive(Clone, Default)]
@@ -120,7 +138,7 @@ impl ConnectionLog {
             reason: reason.map(shown),
         };
         for observer in &*self.observers {
-            observer(&record);
+            observer.observe(&record);
         }
     }
 }
@@ -175,7 +193,7 @@ impl RequestRecord {
 pub(crate) fn to_file(path: &Path) -> Result<RequestObserver, HubStartError> {
     let file = File::options().create(true).append(true).open(path);
     let file = Mutex::new(file.map_err(|source| HubStartError::File { path: path.to_owned(), source })?);
-    Ok(Arc::new(move |record| {
+    Ok(RequestObserver::new(move |record| {
         let mut line = serde_json::to_string(record).expect("text and numbers are JSON");
         line.push('\n');
         // A log that cannot be written must not take the hub down.

@@ -24,19 +24,18 @@ use tokio::time::Instant;
 
 use crate::access::authority::Authority;
 use crate::access::entra::Entra;
-use crate::access::tls_files::TlsFiles;
 use crate::access::{Access, Policies};
 use crate::background::{Background, Rhythm};
 use crate::clock::EmulatorClock;
 use crate::core::session::Fingerprints;
 use crate::core::state::Hub;
-use crate::faults::FaultSpec;
 use crate::faults::injection::FaultInjector;
 use crate::frontends::https::Service;
 use crate::frontends::mqtt::Gate;
 use crate::frontends::{amqp, mqtt};
 use crate::handle::HubHandle;
 use crate::limits::admission::Admission;
+use crate::options::HubOptions;
 use crate::policy::Policy;
 use crate::request_log;
 use crate::request_log::{ConnectionLog, RequestObserver};
@@ -49,7 +48,6 @@ use crate::transport::tls::TlsPort;
 use crate::transport::web_socket;
 use crate::transport::web_socket::{ClientCertificate, WebSocketHandlers};
 use iothub_model::tiers::Limits;
-use iothub_model::tiers::Tier;
 use iothub_model::twin::HubHost;
 use iothub_model::wire::Secret;
 
@@ -66,99 +64,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked whether requests are under way.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// About how often the service evaluates configurations.
-const EVALUATE_CONFIGURATIONS: Duration = Duration::from_secs(300);
 /// After a failed accept (no file descriptors left, say) some connections may end before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How a hub is to be started; see [`EmulatorBuilder`](crate::EmulatorBuilder) for what each means.
-#[derive(Clone)]
-pub(crate) struct HubOptions {
-    /// The data folder; in memory without it.
-    pub(crate) data: Option<PathBuf>,
-    pub(crate) https: SocketAddr,
-    pub(crate) mqtt: Option<SocketAddr>,
-    pub(crate) amqp: Option<SocketAddr>,
-    pub(crate) host_name: Option<String>,
-    /// Who is told of every request.
-    pub(crate) request_observers: Vec<RequestObserver>,
-    pub(crate) request_log: Option<PathBuf>,
-    pub(crate) evaluate_configurations: Duration,
-    /// By the tier where there is none, and 1 without a tier.
-    pub(crate) active_jobs: Option<usize>,
-    pub(crate) tier: Option<Tier>,
-    pub(crate) units: u32,
-    pub(crate) query_lag: Duration,
-    pub(crate) latency: Duration,
-    pub(crate) faults: FaultSpec,
-    pub(crate) entra_issuer: Option<PathBuf>,
-    pub(crate) tls: Option<TlsFiles>,
-}
-
-impl HubOptions {
-    /// A hub in memory on free ports of 127.0.0.1, without limits and well-behaved.
-    pub(crate) fn loopback() -> Self {
-        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            data: None,
-            https: free,
-            mqtt: Some(free),
-            amqp: Some(free),
-            host_name: None,
-            request_observers: Vec::new(),
-            request_log: None,
-            evaluate_configurations: EVALUATE_CONFIGURATIONS,
-            active_jobs: None,
-            tier: None,
-            units: 1,
-            query_lag: Duration::ZERO,
-            latency: Duration::ZERO,
-            faults: FaultSpec::default(),
-            entra_issuer: None,
-            tls: None,
-        }
-    }
-}
-
-impl std::fmt::Debug for HubOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            data,
-            https,
-            mqtt,
-            amqp,
-            host_name,
-            request_observers: _,
-            request_log,
-            evaluate_configurations,
-            active_jobs,
-            tier,
-            units,
-            query_lag,
-            latency,
-            faults,
-            entra_issuer,
-            tls,
-        } = self;
-        f.debug_struct("HubOptions")
-            .field("data", data)
-            .field("https", https)
-            .field("mqtt", mqtt)
-            .field("amqp", amqp)
-            .field("host_name", host_name)
-            .field("request_log", request_log)
-            .field("evaluate_configurations", evaluate_configurations)
-            .field("active_jobs", active_jobs)
-            .field("tier", tier)
-            .field("units", units)
-            .field("query_lag", query_lag)
-            .field("latency", latency)
-            .field("faults", faults)
-            .field("entra_issuer", entra_issuer)
-            .field("tls", tls)
-            .finish_non_exhaustive()
-    }
-}
 
 /// A hub that listens. [`RunningHub::stop`] ends it in good order; dropped, it ends without waiting for anybody.
 pub(crate) struct RunningHub {

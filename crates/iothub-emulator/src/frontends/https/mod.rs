@@ -127,7 +127,7 @@ impl Service {
         if !self.observers.is_empty() {
             record.time = timestamp(self.context.live.now());
             let record = record.without_secrets();
-            self.observers.iter().for_each(|observer| observer(&record));
+            self.observers.iter().for_each(|observer| observer.observe(&record));
         }
         match action {
             Some(FaultAction::ResetAfter) => Err(BrokenOff),

@@ -91,7 +91,7 @@ async fn what_is_no_amqp() {
 #[tokio::test]
 async fn before_the_open() {
     let (observer, records) = crate::tests::recorder();
-    let bench = Bench::new().await.observed_by(std::sync::Arc::new(observer));
+    let bench = Bench::new().await.observed_by(crate::request_log::RequestObserver::new(observer));
     tokio::time::pause();
     let line = async || {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -49,7 +49,7 @@ async fn links_and_their_rights() {
 async fn basic_has_no_messages_to_devices() {
     let records = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = records.clone();
-    let observer: crate::request_log::RequestObserver = Arc::new(move |record: &crate::RequestRecord| {
+    let observer = crate::request_log::RequestObserver::new(move |record: &crate::RequestRecord| {
         kept.lock().expect("a lock").push((record.status, record.error_code.clone()));
     });
     let of = |tier| Some(crate::Limits::new(tier, 1).expect("one unit"));
@@ -72,7 +72,7 @@ async fn basic_has_no_messages_to_devices() {
 async fn devices_are_told_that_they_are_not_there() {
     let records = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = records.clone();
-    let observer: crate::request_log::RequestObserver = Arc::new(move |record: &crate::RequestRecord| {
+    let observer = crate::request_log::RequestObserver::new(move |record: &crate::RequestRecord| {
         kept.lock().expect("a lock").push((
             record.path.clone(),
             record.status,
