@@ -48,7 +48,8 @@ const HISTORY: usize = 100_000;
 #[must_use = "a builder starts nothing by itself"]
 pub struct EmulatorBuilder {
     options: HubOptions,
-    clock: EmulatorClock,
+    /// The system's, a new one for each hub, unless the builder was given one.
+    clock: Option<EmulatorClock>,
     faults: String,
     history: usize,
 }
@@ -68,12 +69,7 @@ impl Emulator {
 
 impl EmulatorBuilder {
     fn new() -> Self {
-        Self {
-            options: HubOptions::loopback(),
-            clock: EmulatorClock::system(),
-            faults: String::new(),
-            history: HISTORY,
-        }
+        Self { options: HubOptions::loopback(), clock: None, faults: String::new(), history: HISTORY }
     }
 
     /// Keeps everything in memory, keys and certificates included: nothing is written to a disk, and all of it is gone with the emulator.
@@ -159,7 +155,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Calls a function with every request, before its answer leaves. It must not block.
+    /// Calls a function with every request, before its answer leaves. It must neither block nor panic.
     pub fn on_request(mut self, observer: impl Fn(&RequestRecord) + Send + Sync + 'static) -> Self {
         self.options.request_observers.push(RequestObserver::new(observer));
         self
@@ -171,9 +167,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Has the time from a clock.
+    /// Has the time from a clock. Hubs that are started by clones of this builder share it; without this each has its own.
     pub fn clock(mut self, clock: EmulatorClock) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -213,16 +209,19 @@ impl EmulatorBuilder {
         let history: Option<History> = (self.history > 0).then(|| Arc::new(Mutex::new(VecDeque::new())));
         if let Some(kept) = history.clone() {
             let most = self.history;
-            self = self.on_request(move |record| {
+            let keep = RequestObserver::new(move |record| {
                 let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if kept.len() == most {
                     kept.pop_front();
                 }
                 kept.push_back(record.clone());
             });
+            // Before those of the owner, so that what they ask for has this request.
+            self.options.request_observers.insert(0, keep);
         }
-        let hub = server::start(self.options, self.clock.clone()).await?;
-        Ok(Emulator::new(hub, self.clock, history))
+        let clock = self.clock.unwrap_or_default();
+        let hub = server::start(self.options, clock.clone()).await?;
+        Ok(Emulator::new(hub, clock, history))
     }
 
     /// Starts the hub on a runtime of its own, in a thread of its own: for tests and programs without tokio. When this returns it listens.
@@ -258,7 +257,7 @@ impl EmulatorBuilder {
     /// [`HubStartError::InUse`] while a server, or anybody else, has it open; [`HubStartError::NoFolder`] for a hub in memory.
     pub fn open(self) -> Result<OfflineHub, HubStartError> {
         let data = self.options.data.ok_or(HubStartError::NoFolder)?;
-        OfflineHub::open(&data, self.clock.of_machine())
+        OfflineHub::open(&data, self.clock.unwrap_or_default().of_machine())
     }
 }
 

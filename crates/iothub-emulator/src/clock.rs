@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::sync::watch;
 
 /// Where the machine has its time from.
 pub(crate) type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
@@ -14,6 +16,8 @@ pub(crate) type Clock = Arc<dyn Fn() -> time::OffsetDateTime + Send + Sync>;
 /// The hub goes by it for the expiry of tokens, for the times of jobs, for the expiry of messages to devices, for `$lastUpdated` and every
 /// other time that it writes, for the query lag and for the day of the daily quota. Jobs and messages that are due at the new time are
 /// looked at as soon as the clock is moved.
+///
+/// A time before the year 1000 or after the year 9000 counts as the first or the last one between them.
 ///
 /// These go by real time, and do not move with it: throttles, latency and faults that delay, timeouts of connections and of direct methods,
 /// the minute after which an unacknowledged message is sent again, how often configurations are evaluated, and the end of a connection over
@@ -35,7 +39,7 @@ pub struct EmulatorClock(Arc<Inner>);
 struct Inner {
     source: Box<dyn Fn() -> SystemTime + Send + Sync>,
     moved_by: Mutex<Offset>,
-    moved: Notify,
+    moved: watch::Sender<()>,
 }
 
 /// How far a clock is from its source.
@@ -64,7 +68,7 @@ impl EmulatorClock {
 
     /// Returns a clock that shows what a function says, and by how much it was moved.
     pub fn from_fn(source: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { source: Box::new(source), moved_by: Mutex::default(), moved: Notify::new() }))
+        Self(Arc::new(Inner { source: Box::new(source), moved_by: Mutex::default(), moved: watch::channel(()).0 }))
     }
 
     /// Returns what time it is.
@@ -74,13 +78,13 @@ impl EmulatorClock {
         source.checked_add(ahead).and_then(|time| time.checked_sub(behind)).unwrap_or(source)
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward. If the system has no such time, the clock shows the time of its source, until it is [set](Self::set).
     pub fn advance(&self, by: Duration) {
         {
             let mut moved_by = self.moved_by();
             moved_by.ahead = moved_by.ahead.saturating_add(by);
         }
-        self.0.moved.notify_one();
+        self.0.moved.send_replace(());
     }
 
     /// Moves the clock to a time, in the future or in the past. From there it goes on as it went before.
@@ -90,22 +94,32 @@ impl EmulatorClock {
             Ok(ahead) => Offset { ahead, behind: Duration::ZERO },
             Err(past) => Offset { ahead: Duration::ZERO, behind: past.duration() },
         };
-        self.0.moved.notify_one();
+        self.0.moved.send_replace(());
     }
 
-    /// Waits until the clock is moved.
-    pub(crate) async fn moved(&self) {
-        self.0.moved.notified().await;
+    /// Returns what changes whenever the clock is moved. Several hubs can have one clock.
+    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+        self.0.moved.subscribe()
     }
 
     /// Returns the clock as the machine reads it.
     pub(crate) fn of_machine(&self) -> Clock {
         let clock = self.clone();
-        Arc::new(move || clock.now().into())
+        Arc::new(move || machine_time(clock.now()))
     }
 
     fn moved_by(&self) -> MutexGuard<'_, Offset> {
         self.0.moved_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns a time as the machine has it, which is between the years 1000 and 9000: there is room before and after it to count.
+fn machine_time(time: SystemTime) -> OffsetDateTime {
+    let (first, last) = (datetime!(1000-01-01 00:00 UTC), datetime!(9000-01-01 00:00 UTC));
+    match time {
+        time if time < SystemTime::from(first) => first,
+        time if time > SystemTime::from(last) => last,
+        time => time.into(),
     }
 }
 
@@ -138,6 +152,16 @@ mod tests {
         assert_eq!(clock.now(), at(401));
         clock.set(at(2000));
         assert_eq!(clock.now(), at(2000));
+    }
+
+    #[test]
+    fn the_machine_has_room_around_its_time() {
+        let at = |years: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(years * 366 * 24 * 3600);
+        for (time, year) in
+            [(at(100_000), 9000), (at(0), 1970), (SystemTime::UNIX_EPOCH - Duration::from_secs(1 << 37), 1000)]
+        {
+            assert_eq!(machine_time(time).year(), year);
+        }
     }
 
     #[test]

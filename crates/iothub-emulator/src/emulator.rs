@@ -17,9 +17,8 @@ use crate::core::ask::Ask;
 use crate::core::command::{Refusal, TwinWrite};
 use crate::core::requests::devices::{DeleteDevice, GetDevice, PutDevice};
 use crate::core::requests::modules::PutModule;
-use crate::core::requests::sessions::{Connect, Disconnect, Report};
+use crate::core::requests::sessions::ReportForClient;
 use crate::core::requests::twins::{GetTwin, TwinReply, WriteTwin};
-use crate::core::session::Proof;
 use crate::faults::{FaultsError, read_faults};
 use crate::handle;
 use crate::policy::Policy;
@@ -98,7 +97,8 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// `DeviceNotFound`; `ModuleAlreadyExistsOnDevice`; `ArgumentInvalid` for a text that is no id.
+    /// `IotHubUnauthorizedAccess` where there is no such device, as the service has it; `ModuleAlreadyExistsOnDevice`;
+    /// `TooManyModulesOnDevice`; `ArgumentInvalid` for a text that is no id.
     pub fn create_module(&self, device: &str, module: &str) -> Result<(), Refusal> {
         let (device, module) = (device_id(device)?, module.parse().map_err(invalid)?);
         let (body, entropy) = (Box::new(ModuleBody::default()), handle::entropy()?);
@@ -183,18 +183,7 @@ impl Emulator {
         let Value::Object(reported) = reported else {
             return Err(Refusal::new(ErrorCode::ArgumentInvalid, "reported properties are a JSON object"));
         };
-        let patch = OrderedObject::from(reported);
-        let links = self.hub.live.links();
-        if let Some(link) = links.find(&id) {
-            let connection = link.connection();
-            return self.ask(Report { id, connection, patch, base: None }).map(drop);
-        }
-        let connection = links.next_connection();
-        let proof = Proof::Policy;
-        self.ask(Connect { id: id.clone(), connection, proof, clean: false, model: None })?;
-        let reported = self.ask(Report { id: id.clone(), connection, patch, base: None });
-        self.ask(Disconnect { id, connection })?;
-        reported.map(drop)
+        self.ask(ReportForClient { id, patch: OrderedObject::from(reported) }).map(drop)
     }
 
     // ---- what clients did, and what they are to meet

@@ -177,7 +177,8 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
 
     let mut observers = request_observers;
     if let Some(path) = request_log {
-        observers.push(request_log::to_file(&path)?);
+        // Before those of the owner, which may panic.
+        observers.insert(0, request_log::to_file(&path)?);
     }
     let observers: Arc<[RequestObserver]> = observers.into();
     let log = ConnectionLog::new(observers.clone(), clock.clone());

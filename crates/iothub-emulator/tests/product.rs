@@ -251,3 +251,37 @@ async fn hubs_in_memory_are_their_own() {
     assert_ne!(one.ca_pem(), other.ca_pem());
     assert_eq!((one.ca_file(), other.ca_file()), (None, None));
 }
+
+#[test]
+fn threads_report_for_one_device() {
+    let hub = Emulator::builder().start_blocking().expect("a hub");
+    hub.create_device("d").expect("a device");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let hub = &hub;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    hub.report("d", json!({ format!("k{thread}"): n })).expect("a report");
+                }
+            });
+        }
+    });
+    let twin = hub.twin("d").expect("a twin");
+    assert_eq!(twin["properties"]["reported"]["$version"], 401);
+    assert_eq!(twin["connectionState"], "Disconnected");
+}
+
+#[test]
+fn clones_of_a_builder_have_clocks_of_their_own_and_odd_times_are_taken() {
+    let builder = Emulator::builder();
+    let (a, b) = (builder.clone().start_blocking().expect("a hub"), builder.start_blocking().expect("a hub"));
+    let day = Duration::from_secs(24 * 3600);
+    a.clock().advance(day);
+    assert!(b.clock().now() + day / 2 < a.clock().now());
+    a.create_device("d").expect("a device");
+    for years in [100_000, 8100] {
+        a.clock().set(SystemTime::UNIX_EPOCH + years * 365 * day);
+        a.set_tags("d", json!({ "years": years })).expect("tags");
+    }
+    assert_eq!(a.twin("d").expect("a twin")["properties"]["desired"]["$version"], 1);
+}

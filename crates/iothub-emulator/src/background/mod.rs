@@ -71,8 +71,9 @@ impl Background {
 
 /// Has jobs and messages looked at whenever the clock is moved: they may be due.
 async fn follow(clock: EmulatorClock, live: Arc<HubHandle>) {
-    loop {
-        clock.moved().await;
+    let mut moves = clock.moves();
+    // The clock outlives this task, which has it.
+    while moves.changed().await.is_ok() {
         live.jobs_changed.notify_one();
         live.messages_changed.notify_one();
     }

@@ -71,7 +71,7 @@ impl FaultInjector {
             return InjectedFault::default();
         }
         let injected = meet(&mut self.faults.lock().unwrap_or_else(PoisonError::into_inner));
-        InjectedFault { delay: injected.delay + self.late(), ..injected }
+        InjectedFault { delay: injected.delay.saturating_add(self.late()), ..injected }
     }
 
     fn late(&self) -> Duration {
@@ -79,7 +79,7 @@ impl FaultInjector {
             return Duration::ZERO;
         }
         let nth = self.late.fetch_add(1, Ordering::Relaxed);
-        between(self.latency / 2, self.latency + self.latency / 2, draw(0, 0, nth, 0))
+        between(self.latency / 2, self.latency.saturating_add(self.latency / 2), draw(0, 0, nth, 0))
     }
 }
 

@@ -207,6 +207,40 @@ impl Ask for Report {
     }
 }
 
+/// The number of a connection that no client has.
+const NO_CLIENT: u64 = u64::MAX;
+
+/// Merges into the reported properties in the name of the client: as its connection, or as one that lasts for this request alone.
+#[derive(Clone, Debug)]
+pub(crate) struct ReportForClient {
+    /// The twin that reports.
+    pub(crate) id: TwinId,
+    /// What to merge.
+    pub(crate) patch: OrderedObject,
+}
+
+impl Ask for ReportForClient {
+    type Reply = u64;
+    const WRITES: bool = true;
+
+    fn subject(&self) -> Subject {
+        Subject::Twin(self.id.clone())
+    }
+
+    fn perform(self, hub: &mut Hub, now: OffsetDateTime, records: &mut Vec<Record>) -> Result<Self::Reply, Refusal> {
+        let Self { id, patch } = self;
+        if let Some(&connection) = hub.connected.get(&id) {
+            return Report { id, connection, patch, base: None }.perform(hub, now, records);
+        }
+        let connection = NO_CLIENT;
+        let connect = Connect { id: id.clone(), connection, proof: Proof::Policy, clean: false, model: None };
+        connect.perform(hub, now, records)?;
+        let reported = Report { id: id.clone(), connection, patch, base: None }.perform(hub, now, records);
+        Disconnect { id, connection }.perform(hub, now, records)?;
+        reported
+    }
+}
+
 impl Hub {
     /// Returns an identity with the model that it announces; none if it has that model already.
     pub(crate) fn with_model(&self, id: &TwinId, model: &str) -> Option<Record> {
