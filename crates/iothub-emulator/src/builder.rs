@@ -1,7 +1,6 @@
 //! How a hub is to be started.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -44,7 +43,7 @@ const HISTORY: usize = 100_000;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a builder starts nothing by itself"]
 pub struct EmulatorBuilder {
     options: HubOptions,
@@ -240,7 +239,7 @@ impl EmulatorBuilder {
         OwnRuntime::start(move || self.start())
     }
 
-    /// Opens the hub of a data directory without listening: for what is to be done while nobody serves it. Needs no runtime.
+    /// Opens the hub of a data directory without a listener, while no server has it. Needs no runtime.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -258,17 +257,5 @@ impl EmulatorBuilder {
     pub fn open(self) -> Result<OfflineHub, HubStartError> {
         let data = self.options.data.ok_or(HubStartError::NoFolder)?;
         OfflineHub::open(&data, self.clock.unwrap_or_default().of_machine())
-    }
-}
-
-impl fmt::Debug for EmulatorBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { options, clock, faults, history } = self;
-        f.debug_struct("EmulatorBuilder")
-            .field("options", options)
-            .field("clock", clock)
-            .field("faults", faults)
-            .field("history", history)
-            .finish()
     }
 }

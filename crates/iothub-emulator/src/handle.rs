@@ -68,7 +68,7 @@ impl HubHandle {
     }
 
     /// Does what is asked, and lets `then` see the outcome before anything else happens to the hub: what `then` puts
-    /// into outboxes is in the order in which things happened. Nobody may see of it before [`HubHandle::durable`] says so.
+    /// into outboxes is in the order in which things happened. It may be shown only after [`HubHandle::durable`] returns.
     pub(crate) fn begin<A: Ask>(
         &self,
         ask: A,

@@ -191,7 +191,7 @@ pub(crate) async fn start(options: HubOptions, emulator_clock: EmulatorClock) ->
     let faults = Arc::new(FaultInjector::new(latency, faults));
     let admission = Arc::new(Admission::new(limits));
     let (alive, connections) = mpsc::channel(1);
-    let gate = Gate::new(faults.clone(), Some(admission.clone()));
+    let gate = Gate::new(faults.clone(), admission.clone());
     let mqtt_front = mqtt::MqttFront::new(live.clone(), access.clone(), stopping.clone(), alive.clone())
         .behind(gate)
         .observed_by(log.clone());

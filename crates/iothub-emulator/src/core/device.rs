@@ -159,7 +159,7 @@ impl Device {
             sessions: record.sessions,
             desired_patch: None,
         };
-        // Whoever was connected when the hub went down is not any more.
+        // A client that was connected when the hub stopped is not connected any more.
         let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
         Ok(if identity.is_connected() { device.with_presence(&away) } else { device })
     }

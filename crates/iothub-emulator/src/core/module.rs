@@ -111,7 +111,7 @@ impl Module {
         identity.renew();
         twin.renew();
         let module = Self { revision: 0, ..Self::new(sequence, 0, &identity, &twin) };
-        // Whoever was connected when the hub went down is not any more.
+        // A client that was connected when the hub stopped is not connected any more.
         let away = Presence { state: Some((DISCONNECTED, NEVER)), activity: None };
         Ok(if identity.is_connected() { module.with_presence(&away) } else { module })
     }
@@ -177,7 +177,7 @@ impl Modules {
     }
 }
 
-/// What nobody may do to IoT Edge's own modules, whatever their credentials (iotedge#1162): a deployment's content writes them.
+/// The refusal of a change to IoT Edge's own modules, for all credentials (iotedge#1162): a deployment's content writes them.
 pub(crate) fn reserved(module: &ModuleId) -> Refusal {
     let text = format!("Unauthorized to modify reserved module. `{module}` is IoT Edge's own");
     Refusal::new(ErrorCode::SystemModuleModifyUnauthorizedAccess, text)

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// `*` for any path, a path with `*` and `**` in it, or what somebody does over MQTT, whoever it is.
+/// `*` for any path, a path with `*` and `**` in it, or an action over MQTT of any device or module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern(pub(super) String);
 
@@ -11,7 +11,7 @@ impl Pattern {
         match self.0.as_str() {
             "*" => true,
             pattern if pattern.starts_with('/') => glob(pattern.as_bytes(), path),
-            // No id has a slash, and so the path's last part is this and nobody's name.
+            // An id has no slash, so the last part of the path is the action and not an id.
             route => path.text.strip_suffix(route).is_some_and(|before| before.ends_with('/')),
         }
     }

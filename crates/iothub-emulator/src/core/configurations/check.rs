@@ -266,7 +266,7 @@ fn find_paths(expression: &Expr, found: &mut impl FnMut(&Path)) {
     }
 }
 
-/// Returns where a null stands in what a content writes, as in `properties.desired.a.b`; nothing if there is none.
+/// Returns the path of the first null in what a content writes, such as `properties.desired.a.b`; `None` if it has none.
 pub(crate) fn null_in(path: &ContentPath) -> Option<String> {
     fn keys_to_null(value: &serde_json::Value) -> Option<Vec<&str>> {
         match value {

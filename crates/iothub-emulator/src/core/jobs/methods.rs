@@ -1,4 +1,4 @@
-//! The direct methods that jobs call: data for whoever calls them.
+//! The direct methods that jobs call, as data.
 
 use crate::core::command::Refusal;
 use iothub_model::twin::DeviceId;

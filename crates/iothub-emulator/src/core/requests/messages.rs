@@ -45,7 +45,7 @@ impl Ask for SendMessage {
         }
         let time = millis(now);
         let message = CloudMessage::new(hub.last_sequence + 1, hub.next_revision(), id.clone(), *message, now)?;
-        // What is over and not swept yet takes nobody's place.
+        // An expired message that is not swept yet does not count.
         let over: Vec<_> = hub.queues.of(id).filter(|message| message.is_over(time)).cloned().collect();
         if hub.queues.count(id) - over.len() >= QUEUE_MAX {
             let text = format!("{QUEUE_MAX} messages wait for the device '{id}', and no more may");
@@ -146,7 +146,7 @@ impl Ask for SettleFeedback {
     }
 }
 
-/// Does what time brings about: what is over goes, and what nobody settled waits again.
+/// Removes expired messages and feedback, and lets those wait again whose lock ended unsettled.
 #[derive(Clone, Debug)]
 pub(crate) struct SweepMessages;
 

@@ -152,8 +152,8 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(faults: Arc<FaultInjector>, admission: Option<Arc<Admission>>) -> Self {
-        Self { faults: Some(faults), admission }
+    pub(crate) fn new(faults: Arc<FaultInjector>, admission: Arc<Admission>) -> Self {
+        Self { faults: Some(faults), admission: Some(admission) }
     }
 
     /// Says what becomes of a CONNECT, and when.

@@ -61,7 +61,7 @@ impl Attached {
             if let Ok(session) = &outcome.reply {
                 link.subscriptions().clone_from(&session.subscriptions);
                 // In the outbox before anybody knows of the link, since some clients take no other packet first. The service
-                // says that a session is present to whoever asks for one.
+                // says that a session is present to each client that asks for one.
                 let accepted = connack(ConnectReturnCode::Success, !connect.clean_session);
                 Answer::new(&outbox, ending).offer(Message::Packet(accepted), outcome.seen);
                 live.links().register(&link);

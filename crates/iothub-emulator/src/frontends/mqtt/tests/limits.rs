@@ -18,7 +18,7 @@ const QUEUE: usize = 3000;
 fn gate(tier: Tier) -> Gate {
     let limits = Limits::new(tier, 1).expect("one unit");
     let none = FaultSpec::parse(&Source::new("<faults>", "")).expect("no rules");
-    Gate::new(Arc::new(FaultInjector::new(Duration::ZERO, none)), Some(Arc::new(Admission::new(Some(limits)))))
+    Gate::new(Arc::new(FaultInjector::new(Duration::ZERO, none)), Arc::new(Admission::new(Some(limits))))
 }
 
 async fn hub_of(tier: Tier) -> Sandbox {
